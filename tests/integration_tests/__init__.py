@@ -1,0 +1,1 @@
+"""Proofs against the real local platform, through the real SDKs."""
