@@ -1,0 +1,1 @@
+"""Claims about what starts, watches and stops the local platform."""
