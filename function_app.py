@@ -1,0 +1,13 @@
+"""The Functions app: one runtime, and the blueprint of each capability bound to it."""
+
+import azure.functions as func
+
+from functions.ops.trigger import blueprint as ops
+from functions.tenants.trigger import blueprint as tenants
+from shared.runtime import Runtime
+
+runtime = Runtime()
+app = func.FunctionApp()
+
+for bind in (tenants, ops):
+    app.register_functions(bind(runtime))

@@ -1,0 +1,42 @@
+"""Binds health, the OpenAPI document and the answer for unknown paths."""
+
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.ops.models import LiveReply, OpenApiReply, ReadyReply, UnknownPath
+from functions.ops.service import HealthService
+from shared.errors import RouteNotFoundError
+from shared.http import Routes
+from shared.openapi import build_openapi
+from shared.version import VERSION
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the operational routes; all of them are open."""
+    routes = Routes(runtime, "ops")
+
+    @routes.get("health/live", who=None)
+    async def health_live() -> LiveReply:
+        """Tell that the worker answers."""
+        return LiveReply()
+
+    @routes.get("health/ready", who=None)
+    async def health_ready() -> ReadyReply:
+        """Tell whether each dependency answers, by name."""
+        return await HealthService(runtime.probes).ready()
+
+    @routes.get("openapi.json", who=None)
+    async def openapi() -> OpenApiReply:
+        """Describe this API."""
+        return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION))
+
+    @routes.anything_else("{*rest}")
+    async def unknown_route(path: UnknownPath) -> None:
+        """Answer what no other route does."""
+        raise RouteNotFoundError(f"No route '/api/{path.rest}'", {"path": path.rest})
+
+    return routes.blueprint

@@ -1,0 +1,76 @@
+"""The messages between the capabilities and with the outside; their JSON schemas are committed and gated.
+
+Readers ignore fields that they do not know, so that a newer sender does not break them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.tenancy.context import TENANT_ID_PATTERN
+
+MESSAGE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+"""Service Bus takes message ids of 128 characters at most."""
+
+
+class Message(BaseModel):
+    """What every message carries: whose it is and which one it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    tenant_id: str = Field(pattern=TENANT_ID_PATTERN)
+    id: str = Field(pattern=MESSAGE_ID_PATTERN)
+    schema_version: int = 1
+
+
+class ChatMessage(BaseModel):
+    """One message of a conversation, as chat models take it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(min_length=1)
+
+
+class Usage(BaseModel):
+    """The tokens that model calls used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_tokens: int = Field(0, ge=0)
+    completion_tokens: int = Field(0, ge=0)
+    total_tokens: int = Field(0, ge=0)
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum the tokens of two calls."""
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            total_tokens=self.total_tokens + other.total_tokens,
+        )
+
+
+class ReasonerIn(Message):
+    """Queue `reasoner-in`: one text or conversation to reason about."""
+
+    task_id: str | None = Field(None, alias="taskId", max_length=128)
+    text: str | None = Field(None, min_length=1)
+    messages: list[ChatMessage] | None = Field(None, min_length=1)
+    prompt_name: str | None = None
+    variables: dict[str, str] | None = None
+    strategy: str | None = None
+    model: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+
+
+class ReasonerOut(Message):
+    """Queue `reasoner-out`: what came of it; `message` is SUCCESS or says what failed."""
+
+    task_id: str | None = Field(None, alias="taskId")
+    ai_reason: str | None = None
+    reason: str | None = None
+    summary: str | None = None
+    usage: Usage = Usage()
+    message: str

@@ -1,0 +1,1 @@
+"""Cosmos access: containers behind a Protocol, and partitions that stamp and check the tenant."""

@@ -1,0 +1,150 @@
+"""Typed access to what belongs to one owner: the store stamps the tenant, a payload cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.cosmos.container import (
+    BatchOperation,
+    Container,
+    ItemExistsError,
+    Json,
+    Key,
+    Patch,
+    Query,
+)
+from shared.tenancy.context import TenantContext, require_tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ETAG = "_etag"
+_OWNER = "tenant_id"
+
+
+class StoredItem(BaseModel):
+    """One stored item; what a newer version added to it is tolerated, and kept when it is patched."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    id: str
+    schema_version: int = 1
+    etag: str | None = Field(None, alias=_ETAG, exclude=True)
+
+    @classmethod
+    def from_json(cls, body: Json) -> Self:
+        """Read an item as the store returned it."""
+        return cls.model_validate(body)
+
+
+class Partition:
+    """The items of one owner in one container.
+
+    Args:
+        container: Where they are.
+        key: The partition key, or for queries a prefix of a hierarchical one; its first level is the owner.
+    """
+
+    def __init__(self, container: Container, key: Key) -> None:
+        self._container = container
+        self._key = key
+
+    @classmethod
+    def of(cls, tenant: TenantContext, container: Container, *levels: str) -> Partition:
+        """Open a tenant's own items, narrowed by further levels of a hierarchical key.
+
+        Raises:
+            ValueError: There is no tenant.
+        """
+        return cls(container, (require_tenant(tenant).tenant_id, *levels))
+
+    @classmethod
+    def of_platform(cls, container: Container, name: str, *levels: str) -> Partition:
+        """Open one of the platform's own partitions; no tenant id can collide with its `global:` key."""
+        return cls(container, (f"global:{name}", *levels))
+
+    async def read[M: StoredItem](self, model: type[M], item_id: str) -> M | None:
+        """Return the item, or None where this owner has none of this id."""
+        body = await self._container.read(self._key, item_id)
+        return None if body is None else model.from_json(body)
+
+    async def create[M: StoredItem](self, item: M) -> M:
+        """Store a new item and return it with its ETag.
+
+        Raises:
+            ItemExistsError: This owner has one of this id.
+        """
+        return type(item).from_json(await self._container.create(self._key, self._stamped(item)))
+
+    async def upsert[M: StoredItem](self, item: M) -> M:
+        """Store an item over whatever had its id, and return it with its ETag."""
+        return type(item).from_json(await self._container.upsert(self._key, self._stamped(item)))
+
+    async def replace[M: StoredItem](self, item: M, etag: str | None) -> M:
+        """Replace the item of this id and return it with its new ETag.
+
+        Raises:
+            ItemNotFoundError: This owner has none.
+            ItemChangedError: Its ETag is another one.
+        """
+        return type(item).from_json(await self._container.replace(self._key, self._stamped(item), etag))
+
+    async def patch[M: StoredItem](self, model: type[M], item_id: str, patch: Patch) -> M:
+        """Change an item where it stands and return it.
+
+        Raises:
+            ItemNotFoundError: This owner has none of this id.
+            ItemChangedError: The condition or the ETag does not hold.
+        """
+        return model.from_json(await self._container.patch(self._key, item_id, patch))
+
+    async def delete(self, item_id: str, etag: str | None = None) -> bool:
+        """Remove an item; tell whether this owner had one of this id.
+
+        Raises:
+            ItemChangedError: Its ETag is another one.
+        """
+        return await self._container.delete(self._key, item_id, etag)
+
+    async def query[M: StoredItem](self, model: type[M], query: Query) -> list[M]:
+        """Return what this owner has, at most `query.limit` of it."""
+        return [model.from_json(body) for body in await self._container.query(self._key, query)]
+
+    async def batch(self, operations: Sequence[BatchOperation]) -> list[Json]:
+        """Do all of the operations or none; build them with `creating`, `upserting`, `replacing`, `patching`.
+
+        Raises:
+            BatchFailedError: One of them cannot be done.
+        """
+        return await self._container.batch(self._key, operations)
+
+    def creating(self, item: StoredItem) -> BatchOperation:
+        """Describe `create` for a batch."""
+        return BatchOperation("create", item.id, body=self._stamped(item))
+
+    def upserting(self, item: StoredItem) -> BatchOperation:
+        """Describe `upsert` for a batch."""
+        return BatchOperation("upsert", item.id, body=self._stamped(item))
+
+    def replacing(self, item: StoredItem, etag: str | None) -> BatchOperation:
+        """Describe `replace` for a batch."""
+        return BatchOperation("replace", item.id, body=self._stamped(item), etag=etag)
+
+    def patching(self, item_id: str, patch: Patch) -> BatchOperation:
+        """Describe `patch` for a batch."""
+        return BatchOperation("patch", item_id, patch=patch)
+
+    async def create_or_read[M: StoredItem](self, item: M) -> tuple[M, bool]:
+        """Store the item unless one of its id is there; return what is stored, and whether it is new."""
+        try:
+            return await self.create(item), True
+        except ItemExistsError:
+            stored = await self.read(type(item), item.id)
+            if stored is None:  # deleted between the two requests: the id is free again
+                return await self.create(item), True
+            return stored, False
+
+    def _stamped(self, item: StoredItem) -> Json:
+        return item.model_dump(mode="json", by_alias=True) | {_OWNER: self._key[0]}

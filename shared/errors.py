@@ -1,0 +1,189 @@
+"""The error family: each error knows its HTTP status, and only the edges catch them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+type JsonValue = str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None
+type Detail = Mapping[str, JsonValue]
+
+
+class APIError(Exception):
+    """An expected failure: what the caller is told, and whether trying again can help.
+
+    Args:
+        message: One sentence for the caller; holds no secret and no other tenant's data.
+        detail: Machine-readable facts that belong to the message.
+        retry_after: Seconds until another attempt makes sense, where that is known.
+    """
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, message: str, detail: Detail | None = None, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail: Detail = detail or {}
+        self.retry_after = retry_after
+
+
+class MalformedRequestError(APIError):
+    """The body is not JSON, or not the JSON that its headers announce."""
+
+    status = 400
+
+
+class AuthenticationError(APIError):
+    """There is no credential, or it is not valid (any more)."""
+
+    status = 401
+
+
+class PermissionDeniedError(APIError):
+    """The credential is valid, but its role may not do this."""
+
+    status = 403
+
+
+class NotFoundError(APIError):
+    """Nothing is there, or it is another tenant's: the two look the same."""
+
+    status = 404
+
+
+class RouteNotFoundError(NotFoundError):
+    """No route has this path."""
+
+
+class TenantNotFoundError(NotFoundError):
+    """No such tenant for this caller."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(f"Tenant with ID '{tenant_id}' not found", {"tenant_id": tenant_id})
+
+
+class PromptNotFoundError(NotFoundError):
+    """No such prompt, or no such version of it, for this tenant."""
+
+    def __init__(self, name: str, version: int | None = None) -> None:
+        which = "" if version is None else f" in version {version}"
+        super().__init__(f"Prompt '{name}'{which} not found", {"name": name, "version": version})
+
+
+class BotNotFoundError(NotFoundError):
+    """No such bot for this tenant."""
+
+    def __init__(self, bot_id: str) -> None:
+        super().__init__(f"Bot with ID '{bot_id}' not found", {"bot_id": bot_id})
+
+
+class ConversationNotFoundError(NotFoundError):
+    """No such conversation of this bot for this tenant."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"Conversation with ID '{conversation_id}' not found", {"conversation_id": conversation_id}
+        )
+
+
+class JobNotFoundError(NotFoundError):
+    """No such reasoning job for this tenant."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job with ID '{job_id}' not found", {"job_id": job_id})
+
+
+class ConflictError(APIError):
+    """The request contradicts what is stored."""
+
+    status = 409
+
+
+class PreconditionFailedError(APIError):
+    """The caller's `If-Match` names a state that is no longer the stored one."""
+
+    status = 412
+
+
+class PayloadTooLargeError(APIError):
+    """The body is larger than this route takes."""
+
+    status = 413
+
+
+class ValidationError(APIError):
+    """A field is missing, unknown or out of its range; `detail` names it."""
+
+    status = 422
+
+
+class RateLimitError(APIError):
+    """A rate was reached: the same request succeeds after `retry_after`."""
+
+    status = 429
+
+
+class BudgetExceededError(RateLimitError):
+    """The tenant's token budget does not admit this call now."""
+
+
+class InternalError(APIError):
+    """A defect of ours; the log has it under the request id."""
+
+    status = 500
+
+
+class DependencyUnavailableError(APIError):
+    """A store, queue or model is down or refuses work."""
+
+    status = 503
+
+    def __init__(
+        self, dependency: str, reason: str = "is not available", *, retry_after: float = 1.0
+    ) -> None:
+        super().__init__(f"{dependency} {reason}", {"dependency": dependency}, retry_after=retry_after)
+        self.dependency = dependency
+
+
+class ConfigurationError(APIError):
+    """The deployment lacks settings; `detail` names them."""
+
+    status = 503
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        names = ", ".join(missing)
+        super().__init__(f"Missing or invalid settings: {names}", {"settings": list(missing)})
+        self.missing = tuple(missing)
+
+
+class NotReadyError(APIError):
+    """The app cannot do its work: dependencies are down or not configured; `detail` has the state of each."""
+
+    status = 503
+
+    def __init__(self, down: Sequence[str], dependencies: Sequence[Mapping[str, JsonValue]]) -> None:
+        super().__init__(
+            f"Not ready: {', '.join(down)}", {"dependencies": list(dependencies)}, retry_after=1.0
+        )
+
+
+class ConversationUnavailableError(APIError):
+    """The conversation cannot be read or continued now; its history is untouched."""
+
+    status = 503
+
+
+class DependencyTimeoutError(APIError):
+    """A dependency did not answer in time."""
+
+    status = 504
+
+    def __init__(self, dependency: str, seconds: float) -> None:
+        super().__init__(
+            f"{dependency} did not answer within {seconds:g} s", {"dependency": dependency}, retry_after=1.0
+        )
+        self.dependency = dependency

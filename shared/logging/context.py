@@ -1,0 +1,45 @@
+"""What every log line says of itself: the request and the tenant, carried by context variables."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class LogContext:
+    """The fields that the edges set and the formatter writes."""
+
+    request_id: str | None = None
+    tenant_id: str | None = None
+
+
+_NOTHING = LogContext()
+_current: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
+
+
+def log_context() -> LogContext:
+    """Return the fields in force for this task."""
+    return _current.get() or _NOTHING
+
+
+@contextmanager
+def logging_as(*, request_id: str | None = None, tenant_id: str | None = None) -> Iterator[None]:
+    """Write the given fields on every line within the block; what is not given stays as it was."""
+    current = log_context()
+    token = _current.set(
+        replace(
+            current,
+            request_id=request_id or current.request_id,
+            tenant_id=tenant_id or current.tenant_id,
+        )
+    )
+    try:
+        yield
+    finally:
+        _current.reset(token)

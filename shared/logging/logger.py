@@ -1,0 +1,13 @@
+"""`get_logger` and `get_app_name`, as the common library document calls them."""
+
+from __future__ import annotations
+
+import logging
+
+
+def get_logger(name: str, log_level: str | None = None) -> logging.Logger:
+    """Return the logger of one component."""
+    logger = logging.getLogger(name)
+    if log_level is not None:
+        logger.setLevel(log_level)
+    return logger

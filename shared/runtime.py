@@ -1,0 +1,134 @@
+"""The composition root: opens SDK clients lazily, once per worker, on its loop.
+
+Importing this opens nothing and imports no SDK; what is missing in the environment fails by name when it is
+first needed, so that the app always indexes. Python workers get no shutdown hook, so `close` is for tests and
+for hosts that can call it; no promise depends on it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shared.clock import SystemClock
+from shared.retry import Dependency, Policy
+from shared.settings import load_settings
+from shared.tenancy.authentication import Authenticator
+from shared.tenancy.store import TenantStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.cosmos.aio import CosmosClient
+    from pydantic import SecretStr
+
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.http import Route
+    from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The cheapest call that proves that a dependency answers."""
+
+    name: str
+    dependency: Callable[[], Dependency]
+    ask: Callable[[], Awaitable[None]]
+
+    @property
+    def breaker(self) -> str:
+        """Tell whether calls to it are let through."""
+        return self.dependency().breaker.state
+
+    async def check(self) -> None:
+        """Make the call; raise the `APIError` of what is wrong."""
+        await self.ask()
+
+
+class Runtime:
+    """Everything that capabilities share, built when it is first asked for.
+
+    Args:
+        load: Reads the settings; it raises `ConfigurationError` with the names of what is missing.
+        clock: The app's time.
+    """
+
+    def __init__(self, load: Callable[[], Settings] = load_settings, clock: Clock | None = None) -> None:
+        self._load = load
+        self.clock: Clock = clock or SystemClock()
+        self.routes: list[Route] = []
+        self._containers: dict[str, Container] = {}
+        self._open = AsyncExitStack()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the checked settings.
+
+        Raises:
+            ConfigurationError: Some are missing or invalid.
+        """
+        return self._load()
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Return what turns credentials into contexts."""
+        keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
+        return Authenticator(self.tenants, [key.get_secret_value() for key in keys if key is not None])
+
+    @cached_property
+    def tenants(self) -> TenantStore:
+        """Return the tenants and their keys."""
+        return TenantStore(self.container("tenants"))
+
+    @cached_property
+    def cosmos(self) -> Dependency:
+        """Return the policy and the breaker that all Cosmos calls share."""
+        from shared.cosmos.sdk import classify  # noqa: PLC0415  # the SDK loads when first used
+
+        return Dependency("Cosmos DB", classify, Policy(attempt_seconds=5, total_seconds=12), self.clock)
+
+    def container(self, name: str) -> Container:
+        """Return one container of the app's database."""
+        if name not in self._containers:
+            from shared.cosmos.sdk import SdkContainer  # noqa: PLC0415  # the SDK loads when first used
+
+            database = self._cosmos_client.get_database_client(self.settings.cosmos_database)
+            self._containers[name] = SdkContainer(database.get_container_client(name), self.cosmos)
+        return self._containers[name]
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """Return what readiness asks, one per dependency."""
+        return [Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos)]
+
+    async def _ask_cosmos(self) -> None:
+        await self.container("tenants").read(("global:tenants",), "probe")
+
+    async def close(self) -> None:
+        """Close every client that was opened, the last one first."""
+        await self._open.aclose()
+
+    @cached_property
+    def _cosmos_client(self) -> CosmosClient:
+        from shared.cosmos.sdk import open_client  # noqa: PLC0415  # the SDK loads when first used
+
+        settings = self.settings
+        client = open_client(settings.cosmos_endpoint, self._key_or_credential(settings.cosmos_key))
+        self._open.push_async_callback(client.close)
+        return client
+
+    @cached_property
+    def credential(self) -> AsyncTokenCredential:
+        """Return the identity that is used where no key or connection string is set."""
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  # loads when first used
+
+        credential = DefaultAzureCredential()
+        self._open.push_async_callback(credential.close)
+        return credential
+
+    def _key_or_credential(self, key: SecretStr | None) -> str | AsyncTokenCredential:
+        return self.credential if key is None else key.get_secret_value()

@@ -1,0 +1,1 @@
+"""Who is asking: tenants, their keys, and the context that every operation takes first."""

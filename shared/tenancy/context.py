@@ -1,0 +1,106 @@
+"""`TenantContext`, the first argument of every tenant operation, and its counterpart for the platform."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TenantId = NewType("TenantId", str)
+
+TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$"
+"""design/architecture.md, rule 2; no id that matches can collide with a `global:` partition."""
+
+_TENANT_ID = re.compile(TENANT_ID_PATTERN)
+
+
+class Role(StrEnum):
+    """What a credential may do, least first."""
+
+    USER = "user"
+    TENANT_ADMIN = "tenant_admin"
+    ADMIN = "admin"
+
+    def includes(self, other: Role) -> bool:
+        """Tell whether this role may do what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+def parse_tenant_id(value: str | None) -> TenantId:
+    """Check a tenant id's form.
+
+    Raises:
+        ValueError: It is missing or malformed.
+    """
+    if not value:
+        raise ValueError("tenant_id is required")
+    if _TENANT_ID.fullmatch(value) is None:
+        raise ValueError("tenant_id must match " + TENANT_ID_PATTERN)
+    return TenantId(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantContext:
+    """One tenant, as proved by a credential. Only `shared.tenancy` builds it (a test forbids it elsewhere).
+
+    Attributes:
+        tenant_id: The tenant that everything done with this context belongs to.
+        tier: The tenant's tier; it decides limits.
+        role: What the credential may do.
+        principal: The key id, `admin`, or `platform` for work taken from a queue or a timer.
+    """
+
+    tenant_id: TenantId
+    tier: str
+    role: Role
+    principal: str
+
+    def __post_init__(self) -> None:
+        parse_tenant_id(self.tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformContext:
+    """The platform's administrator, acting for no tenant. Only `shared.tenancy` builds it."""
+
+    principal: str
+
+
+_ambient: ContextVar[TenantContext | None] = ContextVar("tenant", default=None)
+
+
+def require_tenant(tenant: TenantContext | None) -> TenantContext:
+    """Return the tenant.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not isinstance(tenant, TenantContext):
+        raise ValueError("tenant_id is required")  # noqa: TRY004  # the guidelines (document 5, 1) name ValueError
+    return tenant
+
+
+def ambient_tenant() -> TenantContext:
+    """Return the tenant that the edge set for this task, for facades whose call shape has no tenant.
+
+    Raises:
+        ValueError: No edge set one.
+    """
+    return require_tenant(_ambient.get())
+
+
+@contextmanager
+def acting_for(tenant: TenantContext) -> Iterator[None]:
+    """Make `tenant` the ambient one within the block."""
+    token = _ambient.set(require_tenant(tenant))
+    try:
+        yield
+    finally:
+        _ambient.reset(token)
