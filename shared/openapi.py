@@ -41,9 +41,9 @@ _WITH_BODY = (400, 409, 413)
 def build_openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """Describe the routes as an OpenAPI 3.1 document, in a stable order."""
     shown = sorted((route for route in routes if route.documented), key=lambda r: (r.path, r.method))
-    schemas, definitions = models_json_schema(
-        sorted(_models(shown), key=_model_name), ref_template=_REFERENCE
-    )
+    models = sorted(_models(shown), key=_model_name)
+    generated, definitions = models_json_schema([*models], ref_template=_REFERENCE)
+    schemas = {(model, mode): generated[model, mode] for model, mode in models}
     paths: dict[str, Any] = {}
     for route in shown:
         path = "/api/" + _PARAMETER.sub(r"{\1}", route.path)
