@@ -1,0 +1,144 @@
+"""`python -m local.host`: run a function app on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from local import part
+from local.host.bindings import BindingError
+from local.host.expressions import ExpressionError
+from local.host.host import Host, Options, check_connections
+from local.host.hostjson import HostJsonError, load_host_json
+from local.host.http_front import RouteConflictError
+from local.host.listeners.schedule import ScheduleError
+from local.host.logs import LogLevels, configure_logging, log
+from local.host.routing import RouteError
+from local.host.runtime.driver import IndexingError, RuntimeWorker
+from local.host.server import bind_port
+from local.host.settings import SettingError, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXIT_UNUSABLE_APP = 1
+_STOP_THREADS_SECONDS = 5.0
+
+_APP_ERRORS = (
+    BindingError,
+    ExpressionError,
+    HostJsonError,
+    IndexingError,
+    RouteConflictError,
+    RouteError,
+    ScheduleError,
+    SettingError,
+)
+
+
+def main() -> int:
+    """Run until stopped and return the exit code."""
+    options = _arguments()
+    # stdout carries the one line of the contract; what functions print goes where their logs go.
+    contract, sys.stdout = sys.stdout, sys.stderr
+
+    def announce(port: int) -> None:
+        with contextlib.redirect_stdout(contract):
+            part.announce(port)
+
+    try:
+        host = _host(options)
+        code = uvloop.run(_run(host, announce))
+    except _APP_ERRORS as error:
+        if isinstance(error, IndexingError) and error.stack_trace:
+            print(f"Worker failed to index functions\nResult: Failure\n{error.stack_trace}", file=sys.stderr)
+        print(f"The function app in {options.app_root} cannot start: {error}", file=sys.stderr)
+        code = _EXIT_UNUSABLE_APP
+    except part.PortTakenError as error:
+        print(error, file=sys.stderr)
+        code = part.EXIT_PORT_TAKEN
+    if code == 0 and threading.active_count() > 1:
+        _leave_running_threads()
+    return code
+
+
+def _host(options: Options) -> Host:
+    settings = load_settings(options.app_root, os.environ)
+    os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
+    host_json = load_host_json(options.app_root)
+    configure_logging(LogLevels(host_json.logging.log_level))
+    for name in host_json.unknown_options():
+        log.warning("host.json: the option '%s' is not supported by the local host and is ignored", name)
+    return Host(options, settings, host_json, RuntimeWorker(options.app_root))
+
+
+async def _run(host: Host, announce: Callable[[int], None]) -> int:
+    bound = bind_port(host.options.port, reuse=host.options.reuse_port)
+    try:
+        await host.index()
+        check_connections(host.functions, host.settings)
+        stopped = asyncio.Event()
+        stopping = asyncio.create_task(_set_when_told(stopped))
+        try:
+            await host.serve(bound, announce, stopped)
+        finally:
+            stopping.cancel()
+    finally:
+        bound.close()
+    try:
+        async with asyncio.timeout(_STOP_THREADS_SECONDS):
+            await host.worker.stop()
+    except TimeoutError:
+        log.warning("a synchronous function is still running; it is left behind")
+    return 0
+
+
+async def _set_when_told(stopped: asyncio.Event) -> None:
+    await part.until_stopped()
+    stopped.set()
+
+
+def _leave_running_threads() -> None:
+    """End the process although threads run: the interpreter would wait for a function that never returns."""
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _arguments() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m local.host", description=__doc__)
+    parser.add_argument("--port", type=int, default=7071, help="0 takes a free one")
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="where keys, schedules and receipts are kept"
+    )
+    parser.add_argument(
+        "--app-root", type=Path, default=Path(), help="the folder of function_app.py and host.json"
+    )
+    parser.add_argument(
+        "--auth", action="store_true", help="enforce authorization levels with keys, as Azure does"
+    )
+    parser.add_argument("--timers", choices=["on", "off"], default="on", help="off on all instances but one")
+    parser.add_argument("--reuse-port", action="store_true", help="share the port with other instances")
+    given = parser.parse_args()
+    data_dir = given.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return Options(
+        port=given.port,
+        data_dir=data_dir,
+        app_root=given.app_root.resolve(),
+        enforce_keys=given.auth,
+        run_timers=given.timers == "on",
+        reuse_port=given.reuse_port,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""`host.json`: the options that the host honours, with Azure's defaults; others are named in a warning."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_TIMESPAN = re.compile(r"^(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7}))?)?$")
+
+UNLIMITED = timedelta.max
+"""What `functionTimeout: -1` means."""
+
+
+class HostJsonError(Exception):
+    """`host.json` cannot be used."""
+
+
+def parse_timespan(text: str) -> timedelta:
+    """Read .NET's `[d.]hh:mm[:ss[.fffffff]]`.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    match = _TIMESPAN.match(text)
+    if match is None:
+        raise ValueError(f"'{text}' is not a duration such as 00:05:00")
+    days, hours, minutes, seconds, fraction = match.groups()
+    return timedelta(
+        days=int(days or 0),
+        hours=int(hours),
+        minutes=int(minutes),
+        seconds=int(seconds or 0) + float(f"0.{fraction or 0}"),
+    )
+
+
+def _timespan(value: object) -> object:
+    if value in {-1, "-1"}:
+        return UNLIMITED
+    return parse_timespan(value) if isinstance(value, str) else value
+
+
+type Duration = Annotated[timedelta, BeforeValidator(_timespan)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class HttpOptions(_Options):
+    """`extensions.http`."""
+
+    route_prefix: str = "api"
+    max_outstanding_requests: int = -1
+    max_concurrent_requests: int = -1
+
+
+class ServiceBusOptions(_Options):
+    """`extensions.serviceBus`."""
+
+    prefetch_count: int = Field(0, ge=0)
+    auto_complete_messages: bool = Field(
+        default=True, validation_alias=AliasChoices("autoCompleteMessages", "autoComplete")
+    )
+    max_auto_lock_renewal_duration: Duration = timedelta(minutes=5)
+    max_concurrent_calls: int = Field(default_factory=lambda: 16 * (os.cpu_count() or 1), ge=1)
+    max_concurrent_sessions: int = Field(8, ge=1)
+    max_concurrent_calls_per_session: int = Field(1, ge=1)
+    max_message_batch_size: int = Field(1000, ge=1)
+    min_message_batch_size: int = Field(1, ge=1)
+    max_batch_wait_time: Duration = timedelta(seconds=30)
+    session_idle_timeout: Duration = timedelta(minutes=1)
+
+
+class BlobOptions(_Options):
+    """`extensions.blobs`."""
+
+    max_degree_of_parallelism: int = Field(default_factory=lambda: 8 * (os.cpu_count() or 1), ge=1)
+    poison_blob_threshold: int = Field(5, ge=1)
+
+
+class Extensions(_Options):
+    """`extensions`."""
+
+    http: HttpOptions = HttpOptions()
+    service_bus: ServiceBusOptions = Field(default_factory=ServiceBusOptions)
+    blobs: BlobOptions = Field(default_factory=BlobOptions)
+
+
+class LoggingOptions(_Options):
+    """`logging`; categories not named follow `default`."""
+
+    log_level: dict[str, str] = Field(default_factory=dict)
+    application_insights: dict[str, Any] = Field(default_factory=dict)
+    console: dict[str, Any] = Field(default_factory=dict)
+
+
+class HostJson(_Options):
+    """The file as a whole."""
+
+    version: Literal["2.0"]
+    function_timeout: Duration = timedelta(minutes=30)
+    functions: list[str] | None = None
+    extension_bundle: dict[str, Any] = Field(default_factory=dict)
+    managed_dependency: dict[str, Any] = Field(default_factory=dict)
+    logging: LoggingOptions = LoggingOptions()
+    extensions: Extensions = Field(default_factory=Extensions)
+
+    def unknown_options(self) -> list[str]:
+        """Return the paths of the options that this host does not know."""
+        return sorted(_unknown(self, ""))
+
+
+def _unknown(options: _Options, prefix: str) -> Iterator[str]:
+    for name in options.model_extra or {}:
+        yield f"{prefix}{name}"
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        if isinstance(value, _Options):
+            yield from _unknown(value, f"{prefix}{field.alias or name}.")
+
+
+def load_host_json(app_root: Path) -> HostJson:
+    """Read the app's `host.json`.
+
+    Raises:
+        HostJsonError: It is missing, no JSON, or an option has an impossible value.
+    """
+    path = app_root / "host.json"
+    if not path.is_file():
+        raise HostJsonError(f"no host.json in {app_root}: is this a function app?")
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise HostJsonError(f"host.json is not JSON: {error}") from error
+    try:
+        return HostJson.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise HostJsonError(f"host.json: {where}: {first['msg']}") from error

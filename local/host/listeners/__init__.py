@@ -1,0 +1,1 @@
+"""What makes functions run without a request: queues, clocks and blobs."""

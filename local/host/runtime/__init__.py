@@ -1,0 +1,1 @@
+"""The driver of the worker runtime: nothing outside this package imports `azure_functions_runtime`."""
