@@ -97,6 +97,13 @@ class JobNotFoundError(NotFoundError):
         super().__init__(f"Job with ID '{job_id}' not found", {"job_id": job_id})
 
 
+class LockNotFoundError(NotFoundError):
+    """No lock that was given to this tenant and application, or none of the last 24 hours."""
+
+    def __init__(self) -> None:
+        super().__init__("No such lock of this application")
+
+
 class ConflictError(APIError):
     """The request contradicts what is stored."""
 
@@ -119,6 +126,10 @@ class ValidationError(APIError):
     """A field is missing, unknown or out of its range; `detail` names it."""
 
     status = 422
+
+
+class PromptRefusedError(ValidationError):
+    """The model does not take this prompt: its content filter refused it, or it is too long."""
 
 
 class RateLimitError(APIError):

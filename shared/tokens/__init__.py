@@ -1,0 +1,1 @@
+"""The token ledger: what each tenant may use per minute, and what it used."""

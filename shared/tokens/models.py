@@ -1,0 +1,105 @@
+"""What the ledger stores, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ConfigDict, Field
+
+from shared.cosmos.partition import StoredItem
+
+SCOPE_ID = "tenant"
+LOCK_RECORD_SECONDS = 24 * 3600
+"""How long a report or release is remembered, and how old a lock may be when it is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A part of the budget that was taken; `second` is the store's second that it is charged to."""
+
+    lock_id: str
+    tokens: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """What counts now against a tenant's limits.
+
+    Attributes:
+        used_tokens: What was reported of the last 60 seconds.
+        locked_tokens: What is locked and was not reported (yet).
+        reset_time_seconds: When the whole limit will be available again if nothing more is taken.
+        debt_tokens: By how much use that was reported beyond its locks exceeds the limit.
+    """
+
+    available_tokens: int
+    used_tokens: int
+    locked_tokens: int
+    available_requests: int
+    used_requests: int
+    locked_requests: int
+    reset_time_seconds: float
+    limit_tokens: int
+    limit_requests: int
+    debt_tokens: int
+
+
+class ScopeItem(StoredItem):
+    """What counts against one limit. Always: `tokens` is the sum of `t`, `requests` that of `r`.
+
+    The keys of the maps are `s{second}`: a number alone could be read as the index of an array in a path.
+    Fields of a newer version survive a replace.
+
+    Attributes:
+        t: Tokens by the second that they are charged to.
+        r: Requests, likewise.
+        u: The part of `t` that was reported as used.
+        q: The part of `r` whose report has come.
+        last: The nonce of the last lock, by which a repeated write finds that it was done already.
+        ts: The second of the store's clock at which it was last written.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = SCOPE_ID
+    tokens: int = 0
+    requests: int = 0
+    t: dict[str, int] = Field(default_factory=dict)
+    r: dict[str, int] = Field(default_factory=dict)
+    u: dict[str, int] = Field(default_factory=dict)
+    q: dict[str, int] = Field(default_factory=dict)
+    last: str = ""
+    ts: int = Field(0, alias="_ts", exclude=True)
+
+
+class ClockItem(StoredItem):
+    """Written to learn the store's time; it removes itself."""
+
+    id: str = "clock"
+    ttl: int = 60
+    ts: int = Field(0, alias="_ts", exclude=True)
+
+
+class LockRecord(StoredItem):
+    """That a lock was reported or released."""
+
+    # Longer than a lock can be settled, whose second may lie a little ahead of the store's clock.
+    ttl: int = LOCK_RECORD_SECONDS + 60
+    app_id: str
+    model: str
+    locked_tokens: int
+    used_tokens: int
+    released: bool
+
+
+class UsageItem(StoredItem):
+    """What was used in one day with one model by one application for one user."""
+
+    day: str
+    model: str
+    app_id: str
+    user_id: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    requests: int
