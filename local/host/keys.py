@@ -47,19 +47,19 @@ def load_keys(path: Path, functions: Sequence[str]) -> Keys:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = json.loads(path.read_text()) if path.is_file() else {}
-    keys = {
-        "masterKey": stored.get("masterKey") or _new_key(),
-        "hostKey": stored.get("hostKey") or _new_key(),
-        "functionKeys": {
-            name: stored.get("functionKeys", {}).get(name) or _new_key() for name in sorted(functions)
-        },
-    }
-    if keys != stored:
+    known: dict[str, str] = stored.get("functionKeys", {})
+    keys = Keys(
+        master=stored.get("masterKey") or _new_key(),
+        host=stored.get("hostKey") or _new_key(),
+        functions={name: known.get(name) or _new_key() for name in sorted(functions)},
+    )
+    content = {"masterKey": keys.master, "hostKey": keys.host, "functionKeys": keys.functions}
+    if content != stored:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps(keys, indent=2))
+        draft.write_text(json.dumps(content, indent=2))
         draft.replace(path)
-    return Keys(keys["masterKey"], keys["hostKey"], keys["functionKeys"])
+    return keys
 
 
 def _new_key() -> str:

@@ -97,7 +97,8 @@ class Settings:
             if account := self.get(f"{candidate}__accountName"):
                 return Connection(address=f"https://{account}.blob.core.windows.net")
         raise SettingError(
-            f"Storage connection '{names[0]}': set {names[0]} to a connection string, or {names[0]}__blobServiceUri"
+            f"Storage connection '{names[0]}': set {names[0]} to a connection string, "
+            f"or {names[0]}__blobServiceUri"
         )
 
 

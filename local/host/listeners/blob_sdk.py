@@ -67,6 +67,6 @@ def _properties(properties: BlobProperties, length: int) -> dict[str, object]:
         "ContentType": settings.content_type,
         "ContentEncoding": settings.content_encoding,
         "ETag": properties.etag,
-        "LastModified": properties.last_modified.isoformat() if properties.last_modified else None,
-        "CreatedOn": properties.creation_time.isoformat() if properties.creation_time else None,
+        "LastModified": properties.last_modified.isoformat(),
+        "CreatedOn": properties.creation_time.isoformat(),
     }

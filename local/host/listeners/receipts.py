@@ -150,7 +150,8 @@ class SqliteReceipts:
     def _write(self, function: str, version: BlobVersion, state: str, failures: int) -> None:
         self._database.execute(
             "INSERT INTO receipts VALUES "
-            "(?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(claimed), 0) + 1 FROM receipts)) ON CONFLICT DO UPDATE SET "
+            "(?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(claimed), 0) + 1 FROM receipts)) "
+            "ON CONFLICT DO UPDATE SET "
             "state=excluded.state, failures=excluded.failures, owner=excluded.owner",
             (
                 function,

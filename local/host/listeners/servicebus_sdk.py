@@ -34,6 +34,7 @@ class SdkReceiver:
         if trigger.sessions:
             options |= {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": _ACCEPT_SECONDS}
         source = trigger.source
+        self._has_session = trigger.sessions
         self._receiver: ServiceBusReceiver = (
             client.get_queue_receiver(source.name, **options)
             if isinstance(source, Queue)
@@ -70,15 +71,13 @@ class SdkReceiver:
 
     async def renew(self, message: ReceivedMessage) -> datetime:
         """Renew the lock of a message, or that of the session, and return until when."""
-        session = self._receiver.session
-        if session is not None:
-            return await session.renew_lock()
+        if self._has_session:
+            return await self._receiver.session.renew_lock()
         return await self._receiver.renew_message_lock(_sdk(message))
 
     def locked_until(self, message: ReceivedMessage) -> datetime | None:
         """Return when the lock that covers a message ends."""
-        session = self._receiver.session
-        return session.locked_until_utc if session is not None else message.locked_until_utc
+        return self._receiver.session.locked_until_utc if self._has_session else message.locked_until_utc
 
 
 def _sdk(message: ReceivedMessage) -> ServiceBusReceivedMessage:

@@ -57,7 +57,7 @@ class RuntimeWorker:
         sys.path.insert(0, str(self._app_root))
         sys.path.insert(0, str(self._app_root / ".python_packages/lib/site-packages"))
         # It reads settings from the environment while it is imported, so not before these are set.
-        import azure_functions_runtime  # noqa: PLC0415
+        import azure_functions_runtime  # noqa: PLC0415  # it reads settings while it is imported
         from azure_functions_runtime import handle_event, http_v2  # noqa: PLC0415 -- same
 
         self._runtime = azure_functions_runtime

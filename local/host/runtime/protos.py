@@ -24,7 +24,8 @@ class TypedData:
     def __init__(self, **kind: Any) -> None:  # noqa: ANN401 -- a protocol's oneof takes any of its kinds
         if len(kind) > 1:
             raise ValueError("TypedData holds one value")
-        self._kind, self._value = next(iter(kind.items()), (None, None))
+        self._kind: str | None = next(iter(kind), None)
+        self._value: Any = next(iter(kind.values()), None)
 
     def WhichOneof(self, _group: str) -> str | None:
         return self._kind
@@ -77,6 +78,8 @@ class NullableTimestamp:
 @dataclass(slots=True)
 class RpcHttpCookie:
     class SameSite:
+        """The protocol's enumeration."""
+
         Lax: ClassVar[int] = 1
         Strict: ClassVar[int] = 2
         ExplicitNone: ClassVar[int] = 3
