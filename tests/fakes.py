@@ -1,0 +1,154 @@
+"""Fakes behind the app's Protocols, and a way to call routes without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.http import serve
+from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.http import EdgeServices, Route
+
+EPOCH = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
+
+
+class FakeClock:
+    """A clock that moves when it is told to, or when somebody sleeps on it."""
+
+    def __init__(self, start: datetime = EPOCH) -> None:
+        self._now = start
+        self._seconds = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        self._seconds += seconds
+        self._now += timedelta(seconds=seconds)
+
+
+def tenant_context(tenant_id: str = "acme", role: Role = Role.USER, tier: str = "free") -> TenantContext:
+    """Build a tenant's context as authentication would."""
+    return TenantContext(parse_tenant_id(tenant_id), tier, role, f"key-of-{tenant_id}")
+
+
+def platform_context() -> PlatformContext:
+    """Build the administrator's context as authentication would."""
+    return PlatformContext("admin")
+
+
+@dataclass
+class FakeAuthenticator:
+    """Knows credentials by heart: `Bearer {name}` is whatever context was put under the name."""
+
+    contexts: dict[str, TenantContext | PlatformContext] = field(default_factory=dict)
+    tenants: dict[str, TenantContext] = field(default_factory=dict)
+
+    def add(self, name: str, context: TenantContext | PlatformContext) -> dict[str, str]:
+        """Let a credential in; returns the headers that present it."""
+        self.contexts[name] = context
+        if isinstance(context, TenantContext):
+            self.tenants[context.tenant_id] = context
+        return {"authorization": f"Bearer {name}"}
+
+    async def authenticate(self, authorization: str | None) -> TenantContext | PlatformContext:
+        name = (authorization or "").removeprefix("Bearer ")
+        if name not in self.contexts:
+            raise AuthenticationError("The API key is not valid")
+        return self.contexts[name]
+
+    async def for_tenant(self, platform: PlatformContext, tenant_id: str) -> TenantContext:
+        context = await self.for_platform(tenant_id)
+        return TenantContext(context.tenant_id, context.tier, Role.ADMIN, platform.principal)
+
+    async def for_platform(self, tenant_id: str) -> TenantContext:
+        if tenant_id not in self.tenants:
+            raise TenantNotFoundError(tenant_id)
+        known = self.tenants[tenant_id]
+        return TenantContext(known.tenant_id, known.tier, Role.USER, "platform")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a route answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401  # JSON of any shape, asserted by the test
+        """Parse the body."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to one route: path parameters by name, the body as it goes over the wire."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @classmethod
+    def of(cls, body: object, *, headers: Mapping[str, str] | None = None, **path: str) -> Call:
+        """Build a call with a JSON body."""
+        return cls(path=path, headers=headers or {}, body=json.dumps(body).encode())
+
+
+class RouteClient:
+    """Calls declared routes the way the host does, without a socket."""
+
+    def __init__(self, services: EdgeServices) -> None:
+        self._services = services
+
+    def route(self, name: str) -> Route:
+        """Find a route by its handler's name."""
+        return next(route for route in self._services.routes if route.name == name)
+
+    async def call(self, name: str, call: Call | None = None) -> Answer:
+        """Send one request to the route and read its answer."""
+        call = call or Call()
+        route = self.route(name)
+        response = await serve(route, self._services, _request(route, call))
+        return Answer(response.status_code, dict(response.headers), bytes(response.body))
+
+
+def _request(route: Route, call: Call) -> Request:
+    sent = False
+
+    async def receive() -> dict[str, object]:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": call.body, "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": route.method,
+        "path": "/api/" + route.path.format_map(dict(call.path)) if call.path else "/api/" + route.path,
+        "query_string": call.query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in call.headers.items()],
+        "path_params": dict(call.path),
+    }
+    return Request(scope, receive)

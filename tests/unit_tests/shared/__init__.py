@@ -1,0 +1,1 @@
+"""The edges, retries, settings and the OpenAPI document."""

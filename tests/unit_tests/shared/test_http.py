@@ -1,0 +1,329 @@
+"""The HTTP edge: who gets in, what is refused and how, and what every answer carries."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import Field
+
+from shared.clock import Clock
+from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
+from shared.http import (
+    MAX_BODY_BYTES,
+    AcceptedReply,
+    ParameterModel,
+    RequestModel,
+    Route,
+    Routes,
+    TenantPath,
+    VersionedReply,
+)
+from shared.logging.context import log_context
+from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
+from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
+
+
+class NoteRequest(RequestModel):
+    text: str = Field(min_length=1)
+    stars: int = 0
+
+
+class NotePath(ParameterModel):
+    note_id: str = Field(pattern=r"^[a-z]+$")
+
+
+class NoteQuery(ParameterModel):
+    limit: int = Field(10, ge=1, le=100)
+
+
+class NoteReply(VersionedReply):
+    tenant_id: str
+    text: str
+
+
+class NoteAccepted(AcceptedReply):
+    note_id: str
+
+
+@dataclass
+class Services:
+    """What the edge needs, without a composition root."""
+
+    clock: Clock = field(default_factory=FakeClock)
+    authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
+    routes: list[Route] = field(default_factory=list)
+
+
+def declare_notes(services: Services) -> None:  # noqa: C901  # one small handler per claim
+    routes = Routes(services, "notes")
+
+    @routes.put("v1/notes/{note_id}", who=Role.USER)
+    async def put_note(
+        tenant: TenantContext, path: NotePath, note: NoteRequest, if_match: str | None
+    ) -> NoteReply:
+        """Keep a note."""
+        text = f"{path.note_id} {note.text} {note.stars} {if_match} {log_context().tenant_id}"
+        return NoteReply(tenant_id=ambient_tenant().tenant_id, text=text, etag='"7"')
+
+    @routes.post("v1/notes", who=Role.TENANT_ADMIN, status=202)
+    async def accept_note(tenant: TenantContext, note: NoteRequest) -> NoteAccepted:
+        """Take a note for later."""
+        return NoteAccepted(note_id=note.text, status_url=f"/api/v1/notes/{note.text}")
+
+    @routes.get("v1/notes", who=Role.USER)
+    async def list_notes(tenant: TenantContext, query: NoteQuery) -> NoteReply:
+        """List the notes."""
+        return NoteReply(tenant_id=tenant.tenant_id, text=str(query.limit))
+
+    @routes.delete("v1/notes/{note_id}", who=Role.USER)
+    async def delete_note(tenant: TenantContext, path: NotePath) -> None:
+        """Forget a note."""
+        match path.note_id:
+            case "conflict":
+                raise ConflictError("The note is pinned", {"note_id": path.note_id})
+            case "busy":
+                raise RateLimitError("Too many notes", retry_after=1.2)
+            case "down":
+                raise DependencyUnavailableError("The note store")
+            case "defect":
+                raise RuntimeError("an api key of tk.secret")
+
+    @routes.get("v1/tenants/{tenant_id}/notes", who=Role.TENANT_ADMIN)
+    async def tenant_notes(tenant: TenantContext, path: TenantPath) -> NoteReply:
+        """Show a tenant's notes."""
+        return NoteReply(tenant_id=tenant.tenant_id, text=tenant.principal)
+
+    @routes.get("v1/all-notes", who=Role.ADMIN)
+    async def all_notes(platform: PlatformContext) -> NoteReply:
+        """Show everybody's notes."""
+        return NoteReply(tenant_id="", text=platform.principal)
+
+    @routes.get("ping", who=None)
+    async def ping() -> NoteReply:
+        """Answer."""
+        return NoteReply(tenant_id=str(log_context().tenant_id), text="pong")
+
+
+@pytest.fixture
+def services() -> Services:
+    services = Services()
+    declare_notes(services)
+    return services
+
+
+@pytest.fixture
+def client(services: Services) -> RouteClient:
+    return RouteClient(services)
+
+
+@pytest.fixture
+def user(services: Services) -> dict[str, str]:
+    return services.authenticator.add("user", tenant_context("acme"))
+
+
+@pytest.fixture
+def tenant_admin(services: Services) -> dict[str, str]:
+    return services.authenticator.add("boss", tenant_context("acme", Role.TENANT_ADMIN))
+
+
+@pytest.fixture
+def admin(services: Services) -> dict[str, str]:
+    return services.authenticator.add("admin", platform_context())
+
+
+async def test_a_handler_gets_the_tenant_and_the_checked_models(
+    client: RouteClient, user: dict[str, str]
+) -> None:
+    call = Call.of({"text": "hi", "stars": 3}, headers=user | {"if-match": '"6"'}, note_id="a")
+
+    answer = await client.call("put_note", call)
+
+    assert answer.status == 200
+    assert answer.json() == {"etag": '"7"', "tenant_id": "acme", "text": 'a hi 3 "6" acme'}
+    assert answer.headers["etag"] == '"7"'
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_accepted_work_says_where_to_look(client: RouteClient, tenant_admin: dict[str, str]) -> None:
+    answer = await client.call("accept_note", Call.of({"text": "x"}, headers=tenant_admin))
+
+    assert (answer.status, answer.headers["location"]) == (202, "/api/v1/notes/x")
+
+
+async def test_nothing_to_say_is_an_empty_answer(client: RouteClient, user: dict[str, str]) -> None:
+    answer = await client.call("delete_note", Call({"note_id": "a"}, headers=user))
+
+    assert (answer.status, answer.body) == (204, b"")
+
+
+async def test_a_callers_request_id_comes_back_if_it_is_a_valid_one(client: RouteClient) -> None:
+    answer = await client.call("ping", Call(headers={"x-request-id": "abc-1"}))
+
+    assert answer.headers["x-request-id"] == "abc-1"
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "a\r\nset-cookie: x"])
+async def test_an_invalid_request_id_is_replaced(client: RouteClient, sent: str) -> None:
+    answer = await client.call("ping", Call(headers={"x-request-id": sent}))
+
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+async def test_an_open_route_asks_for_no_key(client: RouteClient) -> None:
+    answer = await client.call("ping")
+
+    assert (answer.status, answer.json()["tenant_id"]) == (200, "None")
+
+
+async def test_a_refusal_has_the_documented_shape(client: RouteClient) -> None:
+    answer = await client.call("list_notes", Call(headers={"x-request-id": "abc"}))
+
+    assert answer.status == 401
+    assert answer.json() == {
+        "error": "AuthenticationError",
+        "message": "The API key is not valid",
+        "detail": {},
+        "timestamp": "2026-01-31T10:30:00+00:00",
+        "request_id": "abc",
+    }
+
+
+async def test_a_role_below_the_routes_is_403(client: RouteClient, user: dict[str, str]) -> None:
+    answer = await client.call("accept_note", Call.of({"text": "x"}, headers=user))
+
+    assert (answer.status, answer.json()["error"]) == (403, "PermissionDeniedError")
+
+
+async def test_the_role_is_checked_before_the_body_is_read(client: RouteClient, user: dict[str, str]) -> None:
+    answer = await client.call("accept_note", Call(headers=user, body=b"not json"))
+
+    assert answer.status == 403
+
+
+async def test_a_body_that_is_not_json_is_400(client: RouteClient, user: dict[str, str]) -> None:
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=user, body=b"{"))
+
+    assert (answer.status, answer.json()["error"]) == (400, "MalformedRequestError")
+
+
+@pytest.mark.parametrize(
+    ("body", "field_name"),
+    [
+        ({}, "body.text"),
+        ({"text": ""}, "body.text"),
+        ({"text": 5}, "body.text"),
+        ({"text": "x", "stars": "5"}, "body.stars"),
+        ({"text": "x", "tenant_id": "victim"}, "body.tenant_id"),
+        ([], "body"),
+        (None, "body"),
+    ],
+)
+async def test_an_invalid_field_is_422_and_named(
+    client: RouteClient, user: dict[str, str], body: object, field_name: str
+) -> None:
+    answer = await client.call("put_note", Call.of(body, headers=user, note_id="a"))
+
+    assert answer.status == 422
+    assert list(answer.json()["detail"]["fields"]) == [field_name]
+    assert field_name in answer.json()["message"]
+
+
+async def test_an_invalid_path_or_query_is_422_and_named(client: RouteClient, user: dict[str, str]) -> None:
+    path = await client.call("delete_note", Call({"note_id": "A/b"}, headers=user))
+    query = await client.call("list_notes", Call(query="limit=0", headers=user))
+    unknown = await client.call("list_notes", Call(query="tenant_id=victim", headers=user))
+
+    assert [answer.status for answer in (path, query, unknown)] == [422, 422, 422]
+    assert list(path.json()["detail"]["fields"]) == ["path.note_id"]
+    assert list(query.json()["detail"]["fields"]) == ["query.limit"]
+    assert list(unknown.json()["detail"]["fields"]) == ["query.tenant_id"]
+
+
+async def test_a_body_over_a_megabyte_is_413(client: RouteClient, user: dict[str, str]) -> None:
+    body = json.dumps({"text": "x" * MAX_BODY_BYTES}).encode()
+
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=user, body=body))
+
+    assert (answer.status, answer.json()["detail"]) == (413, {"max_bytes": MAX_BODY_BYTES})
+
+
+@pytest.mark.parametrize(
+    ("note_id", "expected"),
+    [
+        ("conflict", (409, "ConflictError", None)),
+        ("busy", (429, "RateLimitError", "2")),
+        ("down", (503, "DependencyUnavailableError", "1")),
+    ],
+)
+async def test_a_domain_error_is_rendered_with_its_status(
+    client: RouteClient, user: dict[str, str], note_id: str, expected: tuple[int, str, str | None]
+) -> None:
+    answer = await client.call("delete_note", Call({"note_id": note_id}, headers=user))
+
+    assert (answer.status, answer.json()["error"], answer.headers.get("retry-after")) == expected
+
+
+async def test_a_defect_is_logged_and_tells_the_caller_nothing_of_itself(
+    client: RouteClient, user: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = await client.call("delete_note", Call({"note_id": "defect"}, headers=user))
+
+    assert (answer.status, answer.json()["error"]) == (500, "InternalError")
+    assert b"secret" not in answer.body
+    assert "RuntimeError" in caplog.text
+
+
+async def test_the_administrator_acts_for_a_tenant_that_the_header_names(
+    client: RouteClient, user: dict[str, str], admin: dict[str, str]
+) -> None:
+    unnamed = await client.call("list_notes", Call(headers=admin))
+    named = await client.call("list_notes", Call(headers=admin | {"x-tenant-id": "acme"}))
+    unknown = await client.call("list_notes", Call(headers=admin | {"x-tenant-id": "nobody"}))
+
+    assert (unnamed.status, list(unnamed.json()["detail"]["fields"])) == (422, ["header.x-tenant-id"])
+    assert (named.status, named.json()["tenant_id"]) == (200, "acme")
+    assert unknown.status == 404
+
+
+async def test_a_tenants_key_cannot_name_another_tenant(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    services.authenticator.add("other", tenant_context("globex"))
+
+    answer = await client.call("list_notes", Call(headers=user | {"x-tenant-id": "globex"}))
+
+    assert answer.json()["tenant_id"] == "acme"
+
+
+async def test_a_route_below_a_tenant_is_its_own_and_the_administrators(
+    services: Services, client: RouteClient, tenant_admin: dict[str, str], admin: dict[str, str]
+) -> None:
+    other = services.authenticator.add("other", tenant_context("globex", Role.TENANT_ADMIN))
+    path = {"tenant_id": "acme"}
+
+    own = await client.call("tenant_notes", Call(path, headers=tenant_admin))
+    platforms = await client.call("tenant_notes", Call(path, headers=admin))
+    foreign = await client.call("tenant_notes", Call(path, headers=other))
+    absent = await client.call("tenant_notes", Call({"tenant_id": "nobody"}, headers=other))
+
+    assert [own.status, platforms.status, foreign.status, absent.status] == [200, 200, 404, 404]
+    assert foreign.json()["message"].replace("acme", "nobody") == absent.json()["message"]
+
+
+async def test_a_platform_route_is_the_administrators_alone(
+    client: RouteClient, tenant_admin: dict[str, str], admin: dict[str, str]
+) -> None:
+    assert (await client.call("all_notes", Call(headers=tenant_admin))).status == 403
+    assert (await client.call("all_notes", Call(headers=admin))).json()["text"] == "admin"
+
+
+async def test_every_answer_forbids_caching_and_sniffing(client: RouteClient, user: dict[str, str]) -> None:
+    good = await client.call("list_notes", Call(headers=user))
+    bad = await client.call("list_notes")
+
+    for answer in (good, bad):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -1,0 +1,1 @@
+"""Keys, contexts and authentication."""
