@@ -1,0 +1,1 @@
+"""The local Functions host through real processes and sockets."""

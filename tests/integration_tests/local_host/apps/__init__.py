@@ -1,0 +1,1 @@
+"""Function apps made for the tests, each run by a host of its own."""

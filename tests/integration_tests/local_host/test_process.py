@@ -1,0 +1,84 @@
+"""How a host starts, refuses and stops."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.integration_tests.local_host.running import command, environment, running_host, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _refused(app: str, data_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 -- our own command line
+        command(app, data_dir, *flags),
+        capture_output=True,
+        text=True,
+        env=environment({}),
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "reason"),
+    [
+        ("broken_import", "No module named 'a_module_that_nobody_wrote'"),
+        ("broken_binding", "the binding type 'eventHubTrigger' is not supported"),
+        ("", "no host.json in"),
+    ],
+)
+def test_an_app_that_cannot_run_is_refused_with_its_reason(app: str, reason: str, tmp_path: Path) -> None:
+    ended = _refused(app, tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("The function app in ")
+    assert reason in last
+
+
+def test_a_taken_port_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
+    with running_host("classic", tmp_path / "a") as host:
+        ended = _refused("classic", tmp_path / "b", "--port", str(host.port))
+    assert ended.returncode == 2
+    assert (
+        ended.stderr
+        == f"port {host.port} is already in use: stop what listens there, or choose another one\n"
+    )
+
+
+def test_the_host_stops_when_its_supervisor_is_gone(tmp_path: Path) -> None:
+    with running_host("classic", tmp_path) as host:
+        assert host.process.stdin is not None
+        host.process.stdin.close()
+        host.process.stdin = None
+        assert host.process.wait(30) == 0
+
+
+def test_a_stop_lets_a_request_in_flight_finish(tmp_path: Path) -> None:
+    with (
+        running_host("streaming", tmp_path) as host,
+        httpx.stream("GET", f"{host.url}/api/nap/1500") as answer,
+    ):
+        host.process.terminate()
+        host.wait_for_line("Stopping")
+        assert answer.read() == b"slept"
+        assert host.process.wait(30) == 0
+
+
+def test_instances_share_a_port(tmp_path: Path) -> None:
+    with running_host("streaming", tmp_path, "--reuse-port") as one:
+        port = str(one.port)
+        with running_host("streaming", tmp_path, "--reuse-port", "--timers", "off", "--port", port) as two:
+            assert two.port == one.port
+
+            def both_answered() -> bool:
+                assert httpx.get(f"{one.url}/api/ping").text == "pong"
+                return all("Executed 'Functions.ping'" in "".join(host.stderr) for host in (one, two))
+
+            wait_for(both_answered)

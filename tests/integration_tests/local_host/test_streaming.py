@@ -1,0 +1,124 @@
+"""HTTP functions of FastAPI types, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.integration_tests.local_host.running import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration_tests.local_host.running import RunningHost
+
+
+def _seen(host: RunningHost) -> dict[str, object]:
+    content: dict[str, object] = httpx.get(f"{host.url}/api/seen").json()
+    return content
+
+
+def test_an_async_function_answers(streaming: RunningHost) -> None:
+    answer = httpx.get(f"{streaming.url}/api/ping")
+    assert (answer.status_code, answer.text) == (200, "pong")
+
+
+def test_a_sync_function_answers_and_its_prints_and_logs_go_to_stderr(streaming: RunningHost) -> None:
+    assert httpx.get(f"{streaming.url}/api/ping_sync").text == "pong from a thread"
+    streaming.wait_for_line("printed by a function")
+    assert streaming.wait_for_line("logged by a function") == "logged by a function\n"
+
+
+def test_route_parameters_and_the_query_arrive_decoded(streaming: RunningHost) -> None:
+    answer = httpx.get(f"{streaming.url}/api/orders/J%C3%BCrgen%20M/42/a/b%2Fc?q=1").json()
+    assert answer == {"params": {"customer": "Jürgen M", "id": "42", "rest": "a/b/c"}, "query": {"q": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "orders/x/no-number/r"), ("DELETE", "ping"), ("GET", "absent")]
+)
+def test_what_no_route_takes_is_a_404(streaming: RunningHost, method: str, path: str) -> None:
+    assert httpx.request(method, f"{streaming.url}/api/{path}").status_code == 404
+
+
+def test_an_upload_arrives_as_a_stream(streaming: RunningHost) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield from (b"first,", b"second")
+
+    answer = httpx.post(f"{streaming.url}/api/echo", content=chunks())
+    assert answer.content == b"first,second"
+
+
+def test_a_stream_arrives_whole(streaming: RunningHost) -> None:
+    answer = httpx.get(f"{streaming.url}/api/numbers/50")
+    assert answer.text.split() == [str(number) for number in range(50)]
+    assert answer.headers["transfer-encoding"] == "chunked"
+
+
+def test_a_client_that_leaves_closes_the_generator(streaming: RunningHost) -> None:
+    with httpx.stream("GET", f"{streaming.url}/api/endless/leaver") as answer:
+        next(answer.iter_bytes())
+    wait_for(lambda: "leaver" in str(_seen(streaming)["closed"]))
+
+
+def test_a_slow_reader_holds_the_stream_back(streaming: RunningHost) -> None:
+    with socket.create_connection(("127.0.0.1", streaming.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.sendall(b"GET /api/flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.recv(1000)
+        steady: list[object] = []
+
+        def settled() -> bool:
+            steady.append(_seen(streaming)["produced"])
+            return len(steady) > 10 and len(set(steady[-10:])) == 1
+
+        wait_for(settled)
+        assert int(str(steady[-1])) < 32 << 20
+
+
+def test_an_exception_is_a_500_and_told_on_stderr(streaming: RunningHost) -> None:
+    assert httpx.get(f"{streaming.url}/api/fails").status_code == 500
+    streaming.wait_for_line("Exception: ValueError: on purpose")
+
+
+def test_an_exception_midway_breaks_the_answer_off(streaming: RunningHost) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{streaming.url}/api/fails_midway")
+
+
+def test_a_function_is_ended_at_function_timeout(streaming: RunningHost) -> None:
+    answer = httpx.get(f"{streaming.url}/api/too_slow", timeout=20)
+    assert answer.status_code == 500
+    streaming.wait_for_line("Timeout value of 0:00:02 exceeded by function 'Functions.too_slow'")
+
+
+def test_an_unknown_option_of_host_json_is_named(streaming: RunningHost) -> None:
+    streaming.wait_for_line("host.json: the option 'madeUp' is not supported")
+
+
+def test_the_state_counts_invocations_and_failures(streaming: RunningHost) -> None:
+    httpx.get(f"{streaming.url}/api/fails")
+    status = httpx.get(f"{streaming.url}/admin/host/status").json()
+    fails = next(function for function in status["functions"] if function["name"] == "fails")
+    assert status["state"] == "Running"
+    assert fails["invocations"] == fails["failures"] > 0
+    assert fails["address"].startswith("[GET] http://localhost:")
+    assert fails["recentFailures"][-1]["message"] == "ValueError: on purpose"
+
+
+def test_an_http_function_can_be_run_by_hand(streaming: RunningHost) -> None:
+    before = len([line for line in streaming.stderr if "printed by a function" in line])
+    answer = httpx.post(f"{streaming.url}/admin/functions/ping_sync", json={"input": "x"})
+    assert answer.status_code == 202
+    wait_for(lambda: len([line for line in streaming.stderr if "printed by a function" in line]) > before)
+
+
+def test_admin_functions_describe_themselves(streaming: RunningHost) -> None:
+    info = httpx.get(f"{streaming.url}/admin/functions/order").json()
+    assert info["invoke_url_template"].endswith("/api/orders/{customer}/{id:int}/{*rest}")
+    assert info["config"]["bindings"][0]["type"] == "httpTrigger"
+    assert httpx.get(f"{streaming.url}/admin/functions/absent").status_code == 404
+    assert httpx.post(f"{streaming.url}/admin/functions/ping", content=b"no json").status_code == 400
