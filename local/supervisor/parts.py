@@ -1,0 +1,87 @@
+"""The parts of the local platform: how each is started."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from local.supervisor.options import HOST, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from local.supervisor.options import Options
+
+type Line = Callable[[Options, int], list[str]]
+"""Builds a command line from the options and the port to listen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: its name in the ready line's terms, and its command line."""
+
+    name: str
+    line: Line
+    grace_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The parts that the app stands on, in the order in which they are started, and the app's host."""
+
+    below: tuple[Part, ...]
+    host: Part
+
+
+def _module(name: str, options: Options, port: int, *more: str) -> list[str]:
+    data_dir = options.data_dir / name
+    return [sys.executable, "-m", f"local.{name}", "--port", str(port), "--data-dir", str(data_dir), *more]
+
+
+def _cosmos(options: Options, port: int) -> list[str]:
+    return _module("cosmos", options, port, "--definition", str(ROOT / "infra" / "cosmos.json"))
+
+
+def _servicebus(options: Options, port: int) -> list[str]:
+    return _module("servicebus", options, port, "--config", str(options.servicebus_config))
+
+
+def _llm(options: Options, port: int) -> list[str]:
+    return _module("llm", options, port)
+
+
+def _azurite(options: Options, port: int) -> list[str]:
+    return _module("azurite", options, port, "--definition", str(ROOT / "infra" / "storage.json"))
+
+
+def _host(options: Options, port: int) -> list[str]:
+    return _module(HOST, options, port, "--app-root", str(options.app_root))
+
+
+PLATFORM = Platform(
+    below=(
+        Part("cosmos", _cosmos),
+        Part("servicebus", _servicebus),
+        Part("llm", _llm),
+        Part("azurite", _azurite),
+    ),
+    host=Part(HOST, _host, grace_seconds=15.0),
+)
+
+
+def instances(host: Part, count: int) -> list[Part]:
+    """Give the host's instances: one port for all, timers on the first one only, as Azure fires them once."""
+    if count == 1:
+        return [host]
+
+    def line(number: int) -> Line:
+        timers = "on" if number == 1 else "off"
+        return lambda options, port: [*host.line(options, port), "--reuse-port", "--timers", timers]
+
+    return [replace(host, name=f"{host.name} {number}", line=line(number)) for number in range(1, count + 1)]
+
+
+def chosen(platform: Platform, options: Options) -> Mapping[str, Part]:
+    """Give the parts below the host that are to be started."""
+    return {part.name: part for part in platform.below if part.name in options.only}

@@ -1,0 +1,178 @@
+"""The running local platform: parts first, then the app's host, and all of them in reverse at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local.part import bind
+from local.supervisor.addresses import app_settings, ready_line
+from local.supervisor.child import Child, PartDiedError, PartSilentError
+from local.supervisor.options import HOST, PORTS, ROOT, Options
+from local.supervisor.parts import Part, Platform, chosen, instances
+from local.supervisor.probe import until_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from local.supervisor.probe import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the supervisor waits, in seconds."""
+
+    start: float = 60.0
+    restart_pause: float = 0.5
+    failed_restarts: int = 5
+    """So many starts of an instance in a row may fail before the platform gives up."""
+
+
+def check_ports(options: Options) -> None:
+    """Look whether the chosen ports are free before anything is started.
+
+    Raises:
+        PortError: One is held by another process; the message names the option that chooses another.
+    """
+    for part, (option, _) in PORTS.items():
+        if part in options.only:
+            try:
+                bind(options.ports[part]).close()
+            except OSError as error:
+                raise PortError(f"{part}: {error} ({option})") from error
+
+
+class PortError(Exception):
+    """A port cannot be taken."""
+
+
+class Supervisor:
+    """Runs one platform until it is told to stop or a part dies."""
+
+    def __init__(
+        self,
+        options: Options,
+        platform: Platform,
+        *,
+        lock: int,
+        patience: Patience | None = None,
+        probe: Probe = until_answers,
+    ) -> None:
+        self._options = options
+        self._platform = platform
+        self._lock = lock
+        self._patience = patience or Patience()
+        self._probe = probe
+        self._running: dict[str, tuple[Part, Child]] = {}
+        self._watching: set[asyncio.Future[object]] = set()
+        self._failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    async def run(self, told: asyncio.Event, say: Callable[[str], None] = print) -> None:
+        """Start everything, say the ready line and stay until `told`; in any case stop what was started.
+
+        Raises:
+            PartDiedError: A part ended by itself.
+            PartSilentError: A part did not answer in time.
+        """
+        stopping: asyncio.Future[object] = asyncio.ensure_future(told.wait())
+        starting: asyncio.Future[object] = asyncio.ensure_future(self._start(say))
+        try:
+            await asyncio.wait({starting, stopping, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done() and not self._failed.done():
+                starting.result()
+                await asyncio.wait({stopping, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                self._failed.result()
+        finally:
+            stopping.cancel()
+            await _cancelled(starting, self._failed, *self._watching)
+            await self._stop()
+
+    def kill(self) -> None:
+        """End every part at once."""
+        for _, child in self._running.values():
+            child.kill()
+
+    async def _start(self, say: Callable[[str], None]) -> None:
+        ports = await self._start_below()
+        if HOST in self._options.only:
+            ports[HOST] = await self._start_host(ports)
+        say("ready " + json.dumps(ready_line(ports)))
+
+    async def _start_below(self) -> dict[str, int]:
+        parts = chosen(self._platform, self._options)
+        children = [await self._spawn(part, self._options.ports[name]) for name, part in parts.items()]
+        for child in children:
+            self._watch(self._fail_when_it_ends(child))
+        listening = await asyncio.gather(*(child.listening(self._patience.start) for child in children))
+        return dict(zip(parts, listening, strict=True))
+
+    async def _start_host(self, below: Mapping[str, int]) -> int:
+        env = os.environ | app_settings(below, self._options.data_dir)
+        first, *others = instances(self._platform.host, self._options.instances)
+        child = await self._spawn(first, self._options.ports[HOST], env)
+        port = await child.listening(self._patience.start)
+        started = [child, *[await self._spawn(part, port, env) for part in others]]
+        await asyncio.gather(*(other.listening(self._patience.start) for other in started[1:]))
+        for part, instance in zip((first, *others), started, strict=True):
+            keep = self._keep(part, instance, port, env) if others else self._fail_when_it_ends(instance)
+            self._watch(keep)
+        await self._probe(f"http://127.0.0.1:{port}/admin/host/status", self._patience.start)
+        return port
+
+    async def _keep(self, part: Part, child: Child, port: int, env: Mapping[str, str]) -> None:
+        """Start an instance again whenever it dies, as Azure replaces one."""
+        failures = 0
+        while failures < self._patience.failed_restarts:
+            death = await child.ended()
+            print(f"local: {death}, starting it again", file=sys.stderr, flush=True)
+            await asyncio.sleep(self._patience.restart_pause * failures)
+            child = await self._spawn(part, port, env)
+            try:
+                await child.listening(self._patience.start)
+            except PartDiedError:
+                failures += 1
+            except PartSilentError as error:
+                print(f"local: {error}", file=sys.stderr, flush=True)
+                await child.stop(part.grace_seconds)
+                failures += 1
+            else:
+                failures = 0
+        self._fail(await child.ended())
+
+    async def _fail_when_it_ends(self, child: Child) -> None:
+        self._fail(await child.ended())
+
+    def _fail(self, death: PartDiedError) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(death)
+
+    def _watch(self, watch: asyncio._CoroutineLike[None]) -> None:
+        self._watching.add(asyncio.ensure_future(watch))
+
+    async def _spawn(self, part: Part, port: int, env: Mapping[str, str] | None = None) -> Child:
+        line = part.line(self._options, port)
+        child = await Child.start(
+            part.name, line, cwd=ROOT, env=os.environ if env is None else env, keep=self._lock
+        )
+        self._running[part.name] = (part, child)
+        return child
+
+    async def _stop(self) -> None:
+        """Stop the host's instances together, then what is below them, last started first."""
+        below = {part.name for part in self._platform.below}
+        hosts = [pair for pair in self._running.values() if pair[0].name not in below]
+        rest = [pair for pair in self._running.values() if pair[0].name in below]
+        await asyncio.gather(*(child.stop(part.grace_seconds) for part, child in hosts))
+        for part, child in reversed(rest):
+            await child.stop(part.grace_seconds)
+
+
+async def _cancelled(*tasks: asyncio.Future[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
