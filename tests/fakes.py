@@ -146,7 +146,7 @@ def _request(route: Route, call: Call) -> Request:
     scope = {
         "type": "http",
         "method": route.method,
-        "path": "/api/" + route.path.format_map(dict(call.path)) if call.path else "/api/" + route.path,
+        "path": "/api/" + route.path,
         "query_string": call.query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in call.headers.items()],
         "path_params": dict(call.path),

@@ -150,11 +150,5 @@ def test_messages_are_held_to_the_same_rules() -> None:
 
     assert breaking_message_changes(old, gone) == ["reasoner-in: is gone"]
     assert breaking_message_changes(old, stricter) == ["reasoner-in: text: is required now"]
-    assert (
-        breaking_message_changes(old, poorer)
-        == [
-            "reasoner-out: summary: is gone",
-            "reasoner-out: summary: is not promised any more",
-        ][: len(breaking_message_changes(old, poorer))]
-    )
+    assert "reasoner-out: summary: is gone" in breaking_message_changes(old, poorer)
     assert breaking_message_changes(old, old) == []
