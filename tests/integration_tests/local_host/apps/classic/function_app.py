@@ -19,7 +19,7 @@ def request(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         "body": req.get_body().decode(),
         "function": context.function_name,
         "invocation": context.invocation_id,
-        "trace_parent": context.trace_context.Traceparent,
+        "trace_parent": context.trace_context.trace_parent,
     }
     return func.HttpResponse(json.dumps(seen), mimetype="application/json", status_code=201)
 

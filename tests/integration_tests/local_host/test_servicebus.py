@@ -1,0 +1,145 @@
+"""The Service Bus trigger and output through the real runtime, the SDK and the local endpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+
+from tests.integration_tests.local_host.parts import running_part, servicebus_connection
+from tests.integration_tests.local_host.running import running_host, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration_tests.local_host.running import RunningHost
+
+_CONFIG = Path(__file__).with_name("servicebus_config.json")
+_DISABLED = ("ticks", "yearly", "stubborn", "takes_blob")
+
+
+class Bus:
+    """A host that listens, a client that sends, and the record that the functions keep."""
+
+    def __init__(self, host: RunningHost, client: ServiceBusClient, record: Path) -> None:
+        self.host = host
+        self.client = client
+        self._record = record
+
+    def send(self, queue: str, *messages: ServiceBusMessage) -> None:
+        """Send messages."""
+        with self.client.get_queue_sender(queue) as sender:
+            sender.send_messages(list(messages))
+
+    def lines(self, function: str, **facts: object) -> list[dict[str, Any]]:
+        """Return what a function recorded."""
+        lines = [json.loads(line) for line in self._record.read_text().splitlines()]
+        return [line for line in lines if line["function"] == function and facts.items() <= line.items()]
+
+
+@pytest.fixture(scope="module")
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    """A host on a broker of its own."""
+    folder = tmp_path_factory.mktemp("bus")
+    record = folder / "record"
+    record.touch()
+    with running_part("servicebus", folder / "broker", "--config", str(_CONFIG)) as port:
+        settings = {
+            "RECORD": str(record),
+            "TICK": "0 0 0 1 1 *",
+            "PLAIN_QUEUE": "plain",
+            "SERVICEBUS": servicebus_connection(port),
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            **{f"AzureWebJobs.{name}.Disabled": "true" for name in _DISABLED},
+        }
+        with (
+            running_host("triggers", folder / "host", settings=settings) as host,
+            ServiceBusClient.from_connection_string(settings["SERVICEBUS"]) as client,
+        ):
+            yield Bus(host, client, record)
+
+
+def _is_empty(bus: Bus, queue: str, **options: Any) -> bool:  # noqa: ANN401 -- the SDK's options
+    with bus.client.get_queue_receiver(queue, max_wait_time=1, **options) as receiver:
+        return not receiver.peek_messages(max_message_count=10)
+
+
+def test_a_message_arrives_with_its_properties_and_is_completed(bus: Bus) -> None:
+    message = ServiceBusMessage(
+        '{"a": 1}',
+        message_id="m1",
+        correlation_id="c1",
+        content_type="application/json",
+        application_properties={"text": "x", "number": 7},
+    )
+    bus.send("plain", message)
+    line = wait_for(lambda: bus.lines("takes_message", id="m1"))[0]
+    assert line["body"] == '{"a": 1}'
+    assert line["deliveries"] == 1
+    assert line["properties"] == {"text": "x", "number": 7}
+    assert (line["content_type"], line["correlation_id"]) == ("application/json", "c1")
+    assert line["enqueued"].endswith("+00:00")
+    wait_for(lambda: _is_empty(bus, "plain"))
+
+
+def test_a_failure_abandons_and_the_message_comes_again(bus: Bus) -> None:
+    bus.send("plain", ServiceBusMessage("fail once", message_id="m2"))
+    lines = wait_for(lambda: found if len(found := bus.lines("takes_message", id="m2")) == 2 else None)
+    assert [line["deliveries"] for line in lines] == [1, 2]
+    bus.host.wait_for_line("Exception: ValueError: once")
+
+
+def test_a_lock_is_renewed_for_as_long_as_the_function_runs(bus: Bus) -> None:
+    bus.send("plain", ServiceBusMessage("sleep 8", message_id="m3"))
+    wait_for(lambda: bus.lines("takes_message", slept="sleep 8"))
+    wait_for(lambda: _is_empty(bus, "plain"))
+    assert len(bus.lines("takes_message", id="m3")) == 1
+
+
+def test_messages_run_at_the_same_time_up_to_max_concurrent_calls(bus: Bus) -> None:
+    bus.send("plain", *(ServiceBusMessage("sleep 2", message_id=f"p{number}") for number in range(8)))
+    wait_for(lambda: len(bus.lines("takes_message", body="sleep 2")) == 8)
+    assert len(bus.lines("takes_message", slept="sleep 2")) < 8
+    wait_for(lambda: len(bus.lines("takes_message", slept="sleep 2")) == 8)
+
+
+def test_a_sessions_messages_come_in_order_also_after_a_failure(bus: Bus) -> None:
+    bodies = ["one", "fail once in a session", "three"]
+    bus.send("sessions", *(ServiceBusMessage(body, session_id="a") for body in bodies))
+    bus.send("sessions", ServiceBusMessage("other", session_id="b"))
+    wait_for(lambda: bus.lines("takes_session", body="three") and bus.lines("takes_session", body="other"))
+    order = [line["body"] for line in bus.lines("takes_session", session="a")]
+    assert order == ["one", "fail once in a session", "fail once in a session", "three"]
+
+
+def test_a_batch_function_gets_many_messages_at_once(bus: Bus) -> None:
+    bus.send(
+        "batches",
+        *(ServiceBusMessage(f"b{number}", application_properties={"number": number}) for number in range(7)),
+    )
+
+    def bodies() -> list[str]:
+        return [body for line in bus.lines("takes_batch") for body in line["bodies"]]
+
+    wait_for(lambda: len(bodies()) == 7)
+    assert sorted(bodies()) == [f"b{number}" for number in range(7)]
+    assert len(bus.lines("takes_batch")) < 7
+    assert bus.lines("takes_batch")[0]["properties"][0] == {"number": 0}
+    wait_for(lambda: _is_empty(bus, "batches"))
+
+
+def test_an_output_binding_sends(bus: Bus) -> None:
+    assert httpx.post(f"{bus.host.url}/api/send", content="from http").text == "OK"
+    line = wait_for(lambda: bus.lines("takes_message", body="from http"))[0]
+    assert line["content_type"] == "text/plain"
+
+
+def test_a_queue_function_can_be_run_by_hand(bus: Bus) -> None:
+    httpx.post(f"{bus.host.url}/admin/functions/takes_message", json={"input": "by hand"})
+    wait_for(lambda: bus.lines("takes_message", body="by hand"))
+    httpx.post(f"{bus.host.url}/admin/functions/takes_batch", json={"input": "batch by hand"})
+    wait_for(lambda: [line for line in bus.lines("takes_batch") if line["bodies"] == ["batch by hand"]])

@@ -1,0 +1,113 @@
+"""Timers and blob triggers through the real runtime, and Azurite for the blobs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from tests.integration_tests.local_host.parts import blob_connection, running_part
+from tests.integration_tests.local_host.running import running_host, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_TIMERS = ("ticks", "yearly", "stubborn")
+_OTHERS = ("takes_blob", "takes_message", "takes_session", "takes_batch")
+
+
+def _settings(record: Path, storage: str = "UseDevelopmentStorage=true", **more: str) -> dict[str, str]:
+    record.touch()
+    return {
+        "RECORD": str(record),
+        "TICK": "*/1 * * * * *",
+        "PLAIN_QUEUE": "plain",
+        "SERVICEBUS": "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;",
+        "AzureWebJobsStorage": storage,
+        **more,
+    }
+
+
+def _without(*functions: str) -> dict[str, str]:
+    return {f"AzureWebJobs.{name}.Disabled": "true" for name in functions}
+
+
+def _lines(record: Path, function: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    return [line for line in lines if line["function"] == function]
+
+
+def test_timers_run_on_their_schedule_and_at_start_up_where_asked(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    with running_host("triggers", tmp_path, settings=_settings(record) | _without(*_OTHERS)):
+        wait_for(lambda: len(_lines(record, "ticks")) >= 2 and _lines(record, "yearly"))
+    assert [line["past_due"] for line in _lines(record, "yearly")] == [False]
+    assert _lines(record, "ticks")[0]["status"] in ({}, None)
+    assert not _lines(record, "stubborn")
+
+
+def test_a_timer_that_was_missed_runs_past_due_and_is_retried_as_its_policy_says(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    timers = tmp_path / "timers"
+    timers.mkdir()
+    missed = {
+        "Last": "2020-01-01T04:00:00+00:00",
+        "Next": "2021-01-01T04:00:00+00:00",
+        "LastUpdated": "2020-01-01T04:00:00+00:00",
+    }
+    (timers / "stubborn.json").write_text(json.dumps(missed))
+    with running_host("triggers", tmp_path, settings=_settings(record) | _without(*_OTHERS, "ticks")):
+        wait_for(lambda: len(_lines(record, "stubborn")) == 3)
+        wait_for(lambda: json.loads((timers / "stubborn.json").read_text())["Last"] > "2025")
+    assert [(line["count"], line["limit"], line["past_due"]) for line in _lines(record, "stubborn")] == [
+        (0, 2, True),
+        (1, 2, True),
+        (2, 2, True),
+    ]
+
+
+def test_timers_stay_off_where_another_instance_has_them_but_run_by_hand(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    settings = _settings(record) | _without(*_OTHERS)
+    with running_host("triggers", tmp_path, "--timers", "off", settings=settings) as host:
+        assert httpx.post(f"{host.url}/admin/functions/stubborn", json={}).status_code == 202
+        wait_for(lambda: len(_lines(record, "stubborn")) == 3)
+        assert not _lines(record, "yearly")
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Azurite, as a connection string."""
+    with running_part("azurite", tmp_path_factory.mktemp("azurite")) as port:
+        yield blob_connection(port)
+
+
+def test_a_blob_runs_its_function_once_for_each_content(azurite: str, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    service = BlobServiceClient.from_connection_string(azurite)
+    container = service.create_container("inbox")
+    settings = _settings(record, azurite) | _without(*_TIMERS, *_OTHERS[1:])
+    with running_host("triggers", tmp_path, settings=settings) as host:
+        container.upload_blob("acme/a.txt", b"first", metadata={"kind": "letter"})
+        container.upload_blob("acme/ignored.pdf", b"no text")
+        copy = f"{host.url}/api/copies/acme-a.copy"
+        wait_for(lambda: httpx.get(copy).content == b"first")
+        container.upload_blob("acme/a.txt", b"second", overwrite=True)
+        wait_for(lambda: httpx.get(copy).content == b"second")
+        container.upload_blob("acme/bad.txt", b"poison")
+        wait_for(lambda: httpx.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
+        assert httpx.get(f"{host.url}/api/copies/absent").status_code == 404
+    lines = _lines(record, "takes_blob")
+    assert [line["body"] for line in lines] == ["first", "second", *["poison"] * 5]
+    assert lines[0]["name"] == "inbox/acme/a.txt"
+    assert lines[0]["uri"].endswith("/devstoreaccount1/inbox/acme/a.txt")
+    assert (lines[0]["length"], lines[0]["metadata"]) == (5, {"kind": "letter"})
+    with running_host("triggers", tmp_path, settings=settings):
+        container.upload_blob("acme/z.txt", b"after the restart")
+        wait_for(lambda: _lines(record, "takes_blob")[-1]["body"] == "after the restart")
+    assert len(_lines(record, "takes_blob")) == 8
+    service.close()
