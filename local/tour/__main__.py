@@ -1,0 +1,80 @@
+"""`python -m local.tour`: start the platform and the app, take the tour, stay up until Ctrl-C.
+
+It takes the options of `python -m local` and passes them on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+from rich.console import Console
+
+from local.host.settings import load_settings
+from local.supervisor.options import ROOT, parse
+from local.tour.client import TourError
+from local.tour.display import Display
+from local.tour.journey import Journey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+_READY = "ready "
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until stopped and give the exit code of the platform, or 1 where the tour failed."""
+    options = parse(arguments)
+    started = time.monotonic()
+    console = Console(highlight=False)
+    console.print("[bold]Tenantry[/bold]: starting the local platform and the app …")
+    platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-m", "local", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        platform.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    # A terminal's Ctrl-C reaches the platform by itself; this process waits for it to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN if sys.stdin.isatty() else pass_on)
+    addresses = _until_ready(platform)
+    if addresses is None:
+        return platform.wait() or 1
+    try:
+        admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""
+        _tour(console, addresses, admin_key, started)
+    except (TourError, httpx.HTTPError) as error:
+        console.print(f"[bold red]The tour stopped:[/bold red] {error}")
+        platform.terminate()
+        platform.wait()
+        return 1
+    return platform.wait()
+
+
+def _until_ready(platform: subprocess.Popen[str]) -> Mapping[str, str] | None:
+    for line in platform.stdout or ():
+        if line.startswith(_READY):
+            addresses: dict[str, str] = json.loads(line.removeprefix(_READY))
+            return addresses
+        sys.stdout.write(line)
+    return None
+
+
+def _tour(console: Console, addresses: Mapping[str, str], admin_key: str, started: float) -> None:
+    display = Display(console)
+    with httpx.Client(base_url=addresses["app"], timeout=30, trust_env=False) as client:
+        for event in Journey(client, admin_key).walk():
+            display.show(event)
+    display.conclude(addresses, admin_key, time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
