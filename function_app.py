@@ -4,10 +4,11 @@ import azure.functions as func
 
 from functions.ops.trigger import blueprint as ops
 from functions.tenants.trigger import blueprint as tenants
+from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
 
 runtime = Runtime()
 app = func.FunctionApp()
 
-for bind in (tenants, ops):
+for bind in (tenants, tokens, ops):
     app.register_functions(bind(runtime))

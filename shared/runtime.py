@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http import Route
+    from shared.llm.client import OpenAIChatModel
+    from shared.llm.counting import TokenCounter
+    from shared.llm.model import ChatModel
     from shared.settings import Settings
+    from shared.tenancy.context import TenantContext
+    from shared.tokens.ledger import TokenLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,65 @@ class Runtime:
         return self._containers[name]
 
     @cached_property
+    def ledger(self) -> TokenLedger:
+        """Return the token ledger; the administrator's keys are the secret that all instances share."""
+        from shared.tokens.ledger import TokenLedger  # noqa: PLC0415  # loads when first used
+        from shared.tokens.lock_ids import LockIds  # noqa: PLC0415  # same
+
+        keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
+        lock_ids = LockIds([key.get_secret_value() for key in keys if key is not None])
+        return TokenLedger(self.container("ledger"), lock_ids, self.clock)
+
+    @cached_property
+    def chat_model(self) -> OpenAIChatModel:
+        """Return the chat models of the configured resource, unmetered."""
+        from shared.llm.client import OpenAIChatModel, open_client  # noqa: PLC0415  # the SDK loads when used
+
+        settings = self.settings
+        key = settings.openai_api_key
+        client = open_client(
+            settings.openai_endpoint,
+            settings.openai_api_version,
+            self._model_token if key is None else key.get_secret_value(),
+        )
+        self._open.push_async_callback(client.close)
+        return OpenAIChatModel(client, self.model_dependency)
+
+    @cached_property
+    def model_dependency(self) -> Dependency:
+        """Return the policy and the breaker that all model calls share."""
+        from shared.llm.client import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+
+        return Dependency("The model", classify, POLICY, self.clock)
+
+    def metered_model(self, tenant: TenantContext, app_id: str) -> ChatModel:
+        """Return the chat models for one application of a tenant: within the tenant's budget."""
+        from shared.llm.metered import MeteredModel  # noqa: PLC0415  # loads when first used
+
+        return MeteredModel(self.chat_model, self._token_counter, self.ledger, tenant, app_id)
+
+    @cached_property
+    def _token_counter(self) -> TokenCounter:
+        from shared.llm.counting import TokenCounter  # noqa: PLC0415  # loads when first used
+
+        return TokenCounter()
+
+    async def _model_token(self) -> str:
+        return (await self.credential.get_token("https://cognitiveservices.azure.com/.default")).token
+
+    @cached_property
     def probes(self) -> list[Probe]:
         """Return what readiness asks, one per dependency."""
-        return [Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos)]
+        return [
+            Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos),
+            Probe("Model", lambda: self.model_dependency, self._ask_model),
+        ]
 
     async def _ask_cosmos(self) -> None:
         await self.container("tenants").read(("global:tenants",), "probe")
+
+    async def _ask_model(self) -> None:
+        await self.chat_model.check()
 
     async def close(self) -> None:
         """Close every client that was opened, the last one first."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import APIError, ConfigurationError
-from shared.llm.model import ModelUnavailableError
+from shared.llm.model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
@@ -96,10 +96,17 @@ class MeteredModel:
         except _USED_NOTHING:
             await self._settled(self._budget.release(self._tenant, self._app_id, lock.lock_id))
             raise
-        await self._settled(
-            self._budget.report(self._tenant, self._app_id, lock.lock_id, completion.usage, user=prompt.user)
-        )
+        except (UnusableAnswerError, FilteredAnswerError) as failure:
+            if failure.usage is not None:
+                await self._report(lock, failure.usage, prompt)
+            raise
+        await self._report(lock, completion.usage, prompt)
         return completion
+
+    async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
+        await self._settled(
+            self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
+        )
 
     async def _settled(self, settlement: Coroutine[None, None, None]) -> None:
         """Finish the settlement even if the caller is cancelled meanwhile.

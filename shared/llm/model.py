@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import DependencyUnavailableError
+from shared.errors import DependencyUnavailableError, PromptRefusedError
 
 if TYPE_CHECKING:
     from shared.contracts import ChatMessage, Usage
@@ -47,6 +47,22 @@ class ModelUnavailableError(DependencyUnavailableError):
     """
 
 
+class UnusableAnswerError(DependencyUnavailableError):
+    """The model answered, but with no text that can be used; `usage` tells what it took, if known."""
+
+    def __init__(self, reason: str, usage: Usage | None) -> None:
+        super().__init__("The model", reason)
+        self.usage = usage
+
+
+class FilteredAnswerError(PromptRefusedError):
+    """The provider's content filter stopped the answer; `usage` tells what it took."""
+
+    def __init__(self, usage: Usage | None) -> None:
+        super().__init__("The model's content filter stopped the answer", {"code": "content_filter"})
+        self.usage = usage
+
+
 class ChatModel(Protocol):
     """Something that answers chat prompts."""
 
@@ -54,8 +70,10 @@ class ChatModel(Protocol):
         """Answer a prompt.
 
         Raises:
+            PromptRefusedError: It does not take this prompt.
             ModelUnavailableError: No attempt used anything.
-            DependencyUnavailableError: It failed, or its answer is malformed; tokens may have been used.
+            UnusableAnswerError: Its answer is no whole text.
+            DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
         ...

@@ -1,7 +1,7 @@
 """Bounds of the store's time, learned from its answers: no worker's wall clock is trusted.
 
-An answer tells the whole second at which the store wrote. It wrote between sending and receiving, which bounds
-the distance of its clock from this process's monotonic one; each further answer can only narrow it.
+An answer tells the whole second at which the store wrote. It wrote between sending and receiving, which
+bounds the distance of its clock from this process's monotonic one; each further answer can only narrow it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The token budgets over HTTP."""

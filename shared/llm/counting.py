@@ -1,0 +1,160 @@
+"""Count tokens as the models do, from ranks that the deployment carries: nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding
+
+    from shared.llm.model import ChatPrompt
+
+RANKS = Path(__file__).parent / "ranks"
+_LONG_TEXT = 4_000
+"""Characters above which counting leaves the event loop: about a millisecond's work."""
+
+# https://github.com/openai/openai-cookbook, "How to count tokens with tiktoken": three tokens frame each
+# message besides its role, and three more begin the answer.
+_TOKENS_PER_MESSAGE = 3
+_TOKENS_BEFORE_ANSWER = 3
+
+_CL100K_MODELS = re.compile(r"(ft:)?(gpt-4(?![.o\d])|gpt-3\.?5|text-embedding-)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """An encoding as OpenAI defines it; a test holds it against tiktoken's own."""
+
+    name: str
+    file: str
+    sha256: str
+    pattern: tuple[str, ...]
+    special: tuple[tuple[str, int], ...]
+
+
+_O200K = _Definition(
+    name="o200k_base",
+    file="fb374d419588a4632f3f557e76b4b70aebbca790",
+    sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    pattern=(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ),
+    special=(("<|endoftext|>", 199_999), ("<|endofprompt|>", 200_018)),
+)
+_CL100K = _Definition(
+    name="cl100k_base",
+    file="9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+    sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    pattern=(
+        r"'(?i:[sdmt]|ll|ve|re)",
+        r"[^\r\n\p{L}\p{N}]?+\p{L}++",
+        r"\p{N}{1,3}+",
+        r" ?[^\s\p{L}\p{N}]++[\r\n]*+",
+        r"\s++$",
+        r"\s*[\r\n]",
+        r"\s+(?!\S)",
+        r"\s",
+    ),
+    special=(
+        ("<|endoftext|>", 100_257),
+        ("<|fim_prefix|>", 100_258),
+        ("<|fim_middle|>", 100_259),
+        ("<|fim_suffix|>", 100_260),
+        ("<|endofprompt|>", 100_276),
+    ),
+)
+
+
+def encoding_name(model: str) -> str:
+    """Return the encoding that a model or a deployment named after it uses; unknown ones use the newest."""
+    return _definition(model).name
+
+
+class TokenCounter:
+    """Counts texts and prompts; each encoding is loaded when it is first needed, once.
+
+    Args:
+        ranks: The folder with the ranks.
+    """
+
+    def __init__(self, ranks: Path = RANKS) -> None:
+        self._ranks = ranks
+        self._encodings: dict[str, Encoding] = {}
+        self._loading = threading.Lock()
+
+    async def count_text(self, text: str, model: str) -> int:
+        """Return the tokens of a text.
+
+        Raises:
+            ConfigurationError: The deployment lacks the model's ranks.
+        """
+        return await self._counted([text], model)
+
+    async def count_prompt(self, prompt: ChatPrompt) -> int:
+        """Return the tokens that the model will count for a prompt, its framing included.
+
+        Raises:
+            ConfigurationError: The deployment lacks the model's ranks.
+        """
+        parts = [part for message in prompt.messages for part in (message.role, message.content)]
+        framing = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
+        return framing + await self._counted(parts, prompt.model)
+
+    async def _counted(self, texts: list[str], model: str) -> int:
+        definition = _definition(model)
+        loaded = self._encodings.get(definition.name)
+        if loaded is not None and sum(map(len, texts)) <= _LONG_TEXT:
+            return _count(loaded, texts)
+        return await asyncio.to_thread(lambda: _count(self._load(definition), texts))
+
+    def _load(self, definition: _Definition) -> Encoding:
+        with self._loading:
+            if definition.name not in self._encodings:
+                self._encodings[definition.name] = _read_encoding(self._ranks, definition)
+            return self._encodings[definition.name]
+
+
+def _definition(model: str) -> _Definition:
+    return _CL100K if _CL100K_MODELS.match(model.lower()) else _O200K
+
+
+def _count(encoding: Encoding, texts: list[str]) -> int:
+    # "ordinary": a caller's text that looks like a special token is text.
+    return sum(len(encoding.encode_ordinary(text)) for text in texts)
+
+
+def _read_encoding(folder: Path, definition: _Definition) -> Encoding:
+    from tiktoken import Encoding  # noqa: PLC0415  # costs memory and time: loads when first used
+
+    try:
+        content = (folder / definition.file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError([_missing(definition)]) from error
+    if hashlib.sha256(content).hexdigest() != definition.sha256:
+        raise ConfigurationError([_missing(definition)])
+    lines = (line.split() for line in content.splitlines())
+    return Encoding(
+        name=definition.name,
+        pat_str="|".join(definition.pattern),
+        mergeable_ranks={base64.b64decode(token): int(rank) for token, rank in lines},
+        special_tokens=dict(definition.special),
+    )
+
+
+def _missing(definition: _Definition) -> str:
+    return f"shared/llm/ranks/{definition.file} ({definition.name})"
