@@ -28,9 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the endpoint until it is told to stop; give the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.servicebus", description=__doc__)
     parser.add_argument("--port", type=int, default=5672, help="port on 127.0.0.1, 0 for any free one")
-    parser.add_argument("--data-dir", type=Path, default=Path(".local/servicebus"), help="folder of the queues")
     parser.add_argument(
-        "--config", type=Path, default=Path(__file__).with_name("Config.json"), help="the emulator's Config.json"
+        "--data-dir", type=Path, default=Path(".local/servicebus"), help="folder of the queues"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(__file__).with_name("Config.json"),
+        help="the emulator's Config.json",
     )
     options = parser.parse_args(arguments)
     try:

@@ -37,7 +37,9 @@ class _RefusedError(Exception):
 class Admin:
     """Answers `GET /status`, and `GET`, `POST` and `DELETE /faults`."""
 
-    def __init__(self, broker: Broker, faults: Faults, connections: Callable[[], int], drop: Callable[[], None]) -> None:
+    def __init__(
+        self, broker: Broker, faults: Faults, connections: Callable[[], int], drop: Callable[[], None]
+    ) -> None:
         self._broker = broker
         self._faults = faults
         self._connections = connections
@@ -76,7 +78,9 @@ class Admin:
                 return {"faults": []}
             case "POST", "/faults":
                 if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-                    raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
+                    raise _RefusedError(
+                        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"
+                    )
                 return self._add_fault(body)
             case _, "/status" | "/faults":
                 raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} {path} is not supported")

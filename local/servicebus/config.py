@@ -57,7 +57,9 @@ def read_config(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is not an emulator's Config.json with UserConfig.Namespaces: {error}") from error
+        raise ConfigError(
+            f"{path} is not an emulator's Config.json with UserConfig.Namespaces: {error}"
+        ) from error
     if not isinstance(namespaces, list) or len(namespaces) != 1 or not isinstance(namespaces[0], dict):
         raise ConfigError(f"{path} must declare exactly one namespace")
     namespace = namespaces[0]

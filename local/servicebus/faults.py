@@ -41,7 +41,9 @@ class Fault:
     count: int = 1
     delay_ms: int = 0
     condition: str = "com.microsoft:server-busy"
-    description: str = "The request was terminated because the entity is being throttled. (A fault on demand.)"
+    description: str = (
+        "The request was terminated because the entity is being throttled. (A fault on demand.)"
+    )
 
     @classmethod
     def parse(cls, fields: Mapping[str, object]) -> Fault:

@@ -74,7 +74,9 @@ class SqliteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # one broker per file; also spares shared memory
+            self._db.execute(
+                "PRAGMA locking_mode=EXCLUSIVE"
+            )  # one broker per file; also spares shared memory
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -133,7 +135,9 @@ class SqliteStore:
         last = self._db.execute("SELECT last_sequence_number FROM queues WHERE name=?", (queue,)).fetchone()
         sessions = [
             SavedSession(*row)
-            for row in self._db.execute("SELECT session_id, state, updated_at FROM sessions WHERE queue=?", (queue,))
+            for row in self._db.execute(
+                "SELECT session_id, state, updated_at FROM sessions WHERE queue=?", (queue,)
+            )
         ]
         history = self._db.execute(
             "SELECT message_id, accepted_at FROM history WHERE queue=? ORDER BY accepted_at", (queue,)
@@ -202,7 +206,9 @@ class SqliteStore:
         """Store a session's state; one without state is forgotten."""
         self._begin()
         if session.state is None:
-            self._db.execute("DELETE FROM sessions WHERE queue=? AND session_id=?", (queue, session.session_id))
+            self._db.execute(
+                "DELETE FROM sessions WHERE queue=? AND session_id=?", (queue, session.session_id)
+            )
         else:
             self._db.execute(
                 "INSERT OR REPLACE INTO sessions VALUES (?,?,?,?)",

@@ -61,7 +61,9 @@ class Broker:
         if queue is not None:
             return queue
         if "/subscriptions/" in key or key in self._topics:
-            raise NotSupportedError(f"'{path}': topics and subscriptions are not supported here, only queues are.")
+            raise NotSupportedError(
+                f"'{path}': topics and subscriptions are not supported here, only queues are."
+            )
         if key.endswith("/$transfer" + DEAD_LETTER_SUFFIX.lower()):
             raise NotSupportedError(f"'{path}': transfer dead-letter queues are not supported here.")
         raise EntityNotFoundError(path)

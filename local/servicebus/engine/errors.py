@@ -63,7 +63,9 @@ class SessionLockLostError(BrokerError):
     status = 410
 
     def __init__(self, session_id: str | None) -> None:
-        super().__init__(f"The session lock was lost. Request a new session receiver. Session: '{session_id}'.")
+        super().__init__(
+            f"The session lock was lost. Request a new session receiver. Session: '{session_id}'."
+        )
 
 
 class SessionCannotBeLockedError(BrokerError):

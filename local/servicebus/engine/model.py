@@ -85,7 +85,11 @@ class Record:
     @property
     def expires_at(self) -> int | None:
         """When it expires; what waits for its time or is dead already does not."""
-        if self.time_to_live is None or self.state is MessageState.SCHEDULED or self.dead_letter_source is not None:
+        if (
+            self.time_to_live is None
+            or self.state is MessageState.SCHEDULED
+            or self.dead_letter_source is not None
+        ):
             return None
         return self.enqueued_at + self.time_to_live
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 _SLACK = 64
 
 
-
 class DueTimes[K]:
     """Keys by the time at which they fall due.
 

@@ -60,7 +60,9 @@ class _Lock:
 class Queue:
     """A queue or a dead-letter queue, in memory, every change of it told to the store."""
 
-    def __init__(self, spec: QueueSpec, surroundings: Surroundings, dead_letters: Queue | None = None) -> None:
+    def __init__(
+        self, spec: QueueSpec, surroundings: Surroundings, dead_letters: Queue | None = None
+    ) -> None:
         self.spec = spec
         self.dead_letters = dead_letters
         self._around = surroundings
@@ -70,7 +72,9 @@ class Queue:
         self._ready: dict[str | None, list[int]] = {}
         self._locks: dict[UUID, _Lock] = {}
         self._tally = dict.fromkeys(MessageState, 0)
-        self._sessions = Sessions(spec.lock_duration, lambda session_id: self._peek_ready(session_id) is not None)
+        self._sessions = Sessions(
+            spec.lock_duration, lambda session_id: self._peek_ready(session_id) is not None
+        )
         self._locks_due = DueTimes["UUID"](self._is_locked_until)
         self._expiries = DueTimes[int](self._expires_at)
         self._schedule = DueTimes[int](self._scheduled_for)
@@ -201,7 +205,9 @@ class Queue:
         """
         now = self._tick()
         if self.spec.requires_session:
-            raise NotAllowedError("Messages of a session are locked with it: renew the session's lock instead.")
+            raise NotAllowedError(
+                "Messages of a session are locked with it: renew the session's lock instead."
+            )
         locks = [self._lock(token) for token in tokens]
         for token, lock in zip(tokens, locks, strict=True):
             lock.locked_until = now + self.spec.lock_duration
@@ -323,7 +329,9 @@ class Queue:
                 return number  # as Service Bus does: accepted, and dropped
             self._history[message.message_id] = now
             self._store.remember(self.spec.name, message.message_id, now)
-        scheduled_for = message.scheduled_for if message.scheduled_for and message.scheduled_for > now else None
+        scheduled_for = (
+            message.scheduled_for if message.scheduled_for and message.scheduled_for > now else None
+        )
         record = Record(
             row_id=self._around.next_row_id(),
             queue=self.spec.name,
@@ -545,4 +553,6 @@ def _snapshot(record: Record, locked_until: int | None) -> Snapshot:
 
 def _not_found(numbers: Iterable[int]) -> MessageNotFoundError:
     listed = ", ".join(str(number) for number in numbers)
-    return MessageNotFoundError(f"No message with sequence number {listed} is there in the state that is asked for.")
+    return MessageNotFoundError(
+        f"No message with sequence number {listed} is there in the state that is asked for."
+    )

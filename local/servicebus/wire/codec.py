@@ -61,7 +61,15 @@ def decode(data: bytes, at: int = 0) -> tuple[Any, int]:
         value, end = _decode(data, at)
     except MalformedError:
         raise
-    except (IndexError, struct.error, UnicodeDecodeError, RecursionError, TypeError, ValueError, OverflowError) as e:
+    except (
+        IndexError,
+        struct.error,
+        UnicodeDecodeError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as e:
         raise MalformedError(f"no valid AMQP value at byte {at}: {e}") from e
     if end > len(data):
         raise MalformedError(f"the AMQP value at byte {at} is cut off")
@@ -170,9 +178,7 @@ def _fixed(
     return lambda data, at: (convert(unpack(data, at)[0]), at + size)
 
 
-def _sized(
-    convert: Callable[[bytes], Any], prefix: struct.Struct
-) -> Callable[[bytes, int], tuple[Any, int]]:
+def _sized(convert: Callable[[bytes], Any], prefix: struct.Struct) -> Callable[[bytes, int], tuple[Any, int]]:
     width = prefix.size
 
     def read(data: bytes, at: int) -> tuple[Any, int]:

@@ -216,7 +216,11 @@ class _RequestLink(LinkHandler):
         response = self._response_link(request.reply_to)
         if response is None:
             delivery.reject(
-                Condition("amqp:not-allowed", "There is no link in this session to answer on.", {"node": self._link.address})
+                Condition(
+                    "amqp:not-allowed",
+                    "There is no link in this session to answer on.",
+                    {"node": self._link.address},
+                )
             )
             return
         delivery.accept()

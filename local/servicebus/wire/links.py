@@ -65,7 +65,11 @@ class IncomingLink(LinkHandler):
         """End the link, as Service Bus does."""
         limit = self._node.max_message_size
         self._link.close(
-            Condition(_TOO_LARGE, f"The message or batch is larger than the limit of {limit} bytes.", {"limit": limit})
+            Condition(
+                _TOO_LARGE,
+                f"The message or batch is larger than the limit of {limit} bytes.",
+                {"limit": limit},
+            )
         )
 
     def on_closed(self) -> None:
@@ -88,7 +92,9 @@ class IncomingLink(LinkHandler):
             case FaultKind.REFUSE_SEND:
                 delivery.reject(Condition(fault.condition, fault.description, {"fault": fault.kind.value}))
             case FaultKind.DELAY_SEND:
-                self._node.later(fault.delay_ms, lambda: None if self._closed else self._store(delivery, batch=batch))
+                self._node.later(
+                    fault.delay_ms, lambda: None if self._closed else self._store(delivery, batch=batch)
+                )
             case FaultKind.DROP_BEFORE_SEND:
                 self._drop()
             case _:
@@ -123,7 +129,9 @@ class OutgoingLink(LinkHandler):
             self._session_id = grant.session_id
             ticks = grant.locked_until * _TICKS_PER_MILLISECOND + _TICKS_AT_EPOCH
             self._link.open(
-                {"com.microsoft:locked-until-utc": ticks}, {SESSION_FILTER: grant.session_id}, max_message_size=limit
+                {"com.microsoft:locked-until-utc": ticks},
+                {SESSION_FILTER: grant.session_id},
+                max_message_size=limit,
             )
         self._link.handler = self
         self._node.hub.join(self)
@@ -139,7 +147,9 @@ class OutgoingLink(LinkHandler):
         self._sent += 1
         token = delivery.lock_token
         tag = token.bytes_le if token else self._sent.to_bytes(16)
-        sent = self._link.send(tag, message.compose(delivery.content, delivery.snapshot), settled=token is None)
+        sent = self._link.send(
+            tag, message.compose(delivery.content, delivery.snapshot), settled=token is None
+        )
         if token:
             self._tokens[sent.key] = token
         return True
@@ -214,7 +224,9 @@ class SessionSearch(LinkHandler):
         self._node.hub.give_up(self)
         self._link.handler = None
         self._link.refuse(
-            Condition("com.microsoft:timeout", "The operation did not complete in time: no session has messages.")
+            Condition(
+                "com.microsoft:timeout", "The operation did not complete in time: no session has messages."
+            )
         )
 
 

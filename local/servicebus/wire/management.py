@@ -75,7 +75,9 @@ class Requests:
 
     def _renew_lock(self, arguments: _Arguments) -> _Answer:
         until = self._queue.renew(arguments.uuids("lock-tokens"))
-        return _OK, codec.encode_map({codec.encode_string("expirations"): codec.encode_longs(until, codec.TIMESTAMP)})
+        return _OK, codec.encode_map(
+            {codec.encode_string("expirations"): codec.encode_longs(until, codec.TIMESTAMP)}
+        )
 
     def _renew_session_lock(self, arguments: _Arguments) -> _Answer:
         until = self._queue.renew_session(self._held_session(arguments))
@@ -84,7 +86,9 @@ class Requests:
     def _receive_deferred(self, arguments: _Arguments) -> _Answer:
         session_id = self._held_session(arguments) if self._queue.spec.requires_session else None
         deliveries = self._queue.receive_deferred(
-            arguments.integers("sequence-numbers"), session_id, lock=arguments.integer("receiver-settle-mode", 1) == 1
+            arguments.integers("sequence-numbers"),
+            session_id,
+            lock=arguments.integer("receiver-settle-mode", 1) == 1,
         )
         return _OK, _messages(deliveries)
 
@@ -95,7 +99,9 @@ class Requests:
             if not isinstance(encoded, bytes):
                 raise InvalidArgumentError("A message to be scheduled is missing.")
             if len(encoded) > self._max_message_size:
-                raise InvalidArgumentError(f"The message is larger than the limit of {self._max_message_size} bytes.")
+                raise InvalidArgumentError(
+                    f"The message is larger than the limit of {self._max_message_size} bytes."
+                )
             parsed = message.parse_incoming(encoded)
             if parsed.scheduled_for is None:
                 raise InvalidArgumentError("The time for which the message is to be scheduled is missing.")
@@ -174,7 +180,10 @@ class Requests:
         if session_id is None:
             raise InvalidArgumentError("The session-id is missing.")
         link_name = arguments.associated_link
-        if self._queue.session_owner(session_id) != (self._owner_of(link_name) if link_name else None) and link_name:
+        if (
+            self._queue.session_owner(session_id) != (self._owner_of(link_name) if link_name else None)
+            and link_name
+        ):
             raise SessionLockLostError(session_id)
         return session_id
 
@@ -264,9 +273,16 @@ def _within(deliveries: list[Delivery], most_bytes: int) -> list[Delivery]:
 
 
 def _reply(
-    request: message.Request, status: int, description: str, condition: str | None = None, body: bytes = _EMPTY
+    request: message.Request,
+    status: int,
+    description: str,
+    condition: str | None = None,
+    body: bytes = _EMPTY,
 ) -> bytes:
-    properties = {"statusCode": codec.encode_int(status), "statusDescription": codec.encode_string(description)}
+    properties = {
+        "statusCode": codec.encode_int(status),
+        "statusDescription": codec.encode_string(description),
+    }
     if condition is not None:
         properties["errorCondition"] = codec.encode_symbol(condition)
     return message.encode_reply(request.message_id, properties, body)

@@ -142,7 +142,9 @@ def parse_incoming(data: bytes) -> Incoming:
             elif code == APPLICATION_PROPERTIES:
                 codec.raw_map(data, value_at)  # what cannot be read is refused now, not when it is received
     pairs = [
-        codec.encode_symbol(key) + value for key, value in annotations.items() if key not in _BROKER_ANNOTATIONS
+        codec.encode_symbol(key) + value
+        for key, value in annotations.items()
+        if key not in _BROKER_ANNOTATIONS
     ]
     annotation_section = codec.encode_described(
         ANNOTATIONS, codec.encode_map_body(b"".join(pairs), 2 * len(pairs))
@@ -168,7 +170,9 @@ def compose(content: bytes, snapshot: Snapshot) -> bytes:
         (
             durable,
             priority,
-            codec.NULL if time_to_live is None or time_to_live > _MOST_UINT else codec.encode_uint(time_to_live),
+            codec.NULL
+            if time_to_live is None or time_to_live > _MOST_UINT
+            else codec.encode_uint(time_to_live),
             codec.NULL,
             codec.encode_uint(snapshot.delivery_count),
         )
@@ -244,7 +248,11 @@ def encode_reply(correlation_id: bytes, properties: dict[str, bytes], body: byte
 
 def encode_changes(changes: dict[str, bytes]) -> bytes:
     """Pack changed application properties for storage."""
-    return codec.encode_map({codec.encode_string(key): value for key, value in changes.items()}) if changes else b""
+    return (
+        codec.encode_map({codec.encode_string(key): value for key, value in changes.items()})
+        if changes
+        else b""
+    )
 
 
 def merge_changes(packed: bytes, changes: dict[str, bytes]) -> bytes:

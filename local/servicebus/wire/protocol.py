@@ -120,8 +120,10 @@ class Link:
         pn.pn_link_open(impl)
 
     def refuse(self, condition: Condition) -> None:
-        """Answer the attach, then end the link with an error."""
-        self.open()
+        """Answer the attach without the terminus that was asked for, then end the link with an error."""
+        terminus = pn.pn_link_source(self._impl) if self.is_sender else pn.pn_link_target(self._impl)
+        pn.pn_terminus_set_type(terminus, pn.PN_UNSPECIFIED)
+        pn.pn_link_open(self._impl)
         self.close(condition)
 
     def close(self, condition: Condition | None = None) -> None:

@@ -59,7 +59,9 @@ class SaslServer:
         mechanism = _mechanism(body)
         if mechanism not in MECHANISMS:
             refusal = answer + _frame(_OUTCOME, codec.encode_ubyte(_AUTH_FAILED))
-            raise SaslError(f"SASL mechanism {mechanism} is not supported, only {', '.join(MECHANISMS)} are", refusal)
+            raise SaslError(
+                f"SASL mechanism {mechanism} is not supported, only {', '.join(MECHANISMS)} are", refusal
+            )
         self.done = True
         return answer + _frame(_OUTCOME, codec.encode_ubyte(_OK)), bytes(self._received)
 

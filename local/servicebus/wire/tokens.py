@@ -39,7 +39,9 @@ class TokenCheck:
             TokenRefusedError: It was signed with another key, is out of date, or is no such token.
         """
         if not token.startswith(_PREFIX):
-            raise TokenRefusedError("The token is not a SharedAccessSignature, and no other kind is supported here.")
+            raise TokenRefusedError(
+                "The token is not a SharedAccessSignature, and no other kind is supported here."
+            )
         raw = dict(part.partition("=")[::2] for part in token.removeprefix(_PREFIX).split("&"))
         fields = dict(parse_qsl(token.removeprefix(_PREFIX), keep_blank_values=True))
         if fields.get("skn") != self.key_name:
