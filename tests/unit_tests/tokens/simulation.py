@@ -1,0 +1,202 @@
+"""Several processes on one budget, with everything going wrong, on simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shared.contracts import Usage
+from shared.errors import BudgetExceededError, DependencyUnavailableError
+from shared.tokens.ledger import TokenLedger
+from shared.tokens.lock_ids import LockIds
+from shared.tokens.store_clock import StoreClock
+from tests.fakes import tenant_context
+from tests.unit_tests.tokens.checker import Admission
+from tests.unit_tests.tokens.store import (
+    NO_FAULTS,
+    Faults,
+    KilledError,
+    MemoryStore,
+    ProcessClock,
+    SimulatedContainer,
+    SimulatedLoop,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+TENANT = tenant_context("acme")
+APP = "app"
+MODEL = "gpt-4o"
+SECRET = "a secret of 16 or more"  # noqa: S105  # signs the simulation's lock ids
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a simulation does."""
+
+    seconds: float = 240.0
+    processes: int = 3
+    tasks: int = 4
+    tokens: tuple[int, int] = (20, 2_500)
+    faults: Faults = NO_FAULTS
+    kill_every: float | None = None
+    cancel: float = 0.0
+    settles: bool = True
+
+
+@dataclass
+class Process:
+    """One instance of the app."""
+
+    container: SimulatedContainer
+    ledger: TokenLedger
+    tasks: list[asyncio.Task[None]]
+
+
+@dataclass
+class Simulation:
+    """Runs a plan from a seed and keeps the log that the checker reads."""
+
+    seed: int
+    plan: Plan
+    store: MemoryStore = field(default_factory=MemoryStore)
+    store_clock: Callable[[ProcessClock], StoreClock] = lambda _: StoreClock()
+    log: list[Admission] = field(default_factory=list)
+    acknowledged: int = 0
+    attempted: int = 0
+
+    def run(self) -> Simulation:
+        with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+            runner.run(self._run())
+        return self
+
+    async def _run(self) -> None:
+        chance = random.Random(self.seed)  # noqa: S311  # repeats the same run
+        running = [self._start(chance) for _ in range(self.plan.processes)]
+        dead: list[Process] = []
+        ends = self.plan.seconds
+        while (now := asyncio.get_running_loop().time()) < ends:
+            await asyncio.sleep(min(self.plan.kill_every or ends, ends - now))
+            if self.plan.kill_every is not None:
+                victim = running.pop(0)
+                victim.container.dead = True
+                dead.append(victim)
+                running.append(self._start(chance))
+        for process in running + dead:
+            process.container.dead = True
+            for task in process.tasks:
+                task.cancel()
+            await asyncio.gather(*process.tasks, return_exceptions=True)
+
+    def process(self, chance: random.Random) -> tuple[SimulatedContainer, TokenLedger]:
+        clock = ProcessClock(
+            began=chance.uniform(0, 1e6),
+            rate=1 + chance.uniform(-1e-4, 1e-4),
+            wall_error=chance.uniform(-2, 2),
+        )
+        container = SimulatedContainer(self.store, chance, self.plan.faults)
+        ledger = TokenLedger(container, LockIds([SECRET]), clock, lambda: self.store_clock(clock))
+        return container, ledger
+
+    def _start(self, chance: random.Random) -> Process:
+        container, ledger = self.process(chance)
+        process = Process(container, ledger, [])
+        for _ in range(self.plan.tasks):
+            process.tasks.append(asyncio.ensure_future(self._work(process, chance)))
+        return process
+
+    async def _work(self, process: Process, chance: random.Random) -> None:
+        while not process.container.dead:
+            try:
+                await self._once(process, chance)
+            except BudgetExceededError:
+                await asyncio.sleep(chance.uniform(0.05, 0.6))
+            except DependencyUnavailableError:
+                await asyncio.sleep(chance.uniform(0.1, 1))
+            except KilledError:
+                return
+
+    async def _once(self, process: Process, chance: random.Random) -> None:
+        tokens = chance.randint(*self.plan.tokens)
+        self.attempted += 1
+        taking = asyncio.ensure_future(process.ledger.lock(TENANT, APP, tokens, MODEL))
+        if chance.random() < self.plan.cancel:
+            await asyncio.sleep(chance.uniform(0, 0.01))
+            taking.cancel()
+        try:
+            lock = await taking
+        except asyncio.CancelledError:
+            if process.container.dead:
+                raise
+            return
+        if process.container.dead:
+            raise KilledError
+        loop = asyncio.get_running_loop()
+        admission = Admission(loop.time(), tokens)
+        self.log.append(admission)
+        if not self.plan.settles:
+            return
+        await asyncio.sleep(chance.choice((0.01, 0.5, 5.0, 70.0)) * chance.random())
+        await self._settle(process, admission, lock.lock_id, chance)
+
+    async def _settle(
+        self, process: Process, admission: Admission, lock_id: str, chance: random.Random
+    ) -> None:
+        kind = chance.choice(("report", "report", "report twice", "release", "never"))
+        admission.used = chance.randint(0, admission.tokens + admission.tokens // 4)
+        if kind == "never" or process.container.dead:
+            return
+        admission.settled_at = asyncio.get_running_loop().time()
+        if kind == "release":
+            admission.released, admission.used = True, 0
+            await process.ledger.release(TENANT, APP, lock_id)
+            return
+        usage = Usage(prompt_tokens=admission.used, completion_tokens=0)
+        await process.ledger.report(TENANT, APP, lock_id, usage)
+        self.acknowledged += admission.used
+        if kind == "report twice":
+            await process.ledger.report(TENANT, APP, lock_id, usage)
+
+    def used_in_store(self) -> int:
+        """Sum the usage items."""
+        items = self.store.partitions.get((TENANT.tenant_id,), {})
+        return sum(
+            int(str(body["prompt_tokens"])) for name, body in items.items() if name.startswith("usage:")
+        )
+
+    def scope(self) -> dict[str, object]:
+        """Return the tenant's scope as it is stored."""
+        return self.store.partitions[TENANT.tenant_id,]["tenant"]
+
+
+class EagerStoreClock(StoreClock):
+    """Broken on purpose: believes that the store is 2 s ahead of what is certain, and so frees early."""
+
+    def earliest(self, now: float) -> float:
+        return super().earliest(now) + 2
+
+
+class WallStoreClock(StoreClock):
+    """Broken on purpose: believes the worker's wall clock."""
+
+    def __init__(self, clock: ProcessClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def is_precise(self, now: float) -> bool:  # noqa: ARG002  # it always thinks so
+        return True
+
+    def earliest(self, now: float) -> float:  # noqa: ARG002  # another clock is asked
+        return self._clock.now().timestamp()
+
+    def latest(self, now: float) -> float:
+        return self.earliest(now)
+
+
+def run_async[T](work: Coroutine[object, object, T]) -> T:
+    """Run a test on simulated time."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(work)
