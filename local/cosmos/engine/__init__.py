@@ -1,0 +1,1 @@
+"""What requests mean: databases, containers, items, patches, batches, feeds, queries, limits, faults."""

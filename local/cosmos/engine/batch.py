@@ -1,0 +1,140 @@
+"""Transactional batches: up to 100 operations on one partition, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from local.cosmos.engine import charges
+from local.cosmos.engine.items import Conditions, Items, Outcome, checked_id
+from local.cosmos.engine.patch import parse_patch
+from local.cosmos.errors import CosmosError, bad_request, too_large, unsupported
+from local.cosmos.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from local.cosmos.engine.catalog import Container
+    from local.cosmos.engine.partition import PartitionKey
+    from local.cosmos.storage.database import Database
+
+MAX_OPERATIONS: Final = 100
+MAX_BYTES: Final = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """The status of the whole and one entry per operation."""
+
+    status: int
+    entries: list[JsonObject]
+    charge: float
+
+
+class _FailedError(Exception):
+    """One operation failed: everything is rolled back."""
+
+    def __init__(self, position: int, cause: CosmosError) -> None:
+        super().__init__(str(cause))
+        self.position = position
+        self.cause = cause
+
+
+class Batches:
+    """Runs batches."""
+
+    def __init__(self, store: Database, items: Items) -> None:
+        self._store = store
+        self._items = items
+
+    def run(self, container: Container, key: PartitionKey, body: bytes) -> BatchAnswer:
+        """Run a batch; a failing operation is told by its entry's status, and changes nothing.
+
+        Raises:
+            CosmosError: 400 or 413 where the batch as a whole is malformed or too large.
+        """
+        if len(body) > MAX_BYTES:
+            raise too_large()
+        try:
+            operations: Json = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise bad_request(f"The batch is no JSON: {error}") from error
+        if not isinstance(operations, list) or not operations:
+            raise bad_request("The batch has no operations.")
+        if len(operations) > MAX_OPERATIONS:
+            raise bad_request(f"Batch request has more operations than what is supported: {MAX_OPERATIONS}.")
+        outcomes: list[Outcome] = []
+        try:
+            with self._store.transaction():
+                for position, operation in enumerate(operations):
+                    outcomes.append(self._attempt(container, key, position, operation))
+        except _FailedError as failure:
+            return _failed(failure, len(operations))
+        return BatchAnswer(
+            200, [_entry(outcome) for outcome in outcomes], sum(one.charge for one in outcomes)
+        )
+
+    def _attempt(self, container: Container, key: PartitionKey, position: int, operation: Json) -> Outcome:
+        try:
+            return self._run(container, key, operation)
+        except CosmosError as error:
+            if error.status == 304:  # noqa: PLR2004 - a read of what the caller has already changes nothing
+                return Outcome(304, None, charges.read(0))
+            raise _FailedError(position, error) from error
+
+    def _run(self, container: Container, key: PartitionKey, operation: Json) -> Outcome:
+        if not isinstance(operation, dict):
+            raise bad_request("A batch operation has to be an object.")
+        conditions = Conditions(_text(operation, "ifMatch"), _text(operation, "ifNoneMatch"))
+        match operation.get("operationType"):
+            case "Create":
+                return self._items.create(container, key, _body(operation))
+            case "Upsert":
+                return self._items.upsert(container, key, _body(operation), conditions)
+            case "Replace":
+                return self._items.replace(container, key, _id(operation), _body(operation), conditions)
+            case "Patch":
+                patch = parse_patch(operation.get("resourceBody"))
+                return self._items.patch(container, key, _id(operation), patch, conditions)
+            case "Read":
+                return self._items.read(container, key, _id(operation), conditions)
+            case "Delete":
+                return self._items.delete(container, key, _id(operation), conditions)
+            case other:
+                raise unsupported(f"The batch operation {other!r}")
+
+
+def _text(operation: JsonObject, name: str) -> str | None:
+    value = operation.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _id(operation: JsonObject) -> str:
+    return checked_id(operation.get("id"))
+
+
+def _body(operation: JsonObject) -> JsonObject:
+    body = operation.get("resourceBody")
+    if not isinstance(body, dict):
+        raise bad_request("The batch operation has no resourceBody.")
+    return body
+
+
+def _entry(outcome: Outcome) -> JsonObject:
+    entry: JsonObject = {"statusCode": outcome.status, "requestCharge": outcome.charge}
+    if outcome.row is not None:
+        entry["eTag"] = outcome.row.etag
+        entry["resourceBody"] = orjson.loads(outcome.row.body)
+    return entry
+
+
+def _failed(failure: _FailedError, count: int) -> BatchAnswer:
+    entries: list[JsonObject] = [{"statusCode": 424, "requestCharge": 0} for _ in range(count)]
+    charge = charges.create(0)
+    cause: JsonObject = {"statusCode": failure.cause.status, "requestCharge": charge}
+    if failure.cause.substatus:
+        cause["subStatusCode"] = failure.cause.substatus
+    if failure.cause.retry_after_ms is not None:
+        cause["retryAfterMilliseconds"] = failure.cause.retry_after_ms
+    entries[failure.position] = {**cause, "message": failure.cause.message}
+    return BatchAnswer(207, entries, charge)

@@ -1,0 +1,258 @@
+"""Everything that answers with many items: queries, plain listings, the change feed."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from local.cosmos.engine import charges, continuation
+from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKey
+from local.cosmos.errors import bad_request
+from local.cosmos.sql.query import PageRequest, Position, Query, Row, compile_query
+from local.cosmos.storage.items import ItemRow
+from local.cosmos.values import JsonObject, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from local.cosmos.engine.catalog import Container
+    from local.cosmos.engine.items import Items
+    from local.cosmos.sql.constraints import Pins
+
+DEFAULT_PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+_HASH_BYTES: Final = 16
+_NO_CROSS_PARTITION: Final = (
+    "Cross partition query is required but disabled. Please set x-ms-documentdb-query-enablecrosspartition to true, "
+    "specify x-ms-documentdb-partitionkey, or revise your query to avoid this exception."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which items a request may see: one partition, a range of them, or all.
+
+    Args:
+        key: The one partition.
+        epk_range: The range, where there is no key.
+        everywhere: Whether the caller agreed to a request over all partitions.
+    """
+
+    key: PartitionKey | None = None
+    epk_range: EpkRange = EVERYTHING
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRequest:
+    """One page of a query or a listing."""
+
+    scope: Scope
+    text: str = "SELECT * FROM c"
+    parameters: tuple[tuple[str, Value], ...] = ()
+    most: int = DEFAULT_PAGE
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """The items of one page as JSON texts, and how to get the next."""
+
+    results: list[bytes]
+    token: str | None
+    charge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A page of the change feed; `cursor` is where the next one begins."""
+
+    results: list[bytes]
+    cursor: int
+    charge: float
+
+
+class _Counted:
+    """Turns stored rows into items and counts them."""
+
+    def __init__(self, rows: Iterable[tuple[Position, ItemRow]]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for position, row in self._rows:
+            self.count += 1
+            yield Row(position, orjson.loads(row.body))
+
+
+class Feeds:
+    """Answers requests for many items."""
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+
+    def query(self, container: Container, request: FeedRequest) -> FeedPage:
+        """Give one page of a query.
+
+        Raises:
+            CosmosError: 400 for what is wrong with the query, its token, or for a query over all partitions that the caller did
+                not agree to.
+        """
+        query = compile_query(request.text)
+        keeps_undefined = _check_order(container, query)
+        parameters = dict(request.parameters)
+        pins = query.pins(parameters)
+        scope = self._narrowed(container, request.scope, pins, needs_items=query.reads_items)
+        bound_to = continuation.fingerprint(container.rid, request.text, request.parameters, request.scope)
+        resume = None if request.token is None else continuation.decode(request.token, bound_to)
+        start: Position = (b"", 0) if resume is None or query.ordered_scan else resume.position
+        rows = _Counted(self._rows(container, scope, pins, start) if query.reads_items else _one_empty_row())
+        page = query.run(
+            rows,
+            parameters,
+            self._items.now_ticks(),
+            PageRequest(request.most, resume, keeps_undefined=keeps_undefined),
+        )
+        token = None if page.resume is None else continuation.encode(page.resume, bound_to)
+        return FeedPage(page.results, token, charges.query(rows.count, sum(map(len, page.results))))
+
+    @staticmethod
+    def plan(text: str) -> JsonObject:
+        """Tell a client how to run a query: as it is, on the one range there is."""
+        compile_query(text)
+        nothing: JsonObject = {
+            "distinctType": "None",
+            "top": None,
+            "offset": None,
+            "limit": None,
+            "orderBy": [],
+            "orderByExpressions": [],
+            "groupByExpressions": [],
+            "groupByAliases": [],
+            "aggregates": [],
+            "groupByAliasToAggregateType": {},
+            "rewrittenQuery": "",
+            "hasSelectValue": False,
+            "hasNonStreamingOrderBy": False,
+        }
+        everything: JsonObject = {"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}
+        return {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": nothing, "queryRanges": [everything]}
+
+    def listing(self, container: Container, request: FeedRequest) -> FeedPage:
+        """Give one page of a plain listing."""
+        return self.query(container, replace(request, scope=replace(request.scope, everywhere=True)))
+
+    def changes(
+        self, container: Container, scope: Scope, after: int | None, since: int | None, most: int
+    ) -> Changes:
+        """Give one page of the change feed: each item at most once, at its latest change.
+
+        Args:
+            container: The container.
+            scope: Whose changes.
+            after: The cursor of the page before; None begins at `since`, or at the beginning.
+            since: The second from which on changes are wanted.
+            most: How many changes at most.
+        """
+        table = container.table
+        newest = table.lsn
+        if after is None:
+            after = 0 if since is None else table.lsn_before(since)
+        rows = self._changed_rows(container, scope, after)
+        if since is not None:
+            rows = (row for row in rows if row.ts >= since)
+        page = list(itertools.islice(rows, most))
+        results = [row.body[:-1] + b',"_lsn":%d}' % row.lsn for row in page]
+        cursor = page[-1].lsn if len(page) == most else max(newest, after)
+        return Changes(results, cursor, charges.feed(sum(map(len, results))))
+
+    def _changed_rows(self, container: Container, scope: Scope, after: int) -> Iterator[ItemRow]:
+        table, now = container.table, self._items.now()
+        if scope.key is not None:
+            return table.partition_changes(scope.key.canonical, scope.key.epk, after, now)
+        wanted = scope.epk_range
+        if len(wanted.low) >= _HASH_BYTES:  # one partition or one prefix: less than everybody's changes
+            return table.range_changes(wanted.low, wanted.high, after, now)
+        return (row for row in table.changes(after, now) if wanted.holds(row.epk))
+
+    def _narrowed(self, container: Container, scope: Scope, pins: list[Pins], *, needs_items: bool) -> Scope:
+        """Stay in one partition where the filter says so, and refuse to leave it without being asked to."""
+        if scope.key is not None or scope.epk_range != EVERYTHING or not needs_items:
+            return scope
+        keys = _pinned_keys(container, pins)
+        if keys is not None and len(keys) == 1:
+            return replace(scope, key=next(iter(keys)))
+        if not scope.everywhere:
+            raise bad_request(_NO_CROSS_PARTITION)
+        return scope
+
+    def _rows(
+        self, container: Container, scope: Scope, pins: list[Pins], start: Position
+    ) -> Iterable[tuple[Position, ItemRow]]:
+        """Find the items that can match by the best index there is, in the order of their positions."""
+        found = self._looked_up(container, scope, pins)
+        if found is not None:
+            positioned = sorted(((b"", row.seq), row) for row in found)
+            return (entry for entry in positioned if entry[0] >= start)
+        table, now = container.table, self._items.now()
+        epk, seq = start
+        if scope.key is not None:
+            rows = table.scan_partition(scope.key.canonical, scope.key.epk, seq - 1, now)
+            return (((b"", row.seq), row) for row in rows if scope.epk_range.holds(row.epk))
+        if scope.epk_range != EVERYTHING:
+            ranged = table.scan_range(scope.epk_range.low, scope.epk_range.high, (epk, seq - 1), now)
+            return (((row.epk, row.seq), row) for row in ranged)
+        return (((b"", row.seq), row) for row in table.scan_all(seq - 1, now))
+
+    def _looked_up(self, container: Container, scope: Scope, pins: list[Pins]) -> list[ItemRow] | None:
+        """Look the items up whose ids and partitions the filter names; None where it does not name them all."""
+        found: dict[int, ItemRow] = {}
+        for pin in pins:
+            item_id = pin.get(("id",))
+            key = scope.key or _pinned_key(container, pin)
+            if ("id",) not in pin or key is None:
+                return None
+            if not isinstance(item_id, str):
+                continue  # no id equals it
+            row = self._items.find(container, key, item_id)
+            if row is not None and scope.epk_range.holds(row.epk):
+                found[row.seq] = row
+        return list(found.values())
+
+
+def _one_empty_row() -> Iterator[tuple[Position, ItemRow]]:
+    yield (b"", 0), ItemRow(0, 0, 0, None, None, b"", b"", "", "", b"{}")
+
+
+def _pinned_key(container: Container, pin: Pins) -> PartitionKey | None:
+    definition = container.policy.partition
+    values = [pin[path] for path in definition.paths if path in pin]
+    if len(values) != len(definition.paths) or any(isinstance(value, dict | list) for value in values):
+        return None
+    return definition.of_values(values)
+
+
+def _pinned_keys(container: Container, pins: list[Pins]) -> set[PartitionKey] | None:
+    keys: set[PartitionKey] = set()
+    for pin in pins:
+        key = _pinned_key(container, pin)
+        if key is None:
+            return None
+        keys.add(key)
+    return keys
+
+
+def _check_order(container: Container, query: Query) -> bool:
+    """Refuse an order that no index serves, and tell whether the index also holds items without the property."""
+    indexing = container.policy.indexing
+    order = tuple((key.path, key.descending) for key in query.order)
+    if len(order) > 1 and not indexing.serves(order):
+        raise bad_request(
+            "The order by query does not have a corresponding composite index that it can be served from."
+        )
+    if len(order) == 1 and not indexing.indexes(order[0][0]):
+        raise bad_request("The index path corresponding to the specified order-by item is excluded.")
+    return len(order) > 1 or any(indexing.names(path) for path, _ in order)

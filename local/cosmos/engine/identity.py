@@ -1,0 +1,42 @@
+"""Resource ids, etags and the dates of the wire: what the service makes up about a resource."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Final
+
+_CONTAINER_FLAG: Final = 0x80000000
+
+
+def _encode(raw: bytes) -> str:
+    return base64.b64encode(raw, altchars=b"+-").decode()
+
+
+def database_rid(number: int) -> str:
+    """Give the resource id of a database."""
+    return _encode(number.to_bytes(4, "big"))
+
+
+def container_rid(database: int, number: int) -> str:
+    """Give the resource id of a container."""
+    return _encode(_container_bytes(database, number))
+
+
+def item_rid(database: int, container: int, seq: int) -> str:
+    """Give the resource id of an item."""
+    return _encode(_container_bytes(database, container) + seq.to_bytes(8, "little"))
+
+
+def _container_bytes(database: int, number: int) -> bytes:
+    return database.to_bytes(4, "big") + (number | _CONTAINER_FLAG).to_bytes(4, "big")
+
+
+def etag(owner: int, lsn: int, ts: int) -> str:
+    """Give the etag of the write `lsn` in the container `owner`; no two writes share one."""
+    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{owner & 0xFFFF:04x}-0000-{ts & 0xFFFFFFFF:08x}0000"'
+
+
+def http_date(seconds: float) -> str:
+    """Write a time as RFC 1123."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(seconds))

@@ -1,0 +1,302 @@
+"""Reads and writes of single items: conditions, expiry, unique keys, size, and what the service adds to an item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from local.cosmos.engine import charges, identity
+from local.cosmos.engine.partition import PartitionKey, value_at
+from local.cosmos.engine.patch import Patch, apply_patch
+from local.cosmos.engine.policy import MAX_TTL
+from local.cosmos.errors import (
+    SubStatus,
+    bad_request,
+    conflict,
+    not_found,
+    not_modified,
+    precondition_failed,
+    too_large,
+)
+from local.cosmos.sql.query import compile_query
+from local.cosmos.storage.items import ItemRow
+from local.cosmos.values import UNDEFINED, Json, JsonObject, Value, sort_key
+
+if TYPE_CHECKING:
+    from local.cosmos.engine.catalog import Clock, Container
+    from local.cosmos.storage.database import Database
+
+MAX_ITEM_BYTES: Final = 2 * 1024 * 1024
+MAX_ID_BYTES: Final = 1023
+TICKS_PER_SECOND: Final = 10_000_000
+_SYSTEM: Final = ("_rid", "_self", "_etag", "_attachments", "_ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """If-Match and If-None-Match of one operation."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    def check_write(self, existing: ItemRow | None) -> None:
+        """Refuse a write whose condition the stored item does not meet.
+
+        Raises:
+            CosmosError: 412.
+        """
+        if self.if_match is not None and (existing is None or self.if_match not in {"*", existing.etag}):
+            raise precondition_failed()
+        if (
+            self.if_none_match is not None
+            and existing is not None
+            and self.if_none_match in {"*", existing.etag}
+        ):
+            raise precondition_failed()
+
+    def check_read(self, existing: ItemRow) -> None:
+        """End a read of what the caller has already.
+
+        Raises:
+            CosmosError: 304.
+        """
+        if self.if_none_match is not None and self.if_none_match in {"*", existing.etag}:
+            raise not_modified()
+
+
+UNCONDITIONAL: Final = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation on an item answers."""
+
+    status: int
+    row: ItemRow | None
+    charge: float
+
+
+class Items:
+    """Operations on single items. Each is atomic; inside a transaction of the store they are atomic together."""
+
+    def __init__(self, store: Database, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def now(self) -> int:
+        """Give the current second."""
+        return int(self._clock())
+
+    def now_ticks(self) -> int:
+        """Give the current time in 100-nanosecond ticks."""
+        return int(self._clock() * TICKS_PER_SECOND)
+
+    def find(self, container: Container, key: PartitionKey, item_id: str) -> ItemRow | None:
+        """Find a live item."""
+        row = container.table.get(key.canonical, item_id)
+        if row is not None and row.expires is not None and row.expires <= self.now():
+            return None
+        return row
+
+    def read(self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions) -> Outcome:
+        """Read an item."""
+        row = self.find(container, key, item_id)
+        if row is None:
+            raise not_found()
+        conditions.check_read(row)
+        return Outcome(200, row, charges.read(len(row.body)))
+
+    def create(self, container: Container, key: PartitionKey | None, item: JsonObject) -> Outcome:
+        """Create an item."""
+        key = self._key_of(container, item, key)
+        item_id = checked_id(item.get("id"))
+        with self._store.transaction():
+            if self.find(container, key, item_id) is not None:
+                raise conflict()
+            return self._insert(container, key, item_id, item)
+
+    def upsert(
+        self, container: Container, key: PartitionKey | None, item: JsonObject, conditions: Conditions
+    ) -> Outcome:
+        """Create an item, or replace the one that has its id."""
+        key = self._key_of(container, item, key)
+        item_id = checked_id(item.get("id"))
+        with self._store.transaction():
+            existing = self.find(container, key, item_id)
+            conditions.check_write(existing)
+            if existing is None:
+                return self._insert(container, key, item_id, item)
+            return self._overwrite(container, existing, item)
+
+    def replace(
+        self, container: Container, key: PartitionKey, item_id: str, item: JsonObject, conditions: Conditions
+    ) -> Outcome:
+        """Replace an item."""
+        self._key_of(container, item, key)
+        if checked_id(item.get("id")) != item_id:
+            raise bad_request("The id of the item in the body does not match the id in the request.")
+        with self._store.transaction():
+            existing = self._existing(container, key, item_id, conditions)
+            return self._overwrite(container, existing, item)
+
+    def patch(
+        self, container: Container, key: PartitionKey, item_id: str, patch: Patch, conditions: Conditions
+    ) -> Outcome:
+        """Change parts of an item."""
+        with self._store.transaction():
+            existing = self._existing(container, key, item_id, conditions)
+            stored: JsonObject = orjson.loads(existing.body)
+            if patch.condition is not None and not self._passes(stored, patch.condition):
+                raise precondition_failed(SubStatus.CONDITION_NOT_MET)
+            patched = apply_patch(stored, patch)
+            if container.policy.partition.of_item(patched) != key:
+                raise bad_request("A patch cannot change the partition key of an item.")
+            return self._overwrite(container, existing, patched)
+
+    def delete(
+        self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions
+    ) -> Outcome:
+        """Delete an item."""
+        with self._store.transaction():
+            existing = self._existing(container, key, item_id, conditions)
+            container.table.next_lsn()
+            container.table.delete(existing.seq)
+        return Outcome(204, None, charges.create(len(existing.body)))
+
+    def delete_partition(self, container: Container, key: PartitionKey) -> None:
+        """Delete all items of a partition."""
+        with self._store.transaction():
+            container.table.next_lsn()
+            container.table.delete_partition(key.canonical, key.epk)
+
+    def _existing(
+        self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions
+    ) -> ItemRow:
+        existing = self.find(container, key, item_id)
+        if existing is None:
+            raise not_found()
+        conditions.check_write(existing)
+        return existing
+
+    def _passes(self, item: JsonObject, condition: str) -> bool:
+        text = condition.strip()
+        query = compile_query(text if text[:6].upper() == "SELECT" else f"SELECT VALUE 1 {text}")
+        if query.ordered_scan or not query.reads_items:
+            raise bad_request("The patch's condition has to be of the form: from c where <condition>")
+        return query.matches(item, {}, self.now_ticks())
+
+    @staticmethod
+    def _key_of(container: Container, item: JsonObject, given: PartitionKey | None) -> PartitionKey:
+        key = container.policy.partition.of_item(item)
+        if given is not None and key != given:
+            raise bad_request(
+                "PartitionKey extracted from document doesn't match the one specified in the header. Learn more: "
+                "https://aka.ms/CosmosDB/sql/errors/wrong-pk-value",
+                SubStatus.PARTITION_KEY_MISMATCH,
+            )
+        return key
+
+    def _insert(self, container: Container, key: PartitionKey, item_id: str, item: JsonObject) -> Outcome:
+        table = container.table
+        expired = table.get(key.canonical, item_id)
+        if expired is not None:  # its time was over, but it had not been swept yet
+            table.delete(expired.seq)
+        lsn = table.next_lsn()
+        row = self._row(container, item, lsn, (lsn, key.epk, key.canonical, item_id))
+        self._claim_unique_keys(container, row, item)
+        table.insert(row)
+        return Outcome(201, row, charges.create(len(row.body)))
+
+    def _overwrite(self, container: Container, existing: ItemRow, item: JsonObject) -> Outcome:
+        table = container.table
+        row = self._row(
+            container, item, table.next_lsn(), (existing.seq, existing.epk, existing.pk, existing.id)
+        )
+        if container.policy.unique_keys:
+            table.clear_unique(existing.seq)
+            self._claim_unique_keys(container, row, item)
+        table.update(row)
+        return Outcome(200, row, charges.replace(len(row.body)))
+
+    def _row(
+        self, container: Container, item: JsonObject, lsn: int, place: tuple[int, bytes, bytes, str]
+    ) -> ItemRow:
+        """Build the stored form of an item; `place` is its number, effective partition key, partition key and id."""
+        seq, epk, pk, item_id = place
+        for name in _SYSTEM:
+            item.pop(name, None)
+        ts = self.now()
+        ttl, expires = _expiry(item, container.policy.default_ttl, ts)
+        etag = identity.etag(container.row.number, lsn, ts)
+        try:
+            size = len(orjson.dumps(item))
+        except (orjson.JSONEncodeError, RecursionError) as error:
+            raise bad_request(f"The item cannot be written as JSON: {error}") from error
+        if size > MAX_ITEM_BYTES:
+            raise too_large()
+        rid = identity.item_rid(container.row.database, container.row.number, seq)
+        body = orjson.dumps(
+            {
+                **item,
+                "_rid": rid,
+                "_self": f"{container.self_link}docs/{rid}/",
+                "_etag": etag,
+                "_attachments": "attachments/",
+                "_ts": ts,
+            }
+        )
+        return ItemRow(seq, lsn, ts, ttl, expires, epk, pk, item_id, etag, body)
+
+    def _claim_unique_keys(self, container: Container, row: ItemRow, item: JsonObject) -> None:
+        for ordinal, paths in enumerate(container.policy.unique_keys):
+            # As in the service, a property that is not there counts as null.
+            values = [value_at(item, path) for path in paths]
+            claim = repr(sort_key([_null_for_undefined(value) for value in values])).encode()
+            holder = container.table.claim_unique(row.pk, ordinal, claim, row.seq)
+            if holder is None:
+                continue
+            other = container.table.by_seq(holder)
+            if other is None or other.expires is None or other.expires > self.now():
+                raise conflict("Unique index constraint violation.")
+            container.table.delete(holder)
+            container.table.claim_unique(row.pk, ordinal, claim, row.seq)
+
+
+def checked_id(value: Json) -> str:
+    """Give an item's id.
+
+    Raises:
+        CosmosError: 400 where it is missing, no string, too long, or has a character that no id may have.
+    """
+    if not isinstance(value, str) or not value:
+        raise bad_request(
+            "The input content is invalid because the required properties - 'id; ' - are missing"
+        )
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise bad_request(f"The input name is longer than {MAX_ID_BYTES} bytes.")
+    if "/" in value or "\\" in value or "?" in value or "#" in value or value.endswith(" "):
+        raise bad_request(f"The input name '{value}' is invalid, contains illegal chars or ends in a space.")
+    return value
+
+
+def _null_for_undefined(value: Value) -> Json:
+    if value is UNDEFINED:
+        return None
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _expiry(item: JsonObject, default_ttl: int | None, ts: int) -> tuple[int | None, int | None]:
+    own = item.get("ttl")
+    if default_ttl is None:
+        usable = isinstance(own, int) and not isinstance(own, bool) and (own == -1 or 1 <= own <= MAX_TTL)
+        return (own if usable and isinstance(own, int) else None), None
+    if "ttl" not in item:
+        return None, ts + default_ttl if default_ttl > 0 else None
+    if isinstance(own, bool) or not isinstance(own, int) or not (own == -1 or 1 <= own <= MAX_TTL):
+        raise bad_request(
+            f"The input ttl '{own}' is invalid. Ensure to provide a nonzero positive integer less than or equal to "
+            f"'{MAX_TTL}', or '-1' which means never expire."
+        )
+    return own, ts + own if own > 0 else None

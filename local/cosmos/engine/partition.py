@@ -1,0 +1,216 @@
+"""Partition keys: where they stand in an item, how they compare, and where their hash places them.
+
+An item's place is the pair of its effective partition key (the hash that the SDKs compute as well, and send as
+`x-ms-start-epk` and `x-ms-end-epk`) and the canonical bytes of the key itself. Ranges are scanned by the hash;
+a full key is always matched by its canonical bytes too, so that not even colliding hashes mix two partitions.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from local.cosmos.engine.murmur import murmur3_128
+from local.cosmos.errors import SubStatus, bad_request, unsupported
+from local.cosmos.values import UNDEFINED, Json, JsonObject, Undefined, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+type Component = str | float | bool | None | Undefined
+
+MAX_KEY_BYTES: Final = 2048
+MAX_LEVELS: Final = 3
+_STRING_END: Final = b"\xff"
+_PATH_STEP: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|([^/"]+))')
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionKey:
+    """A full partition key value."""
+
+    components: tuple[Component, ...]
+    canonical: bytes
+    epk: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EpkRange:
+    """A half-open range of effective partition keys; no `high` means up to the end."""
+
+    low: bytes
+    high: bytes | None
+
+    def intersect(self, other: EpkRange) -> EpkRange:
+        """Narrow one range by another."""
+        highs = [high for high in (self.high, other.high) if high is not None]
+        return EpkRange(max(self.low, other.low), min(highs) if highs else None)
+
+    def holds(self, epk: bytes) -> bool:
+        """Tell whether an effective partition key lies in the range."""
+        return self.low <= epk and (self.high is None or epk < self.high)
+
+
+EVERYTHING: Final = EpkRange(b"", None)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionKeyDefinition:
+    """Where a container's items carry their partition key, and how it is hashed."""
+
+    paths: tuple[tuple[str, ...], ...]
+    hierarchical: bool
+
+    def of_item(self, item: JsonObject) -> PartitionKey:
+        """Extract the full partition key from an item."""
+        return self.of_components(tuple(_component(value_at(item, path)) for path in self.paths))
+
+    def of_components(self, components: tuple[Component, ...]) -> PartitionKey:
+        """Place a full key.
+
+        Raises:
+            CosmosError: 400 where a component is missing or the key is too long.
+        """
+        if len(components) != len(self.paths):
+            raise bad_request(
+                "Partition key provided either doesn't correspond to definition in the collection or doesn't match "
+                "partition key field values specified in the document.",
+                SubStatus.PARTITION_KEY_MISMATCH,
+            )
+        return _place(components, self.hierarchical)
+
+    def of_values(self, values: Sequence[Value]) -> PartitionKey:
+        """Place the key that consists of these values."""
+        return self.of_components(tuple(map(_component, values)))
+
+    def parse_header(self, header: str) -> tuple[Component, ...]:
+        """Read the components from `x-ms-documentdb-partitionkey`, which may be a prefix of a hierarchical key.
+
+        Raises:
+            CosmosError: 400 where the header is no list of scalars or has too many of them.
+        """
+        try:
+            parsed: Json = orjson.loads(header)
+        except orjson.JSONDecodeError as error:
+            raise bad_request(f"Invalid partition key header: {error}") from error
+        if not isinstance(parsed, list) or not parsed or len(parsed) > len(self.paths):
+            raise bad_request(
+                f"Partition key {header} is invalid: the container has {len(self.paths)} partition key path(s).",
+                SubStatus.PARTITION_KEY_MISMATCH,
+            )
+        return tuple(_component(UNDEFINED if part == {} else part) for part in parsed)
+
+    def prefix_range(self, components: tuple[Component, ...]) -> EpkRange:
+        """Give the range that holds exactly the keys that begin with whole `components`."""
+        low = b"".join(_hash((component,)) for component in components)
+        return EpkRange(low, low + b"\xff")
+
+
+def parse_definition(properties: JsonObject) -> PartitionKeyDefinition:
+    """Read a container's `partitionKey` property.
+
+    Raises:
+        CosmosError: 400 where it is missing, malformed or of a kind that this endpoint does not have.
+    """
+    definition = properties.get("partitionKey")
+    if not isinstance(definition, dict):
+        raise bad_request("The partition key definition of the container is missing.")
+    paths = definition.get("paths")
+    if not isinstance(paths, list) or not 1 <= len(paths) <= MAX_LEVELS:
+        raise bad_request(f"The partition key definition needs 1 to {MAX_LEVELS} paths.")
+    kind = definition.get("kind", "Hash")
+    if kind not in {"Hash", "MultiHash"}:
+        raise unsupported(f"Partition key kind {kind!r}")
+    if definition.get("version", 1) != 2:  # noqa: PLR2004 - the version's own number
+        raise unsupported('Partition key version 1: set "version": 2, which')
+    if kind == "Hash" and len(paths) != 1:
+        raise bad_request("A partition key of kind Hash has exactly one path.")
+    return PartitionKeyDefinition(tuple(parse_path(path) for path in paths), kind == "MultiHash")
+
+
+@lru_cache(maxsize=1024)
+def _split_path(path: str) -> tuple[str, ...]:
+    steps: list[str] = []
+    at = 0
+    while at < len(path):
+        step = _PATH_STEP.match(path, at)
+        if step is None:
+            raise bad_request(f"The path {path!r} is invalid.")
+        steps.append(step[2] if step[1] is None else step[1])
+        at = step.end()
+    if not steps:
+        raise bad_request(f"The path {path!r} is invalid.")
+    return tuple(steps)
+
+
+def parse_path(path: Json) -> tuple[str, ...]:
+    """Split a path like `/a/"b c"` into its property names."""
+    if not isinstance(path, str):
+        raise bad_request(f"The path {path!r} is invalid.")
+    return _split_path(path)
+
+
+def value_at(item: Json, path: Sequence[str]) -> Value:
+    """Follow property names down from an item."""
+    value: Value = item
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return UNDEFINED
+        value = value[name]
+    return value
+
+
+def _component(value: Value) -> Component:
+    if isinstance(value, dict | list):
+        raise bad_request("A partition key value has to be a string, a number, a boolean or null.")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _hashed_form(component: Component) -> bytes:
+    match component:
+        case Undefined.UNDEFINED:
+            return b"\x00"
+        case None:
+            return b"\x01"
+        case False:
+            return b"\x02"
+        case True:
+            return b"\x03"
+        case str():
+            return (
+                b"\x08" + component.encode() + _STRING_END
+            )  # 0xFF is in no UTF-8 text: the form is unambiguous
+        case _:
+            return b"\x05" + struct.pack("<d", component + 0.0)  # -0.0 and 0.0 are one key
+
+
+def _hash(components: tuple[Component, ...]) -> bytes:
+    low, high = murmur3_128(b"".join(map(_hashed_form, components)))
+    # The two top bits are cleared, so that "FF" stays above every key.
+    return ((high << 64 | low) & _BELOW_FF).to_bytes(16, "big")
+
+
+_BELOW_FF: Final = (1 << 126) - 1
+
+
+@lru_cache(maxsize=65_536)
+def _place_typed(
+    components: tuple[Component, ...], types: tuple[type, ...], *, hierarchical: bool
+) -> PartitionKey:
+    del types  # part of the cache's key only: True == 1.0 in Python, and they are two partitions
+    canonical = b"".join(map(_hashed_form, components))
+    if len(canonical) > MAX_KEY_BYTES:
+        raise bad_request(f"The partition key is longer than {MAX_KEY_BYTES} bytes.")
+    epk = b"".join(_hash((part,)) for part in components) if hierarchical else _hash(components)
+    return PartitionKey(components, canonical, epk)
+
+
+def _place(components: tuple[Component, ...], hierarchical: bool) -> PartitionKey:  # noqa: FBT001 - private
+    return _place_typed(components, tuple(map(type, components)), hierarchical=hierarchical)

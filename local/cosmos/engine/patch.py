@@ -1,0 +1,213 @@
+"""Partial updates: add, set, replace, remove, incr and move on the properties of an item."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from local.cosmos.errors import CosmosError, bad_request
+from local.cosmos.values import Json, JsonObject, is_number, normal_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_OPERATIONS: Final = 10
+_DOCS: Final = "Learn more: https://aka.ms/cosmosdbpatchdocs"
+_SYSTEM: Final = frozenset({"id", "_rid", "_self", "_etag", "_ts", "_attachments"})
+
+type Pointer = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOperation:
+    """One step of a patch."""
+
+    kind: str
+    path: Pointer
+    value: Json = None
+    source: Pointer = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A whole patch with the filter that the item has to pass."""
+
+    operations: tuple[PatchOperation, ...]
+    condition: str | None
+
+
+def parse_patch(body: Json) -> Patch:
+    """Read a patch's body.
+
+    Raises:
+        CosmosError: 400 where it is malformed, empty, too long, or touches what cannot be patched.
+    """
+    operations = body.get("operations") if isinstance(body, dict) else body
+    condition = body.get("condition") if isinstance(body, dict) else None
+    if not isinstance(operations, list) or not operations:
+        raise bad_request(f"The patch has no operations. {_DOCS}")
+    if len(operations) > MAX_OPERATIONS:
+        raise bad_request(f"The number of patch operations can't exceed '{MAX_OPERATIONS}'. {_DOCS}")
+    if condition is not None and not isinstance(condition, str):
+        raise bad_request("The patch's condition has to be a string.")
+    return Patch(tuple(_parse(number, entry) for number, entry in enumerate(operations, 1)), condition)
+
+
+def _parse(number: int, entry: Json) -> PatchOperation:
+    if not isinstance(entry, dict):
+        raise _failed(number, "Operation", "is not an object.")
+    kind = str(entry.get("op", "")).lower()
+    kind = {"increment": "incr"}.get(kind, kind)
+    if kind not in _APPLY:
+        raise bad_request(
+            f"For Operation({number}): the operation {entry.get('op')!r} is not supported. {_DOCS}"
+        )
+    if kind not in {"remove", "move"} and "value" not in entry:
+        raise _failed(number, kind, "needs a value.")
+    path = _pointer(number, kind, entry.get("path"))
+    source = _pointer(number, kind, entry.get("from")) if kind == "move" else ()
+    for touched in (path, source):
+        if touched and touched[0] in _SYSTEM:
+            raise _failed(number, kind, f"cannot change the property '{touched[0]}'.")
+    return PatchOperation(kind, path, entry.get("value"), source)
+
+
+def _pointer(number: int, kind: str, path: Json) -> Pointer:
+    if not isinstance(path, str) or not path.startswith("/") or path == "/":
+        raise _failed(number, kind, f"has the invalid path {path!r}.")
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
+
+
+def _failed(number: int, kind: str, what: str) -> CosmosError:
+    return bad_request(f"For Operation({number}): {kind.capitalize()} Operation {what} {_DOCS}")
+
+
+class _NoPlaceError(Exception):
+    """The path leads nowhere; the message says why."""
+
+
+def apply_patch(item: JsonObject, patch: Patch) -> JsonObject:
+    """Give the item as the patch leaves it; the item itself is not changed.
+
+    Raises:
+        CosmosError: 400 where an operation cannot be applied.
+    """
+    patched = copy.deepcopy(item)
+    for number, operation in enumerate(patch.operations, 1):
+        try:
+            _APPLY[operation.kind](patched, operation)
+        except _NoPlaceError as error:
+            raise _failed(number, operation.kind, str(error)) from None
+    return patched
+
+
+def _parent(item: JsonObject, path: Pointer) -> JsonObject | list[Json]:
+    node: Json = item
+    for depth, step in enumerate(path[:-1]):
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and (at := _position(step)) is not None and at < len(node):
+            node = node[at]
+        else:
+            raise _NoPlaceError(
+                "can only create a child object of an existing node(array or object) and cannot create path "
+                f"recursively, no path found beyond: '/{'/'.join(path[:depth])}'."
+            )
+    if not isinstance(node, dict | list):
+        raise _NoPlaceError(f"finds no object or array at '/{'/'.join(path[:-1])}'.")
+    return node
+
+
+def _position(step: str) -> int | None:
+    return int(step) if step.isascii() and step.isdigit() and (step == "0" or step[0] != "0") else None
+
+
+def _element(array: list[Json], step: str, *, past_end: bool) -> int:
+    if step == "-" and past_end:
+        return len(array)
+    at = _position(step)
+    if at is None or at > len(array) - (not past_end):
+        raise _NoPlaceError(f"has the index '{step}' out of the array's bounds.")
+    return at
+
+
+def _add(item: JsonObject, operation: PatchOperation) -> None:
+    parent, last = _parent(item, operation.path), operation.path[-1]
+    if isinstance(parent, dict):
+        parent[last] = operation.value
+    else:
+        parent.insert(_element(parent, last, past_end=True), operation.value)
+
+
+def _set(item: JsonObject, operation: PatchOperation) -> None:
+    parent, last = _parent(item, operation.path), operation.path[-1]
+    if isinstance(parent, dict):
+        parent[last] = operation.value
+        return
+    at = _element(parent, last, past_end=True)
+    parent[at : at + 1] = [operation.value]
+
+
+def _replace(item: JsonObject, operation: PatchOperation) -> None:
+    parent, last = _parent(item, operation.path), operation.path[-1]
+    if isinstance(parent, list):
+        parent[_element(parent, last, past_end=False)] = operation.value
+    elif last in parent:
+        parent[last] = operation.value
+    else:
+        raise _NoPlaceError(
+            f"can only replace an existing path, and '/{'/'.join(operation.path)}' does not exist."
+        )
+
+
+def _take(item: JsonObject, path: Pointer) -> Json:
+    parent, last = _parent(item, path), path[-1]
+    if isinstance(parent, list):
+        return parent.pop(_element(parent, last, past_end=False))
+    if last not in parent:
+        raise _NoPlaceError(f"can only remove an existing path, and '/{'/'.join(path)}' does not exist.")
+    return parent.pop(last)
+
+
+def _remove(item: JsonObject, operation: PatchOperation) -> None:
+    _take(item, operation.path)
+
+
+def _increment(item: JsonObject, operation: PatchOperation) -> None:
+    parent, last = _parent(item, operation.path), operation.path[-1]
+    by = operation.value
+    if not is_number(by):
+        raise _NoPlaceError("needs a number as its value.")
+    if isinstance(parent, list):
+        at = _element(parent, last, past_end=False)
+        parent[at] = _sum(parent[at], by)
+    else:
+        parent[last] = _sum(parent[last], by) if last in parent else by
+
+
+def _sum(old: Json, by: Json) -> Json:
+    if not is_number(old):
+        raise _NoPlaceError("can only increment a number.")
+    total = normal_number(old + by)  # type: ignore[operator] # both are numbers
+    if not isinstance(total, int | float):
+        raise _NoPlaceError("has a result that is no finite number.")
+    return total
+
+
+def _move(item: JsonObject, operation: PatchOperation) -> None:
+    if operation.path[: len(operation.source)] == operation.source and operation.path != operation.source:
+        raise _NoPlaceError("cannot move a path into its own child.")
+    _parent(item, operation.path)
+    value = _take(item, operation.source)
+    _add(item, PatchOperation("add", operation.path, value))
+
+
+_APPLY: Final[dict[str, Callable[[JsonObject, PatchOperation], None]]] = {
+    "add": _add,
+    "set": _set,
+    "replace": _replace,
+    "remove": _remove,
+    "incr": _increment,
+    "move": _move,
+}

@@ -1,0 +1,1 @@
+"""Rows in SQLite: the catalog and one table of items per container."""

@@ -1,0 +1,155 @@
+"""The SQLite file: opening it, transactions, and the catalog of databases and containers.
+
+WAL with synchronous=NORMAL: a commit is in the WAL file, in the kernel's page cache, before the client is
+answered, so a kill of the process at any moment loses nothing that was acknowledged, and SQLite's checksummed
+frames make a transaction whole or absent. Only a crash of the whole machine could take the last commits back (never
+a part of one), which is what a local platform may trade for a write without fsync.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from local.cosmos.values import JsonObject
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS databases (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, ts INTEGER NOT NULL, etag TEXT NOT NULL,
+    throughput INTEGER
+);
+CREATE TABLE IF NOT EXISTS containers (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, database INTEGER NOT NULL REFERENCES databases (number),
+    id TEXT NOT NULL, ts INTEGER NOT NULL, etag TEXT NOT NULL, properties BLOB NOT NULL, throughput INTEGER,
+    lsn INTEGER NOT NULL DEFAULT 0, UNIQUE (database, id)
+);
+"""
+_SCHEMA_VERSION: Final = 1
+
+
+class DataFormatError(Exception):
+    """The data folder was written by another version of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRow:
+    """A database as stored; `number` is never used again."""
+
+    number: int
+    id: str
+    ts: int
+    etag: str
+    throughput: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container as stored; `number` is never used again."""
+
+    number: int
+    database: int
+    id: str
+    ts: int
+    etag: str
+    properties: JsonObject
+    throughput: int | None
+
+
+class Database:
+    """One connection to one file; everything happens on the thread that opened it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=1024)
+        self._depth = 0
+        execute = self.connection.execute
+        execute("PRAGMA journal_mode=WAL")
+        execute("PRAGMA synchronous=NORMAL")
+        execute("PRAGMA cache_size=-65536")
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version not in {0, _SCHEMA_VERSION}:
+            raise DataFormatError(f"{path} has data format {version}, this program reads {_SCHEMA_VERSION}")
+        self.connection.executescript(_SCHEMA)
+        execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the block's writes all or nothing; blocks may nest, the outermost decides."""
+        if self._depth:
+            yield
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        else:
+            self.connection.execute("COMMIT")
+        finally:
+            self._depth = 0
+
+    def databases(self) -> list[DatabaseRow]:
+        """List all databases in the order of their creation."""
+        rows = self.connection.execute(
+            "SELECT number, id, ts, etag, throughput FROM databases ORDER BY number"
+        )
+        return [DatabaseRow(*row) for row in rows]
+
+    def add_database(self, database_id: str, ts: int, etag: str, throughput: int | None) -> DatabaseRow:
+        """Store a new database."""
+        cursor = self.connection.execute(
+            "INSERT INTO databases (id, ts, etag, throughput) VALUES (?, ?, ?, ?)",
+            (database_id, ts, etag, throughput),
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - an insert always has one
+        return DatabaseRow(cursor.lastrowid, database_id, ts, etag, throughput)
+
+    def drop_database(self, number: int) -> None:
+        """Delete a database that has no containers any more."""
+        self.connection.execute("DELETE FROM databases WHERE number = ?", (number,))
+
+    def containers(self) -> list[ContainerRow]:
+        """List the containers of all databases in the order of their creation."""
+        rows = self.connection.execute(
+            "SELECT number, database, id, ts, etag, properties, throughput FROM containers ORDER BY number"
+        )
+        return [ContainerRow(*row[:5], orjson.loads(row[5]), row[6]) for row in rows]
+
+    def add_container(self, row: ContainerRow) -> ContainerRow:
+        """Store a new container; the number in `row` is ignored."""
+        cursor = self.connection.execute(
+            "INSERT INTO containers (database, id, ts, etag, properties, throughput) VALUES (?, ?, ?, ?, ?, ?)",
+            (row.database, row.id, row.ts, row.etag, orjson.dumps(row.properties), row.throughput),
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - an insert always has one
+        return ContainerRow(
+            cursor.lastrowid, row.database, row.id, row.ts, row.etag, row.properties, row.throughput
+        )
+
+    def update_container(self, row: ContainerRow) -> None:
+        """Store changed properties."""
+        self.connection.execute(
+            "UPDATE containers SET ts = ?, etag = ?, properties = ?, throughput = ? WHERE number = ?",
+            (row.ts, row.etag, orjson.dumps(row.properties), row.throughput, row.number),
+        )
+
+    def drop_container(self, number: int) -> None:
+        """Delete a container's row."""
+        self.connection.execute("DELETE FROM containers WHERE number = ?", (number,))
+
+    def set_database_throughput(self, number: int, throughput: int | None) -> None:
+        """Store a database's throughput."""
+        self.connection.execute("UPDATE databases SET throughput = ? WHERE number = ?", (throughput, number))

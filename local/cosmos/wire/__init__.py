@@ -1,0 +1,1 @@
+"""The REST protocol: routes, headers, authorization, rendering of answers and errors."""
