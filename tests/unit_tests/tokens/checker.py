@@ -22,7 +22,7 @@ class Admission:
     released: bool = False
 
     def tokens_at(self, time: float) -> int:
-    """One lock that somebody got; `settled_at` is when its report or release was first sent."""
+        """Return its size, or what was reported instead by then; use beyond the lock is a debt, not over."""
         return self.tokens if time < self.settled_at else min(self.tokens, self.used)
 
     def requests_at(self, time: float) -> int:
