@@ -63,11 +63,12 @@ async def _serve(config: Config, store: SqliteStore, listening: socket.socket) -
     await server.start(listening)
     announce(listening.getsockname()[1])
     told = asyncio.ensure_future(until_stopped())
-    await asyncio.wait([told, server.failed], return_when=asyncio.FIRST_COMPLETED)
+    told.add_done_callback(lambda _: server.over.set())
+    await server.over.wait()
     told.cancel()
     await server.stop()
-    if server.failed.done():
-        log(f"the queues cannot be written, so nothing more is accepted: {server.failed.result()!r}")
+    if server.failure is not None:
+        log(f"the queues cannot be written, so nothing more is accepted: {server.failure!r}")
         return _EXIT_FAILED
     return 0
 

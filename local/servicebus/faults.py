@@ -1,4 +1,4 @@
-"""Faults on demand: what to do to the next sends, or to the connections, so that callers can be tested under failure."""
+"""Faults on demand: what goes wrong with the next sends or with the connections, to test callers under failure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The endpoint on asyncio: sockets, timers, and the one order in which things happen.
 
-What comes in changes the broker at once. At the end of the event loop's turn everything that changed is committed
-together, and only then does any byte go out. So whatever a client was told is on disk, and the cost of a commit
-is shared by all that happened in that turn.
+What comes in changes the broker at once. At the end of the event loop's turn everything that changed is
+committed together, and only then does any byte go out. So whatever a client was told is on disk, and the cost
+of a commit is shared by all that happened in that turn.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ class Server:
         self._alarm: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self.failed: asyncio.Future[Exception] = self._loop.create_future()
-        """Done when the store can no longer be written: the endpoint has to end, as nothing may be told."""
+        self.over = asyncio.Event()
+        """Set when the endpoint has to end."""
+        self.failure: Exception | None = None
+        """Why the store can no longer be written: nothing may be told to anybody from then on."""
 
     async def start(self, listening: socket.socket) -> None:
         """Begin to answer."""
@@ -113,14 +115,15 @@ class Server:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        if self.failed.done():
+        if self.failure is not None:
             return
         try:
             self._broker.advance()
             self._hub.pump()
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - memory and file may differ now: nothing may go on from here
-            self.failed.set_result(error)
+            self.failure = error
+            self.over.set()
             return
         # A message may have been handed to any connection, not only to those that were heard from.
         for connected in list(self._sockets):
@@ -181,7 +184,7 @@ class _Socket(asyncio.Protocol):
         self._amqp.feed(data)
         self._server.touch(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._amqp is not None:
             self._amqp.lost()
             self._amqp = None

@@ -1,10 +1,10 @@
-"""The queues on disk: one SQLite file in WAL mode, one transaction for all that happened since the last commit."""
+"""The queues on disk: one SQLite file in WAL mode, one transaction for all since the last commit."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from local.servicebus.engine.model import MessageState, Record, SavedQueue, SavedSession
 
@@ -66,8 +66,9 @@ class StoreError(Exception):
 class SqliteStore:
     """Keeps the queues in `path`.
 
-    A commit is written to the file before `commit` returns, so that it survives the death of this process. It is not forced
-    through to the disk (`synchronous=NORMAL`): a power cut may lose the last commits, but never half of one.
+    A commit is written to the file before `commit` returns, so that it survives the death of this process.
+    It is not forced through to the disk (`synchronous=NORMAL`): a power cut may lose the last commits, but
+    never half of one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,7 +127,7 @@ class SqliteStore:
     def load(self, queue: str) -> SavedQueue:
         """Give all that is stored of a queue."""
         records = [
-            Record(*row[:3], MessageState(row[3]), *row[4:])
+            _record(row)
             for row in self._db.execute(
                 f"SELECT {_COLUMNS} FROM messages WHERE queue=? ORDER BY sequence_number",  # noqa: S608 - constants
                 (queue,),
@@ -269,6 +270,12 @@ class _RecentContents:
         content = self._contents.pop(row_id, None)
         if content is not None:
             self._bytes -= len(content)
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    record = Record(*row)
+    record.state = MessageState(record.state)
+    return record
 
 
 def _row(record: Record, content: bytes) -> tuple[object, ...]:

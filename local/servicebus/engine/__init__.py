@@ -1,1 +1,1 @@
-"""The queues themselves: messages, locks, sessions, schedules and duplicates, without I/O and on an injected clock."""
+"""The queues themselves: messages, locks, sessions and schedules, without I/O and on an injected clock."""

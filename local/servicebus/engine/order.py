@@ -15,8 +15,8 @@ _SLACK = 64
 class DueTimes[K]:
     """Keys by the time at which they fall due.
 
-    An entry is never removed when its key is settled; `is_current` tells whether it still means something, and
-    when most entries do not, the heap is rebuilt. So a message that lives 14 days costs no more than its stay.
+    An entry is not removed when its key is settled; `is_current` tells whether it still means something, and
+    when most do not, the heap is rebuilt. So a message that may live 14 days costs no more than its stay.
     """
 
     def __init__(self, is_current: Callable[[K, int], bool]) -> None:

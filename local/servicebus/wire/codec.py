@@ -24,6 +24,7 @@ STRING = 0xB1
 SYMBOL = 0xB3
 
 _SMALL = 0x100
+_EMPTY_LIST = 0x45
 _FIXED_WIDTH = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}
 _ONE_BYTE_SIZE = frozenset({0xA, 0xC, 0xE})
 _FOUR_BYTE_SIZE = frozenset({0xB, 0xD, 0xF})
@@ -118,7 +119,7 @@ def compound_body(data: bytes, at: int) -> tuple[int, int, int]:
     """
     try:
         code = data[at]
-        if code == 0x45:
+        if code == _EMPTY_LIST:
             return at + 1, at + 1, 0
         if code in (0xC0, 0xC1):
             begin, end, count = at + 3, at + 2 + data[at + 1], data[at + 2]

@@ -38,7 +38,7 @@ type _Answer = tuple[int, bytes]
 
 
 class Requests:
-    """Carries out requests to one queue; `owns` tells whether a link of that name and owner hold the same session."""
+    """Carries out requests to one queue; `owner_of` names the link that a request goes along with."""
 
     def __init__(self, queue: Queue, owner_of: Callable[[str], str], max_message_size: int) -> None:
         self._queue = queue

@@ -1,7 +1,7 @@
 """The sections of an AMQP message: taking apart what a sender sent, putting together what a receiver gets.
 
-A stored message is `header section + message annotations section + the rest`, the annotations as a map with 32-bit
-sizes and the rest (properties, application properties, body, footer) byte for byte as it was sent.
+A stored message is `header section + message annotations section + the rest`, the annotations as a map with
+32-bit sizes and the rest (properties, application properties, body, footer) byte for byte as it was sent.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def sections(data: bytes) -> list[tuple[int, int, int]]:
             code, value_at = data[at + 2], at + 3
         else:
             descriptor, value_at = codec.decode(data, at + 1)
-            code = _SECTION_NAMES.get(descriptor, 0) if isinstance(descriptor, str) else descriptor
-        if not isinstance(code, int) or not HEADER <= code <= _LAST_SECTION:
-            raise MalformedError(f"unknown message section {code!r}")
+            code = _section_code(descriptor)
+        if not HEADER <= code <= _LAST_SECTION:
+            raise MalformedError(f"unknown message section at byte {at}")
         found.append((code, at, value_at))
         at = codec.skip(data, value_at)
     return found
@@ -300,6 +300,12 @@ def _time_to_live(header: list[Any], properties: list[Any]) -> int | None:
         # The header's field ends at 49 days: what lives longer says so in its properties.
         return max(0, expiry - creation)
     return stated if isinstance(stated, int) else None
+
+
+def _section_code(descriptor: Any) -> int:  # noqa: ANN401 - a descriptor is a number or a symbol
+    if isinstance(descriptor, int):
+        return descriptor
+    return _SECTION_NAMES.get(descriptor, 0) if isinstance(descriptor, str) else 0
 
 
 def _list(data: bytes, at: int) -> list[Any]:

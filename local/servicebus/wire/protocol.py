@@ -342,9 +342,7 @@ class ProtocolEngine:
             pn.pn_session_close(session)
         elif kind == pn.PN_CONNECTION_REMOTE_CLOSE:
             self.close()
-        elif kind == pn.PN_TRANSPORT_ERROR:
-            self._closing = True
-        elif kind in (pn.PN_TRANSPORT_TAIL_CLOSED, pn.PN_TRANSPORT_CLOSED):
+        elif kind in (pn.PN_TRANSPORT_ERROR, pn.PN_TRANSPORT_TAIL_CLOSED, pn.PN_TRANSPORT_CLOSED):
             self._closing = True
 
     def _on_attach(self, impl: Any) -> None:  # noqa: ANN401 - a C pointer
