@@ -1,0 +1,79 @@
+"""host.json and log levels."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.host.hostjson import UNLIMITED, HostJsonError, load_host_json, parse_timespan
+from local.host.logs import LogLevels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_azures_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    host = load_host_json(tmp_path)
+    bus = host.extensions.service_bus
+    assert host.extensions.http.route_prefix == "api"
+    assert (bus.auto_complete_messages, bus.max_concurrent_sessions, bus.prefetch_count) == (True, 8, 0)
+    assert bus.max_auto_lock_renewal_duration == timedelta(minutes=5)
+    assert bus.max_concurrent_calls % 16 == 0
+    assert host.unknown_options() == []
+
+
+def test_options_are_read_and_unknown_ones_named(tmp_path: Path) -> None:
+    content = {
+        "version": "2.0",
+        "functionTimeout": "00:02:00",
+        "extensions": {
+            "serviceBus": {"autoComplete": False, "maxAutoLockRenewalDuration": "-1", "typo": 1},
+            "cosmosDB": {},
+        },
+        "other": {},
+    }
+    (tmp_path / "host.json").write_text(json.dumps(content))
+    host = load_host_json(tmp_path)
+    assert host.function_timeout == timedelta(minutes=2)
+    assert not host.extensions.service_bus.auto_complete_messages
+    assert host.extensions.service_bus.max_auto_lock_renewal_duration == UNLIMITED
+    assert host.unknown_options() == ["extensions.cosmosDB", "extensions.serviceBus.typo", "other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not JSON"),
+        ("{}", "version"),
+        ('{"version": "2.0", "functionTimeout": "soon"}', "'soon' is not a duration"),
+        ('{"version": "2.0", "extensions": {"serviceBus": {"maxConcurrentCalls": 0}}}', "maxConcurrentCalls"),
+    ],
+)
+def test_a_broken_file_is_refused_by_the_name_of_its_option(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text(text)
+    with pytest.raises(HostJsonError, match=reason):
+        load_host_json(tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HostJsonError, match=r"no host\.json"):
+        load_host_json(tmp_path)
+
+
+def test_timespans() -> None:
+    assert parse_timespan("1.02:03:04.5") == timedelta(days=1, hours=2, minutes=3, seconds=4.5)
+    assert parse_timespan("00:05") == timedelta(minutes=5)
+
+
+def test_the_longest_prefix_decides_a_categorys_level() -> None:
+    levels = LogLevels({"default": "Warning", "Function": "Error", "Function.chat": "Debug", "Host": "odd"})
+    assert levels.level("Other") == logging.WARNING
+    assert levels.level("Function.x") == logging.ERROR
+    assert levels.level("Function.chat") == logging.DEBUG
+    assert levels.level("Host.Startup") == logging.INFO
+    assert LogLevels({}).level("x") == logging.INFO
