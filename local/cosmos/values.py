@@ -6,7 +6,7 @@ import enum
 import math
 from typing import Final
 
-type Json = None | bool | int | float | str | list[Json] | dict[str, Json]
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 type JsonObject = dict[str, Json]
 
 
@@ -57,10 +57,10 @@ type SortKey = tuple[int, object]
 
 
 def sort_key(value: Value) -> SortKey:
-    """Give a key under which Python orders values as the service does, and under which equal values are equal.
+    """Give a key by which Python orders values as the service does; equal values have equal keys.
 
-    Strings compare by code point. Arrays and objects have no documented order among themselves; they get a stable
-    one, so that a page ends and resumes at the same place.
+    Strings compare by code point. Arrays and objects have no documented order among themselves; they get a
+    stable one, so that a page ends and resumes at the same place.
     """
     kind = kind_of(value)
     match value:
@@ -90,7 +90,7 @@ def is_number(value: Value) -> bool:
 
 
 def normal_number(value: float) -> Value:
-    """Give a computed number its JSON form: integral doubles print as integers, and NaN or infinity is undefined."""
+    """Give a computed number its JSON form: integral doubles are integers, NaN and infinity undefined."""
     if isinstance(value, int):
         return value if abs(value) <= MAX_SAFE_INTEGER else normal_number(float(value))
     if not math.isfinite(value):

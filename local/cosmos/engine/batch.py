@@ -11,12 +11,12 @@ from local.cosmos.engine import charges
 from local.cosmos.engine.items import Conditions, Items, Outcome, checked_id
 from local.cosmos.engine.patch import parse_patch
 from local.cosmos.errors import CosmosError, bad_request, too_large, unsupported
-from local.cosmos.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from local.cosmos.engine.catalog import Container
     from local.cosmos.engine.partition import PartitionKey
     from local.cosmos.storage.database import Database
+    from local.cosmos.values import Json, JsonObject
 
 MAX_OPERATIONS: Final = 100
 MAX_BYTES: Final = 2 * 1024 * 1024

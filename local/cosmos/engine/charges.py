@@ -1,7 +1,8 @@
 """What a request costs in request units: estimates of the service's prices, the same for the same work.
 
 A point read of 1 KB is 1 RU and of 100 KB 10 RU, a write about five times that, each replaced item twice a
-write's index work; a query pays a fixed price, a share of each item it looks at and of each kilobyte it returns.
+write's index work; a query pays a fixed price, a share of each item it looks at and of each kilobyte it
+returns.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKey
 from local.cosmos.errors import bad_request
 from local.cosmos.sql.query import PageRequest, Position, Query, Row, compile_query
 from local.cosmos.storage.items import ItemRow
-from local.cosmos.values import JsonObject, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,12 +20,14 @@ if TYPE_CHECKING:
     from local.cosmos.engine.catalog import Container
     from local.cosmos.engine.items import Items
     from local.cosmos.sql.constraints import Pins
+    from local.cosmos.values import JsonObject, Value
 
 DEFAULT_PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 _HASH_BYTES: Final = 16
 _NO_CROSS_PARTITION: Final = (
-    "Cross partition query is required but disabled. Please set x-ms-documentdb-query-enablecrosspartition to true, "
+    "Cross partition query is required but disabled. Please set x-ms-documentdb-query-enablecrosspartition "
+    "to true, "
     "specify x-ms-documentdb-partitionkey, or revise your query to avoid this exception."
 )
 
@@ -98,7 +99,8 @@ class Feeds:
         """Give one page of a query.
 
         Raises:
-            CosmosError: 400 for what is wrong with the query, its token, or for a query over all partitions that the caller did
+            CosmosError: 400 for what is wrong with the query, its token, or for a query over all partitions
+                that the caller did
                 not agree to.
         """
         query = compile_query(request.text)
@@ -208,7 +210,10 @@ class Feeds:
         return (((b"", row.seq), row) for row in table.scan_all(seq - 1, now))
 
     def _looked_up(self, container: Container, scope: Scope, pins: list[Pins]) -> list[ItemRow] | None:
-        """Look the items up whose ids and partitions the filter names; None where it does not name them all."""
+        """Look the items up whose ids and partitions the filter names.
+
+        None where it does not name them all.
+        """
         found: dict[int, ItemRow] = {}
         for pin in pins:
             item_id = pin.get(("id",))
@@ -246,7 +251,7 @@ def _pinned_keys(container: Container, pins: list[Pins]) -> set[PartitionKey] | 
 
 
 def _check_order(container: Container, query: Query) -> bool:
-    """Refuse an order that no index serves, and tell whether the index also holds items without the property."""
+    """Refuse an order that no index serves; tell whether its index holds items without the property."""
     indexing = container.policy.indexing
     order = tuple((key.path, key.descending) for key in query.order)
     if len(order) > 1 and not indexing.serves(order):

@@ -34,7 +34,8 @@ def _container_bytes(database: int, number: int) -> bytes:
 
 def etag(owner: int, lsn: int, ts: int) -> str:
     """Give the etag of the write `lsn` in the container `owner`; no two writes share one."""
-    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{owner & 0xFFFF:04x}-0000-{ts & 0xFFFFFFFF:08x}0000"'
+    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{owner & 0xFFFF:04x}-0000-{
+        ts & 0xFFFFFFFF:08x}0000"'
 
 
 def http_date(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Reads and writes of single items: conditions, expiry, unique keys, size, and what the service adds to an item."""
+"""Reads and writes of single items: conditions, expiry, unique keys, size, what the service adds."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ class Outcome:
 
 
 class Items:
-    """Operations on single items. Each is atomic; inside a transaction of the store they are atomic together."""
+    """Operations on single items. Each is atomic.
+
+    Inside a transaction of the store they are atomic together.
+    """
 
     def __init__(self, store: Database, clock: Clock) -> None:
         self._store = store
@@ -192,7 +195,8 @@ class Items:
         key = container.policy.partition.of_item(item)
         if given is not None and key != given:
             raise bad_request(
-                "PartitionKey extracted from document doesn't match the one specified in the header. Learn more: "
+                "PartitionKey extracted from document doesn't match the one specified in the header. Learn "
+                "more: "
                 "https://aka.ms/CosmosDB/sql/errors/wrong-pk-value",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
@@ -223,7 +227,10 @@ class Items:
     def _row(
         self, container: Container, item: JsonObject, lsn: int, place: tuple[int, bytes, bytes, str]
     ) -> ItemRow:
-        """Build the stored form of an item; `place` is its number, effective partition key, partition key and id."""
+        """Build the stored form of an item.
+
+        `place` is its number, effective partition key, partition key and id.
+        """
         seq, epk, pk, item_id = place
         for name in _SYSTEM:
             item.pop(name, None)
@@ -296,7 +303,7 @@ def _expiry(item: JsonObject, default_ttl: int | None, ts: int) -> tuple[int | N
         return None, ts + default_ttl if default_ttl > 0 else None
     if isinstance(own, bool) or not isinstance(own, int) or not (own == -1 or 1 <= own <= MAX_TTL):
         raise bad_request(
-            f"The input ttl '{own}' is invalid. Ensure to provide a nonzero positive integer less than or equal to "
+            f"The input ttl '{own}' is invalid. Ensure to provide a positive integer up to "
             f"'{MAX_TTL}', or '-1' which means never expire."
         )
     return own, ts + own if own > 0 else None

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """Request units of one container; as in the service, a request runs while any are left and may overdraw."""
+    """Request units of one container.
+
+    As in the service, a request runs while any are left and may overdraw.
+    """
 
     def __init__(self, per_second: float, now: float) -> None:
         self.per_second = per_second
@@ -31,7 +34,8 @@ class Budget:
             wait_ms = max(1, math.ceil(-self._left / self.per_second * 1000) + 1)
             raise CosmosError(
                 429,
-                "Request rate is large. More Request Units may be needed, so no changes were made. Please retry this "
+                "Request rate is large. More Request Units may be needed, so no changes were made. Please "
+                "retry this "
                 "request later. Learn more: http://aka.ms/cosmosdb-error-429",
                 substatus=SubStatus.REQUEST_RATE,
                 retry_after_ms=wait_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
+_HALF: Final = 8
 _C1: Final = 0x87C37B91114253D5
 _C2: Final = 0x4CF5AD432745937F
 
@@ -39,7 +40,7 @@ def murmur3_128(data: bytes) -> tuple[int, int]:
         high ^= _scramble_high(int.from_bytes(data[at + 8 : at + 16], "little"))
         high = ((_rotl(high, 31) + low) * 5 + 0x38495AB5) & _MASK
     tail = data[whole:]
-    if len(tail) > 8:
+    if len(tail) > _HALF:
         high ^= _scramble_high(int.from_bytes(tail[8:], "little"))
     if tail:
         low ^= _scramble_low(int.from_bytes(tail[:8], "little"))

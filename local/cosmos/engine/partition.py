@@ -1,8 +1,9 @@
 """Partition keys: where they stand in an item, how they compare, and where their hash places them.
 
-An item's place is the pair of its effective partition key (the hash that the SDKs compute as well, and send as
-`x-ms-start-epk` and `x-ms-end-epk`) and the canonical bytes of the key itself. Ranges are scanned by the hash;
-a full key is always matched by its canonical bytes too, so that not even colliding hashes mix two partitions.
+An item's place is the pair of its effective partition key (the hash that the SDKs compute as well, and send
+as `x-ms-start-epk` and `x-ms-end-epk`) and the canonical bytes of the key itself. Ranges are scanned by the
+hash; a full key is always matched by its canonical bytes too, so that not even colliding hashes mix two
+partitions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from local.cosmos.values import UNDEFINED, Json, JsonObject, Undefined, Value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-type Component = str | float | bool | None | Undefined
+type Component = str | float | bool | Undefined | None
 
 MAX_KEY_BYTES: Final = 2048
 MAX_LEVELS: Final = 3
@@ -78,7 +79,8 @@ class PartitionKeyDefinition:
         """
         if len(components) != len(self.paths):
             raise bad_request(
-                "Partition key provided either doesn't correspond to definition in the collection or doesn't match "
+                "Partition key provided either doesn't correspond to definition in the collection or "
+                "doesn't match "
                 "partition key field values specified in the document.",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
@@ -89,7 +91,7 @@ class PartitionKeyDefinition:
         return self.of_components(tuple(map(_component, values)))
 
     def parse_header(self, header: str) -> tuple[Component, ...]:
-        """Read the components from `x-ms-documentdb-partitionkey`, which may be a prefix of a hierarchical key.
+        """Read the components from the partition key header; they may be a prefix of a hierarchical key.
 
         Raises:
             CosmosError: 400 where the header is no list of scalars or has too many of them.
@@ -100,7 +102,7 @@ class PartitionKeyDefinition:
             raise bad_request(f"Invalid partition key header: {error}") from error
         if not isinstance(parsed, list) or not parsed or len(parsed) > len(self.paths):
             raise bad_request(
-                f"Partition key {header} is invalid: the container has {len(self.paths)} partition key path(s).",
+                f"Partition key {header} is invalid: the container has {len(self.paths)} path(s).",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
         return tuple(_component(UNDEFINED if part == {} else part) for part in parsed)

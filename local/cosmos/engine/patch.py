@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from local.cosmos.errors import CosmosError, bad_request
-from local.cosmos.values import Json, JsonObject, is_number, normal_number
+from local.cosmos.values import Json, JsonObject, normal_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,7 @@ def _remove(item: JsonObject, operation: PatchOperation) -> None:
 def _increment(item: JsonObject, operation: PatchOperation) -> None:
     parent, last = _parent(item, operation.path), operation.path[-1]
     by = operation.value
-    if not is_number(by):
+    if isinstance(by, bool) or not isinstance(by, int | float):
         raise _NoPlaceError("needs a number as its value.")
     if isinstance(parent, list):
         at = _element(parent, last, past_end=False)
@@ -186,10 +186,10 @@ def _increment(item: JsonObject, operation: PatchOperation) -> None:
         parent[last] = _sum(parent[last], by) if last in parent else by
 
 
-def _sum(old: Json, by: Json) -> Json:
-    if not is_number(old):
+def _sum(old: Json, by: float) -> Json:
+    if isinstance(old, bool) or not isinstance(old, int | float):
         raise _NoPlaceError("can only increment a number.")
-    total = normal_number(old + by)  # type: ignore[operator] # both are numbers
+    total = normal_number(old + by)
     if not isinstance(total, int | float):
         raise _NoPlaceError("has a result that is no finite number.")
     return total

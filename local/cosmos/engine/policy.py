@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from local.cosmos.engine.partition import PartitionKeyDefinition, parse_definition, parse_path
 from local.cosmos.errors import bad_request, unsupported
-from local.cosmos.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from local.cosmos.values import Json, JsonObject
 
 type Path = tuple[str, ...]
 type CompositeIndex = tuple[tuple[Path, bool], ...]
@@ -48,6 +50,10 @@ class IndexPath:
         return path == self.steps
 
 
+def _strongest(rules: tuple[IndexPath, ...], path: Path) -> int:
+    return max((len(rule.steps) * 2 + (not rule.below) for rule in rules if rule.covers(path)), default=-1)
+
+
 @dataclass(frozen=True, slots=True)
 class IndexingPolicy:
     """Which paths queries may be ordered by."""
@@ -61,18 +67,10 @@ class IndexingPolicy:
         """Tell whether a path is indexed; the longer of two rules that cover it decides."""
         if not self.active:
             return False
-        included = max(
-            (len(rule.steps) * 2 + (not rule.below) for rule in self.included if rule.covers(path)),
-            default=-1,
-        )
-        excluded = max(
-            (len(rule.steps) * 2 + (not rule.below) for rule in self.excluded if rule.covers(path)),
-            default=-1,
-        )
-        return included > excluded
+        return _strongest(self.included, path) > _strongest(self.excluded, path)
 
     def names(self, path: Path) -> bool:
-        """Tell whether a path is included by its own name, so that its index also holds the items without it."""
+        """Tell whether a path is included by name, so that its index also holds the items without it."""
         return any(not rule.below and rule.steps == path for rule in self.included)
 
     def serves(self, order: CompositeIndex) -> bool:
@@ -93,22 +91,24 @@ class Policy:
 
 def complete(properties: JsonObject) -> JsonObject:
     """Fill in what the service fills in, and leave out what it makes up itself."""
-    kept = {
+    kept: JsonObject = {
         name: value for name, value in properties.items() if not name.startswith("_") and value is not None
     }
-    partition = kept.get("partitionKey")
+    partition, indexing = kept.get("partitionKey"), kept.get("indexingPolicy")
     if isinstance(partition, dict):
         kept["partitionKey"] = {"kind": "Hash", **partition}
-    indexing = kept.get("indexingPolicy")
-    if not isinstance(indexing, dict):
-        kept["indexingPolicy"] = _DEFAULT_INDEXING
-    else:
-        mode = str(indexing.get("indexingMode", "consistent")).lower()
-        paths = {} if mode == "none" else {"includedPaths": [{"path": "/*"}], "excludedPaths": []}
-        kept["indexingPolicy"] = {"automatic": mode != "none", **paths, **indexing, "indexingMode": mode}
+    kept["indexingPolicy"] = _complete_indexing(indexing) if isinstance(indexing, dict) else _DEFAULT_INDEXING
     kept.setdefault("conflictResolutionPolicy", _DEFAULT_CONFLICTS)
     kept.setdefault("geospatialConfig", {"type": "Geography"})
     return kept
+
+
+def _complete_indexing(indexing: JsonObject) -> JsonObject:
+    mode = str(indexing.get("indexingMode", "consistent")).lower()
+    completed: JsonObject = {"indexingMode": mode, "automatic": mode != "none"}
+    if mode != "none":
+        completed |= {"includedPaths": [{"path": "/*"}], "excludedPaths": []}
+    return {**completed, **indexing, "indexingMode": mode}
 
 
 def parse_policy(properties: JsonObject) -> Policy:
@@ -133,7 +133,8 @@ def _default_ttl(value: Json) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not (value == -1 or 1 <= value <= MAX_TTL):
         raise bad_request(
-            f"The input default time to live {value!r} is invalid. Ensure to provide a nonzero positive integer less "
+            f"The input default time to live {value!r} is invalid. Ensure to provide a nonzero positive "
+            "integer less "
             f"than or equal to '{MAX_TTL}', or '-1' which means never expire."
         )
     return value

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Accumulator(Protocol):
-    """Takes the argument's value of each row of a group and gives the aggregate. Undefined values are not passed in."""
+    """Takes the argument's value of each row of a group and gives the aggregate.
+
+    Undefined values are not passed in.
+    """
 
     def add(self, value: Value) -> None:
         """Take one defined value."""
@@ -82,7 +85,10 @@ class Average(Sum):
 
 
 class Extreme:
-    """MIN or MAX across types; undefined for none at all and as soon as one value is an array or an object."""
+    """MIN or MAX across types.
+
+    Undefined for none at all and as soon as one value is an array or an object.
+    """
 
     def __init__(self, *, highest: bool) -> None:
         self._highest = highest

@@ -1,8 +1,8 @@
 """From syntax tree to closures over a frame.
 
 A frame is a list of slots: the time of the query, its parameters, one slot per alias of each FROM, one per
-aggregate and per GROUP BY expression. A closure reads its slots and gives a value; a source's closure fills its slot
-row by row.
+aggregate and per GROUP BY expression. A closure reads its slots and gives a value; a source's closure fills
+its slot row by row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from local.cosmos.sql.functions.dates import format_ticks
 from local.cosmos.sql.functions.registry import find
 from local.cosmos.sql.operators import BINARY, UNARY, both, either, index_into, like
 from local.cosmos.sql.parser import syntax_error
-from local.cosmos.values import UNDEFINED, Json, Value, deep_equal, sort_key
+from local.cosmos.values import UNDEFINED, Json, SortKey, Value, deep_equal, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,12 +130,12 @@ class CompiledSelect:
 
 def gather(select: CompiledSelect, rows: Iterator[None], frame: Frame) -> Iterator[None]:
     """Consume rows into groups and fill the frame with each group, ordered by its key."""
-    found: dict[tuple[object, ...], tuple[list[Value], list[Accumulator]]] = {}
+    found: dict[tuple[SortKey, ...], tuple[list[Value], list[Accumulator]]] = {}
     if not select.groups:
         found[()] = ([], [aggregate.make() for aggregate in select.aggregates])
     for _ in rows:
         values = [group.key(frame) for group in select.groups]
-        key = tuple(map(sort_key, values))
+        key: tuple[SortKey, ...] = tuple(map(sort_key, values))
         if key not in found:
             found[key] = (values, [aggregate.make() for aggregate in select.aggregates])
         for aggregate, accumulator in zip(select.aggregates, found[key][1], strict=True):
@@ -257,7 +257,8 @@ class Compiler:
             raise syntax_error(f"Identifier '{name}' could not be resolved.", 0, 0, "SC2001")
         if scope.grouped and name in scope.aliases:
             raise syntax_error(
-                f"Property reference '{name}' is invalid in the select list because it is not contained in either an "
+                f"Property reference '{name}' is invalid in the select list because it is not contained "
+                "in either an "
                 "aggregate function or the GROUP BY clause.",
                 0,
                 0,
@@ -346,7 +347,8 @@ class Compiler:
         path = _document_path(_bare(item.expression), scope)
         if path is None:
             raise bad_request(
-                "Unsupported ORDER BY clause. ORDER BY item expression could not be mapped to a document path."
+                "Unsupported ORDER BY clause. ORDER BY item expression could not be mapped to a document "
+                "path."
             )
         return OrderKey(self.expression(item.expression, scope), item.descending, path)
 
@@ -432,7 +434,7 @@ def _check_order(node: tree.Select) -> None:
         raise unsupported("ORDER BY together with GROUP BY or an aggregate")
     if node.distinct and not node.star:
         selected = [node.value] if node.value is not None else [item.expression for item in node.items or ()]
-        bare = [_bare(expression) for expression in selected if expression is not None]
+        bare = [_bare(expression) for expression in selected]
         if any(_bare(item.expression) not in bare for item in node.order_by):
             raise bad_request(
                 "ORDER BY items must appear in the select list if SELECT DISTINCT is specified."
@@ -441,7 +443,7 @@ def _check_order(node: tree.Select) -> None:
 
 def _has_aggregate(node: tree.Select) -> bool:
     expressions = [node.value] if node.value is not None else [item.expression for item in node.items or ()]
-    return any(expression is not None and _contains_aggregate(expression) for expression in expressions)
+    return any(map(_contains_aggregate, expressions))
 
 
 def _contains_aggregate(node: tree.Node) -> bool:

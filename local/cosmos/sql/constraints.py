@@ -1,8 +1,8 @@
 """What a filter pins down: the values that a property must have for an item to pass.
 
-A filter is read as alternatives, each a map from property path to the one value that it demands. From them the engine
-sees whether a query stays in one partition and which items it can look up instead of scanning. The filter itself
-is still evaluated on each item, so an alternative may promise too little, never too much.
+A filter is read as alternatives, each a map from property path to the one value that it demands. From them
+the engine sees whether a query stays in one partition and which items it can look up instead of scanning.
+The filter itself is still evaluated on each item, so an alternative may promise too little, never too much.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _UNPINNED: Final[list[Pins]] = [{}]
 
 
 def alternatives(where: tree.Node | None, alias: str, parameters: Mapping[str, Value]) -> list[Pins]:
-    """Read a filter on the items called `alias` as alternatives; [{}] where it demands nothing that is understood."""
+    """Read a filter on the items called `alias` as alternatives.
+
+    [{}] where it demands nothing that is understood.
+    """
     return _UNPINNED if where is None else _read(where, alias, parameters)
 
 

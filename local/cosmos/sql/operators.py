@@ -1,7 +1,7 @@
 """What the operators mean: type-strict comparison, three-valued logic, arithmetic on doubles.
 
-Equality between defined values of different types is false. An order comparison across types, or between arrays or
-objects, is undefined, as is everything with an undefined operand.
+Equality between defined values of different types is false. An order comparison across types, or between
+arrays or objects, is undefined, as is everything with an undefined operand.
 """
 
 from __future__ import annotations

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_QUERY_CHARACTERS: Final = 512 * 1024
-_RESERVED: Final = frozenset(
-    ["ALL", "AND", "ARRAY", "AS", "ASC", "BETWEEN", "BY", "DESC", "DISTINCT", "ESCAPE", "EXISTS", "FALSE", "FROM", "GROUP", "IN", "JOIN", "LEFT", "LIKE", "LIMIT", "NOT", "NULL", "OFFSET", "OR", "ORDER", "RIGHT", "SELECT", "TOP", "TRUE", "UDF", "UNDEFINED", "VALUE", "WHERE"]
+_RESERVED: Final = re.compile(
+    r"(?:ALL|AND|ARRAY|AS|ASC|BETWEEN|BY|DESC|DISTINCT|ESCAPE|EXISTS|FALSE|FROM|GROUP|IN|JOIN"
+    r"|LEFT|LIKE|LIMIT|NOT|NULL|OFFSET|OR|ORDER|RIGHT|SELECT|TOP|TRUE|UDF|UNDEFINED|VALUE|WHERE)",
+    re.IGNORECASE,
 )
 _PREDICATES: Final = (tree.InList, tree.Between, tree.Like)
 
@@ -49,7 +51,7 @@ def parse(text: str) -> tree.Select:
     except UnexpectedToken as error:
         raise _unexpected(error, str(error.token)) from error
     except UnexpectedCharacters as error:
-        raise _unexpected(error, text[error.pos_in_stream or 0 :][:1]) from error
+        raise _unexpected(error, error.char) from error
     except UnexpectedInput as error:
         raise _unexpected(error, "the end of the query") from error
     except VisitError as error:
@@ -61,7 +63,8 @@ def parse(text: str) -> tree.Select:
 
 
 def _unexpected(error: UnexpectedInput, near: str) -> CosmosError:
-    at = error.pos_in_stream or 0
+    found: object = error.pos_in_stream
+    at = max(found, 0) if isinstance(found, int) else 0
     return syntax_error(
         f"Syntax error, incorrect syntax near '{near or 'the end of the query'}'.", at, at + len(near)
     )
@@ -102,7 +105,7 @@ def _number(token: str) -> tree.Constant:
 
 def _plain(name: Token) -> str:
     """Refuse a reserved word as a name; the contextual lexer lets some through where no keyword can stand."""
-    if name.upper() in _RESERVED:
+    if _RESERVED.fullmatch(name):
         at = name.start_pos or 0
         raise syntax_error(f"Syntax error, incorrect syntax near '{name}'.", at, at + len(name))
     return str(name)

@@ -1,9 +1,9 @@
 """A query with its parameters, run page by page over the items that the engine hands in.
 
 A page that ends before the result does leaves a `Resume`: where to go on. A query without an order of its own
-goes on after the last item read. One that has to see all items first (ORDER BY, GROUP BY, aggregates, DISTINCT) puts its
-results into a total order and goes on after the last result given, so that items written between two pages neither
-shift nor repeat the rest.
+goes on after the last item read. One that has to see all items first (ORDER BY, GROUP BY, aggregates,
+DISTINCT) puts its results into a total order and goes on after the last result given, so that items written
+between two pages neither shift nor repeat the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from local.cosmos.sql import tree
 
 type Position = tuple[bytes, int]
-"""Where an item stands in a scan: its effective partition key (empty where the scan does not go by it) and its number."""
+"""Where an item stands in a scan: its effective partition key, if the scan goes by that, and its number."""
 
 
 _NOWHERE: Final[Position] = (b"", 0)
@@ -67,7 +67,8 @@ class PageRequest:
         most: How many results at most.
         resume: Where the page before ended.
         most_bytes: How many bytes of JSON, but for a first result that is larger.
-        keeps_undefined: Whether ORDER BY on one path gives the items that do not have it, which depends on the index.
+        keeps_undefined: Whether ORDER BY on one path gives the items that do not have it, which depends on
+            the index.
     """
 
     most: int
@@ -146,7 +147,8 @@ class Query:
         """Give one page of results.
 
         Args:
-            rows: The items to look at, in the order of their positions; those before `page.resume` may be missing where the
+            rows: The items to look at, in the order of their positions; those before `page.resume` may be
+                missing where the
                 query streams.
             parameters: The values of the query's parameters.
             now_ticks: The time in 100-nanosecond ticks since 1970.
@@ -245,7 +247,8 @@ def _count(clause: str, evaluate: Evaluate | None, frame: Frame) -> int | None:
 
 
 def _greater(left: SortKey, right: SortKey) -> bool:
-    return left > right  # type: ignore[operator] # keys of one kind compare, and kinds come first
+    # Keys of one kind compare, and kinds come first.
+    return left > right
 
 
 def _distinct(results: Iterable[_Result]) -> Iterator[_Result]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from typing import Literal as OneOf
 
-from local.cosmos.values import Value
+if TYPE_CHECKING:
+    from local.cosmos.values import Value
 
 
 @dataclass(frozen=True, slots=True)

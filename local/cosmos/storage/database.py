@@ -2,8 +2,8 @@
 
 WAL with synchronous=NORMAL: a commit is in the WAL file, in the kernel's page cache, before the client is
 answered, so a kill of the process at any moment loses nothing that was acknowledged, and SQLite's checksummed
-frames make a transaction whole or absent. Only a crash of the whole machine could take the last commits back (never
-a part of one), which is what a local platform may trade for a write without fsync.
+frames make a transaction whole or absent. Only a crash of the whole machine could take the last commits back
+(never a part of one), which is what a local platform may trade for a write without fsync.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS databases (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, ts INTEGER NOT NULL, etag TEXT NOT NULL,
-    throughput INTEGER
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, ts INTEGER NOT NULL, etag TEXT NOT
+    NULL, throughput INTEGER
 );
 CREATE TABLE IF NOT EXISTS containers (
     number INTEGER PRIMARY KEY AUTOINCREMENT, database INTEGER NOT NULL REFERENCES databases (number),
@@ -126,12 +126,16 @@ class Database:
         rows = self.connection.execute(
             "SELECT number, database, id, ts, etag, properties, throughput FROM containers ORDER BY number"
         )
-        return [ContainerRow(*row[:5], orjson.loads(row[5]), row[6]) for row in rows]
+        return [
+            ContainerRow(number, database, container_id, ts, etag, orjson.loads(properties), throughput)
+            for number, database, container_id, ts, etag, properties, throughput in rows
+        ]
 
     def add_container(self, row: ContainerRow) -> ContainerRow:
         """Store a new container; the number in `row` is ignored."""
         cursor = self.connection.execute(
-            "INSERT INTO containers (database, id, ts, etag, properties, throughput) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO containers (database, id, ts, etag, properties, throughput) VALUES (?, ?, ?, ?, ?, "
+            "?)",
             (row.database, row.id, row.ts, row.etag, orjson.dumps(row.properties), row.throughput),
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an insert always has one

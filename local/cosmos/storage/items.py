@@ -1,7 +1,8 @@
 """The items of one container: one SQLite table, found by key, by partition and by order of change.
 
 `seq` is the rowid: the item's number in order of creation. `lsn` numbers the container's writes. Every access
-path has its index: (pk, id) for point reads, (epk) for partitions and ranges of them, (lsn) for the change feed.
+path has its index: (pk, id) for point reads, (epk) for partitions and ranges of them, (lsn) for the change
+feed.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ItemTable:
         self._get = f"{self._select} WHERE pk = ? AND id = ?"
         self._insert = f"INSERT INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._update = f"UPDATE {table} SET lsn=?, ts=?, ttl=?, expires=?, etag=?, body=? WHERE seq=?"
+        self.lsn: int
         (self.lsn,) = self._connection.execute(
             "SELECT lsn FROM containers WHERE number = ?", (number,)
         ).fetchone()
@@ -54,15 +56,21 @@ class ItemTable:
     def create(database: Database, number: int) -> None:
         """Create the tables of a new container."""
         for statement in (
-            f"CREATE TABLE items_{number} (seq INTEGER PRIMARY KEY, lsn INTEGER NOT NULL, ts INTEGER NOT NULL,"
-            " ttl INTEGER, expires INTEGER, epk BLOB NOT NULL, pk BLOB NOT NULL, id TEXT NOT NULL,"
-            " etag TEXT NOT NULL, body BLOB NOT NULL)",
+            (
+                f"CREATE TABLE items_{number} (seq INTEGER PRIMARY KEY, lsn INTEGER NOT NULL, ts "
+                "INTEGER NOT NULL,"
+                " ttl INTEGER, expires INTEGER, epk BLOB NOT NULL, pk BLOB NOT NULL, id TEXT NOT NULL,"
+                " etag TEXT NOT NULL, body BLOB NOT NULL)"
+            ),
             f"CREATE UNIQUE INDEX items_{number}_key ON items_{number} (pk, id)",
             f"CREATE INDEX items_{number}_epk ON items_{number} (epk)",
             f"CREATE INDEX items_{number}_lsn ON items_{number} (lsn)",
             f"CREATE INDEX items_{number}_expires ON items_{number} (expires) WHERE expires IS NOT NULL",
-            f"CREATE TABLE unique_{number} (pk BLOB NOT NULL, ordinal INTEGER NOT NULL, value BLOB NOT NULL,"
-            " seq INTEGER NOT NULL, PRIMARY KEY (pk, ordinal, value)) WITHOUT ROWID",
+            (
+                f"CREATE TABLE unique_{number} (pk BLOB NOT NULL, ordinal INTEGER NOT NULL, value BLOB "
+                "NOT NULL,"
+                " seq INTEGER NOT NULL, PRIMARY KEY (pk, ordinal, value)) WITHOUT ROWID"
+            ),
             f"CREATE INDEX unique_{number}_seq ON unique_{number} (seq)",
         ):
             database.connection.execute(statement)
@@ -74,7 +82,10 @@ class ItemTable:
         database.connection.execute(f"DROP TABLE unique_{number}")
 
     def next_lsn(self) -> int:
-        """Number the next write. A number that is rolled back is not given again, so two writes never share one."""
+        """Number the next write.
+
+        A number that is rolled back is not given again, so two writes never share one.
+        """
         self.lsn += 1
         self._connection.execute("UPDATE containers SET lsn = ? WHERE number = ?", (self.lsn, self._number))
         return self.lsn
@@ -161,7 +172,8 @@ class ItemTable:
         """Read the live items of a range of partitions, by partition and order of creation."""
         bound, values = ("", ()) if high is None else (" AND epk < ?", (high,))
         return self._rows(
-            f"WHERE epk >= ?{bound} AND (epk, seq) > (?, ?) AND (expires IS NULL OR expires > ?) ORDER BY epk, seq",
+            f"WHERE epk >= ?{bound} AND (epk, seq) > (?, ?) AND (expires IS NULL OR expires > ?) ORDER "
+            "BY epk, seq",
             (low, *values, *after, now),
         )
 
@@ -204,7 +216,7 @@ class ItemTable:
     def set_default_ttl(self, default_ttl: int | None) -> None:
         """Recompute when each item expires; None turns expiry off, -1 leaves it to the items that say so."""
         if default_ttl is None:
-            rule, values = "NULL", ()
+            rule, values = "NULL", tuple[int, ...]()
         elif default_ttl < 0:
             rule, values = "CASE WHEN ttl > 0 THEN ts + ttl END", ()
         else:

@@ -40,11 +40,13 @@ class MasterKey:
         kind, signature = fields.get("type", [""])[0], fields.get("sig", [""])[0]
         if kind != "master":
             raise _refused(
-                f"Authorization of type {kind!r} is not supported by the local endpoint, only master keys are."
+                f"Authorization of type {kind!r} is not supported by the local endpoint, only master keys "
+                "are."
             )
         if not hmac.compare_digest(signature.encode(), self._signature(request)):
             raise _refused(
-                "The input authorization token can't serve the request. The wrong key is being used or the expected "
+                "The input authorization token can't serve the request. The wrong key is being used or the "
+                "expected "
                 "payload is not built as per the protocol."
             )
 

@@ -215,7 +215,8 @@ def _throughput(request: Request) -> int | None:
 def _checked_throughput(value: Json) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < LEAST_THROUGHPUT or value % 100:
         raise bad_request(
-            f"The offer should have valid throughput values between {LEAST_THROUGHPUT} and 1000000 inclusive in "
+            f"The offer should have valid throughput values between {LEAST_THROUGHPUT} and 1000000 "
+            "inclusive in "
             "increments of 100."
         )
     return value

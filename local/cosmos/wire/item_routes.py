@@ -55,21 +55,19 @@ class ItemRoutes:
         for header in _TRIGGERS:
             if header in request.headers:
                 raise unsupported("Running triggers")
-        match self.operation(request, tail):
-            case "partition_delete":
-                return self._delete_partition(request, container, tail)
-            case "read" | "replace" | "patch" | "delete" as operation:
-                return self._on_item(request, container, operation, tail[1])
-            case "list":
-                return self._list(request, container)
-            case "change_feed":
-                return self._change_feed(request, container)
-            case "batch":
-                return self._batch(request, container)
-            case "query":
-                return self._query(request, container)
-            case operation:
-                return self._write(request, container, operation)
+        operation = self.operation(request, tail)
+        if operation in {"read", "replace", "patch", "delete"}:
+            return self._on_item(request, container, operation, tail[1])
+        if operation in {"create", "upsert"}:
+            return self._write(request, container, operation)
+        answers = {
+            "partition_delete": self._delete_partition,
+            "list": self._list,
+            "change_feed": self._change_feed,
+            "batch": self._batch,
+            "query": self._query,
+        }
+        return answers[operation](request, container)
 
     def _on_item(self, request: Request, container: Container, operation: str, item_id: str) -> Response:
         items, key, conditions = self._account.items, _required_key(request, container), _conditions(request)
@@ -93,9 +91,9 @@ class ItemRoutes:
             return _item_response(request, items.upsert(container, key, item, _conditions(request)))
         return _item_response(request, items.create(container, key, item))
 
-    def _delete_partition(self, request: Request, container: Container, tail: list[str]) -> Response:
-        if tail != ["operations", "partitionkeydelete"] or request.method != "POST":
-            raise unsupported(f"The operation {'/'.join(tail)}")
+    def _delete_partition(self, request: Request, container: Container) -> Response:
+        if not request.path.rstrip("/").endswith("/partitionkeydelete") or request.method != "POST":
+            raise unsupported(f"The operation {request.method} {request.path}")
         self._account.items.delete_partition(container, _required_key(request, container))
         return Response(200, charge=1.0)
 

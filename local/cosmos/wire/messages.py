@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from local.cosmos.errors import bad_request
-from local.cosmos.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from local.cosmos.values import Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True)

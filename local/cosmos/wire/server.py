@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
@@ -14,7 +15,7 @@ from local.cosmos.wire.messages import Request
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
@@ -118,7 +119,7 @@ class _Server(uvicorn.Server):
         self.answering.set()
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -126,7 +127,6 @@ async def _sweep(account: Account) -> None:
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
         try:
-            while account.sweep():
-                await asyncio.sleep(0)
-        except Exception:
+            account.sweep()
+        except sqlite3.Error:
             _log.exception("sweeping expired items failed; the next sweep tries again")

@@ -104,7 +104,7 @@ def _add_months(ticks: int, months: int) -> Value:
 
 
 def _boundary(ticks: int, part: str) -> int | None:
-    """Number the part that a moment lies in, so that two moments' numbers differ by the boundaries between them."""
+    """Number the part that a moment lies in; two numbers differ by the boundaries in between."""
     if part in _TICKS:
         return ticks // _TICKS[part]
     if part in {"nanosecond", "ns"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from local.cosmos.errors import unsupported
@@ -16,19 +17,19 @@ if TYPE_CHECKING:
 
 FUNCTIONS: Final[dict[str, Function]] = {**MATHEMATICS, **STRINGS, **COLLECTIONS, **DATES}
 
-_KNOWN_ELSEWHERE: Final = frozenset(
-    ["ST_AREA", "ST_DISTANCE", "ST_INTERSECTS", "ST_ISVALID", "ST_ISVALIDDETAILED", "ST_WITHIN", "VECTORDISTANCE", "FULLTEXTCONTAINS", "FULLTEXTCONTAINSALL", "FULLTEXTCONTAINSANY", "FULLTEXTSCORE", "RRF", "DOCUMENTID", "MAKELIST", "MAKESET"]
-)
+_KNOWN_ELSEWHERE: Final = re.compile(r"ST_\w+|VECTORDISTANCE|FULLTEXT\w+|RRF|DOCUMENTID|MAKELIST|MAKESET")
+"""What the service has and this endpoint has not."""
 
 
 def find(name: str, arguments: int) -> Function:
     """Look a function up for a call with so many arguments.
 
     Raises:
-        CosmosError: 400 for a name that does not exist, that the service has and this endpoint has not, or a call with the wrong
+        CosmosError: 400 for a name that does not exist, that the service has and this endpoint has not, or a
+            call with the wrong
             number of arguments.
     """
-    if name in _KNOWN_ELSEWHERE:
+    if _KNOWN_ELSEWHERE.fullmatch(name):
         raise unsupported(f"The function {name}")
     function = FUNCTIONS.get(name)
     if function is None:
