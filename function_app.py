@@ -2,7 +2,9 @@
 
 import azure.functions as func
 
+from functions.chat.trigger import blueprint as chat
 from functions.ops.trigger import blueprint as ops
+from functions.prompts.trigger import blueprint as prompts
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
@@ -10,5 +12,5 @@ from shared.runtime import Runtime
 runtime = Runtime()
 app = func.FunctionApp()
 
-for bind in (tenants, tokens, ops):
+for bind in (tenants, prompts, chat, tokens, ops):
     app.register_functions(bind(runtime))

@@ -1,0 +1,1 @@
+"""Bots and the conversations that tenants have with them."""

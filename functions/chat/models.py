@@ -1,0 +1,130 @@
+"""What callers send and get about bots and conversations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts import Usage
+from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.prompts.store import NAME_PATTERN
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$"
+
+
+class TurnStatus(StrEnum):
+    """How far a turn has come: only those done belong to the history."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class BotPath(ParameterModel):
+    """The path of one bot."""
+
+    bot_id: str = Field(pattern=ID_PATTERN)
+
+
+class ConversationPath(BotPath):
+    """The path of one conversation."""
+
+    conversation_id: str = Field(pattern=ID_PATTERN)
+
+
+class Page(ParameterModel):
+    """A page of a list: `cursor` is the `next_cursor` of the page before."""
+
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200)
+
+
+class BotConfig(RequestModel):
+    """`PUT /bots/{bot_id}`: who the bot is, by one of `prompt_name` and `system_prompt`."""
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=2_000)
+    prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
+    system_prompt: str | None = Field(None, min_length=1, max_length=100_000)
+    model: str | None = Field(None, pattern=ID_PATTERN)
+    temperature: float | None = Field(None, ge=0, le=2)
+    max_output_tokens: int = Field(512, ge=1, le=16_384)
+    history_turns: int = Field(10, ge=0, le=50)
+
+    @model_validator(mode="after")
+    def _one_source_of_instructions(self) -> Self:
+        if (self.prompt_name is None) == (self.system_prompt is None):
+            raise ValueError("exactly one of prompt_name and system_prompt is needed")
+        return self
+
+
+class BotReply(VersionedReply):
+    """A bot as it is stored."""
+
+    bot_id: str
+    config: BotConfig
+    updated_at: datetime
+
+
+class BotListReply(ReplyModel):
+    """One page of bots."""
+
+    items: list[BotReply]
+    next_cursor: str | None
+
+
+class ChatRequest(RequestModel):
+    """`POST /bots/{bot_id}/chat`: a conversation id that is new begins a conversation."""
+
+    message: str = Field(min_length=1, max_length=100_000)
+    conversation_id: str | None = Field(None, pattern=ID_PATTERN)
+    user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
+    variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+
+
+class ChatReply(ReplyModel):
+    """The bot's answer; `turn` counts the conversation's turns from 1."""
+
+    response: str
+    conversation_id: str
+    turn: int
+    usage: Usage
+
+
+class TurnReply(ReplyModel):
+    """One turn of a conversation."""
+
+    turn: int
+    status: TurnStatus
+    message: str
+    response: str | None
+    usage: Usage
+    created_at: datetime
+
+
+class ConversationSummary(ReplyModel):
+    """A conversation in a list; `turns` counts those begun."""
+
+    conversation_id: str
+    turns: int
+    user_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConversationListReply(ReplyModel):
+    """One page of a bot's conversations."""
+
+    items: list[ConversationSummary]
+    next_cursor: str | None
+
+
+class ConversationReply(ConversationSummary):
+    """A conversation with one page of its turns, oldest first."""
+
+    items: list[TurnReply]
+    next_cursor: str | None

@@ -1,0 +1,111 @@
+"""Binds the routes of bots, chat and conversations."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.chat.bots import BotRepository
+from functions.chat.conversations import ConversationIndex, ConversationRepository
+from functions.chat.models import (
+    BotConfig,
+    BotListReply,
+    BotPath,
+    BotReply,
+    ChatReply,
+    ChatRequest,
+    ConversationListReply,
+    ConversationPath,
+    ConversationReply,
+    Page,
+)
+from functions.chat.service import ChatService, ConversationService
+from shared.http import Routes
+from shared.prompts.store import PromptStore
+from shared.tenancy.context import Role, TenantContext
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the chat routes."""
+    routes = Routes(runtime, "chat")
+    _bind_bots(runtime, routes)
+    _bind_conversations(runtime, routes)
+    return routes.blueprint
+
+
+def _bots(runtime: "Runtime", tenant: TenantContext) -> BotRepository:
+    return BotRepository(tenant, runtime.container("bots"), runtime.clock)
+
+
+def _conversation(
+    runtime: "Runtime", tenant: TenantContext, bot_id: str, conversation_id: str
+) -> ConversationRepository:
+    return ConversationRepository(
+        tenant,
+        runtime.container("conversations"),
+        runtime.clock,
+        bot_id=bot_id,
+        conversation_id=conversation_id,
+    )
+
+
+def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
+    @routes.put("v1/bots/{bot_id}", who=Role.TENANT_ADMIN)
+    async def save_bot(
+        tenant: TenantContext, path: BotPath, bot: BotConfig, if_match: str | None
+    ) -> BotReply:
+        """Save a bot."""
+        return await _bots(runtime, tenant).save(path.bot_id, bot, if_match)
+
+    @routes.get("v1/bots/{bot_id}", who=Role.USER)
+    async def get_bot(tenant: TenantContext, path: BotPath) -> BotReply:
+        """Show a bot."""
+        return await _bots(runtime, tenant).read(path.bot_id)
+
+    @routes.get("v1/bots", who=Role.USER)
+    async def list_bots(tenant: TenantContext, query: Page) -> BotListReply:
+        """List the bots."""
+        return await _bots(runtime, tenant).list(query)
+
+    @routes.delete("v1/bots/{bot_id}", who=Role.TENANT_ADMIN)
+    async def delete_bot(tenant: TenantContext, path: BotPath, if_match: str | None) -> None:
+        """Remove a bot."""
+        await _bots(runtime, tenant).delete(path.bot_id, if_match)
+
+
+def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
+    def conversations(tenant: TenantContext, bot_id: str) -> ConversationService:
+        index = ConversationIndex(tenant, runtime.container("conversations"), bot_id)
+        return ConversationService(index, partial(_conversation, runtime, tenant, bot_id))
+
+    @routes.post("v1/bots/{bot_id}/chat", who=Role.USER)
+    async def chat(tenant: TenantContext, path: BotPath, turn: ChatRequest) -> ChatReply:
+        """Answer one user turn."""
+        service = ChatService(
+            _bots(runtime, tenant),
+            PromptStore(tenant, runtime.container("prompts"), runtime.clock),
+            partial(_conversation, runtime, tenant),
+            lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
+            runtime.settings.openai_model,
+        )
+        return await service.reply(path.bot_id, turn)
+
+    @routes.get("v1/bots/{bot_id}/conversations", who=Role.USER)
+    async def list_conversations(tenant: TenantContext, path: BotPath, query: Page) -> ConversationListReply:
+        """List a bot's conversations."""
+        return await conversations(tenant, path.bot_id).list(query)
+
+    @routes.get("v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER)
+    async def get_conversation(
+        tenant: TenantContext, path: ConversationPath, query: Page
+    ) -> ConversationReply:
+        """Show a conversation."""
+        return await conversations(tenant, path.bot_id).read(path.conversation_id, query)
+
+    @routes.delete("v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER)
+    async def delete_conversation(tenant: TenantContext, path: ConversationPath) -> None:
+        """Remove a conversation."""
+        await conversations(tenant, path.bot_id).delete(path.conversation_id)

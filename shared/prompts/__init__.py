@@ -1,0 +1,1 @@
+"""Prompts: stored per tenant in immutable versions, rendered without running anything."""
