@@ -210,6 +210,7 @@ class SimulatedContainer:
         self.faults = faults
         self.dead = False
         self.down = False
+        self.answers_to_lose = 0
 
     async def read(self, key: Key, item_id: str) -> Json | None:
         return await self._request(lambda: self._store.find(key, item_id))
@@ -252,8 +253,14 @@ class SimulatedContainer:
             return work()
         finally:
             await self._leg()
-            if self._chance.random() < self.faults.lost_answer:
+            if self._answer_is_lost():
                 raise ConnectionError
+
+    def _answer_is_lost(self) -> bool:
+        if self.answers_to_lose > 0:
+            self.answers_to_lose -= 1
+            return True
+        return self._chance.random() < self.faults.lost_answer
 
     async def _leg(self) -> None:
         slow = self._chance.random() < self.faults.slow

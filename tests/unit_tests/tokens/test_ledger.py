@@ -1,0 +1,313 @@
+"""Properties 2, 3 and 6 for one tenant's scope, and what the ledger refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from shared.contracts import Usage
+from shared.errors import (
+    BudgetExceededError,
+    DependencyUnavailableError,
+    LockNotFoundError,
+    ValidationError,
+)
+from shared.tokens.ledger import TokenLedger
+from shared.tokens.lock_ids import LockClaim, LockIds, new_nonce
+from shared.tokens.tiers import limits_of
+from tests.fakes import tenant_context
+from tests.unit_tests.tokens.simulation import APP, MODEL, SECRET, TENANT, run_async
+from tests.unit_tests.tokens.store import Faults, MemoryStore, ProcessClock, SimulatedContainer
+
+LIMITS = limits_of(TENANT)
+
+
+class Bench:
+    """A store and ways to it."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
+        self.store = MemoryStore()
+        self.container, self.ledger = self.instance()
+
+    def instance(self, secret: str = SECRET) -> tuple[SimulatedContainer, TokenLedger]:
+        container = SimulatedContainer(self.store, self.chance)
+        clock = ProcessClock(began=self.chance.uniform(0, 1e6))
+        return container, TokenLedger(container, LockIds([secret]), clock)
+
+    async def usage_items(self) -> list[dict[str, object]]:
+        items = self.store.partitions[TENANT.tenant_id,]
+        return [body for name, body in items.items() if name.startswith("usage:")]
+
+
+def used(prompt: int, completion: int = 0) -> Usage:
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)
+
+
+def test_a_lock_counts_until_its_report_trues_it() -> None:
+    async def scenario() -> None:
+        ledger = Bench().ledger
+        lock = await ledger.lock(TENANT, APP, 1_000, MODEL)
+        locked = await ledger.status(TENANT, APP)
+        assert (locked.locked_tokens, locked.used_tokens, locked.locked_requests) == (1_000, 0, 1)
+        assert locked.available_tokens == LIMITS.tokens - 1_000
+        await ledger.report(TENANT, APP, lock.lock_id, used(200, 100))
+        after = await ledger.status(TENANT, APP)
+        assert (after.locked_tokens, after.used_tokens) == (0, 300)
+        assert (after.locked_requests, after.used_requests) == (0, 1)
+        assert after.available_tokens == LIMITS.tokens - 300
+        assert 55 < after.reset_time_seconds < 66
+        await asyncio.sleep(after.reset_time_seconds)
+        idle = await ledger.status(TENANT, APP)
+        assert (idle.available_tokens, idle.available_requests) == (LIMITS.tokens, LIMITS.requests)
+        assert idle.reset_time_seconds == 0
+
+    run_async(scenario())
+
+
+def test_reporting_again_changes_nothing_on_any_instance() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        for ledger in (bench.ledger, bench.instance()[1], bench.ledger):
+            await ledger.report(TENANT, APP, lock.lock_id, used(100, 50), user="u/1")
+            await ledger.release(TENANT, APP, lock.lock_id)
+        assert (await bench.ledger.status(TENANT, APP)).used_tokens == 150
+        (item,) = await bench.usage_items()
+        assert (item["prompt_tokens"], item["completion_tokens"], item["requests"]) == (100, 50, 1)
+        assert (item["model"], item["app_id"], item["user_id"]) == (MODEL, APP, "u/1")
+        assert "/" not in str(item["id"])
+
+    run_async(scenario())
+
+
+def test_a_release_gives_back_its_lock_once_and_no_more() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        kept = await bench.ledger.lock(TENANT, APP, 700, MODEL)
+        given_back = await bench.ledger.lock(TENANT, APP, 700, MODEL)
+        for _ in range(3):
+            await bench.ledger.release(TENANT, APP, given_back.lock_id)
+        status = await bench.ledger.status(TENANT, APP)
+        assert (status.locked_tokens, status.locked_requests) == (kept.tokens, 1)
+
+    run_async(scenario())
+
+
+def test_a_late_report_is_counted_as_usage_and_makes_no_room() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        late = await bench.ledger.lock(TENANT, APP, 1_000, MODEL)
+        await asyncio.sleep(63)
+        await bench.ledger.lock(TENANT, APP, 2_000, MODEL)
+        await bench.ledger.report(TENANT, APP, late.lock_id, used(10))
+        assert (await bench.ledger.status(TENANT, APP)).locked_tokens == 2_000
+        assert [item["prompt_tokens"] for item in await bench.usage_items()] == [10]
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("wait", [0, 63])
+def test_use_beyond_a_lock_is_a_debt_that_later_locks_pay(wait: float) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock = await bench.ledger.lock(TENANT, APP, 1_000, MODEL)
+        await asyncio.sleep(wait)
+        if wait:
+            await bench.ledger.lock(TENANT, APP, 1, MODEL)  # frees the lock's second
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(LIMITS.tokens + 1_500))
+        status = await bench.ledger.status(TENANT, APP)
+        assert status.available_tokens == 0
+        assert status.debt_tokens >= 501
+        with pytest.raises(BudgetExceededError):
+            await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        await asyncio.sleep(64)
+        await bench.ledger.lock(TENANT, APP, LIMITS.tokens, MODEL)
+
+    run_async(scenario())
+
+
+def test_a_lock_id_of_another_tenant_application_or_deployment_is_unknown() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock_id = (await bench.ledger.lock(TENANT, APP, 10, MODEL)).lock_id
+        token_id, _, rate_id = lock_id.partition(":")
+        forged = ["", ":", "x" * 2_000, f"{token_id}:{rate_id[::-1]}", f"A{token_id}:{rate_id}", "é:é"]
+        for wrong in forged:
+            with pytest.raises(LockNotFoundError):
+                await bench.ledger.report(TENANT, APP, wrong, used(1))
+        with pytest.raises(LockNotFoundError):
+            await bench.ledger.release(tenant_context("globex"), APP, lock_id)
+        with pytest.raises(LockNotFoundError):
+            await bench.ledger.release(TENANT, "another", lock_id)
+        with pytest.raises(LockNotFoundError):
+            await bench.instance("another secret, also long")[1].release(TENANT, APP, lock_id)
+        assert (await bench.ledger.status(TENANT, APP)).locked_tokens == 10
+
+    run_async(scenario())
+
+
+def test_a_secret_can_be_rotated() -> None:
+    old, both = LockIds(["the old secret"]), LockIds(["the new secret", "the old secret"])
+    claim = both.read("acme", APP, _issued(old))
+    assert (claim.tokens, claim.second, claim.model) == (7, 1_800_000_000, MODEL)
+
+
+def _issued(ids: LockIds) -> str:
+    return ids.issue("acme", APP, LockClaim(new_nonce(), 7, 1_800_000_000, MODEL))
+
+
+def test_a_lock_cannot_be_settled_after_its_record_may_be_gone() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock = await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        await asyncio.sleep(24 * 3600 + 10)
+        with pytest.raises(LockNotFoundError):
+            await bench.ledger.report(TENANT, APP, lock.lock_id, used(1))
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize(
+    ("app_id", "tokens", "model"),
+    [(APP, 0, MODEL), (APP, -5, MODEL), (APP, LIMITS.tokens + 1, MODEL), ("a b", 1, MODEL), (APP, 1, "")],
+)
+def test_what_can_never_be_admitted_is_invalid(app_id: str, tokens: int, model: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(ValidationError):
+            await Bench().ledger.lock(TENANT, app_id, tokens, model)
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_waiting_exactly_retry_after_alone_succeeds_on_any_instance(seed: int) -> None:
+    async def scenario() -> None:
+        bench = Bench(seed)
+        chance = bench.chance
+        ledgers = [bench.ledger, bench.instance()[1]]
+        refused = None
+        while refused is None:
+            await asyncio.sleep(chance.uniform(0, 4))
+            size = chance.choice((1, chance.randint(1, LIMITS.tokens)))
+            try:
+                await chance.choice(ledgers).lock(TENANT, APP, size, MODEL)
+            except BudgetExceededError as error:
+                refused = error
+        assert refused.retry_after is not None
+        assert 0 < refused.retry_after < 66
+        await asyncio.sleep(refused.retry_after)
+        await chance.choice([*ledgers, bench.instance()[1]]).lock(TENANT, APP, size, MODEL)
+
+    run_async(scenario())
+
+
+def test_a_quiet_lock_is_one_round_trip() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        for _ in range(100):
+            await asyncio.sleep(1.3)
+            before = bench.store.requests
+            await bench.ledger.lock(TENANT, APP, 10, MODEL)
+            assert bench.store.requests == before + 1
+
+    run_async(scenario())
+
+
+def test_a_scope_full_of_old_seconds_is_tidied_at_once() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        for _ in range(40):
+            await asyncio.sleep(1)
+            await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        await asyncio.sleep(120)
+        await bench.ledger.lock(TENANT, APP, LIMITS.tokens, MODEL)
+        scope = bench.store.partitions[TENANT.tenant_id,]["tenant"]
+        assert (scope["tokens"], scope["requests"], len(str(scope["t"]))) == (LIMITS.tokens, 1, 22)
+
+    run_async(scenario())
+
+
+def test_a_cancelled_lock_is_given_back() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        bench.container.faults = Faults(leg_seconds=0.05)
+        for delay in (0.0, 0.001, 0.003, 0.006):
+            taking = asyncio.ensure_future(bench.ledger.lock(TENANT, APP, 5_000, MODEL))
+            await asyncio.sleep(delay)
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+        status = await bench.ledger.status(TENANT, APP)
+        assert (status.locked_tokens, status.locked_requests) == (1, 1)
+
+    run_async(scenario())
+
+
+def test_nothing_is_admitted_while_the_store_is_down_and_it_recovers_by_itself() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        bench.container.down = True
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        bench.container.down = False
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+
+    run_async(scenario())
+
+
+def test_an_answer_that_comes_too_late_is_no_admission() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        bench.container.faults = Faults(leg_seconds=12)
+        began = asyncio.get_running_loop().time()
+        try:
+            lock = await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        except DependencyUnavailableError:
+            return
+        assert lock.second >= began
+
+    run_async(scenario())
+
+
+def test_tenants_share_nothing() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, LIMITS.tokens, MODEL)
+        await bench.ledger.lock(tenant_context("globex"), APP, LIMITS.tokens, MODEL)
+        with pytest.raises(BudgetExceededError):
+            await bench.ledger.lock(TENANT, APP, 1, MODEL)
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("old_seconds", [0, 40])
+def test_a_lock_whose_answer_was_lost_is_charged_once(old_seconds: int) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        for _ in range(old_seconds):
+            await asyncio.sleep(1)
+            await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        await asyncio.sleep(120)  # with many old seconds the next write replaces the scope
+        bench.container.answers_to_lose = 2
+        lock = await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        status = await bench.ledger.status(TENANT, APP)
+        assert (status.locked_tokens, status.locked_requests) == (100, 1)
+        bench.container.answers_to_lose = 2
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(30))
+        assert (await bench.ledger.status(TENANT, APP)).used_tokens == 30
+        assert [item["prompt_tokens"] for item in await bench.usage_items()] == [30]
+
+    run_async(scenario())
+
+
+def test_limits_follow_the_tier() -> None:
+    sizes = [limits_of(tenant_context(tier=tier)) for tier in ("free", "standard", "premium")]
+    assert [size.tokens for size in sizes] == [20_000, 200_000, 2_000_000]
+    assert [size.requests for size in sizes] == [60, 600, 6_000]
