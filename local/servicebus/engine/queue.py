@@ -464,14 +464,15 @@ class Queue:
         return True
 
     def _bury(self, record: Record, reason: str | None, description: str | None) -> None:
-        self._leave(record)
         record.dead_letter_reason = reason
         record.dead_letter_description = description
-        record.state = MessageState.ACTIVE
         if self.dead_letters is None:  # a dead letter that is dead-lettered stays where it is
+            self._change_state(record, MessageState.ACTIVE)
             self._store.update(record)
-            self._place(record)
+            self._resume(record)
             return
+        self._leave(record)
+        record.state = MessageState.ACTIVE
         record.dead_letter_source = self.spec.name
         record.queue = self.dead_letters.spec.name
         self._store.update(record)

@@ -1,0 +1,1 @@
+"""The Service Bus endpoint without sockets: engine, storage and wire protocol on a clock that stands still."""
