@@ -1,10 +1,10 @@
 """A tenant's conversations in Cosmos: a head, and one item per turn, in a partition of their own.
 
 The partition is (tenant, bot, conversation), so that an id of another tenant's conversation is only the name
-of one's own. A turn's number is reserved in the store before the model is paid: the head counts the turns begun
-and says until when the last one may be worked on. A second message of the same conversation waits for its turn;
-one whose worker died is passed over when its time is up. Its item stays, marked pending, and nothing overwrites
-it.
+of one's own. A turn's number is reserved in the store before the model is paid: the head counts the turns
+begun and says until when the last one may be worked on. A second message of the same conversation waits for
+its turn; one whose worker died is passed over when its time is up. Its item stays, marked pending, and
+nothing overwrites it.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _WAITS = (0.1, 0.3, 0.6, 1.0)
 _HEAD = "head"
 _DELETED_AT_ONCE = 100
 _HISTORY = (
-    "SELECT c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at FROM c "
-    "WHERE c.kind = 'turn' AND c.status = 'done' AND c.id < @before ORDER BY c.id DESC"
+    "SELECT c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at "
+    "FROM c WHERE c.kind = 'turn' AND c.status = 'done' AND c.id < @before ORDER BY c.id DESC"
 )
 _TURNS = (
-    "SELECT c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at FROM c "
-    "WHERE c.kind = 'turn' AND c.id > @after ORDER BY c.id"
+    "SELECT c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at "
+    "FROM c WHERE c.kind = 'turn' AND c.id > @after ORDER BY c.id"
 )
 _CONVERSATIONS = (
-    "SELECT c.id, c.kind, c.conversation_id, c.bot_id, c.user_id, c.turns, c.holder, c.busy_until, c.created_at, "
-    "c.updated_at, c.schema_version FROM c WHERE c.kind = 'head' AND c.conversation_id > @after "
+    "SELECT c.id, c.kind, c.conversation_id, c.bot_id, c.user_id, c.turns, c.holder, c.busy_until, "
+    "c.created_at, c.updated_at FROM c WHERE c.kind = 'head' AND c.conversation_id > @after "
     "ORDER BY c.conversation_id"
 )
 _IDS = "SELECT c.id FROM c ORDER BY c.id"

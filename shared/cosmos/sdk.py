@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.pipeline.transport import AsyncHttpTransport
     from azure.cosmos.aio import ContainerProxy
 
     from shared.cosmos.container import BatchOperation, Json, Key, Patch, Query
@@ -40,7 +41,11 @@ _OK = 200
 _MULTIPLE_CHOICES = 300
 
 
-def open_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:
+def open_client(
+    endpoint: str,
+    credential: str | AsyncTokenCredential,
+    transport: AsyncHttpTransport[Any, Any] | None = None,
+) -> CosmosClient:
     """Open a client whose own retries are off and which looks up no proxy or netrc per request.
 
     The look-ups are two hops through a thread pool for each request, 40 % of the SDK's time.
@@ -48,7 +53,7 @@ def open_client(endpoint: str, credential: str | AsyncTokenCredential) -> Cosmos
     return CosmosClient(
         endpoint,
         credential,
-        transport=AioHttpTransport(use_env_settings=False),
+        transport=transport or AioHttpTransport(use_env_settings=False),
         retry_throttle_total=-1,  # 0 means "the default of 9" to the SDK
         retry_total=0,
         retry_connect=0,

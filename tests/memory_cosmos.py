@@ -1,0 +1,128 @@
+"""Cosmos DB in memory: the real SDK over the local endpoint's engine, with no socket between them.
+
+There is no second set of semantics to keep true. Requests can be counted and made to fail, before or after
+the store has done what they ask.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote, urlsplit
+
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import AsyncHttpResponse, AsyncHttpTransport, HttpRequest
+
+from local.cosmos.engine.account import Account
+from local.cosmos.storage.database import Database
+from local.cosmos.wire.authorization import MasterKey
+from local.cosmos.wire.gateway import Gateway
+from local.cosmos.wire.messages import Request, Response
+from local.supervisor.addresses import COSMOS_KEY
+from shared.cosmos.sdk import SdkContainer, classify, open_client
+from shared.retry import Dependency
+from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+    from azure.cosmos.aio import CosmosClient
+
+DEFINITION = Path(__file__).parents[1] / "infra" / "cosmos.json"
+
+
+class MemoryResponse(AsyncHttpResponse):
+    """What the engine answered, as azure-core hands it on."""
+
+    def __init__(self, request: HttpRequest, response: Response) -> None:
+        super().__init__(request, None)
+        self.status_code = response.status
+        self.headers = dict(response.headers)
+        self.reason = ""
+        self.content_type = "application/json"
+        self._content = response.body
+
+    def body(self) -> bytes:
+        return self._content
+
+
+class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
+    """Hands requests to the engine; counts those for items, and loses what it is told to lose."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.requests = 0
+        self.lose_requests = 0
+        self.lose_answers = 0
+        self.watch: Callable[[HttpRequest], None] = lambda _: None
+
+    async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:  # noqa: ANN401  # azure-core's
+        asked = urlsplit(request.url)
+        about_items = "/docs" in asked.path
+        if about_items:
+            self.requests += 1
+            self.watch(request)
+            if self.lose_requests:
+                self.lose_requests -= 1
+                raise ServiceRequestError("the connection was refused")
+        content = request.data or b""
+        if isinstance(content, dict):
+            raise TypeError("Cosmos DB takes no forms")
+        response = self._gateway.handle(
+            Request(
+                request.method,
+                unquote(asked.path),
+                {name.lower(): str(value) for name, value in request.headers.items()},
+                content.encode() if isinstance(content, str) else bytes(content),
+            )
+        )
+        if about_items and self.lose_answers:
+            self.lose_answers -= 1
+            raise ServiceResponseError("the connection was closed before the answer")
+        return MemoryResponse(request, response)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Nothing to close."""
+
+
+class MemoryCosmos:
+    """An account with the app's containers, as the app's own client sees it."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.database = Database(":memory:")
+        self.account = Account(self.database, lambda: clock.now().timestamp())
+        self.account.catalog.ensure(json.loads(DEFINITION.read_text()))
+        self.transport = MemoryTransport(Gateway(self.account, MasterKey()))
+        self.dependency = Dependency("Cosmos DB", classify, clock=clock)
+        self.client: CosmosClient = open_client("http://memory:8081", COSMOS_KEY, self.transport)
+
+    def container(self, name: str) -> SdkContainer:
+        """Return one of the app's containers."""
+        proxy = self.client.get_database_client("tenantry").get_container_client(name)
+        return SdkContainer(proxy, self.dependency)
+
+
+@asynccontextmanager
+async def memory_cosmos(clock: FakeClock | None = None) -> AsyncIterator[MemoryCosmos]:
+    """Open an empty account."""
+    cosmos = MemoryCosmos(clock or FakeClock())
+    async with cosmos.client:
+        yield cosmos
+    cosmos.database.close()

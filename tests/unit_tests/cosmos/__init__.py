@@ -1,0 +1,1 @@
+"""Cosmos access, against the real SDK over the engine in memory."""

@@ -1,0 +1,225 @@
+"""`Container`: real status codes decide, three attempts are the most, lost answers do no harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.cosmos.container import (
+    BatchFailedError,
+    BatchOperation,
+    Container,
+    ItemChangedError,
+    ItemExistsError,
+    ItemNotFoundError,
+    Patch,
+    PatchOperation,
+    Query,
+)
+from shared.cosmos.partition import Partition, StoredItem
+from shared.errors import DependencyUnavailableError, PayloadTooLargeError
+from tests.fakes import tenant_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.memory_cosmos import MemoryCosmos
+
+ACME = ("acme",)
+CONDITION = "c.tokens + 5 <= 10"
+
+
+@pytest.fixture
+def container(cosmos: MemoryCosmos) -> Container:
+    return cosmos.container("prompts")
+
+
+def body(item_id: str = "a", **fields: object) -> dict[str, object]:
+    return {"id": item_id, "tenant_id": "acme", **fields}
+
+
+async def test_what_is_created_is_read_back(container: Container) -> None:
+    created = await container.create(ACME, body(n=1))
+
+    assert await container.read(ACME, "a") == created
+    assert await container.read(ACME, "b") is None
+    assert await container.read(("globex",), "a") is None
+
+
+async def test_an_id_is_created_once(container: Container) -> None:
+    await container.create(ACME, body())
+
+    with pytest.raises(ItemExistsError):
+        await container.create(ACME, body())
+
+
+async def test_a_replace_holds_on_to_the_etag(container: Container) -> None:
+    first = await container.create(ACME, body(n=1))
+    second = await container.replace(ACME, body(n=2), str(first["_etag"]))
+
+    with pytest.raises(ItemChangedError):
+        await container.replace(ACME, body(n=3), str(first["_etag"]))
+    with pytest.raises(ItemNotFoundError):
+        await container.replace(ACME, body("b"), None)
+    assert (await container.read(ACME, "a") or {})["n"] == second["n"] == 2
+
+
+async def test_an_upsert_asks_for_nothing(container: Container) -> None:
+    await container.upsert(ACME, body(n=1))
+    await container.upsert(ACME, body(n=2))
+
+    assert (await container.read(ACME, "a") or {})["n"] == 2
+
+
+async def test_a_patch_holds_on_to_its_condition(container: Container) -> None:
+    await container.create(ACME, body(tokens=0))
+    patch = Patch((PatchOperation("incr", "/tokens", 5), PatchOperation("remove", "/x")), CONDITION)
+    counting = Patch((PatchOperation("incr", "/tokens", 5),), CONDITION)
+
+    with pytest.raises(DependencyUnavailableError, match="400"):
+        await container.patch(ACME, "a", patch)
+    await container.patch(ACME, "a", counting)
+    await container.patch(ACME, "a", counting)
+    with pytest.raises(ItemChangedError):
+        await container.patch(ACME, "a", counting)
+    with pytest.raises(ItemNotFoundError):
+        await container.patch(ACME, "b", counting)
+    assert (await container.read(ACME, "a") or {})["tokens"] == 10
+
+
+async def test_a_delete_says_what_happened(container: Container) -> None:
+    etag = str((await container.create(ACME, body()))["_etag"])
+
+    with pytest.raises(ItemChangedError):
+        await container.delete(ACME, "a", '"another"')
+    assert await container.delete(ACME, "a", etag) is True
+    assert await container.delete(ACME, "a", None) is False
+
+
+async def test_a_batch_is_done_whole_or_not_at_all(container: Container) -> None:
+    await container.create(ACME, body("counter", tokens=0))
+    counting = Patch((PatchOperation("incr", "/tokens", 5),), CONDITION)
+    operations = [
+        BatchOperation("create", "b", body("b")),
+        BatchOperation("patch", "counter", patch=counting),
+        BatchOperation("upsert", "c", body("c")),
+    ]
+
+    stored = await container.batch(ACME, operations)
+    with pytest.raises(BatchFailedError) as exists:
+        await container.batch(ACME, [BatchOperation("upsert", "d", body("d")), *operations])
+    await container.patch(ACME, "counter", counting)
+    with pytest.raises(BatchFailedError) as refused:
+        await container.batch(ACME, [BatchOperation("upsert", "e", body("e")), operations[1]])
+
+    assert [item["id"] for item in stored] == ["b", "counter", "c"]
+    assert (exists.value.index, exists.value.cause_status) == (1, 409)
+    assert (refused.value.index, refused.value.cause_status) == (1, 412)
+    assert await container.read(ACME, "d") is None
+    assert await container.read(ACME, "e") is None
+
+
+async def test_a_batch_replaces_and_deletes_by_etag(container: Container) -> None:
+    etag = str((await container.create(ACME, body(n=1)))["_etag"])
+    operations = [
+        BatchOperation("replace", "a", body(n=2), etag=etag),
+        BatchOperation("create", "b", body("b")),
+    ]
+
+    await container.batch(ACME, operations)
+    await container.batch(ACME, [BatchOperation("delete", "b")])
+    with pytest.raises(BatchFailedError) as stale:
+        await container.batch(ACME, [BatchOperation("delete", "a", etag=etag)])
+
+    assert stale.value.cause_status == 412
+    assert await container.read(ACME, "b") is None
+
+
+async def test_a_query_stays_in_its_partition_and_its_limit(container: Container) -> None:
+    for number in range(7):
+        await container.create(ACME, body(f"i{number}", n=number))
+    await container.create(("globex",), {"id": "i9", "tenant_id": "globex", "n": 9})
+    query = Query("SELECT c.id, c.n FROM c WHERE c.n >= @least ORDER BY c.id", {"@least": 2}, 3)
+
+    assert [item["id"] for item in await container.query(ACME, query)] == ["i2", "i3", "i4"]
+    assert [item["id"] for item in await container.query(("globex",), query)] == ["i9"]
+
+
+async def test_a_prefix_of_a_hierarchical_key_is_not_a_prefix_of_its_text(cosmos: MemoryCosmos) -> None:
+    conversations = cosmos.container("conversations")
+    for bot in ("bot", "bots"):
+        key = ("acme", bot, "c1")
+        item: dict[str, object] = {"id": "head", "tenant_id": "acme", "bot_id": bot, "conversation_id": "c1"}
+        await conversations.create(key, item)
+
+    found = await conversations.query(("acme", "bot"), Query("SELECT c.bot_id FROM c"))
+
+    assert found == [{"bot_id": "bot"}]
+
+
+async def test_an_item_over_two_megabytes_is_too_large(container: Container) -> None:
+    with pytest.raises(PayloadTooLargeError):
+        await container.create(ACME, body(text="x" * 2_200_000))
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_lost_request_is_sent_again(cosmos: MemoryCosmos, container: Container, lost: int) -> None:
+    await container.create(ACME, body())
+    cosmos.transport.requests = 0
+    cosmos.transport.lose_requests = lost
+
+    assert await container.read(ACME, "a") is not None
+    assert cosmos.transport.requests == lost + 1
+
+
+@pytest.mark.parametrize("operation", ["read", "create", "query", "batch", "patch"])
+async def test_a_store_that_is_down_is_asked_three_times_at_most(
+    cosmos: MemoryCosmos, container: Container, operation: str
+) -> None:
+    await container.create(ACME, body("warm"))
+    cosmos.transport.requests = 0
+    cosmos.transport.lose_requests = 100
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "read": lambda: container.read(ACME, "a"),
+        "create": lambda: container.create(ACME, body()),
+        "query": lambda: container.query(ACME, Query("SELECT c.id FROM c")),
+        "batch": lambda: container.batch(ACME, [BatchOperation("create", "a", body())]),
+        "patch": lambda: container.patch(ACME, "warm", Patch((PatchOperation("set", "/n", 1),))),
+    }
+
+    with pytest.raises(DependencyUnavailableError, match="Cosmos DB is not available"):
+        await calls[operation]()
+    assert cosmos.transport.requests == 3
+
+
+class NoteItem(StoredItem):
+    text: str
+
+
+async def test_the_store_stamps_the_tenant_and_a_payload_cannot(container: Container) -> None:
+    class Sly(NoteItem):
+        tenant_id: str = "globex"
+
+    acme = Partition.of(tenant_context("acme"), container)
+    await acme.create(Sly(id="n", text="mine"))
+
+    assert (await container.read(ACME, "n") or {})["tenant_id"] == "acme"
+    assert await Partition.of(tenant_context("globex"), container).read(NoteItem, "n") is None
+
+
+async def test_an_item_created_with_a_lost_answer_is_found_again(
+    cosmos: MemoryCosmos, container: Container
+) -> None:
+    acme = Partition.of(tenant_context("acme"), container)
+    await acme.create(NoteItem(id="warm", text="x"))
+    cosmos.transport.lose_answers = 1
+
+    stored, is_new = await acme.create_or_read(NoteItem(id="n", text="mine"))
+
+    assert (stored.text, is_new) == ("mine", False)
+
+
+def test_a_partition_without_a_tenant_is_a_value_error(container: Container) -> None:
+    with pytest.raises(ValueError, match="tenant_id is required"):
+        Partition.of(None, container)  # type: ignore[arg-type]  # what the test is about
