@@ -50,32 +50,30 @@ type Provider = Callable[[], Awaitable[str]]
 """Gives a bearer token."""
 
 
-def open_client(endpoint: str, api_version: str, credential: str | Provider) -> openai.AsyncAzureOpenAI:
+def open_client(
+    endpoint: str,
+    api_version: str,
+    credential: str | Provider,
+    http_client: httpx2.AsyncClient | None = None,
+) -> openai.AsyncAzureOpenAI:
     """Open a client whose own retries are off.
 
     Args:
         endpoint: The resource's address, without `/openai`.
         api_version: The version of the REST interface.
         credential: A key, or what gives bearer tokens.
+        http_client: What sends the requests; over aiohttp unless given.
     """
     timeout = openai.Timeout(POLICY.attempt_seconds, connect=_CONNECT_SECONDS)
-    http_client = openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False)
-    if isinstance(credential, str):
-        return openai.AsyncAzureOpenAI(
-            azure_endpoint=endpoint,
-            api_version=api_version,
-            api_key=credential,
-            max_retries=0,
-            timeout=timeout,
-            http_client=http_client,
-        )
+    key = credential if isinstance(credential, str) else None
     return openai.AsyncAzureOpenAI(
         azure_endpoint=endpoint,
         api_version=api_version,
-        azure_ad_token_provider=credential,
+        api_key=key,
+        azure_ad_token_provider=None if isinstance(credential, str) else credential,
         max_retries=0,
         timeout=timeout,
-        http_client=http_client,
+        http_client=http_client or openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False),
     )
 
 

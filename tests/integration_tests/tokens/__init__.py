@@ -1,0 +1,1 @@
+"""The token ledger through the real SDK."""

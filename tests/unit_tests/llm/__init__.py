@@ -1,0 +1,1 @@
+"""Model client, token counting and metering."""

@@ -1,0 +1,226 @@
+"""The model client on the real SDK over an in-memory transport."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+
+from shared.contracts import ChatMessage, Usage
+from shared.errors import (
+    APIError,
+    ConfigurationError,
+    DependencyUnavailableError,
+    PromptRefusedError,
+)
+from shared.llm.client import POLICY, OpenAIChatModel, classify, open_client
+from shared.llm.model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.retry import BreakerState, Dependency
+from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from shared.llm.client import Provider
+
+PROMPT = ChatPrompt((ChatMessage(role="user", content="hi"),), "gpt-4o", 100, temperature=0.2, user="u1")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def answer(content: str | None = "hello", finish: str | None = "stop", **changes: object) -> httpx2.Response:
+    choice = {"message": {"role": "assistant", "content": content}, "finish_reason": finish}
+    return httpx2.Response(200, json={"model": "gpt-4o-x", "choices": [choice], "usage": USAGE} | changes)
+
+
+def failure(status: int, headers: dict[str, str] | None = None, code: str = "some") -> httpx2.Response:
+    return httpx2.Response(status, headers=headers, json={"error": {"code": code, "message": "no"}})
+
+
+type Step = httpx2.Response | Exception
+
+
+@dataclass
+class Endpoint:
+    """Answers request by request."""
+
+    steps: list[Step]
+    requests: list[httpx2.Request] = field(default_factory=list)
+
+    async def handle(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def model(*steps: Step, credential: str | Provider = "key") -> tuple[OpenAIChatModel, Endpoint, FakeClock]:
+    endpoint, clock = Endpoint(list(steps)), FakeClock()
+    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint.handle))
+    client = open_client("http://model.test", "2024-10-21", credential, http_client)
+    return OpenAIChatModel(client, Dependency("The model", classify, POLICY, clock)), endpoint, clock
+
+
+async def test_a_prompt_goes_to_its_deployment_and_the_answer_comes_back() -> None:
+    chat, endpoint, _ = model(answer())
+    completion = await chat.complete(PROMPT)
+    assert (completion.text, completion.model, completion.finish_reason) == ("hello", "gpt-4o-x", "stop")
+    assert completion.usage == Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+    (request,) = endpoint.requests
+    url = "http://model.test/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert (request.method, str(request.url), request.headers["api-key"]) == ("POST", url, "key")
+    assert json.loads(request.content) == {
+        "model": "gpt-4o",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 100,
+        "temperature": 0.2,
+        "user": "u1",
+    }
+
+
+@pytest.mark.parametrize("name", ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5-mini", "GPT-5-nano"])
+async def test_a_reasoning_model_gets_max_completion_tokens_and_no_temperature(name: str) -> None:
+    chat, endpoint, _ = model(answer())
+    await chat.complete(ChatPrompt(PROMPT.messages, name, 50, temperature=0.5))
+    body = json.loads(endpoint.requests[0].content)
+    assert body["max_completion_tokens"] == 50
+    assert "temperature" not in body
+    assert "max_tokens" not in body
+
+
+async def test_without_a_key_each_request_carries_a_bearer_token() -> None:
+    async def token() -> str:
+        return "a-token"
+
+    chat, endpoint, _ = model(answer(), credential=token)
+    await chat.complete(PROMPT)
+    assert endpoint.requests[0].headers["authorization"] == "Bearer a-token"
+    assert "api-key" not in endpoint.requests[0].headers
+
+
+async def test_a_failing_credential_used_nothing() -> None:
+    async def fail() -> str:
+        raise ClientAuthenticationError("no identity here")
+
+    chat, endpoint, _ = model(credential=fail)
+    with pytest.raises(ModelUnavailableError, match="credential"):
+        await chat.complete(PROMPT)
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "least"),
+    [({"retry-after-ms": "2500", "retry-after": "3"}, 2.5), ({"retry-after": "4"}, 4.0)],
+)
+async def test_a_rate_limit_is_waited_out_as_it_asks(headers: dict[str, str], least: float) -> None:
+    chat, endpoint, clock = model(failure(429, headers), answer())
+    await chat.complete(PROMPT)
+    assert len(endpoint.requests) == 2
+    assert least <= clock.slept[0] <= least + POLICY.backoff_seconds
+
+
+@pytest.mark.parametrize(
+    "step", [failure(408), failure(409), failure(500), failure(503), httpx2.ReadError("cut")]
+)
+async def test_a_transient_failure_is_tried_again(step: Step) -> None:
+    chat, endpoint, _ = model(step, answer())
+    assert (await chat.complete(PROMPT)).text == "hello"
+    assert len(endpoint.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "error"),
+    [
+        ([failure(429)] * 3, ModelUnavailableError),
+        ([httpx2.ConnectError("refused")] * 3, ModelUnavailableError),
+        ([httpx2.ConnectError("refused"), failure(500), failure(429)], DependencyUnavailableError),
+        ([failure(503)] * 3, DependencyUnavailableError),
+        ([httpx2.ReadTimeout("late")] * 3, DependencyUnavailableError),
+    ],
+)
+async def test_whether_tokens_may_have_been_used_is_told(steps: list[Step], error: type[Exception]) -> None:
+    chat, endpoint, _ = model(*steps)
+    with pytest.raises(DependencyUnavailableError) as caught:
+        await chat.complete(PROMPT)
+    assert type(caught.value) is error
+    assert len(endpoint.requests) == 3
+
+
+async def test_an_open_breaker_used_nothing() -> None:
+    dependency = Dependency("The model", classify, POLICY, FakeClock())
+    while dependency.breaker.state is not BreakerState.OPEN:
+        dependency.breaker.failed()
+    client = open_client("http://model.test", "2024-10-21", "key")
+    with pytest.raises(ModelUnavailableError):
+        await OpenAIChatModel(client, dependency).complete(PROMPT)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, PromptRefusedError),
+        (404, PromptRefusedError),
+        (401, ConfigurationError),
+        (403, ConfigurationError),
+        (418, ModelUnavailableError),
+    ],
+)
+async def test_a_refusal_is_not_tried_again(status: int, error: type[APIError]) -> None:
+    chat, endpoint, _ = model(failure(status, code="context_length_exceeded"))
+    with pytest.raises(error):
+        await chat.complete(PROMPT)
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_refused_prompt_names_the_models_reason() -> None:
+    chat, _, _ = model(failure(400, code="content_filter"))
+    with pytest.raises(PromptRefusedError) as caught:
+        await chat.complete(PROMPT)
+    assert (caught.value.status, caught.value.detail) == (422, {"code": "content_filter"})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        httpx2.Response(
+            200, content=b'{"model": "gpt-4o", "choi', headers={"content-type": "application/json"}
+        ),
+        httpx2.Response(200, content=b"<html>busy</html>", headers={"content-type": "text/html"}),
+        httpx2.Response(200, json=[]),
+        answer(choices=[]),
+        answer(usage=None),
+        answer(finish=None),
+        answer(usage={"prompt_tokens": -1}),
+    ],
+)
+async def test_a_truncated_or_malformed_answer_is_no_answer(broken: httpx2.Response) -> None:
+    chat, endpoint, _ = model(broken)
+    with pytest.raises(UnusableAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert caught.value.usage is None
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("content", ["", None])
+async def test_an_empty_text_is_no_answer_but_its_use_is_known(content: str | None) -> None:
+    chat, _, _ = model(answer(content, "length"))
+    with pytest.raises(UnusableAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert caught.value.usage == Usage.model_validate(USAGE)
+
+
+async def test_a_filtered_answer_is_a_422_whose_use_is_known() -> None:
+    chat, _, _ = model(answer("half of", "content_filter"))
+    with pytest.raises(FilteredAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert caught.value.status == 422
+    assert caught.value.usage is not None
+
+
+async def test_the_probe_asks_for_the_models() -> None:
+    chat, endpoint, _ = model(httpx2.Response(200, json={"data": []}))
+    await chat.check()
+    assert str(endpoint.requests[0].url) == "http://model.test/openai/models?api-version=2024-10-21"
