@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from local.host.clock import Clock
     from local.host.executor import Executor
     from local.host.invocation import Message
-    from local.host.listeners.blob import BlobContent, BlobVersion
-    from local.host.listeners.blob_sdk import SdkBlobSource
+    from local.host.listeners.blob import BlobAccount, BlobContent, BlobVersion
 
 _REASON = "This function was programmatically called via the host APIs."
 
@@ -37,7 +36,7 @@ class HandRunner:
         executor: Executor,
         clock: Clock,
         zone: tzinfo,
-        blobs: Callable[[str], SdkBlobSource],
+        blobs: Callable[[str], BlobAccount],
         *,
         streams: bool,
     ) -> None:

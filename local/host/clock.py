@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 
 class Clock(Protocol):
@@ -31,15 +34,25 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def unless_stopped[T](
+    stopped: asyncio.Event, work: Coroutine[Any, Any, T], grace_seconds: float = 0.0
+) -> T | None:
+    """Return what the work gives; None if `stopped` was set and it did not end in its grace."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done() and grace_seconds:
+            await asyncio.wait([task], timeout=grace_seconds)
+        return task.result() if task.done() else None
+    finally:
+        for future in (task, stopping):
+            future.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+
+
 async def sleep_unless(stopped: asyncio.Event, clock: Clock, seconds: float) -> bool:
     """Wait; return early, and True, when `stopped` is set."""
-    if stopped.is_set():
-        return True
-    waits = [asyncio.ensure_future(clock.sleep(max(0.0, seconds))), asyncio.ensure_future(stopped.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+    if not stopped.is_set():
+        await unless_stopped(stopped, clock.sleep(max(0.0, seconds)))
     return stopped.is_set()

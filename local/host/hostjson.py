@@ -6,9 +6,17 @@ import json
 import os
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
@@ -79,6 +87,12 @@ class ServiceBusOptions(_Options):
     min_message_batch_size: int = Field(1, ge=1)
     max_batch_wait_time: Duration = timedelta(seconds=30)
     session_idle_timeout: Duration = timedelta(minutes=1)
+
+    @model_validator(mode="after")
+    def _least_batch_fits(self) -> Self:
+        if self.min_message_batch_size > self.max_message_batch_size:
+            raise ValueError("minMessageBatchSize has to be at most maxMessageBatchSize")
+        return self
 
 
 class BlobOptions(_Options):

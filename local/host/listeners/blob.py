@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from local.host.clock import sleep_unless
+from local.host.clock import sleep_unless, unless_stopped
 from local.host.executor import Call
 from local.host.invocation import Json
 from local.host.logs import log
@@ -61,6 +61,14 @@ class BlobSource(Protocol):
         ...
 
 
+class BlobAccount(BlobSource, Protocol):
+    """A storage account in which a blob can be looked up by its name."""
+
+    async def current(self, container: str, name: str) -> BlobVersion | None:
+        """Return the version that a blob has now, or None if there is no such blob."""
+        ...
+
+
 class Receipts(Protocol):
     """What was done with each version of each blob, shared by the instances of a host."""
 
@@ -104,17 +112,19 @@ class BlobListener:
         slots = asyncio.Semaphore(self.options.max_degree_of_parallelism)
         async with asyncio.TaskGroup() as group:
             while not stopped.is_set():
-                async for version in self.source.list_blobs(self.pattern.container, self.pattern.prefix):
-                    if stopped.is_set():
-                        break
-                    if self.pattern.match(version.name) is None:
-                        continue
-                    failures = self.receipts.claim(self.name, version)
-                    if failures is not None:
-                        await slots.acquire()
-                        task = group.create_task(self._process(version, failures))
-                        task.add_done_callback(lambda _: slots.release())
+                # A scan may be cancelled anywhere: a claim that it leaves is given back when the host ends.
+                await unless_stopped(stopped, self._scan(group, slots))
                 await sleep_unless(stopped, self.clock, _SCAN_SECONDS)
+
+    async def _scan(self, group: asyncio.TaskGroup, slots: asyncio.Semaphore) -> None:
+        async for version in self.source.list_blobs(self.pattern.container, self.pattern.prefix):
+            if self.pattern.match(version.name) is None:
+                continue
+            failures = self.receipts.claim(self.name, version)
+            if failures is not None:
+                await slots.acquire()
+                task = group.create_task(self._process(version, failures))
+                task.add_done_callback(lambda _: slots.release())
 
     async def _process(self, version: BlobVersion, failures: int) -> None:
         try:

@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from local.host.clock import unless_stopped
 from local.host.executor import Call
 from local.host.listeners.servicebus_messages import batch, expression_data, single
 from local.host.logs import log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from datetime import datetime, timedelta
 
     from local.host.bindings import Function, ServiceBusTrigger
@@ -36,7 +37,7 @@ class NoSessionError(Exception):
 class Receiver(Protocol):
     """A link that receives and settles messages of one entity or of one session."""
 
-    async def receive(self, most: int, seconds: float) -> Sequence[ReceivedMessage]:
+    def receive(self, most: int, seconds: float) -> Coroutine[Any, Any, Sequence[ReceivedMessage]]:
         """Wait for messages and return them, or none after `seconds`."""
         ...
 
@@ -88,8 +89,10 @@ class ServiceBusListener:
     async def listen(self, stopped: asyncio.Event) -> None:
         """Receive until `stopped` is set, then finish what was received."""
         if not self.trigger.sessions:
-            async with self.receivers() as receiver:
-                await self._pump(receiver, stopped, self.options.max_concurrent_calls, idle_limit=None)
+            async with AsyncExitStack() as stack:
+                receiver = await _open(self.receivers, stack, stopped)
+                if receiver is not None:
+                    await self._pump(receiver, stopped, self.options.max_concurrent_calls, idle_limit=None)
             return
         async with asyncio.TaskGroup() as group:
             for _ in range(self.options.max_concurrent_sessions):
@@ -99,7 +102,7 @@ class ServiceBusListener:
         """Take one session after the other, each until it has been idle for long enough."""
         while not stopped.is_set():
             async with AsyncExitStack() as stack:
-                receiver = await _accept(self.receivers, stack, stopped)
+                receiver = await _open(self.receivers, stack, stopped)
                 if receiver is None:
                     continue
                 await self._pump(
@@ -121,6 +124,7 @@ class ServiceBusListener:
             while not stopped.is_set():
                 if len(running) >= parallel:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    continue  # to see whether to stop before more is received
                 wanted = most if self.trigger.batch else most - len(running)
                 messages = await self._receive(receiver, wanted, stopped)
                 if messages or running:
@@ -138,7 +142,11 @@ class ServiceBusListener:
     async def _receive(
         self, receiver: Receiver, most: int, stopped: asyncio.Event
     ) -> Sequence[ReceivedMessage]:
-        messages = list(await receiver.receive(most, _POLL_SECONDS))
+        # A receive that was begun may hold messages already; only one that hangs is cancelled at a stop.
+        received = await unless_stopped(
+            stopped, receiver.receive(most, _POLL_SECONDS), grace_seconds=2 * _POLL_SECONDS
+        )
+        messages = list(received or ())
         least = self.options.min_message_batch_size if self.trigger.batch else 1
         deadline = self.clock.now() + self.options.max_batch_wait_time
         while messages and len(messages) < least and self.clock.now() < deadline and not stopped.is_set():
@@ -219,21 +227,14 @@ class ServiceBusListener:
                 return
 
 
-async def _accept(
+async def _open(
     receivers: Callable[[], Receiver], stack: AsyncExitStack, stopped: asyncio.Event
 ) -> Receiver | None:
-    """Open a receiver on the next free session; None when there is none, or the host stops."""
-    accepting = asyncio.ensure_future(stack.enter_async_context(receivers()))
-    stopping = asyncio.ensure_future(stopped.wait())
+    """Open a receiver; None when there is no free session for one, or the host stops meanwhile."""
     try:
-        await asyncio.wait([accepting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        return accepting.result() if accepting.done() else None
+        return await unless_stopped(stopped, stack.enter_async_context(receivers()))
     except NoSessionError:
         return None
-    finally:
-        for future in (accepting, stopping):
-            future.cancel()
-        await asyncio.gather(accepting, stopping, return_exceptions=True)
 
 
 def _trace_parent(message: ReceivedMessage) -> str:

@@ -178,6 +178,11 @@ class FakeLink:
         self.settle_error: Exception | None = None
         self.is_open = False
 
+    @property
+    def sessions_left(self) -> int | None:
+        """How many more sessions can be taken."""
+        return self._sessions_left
+
     async def __aenter__(self) -> Self:
         """Open."""
         if self._sessions_left is not None:
@@ -231,6 +236,7 @@ class FakeBlobs:
 
     contents: dict[str, bytes] = field(default_factory=dict)
     error: Exception | None = None
+    vanish: bool = False
 
     async def list_blobs(self, container: str, prefix: str) -> AsyncIterator[BlobVersion]:
         """Yield what is there."""
@@ -244,7 +250,7 @@ class FakeBlobs:
         if self.error is not None:
             raise self.error
         content = self.contents.get(version.path)
-        if content is None or version.etag != f"etag-{content.decode()}":
+        if self.vanish or content is None or version.etag != f"etag-{content.decode()}":
             return None
         return BlobContent(content, f"http://blobs/{version.path}", '{"Length": 1}', "{}")
 
@@ -259,7 +265,7 @@ class Browser:
 
     async def request(  # noqa: PLR0913 -- a request has that many parts
         self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        app: Callable[[Scope, Receive, Send], Awaitable[object]],
         method: str,
         target: str,
         *,
@@ -281,7 +287,9 @@ class Browser:
         waiting = deque(chunks)
 
         async def receive() -> Message:
-            if not waiting or leaves:
+            if not waiting and not leaves:
+                await asyncio.get_running_loop().create_future()
+            if leaves:
                 return {"type": "http.disconnect"}
             return {"type": "http.request", "body": waiting.popleft(), "more_body": bool(waiting)}
 

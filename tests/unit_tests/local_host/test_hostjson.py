@@ -51,6 +51,10 @@ def test_options_are_read_and_unknown_ones_named(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ("{}", "version"),
         ('{"version": "2.0", "functionTimeout": "soon"}', "'soon' is not a duration"),
+        (
+            '{"version": "2.0", "extensions": {"serviceBus": {"minMessageBatchSize": 1001}}}',
+            "has to be at most",
+        ),
         ('{"version": "2.0", "extensions": {"serviceBus": {"maxConcurrentCalls": 0}}}', "maxConcurrentCalls"),
     ],
 )
