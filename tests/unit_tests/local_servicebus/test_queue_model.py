@@ -17,10 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from local.servicebus.engine.broker import Broker
 from local.servicebus.engine.errors import BrokerError
 from local.servicebus.engine.model import Incoming, Outcome, QueueSpec, Settlement
+from local.servicebus.engine.queue import Queue
 from local.servicebus.storage import SqliteStore
 from tests.unit_tests.local_servicebus.doubles import FakeClock, FakeTokens
 
 _LOCK, _TTL, _DELIVERIES = 1000, 5000, 3
+_MOSTLY = st.integers(0, 9).map(bool)
 _SESSIONS = ("red", "green")
 
 
@@ -130,7 +132,7 @@ class QueueMachine(RuleBasedStateMachine):
         session=st.sampled_from(_SESSIONS),
         ttl=st.sampled_from([None, _TTL, 300]),
         delay=st.sampled_from([None, 400, 3000]),
-        commit=st.booleans(),
+        commit=_MOSTLY,
     )
     def send(self, count: int, session: str, ttl: int | None, delay: int | None, *, commit: bool) -> None:
         now = self.clock.now
@@ -162,9 +164,11 @@ class QueueMachine(RuleBasedStateMachine):
             self._die()
         self.store.commit()
 
-    @rule(session=st.sampled_from(_SESSIONS), lock=st.booleans())
-    def receive(self, session: str, *, lock: bool) -> None:
+    @rule(session=st.sampled_from(_SESSIONS), lock=_MOSTLY, accept=_MOSTLY)
+    def receive(self, session: str, *, lock: bool, accept: bool) -> None:
         self._elapse()
+        if self.sessions and accept and session not in self.held_sessions:
+            self.accept_session(session)
         if self.sessions and session not in self.held_sessions:
             with pytest.raises(BrokerError):
                 self.queue.receive(session, lock=lock)
@@ -244,6 +248,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sessions)
     @rule(session=st.sampled_from(_SESSIONS))
+    def accept(self, session: str) -> None:
+        self.accept_session(session)
+
     def accept_session(self, session: str) -> None:
         self._elapse()
         if session in self.held_sessions:
@@ -267,9 +274,10 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds)
 
-    @rule()
-    def restart(self) -> None:
-        self._die()
+    @rule(survives=_MOSTLY)
+    def restart(self, *, survives: bool) -> None:
+        if not survives:
+            self._die()
 
     def _die(self) -> None:
         """End without a word: what was committed stays, locks and sessions end without counting."""
@@ -286,13 +294,15 @@ class QueueMachine(RuleBasedStateMachine):
     # --- what must hold ---
 
     @invariant()
-    def each_message_is_where_it_belongs_and_only_there(self) -> None:
+    def each_message_is_where_it_belongs_and_only_there_with_its_count(self) -> None:
         self._elapse()
-        alive = sorted(found.content.decode() for found in self.queue.peek(0, 10_000))
-        dead = sorted(found.content.decode() for found in self.dead.peek(0, 10_000))
+        alive = _seen(self.queue)
+        dead = _seen(self.dead)
         self.store.commit()
-        assert alive == sorted(m.body for m in self.model if m.place in ("active", "deferred", "scheduled"))
-        assert dead == sorted(m.body for m in self.model if m.place == "dead")
+        assert alive == sorted(
+            (m.body, m.count) for m in self.model if m.place in ("active", "deferred", "scheduled")
+        )
+        assert dead == sorted((m.body, m.count) for m in self.model if m.place == "dead")
 
     @invariant()
     def the_depths_are_right(self) -> None:
@@ -305,6 +315,11 @@ class QueueMachine(RuleBasedStateMachine):
         assert depth.locked == sum(m.place == "active" and m.token is not None for m in self.model)
 
 
+def _seen(queue: Queue) -> list[tuple[str, int]]:
+    found = queue.peek(0, 10_000)
+    return sorted((delivery.content.decode(), delivery.snapshot.delivery_count) for delivery in found)
+
+
 class SessionQueueMachine(QueueMachine):
     """The same with sessions."""
 
@@ -313,8 +328,8 @@ class SessionQueueMachine(QueueMachine):
 
 _SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 _SETTINGS = settings(
-    max_examples=2000 if _SOAK else 60,
-    stateful_step_count=60 if _SOAK else 40,
+    max_examples=3000 if _SOAK else 150,
+    stateful_step_count=80 if _SOAK else 50,
     deadline=None,
     derandomize=not _SOAK,
     suppress_health_check=[HealthCheck.too_slow],
