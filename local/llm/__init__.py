@@ -1,0 +1,1 @@
+"""An OpenAI-compatible model: deterministic, offline, and plainly a stand-in."""

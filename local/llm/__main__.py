@@ -1,0 +1,72 @@
+"""`python -m local.llm`: the stand-in model as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+import uvloop
+
+from local import part
+from local.llm.app import build_app
+from local.llm.model import Message, answer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator, Sequence
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to its process and tells when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answering.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the endpoint until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m local.llm", description=__doc__)
+    parser.add_argument("--port", type=int, default=8082, help="0 takes a free port")
+    parser.add_argument("--data-dir", type=Path, help="taken like every part's; nothing is stored")
+    options = parser.parse_args(arguments)
+    try:
+        listener = part.bind(options.port)
+    except part.PortTakenError as error:
+        print(error, file=sys.stderr)
+        return part.EXIT_PORT_TAKEN
+    with listener:
+        uvloop.run(_run(listener))
+    return 0
+
+
+async def _run(listener: socket.socket) -> None:
+    # The ranks take a moment to load: before the first request, not in it.
+    await asyncio.to_thread(answer, "gpt-4o", [Message("user", "ready?")], 1)
+    config = uvicorn.Config(
+        build_app(), lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.answering.wait()
+    part.announce(listener.getsockname()[1])
+    await part.until_stopped()
+    server.should_exit = True
+    await running
+
+
+if __name__ == "__main__":
+    sys.exit(main())

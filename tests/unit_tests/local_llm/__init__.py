@@ -1,0 +1,1 @@
+"""The stand-in model without a socket."""
