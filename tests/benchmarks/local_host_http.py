@@ -1,7 +1,7 @@
 """How fast and how big one host instance is: a trivial function beside bare uvicorn, a stream, its memory.
 
-Run with `pytest tests/benchmarks/local_host_http.py -s`. The servers run on the first core and the load on the
-last one. Figures of a shared machine are no claims: nothing is asserted.
+Run with `pytest tests/benchmarks/local_host_http.py -s`. The servers run on the first core and
+the load on the last one. Figures of a shared machine are no claims: nothing is asserted.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"pong"})
 bound = socket.create_server(("127.0.0.1", 0))
 print("listening", json.dumps({"port": bound.getsockname()[1]}), flush=True)
-options = {"http": "httptools", "loop": "uvloop", "lifespan": "off", "access_log": False, "log_level": "error"}
-uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[bound])
+options = {"http": "httptools", "loop": "uvloop", "lifespan": "off", "access_log": False}
+uvicorn.Server(uvicorn.Config(app, log_level="error", **options)).run(sockets=[bound])
 """
 
 
