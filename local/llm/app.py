@@ -1,4 +1,4 @@
-"""The endpoint: chat completions on OpenAI's paths and on Azure's, streamed or not, and the list of models."""
+"""The endpoint: chat completions on OpenAI's paths and on Azure's, streamed or not, and the models."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def build_app(clock: Callable[[], float] = time.time) -> Starlette:
         try:
             _authenticate(request)
             body = _parsed(await request.body())
-            model = request.path_params.get("deployment") or body.get("model")
-            if not isinstance(model, str) or not model:
-                raise RefusedError("you must provide a model parameter", "model")
+            model = _model(request.path_params.get("deployment") or body.get("model"))
             said = answer(model, _messages(body), _limit(body, model))
         except RefusedError as error:
             return _render(error)
@@ -98,6 +96,12 @@ def _parsed(content: bytes) -> dict[str, Any]:
     if body.get("n") not in {None, 1}:
         raise RefusedError("The local model gives one choice", "n", code="unsupported_value")
     return body
+
+
+def _model(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise RefusedError("you must provide a model parameter", "model")
+    return name
 
 
 def _messages(body: dict[str, Any]) -> list[Message]:
@@ -164,11 +168,10 @@ def _envelope(model: str, created: int, kind: str) -> dict[str, Any]:
 
 
 def _usage(said: Answer) -> dict[str, int]:
-    completion = len(said.pieces)
     return {
         "prompt_tokens": said.prompt_tokens,
-        "completion_tokens": completion,
-        "total_tokens": said.prompt_tokens + completion,
+        "completion_tokens": said.completion_tokens,
+        "total_tokens": said.prompt_tokens + said.completion_tokens,
     }
 
 

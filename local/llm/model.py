@@ -1,4 +1,4 @@
-"""What the stand-in says: the same for the same input, within the limit, and never passing for a real model."""
+"""What the stand-in says: the same for the same input, within the limit, never passing for a real one."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Answer:
 
     pieces: tuple[str, ...]
     prompt_tokens: int
+    completion_tokens: int
     finish_reason: str
 
     @property
@@ -55,7 +56,12 @@ def answer(model: str, messages: Sequence[Message], max_tokens: int | None) -> A
     tokens = encoding.encode(_text(model, messages), disallowed_special=())
     cut = max_tokens is not None and len(tokens) > max_tokens
     kept = tokens[:max_tokens] if cut else tokens
-    return Answer(_pieces(encoding, kept), count_prompt(model, messages), "length" if cut else "stop")
+    return Answer(
+        pieces=_pieces(encoding, kept),
+        prompt_tokens=count_prompt(model, messages),
+        completion_tokens=len(kept),
+        finish_reason="length" if cut else "stop",
+    )
 
 
 def count_prompt(model: str, messages: Sequence[Message]) -> int:
@@ -77,8 +83,8 @@ def _text(model: str, messages: Sequence[Message]) -> str:
     seed = hashlib.sha256(repr([(m.role, m.content) for m in messages]).encode()).digest()
     closing = _CLOSINGS[seed[0] % len(_CLOSINGS)]
     return (
-        f"[stand-in for {model}] Your message {len(asked)} of this conversation has {len(last.split())} words: "
-        f"“{quoted}”. My instructions have {instructions} words. {closing}"
+        f"[stand-in for {model}] Your message {len(asked)} of this conversation has {len(last.split())} words:"
+        f" “{quoted}”. My instructions have {instructions} words. {closing}"
     )
 
 

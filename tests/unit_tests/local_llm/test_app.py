@@ -132,6 +132,6 @@ def test_characters_of_several_tokens_stay_whole() -> None:
 
 
 def test_older_models_count_with_their_own_encoding() -> None:
-    text = [Message("user", "antidisestablishmentarianism, déjà vu")]
+    text = [Message("user", "नमस्ते दुनिया, आप कैसे हैं")]
 
     assert count_prompt("gpt-4", text) != count_prompt("gpt-4o", text)
