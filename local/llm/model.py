@@ -83,7 +83,7 @@ def _text(model: str, messages: Sequence[Message]) -> str:
     seed = hashlib.sha256(repr([(m.role, m.content) for m in messages]).encode()).digest()
     closing = _CLOSINGS[seed[0] % len(_CLOSINGS)]
     return (
-        f"[stand-in for {model}] Your message {len(asked)} of this conversation has {len(last.split())} words:"
+        f"[stand-in for {model}] Message {len(asked)} of this conversation has {len(last.split())} words:"
         f" “{quoted}”. My instructions have {instructions} words. {closing}"
     )
 

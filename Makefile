@@ -1,0 +1,49 @@
+# Everything is installed into this folder; nothing else on the machine is touched.
+.DEFAULT_GOAL := run
+.PHONY: run test unit integration check bench soak contract format setup clean
+
+PY := .venv/bin/python
+# A shell may forbid bytecode, which doubles the time of each start.
+export PYTHONDONTWRITEBYTECODE :=
+export UV_PYTHON_DOWNLOADS ?= automatic
+
+run: setup ## the platform, the app, a tour through it; Ctrl-C stops it
+	@$(PY) -m local.tour
+
+setup: ## install what is missing
+	@local/setup/prepare.sh
+
+test: unit integration ## everything that proves something
+
+unit: setup
+	@rm -f .coverage .coverage.*
+	$(PY) -m pytest tests/unit_tests -n 2 --cov --cov-report=term:skip-covered
+
+integration: setup
+	$(PY) -m pytest tests/integration_tests
+
+check: setup ## what CI runs
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
+	@local/setup/requirements.sh --check
+	@$(MAKE) --no-print-directory test
+
+bench: setup ## the benchmarks, as tables
+	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o python_files='*.py' -o timeout=900
+
+soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
+	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600
+
+contract: setup ## write the contract's documents, unless that breaks somebody
+	$(PY) -m tests.contract
+
+format: setup
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+	@local/setup/requirements.sh
+
+clean: ## back to a fresh clone, but for .local
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
