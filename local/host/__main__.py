@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,8 @@ def main() -> int:
     except part.PortTakenError as error:
         print(error, file=sys.stderr)
         code = part.EXIT_PORT_TAKEN
-    if code == 0 and threading.active_count() > 1:
-        _leave_running_threads()
+    if code == 0:
+        _leave_hanging_threads()
     return code
 
 
@@ -94,11 +95,7 @@ async def _run(host: Host, announce: Callable[[int], None]) -> int:
             stopping.cancel()
     finally:
         bound.close()
-    try:
-        async with asyncio.timeout(_STOP_THREADS_SECONDS):
-            await host.worker.stop()
-    except TimeoutError:
-        log.warning("a synchronous function is still running; it is left behind")
+    host.worker.stop()
     return 0
 
 
@@ -107,10 +104,17 @@ async def _set_when_told(stopped: asyncio.Event) -> None:
     stopped.set()
 
 
-def _leave_running_threads() -> None:
-    """End the process although threads run: the interpreter would wait for a function that never returns."""
-    sys.stderr.flush()
-    os._exit(0)
+def _leave_hanging_threads() -> None:
+    """Give synchronous functions time to end, then end without them; the interpreter would wait."""
+    deadline = time.monotonic() + _STOP_THREADS_SECONDS
+    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    for thread in threads:
+        if not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() and not thread.daemon for thread in threads):
+        log.warning("a synchronous function is still running; it is left behind")
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _arguments() -> Options:

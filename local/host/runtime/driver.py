@@ -81,10 +81,11 @@ class RuntimeWorker:
             _raise_for_status(loaded.result)
         return metadata
 
-    async def stop(self) -> None:
-        """Let the threads of synchronous functions end."""
-        if self._runtime is not None:
-            await asyncio.to_thread(self._runtime.stop_threadpool_executor)
+    def stop(self) -> None:
+        """Take no more synchronous functions; those that run are not waited for."""
+        executor = self._runtime.get_threadpool_executor() if self._runtime is not None else None
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Run a function to its end."""

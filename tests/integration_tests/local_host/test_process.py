@@ -71,6 +71,14 @@ def test_a_stop_lets_a_request_in_flight_finish(tmp_path: Path) -> None:
         assert host.process.wait(30) == 0
 
 
+def test_a_synchronous_function_that_hangs_is_told_failed_and_holds_no_stop_up(tmp_path: Path) -> None:
+    with running_host("streaming", tmp_path) as host:
+        assert httpx.get(f"{host.url}/api/nap/60000", timeout=20).status_code == 500
+        host.process.terminate()
+        assert host.process.wait(20) == 0
+        host.wait_for_line("a synchronous function is still running; it is left behind")
+
+
 def test_instances_share_a_port(tmp_path: Path) -> None:
     with running_host("streaming", tmp_path, "--reuse-port") as one:
         port = str(one.port)

@@ -49,13 +49,14 @@ async def drive(root: Path) -> dict[str, object]:
             answers[target] = [value.status, value.body.decode()] if isinstance(value, HttpOutput) else value
     retries = {function.name: function.retry.limit for function in functions if function.retry is not None}
     bad = await worker.invoke(Invocation("i", "no-such-function", {}))
-    await worker.stop()
+    worker.stop()
     return {
         "functions": {function.name: isinstance(function.trigger, HttpTrigger) for function in functions},
         "streams": worker.streams_http,
         "answers": answers,
         "retries": retries,
         "unknown": bad.failure is not None,
+        "remembered": len(worker._coordinator._context_references),  # noqa: SLF001 -- nothing may pile up in there
     }
 
 

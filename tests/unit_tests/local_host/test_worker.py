@@ -33,6 +33,7 @@ def test_an_app_of_fastapi_types_is_driven_in_process() -> None:
     driven = _drive(APPS / "streaming")
     assert driven["streams"]
     assert driven["unknown"]
+    assert driven["remembered"] == 0
     assert driven["answers"] == {
         "/ping": [200, "pong"],
         "/fails": [500, "Internal Server Error"],
