@@ -1,0 +1,1 @@
+"""The local Cosmos endpoint through the real SDK over a real socket."""

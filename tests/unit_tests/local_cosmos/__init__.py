@@ -1,0 +1,1 @@
+"""The local Cosmos endpoint without sockets."""
