@@ -5,6 +5,7 @@ import azure.functions as func
 from functions.chat.trigger import blueprint as chat
 from functions.ops.trigger import blueprint as ops
 from functions.prompts.trigger import blueprint as prompts
+from functions.reasoning.trigger import blueprint as reasoning
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
@@ -12,5 +13,5 @@ from shared.runtime import Runtime
 runtime = Runtime()
 app = func.FunctionApp()
 
-for bind in (tenants, prompts, chat, tokens, ops):
+for bind in (tenants, prompts, chat, reasoning, tokens, ops):
     app.register_functions(bind(runtime))

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
+from shared.quarantine import Quarantine
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.authentication import Authenticator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from shared.llm.client import OpenAIChatModel
     from shared.llm.counting import TokenCounter
     from shared.llm.model import ChatModel
+    from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
     from shared.tenancy.context import TenantContext
     from shared.tokens.ledger import TokenLedger
@@ -153,15 +155,45 @@ class Runtime:
         return (await self.credential.get_token("https://cognitiveservices.azure.com/.default")).token
 
     @cached_property
+    def sender(self) -> SdkSender:
+        """Return the way to the queues."""
+        from shared.servicebus.sdk import SdkSender, open_client  # noqa: PLC0415  # the SDK loads when used
+
+        settings = self.settings
+        connection = None if settings.servicebus is None else settings.servicebus.get_secret_value()
+        client = open_client(
+            connection, settings.servicebus_namespace, None if connection else self.credential
+        )
+        sender = SdkSender(client, self.servicebus)
+        self._open.push_async_callback(sender.close)
+        return sender
+
+    @cached_property
+    def servicebus(self) -> Dependency:
+        """Return the policy and the breaker that all sends share."""
+        from shared.servicebus.sdk import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+
+        return Dependency("Service Bus", classify, POLICY, self.clock)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """Return where messages go that are refused for good."""
+        return Quarantine(self.container("quarantine"), self.clock)
+
+    @cached_property
     def probes(self) -> list[Probe]:
         """Return what readiness asks, one per dependency."""
         return [
             Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos),
+            Probe("Service Bus", lambda: self.servicebus, self._ask_servicebus),
             Probe("Model", lambda: self.model_dependency, self._ask_model),
         ]
 
     async def _ask_cosmos(self) -> None:
         await self.container("tenants").read(("global:tenants",), "probe")
+
+    async def _ask_servicebus(self) -> None:
+        await self.sender.check(self.settings.reasoner_in_queue)
 
     async def _ask_model(self) -> None:
         await self.chat_model.check()

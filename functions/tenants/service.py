@@ -58,7 +58,7 @@ class TenantService:
 
     async def list(self, page: TenantPage) -> TenantListReply:
         """Return one page of tenants, by id."""
-        found = await self._tenants.list(page.cursor, page.limit + 1)
+        found = await self._tenants.page(page.cursor, page.limit + 1)
         shown = found[: page.limit]
         more = len(found) > page.limit
         return TenantListReply(

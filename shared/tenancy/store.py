@@ -17,12 +17,15 @@ from shared.errors import ConflictError
 from shared.tenancy.context import Role
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
     from shared.tenancy.keys import ApiKey
 
 _TENANT_ITEM = "tenant"
 _DIRECTORY = "tenants"
+_PAGE = 100
 
 
 class TenantStatus(StrEnum):
@@ -108,7 +111,7 @@ class TenantStore:
             key = both.create_task(own.read(TenantKeyItem, _key_item_id(key_id)))
         return tenant.result(), key.result()
 
-    async def list(self, after: str | None, limit: int) -> list[TenantItem]:
+    async def page(self, after: str | None, limit: int) -> list[TenantItem]:
         """Return tenants in order of their ids in lower case, after the given one."""
         names = await self._directory.query(
             DirectoryItem,
@@ -124,6 +127,13 @@ class TenantStore:
                 reads.create_task(self._own(name.claimed_as).read(TenantItem, _TENANT_ITEM)) for name in names
             ]
         return [tenant for task in found if (tenant := task.result()) is not None]
+
+    async def active(self) -> AsyncIterator[list[TenantItem]]:
+        """Go through every active tenant, a page of them at a time."""
+        after: str | None = None
+        while page := await self.page(after, _PAGE):
+            yield [tenant for tenant in page if tenant.status is TenantStatus.ACTIVE]
+            after = page[-1].tenant_id.casefold()
 
     async def set_status(self, tenant_id: TenantId, status: TenantStatus) -> TenantItem:
         """Suspend or reactivate a tenant.

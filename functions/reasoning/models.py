@@ -1,0 +1,103 @@
+"""What callers send and get about reasoning jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
+from shared.http import AcceptedReply, ParameterModel, ReplyModel, RequestModel
+from shared.prompts.store import NAME_PATTERN
+
+
+class JobStatus(StrEnum):
+    """How far a job has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing changes any more."""
+        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED}
+
+
+class JobPath(ParameterModel):
+    """The path of one job."""
+
+    job_id: str = Field(pattern=MESSAGE_ID_PATTERN)
+
+
+class JobPage(ParameterModel):
+    """`GET /reasoning/jobs`: `cursor` is the `next_cursor` of the page before."""
+
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200)
+
+
+class JobRequest(RequestModel):
+    """`POST /reasoning/jobs`: one of `text`, `messages` and `prompt_name`."""
+
+    id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
+    task_id: str | None = Field(None, max_length=128)
+    text: str | None = Field(None, min_length=1, max_length=200_000)
+    messages: list[ChatMessage] | None = Field(None, min_length=1, max_length=200)
+    prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
+    variables: dict[str, str] | None = Field(None, max_length=200)
+    model: str | None = Field(None, pattern=NAME_PATTERN)
+    max_output_tokens: int | None = Field(None, ge=1, le=16_384)
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if sum(given is not None for given in (self.text, self.messages, self.prompt_name)) != 1:
+            raise ValueError("exactly one of text, messages and prompt_name is needed")
+        if self.variables is not None and self.prompt_name is None:
+            raise ValueError("variables go with prompt_name")
+        return self
+
+
+class JobAccepted(AcceptedReply):
+    """A job that will be worked on."""
+
+    job_id: str
+    status: JobStatus
+
+
+class StepReply(ReplyModel):
+    """One finished step."""
+
+    name: str
+    usage: Usage
+
+
+class JobResult(ReplyModel):
+    """What came of a job."""
+
+    reason: str
+    summary: str
+
+
+class JobReply(ReplyModel):
+    """A job as it stands."""
+
+    job_id: str
+    task_id: str | None
+    status: JobStatus
+    steps: list[StepReply]
+    result: JobResult | None
+    usage: Usage
+    error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class JobListReply(ReplyModel):
+    """One page of jobs."""
+
+    items: list[JobReply]
+    next_cursor: str | None

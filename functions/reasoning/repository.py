@@ -1,0 +1,231 @@
+"""Jobs in Cosmos: one item holds a job, its finished steps, and the message that is still to be sent for it.
+
+The message is stored with the change that it announces, so that no crash separates the two; it is sent after,
+and marked as sent after that. A crash in between leaves it pending, and the sweeper sends it once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.reasoning.models import JobResult, JobStatus
+from shared.contracts import ReasonerIn, Usage
+from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
+from shared.cosmos.partition import Partition, StoredItem
+from shared.errors import DependencyUnavailableError, JobNotFoundError
+
+if TYPE_CHECKING:
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+
+_FIELDS = (
+    "c.id, c.task_id, c.status, c.request, c.payload_hash, c.steps, c.result, c.usage, c.error, c.holder, "
+    "c.lease_until, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
+)
+_LIST = f"SELECT {_FIELDS} FROM c WHERE c.id > @after ORDER BY c.id"  # noqa: S608  # constants; values are parameters
+_PENDING = f"SELECT {_FIELDS} FROM c WHERE c.outbox_pending = true AND c.outbox_since < @before"  # noqa: S608  # see above
+
+
+NOTHING_USED = Usage()
+
+
+class Outgoing(BaseModel):
+    """A message that a stored change announces."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["request", "result"]
+    session_id: str | None = None
+    body: str
+
+
+class Step(BaseModel):
+    """A finished step: never paid again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    usage: Usage
+
+
+class JobItem(StoredItem):
+    """One job; its id is the item's."""
+
+    task_id: str | None = None
+    status: JobStatus = JobStatus.QUEUED
+    request: ReasonerIn
+    payload_hash: str
+    steps: dict[str, Step] = Field(default_factory=dict)
+    result: JobResult | None = None
+    usage: Usage = Usage()
+    error: str | None = None
+    holder: str = ""
+    lease_until: float = 0
+    outbox: Outgoing | None = None
+    outbox_pending: bool = False
+    outbox_since: float = 0
+    created_at: datetime
+    updated_at: datetime
+
+
+class JobInWorkError(DependencyUnavailableError):
+    """Another worker has this job; it is delivered again should that one die."""
+
+    def __init__(self, job_id: str, seconds: float) -> None:
+        super().__init__("The job", "is in work elsewhere", retry_after=seconds)
+        self.job_id = job_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ends, and the message that tells it."""
+
+    status: JobStatus
+    outgoing: Outgoing
+    result: JobResult | None = None
+    error: str | None = None
+    usage: Usage = NOTHING_USED
+
+
+class JobRepository:
+    """The jobs of one tenant."""
+
+    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
+        self._tenant = tenant
+        self._container = container
+        self._clock = clock
+
+    async def create(self, request: ReasonerIn, outgoing: Outgoing | None) -> tuple[JobItem, bool]:
+        """Store a job unless one of its id is there; tell whether it is new.
+
+        Args:
+            request: What to do.
+            outgoing: The message that puts it on the queue; None for what came from there.
+        """
+        now = self._clock.now()
+        item = JobItem(
+            id=request.id,
+            task_id=request.task_id,
+            request=request,
+            payload_hash=payload_hash(request),
+            outbox=outgoing,
+            outbox_pending=outgoing is not None,
+            outbox_since=now.timestamp(),
+            created_at=now,
+            updated_at=now,
+        )
+        return await self._of(request.id).create_or_read(item)
+
+    async def read(self, job_id: str) -> JobItem:
+        """Return a job.
+
+        Raises:
+            JobNotFoundError: This tenant has none of this id.
+        """
+        found = await self._of(job_id).read(JobItem, job_id)
+        if found is None:
+            raise JobNotFoundError(job_id)
+        return found
+
+    async def page(self, after: str | None, limit: int) -> list[JobItem]:
+        """Return jobs by id, after the given one."""
+        everything = Partition.of(self._tenant, self._container)
+        return await everything.query(JobItem, Query(_LIST, {"@after": after or ""}, limit))
+
+    async def pending(self, before: datetime, limit: int) -> list[JobItem]:
+        """Return jobs whose message has waited to be sent since before a time."""
+        everything = Partition.of(self._tenant, self._container)
+        return await everything.query(JobItem, Query(_PENDING, {"@before": before.timestamp()}, limit))
+
+    async def claim(self, job: JobItem, holder: str, seconds: float) -> JobItem:
+        """Take a job for a time, if it is queued or its worker's time is up.
+
+        Raises:
+            ItemChangedError: Another worker has it, or it is over.
+        """
+        now = self._clock.now().timestamp()
+        free = f"c.status = 'queued' OR (c.status = 'running' AND c.lease_until <= {now!r})"
+        changes = (
+            PatchOperation("set", "/status", JobStatus.RUNNING),
+            PatchOperation("set", "/holder", holder),
+            PatchOperation("set", "/lease_until", now + seconds),
+        )
+        return await self._patch(job.id, changes, free)
+
+    async def checkpoint(self, job: JobItem, name: str, step: Step, seconds: float) -> JobItem:
+        """Store a finished step and keep the job for a time more.
+
+        Raises:
+            JobInWorkError: Another worker has taken the job.
+        """
+        changes = (
+            PatchOperation("set", f"/steps/{name}", step.model_dump(mode="json")),
+            PatchOperation("set", "/lease_until", self._clock.now().timestamp() + seconds),
+        )
+        return await self._held(job, changes)
+
+    async def extend(self, job: JobItem, seconds: float) -> JobItem:
+        """Keep the job for a time more.
+
+        Raises:
+            JobInWorkError: Another worker has taken the job.
+        """
+        until = self._clock.now().timestamp() + seconds
+        return await self._held(job, (PatchOperation("set", "/lease_until", until),))
+
+    async def give_back(self, job: JobItem) -> None:
+        """Let the next delivery take the job at once.
+
+        Raises:
+            JobInWorkError: Another worker has taken the job.
+        """
+        await self._held(job, (PatchOperation("set", "/status", JobStatus.QUEUED),))
+
+    async def finish(self, job: JobItem, outcome: Outcome) -> JobItem:
+        """End a job, and store the message that tells so with it.
+
+        Raises:
+            JobInWorkError: Another worker has taken the job.
+        """
+        changes = (
+            PatchOperation("set", "/status", outcome.status),
+            PatchOperation("set", "/result", None if outcome.result is None else outcome.result.model_dump()),
+            PatchOperation("set", "/error", outcome.error),
+            PatchOperation("set", "/usage", outcome.usage.model_dump()),
+            PatchOperation("set", "/outbox", outcome.outgoing.model_dump()),
+            PatchOperation("set", "/outbox_pending", value=True),
+            PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
+        )
+        return await self._held(job, changes)
+
+    async def mark_sent(self, job: JobItem, kind: str) -> None:
+        """Note that the job's message is with the broker; harmless where a later one has taken its place."""
+        changes = (PatchOperation("set", "/outbox_pending", value=False),)
+        try:
+            await self._patch(job.id, changes, f"c.outbox.kind = '{kind}'")
+        except ItemChangedError:
+            return
+
+    async def _held(self, job: JobItem, changes: tuple[PatchOperation, ...]) -> JobItem:
+        try:
+            return await self._patch(job.id, changes, f"c.holder = '{job.holder}' AND c.status = 'running'")
+        except ItemChangedError as error:
+            raise JobInWorkError(job.id, 1.0) from error
+
+    async def _patch(self, job_id: str, changes: tuple[PatchOperation, ...], condition: str) -> JobItem:
+        dated = (*changes, PatchOperation("set", "/updated_at", self._clock.now().isoformat()))
+        return await self._of(job_id).patch(JobItem, job_id, Patch(dated, condition))
+
+    def _of(self, job_id: str) -> Partition:
+        return Partition.of(self._tenant, self._container, job_id)
+
+
+def payload_hash(request: ReasonerIn) -> str:
+    """Tell requests apart by what they ask for."""
+    return hashlib.sha256(request.model_dump_json(exclude={"schema_version"}).encode()).hexdigest()

@@ -1,0 +1,112 @@
+"""Binds the routes of jobs, their queue, its dead letters and the sweeper."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.reasoning.models import JobAccepted, JobListReply, JobPage, JobPath, JobReply, JobRequest
+from functions.reasoning.outbox import Outbox
+from functions.reasoning.repository import JobRepository
+from functions.reasoning.service import JobService
+from functions.reasoning.worker import JobWorker
+from shared.contracts import ReasonerIn
+from shared.http import Routes
+from shared.logging.context import logging_as
+from shared.messaging import Queue
+from shared.prompts.store import PromptStore
+from shared.tenancy.context import Role, TenantContext
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+_TENANTS_AT_ONCE = 8
+
+
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the reasoning capability."""
+    routes = Routes(runtime, "reasoning")
+    _bind_routes(runtime, routes)
+    _bind_queue(runtime, routes.blueprint)
+    _bind_sweeper(runtime, routes.blueprint)
+    return routes.blueprint
+
+
+def _jobs(runtime: "Runtime", tenant: TenantContext) -> JobRepository:
+    return JobRepository(tenant, runtime.container("jobs"), runtime.clock)
+
+
+def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox:
+    queues = {"request": runtime.settings.reasoner_in_queue, "result": runtime.settings.reasoner_out_queue}
+    return Outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues, runtime.clock)
+
+
+def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
+    def service(tenant: TenantContext) -> JobService:
+        return JobService(tenant, _jobs(runtime, tenant), _outbox(runtime, tenant))
+
+    @routes.post("v1/reasoning/jobs", who=Role.USER, status=202)
+    async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:
+        """Accept a reasoning job."""
+        return await service(tenant).accept(job)
+
+    @routes.get("v1/reasoning/jobs", who=Role.USER)
+    async def list_jobs(tenant: TenantContext, query: JobPage) -> JobListReply:
+        """List the reasoning jobs."""
+        return await service(tenant).list(query)
+
+    @routes.get("v1/reasoning/jobs/{job_id}", who=Role.USER)
+    async def get_job(tenant: TenantContext, path: JobPath) -> JobReply:
+        """Show a reasoning job."""
+        return await service(tenant).read(path.job_id)
+
+
+def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
+    queue = Queue(runtime, "reasoner-in", ReasonerIn)
+
+    def worker(tenant: TenantContext) -> JobWorker:
+        return JobWorker(
+            _jobs(runtime, tenant),
+            _outbox(runtime, tenant),
+            PromptStore(tenant, runtime.container("prompts"), runtime.clock),
+            runtime.metered_model(tenant, "reasoner"),
+            runtime.settings.openai_model,
+            runtime.clock,
+        )
+
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message",
+        queue_name="%REASONER_IN_QUEUE%",
+        connection="SERVICEBUS",
+        is_sessions_enabled=True,
+    )
+    @queue.handler
+    async def run_job(tenant: TenantContext, message: ReasonerIn) -> None:
+        """Work on a reasoning job."""
+        await worker(tenant).work(message)
+
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message", queue_name="%REASONER_IN_QUEUE%/$DeadLetterQueue", connection="SERVICEBUS"
+    )
+    @queue.mover
+    async def give_up_job(tenant: TenantContext, message: ReasonerIn) -> None:
+        """End a job whose message exhausted its deliveries, and move that to the quarantine."""
+        await worker(tenant).give_up(message)
+
+
+def _bind_sweeper(runtime: "Runtime", blueprint: func.Blueprint) -> None:
+    places = asyncio.Semaphore(_TENANTS_AT_ONCE)
+
+    async def sweep(tenant_id: str) -> None:
+        async with places:
+            tenant = await runtime.authenticator.for_platform(tenant_id)
+            with logging_as(tenant_id=tenant.tenant_id):
+                await _outbox(runtime, tenant).sweep()
+
+    @blueprint.timer_trigger(arg_name="timer", schedule="%OUTBOX_SWEEP_SCHEDULE%")
+    async def sweep_outbox(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Send what a crash left in the outbox: one query per tenant, about 3 RU each."""
+        async for tenants in runtime.tenants.active():
+            async with asyncio.TaskGroup() as sweeps:
+                for tenant in tenants:
+                    sweeps.create_task(sweep(tenant.tenant_id))

@@ -1,0 +1,76 @@
+"""Messages that are refused for good, kept with their reason: nothing is lost, and one store knows them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shared.cosmos.partition import Partition, StoredItem
+
+if TYPE_CHECKING:
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+
+_UNATTRIBUTED = "quarantine"
+_LONGEST_BODY = 1_000_000
+
+
+class QuarantinedMessage(StoredItem):
+    """One refused message; `body` is what the queue had, as text."""
+
+    queue: str
+    message_id: str
+    reason: str
+    detail: str
+    body: str
+    quarantined_at: datetime
+
+
+class Quarantine:
+    """The quarantine container: a tenant's own, and the platform's for what names no known tenant."""
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        self._container = container
+        self._clock = clock
+
+    async def put(self, tenant: TenantContext | None, refused: Refused) -> QuarantinedMessage:
+        """Keep a message; the same one again is the same entry.
+
+        Raises:
+            DependencyUnavailableError: The store does not take it; the message must stay in its queue.
+        """
+        if tenant is None:
+            partition = Partition.of_platform(self._container, _UNATTRIBUTED)
+        else:
+            partition = Partition.of(tenant, self._container)
+        return await partition.upsert(
+            QuarantinedMessage(
+                id=refused.entry_id(),
+                queue=refused.queue,
+                message_id=refused.message_id,
+                reason=refused.reason,
+                detail=refused.detail,
+                body=refused.body[:_LONGEST_BODY],
+                quarantined_at=self._clock.now(),
+            )
+        )
+
+
+class Refused:
+    """A message as it was taken from its queue, and why it was refused."""
+
+    __slots__ = ("body", "detail", "message_id", "queue", "reason")
+
+    def __init__(self, queue: str, message_id: str, body: bytes, error: Exception) -> None:
+        self.queue = queue
+        self.message_id = message_id
+        self.body = body.decode("utf-8", errors="replace")
+        self.reason = type(error).__name__
+        self.detail = str(error)
+
+    def entry_id(self) -> str:
+        """Derive the entry's id, so that a redelivery makes no second entry."""
+        digest = hashlib.sha256(f"{self.queue}\n{self.message_id}\n{self.body}".encode()).hexdigest()
+        return f"{self.queue}:{digest[:32]}"

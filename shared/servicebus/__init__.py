@@ -1,0 +1,1 @@
+"""Messages to queues, over Service Bus."""
