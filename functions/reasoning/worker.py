@@ -1,6 +1,6 @@
 """Work on a job: take it, run its steps, store what came of it with the message that tells so, send that.
 
-Every step's answer is stored before the next one begins, so that a redelivery pays only for what was in flight
+Each step is stored before the next one begins, so that a redelivery pays only for what was in flight
 when its worker died. Whoever works on a job holds it for a time; a second delivery waits for that time or for
 the end, whichever comes first, and never works beside the first.
 """
