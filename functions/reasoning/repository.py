@@ -208,7 +208,9 @@ class JobRepository:
         """Note that the job's message is with the broker; harmless where a later one has taken its place."""
         changes = (PatchOperation("set", "/outbox_pending", value=False),)
         try:
-            await self._patch(job.id, changes, f"c.outbox.kind = '{kind}'")
+            # Not dated: to whoever reads the job, nothing has changed.
+            patch = Patch(changes, f"c.outbox.kind = '{kind}'")
+            await self._of(job.id).patch(JobItem, job.id, patch)
         except ItemChangedError:
             return
 
