@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ import uvloop
 from local import part
 from local.cosmos.engine.account import Account
 from local.cosmos.errors import CosmosError
-from local.cosmos.storage.database import Database
+from local.cosmos.storage.database import Database, DataFormatError
 from local.cosmos.wire.authorization import MasterKey
 from local.cosmos.wire.gateway import Gateway
 from local.cosmos.wire.server import serve
@@ -33,17 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return part.EXIT_PORT_TAKEN
     with listener:
-        options.data_dir.mkdir(parents=True, exist_ok=True)
-        store = Database(options.data_dir / "cosmos.sqlite")
-        account = Account(store, time.time)
         try:
-            _prepare(account, options)
-        except (CosmosError, OSError, orjson.JSONDecodeError) as error:
-            print(f"{options.definition}: {error}", file=sys.stderr)
-            store.close()
+            return _serve(options, listener)
+        except (CosmosError, DataFormatError, OSError, orjson.JSONDecodeError) as error:
+            print(error, file=sys.stderr)
             return 1
+
+
+def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Database(options.data_dir / "cosmos.sqlite")) as store:
+        account = Account(store, time.time)
+        _prepare(account, options)
         uvloop.run(_run(account, listener))
-        store.close()
     return 0
 
 
@@ -70,8 +74,10 @@ def _prepare(account: Account, options: argparse.Namespace) -> None:
 
 async def _run(account: Account, listener: socket.socket) -> None:
     async with serve(Gateway(account, MasterKey()), account, listener):
+        stopped = asyncio.create_task(part.until_stopped())
+        await asyncio.sleep(0)  # it listens to signals before anybody knows that there is somebody to signal
         part.announce(listener.getsockname()[1])
-        await part.until_stopped()
+        await stopped
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import time
 from typing import Final
 
 _CONTAINER_FLAG: Final = 0x80000000
+_CONTAINER_BYTES: Final = 8
+_LARGEST: Final = 2**63 - 1
 
 
 def _encode(raw: bytes) -> str:
@@ -26,6 +29,16 @@ def container_rid(database: int, number: int) -> str:
 def item_rid(database: int, container: int, seq: int) -> str:
     """Give the resource id of an item."""
     return _encode(_container_bytes(database, container) + seq.to_bytes(8, "little"))
+
+
+def item_number(rid: str) -> int | None:
+    """Take an item's number out of its resource id."""
+    try:
+        raw = base64.b64decode(rid, altchars=b"+-", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    seq = int.from_bytes(raw[_CONTAINER_BYTES:], "little")
+    return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= _LARGEST else None
 
 
 def _container_bytes(database: int, number: int) -> bytes:

@@ -103,6 +103,15 @@ class Items:
             return None
         return row
 
+    def find_by_rid(self, container: Container, rid: str) -> ItemRow | None:
+        """Find an item by its resource id, expired or not."""
+        seq = identity.item_number(rid)
+        row = None if seq is None else container.table.by_seq(seq)
+        wanted = seq is not None and rid == identity.item_rid(
+            container.row.database, container.row.number, seq
+        )
+        return row if wanted else None
+
     def read(self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions) -> Outcome:
         """Read an item."""
         row = self.find(container, key, item_id)

@@ -75,6 +75,7 @@ class Database:
         execute("PRAGMA cache_size=-65536")
         (version,) = execute("PRAGMA user_version").fetchone()
         if version not in {0, _SCHEMA_VERSION}:
+            self.connection.close()
             raise DataFormatError(f"{path} has data format {version}, this program reads {_SCHEMA_VERSION}")
         self.connection.executescript(_SCHEMA)
         execute(f"PRAGMA user_version={_SCHEMA_VERSION}")

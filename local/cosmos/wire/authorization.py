@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote
 
 from local.cosmos.errors import CosmosError
+from local.cosmos.wire.addressing import signed_resources
 
 if TYPE_CHECKING:
     from local.cosmos.wire.messages import Request
@@ -43,36 +44,24 @@ class MasterKey:
                 f"Authorization of type {kind!r} is not supported by the local endpoint, only master keys "
                 "are."
             )
-        if not hmac.compare_digest(signature.encode(), self._signature(request)):
+        given = signature.encode()
+        matches = [hmac.compare_digest(given, valid) for valid in self._signatures(request)]
+        if not any(matches):
             raise _refused(
                 "The input authorization token can't serve the request. The wrong key is being used or the "
                 "expected "
                 "payload is not built as per the protocol."
             )
 
-    def _signature(self, request: Request) -> bytes:
+    def _signatures(self, request: Request) -> list[bytes]:
         date, http_date = request.headers.get("x-ms-date", ""), request.headers.get("date", "")
-        kind, link = _signed_resource(request.path)
-        return self._sign(f"{request.method.lower()}\n{kind}\n{link}\n{date.lower()}\n{http_date.lower()}\n")
+        return [
+            self._sign(f"{request.method.lower()}\n{kind}\n{link}\n{date.lower()}\n{http_date.lower()}\n")
+            for kind, link in signed_resources(request.path)
+        ]
 
     def _sign(self, text: str) -> bytes:
         return base64.b64encode(hmac.digest(self._key, text.encode(), hashlib.sha256))
-
-
-def _signed_resource(path: str) -> tuple[str, str]:
-    """Give the resource type and link that a client signs for a path."""
-    segments = [segment for segment in path.split("/") if segment]
-    match segments:
-        case [*owner, "operations", "partitionkeydelete"]:
-            return ("colls", "/".join(owner))
-        case ["offers", offer]:  # addressed by resource id, which is signed in lower case
-            return ("offers", offer.lower())
-        case [*owner, kind] if len(segments) % 2:
-            return (kind.lower(), "/".join(owner))
-        case [*_, kind, _]:
-            return (kind.lower(), "/".join(segments))
-        case _:
-            return ("", "")
 
 
 def _refused(message: str) -> CosmosError:

@@ -13,6 +13,7 @@ from local.cosmos.engine.catalog import Container, ContainerName
 from local.cosmos.engine.faults import FaultRule, parse_rule
 from local.cosmos.engine.identity import http_date
 from local.cosmos.errors import CosmosError, bad_request, not_found, unsupported
+from local.cosmos.wire.addressing import Address, resolve, split
 from local.cosmos.wire.catalog_routes import CatalogRoutes
 from local.cosmos.wire.item_routes import ItemRoutes
 from local.cosmos.wire.messages import Response, json_response
@@ -50,14 +51,15 @@ class Gateway:
 
     def handle(self, request: Request) -> Response:
         """Answer a request; errors of the service are answers as well."""
-        segments = [segment for segment in request.path.split("/") if segment]
+        segments = split(request.path)
         container: Container | None = None
         try:
             if segments[:1] == [ADMIN_PREFIX]:
                 return self._finished(request, self._admin(request, segments[1:]), None)
             self._key.check(request)
-            container = self._container_of(segments)
-            response = self._with_faults(request, segments, container)
+            address = resolve(segments, self._account.catalog)
+            container = self._container_of(address.segments)
+            response = self._with_faults(request, address, container)
         except CosmosError as error:
             response = _render(request, error)
         return self._finished(request, response, container)
@@ -67,12 +69,12 @@ class Gateway:
             return None
         return self._account.catalog.container_of_items(ContainerName(segments[1], segments[3]))
 
-    def _with_faults(self, request: Request, segments: list[str], container: Container | None) -> Response:
-        operation, name = self._operation(request, segments), _container_label(segments)
-        rule = self._account.faults.hit(operation, name)
+    def _with_faults(self, request: Request, address: Address, container: Container | None) -> Response:
+        operation = self._operation(request, address.segments)
+        rule = self._account.faults.hit(operation, address.container_label)
         if rule is None:
-            return self._limited(request, segments, container)
-        return self._faulty(request, rule, lambda: self._limited(request, segments, container))
+            return self._limited(request, address, container)
+        return self._faulty(request, rule, lambda: self._limited(request, address, container))
 
     @staticmethod
     def _faulty(request: Request, rule: FaultRule, run: Callable[[], Response]) -> Response:
@@ -89,12 +91,12 @@ class Gateway:
         response.delay_s, response.drop = rule.delay_ms / 1000, rule.drop
         return response
 
-    def _limited(self, request: Request, segments: list[str], container: Container | None) -> Response:
+    def _limited(self, request: Request, address: Address, container: Container | None) -> Response:
         if container is None:
-            return self._route(request, segments)
+            return self._route(request, address.segments)
         budget = self._account.limits.admit(container.name)
         try:
-            response = self._below_container(request, container, segments[_CONTAINER_DEPTH:])
+            response = self._below_container(request, container, address)
         except CosmosError:
             if budget is not None:
                 budget.spend(charges.read(0))
@@ -135,10 +137,14 @@ class Gateway:
             case _:
                 raise _unknown(request, segments)
 
-    def _below_container(self, request: Request, container: Container, tail: list[str]) -> Response:
-        match tail:
+    def _below_container(self, request: Request, container: Container, address: Address) -> Response:
+        match tail := address.segments[_CONTAINER_DEPTH:]:
             case ["pkranges"]:
                 return self._catalog.partition_key_ranges(request, container)
+            case ["docs", rid] if address.by_rid:
+                return self._items.answer(
+                    request, container, ["docs", self._items.id_of(request, container, rid)]
+                )
             case ["docs"] | ["docs", _] | ["operations", _]:
                 return self._items.answer(request, container, tail)
             case _:
@@ -189,10 +195,6 @@ class Gateway:
             headers["x-ms-session-token"] = f"0:-1#{container.table.lsn}"
             headers["lsn"] = str(container.table.lsn)
         return response
-
-
-def _container_label(segments: list[str]) -> str | None:
-    return f"{segments[1]}/{segments[3]}" if len(segments) >= _CONTAINER_DEPTH else None
 
 
 def _unknown(request: Request, segments: list[str]) -> CosmosError:

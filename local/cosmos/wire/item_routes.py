@@ -12,7 +12,7 @@ from local.cosmos.engine.feeds import DEFAULT_PAGE, LARGEST_PAGE, FeedPage, Feed
 from local.cosmos.engine.items import UNCONDITIONAL, Conditions, Outcome
 from local.cosmos.engine.partition import EVERYTHING, EpkRange
 from local.cosmos.engine.patch import parse_patch
-from local.cosmos.errors import CosmosError, SubStatus, bad_request, unsupported
+from local.cosmos.errors import CosmosError, SubStatus, bad_request, not_found, unsupported
 from local.cosmos.wire.messages import Response
 
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ class ItemRoutes:
         if _is_query(request):
             return "query"
         return "upsert" if request.flag("x-ms-documentdb-is-upsert") else "create"
+
+    def id_of(self, request: Request, container: Container, rid: str) -> str:
+        """Give the id of an item that is addressed by its resource id.
+
+        Raises:
+            CosmosError: 404 where there is none, or where it lies in another partition than the request says.
+        """
+        key = _required_key(request, container)
+        row = self._account.items.find_by_rid(container, rid)
+        if row is None or row.pk != key.canonical:
+            raise not_found()
+        return row.id
 
     def answer(self, request: Request, container: Container, tail: list[str]) -> Response:
         """Answer a request; `tail` is the path below the container."""

@@ -204,3 +204,38 @@ def test_a_fault_that_is_none_is_refused(wire: Wire, body: JsonObject) -> None:
 
 def test_other_local_routes_do_not_exist(wire: Wire) -> None:
     assert wire.call("GET", "/_local/anything").status == 404
+
+
+def test_links_of_resource_ids_lead_to_the_same_things(wire: Wire, items: str) -> None:
+    item = content(wire.read(items, "1", "p"))
+    link = f"/{item['_self']}"
+    read = wire.on_items("GET", link, None, "p")
+    assert (read.status, content(read)) == (200, item)
+    container = content(wire.call("GET", items))
+    assert content(wire.call("GET", f"/{container['_self']}")) == container
+    created = wire.create(f"/{container['_self']}".rstrip("/"), {"id": "2", "pk": "p"}, "p")
+    assert created.status == 201
+    assert wire.on_items("PUT", link, {**item, "n": 5}, "p").status == 200
+    assert content(wire.read(items, "1", "p"))["n"] == 5
+
+
+def test_a_resource_id_never_leads_into_another_partition(wire: Wire, items: str) -> None:
+    link = f"/{content(wire.read(items, '1', 'p'))['_self']}"
+    wire.create(items, {"id": "1", "pk": "q"}, "q")
+    assert wire.on_items("GET", link, None, "q").status == 404
+    assert wire.on_items("DELETE", link, None, "q").status == 404
+    wire.on_items("DELETE", link, None, "p")
+    assert wire.on_items("GET", link, None, "p").status == 404
+
+
+@pytest.mark.parametrize("rid", ["x", "AAAAAYAAAAEBAAAAAAAAAA==x", "AAAAAYAAAAH---------8w==", "AAAAAQ=="])
+def test_a_resource_id_that_is_none_is_a_404(wire: Wire, items: str, rid: str) -> None:
+    container = str(content(wire.call("GET", items))["_self"])
+    assert wire.on_items("GET", f"/{container}docs/{rid}", None, "p").status == 404
+    assert wire.call("GET", "/dbs/AAAA9Q==").status == 404
+    assert wire.call("GET", "/dbs/AAAAAQ==/colls/AAAAAYAAAPE=/docs").status == 404
+
+
+def test_a_database_may_be_called_as_a_resource_id_is_written(wire: Wire) -> None:
+    assert wire.call("POST", "/dbs", {"id": "database"}).status == 201
+    assert wire.call("GET", "/dbs/database").status == 200

@@ -32,7 +32,7 @@ def shop(wire: Wire) -> str:
             "pk": f"p{number % 2}",
             "n": number,
             "shelf": ["a", "b", "c"][number % 3],
-            "tags": ["red", "blue"][: number % 3],
+            "tags": [*["red", "blue"][: number % 3]],
         }
         if number % 2:
             item["sometimes"] = number

@@ -141,7 +141,10 @@ class Wire:
 def sign(method: str, path: str, date: str, key: str = EMULATOR_KEY) -> str:
     """Sign a request as the protocol's documentation says, independently of the endpoint's own code."""
     segments = path.strip("/").split("/") if path.strip("/") else []
-    if segments[-2:] == ["operations", "partitionkeydelete"]:
+    if len(segments) > 1 and segments[1].endswith("=="):  # by resource id
+        owner = segments[:-1] if len(segments) % 2 else segments
+        kind, link = (segments[-1] if len(segments) % 2 else segments[-2]), owner[-1].lower()
+    elif segments[-2:] == ["operations", "partitionkeydelete"]:
         kind, link = "colls", "/".join(segments[:-2])
     elif segments[:1] == ["offers"] and len(segments) > 1:
         kind, link = "offers", segments[1].lower()
