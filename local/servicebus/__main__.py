@@ -61,9 +61,10 @@ async def _serve(config: Config, store: SqliteStore, listening: socket.socket) -
     _mention(config, store)
     server = Server(config, store)
     await server.start(listening)
-    announce(listening.getsockname()[1])
     told = asyncio.ensure_future(until_stopped())
     told.add_done_callback(lambda _: server.over.set())
+    await asyncio.sleep(0)  # it listens to signals before anybody learns that there is something to stop
+    announce(listening.getsockname()[1])
     await server.over.wait()
     told.cancel()
     await server.stop()

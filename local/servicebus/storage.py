@@ -57,6 +57,8 @@ _UPDATE: Final = (
 )
 _CACHED_BYTES: Final = 64 * 1024 * 1024
 _SCHEMA_VERSION: Final = 1
+_LOCKED_SECONDS: Final = 1.0
+"""How long to wait for a broker on the same file that is just ending."""
 
 
 class StoreError(Exception):
@@ -74,7 +76,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+            self._db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
             self._db.execute(
                 "PRAGMA locking_mode=EXCLUSIVE"
             )  # one broker per file; also spares shared memory

@@ -226,8 +226,11 @@ class _RequestLink(LinkHandler):
         delivery.accept()
         response.send(self._answer(request))
 
-    def on_too_large(self) -> None:
-        self._link.close(Condition("amqp:link:message-size-exceeded", "The request is too large."))
+    def on_too_large(self, delivery: IncomingDelivery) -> None:
+        self._link.grant(1)
+        delivery.reject(
+            Condition("amqp:link:message-size-exceeded", "The request is too large.", {"bytes": 0})
+        )
 
 
 def _path(address: str) -> str:

@@ -61,10 +61,10 @@ class IncomingLink(LinkHandler):
         else:
             self._fail(fault, delivery, batch=batch)
 
-    def on_too_large(self) -> None:
-        """End the link, as Service Bus does."""
+    def on_too_large(self, delivery: IncomingDelivery) -> None:
+        """Refuse the message."""
         limit = self._node.max_message_size
-        self._link.close(
+        delivery.reject(
             Condition(
                 _TOO_LARGE,
                 f"The message or batch is larger than the limit of {limit} bytes.",

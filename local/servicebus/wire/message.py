@@ -9,11 +9,14 @@ from __future__ import annotations
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from local.servicebus.engine.model import Incoming, Snapshot
 from local.servicebus.wire import codec
 from local.servicebus.wire.codec import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BATCH_FORMAT: Final = 0x80013700
 """The `message-format` of a transfer whose data sections each hold one whole message."""
@@ -118,8 +121,15 @@ def split_batch(data: bytes) -> list[bytes]:
     return messages
 
 
-def parse_incoming(data: bytes) -> Incoming:
+def random_id() -> str:
+    """Make a message id for a message that was sent without one."""
+    return uuid.uuid4().hex
+
+
+def parse_incoming(data: bytes, new_id: Callable[[], str] = random_id) -> Incoming:
     """Take a sent message apart into what the queue needs and what it stores.
+
+    One without a message id gets one, as Service Bus does; the SDK for JavaScript cannot settle it otherwise.
 
     Raises:
         MalformedError: The bytes are not a message.
@@ -149,11 +159,16 @@ def parse_incoming(data: bytes) -> Incoming:
     annotation_section = codec.encode_described(
         ANNOTATIONS, codec.encode_map_body(b"".join(pairs), 2 * len(pairs))
     )
+    message_id = _text(_field(properties, _MESSAGE_ID))
+    rest = data[rest_at:]
+    if message_id is None:
+        message_id = new_id()
+        rest = _with_message_id(rest, message_id)
     scheduled, _ = codec.decode(annotations[_SCHEDULED]) if _SCHEDULED in annotations else (None, 0)
     return Incoming(
-        content=raw_header + annotation_section + data[rest_at:],
+        content=raw_header + annotation_section + rest,
         size=len(data),
-        message_id=_text(_field(properties, _MESSAGE_ID)),
+        message_id=message_id,
         session_id=_optional_text(_field(properties, _GROUP_ID)),
         time_to_live=_time_to_live(header, properties),
         scheduled_for=scheduled if isinstance(scheduled, int) else None,
@@ -281,6 +296,21 @@ def _with_application_properties(rest: bytes, changes: dict[str, bytes]) -> byte
     merged = {codec.encode_string(key): value for key, value in {**current, **changes}.items()}
     section = codec.encode_described(APPLICATION_PROPERTIES, codec.encode_map(merged))
     return rest[:before] + section + rest[after:]
+
+
+def _with_message_id(rest: bytes, message_id: str) -> bytes:
+    fields: list[bytes] = []
+    after = 0
+    for code, _, value_at in sections(rest):
+        if code == PROPERTIES:
+            at, _, count = codec.compound_body(rest, value_at)
+            for _ in range(count):
+                end = codec.skip(rest, at)
+                fields.append(rest[at:end])
+                at = end
+            after = codec.skip(rest, value_at)
+    listed = codec.encode_list([codec.encode_string(message_id), *fields[1:]])
+    return codec.encode_described(PROPERTIES, listed) + rest[after:]
 
 
 def _durable_and_priority(content: bytes, header_end: int) -> tuple[bytes, bytes]:

@@ -228,8 +228,8 @@ class LinkHandler:
     def on_message(self, delivery: IncomingDelivery) -> None:
         """Act on a message that came in."""
 
-    def on_too_large(self) -> None:
-        """Act on a message beyond the size limit."""
+    def on_too_large(self, delivery: IncomingDelivery) -> None:
+        """Act on a message beyond the size limit, whose content is not there."""
 
     def on_outcome(self, delivery: OutgoingDelivery) -> None:
         """Act on what became of a message that went out."""
@@ -245,6 +245,7 @@ class ProtocolEngine:
         self._attach = attach
         self._most_bytes = most_bytes
         self._links: dict[int, Link] = {}
+        self._oversized: set[int] = set()
         self._connection = pn.pn_connection()
         self._collector = pn.pn_collector()
         self._transport = pn.pn_transport()
@@ -379,22 +380,30 @@ class ProtocolEngine:
             return
         if pn.pn_delivery_aborted(impl):
             self._attach.take_format(link)
+            self._oversized.discard(pn.addressof(impl))
             pn.pn_delivery_settle(impl)
         elif pn.pn_delivery_readable(impl):
             self._read(link, link_impl, impl)
 
     def _read(self, link: Link, link_impl: Any, impl: Any) -> None:  # noqa: ANN401 - C pointers
         size = pn.pn_delivery_pending(impl)
-        if size > self._most_bytes:
-            if link.handler is not None:
-                link.handler.on_too_large()
-            return
-        if pn.pn_delivery_partial(impl):
+        key = pn.addressof(impl)
+        partial = pn.pn_delivery_partial(impl)
+        if size > self._most_bytes or key in self._oversized:
+            self._oversized.add(key)  # what is too much is not kept while the rest of it comes
+        elif partial:
             return
         _, content = pn.pn_link_recv(link_impl, size)
+        if partial:
+            return
         pn.pn_link_advance(link_impl)
         delivery = IncomingDelivery(impl, bytes(content), self._attach.take_format(link))
-        if link.handler is not None:
+        if link.handler is None:
+            return
+        if key in self._oversized:
+            self._oversized.discard(key)
+            link.handler.on_too_large(delivery)
+        else:
             link.handler.on_message(delivery)
 
 

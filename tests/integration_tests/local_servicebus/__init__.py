@@ -1,0 +1,1 @@
+"""The Service Bus endpoint through the real SDKs over real sockets."""

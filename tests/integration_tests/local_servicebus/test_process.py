@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.integration_tests.local_servicebus.endpoint import Endpoint, running, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "local.servicebus", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - our own
+
+
+def test_a_taken_port_is_one_clear_line_and_exit_code_2(endpoint: Endpoint, tmp_path: Path) -> None:
+    done = run("--port", str(endpoint.port), "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"port {endpoint.port}" in done.stderr
+
+
+def test_a_broken_config_is_one_clear_line_and_exit_code_1(tmp_path: Path) -> None:
+    path = tmp_path / "Config.json"
+    path.write_text("{}")
+    done = run("--port", "0", "--data-dir", str(tmp_path), "--config", str(path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with running(tmp_path):
+        done = run(
+            "--port", "0", "--data-dir", str(tmp_path / "data"), "--config", str(write_config(tmp_path))
+        )
+    assert done.returncode == 1
+    assert "cannot be opened" in done.stderr
+
+
+def test_sigterm_and_the_end_of_stdin_both_end_it_with_0(tmp_path: Path) -> None:
+    with running(tmp_path) as endpoint:
+        endpoint.process.send_signal(signal.SIGTERM)
+        assert endpoint.process.wait(timeout=10) == 0
+    with running(tmp_path) as endpoint:
+        pass
+    assert endpoint.process.returncode == 0
+
+
+def test_a_client_without_sasl_is_shown_the_sasl_header_and_cut_off(endpoint: Endpoint) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=5) as client:
+        client.sendall(b"AMQP\x00\x01\x00\x00")
+        assert client.recv(100) == b"AMQP\x03\x01\x00\x00"
+        assert client.recv(100) == b""
+
+
+def test_dropped_connections_are_closed_at_once(endpoint: Endpoint) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=5) as client:
+        client.sendall(b"AMQP\x03\x01\x00\x00")
+        client.recv(100)
+        assert endpoint.admin("GET", "/status")["connections"] >= 1
+        endpoint.admin("POST", "/faults", {"kind": "drop-connections"})
+        try:
+            assert client.recv(100) == b""
+        except ConnectionResetError:
+            pass
