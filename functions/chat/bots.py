@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from functions.chat.models import BotConfig, BotListReply, BotReply
-from shared.cosmos.container import ItemNotFoundError, Query
+from functions.chat.models import MAX_BOT_ID, BotListReply, BotReply, StoredBotConfig
+from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import BotNotFoundError, PreconditionFailedError
+from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError, ValidationError
 
 if TYPE_CHECKING:
-    from functions.chat.models import Page
+    from functions.chat.models import BotConfig, Page
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
+_ATTEMPTS = 3
 _LIST = (
     "SELECT c.id, c.config, c.updated_at, c.schema_version, c._etag FROM c WHERE c.id > @after ORDER BY c.id"
 )
@@ -24,7 +25,7 @@ _LIST = (
 class BotItem(StoredItem):
     """One bot; its id is the item's."""
 
-    config: BotConfig
+    config: StoredBotConfig
     updated_at: datetime
 
 
@@ -38,16 +39,33 @@ class BotRepository:
     async def save(self, bot_id: str, config: BotConfig, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
 
+        A bot that is there is patched, so that what a newer release put beside its configuration stays.
+
         Raises:
             PreconditionFailedError: The bot is in another state, or not there.
+            ConflictError: Others kept creating and removing this bot meanwhile.
+            ValidationError: The id is too long.
         """
-        item = BotItem(id=bot_id, config=config, updated_at=self._clock.now())
-        if if_match is None:
-            return _reply(await self._own.upsert(item))
-        try:
-            return _reply(await self._own.replace(item, if_match))
-        except ItemNotFoundError as error:
-            raise PreconditionFailedError(f"Bot '{bot_id}' is not there", {"bot_id": bot_id}) from error
+        if len(bot_id) > MAX_BOT_ID:
+            problem = f"at most {MAX_BOT_ID} characters"
+            raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
+        stored = StoredBotConfig.model_validate(config.model_dump())
+        item = BotItem(id=bot_id, config=stored, updated_at=self._clock.now())
+        fields = item.model_dump(mode="json", include={"config", "updated_at"})
+        steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items())
+        for _ in range(_ATTEMPTS):
+            try:
+                return _reply(await self._own.patch(BotItem, bot_id, Patch(steps, etag=if_match)))
+            except ItemNotFoundError as error:
+                if if_match is not None:
+                    raise PreconditionFailedError(
+                        f"Bot '{bot_id}' is not there", {"bot_id": bot_id}
+                    ) from error
+            try:
+                return _reply(await self._own.create(item))
+            except ItemExistsError:
+                continue  # somebody else created it in between: it is there to be patched
+        raise ConflictError(f"Bot '{bot_id}' is being saved by others", {"bot_id": bot_id}, retry_after=1.0)
 
     async def read(self, bot_id: str) -> BotReply:
         """Return a bot.

@@ -13,6 +13,12 @@ from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.store import NAME_PATTERN
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+MAX_BOT_ID = 124
+"""Shorter than other ids: `bot:{bot_id}` names the bot in the token ledger, in 128 characters."""
+
+MAX_HISTORY_TURNS = 50
+"""The most turns that a bot may be reminded of; as many are kept at hand per conversation."""
+
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$"
 
 
@@ -43,6 +49,12 @@ class Page(ParameterModel):
     cursor: str | None = Field(None, max_length=200)
 
 
+class TurnPage(Page):
+    """A page of a conversation's turns; the cursor is a turn's number."""
+
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
+
+
 class BotConfig(RequestModel):
     """`PUT /bots/{bot_id}`: who the bot is, by one of `prompt_name` and `system_prompt`."""
 
@@ -53,7 +65,7 @@ class BotConfig(RequestModel):
     model: str | None = Field(None, pattern=ID_PATTERN)
     temperature: float | None = Field(None, ge=0, le=2)
     max_output_tokens: int = Field(512, ge=1, le=16_384)
-    history_turns: int = Field(10, ge=0, le=50)
+    history_turns: int = Field(10, ge=0, le=MAX_HISTORY_TURNS)
 
     @model_validator(mode="after")
     def _one_source_of_instructions(self) -> Self:
@@ -62,11 +74,24 @@ class BotConfig(RequestModel):
         return self
 
 
+class StoredBotConfig(ReplyModel):
+    """A bot's configuration as it is stored; what a newer release adds or allows is tolerated."""
+
+    name: str | None = None
+    description: str | None = None
+    prompt_name: str | None = None
+    system_prompt: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_output_tokens: int
+    history_turns: int
+
+
 class BotReply(VersionedReply):
     """A bot as it is stored."""
 
     bot_id: str
-    config: BotConfig
+    config: StoredBotConfig
     updated_at: datetime
 
 

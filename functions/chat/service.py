@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.chat.models import (
@@ -14,88 +16,94 @@ from functions.chat.models import (
     TurnReply,
 )
 from shared.contracts import ChatMessage
-from shared.errors import APIError, DependencyTimeoutError, ValidationError
+from shared.errors import (
+    APIError,
+    ConversationUnavailableError,
+    DependencyTimeoutError,
+    DependencyUnavailableError,
+    ValidationError,
+)
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from functions.chat.bots import BotRepository
     from functions.chat.conversations import (
         ConversationIndex,
+        ConversationItem,
         ConversationRepository,
-        HeadItem,
         Reservation,
         TurnItem,
     )
-    from functions.chat.models import BotConfig, ChatRequest, Page
+    from functions.chat.models import ChatRequest, Page, StoredBotConfig, TurnPage
     from shared.llm.model import ChatModel, Completion
     from shared.prompts.store import PromptStore
 
 ANSWER_SECONDS = 80.0
-"""How long one turn may take; well before its reservation ends, so that two workers never share a turn."""
+"""How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
 
 _logger = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class ChatService:
     """Conversations of one tenant with its bots.
 
-    Args:
+    Attributes:
         bots: The tenant's bots.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
+        answer_seconds: How long the model may take.
     """
 
-    def __init__(
-        self,
-        bots: BotRepository,
-        prompts: PromptStore,
-        open_conversation: Callable[[str, str], ConversationRepository],
-        open_model: Callable[[str], ChatModel],
-        default_model: str,
-    ) -> None:
-        self._bots = bots
-        self._prompts = prompts
-        self._open_conversation = open_conversation
-        self._open_model = open_model
-        self._default_model = default_model
+    bots: BotRepository
+    prompts: PromptStore
+    open_conversation: Callable[[str, str], ConversationRepository]
+    open_model: Callable[[str], ChatModel]
+    default_model: str
+    answer_seconds: float = ANSWER_SECONDS
 
     async def reply(self, bot_id: str, request: ChatRequest) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
 
         Raises:
             BotNotFoundError: The tenant has no such bot.
+            PromptNotFoundError: The bot's prompt is not there.
             ValidationError: The variables do not fit the bot's prompt.
             ConflictError: The conversation is still answering another message.
+            ConversationUnavailableError: The store is down; the history is as it was.
             BudgetExceededError: The tenant's budget does not admit the call now.
-            DependencyUnavailableError: The store or the model is down; the history is as it was.
+            DependencyUnavailableError: The model is down; the turn is marked as failed.
+            DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
-        bot = (await self._bots.read(bot_id)).config
+        bot = (await self.bots.read(bot_id)).config
         instructions = await self._instructions(bot, request)
         conversation_id = request.conversation_id or uuid.uuid4().hex
-        conversation = self._open_conversation(bot_id, conversation_id)
-        turn = await conversation.reserve(request.message, request.user_id)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                history = await conversation.history(turn.number, bot.history_turns)
-                prompt = self._prompt(bot, instructions, history, request)
-                completion = await self._open_model(bot_id).complete(prompt)
-        except TimeoutError as error:
-            await self._fail(conversation, turn)
-            raise DependencyTimeoutError("The model", ANSWER_SECONDS) from error
-        except (APIError, asyncio.CancelledError):
-            await self._fail(conversation, turn)
-            raise
-        await conversation.complete(turn, completion.text, completion.usage)
-        return _reply(conversation_id, turn, completion)
+        conversation = self.open_conversation(bot_id, conversation_id)
+        with _history_untouched(conversation_id):
+            turn = await conversation.reserve(request.message, request.user_id)
+        async with AsyncExitStack() as unanswered:
+            unanswered.push_async_callback(_fail, conversation, turn)
+            with _history_untouched(conversation_id):
+                history = await conversation.history(turn, bot.history_turns)
+            completion = await self._complete(bot_id, self._prompt(bot, instructions, history, request))
+            unanswered.pop_all()
+        with _history_untouched(conversation_id):
+            await _finished(conversation.complete(turn, completion.text, completion.usage))
+        return ChatReply(
+            response=completion.text,
+            conversation_id=conversation_id,
+            turn=turn.number,
+            usage=completion.usage,
+        )
 
-    async def _instructions(self, bot: BotConfig, request: ChatRequest) -> str:
+    async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> str:
         if bot.prompt_name is not None:
-            return await self._prompts.resolve(bot.prompt_name, request.variables)
+            return await self.prompts.resolve(bot.prompt_name, request.variables)
         if request.variables:
             names = sorted(request.variables)
             raise ValidationError(
@@ -105,63 +113,74 @@ class ChatService:
         return bot.system_prompt or ""
 
     def _prompt(
-        self, bot: BotConfig, instructions: str, history: Sequence[TurnItem], request: ChatRequest
+        self, bot: StoredBotConfig, instructions: str, history: Sequence[TurnItem], request: ChatRequest
     ) -> ChatPrompt:
         messages = [ChatMessage(role="system", content=instructions)]
         for turn in history:
-            messages.append(ChatMessage(role="user", content=turn.message))
-            messages.append(ChatMessage(role="assistant", content=turn.response or " "))
+            if turn.response:
+                messages.append(ChatMessage(role="user", content=turn.message))
+                messages.append(ChatMessage(role="assistant", content=turn.response))
         messages.append(ChatMessage(role="user", content=request.message))
         return ChatPrompt(
             messages=tuple(messages),
-            model=bot.model or self._default_model,
+            model=bot.model or self.default_model,
             max_output_tokens=bot.max_output_tokens,
             temperature=bot.temperature,
             user=request.user_id,
         )
 
-    async def _fail(self, conversation: ConversationRepository, turn: Reservation) -> None:
-        """Free the conversation; where even that fails, the reservation ends by itself."""
+    async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:
         try:
-            await asyncio.shield(conversation.fail(turn))
-        except APIError as error:
-            _logger.warning("A failed turn stays reserved", extra={"error": type(error).__name__})
+            async with asyncio.timeout(self.answer_seconds):
+                return await self.open_model(bot_id).complete(prompt)
+        except TimeoutError as error:
+            raise DependencyTimeoutError("The model", self.answer_seconds) from error
 
 
+@dataclass(frozen=True, slots=True)
 class ConversationService:
-    """One bot's conversations as the tenant reads them."""
+    """One bot's conversations as the tenant reads them.
 
-    def __init__(
-        self, index: ConversationIndex, open_conversation: Callable[[str], ConversationRepository]
-    ) -> None:
-        self._index = index
-        self._open_conversation = open_conversation
+    Attributes:
+        bots: The tenant's bots.
+        index: The bot's conversations.
+        open_conversation: Opens one of them by its id.
+    """
 
-    async def list(self, page: Page) -> ConversationListReply:
-        """Return one page of conversations, by id."""
-        found = await self._index.list(page.cursor, page.limit + 1)
+    bots: BotRepository
+    index: ConversationIndex
+    open_conversation: Callable[[str], ConversationRepository]
+
+    async def list(self, bot_id: str, page: Page) -> ConversationListReply:
+        """Return one page of conversations, by id; those of a bot that was removed, too.
+
+        Raises:
+            BotNotFoundError: The tenant has no such bot and no conversation with it.
+        """
+        found = await self.index.list(page.cursor, page.limit + 1)
+        if not found:
+            await self.bots.read(bot_id)
         shown = found[: page.limit]
         return ConversationListReply(
-            items=[_summary(head) for head in shown],
+            items=[_summary(conversation) for conversation in shown],
             next_cursor=shown[-1].conversation_id if len(found) > page.limit else None,
         )
 
-    async def read(self, conversation_id: str, page: Page) -> ConversationReply:
+    async def read(self, conversation_id: str, page: TurnPage) -> ConversationReply:
         """Return a conversation with one page of its turns.
 
         Raises:
             ConversationNotFoundError: The tenant has no such conversation with this bot.
-            ValidationError: The cursor is none that a page gave.
         """
-        after = _turn_after(page.cursor)
-        conversation = self._open_conversation(conversation_id)
+        conversation = self.open_conversation(conversation_id)
         head = await conversation.read()
-        found = await conversation.turns(after, page.limit + 1)
-        shown = found[: page.limit]
+        after = int(page.cursor or 0)
+        last = min(after + page.limit, head.turns)
+        shown = await conversation.turns(range(after + 1, last + 1))
         return ConversationReply(
             **_summary(head).model_dump(),
             items=[_turn(turn) for turn in shown],
-            next_cursor=str(shown[-1].number) if len(found) > page.limit else None,
+            next_cursor=str(last) if last < head.turns else None,
         )
 
     async def delete(self, conversation_id: str) -> None:
@@ -170,35 +189,49 @@ class ConversationService:
         Raises:
             ConversationNotFoundError: The tenant has no such conversation with this bot.
         """
-        await self._open_conversation(conversation_id).delete()
+        await self.open_conversation(conversation_id).delete()
 
 
-def _turn_after(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not cursor.isdecimal() or not cursor.isascii():
-        raise ValidationError(
-            "Invalid request: query.cursor: not a cursor", {"fields": {"query.cursor": "invalid"}}
-        )
-    return int(cursor[:9])
+@contextmanager
+def _history_untouched(conversation_id: str) -> Iterator[None]:
+    """Say of a store that is down what it means for the conversation: nothing was changed in its history."""
+    try:
+        yield
+    except (DependencyUnavailableError, DependencyTimeoutError) as error:
+        raise ConversationUnavailableError(
+            f"Conversation '{conversation_id}' cannot be continued now; its history is untouched",
+            {"conversation_id": conversation_id, "dependency": error.dependency},
+            retry_after=error.retry_after,
+        ) from error
 
 
-def _reply(conversation_id: str, turn: Reservation, completion: Completion) -> ChatReply:
-    return ChatReply(
-        response=completion.text,
-        conversation_id=conversation_id,
-        turn=turn.number,
-        usage=completion.usage,
-    )
+async def _fail(conversation: ConversationRepository, turn: Reservation) -> None:
+    """Free the conversation; where even that fails, the reservation ends by itself."""
+    try:
+        await conversation.fail(turn)
+    except APIError as error:
+        _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
 
 
-def _summary(head: HeadItem) -> ConversationSummary:
+async def _finished(storing: Coroutine[None, None, None]) -> None:
+    """Store an answer that was paid for, even if its caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(storing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and isinstance(failure := task.exception(), APIError):
+            _logger.warning("An answer was not stored", extra={"error": type(failure).__name__})
+        raise
+
+
+def _summary(conversation: ConversationItem) -> ConversationSummary:
     return ConversationSummary(
-        conversation_id=head.conversation_id,
-        turns=head.turns,
-        user_id=head.user_id,
-        created_at=head.created_at,
-        updated_at=head.updated_at,
+        conversation_id=conversation.conversation_id,
+        turns=conversation.turns,
+        user_id=conversation.user_id,
+        created_at=conversation.created_at,
+        updated_at=conversation.updated_at,
     )
 
 

@@ -18,6 +18,7 @@ from functions.chat.models import (
     ConversationPath,
     ConversationReply,
     Page,
+    TurnPage,
 )
 from functions.chat.service import ChatService, ConversationService
 from shared.http import Routes
@@ -79,7 +80,9 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
 def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
     def conversations(tenant: TenantContext, bot_id: str) -> ConversationService:
         index = ConversationIndex(tenant, runtime.container("conversations"), bot_id)
-        return ConversationService(index, partial(_conversation, runtime, tenant, bot_id))
+        return ConversationService(
+            _bots(runtime, tenant), index, partial(_conversation, runtime, tenant, bot_id)
+        )
 
     @routes.post("v1/bots/{bot_id}/chat", who=Role.USER)
     async def chat(tenant: TenantContext, path: BotPath, turn: ChatRequest) -> ChatReply:
@@ -96,11 +99,11 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
     @routes.get("v1/bots/{bot_id}/conversations", who=Role.USER)
     async def list_conversations(tenant: TenantContext, path: BotPath, query: Page) -> ConversationListReply:
         """List a bot's conversations."""
-        return await conversations(tenant, path.bot_id).list(query)
+        return await conversations(tenant, path.bot_id).list(path.bot_id, query)
 
     @routes.get("v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER)
     async def get_conversation(
-        tenant: TenantContext, path: ConversationPath, query: Page
+        tenant: TenantContext, path: ConversationPath, query: TurnPage
     ) -> ConversationReply:
         """Show a conversation."""
         return await conversations(tenant, path.bot_id).read(path.conversation_id, query)

@@ -45,7 +45,11 @@ class RenderPromptRequest(RequestModel):
 
 
 class PromptReply(VersionedReply):
-    """One version of a prompt; `etag` is there for the latest, which `If-Match` is about."""
+    """One version of a prompt; `etag` is the prompt's, whichever version is shown.
+
+    Attributes:
+        labels: The labels that point at this version, each with the version's number.
+    """
 
     name: str
     template: str
@@ -60,7 +64,7 @@ class PromptReply(VersionedReply):
 
 
 class PromptListReply(ReplyModel):
-    """One page of prompts, each in its latest version."""
+    """One page of prompts by name, each in its latest version."""
 
     items: list[PromptReply]
     next_cursor: str | None

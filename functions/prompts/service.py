@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions.prompts.models import PromptListReply, PromptReply, RenderedPromptReply
-from shared.prompts.rendering import variables_of
-from shared.prompts.store import PromptDraft, PromptItem, PromptStore
+from shared.prompts.rendering import render, variables_of
+from shared.prompts.store import PromptDraft, PromptStore
 
 if TYPE_CHECKING:
     from functions.prompts.models import PromptPage, RenderPromptRequest, SavePromptRequest
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.prompts.store import Prompt
     from shared.tenancy.context import TenantContext
 
 
@@ -44,7 +45,7 @@ class PromptService:
         shown = found[: page.limit]
         return PromptListReply(
             items=[_reply(prompt) for prompt in shown],
-            next_cursor=shown[-1].name if len(found) > page.limit else None,
+            next_cursor=shown[-1].head.name if len(found) > page.limit else None,
         )
 
     async def render(self, name: str, request: RenderPromptRequest) -> RenderedPromptReply:
@@ -54,21 +55,22 @@ class PromptService:
             PromptNotFoundError: There is none.
             ValidationError: The variables do not fit.
         """
-        return RenderedPromptReply(text=await self._prompts.resolve(name, request.variables))
+        prompt = await self._prompts.read(name)
+        return RenderedPromptReply(text=render(prompt.content.template, request.variables))
 
 
-def _reply(prompt: PromptItem) -> PromptReply:
-    is_head = prompt.kind == "head"
+def _reply(prompt: Prompt) -> PromptReply:
+    content = prompt.content
     return PromptReply(
-        name=prompt.name,
-        template=prompt.template,
-        version=prompt.version,
-        labels={"latest": prompt.version} if is_head else {},
+        name=content.name,
+        template=content.template,
+        version=content.version,
+        labels=prompt.labels,
         source="tenant",
-        description=prompt.description,
-        tags=list(prompt.tags),
-        variables=variables_of(prompt.template),
-        updated_at=prompt.updated_at,
-        updated_by=prompt.updated_by,
-        etag=prompt.etag if is_head else None,
+        description=content.description,
+        tags=list(content.tags),
+        variables=variables_of(content.template),
+        updated_at=content.updated_at,
+        updated_by=content.updated_by,
+        etag=prompt.head.etag,
     )

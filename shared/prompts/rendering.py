@@ -14,6 +14,10 @@ from shared.errors import ValidationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MAX_RENDERED_CHARACTERS = 1_000_000
+"""More than any model takes. Without it one small request could make a text of gigabytes: a template may
+name a variable thousands of times."""
+
 _TOKEN = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|(?P<stray>[{}])")
 
 
@@ -37,7 +41,8 @@ def render(template: str, variables: Mapping[str, str]) -> str:
     """Fill in a template.
 
     Raises:
-        ValidationError: Variables are missing, or are given that the template does not have; both are named.
+        ValidationError: Variables are missing, or are given that the template does not have, and both are
+            named; or the text would be longer than `MAX_RENDERED_CHARACTERS`.
     """
     wanted = variables_of(template)
     missing = [name for name in wanted if name not in variables]
@@ -52,4 +57,17 @@ def render(template: str, variables: Mapping[str, str]) -> str:
             f"The variables do not fit the prompt ({'; '.join(said)})",
             {"missing": missing, "unknown": unknown},
         )
+    _check_length(template, variables)
     return _TOKEN.sub(lambda token: variables[token["name"]] if token["name"] else token[0][0], template)
+
+
+def _check_length(template: str, variables: Mapping[str, str]) -> None:
+    """Add up what rendering would make before making it."""
+    length = len(template) + sum(
+        len(variables[token["name"]]) - len(token[0]) for token in _TOKEN.finditer(template) if token["name"]
+    )
+    if length > MAX_RENDERED_CHARACTERS:
+        raise ValidationError(
+            f"The rendered prompt would be longer than {MAX_RENDERED_CHARACTERS} characters",
+            {"max_characters": MAX_RENDERED_CHARACTERS},
+        )

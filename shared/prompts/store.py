@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from shared.clock import SystemClock
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError
+from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
 from shared.prompts.rendering import render, variables_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+LATEST = "latest"
+"""The label that every prompt has, and that moves by itself."""
+
 _ATTEMPTS = 3
+_SAVED_MEANWHILE = frozenset({404, 409, 412})
 _LIST = (
     "SELECT c.id, c.kind, c.name, c.template, c.version, c.description, c.tags, c.updated_at, c.updated_by,"
     " c.change_id, c._etag FROM c WHERE c.kind = 'head' AND c.name > @after ORDER BY c.name"
@@ -35,12 +39,16 @@ class PromptDraft(NamedTuple):
     """What a caller saves as a prompt's next version."""
 
     template: str
-    description: str | None
-    tags: tuple[str, ...]
+    description: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class PromptItem(StoredItem):
-    """A prompt's head, or one of its versions: the same fields, told apart by `kind`."""
+    """A prompt's head, or one of its versions: the same fields, told apart by `kind`.
+
+    Attributes:
+        change_id: The save that wrote it, by which one whose answer was lost finds that it was done.
+    """
 
     kind: Literal["head", "version"]
     name: str
@@ -53,6 +61,18 @@ class PromptItem(StoredItem):
     change_id: str
 
 
+class Prompt(NamedTuple):
+    """One version of a prompt, and the head that its labels and its ETag are read from."""
+
+    content: PromptItem
+    head: PromptItem
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Return the labels that point at this version, each with its number."""
+        return {LATEST: self.head.version} if self.content.version == self.head.version else {}
+
+
 class PromptStore:
     """The prompts of one tenant."""
 
@@ -61,28 +81,34 @@ class PromptStore:
         self._tenant = tenant
         self._clock = clock or SystemClock()
 
-    async def read(self, name: str, version: int | None = None) -> PromptItem:
-        """Return a prompt's latest version, or the given one; its ETag is the head's only for the latest.
+    async def read(self, name: str, version: int | None = None) -> Prompt:
+        """Return a prompt's latest version, or the given one.
 
         Raises:
             PromptNotFoundError: This tenant has no such prompt, or no such version of it.
         """
-        item_id = _head_id(name) if version is None else _version_id(name, version)
-        found = await self._own.read(PromptItem, item_id)
-        if found is None:
+        head = await self._own.read(PromptItem, _head_id(name))
+        content = head
+        if head is not None and version is not None:
+            content = await self._own.read(PromptItem, _version_id(name, version))
+        if head is None or content is None:
             raise PromptNotFoundError(name, version)
-        return found
+        return Prompt(content, head)
 
     async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
-        """Render a prompt's latest version.
+        """Render a prompt's latest version for a model, which takes no empty text.
 
         Raises:
             PromptNotFoundError: This tenant has no such prompt.
-            ValidationError: The variables do not fit; it names those missing and unknown.
+            ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
+                nothing to say.
         """
-        return render((await self.read(name)).template, variables)
+        text = render((await self.read(name)).content.template, variables)
+        if not text:
+            raise ValidationError(f"Prompt '{name}' is empty with these variables", {"name": name})
+        return text
 
-    async def save(self, name: str, draft: PromptDraft, if_match: str | None) -> PromptItem:
+    async def save(self, name: str, draft: PromptDraft, if_match: str | None) -> Prompt:
         """Store the next version and move the head to it.
 
         Args:
@@ -99,19 +125,32 @@ class PromptStore:
         change_id = uuid.uuid4().hex
         for _ in range(_ATTEMPTS):
             head = await self._own.read(PromptItem, _head_id(name))
-            if head is not None and head.change_id == change_id:
-                return head  # the batch was done; only its answer was lost
             if if_match is not None and (head is None or head.etag != if_match):
                 raise PreconditionFailedError(f"Prompt '{name}' has changed meanwhile", {"name": name})
+            new = self._next(name, draft, head, change_id)
             try:
-                return await self._write(head, self._next(name, draft, head, change_id))
-            except BatchFailedError:
-                continue  # somebody else saved in between: read again
-        raise ConflictError(f"Prompt '{name}' is being saved by others", {"name": name})
+                stored = await self._write(head, new)
+            except BatchFailedError as error:
+                if error.cause_status not in _SAVED_MEANWHILE:
+                    raise
+                if (done := await self._done_before(new)) is not None:
+                    return done
+            else:
+                return Prompt(stored, stored)
+        raise ConflictError(f"Prompt '{name}' is being saved by others", {"name": name}, retry_after=1.0)
 
-    async def list(self, after: str | None, limit: int) -> list[PromptItem]:
+    async def list(self, after: str | None, limit: int) -> list[Prompt]:
         """Return prompts by name, after the given one."""
-        return await self._own.query(PromptItem, Query(_LIST, {"@after": after or ""}, limit))
+        heads = await self._own.query(PromptItem, Query(_LIST, {"@after": after or ""}, limit))
+        return [Prompt(head, head) for head in heads]
+
+    async def _done_before(self, new: PromptItem) -> Prompt | None:
+        """Find the save if it was done and only its answer was lost, even if others have saved since."""
+        try:
+            stored = await self.read(new.name, new.version)
+        except PromptNotFoundError:
+            return None
+        return stored if stored.content.change_id == new.change_id else None
 
     def _next(self, name: str, draft: PromptDraft, head: PromptItem | None, change_id: str) -> PromptItem:
         return PromptItem(

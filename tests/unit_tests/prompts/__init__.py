@@ -1,0 +1,1 @@
+"""Prompts: rendering, versions, and the routes."""

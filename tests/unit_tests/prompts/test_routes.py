@@ -1,0 +1,178 @@
+"""The prompts' routes over the edge: shapes, refusals, roles, and one tenant's prompts being no other's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from functions.prompts.trigger import blueprint
+from shared.tenancy.context import Role
+from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+    from tests.fakes import Answer, FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+
+class App:
+    """The prompts' routes with three callers."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        authenticator = FakeAuthenticator()
+        self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
+        self.user = authenticator.add("user", tenant_context("acme"))
+        self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        runtime = SimpleNamespace(
+            routes=[], clock=clock, authenticator=authenticator, container=cosmos.container
+        )
+        blueprint(cast("Runtime", runtime))
+        self.client = RouteClient(cast("Runtime", runtime))
+
+    async def save(self, name: str = "p", *, headers: dict[str, str] | None = None, **body: object) -> Answer:
+        call = Call.of({"template": "Hello {who}"} | body, headers=self.editor | (headers or {}), name=name)
+        return await self.client.call("save_prompt", call)
+
+    async def get(self, query: str = "", *, headers: dict[str, str] | None = None) -> Answer:
+        call = Call(path={"name": "p"}, query=query, headers=headers or self.user)
+        return await self.client.call("get_prompt", call)
+
+    async def render(self, variables: object, *, headers: dict[str, str] | None = None) -> Answer:
+        call = Call.of({"variables": variables}, headers=headers or self.user, name="p")
+        return await self.client.call("render_prompt", call)
+
+
+@pytest.fixture
+def app(cosmos: MemoryCosmos, clock: FakeClock) -> App:
+    return App(cosmos, clock)
+
+
+async def test_a_saved_prompt_is_shown_as_it_was_saved(app: App) -> None:
+    saved = await app.save(description="Greets", tags=["demo"])
+    shown = await app.get()
+
+    assert (saved.status, shown.status) == (200, 200)
+    assert saved.json() == shown.json()
+    assert shown.json() == {
+        "name": "p",
+        "template": "Hello {who}",
+        "version": 1,
+        "labels": {"latest": 1},
+        "source": "tenant",
+        "description": "Greets",
+        "tags": ["demo"],
+        "variables": ["who"],
+        "updated_at": "2026-01-31T10:30:00Z",
+        "updated_by": "key-of-acme",
+        "etag": saved.headers["etag"],
+    }
+
+
+async def test_a_version_is_shown_with_the_labels_that_point_at_it(app: App) -> None:
+    await app.save()
+    second = await app.save(template="Goodbye {who}")
+    first = (await app.get("version=1")).json()
+
+    assert (first["version"], first["template"], first["labels"]) == (1, "Hello {who}", {})
+    assert first["etag"] == second.headers["etag"]
+    assert (await app.get("version=2")).json() == second.json() == (await app.get()).json()
+    missing = await app.get("version=3")
+    assert (missing.status, missing.json()["detail"]) == (404, {"name": "p", "version": 3})
+
+
+async def test_if_match_refuses_to_save_over_a_newer_state(app: App) -> None:
+    seen = (await app.save()).headers["etag"]
+    assert (await app.save(headers={"if-match": seen})).status == 200
+
+    refused = await app.save(headers={"if-match": seen})
+    assert (refused.status, refused.json()["error"]) == (412, "PreconditionFailedError")
+    assert (await app.get()).json()["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"template": ""}, "body.template"),
+        ({"template": "{a.b}"}, "body.template"),
+        ({"template": 1}, "body.template"),
+        ({"tags": [1]}, "body.tags.0"),
+        ({"config": {}}, "body.config"),
+        ({"tenant_id": "globex"}, "body.tenant_id"),
+    ],
+)
+async def test_an_invalid_prompt_is_refused_by_field(app: App, body: dict[str, object], field: str) -> None:
+    call = Call.of({"template": "x"} | body, headers=app.editor, name="p")
+    refused = await app.client.call("save_prompt", call)
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, [field])
+    assert (await app.get()).status == 404
+
+
+@pytest.mark.parametrize("name", ["a/b", ".hidden", "a b", "", "x" * 129, "a\n"])
+async def test_a_name_is_plain(app: App, name: str) -> None:
+    assert (await app.save(name)).status == 422
+
+
+@pytest.mark.parametrize("query", ["version=0", "version=x", "label=production"])
+async def test_a_version_is_a_number_and_nothing_else_is_asked_for_yet(app: App, query: str) -> None:
+    await app.save()
+
+    assert (await app.get(query)).status == 422
+
+
+async def test_rendering_fills_in_the_latest_version_or_names_what_does_not_fit(app: App) -> None:
+    await app.save()
+
+    assert (await app.render({"who": "{world}"})).json() == {"text": "Hello {world}"}
+    refused = await app.render({"whom": "x"})
+    assert (refused.status, refused.json()["detail"]) == (422, {"missing": ["who"], "unknown": ["whom"]})
+    assert (await app.render({"who": 1})).status == 422
+
+
+async def test_the_list_pages_by_name(app: App) -> None:
+    for name in ("c", "a", "b"):
+        await app.save(name)
+    shown = Call(path={"name": "a"}, headers=app.user)
+
+    async def page(query: str) -> Answer:
+        return await app.client.call("list_prompts", Call(query=query, headers=app.user))
+
+    first = (await page("limit=2")).json()
+    second = (await page(f"limit=2&cursor={first['next_cursor']}")).json()
+    assert [item["name"] for item in first["items"]] == ["a", "b"]
+    assert ([item["name"] for item in second["items"]], second["next_cursor"]) == (["c"], None)
+    assert first["items"][0] == (await app.client.call("get_prompt", shown)).json()
+
+
+async def test_users_read_and_only_the_tenants_administrators_write(app: App) -> None:
+    call = Call.of({"template": "x"}, headers=app.user, name="p")
+
+    assert (await app.client.call("save_prompt", call)).status == 403
+    assert (await app.client.call("get_prompt", Call(path={"name": "p"}))).status == 401
+
+
+async def test_another_tenants_prompt_is_a_404_like_one_that_is_not_there(app: App) -> None:
+    absent = await app.get(headers=app.stranger)
+    await app.save(template="secret {who}")
+    answers = [
+        await app.get(headers=app.stranger),
+        await app.get("version=1", headers=app.stranger),
+        await app.render({"who": "x"}, headers=app.stranger),
+    ]
+
+    assert [answer.status for answer in answers] == [404] * 3
+    assert answers[0].json()["message"] == absent.json()["message"]
+    assert not any(b"secret" in answer.body for answer in answers)
+    listed = await app.client.call("list_prompts", Call(headers=app.stranger))
+    assert listed.json() == {"items": [], "next_cursor": None}
+
+
+async def test_saving_under_another_tenants_name_and_etag_leaves_the_other_prompt_alone(app: App) -> None:
+    etag = (await app.save(template="acme's")).headers["etag"]
+
+    assert (await app.save(headers=app.stranger | {"if-match": etag})).status == 412
+    mine = await app.save(headers=app.stranger, template="globex's")
+    assert (mine.status, mine.json()["version"]) == (200, 1)
+    assert ((await app.get()).json()["template"], (await app.get()).json()["version"]) == ("acme's", 1)

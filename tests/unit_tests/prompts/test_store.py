@@ -1,0 +1,279 @@
+"""Versions have no gap, none is lost or overwritten, and an answer that was lost does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
+from shared.cosmos.partition import Partition
+from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
+from shared.prompts.store import PromptDraft, PromptItem, PromptStore
+from tests.fakes import tenant_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from shared.cosmos.container import BatchOperation, Container, Json, Key, Query
+    from tests.fakes import FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+ACME = tenant_context("acme")
+GLOBEX = tenant_context("globex")
+
+
+@pytest.fixture
+def container(cosmos: MemoryCosmos) -> Container:
+    return cosmos.container("prompts")
+
+
+@pytest.fixture
+def store(container: Container, clock: FakeClock) -> PromptStore:
+    return PromptStore(ACME, container, clock)
+
+
+class Interrupted:
+    """A container in which something happens before some of the batches."""
+
+    def __init__(self, container: Container, before: list[Callable[[], Awaitable[object]]]) -> None:
+        self._container = container
+        self._before = before
+
+    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+        if self._before:
+            await self._before.pop(0)()
+        return await self._container.batch(key, operations)
+
+    async def read(self, key: Key, item_id: str) -> Json | None:
+        return await self._container.read(key, item_id)
+
+    async def create(self, key: Key, body: Json) -> Json:
+        return await self._container.create(key, body)
+
+    async def upsert(self, key: Key, body: Json) -> Json:
+        return await self._container.upsert(key, body)
+
+    async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
+        return await self._container.replace(key, body, etag)
+
+    async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
+        return await self._container.patch(key, item_id, patch)
+
+    async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
+        return await self._container.delete(key, item_id, etag)
+
+    async def query(self, key: Key, query: Query) -> list[Json]:
+        return await self._container.query(key, query)
+
+
+class Refusing(Interrupted):
+    """A container that refuses every batch for a reason that no other writer is."""
+
+    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+        raise BatchFailedError(len(operations) - len(key), 413)
+
+
+async def templates(store: PromptStore, name: str = "p") -> list[str]:
+    """Read every version from 1 on and check that each knows its number."""
+    latest = (await store.read(name)).content
+    found = [(await store.read(name, number)).content for number in range(1, latest.version + 1)]
+    assert [item.version for item in found] == list(range(1, latest.version + 1))
+    assert found[-1].template == latest.template
+    return [item.template for item in found]
+
+
+async def test_each_save_is_a_version_and_none_ever_changes(store: PromptStore) -> None:
+    for text in ("one", "two", "three"):
+        await store.save("p", PromptDraft(text), None)
+
+    assert await templates(store) == ["one", "two", "three"]
+
+
+async def test_reading_the_latest_is_one_request_and_saving_two(
+    store: PromptStore, cosmos: MemoryCosmos
+) -> None:
+    await store.save("p", PromptDraft("one"), None)
+    saved = cosmos.transport.requests
+    await store.read("p")
+
+    assert (saved, cosmos.transport.requests - saved) == (2, 1)
+
+
+async def test_the_label_latest_moves_by_itself(store: PromptStore) -> None:
+    first = await store.save("p", PromptDraft("one"), None)
+    assert first.labels == {"latest": 1}
+    second = await store.save("p", PromptDraft("two"), first.head.etag)
+
+    assert second.labels == {"latest": 2}
+    assert (await store.read("p", 1)).labels == {}
+    assert (await store.read("p", 2)).labels == {"latest": 2}
+
+
+async def test_who_saved_a_version_and_when_is_kept(store: PromptStore, clock: FakeClock) -> None:
+    await store.save("p", PromptDraft("one", "why", ("a", "b")), None)
+    saved = (await store.read("p", 1)).content
+
+    assert (saved.updated_by, saved.updated_at) == (ACME.principal, clock.now())
+    assert (saved.description, saved.tags) == ("why", ("a", "b"))
+
+
+async def test_an_old_state_saves_nothing(store: PromptStore) -> None:
+    first = await store.save("p", PromptDraft("one"), None)
+    await store.save("p", PromptDraft("two"), first.head.etag)
+
+    with pytest.raises(PreconditionFailedError):
+        await store.save("p", PromptDraft("three"), first.head.etag)
+    with pytest.raises(PreconditionFailedError):
+        await store.save("new", PromptDraft("one"), first.head.etag)
+    assert await templates(store) == ["one", "two"]
+    with pytest.raises(PromptNotFoundError):
+        await store.read("new")
+
+
+async def test_a_writer_that_was_overtaken_takes_the_next_version(
+    container: Container, store: PromptStore
+) -> None:
+    others = [lambda: store.save("p", PromptDraft("first"), None)] * 2
+    slow = PromptStore(ACME, Interrupted(container, list(others)))
+
+    saved = await slow.save("p", PromptDraft("mine"), None)
+
+    assert (saved.content.version, await templates(store)) == (3, ["first", "first", "mine"])
+
+
+async def test_a_writer_that_was_overtaken_does_not_save_over_what_it_has_not_seen(
+    container: Container, store: PromptStore
+) -> None:
+    seen = (await store.save("p", PromptDraft("one"), None)).head.etag
+    slow = PromptStore(ACME, Interrupted(container, [lambda: store.save("p", PromptDraft("two"), None)]))
+
+    with pytest.raises(PreconditionFailedError):
+        await slow.save("p", PromptDraft("mine"), seen)
+    assert await templates(store) == ["one", "two"]
+
+
+async def test_a_writer_that_is_overtaken_three_times_is_told(
+    container: Container, store: PromptStore
+) -> None:
+    others = [lambda: store.save("p", PromptDraft("other"), None)] * 3
+    slow = PromptStore(ACME, Interrupted(container, list(others)))
+
+    with pytest.raises(ConflictError, match="saved by others"):
+        await slow.save("p", PromptDraft("mine"), None)
+    assert await templates(store) == ["other"] * 3
+
+
+async def test_many_writers_leave_no_gap_and_lose_nothing_that_was_acknowledged(
+    container: Container,
+) -> None:
+    stores = [PromptStore(ACME, container) for _ in range(8)]
+
+    async def write(number: int) -> str | None:
+        try:
+            await stores[number % 8].save("p", PromptDraft(f"t{number}"), None)
+        except ConflictError:
+            return None
+        return f"t{number}"
+
+    written = await asyncio.gather(*(write(number) for number in range(24)))
+
+    acknowledged = {text for text in written if text is not None}
+    kept = await templates(stores[0])
+    assert len(kept) == len(acknowledged) > 0
+    assert set(kept) == acknowledged
+
+
+async def test_a_save_whose_answer_was_lost_is_one_version(
+    container: Container, store: PromptStore, cosmos: MemoryCosmos
+) -> None:
+    async def lose_the_answer() -> None:
+        cosmos.transport.lose_answers = 1
+
+    unlucky = PromptStore(ACME, Interrupted(container, [lose_the_answer]))
+    saved = await unlucky.save("p", PromptDraft("one"), None)
+
+    assert (saved.content.version, saved.labels) == (1, {"latest": 1})
+    assert await templates(store) == ["one"]
+
+
+async def test_a_lost_save_is_found_again_even_under_a_newer_one(
+    container: Container, store: PromptStore
+) -> None:
+    """The batch is done, its answer is lost, and before it is asked for again others save on top."""
+
+    class Overtaken(Interrupted):
+        async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+            await self._container.batch(key, operations)
+            await store.save("p", PromptDraft("newer"), None)
+            return await self._container.batch(key, operations)
+
+    saved = await PromptStore(ACME, Overtaken(container, [])).save("p", PromptDraft("mine"), None)
+
+    assert (saved.content.version, saved.content.template, saved.labels) == (1, "mine", {})
+    assert await templates(store) == ["mine", "newer"]
+
+
+async def test_a_refusal_that_is_nobody_elses_doing_is_not_tried_again(container: Container) -> None:
+    with pytest.raises(BatchFailedError, match="413"):
+        await PromptStore(ACME, Refusing(container, [])).save("p", PromptDraft("one"), None)
+
+
+async def test_a_template_that_cannot_be_rendered_is_not_stored(store: PromptStore) -> None:
+    with pytest.raises(ValidationError):
+        await store.save("p", PromptDraft("{a.b}"), None)
+    with pytest.raises(PromptNotFoundError):
+        await store.read("p")
+
+
+async def test_what_a_newer_release_put_on_the_head_survives_a_save(
+    container: Container, store: PromptStore
+) -> None:
+    await store.save("p", PromptDraft("one"), None)
+    newer = Patch((PatchOperation("set", "/config", {"model": "gpt-6"}),))
+    await Partition.of(ACME, container).patch(PromptItem, "head:p", newer)
+    await store.save("p", PromptDraft("two"), None)
+
+    stored = await container.read(("acme",), "head:p")
+    assert stored is not None
+    assert (stored["config"], stored["version"]) == ({"model": "gpt-6"}, 2)
+
+
+async def test_resolving_renders_the_latest_version(store: PromptStore) -> None:
+    await store.save("p", PromptDraft("old {x}"), None)
+    await store.save("p", PromptDraft("new {x}"), None)
+
+    assert await store.resolve("p", {"x": "y"}) == "new y"
+    with pytest.raises(ValidationError, match="missing: x"):
+        await store.resolve("p", {})
+    with pytest.raises(PromptNotFoundError):
+        await store.resolve("q", {})
+
+
+async def test_a_model_is_never_given_an_empty_prompt(store: PromptStore) -> None:
+    await store.save("p", PromptDraft("{x}"), None)
+
+    with pytest.raises(ValidationError, match="empty"):
+        await store.resolve("p", {"x": ""})
+
+
+async def test_tenants_share_no_name(store: PromptStore, container: Container) -> None:
+    await store.save("p", PromptDraft("of acme"), None)
+    other = PromptStore(GLOBEX, container)
+
+    for attempt in (other.read("p"), other.read("p", 1), other.resolve("p", {})):
+        with pytest.raises(PromptNotFoundError):
+            await attempt
+    assert await other.list(None, 10) == []
+    await other.save("p", PromptDraft("of globex"), None)
+    assert await templates(store) == ["of acme"]
+
+
+async def test_the_list_pages_by_name_and_shows_each_prompt_once(store: PromptStore) -> None:
+    for name in ("b", "a", "c", "a"):
+        await store.save(name, PromptDraft("text"), None)
+
+    first = await store.list(None, 2)
+    assert [(prompt.head.name, prompt.head.version) for prompt in first] == [("a", 2), ("b", 1)]
+    assert [prompt.head.name for prompt in await store.list("b", 2)] == ["c"]
