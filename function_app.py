@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from functions.chat.trigger import blueprint as chat
+from functions.logs.trigger import blueprint as logs
 from functions.ops.trigger import blueprint as ops
 from functions.prompts.trigger import blueprint as prompts
 from functions.reasoning.trigger import blueprint as reasoning
@@ -13,5 +14,5 @@ from shared.runtime import Runtime
 runtime = Runtime()
 app = func.FunctionApp()
 
-for bind in (tenants, prompts, chat, reasoning, tokens, ops):
+for bind in (tenants, prompts, chat, reasoning, tokens, logs, ops):
     app.register_functions(bind(runtime))

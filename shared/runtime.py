@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
+from shared.logging.configure import configure_from_environment
 from shared.quarantine import Quarantine
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from azure.cosmos.aio import CosmosClient
     from pydantic import SecretStr
 
+    from shared.blob.sdk import SdkBlobStore
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http import Route
@@ -56,6 +58,12 @@ class Probe:
         await self.ask()
 
 
+def _start() -> Settings:
+    """Set logging up before the settings are checked, so that broken ones can be logged."""
+    configure_from_environment()
+    return load_settings()
+
+
 class Runtime:
     """Everything that capabilities share, built when it is first asked for.
 
@@ -64,7 +72,7 @@ class Runtime:
         clock: The app's time.
     """
 
-    def __init__(self, load: Callable[[], Settings] = load_settings, clock: Clock | None = None) -> None:
+    def __init__(self, load: Callable[[], Settings] = _start, clock: Clock | None = None) -> None:
         self._load = load
         self.clock: Clock = clock or SystemClock()
         self.routes: list[Route] = []
@@ -176,6 +184,24 @@ class Runtime:
         return Dependency("Service Bus", classify, POLICY, self.clock)
 
     @cached_property
+    def blobs(self) -> SdkBlobStore:
+        """Return the container of shipped logs."""
+        from shared.blob.sdk import SdkBlobStore, open_client  # noqa: PLC0415  # the SDK loads when first used
+
+        settings = self.settings
+        connection = None if settings.storage is None else settings.storage.get_secret_value()
+        client = open_client(connection, settings.storage_blob_uri, None if connection else self.credential)
+        self._open.push_async_callback(client.close)
+        return SdkBlobStore(client.get_container_client(settings.logs_container), self.blob_storage)
+
+    @cached_property
+    def blob_storage(self) -> Dependency:
+        """Return the policy and the breaker that all blob calls share."""
+        from shared.blob.sdk import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+
+        return Dependency("Blob Storage", classify, POLICY, self.clock)
+
+    @cached_property
     def quarantine(self) -> Quarantine:
         """Return where messages go that are refused for good."""
         return Quarantine(self.container("quarantine"), self.clock)
@@ -186,6 +212,7 @@ class Runtime:
         return [
             Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos),
             Probe("Service Bus", lambda: self.servicebus, self._ask_servicebus),
+            Probe("Blob Storage", lambda: self.blob_storage, self._ask_blobs),
             Probe("Model", lambda: self.model_dependency, self._ask_model),
         ]
 
@@ -194,6 +221,9 @@ class Runtime:
 
     async def _ask_servicebus(self) -> None:
         await self.sender.check(self.settings.reasoner_in_queue)
+
+    async def _ask_blobs(self) -> None:
+        await self.blobs.check()
 
     async def _ask_model(self) -> None:
         await self.chat_model.check()

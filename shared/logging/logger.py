@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from shared.settings import LoggingSettings
+
+
+def get_app_name() -> str:
+    """Return the application's name, which every log line and log file carries."""
+    return LoggingSettings().app_name
+
 
 def get_logger(name: str, log_level: str | None = None) -> logging.Logger:
     """Return the logger of one component."""

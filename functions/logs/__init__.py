@@ -1,0 +1,1 @@
+"""Logs: shipped to blobs, indexed, summed up per tenant."""

@@ -1,0 +1,62 @@
+"""Manifests in Cosmos: one item per shipped blob, in the partition of its owner and day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from functions.logs.models import Manifest, ManifestSummary
+from shared.cosmos.container import Query
+from shared.cosmos.partition import Partition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import date
+
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+
+_PAGE = 500
+
+
+class ManifestRepository:
+    """The manifests of one tenant."""
+
+    def __init__(self, tenant: TenantContext, container: Container) -> None:
+        self._tenant = tenant
+        self._container = container
+
+    async def put(self, manifest: Manifest) -> None:
+        """Keep a manifest over the one of the same blob."""
+        await self._of(manifest.day).upsert(manifest)
+
+    async def of_day(self, day: date) -> AsyncIterator[ManifestSummary]:
+        """Go through a day's manifests, a page at a time."""
+        after = ""
+        while True:
+            query = Query(
+                "SELECT c.id, c.schema_version, c.lines, c.levels, c._etag FROM c "
+                "WHERE c.id > @after ORDER BY c.id",
+                {"@after": after},
+                _PAGE,
+            )
+            page = await self._of(day).query(ManifestSummary, query)
+            for manifest in page:
+                yield manifest
+            if len(page) < _PAGE:
+                return
+            after = page[-1].id
+
+    def _of(self, day: date) -> Partition:
+        return Partition.of(self._tenant, self._container, day.isoformat())
+
+
+class PlatformManifests:
+    """The manifests of lines that no tenant caused."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    async def put(self, manifest: Manifest) -> None:
+        """Keep a manifest over the one of the same blob."""
+        partition = Partition.of_platform(self._container, "logs", manifest.day.isoformat())
+        await partition.upsert(manifest)

@@ -1,0 +1,118 @@
+"""Index shipped blobs and sum a tenant's own up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from functions.logs.indexing import BlobPath, describe
+from functions.logs.models import PLATFORM, DaySummary, LogSummaryReply
+from functions.logs.repository import ManifestRepository, PlatformManifests
+from shared.errors import TenantNotFoundError, ValidationError
+from shared.logging.context import logging_as
+from shared.logging.logger import get_logger
+
+if TYPE_CHECKING:
+    from functions.logs.models import SummaryQuery
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+
+_MOST_DAYS = 31
+_DAYS_AT_ONCE = 8
+_logger = get_logger(__name__)
+
+
+class FindsTenants(Protocol):
+    """What indexing asks of `shared.tenancy`."""
+
+    async def for_platform(self, tenant_id: str) -> TenantContext:
+        """Let the platform's work run as a tenant that exists and is active."""
+        ...
+
+
+class LogIndex:
+    """Indexes blobs for whichever tenant their name says, where there is such a tenant."""
+
+    def __init__(self, tenants: FindsTenants, container: Container, clock: Clock) -> None:
+        self._tenants = tenants
+        self._container = container
+        self._clock = clock
+
+    async def add(self, blob: str, content: bytes) -> None:
+        """Keep the manifest of a blob; doing it again changes nothing that counts.
+
+        Args:
+            blob: The blob's name, its container first.
+            content: What is in it.
+
+        Raises:
+            DependencyUnavailableError: The store does not take it; the event must come again.
+        """
+        try:
+            path = BlobPath.parse(blob.partition("/")[2])
+        except ValueError:
+            _logger.warning("A blob that no shipper named was left", extra={"blob": blob})
+            return
+        manifest = await asyncio.to_thread(describe, path, content, self._clock.now())
+        if path.owner == PLATFORM:
+            await PlatformManifests(self._container).put(manifest)
+            return
+        try:
+            tenant = await self._tenants.for_platform(path.owner)
+        except TenantNotFoundError:
+            _logger.warning("Logs of an unknown tenant were left", extra={"blob": blob})
+            return
+        with logging_as(tenant_id=tenant.tenant_id):
+            await ManifestRepository(tenant, self._container).put(manifest)
+
+
+class LogService:
+    """The logs of one tenant."""
+
+    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
+        self._manifests = ManifestRepository(tenant, container)
+        self._clock = clock
+
+    async def summary(self, query: SummaryQuery) -> LogSummaryReply:
+        """Sum the indexed blobs up by day.
+
+        Raises:
+            ValidationError: The days are out of order or too many.
+        """
+        days = _days(query, self._clock.now().date())
+        places = asyncio.Semaphore(_DAYS_AT_ONCE)
+
+        async def sum_up(day: date) -> DaySummary:
+            async with places:
+                return await self._day(day)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(sum_up(day)) for day in days]
+        found = [summary for task in tasks if (summary := task.result()).chunks]
+        return LogSummaryReply(days=found, chunks=sum(summary.chunks for summary in found))
+
+    async def _day(self, day: date) -> DaySummary:
+        lines = chunks = 0
+        levels: Counter[str] = Counter()
+        async for manifest in self._manifests.of_day(day):
+            lines += manifest.lines
+            chunks += 1
+            levels.update(manifest.levels)
+        return DaySummary(day=day, lines=lines, chunks=chunks, levels=dict(sorted(levels.items())))
+
+
+def _days(query: SummaryQuery, today: date) -> list[date]:
+    last = query.to or (today if query.from_ is None else max(query.from_, today))
+    first = query.from_ or last
+    count = (last - first).days + 1
+    if count < 1:
+        raise ValidationError(
+            "Invalid request: from is after to", {"fields": {"query.from": "must not be after to"}}
+        )
+    if count > _MOST_DAYS:
+        reason = f"must be at most {_MOST_DAYS} days before to"
+        raise ValidationError(f"Invalid request: from {reason}", {"fields": {"query.from": reason}})
+    return [first + timedelta(days=offset) for offset in range(count)]

@@ -1,0 +1,1 @@
+"""Blobs: what the app asks of a blob store, and Azure Storage behind it."""

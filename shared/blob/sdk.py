@@ -1,0 +1,124 @@
+"""`BlobStore` on azure-storage-blob, behind the one retry layer. Imported when first used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.storage.blob import ContentSettings
+from azure.storage.blob.aio import BlobServiceClient
+
+from shared.errors import DependencyUnavailableError
+from shared.retry import Policy, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.pipeline.transport import AsyncHttpTransport
+    from azure.storage.blob.aio import BlobClient, ContainerClient
+
+    from shared.retry import Dependency
+
+POLICY = Policy(attempt_seconds=60, total_seconds=150, backoff_seconds=0.5)
+"""An attempt sends a whole file."""
+
+_BLOCK_BYTES = 4 * 1024 * 1024
+_LATER = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def open_client(
+    connection_string: str | None,
+    account_url: str | None,
+    credential: AsyncTokenCredential | None,
+    transport: AsyncHttpTransport[Any, Any] | None = None,
+) -> BlobServiceClient:
+    """Open a client whose own retries are off, and which holds no more than a block of a file at a time."""
+    options: dict[str, Any] = {
+        "transport": transport or AioHttpTransport(use_env_settings=False),
+        "retry_total": 0,
+        "max_single_put_size": _BLOCK_BYTES,
+        "max_block_size": _BLOCK_BYTES,
+    }
+    if connection_string is not None:
+        return BlobServiceClient.from_connection_string(connection_string, **options)
+    if account_url is None or credential is None:
+        raise ValueError("an account's URL and a credential, or a connection string")
+    return BlobServiceClient(account_url, credential, **options)
+
+
+def classify(error: BaseException) -> Transient | None:
+    """Tell which failures of Blob Storage another attempt may cure."""
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        return Transient() if error.status_code in _LATER else None
+    lost = (ServiceRequestError, ServiceResponseError, ClientError, ConnectionError)
+    return Transient() if isinstance(error, lost) else None
+
+
+class SdkBlobStore:
+    """One container of the account."""
+
+    def __init__(self, container: ContainerClient, dependency: Dependency) -> None:
+        self._container = container
+        self._dependency = dependency
+
+    async def upload(self, name: str, path: Path) -> None:
+        """Store a file's content under a name; an attempt whose answer was lost is done again, to no harm."""
+
+        async def attempt() -> None:
+            with await asyncio.to_thread(path.open, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                await self._blob(name).upload_blob(
+                    file,
+                    length=size,
+                    overwrite=True,
+                    content_settings=ContentSettings(content_type="application/x-ndjson"),
+                )
+
+        await self._call(attempt)
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a blob's content, or None where there is none of this name."""
+
+        async def attempt() -> bytes | None:
+            try:
+                download = await self._blob(name).download_blob()
+                return await download.readall()
+            except ResourceNotFoundError:
+                return None
+
+        return await self._call(attempt)
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether there is a blob of this name."""
+        return await self._call(lambda: self._blob(name).exists())
+
+    async def check(self) -> None:
+        """Ask for the container, which proves that the account answers and has it."""
+
+        async def attempt() -> None:
+            await self._container.get_container_properties()
+
+        await self._call(attempt)
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(name)
+
+    async def _call[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._dependency.call(attempt)
+        except AzureError as error:
+            status = getattr(error, "status_code", None)
+            reason = "does not answer" if status is None else f"refused the request with {status}"
+            raise DependencyUnavailableError(self._dependency.name, reason) from error
