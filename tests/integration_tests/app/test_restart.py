@@ -1,0 +1,58 @@
+"""Kill -9 of the whole stack: what was acknowledged is there when it starts again with the same folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration_tests.platform import Caller, running_platform, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOBS = 12
+
+
+@pytest.mark.timeout(240)
+def test_tenants_conversations_and_queued_jobs_survive_kill_9(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_platform(data) as first:
+        tenant = first.new_tenant()
+        boss = first.caller(tenant)
+        boss.must("PUT", "/api/v1/bots/helpdesk", {"system_prompt": "You help."})
+        turn = boss.must("POST", "/api/v1/bots/helpdesk/chat", {"message": "One", "conversation_id": "c1"})
+        jobs = [
+            boss.must("POST", "/api/v1/reasoning/jobs", {"id": f"job-{number}", "text": f"Text {number}"})
+            for number in range(JOBS)
+        ]
+        first.kill_everything()
+
+    with running_platform(data) as second:
+        again = Caller(second.client, boss.key)
+        stored = again.must("GET", "/api/v1/bots/helpdesk/conversations/c1")
+        assert [item["response"] for item in stored["items"]] == [turn["response"]]
+        following = again.must(
+            "POST", "/api/v1/bots/helpdesk/chat", {"message": "Two", "conversation_id": "c1"}
+        )
+        assert following["turn"] == 2
+        # A message that was in work when it was killed comes back when its lock of a minute ends.
+        for job in jobs:
+            done = wait_for(
+                lambda url=job["status_url"]: again.must("GET", url),  # type: ignore[misc]  # bound per job
+                lambda found: found["status"] == "succeeded",
+                seconds=200,
+            )
+            assert len(done["steps"]) == 2
+
+
+@pytest.mark.timeout(120)
+def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_platform(data) as first:
+        first.process.kill()
+        first.process.wait(30)
+
+    # The folder is locked for as long as any part of the first platform runs.
+    with running_platform(data) as second:
+        assert second.client.get("/api/health/live").status_code == 200

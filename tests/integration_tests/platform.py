@@ -1,0 +1,112 @@
+"""Start the platform and the app as `python -m local` does, and speak to the app as its users do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+FREE_PORTS = ("--port", "--cosmos-port", "--servicebus-port", "--llm-port", "--azurite-port")
+ADMIN_KEY = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]["ADMIN_API_KEY"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a key."""
+
+    client: httpx.Client
+    key: str
+
+    def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        """Send a request and return whatever comes."""
+        content = None if body is None else json.dumps(body)
+        sent = {"authorization": f"Bearer {self.key}"} | headers
+        return self.client.request(method, path, content=content, headers=sent)
+
+    def must(self, method: str, path: str, body: object = None, **headers: str) -> Any:  # noqa: ANN401  # JSON of any shape
+        """Send a request that has to succeed and return its JSON."""
+        answer = self.send(method, path, body, **headers)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+
+@dataclass
+class Platform:
+    """A running platform with the app on it."""
+
+    process: subprocess.Popen[str]
+    addresses: dict[str, str]
+    client: httpx.Client
+
+    @property
+    def admin(self) -> Caller:
+        """The platform's administrator."""
+        return Caller(self.client, ADMIN_KEY)
+
+    def caller(self, tenant_id: str, role: str = "tenant_admin") -> Caller:
+        """Make a key for a tenant."""
+        body = {"name": "a test's", "role": role}
+        key = self.admin.must("POST", f"/api/v1/tenants/{tenant_id}/keys", body)
+        return Caller(self.client, key["key"])
+
+    def new_tenant(self, tier: str = "standard") -> str:
+        """Create a tenant that no other test knows."""
+        tenant_id = f"t-{uuid.uuid4().hex[:12]}"
+        self.admin.must("POST", "/api/v1/tenants", {"tenant_id": tenant_id, "name": tenant_id, "tier": tier})
+        return tenant_id
+
+    def kill_everything(self) -> None:
+        """Kill -9 the supervisor and all that it started, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+
+@contextmanager
+def running_platform(data_dir: Path, *flags: str) -> Iterator[Platform]:
+    """Run everything on free ports until the block ends, and check that it stops cleanly unless killed."""
+    ports = [part for option in FREE_PORTS for part in (option, "0")]
+    with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
+        process = subprocess.Popen(  # noqa: S603  # our own command line
+            [sys.executable, "-m", "local", *ports, "--data-dir", str(data_dir), *flags],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("ready "), f"the platform did not start, see {log.name}: {line}"
+            addresses = json.loads(line.removeprefix("ready "))
+            with httpx.Client(base_url=addresses.get("app", ""), timeout=60, trust_env=False) as client:
+                yield Platform(process, addresses, client)
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(60) == 0, "the platform did not stop cleanly"
+
+
+def wait_for[T](ask: Callable[[], T], done: Callable[[T], bool], seconds: float = 60) -> T:
+    """Ask until the answer is the wanted one, and return it."""
+    until = time.monotonic() + seconds
+    while not done(answer := ask()):
+        assert time.monotonic() < until, f"it did not come about within {seconds} s; last seen: {answer}"
+        time.sleep(0.05)
+    return answer
