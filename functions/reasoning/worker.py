@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from shared.prompts.store import PromptStore
 
 HOLD_SECONDS = 75.0
-"""How long a worker holds a job without a sign of life: longer than a lock of its message lasts, so that who gets
-the message again waits a little. Should a model call take longer still, its worker notices at the checkpoint that
-the job is another one's, and stores nothing."""
+"""How long a worker holds a job without a sign of life: longer than a lock of its message lasts, so that who
+gets the message again waits a little. Should a model call take longer still, its worker notices at the
+checkpoint that the job is another one's, and stores nothing."""
 
 LONGEST_WAIT_SECONDS = 70.0
 """How long a step waits for the budget: locks count for 60 s, so such a wait suffices when alone."""
