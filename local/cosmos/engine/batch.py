@@ -62,7 +62,7 @@ class Batches:
         if not isinstance(operations, list) or not operations:
             raise bad_request("The batch has no operations.")
         if len(operations) > MAX_OPERATIONS:
-            raise bad_request(f"Batch request has more operations than what is supported: {MAX_OPERATIONS}.")
+            raise bad_request("Batch request has more operations than what is supported.")
         outcomes: list[Outcome] = []
         try:
             with self._store.transaction():

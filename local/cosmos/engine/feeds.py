@@ -65,6 +65,7 @@ class FeedPage:
     results: list[bytes]
     token: str | None
     charge: float
+    looked_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Feeds:
         keeps_undefined = _check_order(container, query)
         parameters = dict(request.parameters)
         pins = query.pins(parameters)
-        scope = self._narrowed(container, request.scope, pins, needs_items=query.reads_items)
+        scope = self._narrowed(container, request.scope, pins, query)
         bound_to = continuation.fingerprint(container.rid, request.text, request.parameters, request.scope)
         resume = None if request.token is None else continuation.decode(request.token, bound_to)
         start: Position = (b"", 0) if resume is None or query.ordered_scan else resume.position
@@ -119,7 +120,8 @@ class Feeds:
             PageRequest(request.most, resume, keeps_undefined=keeps_undefined),
         )
         token = None if page.resume is None else continuation.encode(page.resume, bound_to)
-        return FeedPage(page.results, token, charges.query(rows.count, sum(map(len, page.results))))
+        size = sum(map(len, page.results))
+        return FeedPage(page.results, token, charges.query(rows.count, size), rows.count)
 
     @staticmethod
     def plan(text: str) -> JsonObject:
@@ -180,15 +182,18 @@ class Feeds:
             return table.range_changes(wanted.low, wanted.high, after, now)
         return (row for row in table.changes(after, now) if wanted.holds(row.epk))
 
-    def _narrowed(self, container: Container, scope: Scope, pins: list[Pins], *, needs_items: bool) -> Scope:
+    @staticmethod
+    def _narrowed(container: Container, scope: Scope, pins: list[Pins], query: Query) -> Scope:
         """Stay in one partition where the filter says so, and refuse to leave it without being asked to."""
-        if scope.key is not None or scope.epk_range != EVERYTHING or not needs_items:
+        if scope.key is not None or scope.epk_range != EVERYTHING or not query.reads_items:
             return scope
         keys = _pinned_keys(container, pins)
         if keys is not None and len(keys) == 1:
             return replace(scope, key=next(iter(keys)))
         if not scope.everywhere:
             raise bad_request(_NO_CROSS_PARTITION)
+        if query.wraps_aggregates:
+            raise bad_request("Cross partition query only supports 'VALUE <AggregateFunc>' for aggregates.")
         return scope
 
     def _rows(

@@ -9,25 +9,22 @@ partitions.
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from local.cosmos.engine.murmur import murmur3_128
+from local.cosmos.engine.effective_key import Component, effective_key, effective_key_v1, hashed_form
 from local.cosmos.errors import SubStatus, bad_request, unsupported
-from local.cosmos.values import UNDEFINED, Json, JsonObject, Undefined, Value
+from local.cosmos.values import UNDEFINED, Json, JsonObject, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-type Component = str | float | bool | Undefined | None
-
 MAX_KEY_BYTES: Final = 2048
 MAX_LEVELS: Final = 3
-_STRING_END: Final = b"\xff"
+LATEST_VERSION: Final = 2
 _PATH_STEP: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|([^/"]+))')
 
 
@@ -66,6 +63,7 @@ class PartitionKeyDefinition:
 
     paths: tuple[tuple[str, ...], ...]
     hierarchical: bool
+    version: int = 2
 
     def of_item(self, item: JsonObject) -> PartitionKey:
         """Extract the full partition key from an item."""
@@ -84,7 +82,7 @@ class PartitionKeyDefinition:
                 "partition key field values specified in the document.",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
-        return _place(components, self.hierarchical)
+        return _place(components, tuple(map(type, components)), self)
 
     def of_values(self, values: Sequence[Value]) -> PartitionKey:
         """Place the key that consists of these values."""
@@ -109,7 +107,7 @@ class PartitionKeyDefinition:
 
     def prefix_range(self, components: tuple[Component, ...]) -> EpkRange:
         """Give the range that holds exactly the keys that begin with whole `components`."""
-        low = b"".join(_hash((component,)) for component in components)
+        low = b"".join(map(effective_key, components))
         return EpkRange(low, low + b"\xff")
 
 
@@ -128,11 +126,14 @@ def parse_definition(properties: JsonObject) -> PartitionKeyDefinition:
     kind = definition.get("kind", "Hash")
     if kind not in {"Hash", "MultiHash"}:
         raise unsupported(f"Partition key kind {kind!r}")
-    if definition.get("version", 1) != 2:  # noqa: PLR2004 - the version's own number
-        raise unsupported('Partition key version 1: set "version": 2, which')
+    version = definition.get("version", 1)
+    if version not in {1, LATEST_VERSION} or (kind == "MultiHash" and version != LATEST_VERSION):
+        raise unsupported(f"Version {version!r} of a partition key of kind {kind}")
     if kind == "Hash" and len(paths) != 1:
         raise bad_request("A partition key of kind Hash has exactly one path.")
-    return PartitionKeyDefinition(tuple(parse_path(path) for path in paths), kind == "MultiHash")
+    return PartitionKeyDefinition(
+        tuple(parse_path(path) for path in paths), kind == "MultiHash", 1 if version == 1 else LATEST_VERSION
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -175,44 +176,16 @@ def _component(value: Value) -> Component:
     return value
 
 
-def _hashed_form(component: Component) -> bytes:
-    match component:
-        case Undefined.UNDEFINED:
-            return b"\x00"
-        case None:
-            return b"\x01"
-        case False:
-            return b"\x02"
-        case True:
-            return b"\x03"
-        case str():
-            return (
-                b"\x08" + component.encode() + _STRING_END
-            )  # 0xFF is in no UTF-8 text: the form is unambiguous
-        case _:
-            return b"\x05" + struct.pack("<d", component + 0.0)  # -0.0 and 0.0 are one key
-
-
-def _hash(components: tuple[Component, ...]) -> bytes:
-    low, high = murmur3_128(b"".join(map(_hashed_form, components)))
-    # The two top bits are cleared, so that "FF" stays above every key.
-    return ((high << 64 | low) & _BELOW_FF).to_bytes(16, "big")
-
-
-_BELOW_FF: Final = (1 << 126) - 1
-
-
 @lru_cache(maxsize=65_536)
-def _place_typed(
-    components: tuple[Component, ...], types: tuple[type, ...], *, hierarchical: bool
+def _place(
+    components: tuple[Component, ...], _types: tuple[type, ...], definition: PartitionKeyDefinition
 ) -> PartitionKey:
-    del types  # part of the cache's key only: True == 1.0 in Python, and they are two partitions
-    canonical = b"".join(map(_hashed_form, components))
+    """Place a key; the types are part of the cache's key, because True == 1.0 are two partitions."""
+    canonical = b"".join(map(hashed_form, components))
     if len(canonical) > MAX_KEY_BYTES:
         raise bad_request(f"The partition key is longer than {MAX_KEY_BYTES} bytes.")
-    epk = b"".join(_hash((part,)) for part in components) if hierarchical else _hash(components)
+    if definition.hierarchical:
+        epk = b"".join(map(effective_key, components))
+    else:
+        epk = (effective_key if definition.version == LATEST_VERSION else effective_key_v1)(components[0])
     return PartitionKey(components, canonical, epk)
-
-
-def _place(components: tuple[Component, ...], hierarchical: bool) -> PartitionKey:  # noqa: FBT001 - private
-    return _place_typed(components, tuple(map(type, components)), hierarchical=hierarchical)

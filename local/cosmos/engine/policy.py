@@ -184,6 +184,8 @@ def _index_paths(value: Json) -> tuple[IndexPath, ...]:
 
 
 def _index_path(path: Json) -> IndexPath:
+    if path == "/":  # the oldest way to write /*
+        path = "/*"
     if not isinstance(path, str) or not path.endswith(("/*", "/?")):
         raise bad_request(f"The indexing path {path!r} is invalid: it has to end in /* or /?.")
     steps = parse_path(path[:-2]) if len(path) > 2 else ()  # noqa: PLR2004 - the ending alone

@@ -432,13 +432,6 @@ def _check_order(node: tree.Select) -> None:
         return
     if node.group_by or _has_aggregate(node):
         raise unsupported("ORDER BY together with GROUP BY or an aggregate")
-    if node.distinct and not node.star:
-        selected = [node.value] if node.value is not None else [item.expression for item in node.items or ()]
-        bare = [_bare(expression) for expression in selected]
-        if any(_bare(item.expression) not in bare for item in node.order_by):
-            raise bad_request(
-                "ORDER BY items must appear in the select list if SELECT DISTINCT is specified."
-            )
 
 
 def _has_aggregate(node: tree.Select) -> bool:

@@ -124,6 +124,11 @@ class Query:
         return bool(self.select.order or self.select.grouped or self.select.distinct)
 
     @property
+    def wraps_aggregates(self) -> bool:
+        """Whether this is an aggregate over everything that is not selected by VALUE."""
+        return bool(self.select.aggregates) and not self.select.groups and self.node.value is None
+
+    @property
     def reads_items(self) -> bool:
         """Whether there is a FROM at all."""
         return bool(self.node.sources)
@@ -185,7 +190,9 @@ class Query:
     def _ordered_page(self, rows: Iterable[Row], frame: Frame, window: _Window, page: PageRequest) -> Page:
         compare = self._comparison()
         results = self._grouped(rows, frame) if self.select.grouped else self._keyed(rows, frame, page)
-        ordered = sorted(_distinct(results) if self.select.distinct else results, key=cmp_to_key(compare))
+        ordered = sorted(results, key=cmp_to_key(compare))
+        if self.select.distinct:  # of equal results, the first in the order stays
+            ordered = list(_distinct(ordered))
         start = page.resume
         if start is None or start.keys is None:
             return _cut(window.apply(iter(ordered), window.skip, 0), page, window)
@@ -211,7 +218,7 @@ class Query:
                 keys = tuple(key.evaluate(frame) for key in order)
                 if value is UNDEFINED or (drops_undefined and keys[0] is UNDEFINED):
                     continue
-                if select.distinct:  # equal results have equal keys, wherever they come from
+                if select.distinct:
                     yield _Result((*keys, value), _NOWHERE, 0, value)
                 else:
                     yield _Result(keys, row.position, within, value)

@@ -122,7 +122,13 @@ class ItemRoutes:
         asked = FeedRequest(
             _scope(request, container), text, parameters, _page_size(request), _token(request)
         )
-        return _feed_response(container, self._account.feeds.query(container, asked))
+        page = self._account.feeds.query(container, asked)
+        response = _feed_response(container, page)
+        if request.flag("x-ms-documentdb-populatequerymetrics"):
+            response.headers["x-ms-documentdb-query-metrics"] = (
+                f"retrievedDocumentCount={page.looked_at};outputDocumentCount={len(page.results)}"
+            )
+        return response
 
     def _list(self, request: Request, container: Container) -> Response:
         asked = FeedRequest(_scope(request, container), most=_page_size(request), token=_token(request))

@@ -330,7 +330,6 @@ def test_date_functions(expression: str, expected: object) -> None:
         ("SELECT c.x FROM c GROUP BY c.y", "'c'"),
         ("SELECT c.x, COUNT(1) FROM c GROUP BY c.x ORDER BY c.x", "ORDER BY"),
         ("SELECT * FROM c ORDER BY LOWER(c.x)", "ORDER BY"),
-        ("SELECT DISTINCT c.x FROM c ORDER BY c.y", "DISTINCT"),
         ("SELECT VALUE ARRAY(SELECT TOP 1 VALUE x FROM x IN c.a) FROM c", "TOP"),
         ("SELECT VALUE ARRAY(SELECT VALUE x FROM x IN c.a ORDER BY x.y) FROM c", "ORDER BY"),
         ("SELECT c.a AS x, c.b AS x FROM c", "'x'"),

@@ -129,6 +129,18 @@ def test_a_partition_key_may_lie_deeper_in_the_item(wire: Wire) -> None:
     assert wire.read(deep, "2", {}).status == 200
 
 
+def test_a_key_without_a_version_is_of_version_1_and_works(wire: Wire) -> None:
+    old = wire.with_container({"id": "old", "partitionKey": {"paths": ["/pk"], "kind": "Hash"}})
+    keys: list[Json] = ["a", "ä" * 200, 1, -2.5, True, None, ""]
+    for number, pk in enumerate(keys):
+        assert wire.create(old, {"id": str(number), "pk": pk}, pk).status == 201
+    for number, pk in enumerate(keys):
+        header = orjson.dumps([pk]).decode()
+        assert wire.query(old, "SELECT VALUE c.id FROM c", x_ms_documentdb_partitionkey=header) == [
+            str(number)
+        ]
+
+
 def test_a_partition_key_that_is_too_long_is_refused(wire: Wire, items: str) -> None:
     assert wire.create(items, {"id": "1", "pk": "x" * 2100}, "x" * 2100).status == 400
 

@@ -11,6 +11,7 @@ from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKeyDefi
 from local.cosmos.values import UNDEFINED
 
 FLAT = PartitionKeyDefinition((("a",),), hierarchical=False)
+OLD = PartitionKeyDefinition((("a",),), hierarchical=False, version=1)
 DEEP = PartitionKeyDefinition((("a",), ("b",), ("c",)), hierarchical=True)
 COMPONENTS = st.one_of(
     st.text(), st.floats(allow_nan=False).map(lambda value: value + 0.0), st.booleans(), st.none()
@@ -21,6 +22,13 @@ COMPONENTS = st.one_of(
 def test_a_key_hashes_as_in_the_sdk(component: str | float | bool | None) -> None:  # noqa: FBT001 - a key
     expected = SdkPartitionKey("/a")._get_effective_partition_key_string([component])  # noqa: SLF001 - the truth
     assert FLAT.of_components((component,)).epk.hex().upper() == expected
+
+
+@given(COMPONENTS)
+def test_a_key_of_version_1_hashes_as_in_the_sdk(component: str | float | bool | None) -> None:  # noqa: FBT001 - a key
+    sdk = SdkPartitionKey("/a", version=1)
+    expected = sdk._get_effective_partition_key_string([component])  # noqa: SLF001 - the truth
+    assert OLD.of_components((component,)).epk.hex().upper() == str(expected).upper()
 
 
 @given(st.tuples(COMPONENTS, COMPONENTS, COMPONENTS))
