@@ -12,11 +12,12 @@ from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
 from shared.prompts.store import PromptDraft, PromptItem, PromptStore
 from tests.fakes import tenant_context
+from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from shared.cosmos.container import BatchOperation, Container, Json, Key, Query
+    from shared.cosmos.container import BatchOperation, Container, Json, Key
     from tests.fakes import FakeClock
     from tests.memory_cosmos import MemoryCosmos
 
@@ -32,40 +33,6 @@ def container(cosmos: MemoryCosmos) -> Container:
 @pytest.fixture
 def store(container: Container, clock: FakeClock) -> PromptStore:
     return PromptStore(ACME, container, clock)
-
-
-class Interrupted:
-    """A container in which something happens before some of the batches."""
-
-    def __init__(self, container: Container, before: list[Callable[[], Awaitable[object]]]) -> None:
-        self._container = container
-        self._before = before
-
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
-        if self._before:
-            await self._before.pop(0)()
-        return await self._container.batch(key, operations)
-
-    async def read(self, key: Key, item_id: str) -> Json | None:
-        return await self._container.read(key, item_id)
-
-    async def create(self, key: Key, body: Json) -> Json:
-        return await self._container.create(key, body)
-
-    async def upsert(self, key: Key, body: Json) -> Json:
-        return await self._container.upsert(key, body)
-
-    async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
-        return await self._container.replace(key, body, etag)
-
-    async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
-        return await self._container.patch(key, item_id, patch)
-
-    async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
-        return await self._container.delete(key, item_id, etag)
-
-    async def query(self, key: Key, query: Query) -> list[Json]:
-        return await self._container.query(key, query)
 
 
 class Refusing(Interrupted):
@@ -136,7 +103,7 @@ async def test_a_writer_that_was_overtaken_takes_the_next_version(
     container: Container, store: PromptStore
 ) -> None:
     others = [lambda: store.save("p", PromptDraft("first"), None)] * 2
-    slow = PromptStore(ACME, Interrupted(container, list(others)))
+    slow = PromptStore(ACME, Interrupted(container, batches=others))
 
     saved = await slow.save("p", PromptDraft("mine"), None)
 
@@ -147,7 +114,9 @@ async def test_a_writer_that_was_overtaken_does_not_save_over_what_it_has_not_se
     container: Container, store: PromptStore
 ) -> None:
     seen = (await store.save("p", PromptDraft("one"), None)).head.etag
-    slow = PromptStore(ACME, Interrupted(container, [lambda: store.save("p", PromptDraft("two"), None)]))
+    slow = PromptStore(
+        ACME, Interrupted(container, batches=[lambda: store.save("p", PromptDraft("two"), None)])
+    )
 
     with pytest.raises(PreconditionFailedError):
         await slow.save("p", PromptDraft("mine"), seen)
@@ -158,7 +127,7 @@ async def test_a_writer_that_is_overtaken_three_times_is_told(
     container: Container, store: PromptStore
 ) -> None:
     others = [lambda: store.save("p", PromptDraft("other"), None)] * 3
-    slow = PromptStore(ACME, Interrupted(container, list(others)))
+    slow = PromptStore(ACME, Interrupted(container, batches=others))
 
     with pytest.raises(ConflictError, match="saved by others"):
         await slow.save("p", PromptDraft("mine"), None)
@@ -191,7 +160,7 @@ async def test_a_save_whose_answer_was_lost_is_one_version(
     async def lose_the_answer() -> None:
         cosmos.transport.lose_answers = 1
 
-    unlucky = PromptStore(ACME, Interrupted(container, [lose_the_answer]))
+    unlucky = PromptStore(ACME, Interrupted(container, batches=[lose_the_answer]))
     saved = await unlucky.save("p", PromptDraft("one"), None)
 
     assert (saved.content.version, saved.labels) == (1, {"latest": 1})
@@ -209,7 +178,7 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
             await store.save("p", PromptDraft("newer"), None)
             return await self._container.batch(key, operations)
 
-    saved = await PromptStore(ACME, Overtaken(container, [])).save("p", PromptDraft("mine"), None)
+    saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft("mine"), None)
 
     assert (saved.content.version, saved.content.template, saved.labels) == (1, "mine", {})
     assert await templates(store) == ["mine", "newer"]
@@ -217,7 +186,7 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
 
 async def test_a_refusal_that_is_nobody_elses_doing_is_not_tried_again(container: Container) -> None:
     with pytest.raises(BatchFailedError, match="413"):
-        await PromptStore(ACME, Refusing(container, [])).save("p", PromptDraft("one"), None)
+        await PromptStore(ACME, Refusing(container)).save("p", PromptDraft("one"), None)
 
 
 async def test_a_template_that_cannot_be_rendered_is_not_stored(store: PromptStore) -> None:

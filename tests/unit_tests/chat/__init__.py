@@ -1,0 +1,1 @@
+"""Bots, chat and conversations."""

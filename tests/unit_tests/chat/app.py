@@ -1,0 +1,134 @@
+"""The chat routes with callers of two tenants, over a store in memory and a model under control."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from functions.chat.conversations import ConversationRepository
+from functions.chat.trigger import blueprint
+from shared.contracts import Usage
+from shared.llm.model import Completion
+from shared.prompts.store import PromptStore
+from shared.tenancy.context import Role
+from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from shared.llm.model import ChatModel, ChatPrompt
+    from shared.runtime import Runtime
+    from shared.tenancy.context import TenantContext
+    from tests.fakes import Answer, FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+ACME = tenant_context("acme")
+USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+
+
+class FakeModel:
+    """Answers with the number of the call; keeps what it was asked, and for whom."""
+
+    def __init__(self) -> None:
+        self.prompts: list[ChatPrompt] = []
+        self.callers: list[tuple[str, str]] = []
+        self.failure: Exception | None = None
+        self.before_answering: Callable[[], Awaitable[object]] | None = None
+
+    def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
+        self.callers.append((tenant.tenant_id, app_id))
+        return self
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        self.prompts.append(prompt)
+        number = len(self.prompts)
+        if self.before_answering is not None:
+            await self.before_answering()
+        if self.failure is not None:
+            raise self.failure
+        return Completion(f"answer {number}", USAGE, prompt.model, "stop")
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """The messages of the last call."""
+        return [(message.role, message.content) for message in self.prompts[-1].messages]
+
+
+class Trouble:
+    """Makes the n-th request about items from now on fail, or its answer be lost, as often as it is tried."""
+
+    def __init__(self, cosmos: MemoryCosmos) -> None:
+        self._transport = cosmos.transport
+
+    def at(self, nth: int, *, requests: int = 0, answers: int = 0) -> None:
+        start = self._transport.requests
+
+        def watch(_: object) -> None:
+            if self._transport.requests == start + nth:
+                self._transport.lose_requests = requests
+                self._transport.lose_answers = answers
+
+        self._transport.watch = watch
+
+
+class App:
+    """The chat routes, called as the host calls them."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        self.cosmos, self.clock, self.model, self.trouble = cosmos, clock, FakeModel(), Trouble(cosmos)
+        authenticator = FakeAuthenticator()
+        self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
+        self.user = authenticator.add("user", ACME)
+        self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        runtime = SimpleNamespace(
+            routes=[],
+            clock=clock,
+            authenticator=authenticator,
+            container=cosmos.container,
+            settings=SimpleNamespace(openai_model="gpt-default"),
+            metered_model=self.model.opened_for,
+        )
+        blueprint(cast("Runtime", runtime))
+        self.client = RouteClient(cast("Runtime", runtime))
+        self.prompts = PromptStore(ACME, cosmos.container("prompts"), clock)
+
+    async def save_bot(
+        self, bot_id: str = "b", *, headers: dict[str, str] | None = None, **config: object
+    ) -> Answer:
+        body = config or {"system_prompt": "Be brief."}
+        return await self.client.call(
+            "save_bot", Call.of(body, headers=headers or self.editor, bot_id=bot_id)
+        )
+
+    async def chat(
+        self, message: str = "hi", *, headers: dict[str, str] | None = None, **body: object
+    ) -> Answer:
+        sent = {"message": message, "conversation_id": "c"} | body
+        return await self.client.call("chat", Call.of(sent, headers=headers or self.user, bot_id="b"))
+
+    async def on_conversation(
+        self, route: str = "get_conversation", query: str = "", *, headers: dict[str, str] | None = None
+    ) -> Answer:
+        path = {"bot_id": "b", "conversation_id": "c"}
+        return await self.client.call(route, Call(path=path, query=query, headers=headers or self.user))
+
+    async def on_bot(
+        self, route: str = "get_bot", query: str = "", *, headers: dict[str, str] | None = None
+    ) -> Answer:
+        return await self.client.call(
+            route, Call(path={"bot_id": "b"}, query=query, headers=headers or self.user)
+        )
+
+    async def turns(self) -> list[tuple[int, str, str, str | None]]:
+        """Read number, status, message and response of every turn."""
+        shown = (await self.on_conversation(query="limit=100")).json()
+        return [(turn["turn"], turn["status"], turn["message"], turn["response"]) for turn in shown["items"]]
+
+    def conversation(self, conversation_id: str = "c") -> ConversationRepository:
+        return ConversationRepository(
+            ACME,
+            self.cosmos.container("conversations"),
+            self.clock,
+            bot_id="b",
+            conversation_id=conversation_id,
+        )

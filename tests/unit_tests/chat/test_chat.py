@@ -1,0 +1,258 @@
+"""A turn is answered from its bot, its prompt and its history, stored, and paid for by its tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from functions.chat.bots import BotRepository
+from functions.chat.conversations import WORK_SECONDS
+from functions.chat.models import ChatRequest
+from functions.chat.service import ANSWER_SECONDS, ChatService
+from shared.errors import (
+    BudgetExceededError,
+    DependencyTimeoutError,
+    DependencyUnavailableError,
+    PromptRefusedError,
+)
+from shared.llm.model import ModelUnavailableError
+from shared.prompts.store import PromptDraft
+from tests.fakes import Call
+from tests.unit_tests.chat.app import ACME, USAGE
+
+if TYPE_CHECKING:
+    from tests.unit_tests.chat.app import App
+
+
+def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
+    return ChatService(
+        bots=BotRepository(ACME, app.cosmos.container("bots"), app.clock),
+        prompts=app.prompts,
+        open_conversation=lambda _, conversation_id: app.conversation(conversation_id),
+        open_model=lambda bot_id: app.model.opened_for(ACME, bot_id),
+        default_model="gpt-default",
+        answer_seconds=answer_seconds,
+    )
+
+
+async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
+    answer = await app.chat("hello", user_id="u1")
+
+    usage = USAGE.model_dump()
+    assert answer.status == 200
+    assert answer.json() == {"response": "answer 1", "conversation_id": "c", "turn": 1, "usage": usage}
+    shown = (await app.on_conversation()).json()
+    assert shown == {
+        "conversation_id": "c",
+        "turns": 1,
+        "user_id": "u1",
+        "created_at": "2026-01-31T10:30:00Z",
+        "updated_at": "2026-01-31T10:30:00Z",
+        "items": [
+            {
+                "turn": 1,
+                "status": "done",
+                "message": "hello",
+                "response": "answer 1",
+                "usage": usage,
+                "created_at": "2026-01-31T10:30:00Z",
+            }
+        ],
+        "next_cursor": None,
+    }
+
+
+async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) -> None:
+    await app.chat()
+    plain = app.model.prompts[-1]
+    await app.save_bot(system_prompt="x", model="gpt-own", temperature=0.0, max_output_tokens=9)
+    await app.chat(user_id="u1")
+    own = app.model.prompts[-1]
+
+    assert (plain.model, plain.temperature, plain.max_output_tokens, plain.user) == (
+        "gpt-default",
+        None,
+        512,
+        None,
+    )
+    assert (own.model, own.temperature, own.max_output_tokens, own.user) == ("gpt-own", 0.0, 9, "u1")
+
+
+async def test_a_turn_is_paid_by_the_callers_tenant_under_the_bots_name(app: App) -> None:
+    await app.chat()
+
+    assert app.model.callers == [("acme", "bot:b")]
+
+
+async def test_the_model_is_reminded_of_the_last_turns_and_no_more(app: App) -> None:
+    await app.save_bot(system_prompt="Be brief.", history_turns=2)
+    for number in range(1, 5):
+        await app.chat(f"message {number}")
+
+    assert app.model.said == [
+        ("system", "Be brief."),
+        ("user", "message 2"),
+        ("assistant", "answer 2"),
+        ("user", "message 3"),
+        ("assistant", "answer 3"),
+        ("user", "message 4"),
+    ]
+
+
+async def test_a_bot_without_a_memory_is_reminded_of_nothing(app: App) -> None:
+    await app.save_bot(system_prompt="Be brief.", history_turns=0)
+    await app.chat("one")
+    await app.chat("two")
+
+    assert app.model.said == [("system", "Be brief."), ("user", "two")]
+
+
+async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
+    await app.save_bot(prompt_name="p")
+    await app.prompts.save("p", PromptDraft("You serve {who}."), None)
+    await app.chat(variables={"who": "Ada"})
+    first = app.model.said[0]
+    await app.prompts.save("p", PromptDraft("You obey {who}."), None)
+    await app.chat(variables={"who": "Bob"})
+
+    assert (first, app.model.said[0]) == (("system", "You serve Ada."), ("system", "You obey Bob."))
+
+
+async def test_braces_in_a_system_prompt_are_text(app: App) -> None:
+    await app.save_bot(system_prompt='Answer {"like": "this"}')
+    await app.chat()
+
+    assert app.model.said[0] == ("system", 'Answer {"like": "this"}')
+
+
+@pytest.mark.parametrize(
+    ("template", "variables", "detail"),
+    [
+        ("{a}", {"b": "x"}, {"missing": ["a"], "unknown": ["b"]}),
+        ("{a}", {"a": ""}, {"name": "p"}),
+        (None, {"b": "x"}, {"missing": [], "unknown": ["b"]}),
+    ],
+)
+async def test_variables_that_do_not_fit_are_named_before_a_turn_begins(
+    app: App, template: str | None, variables: dict[str, str], detail: dict[str, object]
+) -> None:
+    if template is not None:
+        await app.prompts.save("p", PromptDraft(template), None)
+        await app.save_bot(prompt_name="p")
+    refused = await app.chat(variables=variables)
+
+    assert (refused.status, refused.json()["detail"]) == (422, detail)
+    assert (await app.on_conversation()).status == 404
+
+
+async def test_a_bot_whose_prompt_is_gone_says_which(app: App) -> None:
+    await app.save_bot(prompt_name="gone")
+    refused = await app.chat()
+
+    assert (refused.status, refused.json()["error"]) == (404, "PromptNotFoundError")
+    assert refused.json()["detail"]["name"] == "gone"
+
+
+async def test_without_an_id_a_conversation_of_its_own_begins(app: App) -> None:
+    first = (await app.chat(conversation_id=None)).json()
+    second = (await app.chat(conversation_id=None)).json()
+    third = (await app.chat(conversation_id=first["conversation_id"])).json()
+
+    assert (first["turn"], second["turn"], third["turn"]) == (1, 1, 2)
+    assert first["conversation_id"] != second["conversation_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"message": ""}, "body.message"),
+        ({"conversation_id": "a/b"}, "body.conversation_id"),
+        ({"conversation_id": ""}, "body.conversation_id"),
+        ({"conversation_id": "x" * 129}, "body.conversation_id"),
+        ({"user_id": "a b"}, "body.user_id"),
+        ({"variables": {"a": 1}}, "body.variables.a"),
+        ({"stream": False}, "body.stream"),
+        ({"tenant_id": "globex"}, "body.tenant_id"),
+    ],
+)
+async def test_an_invalid_request_is_refused_by_field(app: App, body: dict[str, object], field: str) -> None:
+    call = Call.of({"message": "hi"} | body, headers=app.user, bot_id="b")
+    refused = await app.client.call("chat", call)
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, [field])
+    assert app.model.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (ModelUnavailableError("The model"), 503),
+        (DependencyUnavailableError("The model"), 503),
+        (PromptRefusedError("too long"), 422),
+        (BudgetExceededError("not now", retry_after=7), 429),
+        (RuntimeError("a defect"), 500),
+    ],
+)
+async def test_a_turn_without_an_answer_is_marked_and_the_history_skips_it(
+    app: App, failure: Exception, status: int
+) -> None:
+    await app.chat("one")
+    app.model.failure = failure
+    refused = await app.chat("two")
+    app.model.failure = None
+    await app.chat("three")
+
+    assert refused.status == status
+    assert [(number, state) for number, state, _, _ in await app.turns()] == [
+        (1, "done"),
+        (2, "failed"),
+        (3, "done"),
+    ]
+    assert [text for _, text in app.model.said] == ["Be brief.", "one", "answer 1", "three"]
+
+
+async def test_a_model_that_takes_too_long_fails_the_turn(app: App) -> None:
+    app.model.before_answering = asyncio.Event().wait
+
+    with pytest.raises(DependencyTimeoutError):
+        await service(app, answer_seconds=0.01).reply("b", ChatRequest(message="hi", conversation_id="c"))
+    assert await app.turns() == [(1, "failed", "hi", None)]
+
+
+def test_a_turn_ends_well_before_its_reservation() -> None:
+    assert ANSWER_SECONDS + 15 <= WORK_SECONDS
+
+
+async def test_a_caller_who_leaves_frees_the_conversation(app: App) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        asked.set()
+        await never.wait()
+
+    app.model.before_answering = wait
+    leaving = asyncio.create_task(app.chat("one"))
+    await asked.wait()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    app.model.before_answering = None
+
+    assert (await app.chat("two")).json()["turn"] == 2
+    assert [(number, state) for number, state, _, _ in await app.turns()] == [(1, "failed"), (2, "done")]
+
+
+async def test_an_answer_that_was_paid_for_is_stored_although_its_caller_left(app: App) -> None:
+    request = ChatRequest(message="one", conversation_id="c")
+
+    async def leave() -> None:
+        asyncio.get_running_loop().call_soon(leaving.cancel)
+
+    app.model.before_answering = leave
+    leaving = asyncio.create_task(service(app).reply("b", request))
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    assert await app.turns() == [(1, "done", "one", "answer 1")]

@@ -1,0 +1,51 @@
+"""A container in which something else happens just before some of its writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from shared.cosmos.container import BatchOperation, Container, Json, Key, Patch, Query
+
+    type Event = Callable[[], Awaitable[object]]
+
+
+class Interrupted:
+    """Lets one event happen before each of the first batches, and before each of the first creates."""
+
+    def __init__(
+        self, container: Container, *, batches: Sequence[Event] = (), creates: Sequence[Event] = ()
+    ) -> None:
+        self._container = container
+        self._batches = list(batches)
+        self._creates = list(creates)
+
+    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+        if self._batches:
+            await self._batches.pop(0)()
+        return await self._container.batch(key, operations)
+
+    async def create(self, key: Key, body: Json) -> Json:
+        if self._creates:
+            await self._creates.pop(0)()
+        return await self._container.create(key, body)
+
+    async def read(self, key: Key, item_id: str) -> Json | None:
+        return await self._container.read(key, item_id)
+
+    async def upsert(self, key: Key, body: Json) -> Json:
+        return await self._container.upsert(key, body)
+
+    async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
+        return await self._container.replace(key, body, etag)
+
+    async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
+        return await self._container.patch(key, item_id, patch)
+
+    async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
+        return await self._container.delete(key, item_id, etag)
+
+    async def query(self, key: Key, query: Query) -> list[Json]:
+        return await self._container.query(key, query)
