@@ -427,6 +427,8 @@ def encode_value(value: object) -> bytes:
 
 
 def _mapping(impl: Any) -> dict[str, Any]:  # noqa: ANN401 - a C pointer
+    if pn.isnull(impl):  # what was not sent has no data at all, and reading it would crash the process
+        return {}
     data = Data(impl)
     data.rewind()
     if data.next() is None:
