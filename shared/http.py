@@ -27,7 +27,7 @@ from shared.errors import (
     TenantNotFoundError,
     ValidationError,
 )
-from shared.logging.context import log_context, logging_as
+from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.tenancy.context import PlatformContext, Role, TenantContext, acting_for
 
@@ -257,24 +257,31 @@ def _function_for(route: Route, services: EdgeServices) -> Callable[[Any], Await
 async def serve(route: Route, services: EdgeServices, request: StarletteRequest) -> StarletteResponse:
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     request_id = _request_id(request.headers.get("x-request-id"))
+    started = services.clock.monotonic()
     with logging_as(request_id=request_id):
+        error: APIError | None = None
         try:
-            return await _answer(route, services, request)
-        except APIError as error:
-            _log_refusal(route, error)
-            return _render_error(error, services)
+            response = await _answer(route, services, request)
+        except APIError as refusal:
+            error = refusal
         except Exception:
             _logger.exception("Unexpected failure", extra={"route": route.name})
-            return _render_error(InternalError("The request failed for an unexpected reason"), services)
+            error = InternalError("The request failed for an unexpected reason")
+        if error is not None:
+            response = _render_error(error, services)
+        _log_outcome(route, response.status_code, services.clock.monotonic() - started, error)
+        return response
 
 
 async def _answer(route: Route, services: EdgeServices, request: StarletteRequest) -> StarletteResponse:
     subject = await _authorise(route, services, request)
     if not isinstance(subject, TenantContext):
         arguments = await _arguments(route, request)
-        reply = await (route.handler(subject, **arguments) if subject else route.handler(**arguments))
-        return _render(route, reply)
-    with logging_as(tenant_id=subject.tenant_id), acting_for(subject):
+        return _render(
+            route, await (route.handler(subject, **arguments) if subject else route.handler(**arguments))
+        )
+    attribute_logs_to(subject.tenant_id)
+    with acting_for(subject):
         return _render(route, await route.handler(subject, **await _arguments(route, request)))
 
 
@@ -390,10 +397,13 @@ def _request_id(sent: str | None) -> str:
     return secrets.token_hex(16)
 
 
-def _log_refusal(route: Route, error: APIError) -> None:
-    log = _logger.error if error.status >= InternalError.status else _logger.info
-    log(
-        "Request refused",
-        extra={"route": route.name, "status": error.status, "error": type(error).__name__},
-        exc_info=error.__cause__ if error.status >= InternalError.status else None,
-    )
+def _log_outcome(route: Route, status: int, seconds: float, error: APIError | None) -> None:
+    facts = {"route": route.name, "status": status, "duration_ms": round(seconds * 1000, 1)}
+    if error is None:
+        _logger.info("Request answered", extra=facts)
+        return
+    facts |= {"error": type(error).__name__}
+    if status < InternalError.status:
+        _logger.info("Request refused", extra=facts)
+    else:
+        _logger.error("Request failed", extra=facts, exc_info=error.__cause__)

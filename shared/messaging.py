@@ -134,6 +134,7 @@ class Queue[M: Message]:
                 tenant = await self.services.authenticator.for_platform(message.tenant_id)
                 with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                     await handle(tenant, message)
+                    _logger.info("Message handled", extra={"queue": self.name})
             except APIError as error:
                 if error.status >= _SERVER_ERRORS or isinstance(error, RateLimitError):
                     _logger.warning("Message put back", extra=self._facts(error))

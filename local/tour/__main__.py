@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _READY = "ready "
+_LAST_LINES = 3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,28 +37,50 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     console = Console(highlight=False)
     console.print("[bold]Tenantry[/bold]: starting the local platform and the app …")
-    platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", "local", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        platform.send_signal(number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    # A terminal's Ctrl-C reaches the platform by itself; this process waits for it to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN if sys.stdin.isatty() else pass_on)
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    log_file = options.data_dir / "platform.log"
+    with log_file.open("w") as log:
+        platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [sys.executable, "-m", "local", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    stopping = _stop_with(platform)
     addresses = _until_ready(platform)
     if addresses is None:
-        return platform.wait() or 1
+        code = platform.wait()
+        if not stopping.is_set():
+            sys.stderr.writelines(log_file.read_text().splitlines(keepends=True)[-_LAST_LINES:])
+        return code
     try:
         admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""
         _tour(console, addresses, admin_key, started)
     except (TourError, httpx.HTTPError) as error:
-        console.print(f"[bold red]The tour stopped:[/bold red] {error}")
-        platform.terminate()
-        platform.wait()
-        return 1
+        if not stopping.is_set():
+            console.print(f"[bold red]The tour stopped:[/bold red] {error} (see {log_file})")
+            platform.terminate()
+            platform.wait()
+            return 1
+    else:
+        console.print(f"What the platform and the app say is in {log_file}", style="dim", soft_wrap=True)
     return platform.wait()
+
+
+def _stop_with(platform: subprocess.Popen[str]) -> threading.Event:
+    """Pass a signal to stop on to the platform; the event tells that there was one."""
+    stopping = threading.Event()
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        # A terminal's Ctrl-C has reached the platform by itself, and a second signal would mean: at once.
+        if not stopping.is_set() and not (number == signal.SIGINT and sys.stdin.isatty()):
+            platform.send_signal(number)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    return stopping
 
 
 def _until_ready(platform: subprocess.Popen[str]) -> Mapping[str, str] | None:
@@ -64,7 +88,6 @@ def _until_ready(platform: subprocess.Popen[str]) -> Mapping[str, str] | None:
         if line.startswith(_READY):
             addresses: dict[str, str] = json.loads(line.removeprefix(_READY))
             return addresses
-        sys.stdout.write(line)
     return None
 
 

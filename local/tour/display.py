@@ -46,7 +46,7 @@ class Display:
                 self._turn(event)
             case Isolation():
                 self._done(
-                    f"Another tenant's key on {event.asked}: [bold]{event.status}[/bold], as if it were not there"
+                    f"Another tenant's key on {event.asked}: [bold]{event.status}[/bold], as if absent"
                 )
             case Job():
                 self._job(event)
@@ -73,10 +73,9 @@ class Display:
             table.add_row(
                 f"Key of {tenant.demo.tenant_id}", Text(tenant.key, style="yellow", overflow="fold")
             )
+        title = f"[bold]Tenantry is running[/bold] ({seconds:.1f} s)"
         self._console.print()
-        self._console.print(
-            Panel(table, title=f"[bold]Tenantry is running[/bold] ({seconds:.1f} s)", expand=False)
-        )
+        self._console.print(Panel(table, title=title, expand=False))
         if self._tenants:
             self._console.print("Talk to it:\n")
             self._console.print(_curl(addresses["app"], self._tenants[0].key), style="dim", soft_wrap=True)

@@ -172,7 +172,7 @@ class Journey:
         api = Api(self._client, owner.key)
         job = api.post("/api/v1/reasoning/jobs", {"text": "A secret of the owner's"})
         path = f"/api/v1/reasoning/jobs/{job['job_id']}"
-        return Isolation(f"{owner.demo.name}'s job", Api(self._client, stranger.key).status(path))
+        return Isolation(f"a job of {owner.demo.name}", Api(self._client, stranger.key).status(path))
 
     def _reason(self, tenant: Tenant) -> Job:
         api = Api(self._client, tenant.key)

@@ -327,3 +327,29 @@ async def test_every_answer_forbids_caching_and_sniffing(client: RouteClient, us
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_every_request_is_one_line_that_says_whose_it_was_and_how_it_ended(
+    client: RouteClient, user: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[str, str | None, str | None]] = []
+
+    class Watch(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            seen.append((record.getMessage(), log_context().tenant_id, log_context().request_id))
+            return True
+
+    watch = Watch()
+    caplog.handler.addFilter(watch)
+    with caplog.at_level(logging.INFO):
+        await client.call("list_notes", Call(headers=user | {"x-request-id": "r1"}))
+        await client.call("delete_note", Call({"note_id": "conflict"}, headers=user | {"x-request-id": "r2"}))
+        await client.call("list_notes", Call(headers={"x-request-id": "r3"}))
+    caplog.handler.removeFilter(watch)
+
+    assert seen == [
+        ("Request answered", "acme", "r1"),
+        ("Request refused", "acme", "r2"),
+        ("Request refused", None, "r3"),
+    ]
+    assert log_context().tenant_id is None
