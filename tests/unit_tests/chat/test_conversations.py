@@ -168,6 +168,17 @@ async def test_a_worker_that_comes_back_late_answers_its_own_turn_and_no_other(
     ]
 
 
+async def test_a_late_answer_that_comes_while_a_turn_begins_is_not_forgotten(
+    app: App, container: Container, clock: FakeClock
+) -> None:
+    late = await app.conversation().reserve("one", None)
+    clock.advance(WORK_SECONDS)
+    answered = Interrupted(container, batches=[lambda: app.conversation().complete(late, "late", USAGE)])
+    turn = await opened(answered, clock).reserve("two", None)
+
+    assert [item.response for item in await app.conversation().history(turn, 10)] == ["late"]
+
+
 async def test_a_worker_that_fails_late_frees_nothing_that_is_not_its_own(app: App, clock: FakeClock) -> None:
     late = await app.conversation().reserve("one", None)
     clock.advance(WORK_SECONDS)

@@ -123,6 +123,21 @@ async def test_a_writer_that_was_overtaken_does_not_save_over_what_it_has_not_se
     assert await templates(store) == ["one", "two"]
 
 
+async def test_a_head_that_changes_without_a_new_version_is_another_state_too(
+    container: Container, store: PromptStore
+) -> None:
+    seen = (await store.save("p", PromptDraft("one"), None)).head.etag
+    touched = Patch((PatchOperation("set", "/note", "changed"),))
+    own = Partition.of(ACME, container)
+    slow = PromptStore(
+        ACME, Interrupted(container, batches=[lambda: own.patch(PromptItem, "head:p", touched)])
+    )
+
+    with pytest.raises(PreconditionFailedError):
+        await slow.save("p", PromptDraft("mine"), seen)
+    assert await templates(store) == ["one"]
+
+
 async def test_a_writer_that_is_overtaken_three_times_is_told(
     container: Container, store: PromptStore
 ) -> None:
