@@ -66,19 +66,19 @@ class Api:
         return self._client.get(path, headers=self._headers).status_code
 
 
-def wait_for[T](what: str, ask: Callable[[], T], done: Callable[[T], bool]) -> T:
+def wait_for[T](what: str, ask: Callable[[], T], done: Callable[[T], bool], seconds: float = _SECONDS) -> T:
     """Ask until the answer is the wanted one.
 
     Raises:
-        TourError: It was not within 30 s.
+        TourError: It was not in time.
     """
-    until = time.monotonic() + _SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         answer = ask()
         if done(answer):
             return answer
         time.sleep(0.1)
-    raise TourError(f"{what} did not happen within {_SECONDS:.0f} s")
+    raise TourError(f"{what} did not happen within {seconds:.0f} s")
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -76,8 +76,11 @@ class Display:
         title = f"[bold]Tenantry is running[/bold] ({seconds:.1f} s)"
         self._console.print()
         self._console.print(Panel(table, title=title, expand=False))
+        for tenant in self._tenants:
+            line = f"Key of {self._name(tenant.demo.tenant_id)}: [yellow]{tenant.key}[/yellow]"
+            self._console.print(line, soft_wrap=True)
         if self._tenants:
-            self._console.print("Talk to it:\n")
+            self._console.print("\nTalk to it:\n")
             self._console.print(_curl(addresses["app"], self._tenants[0].key), style="dim", soft_wrap=True)
         self._console.print("\nCtrl-C stops everything.")
 
@@ -91,7 +94,7 @@ class Display:
 
     def _job(self, job: Job) -> None:
         self._done(
-            f"Reasoning job [bold]{job.job_id}[/bold]: HTTP → queue → function → stored result and out queue: "
+            f"Reasoning job [bold]{job.job_id}[/bold]: HTTP → queue → function → stored result, out queue: "
             f"{job.status} in {job.steps} steps, {job.tokens} tokens"
         )
         self._console.print(

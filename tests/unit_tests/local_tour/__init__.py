@@ -1,0 +1,1 @@
+"""The tour, against an app that answers from memory."""

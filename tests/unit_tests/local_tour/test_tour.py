@@ -1,0 +1,122 @@
+"""The tour against an app that answers from memory: what it asks, what it shows, when it gives up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from local.tour.client import Api, TourError, wait_for
+from local.tour.display import Display
+from local.tour.journey import Budget, Isolation, Job, Journey, Shipped, Tenant, Turn
+
+
+class FakeApp:
+    """Answers the tour's requests, and remembers them."""
+
+    def __init__(self, *, exists: bool = False) -> None:
+        self.exists = exists
+        self.requests: list[tuple[str, str]] = []
+        self.shipped = 0
+        self.turns = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # one per route
+        self.requests.append((request.method, request.url.path))
+        match request.method, request.url.path.split("/")[2:]:
+            case "POST", ["v1", "tenants"]:
+                return httpx.Response(409 if self.exists else 201, json={})
+            case "POST", ["v1", "tenants", tenant, "keys"]:
+                return httpx.Response(201, json={"key": f"tk.{tenant}.x"})
+            case "PUT", _:
+                return httpx.Response(200, json={})
+            case "POST", ["v1", "bots", "helpdesk", "chat"]:
+                self.turns += 1
+                usage = {"total_tokens": 10}
+                return httpx.Response(200, json={"turn": self.turns, "response": "Hello", "usage": usage})
+            case "POST", ["v1", "reasoning", "jobs"]:
+                job_id = json.loads(request.content).get("id", "j0")
+                url = f"/api/v1/reasoning/jobs/{job_id}"
+                return httpx.Response(202, json={"job_id": job_id, "status_url": url})
+            case "GET", ["v1", "reasoning", "jobs", job_id]:
+                return self.job(request, job_id)
+            case "GET", ["v1", "tokens", "status"]:
+                return httpx.Response(200, json={"used_tokens": 20, "limit_tokens": 1000})
+            case "GET", ["v1", "logs", "summary"]:
+                return httpx.Response(200, json={"chunks": self.shipped, "days": [{"lines": 3}]})
+            case _:
+                self.shipped += 1
+                return httpx.Response(202)
+
+    def job(self, request: httpx.Request, job_id: str) -> httpx.Response:
+        if "globex" in request.headers["authorization"]:
+            return httpx.Response(404, json={})
+        body: dict[str, Any] = {
+            "job_id": job_id,
+            "status": "succeeded",
+            "steps": [1, 2],
+            "result": {"summary": "Short."},
+            "usage": {"total_tokens": 30},
+        }
+        return httpx.Response(200, json=body)
+
+
+def client(app: FakeApp) -> httpx.Client:
+    return httpx.Client(base_url="http://app", transport=httpx.MockTransport(app))
+
+
+def test_the_tour_takes_every_step_and_shows_it() -> None:
+    app, console = FakeApp(), Console(record=True, width=120)
+    display = Display(console)
+    with client(app) as http:
+        events = list(Journey(http, "admin").walk())
+    for event in events:
+        display.show(event)
+    display.conclude({"app": "http://app", "cosmos": "http://cosmos"}, "admin", 1.5)
+
+    kinds = [type(event) for event in events]
+    assert kinds == [Tenant, Tenant, Turn, Turn, Turn, Turn, Isolation, Job, Budget, Budget, Shipped]
+    shown = console.export_text()
+    for words in (
+        "acme created",
+        "404",
+        "succeeded in 2 steps",
+        "2.0 %",
+        "Tenantry is running",
+        "tk.globex.x",
+    ):
+        assert words in shown
+    assert ("POST", "/admin/functions/ship_logs") in app.requests
+
+
+def test_a_tenant_of_an_earlier_run_is_welcomed_back() -> None:
+    console = Console(record=True, width=120)
+    with client(FakeApp(exists=True)) as http:
+        Display(console).show(next(Journey(http, "admin").walk()))
+
+    assert "still here from an earlier run" in console.export_text()
+
+
+def test_without_a_tenant_there_is_nothing_to_talk_to() -> None:
+    console = Console(record=True, width=120)
+    Display(console).conclude({"app": "http://app"}, "admin", 1.0)
+
+    assert "Talk to it" not in console.export_text()
+
+
+def test_a_refusal_stops_the_tour_with_its_words() -> None:
+    with (
+        httpx.Client(
+            base_url="http://app",
+            transport=httpx.MockTransport(lambda _: httpx.Response(503, text="Cosmos DB is down")),
+        ) as http,
+        pytest.raises(TourError, match="POST /api/v1/tenants: 503 Cosmos DB is down"),
+    ):
+        Api(http, "key").create("/api/v1/tenants", {})
+
+
+def test_what_never_comes_about_is_given_up() -> None:
+    with pytest.raises(TourError, match="It did not happen within 0 s"):
+        wait_for("It", lambda: 1, lambda _: False, seconds=0.2)
