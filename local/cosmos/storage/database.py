@@ -39,6 +39,10 @@ class DataFormatError(Exception):
     """The data folder was written by another version of this program."""
 
 
+class DataInUseError(Exception):
+    """Another process holds the data folder, or it is no data folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseRow:
     """A database as stored; `number` is never used again."""
@@ -67,10 +71,10 @@ class Database:
     """One connection to one file; everything happens on the thread that opened it."""
 
     def __init__(self, path: Path | str) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=1024)
+        self.connection = sqlite3.connect(path, timeout=1, isolation_level=None, cached_statements=1024)
         self._depth = 0
         execute = self.connection.execute
-        execute("PRAGMA journal_mode=WAL")
+        self._lock(path)
         execute("PRAGMA synchronous=NORMAL")
         execute("PRAGMA cache_size=-65536")
         (version,) = execute("PRAGMA user_version").fetchone()
@@ -79,6 +83,17 @@ class Database:
             raise DataFormatError(f"{path} has data format {version}, this program reads {_SCHEMA_VERSION}")
         self.connection.executescript(_SCHEMA)
         execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+    def _lock(self, path: Path | str) -> None:
+        """Keep the file to this process: the numbers of writes are counted in memory."""
+        try:
+            self.connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self.connection.execute("PRAGMA journal_mode=WAL")
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self.connection.close()
+            raise DataInUseError(f"{path} cannot be opened: {error}") from error
 
     def close(self) -> None:
         """Close the file."""

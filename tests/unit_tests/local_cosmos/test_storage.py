@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cosmos.storage.database import Database, DataFormatError
+from local.cosmos.storage.database import Database, DataFormatError, DataInUseError
 from tests.unit_tests.local_cosmos.wire import content
 
 if TYPE_CHECKING:
@@ -74,6 +74,15 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(DataFormatError, match="99"):
         Database(path)
+
+
+def test_a_file_belongs_to_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "cosmos.sqlite"
+    store = Database(path)
+    with pytest.raises(DataInUseError, match=r"cosmos\.sqlite"):
+        Database(path)
+    store.close()
+    Database(path).close()
 
 
 def test_a_container_tells_how_many_items_it_has(wire: Wire) -> None:
