@@ -29,7 +29,9 @@ def describe(record: logging.LogRecord, app: str) -> dict[str, Any]:
         "logger": record.name,
         "message": _text(record.getMessage()),
         "app": app,
-        "request_id": context.request_id,
+        "request_id": None
+        if context.request_id is None
+        else _text(context.request_id),  # the caller may name it
         "tenant_id": context.tenant_id,
     }
     if extra := _extra(record):

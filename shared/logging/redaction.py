@@ -36,8 +36,8 @@ _PHONE = re.compile(
 )
 
 _SENSITIVE_NAME = re.compile(
-    r"(?:^|[_.-])(?:password|secret|authorization|cookie|api_?key|access_?key|account_?key|token|credential"
-    r"|connection_?string)$",
+    r"(?:^|[_.-])(?:password|secret|authorization|cookie|api[_-]?key|access[_-]?key|account[_-]?key|token|credential"
+    r"|connection[_-]?string)$",
     re.IGNORECASE,
 )
 

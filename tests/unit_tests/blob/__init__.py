@@ -1,0 +1,1 @@
+"""Blob Storage behind the app's Protocol."""

@@ -1,0 +1,1 @@
+"""Logging: context, redaction, formats, files, set-up."""

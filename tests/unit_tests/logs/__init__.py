@@ -1,0 +1,1 @@
+"""Shipping, indexing and summing up logs."""
