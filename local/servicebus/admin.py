@@ -6,7 +6,7 @@ Told from AMQP by its first bytes, so that no second port is needed. One request
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +34,14 @@ class _RefusedError(Exception):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class Admin:
     """Answers `GET /status`, and `GET`, `POST` and `DELETE /faults`."""
 
@@ -47,28 +55,19 @@ class Admin:
 
     def answer(self, received: bytes) -> bytes | None:
         """Answer a request; None as long as it has not come in whole."""
-        head, separator, body = received.partition(b"\r\n\r\n")
         try:
-            if len(received) > _MOST_BYTES:
-                raise _RefusedError(HTTPStatus.CONTENT_TOO_LARGE, "the request is too large")
-            if not separator:
-                return None
-            method, path, headers = _parse(head)
-            length = headers.get("content-length", "0")
-            if not length.isdigit():
-                raise _RefusedError(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
-            if len(body) < int(length):
-                return None
-            return _response(HTTPStatus.OK, self._handle(method, path, headers, body[: int(length)]))
+            request = _parse(received)
+            return None if request is None else _response(HTTPStatus.OK, self._handle(request))
         except _RefusedError as error:
             return _response(error.status, {"error": str(error)})
 
-    def _handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> object:
-        # A web page that the developer has open could reach this port too: it can neither name this host under
-        # another name nor send JSON here without being asked first.
+    def _handle(self, request: _Request) -> object:
+        # A web page that the developer has open could reach this port too: it can neither name this host
+        # under another name nor send JSON here without being asked first.
+        headers = request.headers
         if headers.get("host", "localhost").rpartition("]")[2].partition(":")[0] not in _LOCAL_HOSTS:
             raise _RefusedError(HTTPStatus.FORBIDDEN, "only localhost may be asked for")
-        match method, path:
+        match request.method, request.path:
             case "GET", "/status":
                 return self.status()
             case "GET", "/faults":
@@ -81,9 +80,9 @@ class Admin:
                     raise _RefusedError(
                         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"
                     )
-                return self._add_fault(body)
+                return self._add_fault(request.body)
             case _, "/status" | "/faults":
-                raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} {path} is not supported")
+                raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not supported")
             case _:
                 raise _RefusedError(HTTPStatus.NOT_FOUND, "there are /status and /faults")
 
@@ -107,7 +106,12 @@ class Admin:
         return {"fault": asdict(fault)}
 
 
-def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
+def _parse(received: bytes) -> _Request | None:
+    if len(received) > _MOST_BYTES:
+        raise _RefusedError(HTTPStatus.CONTENT_TOO_LARGE, "the request is too large")
+    head, separator, body = received.partition(b"\r\n\r\n")
+    if not separator:
+        return None
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3:  # noqa: PLR2004 - method, path, version
@@ -116,7 +120,12 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return words[0], words[1].partition("?")[0], headers
+    length = headers.get("content-length", "0")
+    if not length.isdigit():
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
+    if len(body) < int(length):
+        return None
+    return _Request(words[0], words[1].partition("?")[0], headers, body[: int(length)])
 
 
 def _response(status: HTTPStatus, document: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next sends or with the connections, to test callers under failure."""
+"""Faults on demand: what goes wrong with the next sends or the connections, to test callers under failure."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS history (
 """
 _COLUMNS: Final = (
     "row_id, queue, sequence_number, state, enqueued_at, time_to_live, scheduled_for, delivery_count, "
-    "message_id, session_id, dead_letter_source, dead_letter_reason, dead_letter_description, property_changes"
+    "message_id, session_id, dead_letter_source, dead_letter_reason, dead_letter_description, "
+    "property_changes"
 )
 _INSERT: Final = f"INSERT INTO messages ({_COLUMNS}, content) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constants
 _UPDATE: Final = (
@@ -73,27 +74,13 @@ class SqliteStore:
     never half of one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cached_bytes: int = _CACHED_BYTES) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
-            self._db.execute(
-                "PRAGMA locking_mode=EXCLUSIVE"
-            )  # one broker per file; also spares shared memory
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _SCHEMA_VERSION):
-                self._db.close()
-                raise StoreError(f"{path} was written by another version ({version}, not {_SCHEMA_VERSION})")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-        except sqlite3.Error as error:
-            raise StoreError(f"{path} cannot be opened: {error}") from error
+        self._db = _open(path)
         self._in_transaction = False
         self._inserts: dict[int, tuple[Record, bytes]] = {}
         self._numbers: dict[str, int] = {}
-        self._contents = _RecentContents(_CACHED_BYTES)
+        self._contents = _RecentContents(cached_bytes)
 
     def __enter__(self) -> Self:
         """Use it as a context: it is closed at the end."""
@@ -247,6 +234,30 @@ class SqliteStore:
             self._begin()
             self._db.executemany("INSERT OR REPLACE INTO queues VALUES (?,?)", list(self._numbers.items()))
             self._numbers.clear()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
+        try:
+            _prepare(db, path)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from error
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA locking_mode=EXCLUSIVE")  # one broker per file; also spares shared memory
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version not in (0, _SCHEMA_VERSION):
+        raise StoreError(f"{path} was written by another version ({version}, not {_SCHEMA_VERSION})")
+    db.executescript(_SCHEMA)
+    db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
 
 class _RecentContents:

@@ -151,7 +151,7 @@ class SessionGrant:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many messages a queue holds, by state; `locked` are those of the active ones that a receiver holds."""
+    """How many messages a queue holds, by state; `locked` are those active ones that a receiver holds."""
 
     active: int
     scheduled: int

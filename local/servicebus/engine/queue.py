@@ -260,7 +260,7 @@ class Queue:
         self._store.save_session(self.spec.name, saved)
 
     def sessions(self, updated_after: int | None = None) -> list[str]:
-        """List the sessions that have messages or state, or those whose state changed after a point in time."""
+        """List the sessions with messages or state, or those whose state changed after a point in time."""
         self._tick()
         if updated_after is not None:
             return sorted(self._sessions.with_state(updated_after))
@@ -274,7 +274,7 @@ class Queue:
     # --- time, and what there is ---
 
     def advance(self) -> None:
-        """Let everything happen that is due: locks that run out, messages that expire or whose time has come."""
+        """Let happen what is due: locks that run out, messages that expire or whose time has come."""
         self._tick()
 
     def next_due(self) -> int | None:
@@ -315,8 +315,9 @@ class Queue:
             raise NotAllowedError("Messages cannot be sent to a dead-letter queue.")
         if self.spec.requires_session and message.session_id is None:
             raise NotAllowedError(
-                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have "
-                "session support enabled can only receive messages that have the SessionId set to a valid value."
+                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that "
+                "have session support enabled can only receive messages that have the SessionId set to a "
+                "valid value."
             )
         for name, value in (("MessageId", message.message_id), ("SessionId", message.session_id)):
             if value is not None and len(value) > _MOST_ID_LENGTH:

@@ -40,7 +40,7 @@ class Sessions:
         self._saved = {session.session_id: session for session in saved}
 
     def offer(self, session_id: str) -> bool:
-        """Note that a session has a message ready; tell whether a receiver that asks for any could have it now."""
+        """Note that a session has a message ready; tell whether it can be had now."""
         if session_id in self._held:
             return False
         self._waiting[session_id] = None
@@ -93,7 +93,7 @@ class Sessions:
         return holding if holding is not None and holding.owner == owner else None
 
     def drop(self, holding: Holding) -> None:
-        """Let a session go; its messages are to be given back before, so that it waits again if it has any."""
+        """Let a session go, whose messages were given back before; it waits again if it has any."""
         del self._held[holding.session_id]
         if self._has_ready(holding.session_id):
             self._waiting[holding.session_id] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from local.servicebus.engine.errors import BrokerError, NotAllowedError, NotSupportedError
@@ -134,8 +135,8 @@ class Connection:
             )
         if wants_session and not queue.spec.requires_session:
             raise NotAllowedError(
-                f"A sessionful message receiver cannot be created on an entity that does not require sessions. "
-                f"Entity: '{path}'."
+                f"A sessionful message receiver cannot be created on an entity that does not require "
+                f"sessions. Entity: '{path}'."
             )
         owner = self._owner(link.name)
         if wants_session and session_id is None:
@@ -147,12 +148,12 @@ class Connection:
     def _attach_node(self, link: Link, address: str, answer: Callable[[message.Request], bytes]) -> None:
         key = (link.session_key, address)
         if link.is_sender:
-            response = _ResponseLink(link, lambda gone: self._responses[key].remove(gone))
+            response = _ResponseLink(link, self._responses.setdefault(key, []).remove)
             self._responses.setdefault(key, []).append(response)
             link.handler = response
             link.open()
         else:
-            link.handler = _RequestLink(link, answer, lambda reply_to: self._response_link(key, reply_to))
+            link.handler = _RequestLink(link, answer, partial(self._response_link, key))
             link.open()
             link.grant(_REQUEST_CREDIT)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from local.servicebus.engine.errors import (
     BrokerError,
@@ -19,6 +18,7 @@ from local.servicebus.wire.protocol import Condition, Disposition, LinkHandler, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from local.servicebus.engine.model import SessionGrant
     from local.servicebus.engine.queue import Queue

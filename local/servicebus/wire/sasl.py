@@ -70,7 +70,8 @@ class SaslServer:
             return
         if header[:2] == b"\x16\x03":
             raise SaslError(
-                "a client tried TLS, which is not spoken here: add UseDevelopmentEmulator=true to its connection string"
+                "a client tried TLS, which is not spoken here: "
+                "add UseDevelopmentEmulator=true to its connection string"
             )
         raise SaslError("a client did not begin with the header of AMQP's SASL layer", _SASL_HEADER)
 

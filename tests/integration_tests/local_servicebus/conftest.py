@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from azure.servicebus import ServiceBusClient
@@ -27,7 +27,7 @@ class Sdk:
         self.client = self.new_client()
         self._handlers: list[Any] = []
 
-    async def __aenter__(self) -> Sdk:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,7 +50,7 @@ class Sdk:
     async def receiver(self, queue: str, **options: Any) -> Any:  # noqa: ANN401 - same
         return await self._open(self.client.get_queue_receiver(queue, **{"max_wait_time": 5, **options}))
 
-    async def pair(self, queue: str, **options: Any) -> tuple[Any, Any]:
+    async def pair(self, queue: str, **options: Any) -> tuple[Any, Any]:  # noqa: ANN401 - same
         """Open a sender and a receiver."""
         return await asyncio.gather(self.sender(queue), self.receiver(queue, **options))
 

@@ -42,13 +42,13 @@ class Endpoint:
         )
 
     def admin(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        request = Request(  # noqa: S310 - to localhost
+        request = Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=10) as response:  # noqa: S310 - same
+        with urlopen(request, timeout=10) as response:  # noqa: S310 - to localhost
             return json.load(response)
 
     def depth(self, queue: str) -> dict[str, int]:

@@ -1,3 +1,5 @@
+"""npm's `@azure/service-bus` against the endpoint."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The conformance table: what the SDK for Python, sync and aio, can ask of a queue."""
+
 from __future__ import annotations
 
 import asyncio
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 async def wait_until_given_back(sdk: Sdk, queue: str) -> None:
     """Wait for the endpoint to say that nothing is locked any more."""
     async with asyncio.timeout(10):
-        while sdk.endpoint.depth(queue)["locked"]:
+        while sdk.endpoint.depth(queue)["locked"]:  # noqa: ASYNC110 - another process, which is asked
             await asyncio.sleep(0.02)
 
 
@@ -78,7 +80,7 @@ async def test_each_kind_of_amqp_body_survives(either_sdk: Sdk) -> None:
     await sdk.call(sender.send_messages, AmqpAnnotatedMessage(value_body={b"key": [1, b"two"]}))
     await sdk.call(sender.send_messages, AmqpAnnotatedMessage(sequence_body=[[1, 2], [b"three"]]))
     await sdk.call(sender.send_messages, AmqpAnnotatedMessage(data_body=[b"one", b"two"]))
-    seen = []
+    seen: list[object] = []
     while len(seen) < 3:
         for got in await sdk.call(receiver.receive_messages, 3):
             body = got.raw_amqp_message.body
@@ -197,7 +199,7 @@ async def test_a_time_to_live_ends_in_the_dead_letter_queue_or_in_nothing(either
     assert buried.dead_letter_reason == "TTLExpiredException"
     await sdk.call(dead.complete_message, buried)
     async with asyncio.timeout(10):
-        while sdk.endpoint.depth("vanishing")["active"]:
+        while sdk.endpoint.depth("vanishing")["active"]:  # noqa: ASYNC110 - another process, which is asked
             await asyncio.sleep(0.02)
     assert sdk.endpoint.depth("vanishing")["dead_lettered"] == 0
 

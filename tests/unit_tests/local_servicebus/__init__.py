@@ -1,1 +1,1 @@
-"""The Service Bus endpoint without sockets: engine, storage and wire protocol on a clock that stands still."""
+"""The Service Bus endpoint without sockets: engine, storage and wire protocol on a clock to be set."""

@@ -1,3 +1,5 @@
+"""The queue engine on a clock that stands still."""
+
 from __future__ import annotations
 
 from uuid import UUID

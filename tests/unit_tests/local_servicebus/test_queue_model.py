@@ -1,4 +1,4 @@
-"""The queue engine on SQLite against a plain model: nothing is lost, nothing is there twice, whatever happens."""
+"""The queue engine on SQLite against a plain model: nothing is lost or there twice, whatever happens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,9 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from local.servicebus.engine.broker import Broker
 from local.servicebus.engine.errors import BrokerError
 from local.servicebus.engine.model import Incoming, Outcome, QueueSpec, Settlement
-from local.servicebus.engine.queue import Queue
 from local.servicebus.storage import SqliteStore
 from tests.unit_tests.local_servicebus.doubles import FakeClock, FakeTokens
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from local.servicebus.engine.queue import Queue
 
 _LOCK, _TTL, _DELIVERIES = 1000, 5000, 3
 _MOSTLY = st.integers(0, 9).map(bool)
@@ -119,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
         return [message for message in self.model if message.token]
 
     def _renumber(self) -> None:
-        """Learn the new numbers of scheduled messages that came: the engine chooses the order within one moment."""
+        """Learn the new numbers of scheduled messages that came: their order is the engine's choice."""
         peeked = {found.content.decode(): found for found in self.queue.peek(0, 10_000)}
         for message in self.model:
             if message.body in peeked:
