@@ -1,0 +1,1 @@
+"""Chat through the real SDK, by more than one process."""

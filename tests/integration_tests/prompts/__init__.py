@@ -1,0 +1,1 @@
+"""Prompts through the real SDK."""
