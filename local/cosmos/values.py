@@ -84,11 +84,6 @@ def deep_equal(left: Value, right: Value) -> bool:
     return left == right
 
 
-def is_number(value: Value) -> bool:
-    """Tell a number from everything else, booleans included."""
-    return type(value) is int or type(value) is float
-
-
 def normal_number(value: float) -> Value:
     """Give a computed number its JSON form: integral doubles are integers, NaN and infinity undefined."""
     if isinstance(value, int):

@@ -16,7 +16,7 @@ from local.cosmos.sql import tree
 from local.cosmos.sql.aggregates import AGGREGATES, Accumulator
 from local.cosmos.sql.functions.dates import format_ticks
 from local.cosmos.sql.functions.registry import find
-from local.cosmos.sql.operators import BINARY, UNARY, both, either, index_into, like
+from local.cosmos.sql.operators import BINARY, UNARY, index_into, like
 from local.cosmos.sql.parser import syntax_error
 from local.cosmos.values import UNDEFINED, Json, SortKey, Value, deep_equal, sort_key
 
@@ -225,10 +225,12 @@ class Compiler:
                 return _unary(UNARY[operator], self.expression(operand, scope))
             case tree.Binary():
                 return self._binary(node, scope)
+            case tree.Logical():
+                return self._logical(node, scope)
             case tree.InList():
                 return self._in_list(node, scope)
             case tree.Between(value, low, high, negated):
-                inside = tree.Binary("AND", tree.Binary(">=", value, low), tree.Binary("<=", value, high))
+                inside = tree.Logical("AND", (tree.Binary(">=", value, low), tree.Binary("<=", value, high)))
                 return self.expression(tree.Unary("NOT", inside) if negated else inside, scope)
             case tree.Like():
                 return self._like(node, scope)
@@ -275,12 +277,23 @@ class Compiler:
 
     def _binary(self, node: tree.Binary, scope: Scope) -> Evaluate:
         left, right = self.expression(node.left, scope), self.expression(node.right, scope)
-        if node.operator == "AND":
-            return lambda frame: False if (first := left(frame)) is False else both(first, right(frame))
-        if node.operator == "OR":
-            return lambda frame: True if (first := left(frame)) is True else either(first, right(frame))
         apply = BINARY[node.operator]
         return lambda frame: apply(left(frame), right(frame))
+
+    def _logical(self, node: tree.Logical, scope: Scope) -> Evaluate:
+        operands = [self.expression(operand, scope) for operand in node.operands]
+        decisive = node.operator == "OR"
+
+        def evaluate(frame: Frame) -> Value:
+            known = True
+            for operand in operands:
+                value = operand(frame)
+                if value is decisive:
+                    return decisive
+                known = known and isinstance(value, bool)
+            return not decisive if known else UNDEFINED
+
+        return evaluate
 
     def _in_list(self, node: tree.InList, scope: Scope) -> Evaluate:
         needle = self.expression(node.needle, scope)
@@ -445,7 +458,7 @@ def _contains_aggregate(node: tree.Node) -> bool:
     return any(_contains_aggregate(child) for child in children(node))
 
 
-def children(node: tree.Node) -> Iterator[tree.Node]:  # noqa: C901 - one case per node
+def children(node: tree.Node) -> Iterator[tree.Node]:  # noqa: C901, PLR0912 - one case per node
     """Give the direct parts of an expression; a subquery is a world of its own."""
     match node:
         case tree.Index(base, index):
@@ -454,6 +467,8 @@ def children(node: tree.Node) -> Iterator[tree.Node]:  # noqa: C901 - one case p
             yield operand
         case tree.Binary(_, left, right) | tree.Coalesce(left, right):
             yield from (left, right)
+        case tree.Logical(_, operands):
+            yield from operands
         case tree.InList(needle, choices, _):
             yield needle
             yield from choices

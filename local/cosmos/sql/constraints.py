@@ -7,6 +7,7 @@ The filter itself is still evaluated on each item, so an alternative may promise
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 from local.cosmos.sql import tree
@@ -34,10 +35,10 @@ def _read(node: tree.Node, alias: str, parameters: Mapping[str, Value]) -> list[
     match node:
         case tree.Group(inner):
             return _read(inner, alias, parameters)
-        case tree.Binary("AND", left, right):
-            return _both(_read(left, alias, parameters), _read(right, alias, parameters))
-        case tree.Binary("OR", left, right):
-            either = _read(left, alias, parameters) + _read(right, alias, parameters)
+        case tree.Logical("AND", operands):
+            return reduce(_both, (_read(operand, alias, parameters) for operand in operands))
+        case tree.Logical("OR", operands):
+            either = [pins for operand in operands for pins in _read(operand, alias, parameters)]
             return either if len(either) <= MAX_ALTERNATIVES and all(either) else _UNPINNED
         case tree.Binary("=", left, right):
             return (

@@ -54,20 +54,6 @@ def _comparison(compare: Callable[[float, float], bool]) -> BinaryOperator:
     return evaluate
 
 
-def both(left: Value, right: Value) -> Value:
-    """Evaluate `AND`: false wins over undefined."""
-    if left is False or right is False:
-        return False
-    return True if left is True and right is True else UNDEFINED
-
-
-def either(left: Value, right: Value) -> Value:
-    """Evaluate `OR`: true wins over undefined."""
-    if left is True or right is True:
-        return True
-    return False if left is False and right is False else UNDEFINED
-
-
 def negate(value: Value) -> Value:
     """Evaluate `NOT`."""
     return not value if isinstance(value, bool) else UNDEFINED
@@ -112,8 +98,6 @@ BINARY: Final[dict[str, BinaryOperator]] = {
     "<=": _comparison(operator.le),
     ">": _comparison(operator.gt),
     ">=": _comparison(operator.ge),
-    "AND": both,
-    "OR": either,
     "+": _arithmetic(operator.add),
     "-": _arithmetic(operator.sub),
     "*": _arithmetic(operator.mul),

@@ -24,7 +24,7 @@ _RESERVED: Final = re.compile(
     r"|LEFT|LIKE|LIMIT|NOT|NULL|OFFSET|OR|ORDER|RIGHT|SELECT|TOP|TRUE|UDF|UNDEFINED|VALUE|WHERE)",
     re.IGNORECASE,
 )
-_PREDICATES: Final = (tree.InList, tree.Between, tree.Like)
+_PREDICATES: Final = (tree.Binary, tree.InList, tree.Between, tree.Like)
 
 
 def syntax_error(message: str, start: int, end: int, code: str = "SC1001") -> CosmosError:
@@ -58,8 +58,6 @@ def parse(text: str) -> tree.Select:
         if isinstance(error.orig_exc, CosmosError):
             raise error.orig_exc from None
         raise
-    except RecursionError:
-        raise bad_request("The query is nested too deeply.") from None
 
 
 def _unexpected(error: UnexpectedInput, near: str) -> CosmosError:
@@ -112,8 +110,7 @@ def _plain(name: Token) -> str:
 
 
 def _binary(left: tree.Node, operator: Token, right: tree.Node) -> tree.Node:
-    symbol = operator.upper()
-    return tree.Binary("!=" if symbol == "<>" else symbol, left, right)
+    return tree.Binary("!=" if operator == "<>" else str(operator), left, right)
 
 
 @v_args(inline=True)
@@ -216,11 +213,16 @@ class _Builder(Transformer[Token, tree.Select]):
     def coalesced(self, left: tree.Node, right: tree.Node) -> tree.Node:
         return tree.Coalesce(left, right)
 
+    def disjunction(self, *operands: tree.Node) -> tree.Node:
+        return tree.Logical("OR", operands)
+
+    def conjunction(self, *operands: tree.Node) -> tree.Node:
+        return tree.Logical("AND", operands)
+
     binary: Callable[..., tree.Node] = staticmethod(_binary)
 
     def negated(self, _not: Token, operand: tree.Node) -> tree.Node:
-        comparison = isinstance(operand, tree.Binary) and operand.operator not in {"AND", "OR"}
-        if comparison or isinstance(operand, _PREDICATES):
+        if isinstance(operand, _PREDICATES):
             raise unsupported(
                 "NOT directly before an operator, whose reach is ambiguous: put parentheses, which"
             )
@@ -229,9 +231,7 @@ class _Builder(Transformer[Token, tree.Select]):
     def in_list(self, needle: tree.Node, negated: Token | None, *choices: tree.Node) -> tree.Node:
         return tree.InList(needle, choices, negated is not None)
 
-    def between(
-        self, value: tree.Node, negated: Token | None, low: tree.Node, _and: Token, high: tree.Node
-    ) -> tree.Node:
+    def between(self, value: tree.Node, negated: Token | None, low: tree.Node, high: tree.Node) -> tree.Node:
         return tree.Between(value, low, high, negated is not None)
 
     def like(

@@ -267,6 +267,13 @@ def _distinct(results: Iterable[_Result]) -> Iterator[_Result]:
             yield result
 
 
+def _encode(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise bad_request(f"A result cannot be written as JSON: {error}") from error
+
+
 def _cut(results: Iterator[_Result], page: PageRequest, window: _Window) -> Page:
     """Take one page from results, and look one further to know whether this is the end."""
     encoded: list[bytes] = []
@@ -274,7 +281,7 @@ def _cut(results: Iterator[_Result], page: PageRequest, window: _Window) -> Page
     last: _Result | None = None
     given = page.resume.given if page.resume else 0
     for result in results:
-        text = orjson.dumps(result.value)
+        text = _encode(result.value)
         size += len(text)
         if last is not None and (len(encoded) >= page.most or size > page.most_bytes):
             keys = last.keys or None

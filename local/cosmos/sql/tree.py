@@ -61,6 +61,14 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class Logical:
+    """`a AND b AND ...` or `a OR b OR ...`, flat, because clients write filters of a thousand terms."""
+
+    operator: OneOf["AND", "OR"]
+    operands: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InList:
     """`needle [NOT] IN (a, b, ...)`."""
 
@@ -150,6 +158,7 @@ type Node = (
     | Index
     | Unary
     | Binary
+    | Logical
     | InList
     | Between
     | Like

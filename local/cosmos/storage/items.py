@@ -125,19 +125,6 @@ class ItemTable:
             (epk, pk),
         ).rowcount
 
-    def delete_range(self, low: bytes, high: bytes) -> int:
-        """Remove all items in a range of partitions and tell how many they were."""
-        if self._unique_keys:
-            self._connection.execute(
-                f"DELETE FROM unique_{self._number} WHERE seq IN"
-                f" (SELECT seq FROM {self._table} WHERE epk >= ? AND epk < ?)",
-                (low, high),
-            )
-        return self._connection.execute(
-            f"DELETE FROM {self._table} WHERE epk >= ? AND epk < ?",
-            (low, high),
-        ).rowcount
-
     def claim_unique(self, pk: bytes, ordinal: int, value: bytes, seq: int) -> int | None:
         """Take a unique key for an item, or tell which item holds it."""
         holder = self._connection.execute(

@@ -62,6 +62,8 @@ class Gateway:
             response = self._with_faults(request, address, container)
         except CosmosError as error:
             response = _render(request, error)
+        except RecursionError:
+            response = _render(request, bad_request("The request is nested too deeply."))
         return self._finished(request, response, container)
 
     def _container_of(self, segments: list[str]) -> Container | None:

@@ -190,6 +190,23 @@ def test_items_named_by_id_and_partition_are_looked_up_and_not_scanned(wire: Wir
     assert float(response.headers["x-ms-request-charge"]) < 2.3 + 0.03 * 3 + 0.15 * 2
 
 
+@pytest.mark.parametrize("depth", [100, 200, 300, 400, 500, 5000])
+def test_a_deeply_nested_query_is_answered_or_refused_and_never_a_crash(
+    wire: Wire, shop: str, depth: int
+) -> None:
+    for opening, closing in (("(", ")"), ("[", "]"), ("ABS(", ")"), ("-", "")):
+        response = wire.page(shop, f"SELECT VALUE {opening * depth}1{closing * depth}", **keyed("p0"))
+        assert response.status in {200, 400}
+
+
+def test_a_filter_may_have_a_thousand_terms(wire: Wire, shop: str) -> None:
+    terms = " OR ".join(f"(c.id = 'i{number}' AND c.pk = 'p{number % 2}')" for number in range(1000))
+    found = wire.query(shop, f"SELECT VALUE c.n FROM c WHERE {terms}")
+    assert found == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    terms = " AND ".join(f"c.n != {number}" for number in range(1000) if number != 3)
+    assert wire.query(shop, f"SELECT VALUE c.n FROM c WHERE {terms}") == [3]
+
+
 def test_a_prefix_of_a_hierarchical_key_sees_whole_components_only(wire: Wire) -> None:
     container = wire.with_container(NESTED)
     for number, (a, b, c) in enumerate(
