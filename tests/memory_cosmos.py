@@ -58,6 +58,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         self.lose_requests = 0
         self.lose_answers = 0
         self.watch: Callable[[HttpRequest], None] = lambda _: None
+        self.watch_done: Callable[[HttpRequest], None] = lambda _: None
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:  # noqa: ANN401  # azure-core's
         asked = urlsplit(request.url)
@@ -79,6 +80,8 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
                 content.encode() if isinstance(content, str) else bytes(content),
             )
         )
+        if about_items:
+            self.watch_done(request)
         if about_items and self.lose_answers:
             self.lose_answers -= 1
             raise ServiceResponseError("the connection was closed before the answer")

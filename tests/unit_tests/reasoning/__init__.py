@@ -1,0 +1,1 @@
+"""Reasoning jobs: accepted once, paid once, told once, whatever breaks in between."""

@@ -1,0 +1,159 @@
+"""The reasoning capability over a store in memory, with a queue and a model under control."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from functions.reasoning.outbox import Outbox
+from functions.reasoning.repository import JobRepository
+from functions.reasoning.trigger import blueprint
+from functions.reasoning.worker import JobWorker
+from shared.contracts import ReasonerIn, Usage
+from shared.errors import DependencyUnavailableError
+from shared.llm.model import Completion
+from shared.messaging import Queue
+from shared.prompts.store import PromptStore
+from shared.quarantine import Quarantine
+from shared.tenancy.context import Role
+from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.llm.model import ChatModel, ChatPrompt
+    from shared.runtime import Runtime
+    from shared.servicebus.sender import OutgoingMessage
+    from shared.tenancy.context import TenantContext
+    from tests.fakes import Answer, FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+ACME = tenant_context("acme")
+USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+
+
+class KilledError(BaseException):
+    """The worker's end, which nothing in the app may catch."""
+
+
+@dataclass
+class FakeSender:
+    """A broker in memory; down when told, killing its caller when told."""
+
+    sent: list[tuple[str, OutgoingMessage]] = field(default_factory=list)
+    is_down: bool = False
+    after_sending: Callable[[], None] = lambda: None
+
+    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
+        if self.is_down:
+            raise DependencyUnavailableError("Service Bus")
+        assert json.loads(message.body)["tenant_id"] == tenant.tenant_id
+        self.sent.append((queue, message))
+        self.after_sending()
+
+    def results(self) -> list[Any]:
+        """Return what went to the out queue."""
+        return [json.loads(message.body) for queue, message in self.sent if queue == "reasoner-out"]
+
+
+class FakeModel:
+    """Answers with what it is; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.prompts: list[ChatPrompt] = []
+        self.failures: list[BaseException] = []
+        self.text = "a sound answer"
+        self.callers: list[tuple[str, str]] = []
+
+    def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
+        self.callers.append((tenant.tenant_id, app_id))
+        return self
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        self.prompts.append(prompt)
+        if self.failures:
+            raise self.failures.pop(0)
+        return Completion(self.text, USAGE, prompt.model, "stop")
+
+
+@dataclass
+class FakeDelivery:
+    """A message as the binding hands it over."""
+
+    body: bytes
+    message_id: str = "m-1"
+    dead_letter_reason: str | None = None
+
+    def get_body(self) -> bytes:
+        return self.body
+
+
+class App:
+    """The capability, called as the host calls it."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        self.cosmos, self.clock, self.model, self.sender = cosmos, clock, FakeModel(), FakeSender()
+        authenticator = FakeAuthenticator()
+        self.user = authenticator.add("user", ACME)
+        self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        self.runtime = SimpleNamespace(
+            routes=[],
+            clock=clock,
+            authenticator=authenticator,
+            container=cosmos.container,
+            settings=SimpleNamespace(
+                openai_model="gpt-default", reasoner_in_queue="reasoner-in", reasoner_out_queue="reasoner-out"
+            ),
+            metered_model=self.model.opened_for,
+            sender=self.sender,
+            quarantine=Quarantine(cosmos.container("quarantine"), clock),
+        )
+        blueprint(cast("Runtime", self.runtime))
+        self.client = RouteClient(cast("Runtime", self.runtime))
+        self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
+        queues = {"request": "reasoner-in", "result": "reasoner-out"}
+        self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
+        self.prompts = PromptStore(ACME, cosmos.container("prompts"), clock)
+        self.queue = Queue(cast("Runtime", self.runtime), "reasoner-in", ReasonerIn)
+
+    def worker(self) -> JobWorker:
+        return JobWorker(self.jobs, self.outbox, self.prompts, self.model, "gpt-default", self.clock)
+
+    async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
+        return await self.client.call("accept_job", Call.of(body, headers=headers or self.user))
+
+    async def show(self, job_id: str, headers: dict[str, str] | None = None) -> Answer:
+        return await self.client.call("get_job", Call({"job_id": job_id}, headers=headers or self.user))
+
+    async def deliver(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
+        """Let the queue hand a message over once."""
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+
+        async def handle(_: TenantContext, parsed: ReasonerIn) -> None:
+            await self.worker().work(parsed)
+
+        await self.queue.take(FakeDelivery(body, message_id), handle)
+
+    async def deliver_until_settled(self, message: dict[str, object], times: int = 20) -> int:
+        """Deliver again after each kill, as the broker does; returns how often it took."""
+        for count in range(1, times + 1):
+            try:
+                await self.deliver(message)
+            except KilledError:
+                self.clock.advance(60)  # the message's lock ends
+            else:
+                return count
+        raise AssertionError("the message was never settled")
+
+    async def quarantined(self, key: str = "acme") -> list[dict[str, object]]:
+        from shared.cosmos.container import Query  # noqa: PLC0415  # used here only
+
+        text = "SELECT c.id, c.reason, c.detail, c.body, c.queue FROM c ORDER BY c.id"
+        return await self.cosmos.container("quarantine").query((key,), Query(text))
+
+
+def message(**fields: object) -> dict[str, object]:
+    """Build a message of the in queue."""
+    return {"tenant_id": "acme", "id": "j1", "text": "Why?"} | fields

@@ -1,0 +1,136 @@
+"""Accepting a job: once per id, whatever the broker does, and nobody else's business."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
+from functions.reasoning.service import session_of
+
+if TYPE_CHECKING:
+    from tests.unit_tests.reasoning.app import App
+
+
+async def test_an_accepted_job_is_stored_and_sent(app: App) -> None:
+    answer = await app.accept(id="j1", task_id="t1", text="Why?")
+
+    assert answer.status == 202
+    assert answer.headers["location"] == "/api/v1/reasoning/jobs/j1"
+    [(queue, sent)] = app.sender.sent
+    assert (queue, sent.message_id, sent.session_id) == ("reasoner-in", "j1", session_of("acme", "j1"))
+    assert json.loads(sent.body) == {
+        "tenant_id": "acme",
+        "id": "j1",
+        "schema_version": 1,
+        "taskId": "t1",
+        "text": "Why?",
+    }
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["task_id"], shown["steps"], shown["result"]) == ("queued", "t1", [], None)
+
+
+async def test_a_job_without_an_id_gets_one(app: App) -> None:
+    first, second = await app.accept(text="Why?"), await app.accept(text="Why?")
+
+    assert first.json()["job_id"] != second.json()["job_id"]
+
+
+async def test_the_same_job_again_is_the_same_job_and_sent_once(app: App) -> None:
+    answers = [await app.accept(id="j1", text="Why?") for _ in range(3)]
+
+    assert {answer.status for answer in answers} == {202}
+    assert len(app.sender.sent) == 1
+
+
+async def test_the_same_id_for_something_else_is_a_conflict(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+
+    answer = await app.accept(id="j1", text="How?")
+
+    assert (answer.status, answer.json()["detail"]) == (409, {"job_id": "j1"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"text": "a", "prompt_name": "p"},
+        {"text": "a", "messages": [{"role": "user", "content": "b"}]},
+        {"text": "a", "variables": {}},
+        {"text": ""},
+        {"text": "a", "strategy": "tree"},
+        {"text": "a", "id": "no spaces"},
+        {"text": "a", "tenant_id": "globex"},
+    ],
+)
+async def test_what_is_no_single_input_is_refused_and_nothing_is_stored(
+    app: App, body: dict[str, object]
+) -> None:
+    answer = await app.accept(None, **body)
+
+    assert answer.status == 422
+    assert app.sender.sent == []
+    assert await app.jobs.page(None, 10) == []
+
+
+async def test_a_job_is_accepted_while_the_broker_is_down_and_swept_later(app: App) -> None:
+    app.sender.is_down = True
+    accepted = await app.accept(id="j1", text="Why?")
+    swept_down = await app.outbox.sweep()
+    app.clock.advance(SWEEP_AFTER_SECONDS + 1)
+    swept_still_down = await app.outbox.sweep()
+    app.sender.is_down = False
+
+    assert accepted.status == 202
+    assert (swept_down, swept_still_down) == (0, 0)
+    assert await app.outbox.sweep() == 1
+    assert await app.outbox.sweep() == 0
+    assert [sent.message_id for _, sent in app.sender.sent] == ["j1"]
+
+
+async def test_a_fresh_message_is_left_to_its_own_sender(app: App) -> None:
+    app.sender.is_down = True
+    await app.accept(id="j1", text="Why?")
+    app.sender.is_down = False
+
+    assert await app.outbox.sweep() == 0
+
+
+async def test_jobs_are_listed_a_page_at_a_time(app: App) -> None:
+    from tests.fakes import Call  # noqa: PLC0415  # used here only
+
+    for name in ("a", "b", "c"):
+        await app.accept(id=name, text="Why?")
+
+    first = (await app.client.call("list_jobs", Call(query="limit=2", headers=app.user))).json()
+    second = (await app.client.call("list_jobs", Call(query="limit=2&cursor=b", headers=app.user))).json()
+    strangers = (await app.client.call("list_jobs", Call(headers=app.stranger))).json()
+
+    assert ([job["job_id"] for job in first["items"]], first["next_cursor"]) == (["a", "b"], "b")
+    assert ([job["job_id"] for job in second["items"]], second["next_cursor"]) == (["c"], None)
+    assert strangers == {"items": [], "next_cursor": None}
+
+
+async def test_another_tenants_job_looks_like_none(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+
+    foreign, absent = await app.show("j1", app.stranger), await app.show("j2", app.stranger)
+
+    assert (foreign.status, absent.status) == (404, 404)
+    assert foreign.json()["message"].replace("j1", "j2") == absent.json()["message"]
+
+
+async def test_two_tenants_jobs_of_one_id_are_two_jobs(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+    await app.accept(app.stranger, id="j1", text="How?")
+
+    assert len(app.sender.sent) == 2
+
+
+def test_sessions_are_the_tenants_own_and_few() -> None:
+    sessions = {session_of("acme", f"job-{number}") for number in range(200)}
+
+    assert sessions == {f"acme#{number}" for number in range(4)}

@@ -1,0 +1,240 @@
+"""Working on a job: each step is paid once and the end is told once, wherever the worker dies."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from functions.reasoning.models import JobStatus
+from functions.reasoning.repository import JobInWorkError
+from functions.reasoning.worker import HOLD_SECONDS, LONGEST_WAIT_SECONDS
+from shared.contracts import ReasonerIn
+from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
+from shared.prompts.store import PromptDraft
+from tests.unit_tests.reasoning.app import App, FakeDelivery, KilledError, message
+
+
+async def test_a_job_is_reasoned_about_summarised_stored_and_told(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+    await app.deliver(message())
+
+    shown = (await app.show("j1")).json()
+    assert shown["status"] == "succeeded"
+    assert [step["name"] for step in shown["steps"]] == ["reason", "summarise"]
+    assert shown["result"] == {"reason": "a sound answer", "summary": "a sound answer"}
+    assert shown["usage"]["total_tokens"] == 20
+    [told] = app.sender.results()
+    assert (told["id"], told["message"], told["summary"]) == ("j1", "SUCCESS", "a sound answer")
+    assert told["usage"]["total_tokens"] == 20
+    assert app.model.prompts[1].messages[-1].content == "a sound answer"
+
+
+async def test_a_message_of_an_outsider_creates_the_job(app: App) -> None:
+    await app.deliver(message(taskId="t7", unknown="ignored"))
+
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["task_id"]) == ("succeeded", "t7")
+    assert app.sender.results()[0]["taskId"] == "t7"
+
+
+async def test_ten_deliveries_give_one_result(app: App) -> None:
+    for _ in range(10):
+        await app.deliver(message())
+
+    assert len(app.model.prompts) == 2
+    assert len(app.sender.results()) == 1
+
+
+async def test_the_input_may_be_messages_or_a_prompt(app: App) -> None:
+    await app.prompts.save("ask", PromptDraft("About {topic}?", None, ()), None)
+    conversation = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}]
+
+    await app.deliver(message(text=None, messages=conversation))
+    await app.deliver(message(id="j2", text=None, prompt_name="ask", variables={"topic": "tea"}))
+
+    asked = [prompt.messages[1:] for prompt in app.model.prompts[::2]]
+    assert [[part.content for part in parts] for parts in asked] == [["One", "Two"], ["About tea?"]]
+
+
+async def test_model_and_limit_are_the_jobs_own(app: App) -> None:
+    await app.deliver(message(model="gpt-x", max_output_tokens=7))
+
+    assert (app.model.prompts[0].model, app.model.prompts[0].max_output_tokens) == ("gpt-x", 7)
+    assert app.model.prompts[1].model == "gpt-x"
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_at_any_request_to_the_store_pays_no_step_twice(app: App, nth: int, when: str) -> None:
+    start = app.cosmos.transport.requests
+    killed = False
+
+    def kill(_: object) -> None:
+        nonlocal killed
+        if not killed and app.cosmos.transport.requests == start + nth:
+            killed = True
+            raise KilledError
+
+    setattr(app.cosmos.transport, "watch" if when == "before" else "watch_done", kill)
+
+    deliveries = await app.deliver_until_settled(message())
+
+    assert deliveries == 1 + killed
+    killed = True
+    shown = (await app.show("j1")).json()
+    assert shown["status"] == "succeeded"
+    # A step whose answer was on its way to the store when the worker died is paid once more, no other.
+    assert len(app.model.prompts) <= 3
+    assert 1 <= len(app.sender.results()) <= 2
+    assert len({str(told) for told in app.sender.results()}) == 1
+
+
+async def test_a_kill_after_sending_only_sends_again(app: App) -> None:
+    kills = [KilledError()]
+
+    def kill() -> None:
+        if kills:
+            raise kills.pop()
+
+    app.sender.after_sending = kill
+
+    assert await app.deliver_until_settled(message()) == 2
+    assert len(app.model.prompts) == 2
+    first, second = app.sender.results()
+    assert first == second
+
+
+async def test_a_broker_that_is_down_at_the_end_is_asked_again_at_the_next_delivery(app: App) -> None:
+    app.sender.is_down = True
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver(message())
+    app.sender.is_down = False
+
+    await app.deliver(message())
+
+    assert len(app.model.prompts) == 2
+    assert len(app.sender.results()) == 1
+
+
+async def test_a_transient_failure_gives_the_job_back_with_its_steps(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+    app.model.failures = []
+    app.model.text = "fine"
+    with pytest.raises(DependencyUnavailableError, match="usable summary"):
+        await app.deliver(message())
+    halfway = (await app.show("j1")).json()
+    app.model.text = "long enough"
+
+    await app.deliver(message())
+
+    assert (halfway["status"], [step["name"] for step in halfway["steps"]]) == ("queued", ["reason"])
+    assert len(app.model.prompts) == 3
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_what_the_model_refuses_for_good_fails_the_job_and_is_told(app: App) -> None:
+    app.model.failures = [PromptRefusedError("The content filter refused it")]
+
+    await app.deliver(message())
+
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["result"]) == ("failed", None)
+    assert "The content filter refused it" in shown["error"]
+    assert app.sender.results()[0]["message"] == shown["error"]
+    assert await app.quarantined() == []
+
+
+async def test_an_unknown_prompt_fails_the_job_by_name(app: App) -> None:
+    await app.deliver(message(text=None, prompt_name="nowhere"))
+
+    assert "'nowhere' not found" in (await app.show("j1")).json()["error"]
+
+
+async def test_a_refused_budget_is_waited_for(app: App) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=30.0)]
+
+    await app.deliver(message())
+
+    assert 30.0 in app.clock.slept
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_too_long_a_wait_for_the_budget_fails_the_job_and_is_told(app: App) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS + 1)]
+
+    await app.deliver(message())
+
+    assert app.sender.results()[0]["message"].startswith("BudgetExceededError")
+
+
+async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    first = await app.jobs.claim(job, "first", HOLD_SECONDS)
+
+    await app.deliver(message())
+
+    assert sum(app.clock.slept) >= HOLD_SECONDS
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    with pytest.raises(JobInWorkError):
+        await app.jobs.give_back(first)
+
+
+async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
+    await asyncio.gather(app.deliver(message()), app.deliver(message()))
+
+    assert len(app.model.prompts) == 2
+    assert len({str(told) for told in app.sender.results()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "MalformedRequestError"),
+        (b"\xff\xfe", "MalformedRequestError"),
+        (message(text=None), "ValidationError"),
+        (message(messages=[{"role": "user", "content": "x"}]), "ValidationError"),
+        (message(strategy="tree"), "ValidationError"),
+        (message(id="no spaces"), "ValidationError"),
+        (message(tenant_id="nobody"), "TenantNotFoundError"),
+        (message(tenant_id="global:tenants"), "ValidationError"),
+    ],
+)
+async def test_what_can_never_succeed_is_quarantined_with_its_reason(
+    app: App, body: dict[str, object] | bytes, reason: str
+) -> None:
+    await app.deliver(body)
+    await app.deliver(body)
+
+    entries = [*await app.quarantined(), *await app.quarantined("global:quarantine")]
+    assert [entry["reason"] for entry in entries] == [reason]
+    assert app.model.prompts == []
+
+
+async def test_a_quarantine_that_fails_keeps_the_message_in_its_queue(app: App) -> None:
+    await app.deliver(b"{")
+    app.cosmos.transport.lose_requests = 100
+
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver(b"[", "m-2")
+
+
+async def test_a_message_that_exhausted_its_deliveries_fails_its_job_and_is_kept(app: App) -> None:
+    async def give_up(_: object, parsed: ReasonerIn) -> None:
+        await app.worker().give_up(parsed)
+
+    body = b'{"tenant_id": "acme", "id": "j1", "text": "Why?"}'
+    dead = FakeDelivery(body, "j1", "MaxDeliveryCountExceeded")
+
+    await app.queue.move(dead, give_up)
+    await app.queue.move(dead, give_up)
+    await app.queue.move(FakeDelivery(b"junk", "j2"), give_up)
+
+    assert (await app.jobs.read("j1")).status is JobStatus.FAILED
+    assert len(app.sender.results()) == 1
+    [kept] = await app.quarantined()
+    assert (kept["reason"], kept["detail"]) == (
+        "DeliveriesExhaustedError",
+        "Dead-lettered by the broker: MaxDeliveryCountExceeded",
+    )
+    assert len(await app.quarantined("global:quarantine")) == 1

@@ -1,0 +1,1 @@
+"""Sending over Service Bus."""

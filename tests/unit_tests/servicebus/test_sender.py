@@ -1,0 +1,165 @@
+"""Sending over Service Bus: one link per queue, a new one after a failure, everything closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, cast
+
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.exceptions import (
+    MessageSizeExceededError,
+    ServiceBusConnectionError,
+    ServiceBusError,
+)
+
+from shared.errors import DependencyUnavailableError, PayloadTooLargeError
+from shared.retry import Dependency, Transient
+from shared.servicebus.sdk import SdkSender, classify, open_client
+from shared.servicebus.sender import OutgoingMessage
+from tests.fakes import FakeClock, tenant_context
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus import ServiceBusMessage
+
+CONNECTION = "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
+
+
+class FakeLink:
+    """A sender of the SDK's, as far as ours uses one."""
+
+    def __init__(self, client: FakeClient, queue: str) -> None:
+        self.client = client
+        self.queue = queue
+        self.closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def send_messages(self, message: ServiceBusMessage) -> None:
+        if self.client.failures:
+            raise self.client.failures.pop(0)
+        self.client.sent.append((self.queue, message))
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeClient:
+    """The SDK's client, as far as ours uses one."""
+
+    def __init__(self) -> None:
+        self.links: list[FakeLink] = []
+        self.sent: list[tuple[str, ServiceBusMessage]] = []
+        self.failures: list[Exception] = []
+        self.closed = False
+
+    def get_queue_sender(self, queue: str) -> FakeLink:
+        self.links.append(FakeLink(self, queue))
+        return self.links[-1]
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def sender(client: FakeClient) -> SdkSender:
+    dependency = Dependency("Service Bus", classify, clock=FakeClock())
+    return SdkSender(cast("ServiceBusClient", client), dependency)
+
+
+MESSAGE = OutgoingMessage("m1", b'{"id": "m1"}', "acme#0")
+
+
+async def test_a_message_carries_its_id_session_and_tenant(sender: SdkSender, client: FakeClient) -> None:
+    await sender.send(tenant_context("acme"), "q", MESSAGE)
+
+    [(queue, sent)] = client.sent
+    assert (queue, sent.message_id, sent.session_id) == ("q", "m1", "acme#0")
+    assert sent.application_properties == {"tenant_id": "acme"}
+    assert b"".join(cast("list[bytes]", sent.body)) == b'{"id": "m1"}'
+
+
+async def test_one_link_per_queue_stays_open(sender: SdkSender, client: FakeClient) -> None:
+    for queue in ("a", "a", "b"):
+        await sender.send(tenant_context("acme"), queue, MESSAGE)
+
+    assert [link.queue for link in client.links] == ["a", "b"]
+
+
+async def test_a_failed_link_is_closed_and_a_new_one_sends(sender: SdkSender, client: FakeClient) -> None:
+    client.failures = [ServiceBusConnectionError(message="gone")]
+
+    await sender.send(tenant_context("acme"), "a", MESSAGE)
+
+    assert [link.closed for link in client.links] == [True, False]
+    assert len(client.sent) == 1
+
+
+async def test_a_broker_that_is_down_is_asked_three_times_at_most(
+    sender: SdkSender, client: FakeClient
+) -> None:
+    client.failures = [ServiceBusError("down")] * 10
+
+    with pytest.raises(DependencyUnavailableError, match="Service Bus is not available"):
+        await sender.send(tenant_context("acme"), "a", MESSAGE)
+    assert len(client.failures) == 7
+
+
+async def test_a_message_that_is_too_large_is_said_so_at_once(sender: SdkSender, client: FakeClient) -> None:
+    client.failures = [MessageSizeExceededError(message="256 KB")] * 2
+
+    with pytest.raises(PayloadTooLargeError):
+        await sender.send(tenant_context("acme"), "a", MESSAGE)
+    assert len(client.failures) == 1
+
+
+async def test_checking_opens_the_link(sender: SdkSender, client: FakeClient) -> None:
+    await sender.check("a")
+    await sender.send(tenant_context("acme"), "a", MESSAGE)
+
+    assert len(client.links) == 1
+
+
+async def test_closing_closes_every_link_and_the_connection(sender: SdkSender, client: FakeClient) -> None:
+    await sender.check("a")
+    await sender.check("b")
+
+    await sender.close()
+
+    assert all(link.closed for link in client.links)
+    assert client.closed
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ServiceBusError("x"), Transient()),
+        (ConnectionResetError(), Transient()),
+        (MessageSizeExceededError(message="x"), None),
+        (ValueError(), None),
+    ],
+)
+def test_what_may_be_tried_again(error: Exception, expected: Transient | None) -> None:
+    assert classify(error) == expected
+
+
+async def test_a_client_is_opened_by_connection_string_or_by_identity() -> None:
+    class Identity:
+        async def close(self) -> None: ...
+
+    by_string = open_client(CONNECTION, None, None)
+    by_identity = open_client(
+        None, "example.servicebus.windows.net", cast("AsyncTokenCredential", Identity())
+    )
+    with pytest.raises(ValueError, match="connection string"):
+        open_client(None, "example.servicebus.windows.net", None)
+
+    for client in (by_string, by_identity):
+        assert isinstance(client, ServiceBusClient)
+        await client.close()
