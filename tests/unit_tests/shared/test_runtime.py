@@ -1,0 +1,71 @@
+"""The composition root: opens each client once, when it is first asked for, and closes what it opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import APIError, ConfigurationError
+from shared.llm.metered import MeteredModel
+from shared.runtime import Runtime
+from shared.settings import Settings
+from tests.fakes import FakeClock, tenant_context
+
+SERVICEBUS = "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
+STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
+    "BlobEndpoint=http://127.0.0.1:1/devstoreaccount1;"
+)
+
+
+def settings() -> Settings:
+    return Settings.model_validate(
+        {
+            "ADMIN_API_KEY": "an-administrators-key",
+            "COSMOS_ENDPOINT": "http://127.0.0.1:1",
+            "COSMOS_KEY": "a2V5",
+            "SERVICEBUS": SERVICEBUS,
+            "STORAGE": STORAGE,
+            "AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:1",
+            "AZURE_OPENAI_API_KEY": "local",
+        }
+    )
+
+
+async def test_everything_is_opened_once_and_closed_together() -> None:
+    runtime = Runtime(settings, FakeClock())
+    try:
+        assert runtime.container("jobs") is runtime.container("jobs")
+        assert runtime.container("jobs") is not runtime.container("bots")
+        assert runtime.sender is runtime.sender
+        assert runtime.chat_model is runtime.chat_model
+        assert runtime.ledger is runtime.ledger
+        assert runtime.tenants is runtime.tenants
+        assert runtime.quarantine is runtime.quarantine
+        assert isinstance(runtime.metered_model(tenant_context(), "app"), MeteredModel)
+    finally:
+        await runtime.close()
+
+
+async def test_every_dependency_that_is_down_says_so_by_name() -> None:
+    runtime = Runtime(settings, FakeClock())
+    try:
+        probes = {probe.name: probe for probe in runtime.probes}
+        assert {"Cosmos DB", "Service Bus", "Model", "Blob Storage"} <= set(probes)
+        for probe in probes.values():
+            assert probe.breaker == "closed"
+            with pytest.raises(APIError) as caught:
+                await probe.check()
+            assert caught.value.status in {503, 504}
+    finally:
+        await runtime.close()
+
+
+async def test_without_settings_everything_fails_by_name_and_nothing_else_happens() -> None:
+    def missing() -> Settings:
+        raise ConfigurationError(["COSMOS_ENDPOINT"])
+
+    runtime = Runtime(missing)
+
+    with pytest.raises(ConfigurationError, match="COSMOS_ENDPOINT"):
+        runtime.container("jobs")
+    await runtime.close()

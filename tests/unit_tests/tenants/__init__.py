@@ -1,0 +1,1 @@
+"""The routes of tenants and keys."""

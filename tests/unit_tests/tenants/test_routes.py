@@ -1,0 +1,156 @@
+"""Tenants and keys over their routes, with real authentication over a store in memory."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from functions.tenants.trigger import blueprint
+from shared.tenancy.authentication import Authenticator
+from shared.tenancy.context import parse_tenant_id
+from shared.tenancy.keys import parse_key
+from shared.tenancy.store import TenantStatus, TenantStore
+from tests.fakes import Call, RouteClient
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+    from tests.fakes import Answer, FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+ADMIN = {"authorization": "Bearer the-administrators-key"}
+
+
+class App:
+    """The tenant routes."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        self.cosmos = cosmos
+        self.tenants = TenantStore(cosmos.container("tenants"))
+        authenticator = Authenticator(self.tenants, ["the-administrators-key"])
+        runtime: Any = SimpleNamespace(
+            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants
+        )
+        blueprint(cast("Runtime", runtime))
+        self.client = RouteClient(runtime)
+
+    async def create(self, tenant_id: str, **body: object) -> Answer:
+        sent = {"tenant_id": tenant_id, "name": tenant_id.title()} | body
+        return await self.client.call("create_tenant", Call.of(sent, headers=ADMIN))
+
+    async def key(self, tenant_id: str, headers: dict[str, str] = ADMIN, **body: object) -> Answer:
+        sent = {"name": "a key"} | body
+        return await self.client.call("create_key", Call.of(sent, headers=headers, tenant_id=tenant_id))
+
+
+@pytest.fixture
+def app(cosmos: MemoryCosmos, clock: FakeClock) -> App:
+    return App(cosmos, clock)
+
+
+async def test_a_tenant_is_created_shown_and_listed(app: App) -> None:
+    created = await app.create("acme", tier="premium")
+    shown = await app.client.call("get_tenant", Call({"tenant_id": "acme"}, headers=ADMIN))
+    listed = await app.client.call("list_tenants", Call(headers=ADMIN))
+
+    assert created.status == 201
+    assert created.json()["tier"] == "premium"
+    assert shown.json() == created.json()
+    assert shown.headers["etag"] == created.json()["etag"]
+    assert [item["tenant_id"] for item in listed.json()["items"]] == ["acme"]
+
+
+@pytest.mark.parametrize("again", ["acme", "ACME", "AcMe"])
+async def test_an_id_is_taken_in_every_spelling(app: App, again: str) -> None:
+    await app.create("acme")
+
+    assert (await app.create(again)).status == 409
+
+
+async def test_a_claim_that_a_crash_left_alone_is_completed(app: App) -> None:
+    requests = app.cosmos.transport
+    await app.create("warm")
+    start = requests.requests
+
+    def down_after_the_claim(_: object) -> None:
+        requests.lose_requests = 100 if requests.requests == start + 2 else requests.lose_requests
+
+    requests.watch = down_after_the_claim
+    crashed = await app.create("acme")
+    requests.watch = lambda _: None
+    requests.lose_requests = 0
+
+    assert crashed.status == 503
+    assert (await app.create("acme")).status == 201
+    assert (await app.create("acme")).status == 409
+
+
+@pytest.mark.parametrize("tenant_id", ["a", "global:x", "no spaces", "-x", "x" * 64])
+async def test_a_malformed_id_is_refused_by_name(app: App, tenant_id: str) -> None:
+    answer = await app.create(tenant_id)
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["body.tenant_id"])
+
+
+async def test_tenants_are_listed_a_page_at_a_time_without_regard_to_case(app: App) -> None:
+    for name in ("Bravo", "alpha", "charlie"):
+        await app.create(name)
+
+    first = (await app.client.call("list_tenants", Call(query="limit=2", headers=ADMIN))).json()
+    cursor = first["next_cursor"]
+    second = (await app.client.call("list_tenants", Call(query=f"cursor={cursor}", headers=ADMIN))).json()
+
+    assert [item["tenant_id"] for item in first["items"]] == ["alpha", "Bravo"]
+    assert ([item["tenant_id"] for item in second["items"]], second["next_cursor"]) == (["charlie"], None)
+
+
+@pytest.mark.parametrize("tenant_id", ["nobody", "global:tenants"])
+async def test_an_absent_tenant_is_a_404(app: App, tenant_id: str) -> None:
+    shown = await app.client.call("get_tenant", Call({"tenant_id": tenant_id}, headers=ADMIN))
+
+    assert (shown.status, (await app.key(tenant_id)).status) == (404, 404)
+
+
+async def test_a_key_is_shown_once_works_and_is_stored_as_a_hash_only(app: App) -> None:
+    await app.create("acme")
+    made = await app.key("acme", role="tenant_admin")
+
+    text = made.json()["key"]
+    parsed = parse_key(text)
+    assert made.status == 201
+    assert parsed is not None
+    stored = await app.cosmos.container("tenants").read(("acme",), f"key:{made.json()['key_id']}")
+    assert stored is not None
+    assert parsed.secret not in str(stored)
+    mine = {"authorization": f"Bearer {text}"}
+    assert (await app.key("acme", mine)).status == 201
+    assert (await app.key("globex", mine)).status == 404
+    assert (await app.client.call("list_tenants", Call(headers=mine))).status == 403
+
+
+async def test_a_users_key_makes_no_keys(app: App) -> None:
+    await app.create("acme")
+    user = (await app.key("acme")).json()["key"]
+
+    assert (await app.key("acme", {"authorization": f"Bearer {user}"})).status == 403
+
+
+async def test_the_administrators_role_is_nobodys_to_give(app: App) -> None:
+    await app.create("acme")
+
+    assert (await app.key("acme", role="admin")).status == 403
+
+
+async def test_a_suspended_tenants_keys_stop_working_and_it_is_left_out_of_the_platforms_rounds(
+    app: App,
+) -> None:
+    for name in ("acme", "globex"):
+        await app.create(name)
+    key = (await app.key("acme", role="tenant_admin")).json()["key"]
+
+    await app.tenants.set_status(parse_tenant_id("acme"), TenantStatus.SUSPENDED)
+
+    assert (await app.key("acme", {"authorization": f"Bearer {key}"})).status == 401
+    rounds = [tenant.tenant_id async for page in app.tenants.active() for tenant in page]
+    assert rounds == ["globex"]
