@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from functions.logs.indexing import BlobPath, describe
 from functions.logs.models import PLATFORM, DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
+from shared.concurrency import side_by_side
 from shared.errors import TenantNotFoundError, ValidationError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
@@ -83,15 +84,8 @@ class LogService:
             ValidationError: The days are out of order or too many.
         """
         days = _days(query, self._clock.now().date())
-        places = asyncio.Semaphore(_DAYS_AT_ONCE)
-
-        async def sum_up(day: date) -> DaySummary:
-            async with places:
-                return await self._day(day)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(sum_up(day)) for day in days]
-        found = [summary for task in tasks if (summary := task.result()).chunks]
+        summaries = await side_by_side((self._day(day) for day in days), at_once=_DAYS_AT_ONCE)
+        found = [summary for summary in summaries if summary.chunks]
         return LogSummaryReply(days=found, chunks=sum(summary.chunks for summary in found))
 
     async def _day(self, day: date) -> DaySummary:

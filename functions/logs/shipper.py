@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.logs.splitter import split
+from shared.concurrency import side_by_side
 from shared.errors import APIError
 from shared.logging.files import RotatedName, adopt_abandoned
 from shared.logging.logger import get_logger
@@ -66,15 +67,9 @@ class LogShipper:
     async def ship(self) -> Shipped:
         """Ship every rotated file, and what dead writers left; a file that fails stays for the next run."""
         await asyncio.to_thread(adopt_abandoned, self._directory)
-        places = asyncio.Semaphore(_FILES_AT_ONCE)
-
-        async def in_turn(path: Path, name: RotatedName) -> bool | None:
-            async with places:
-                return await self._ship(path, name)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(*found)) for found in self._waiting()]
-        outcomes = [task.result() for task in tasks]
+        outcomes = await side_by_side(
+            (self._ship(path, name) for path, name in self._waiting()), at_once=_FILES_AT_ONCE
+        )
         return Shipped(outcomes.count(True), outcomes.count(False))
 
     def _waiting(self) -> list[tuple[Path, RotatedName]]:

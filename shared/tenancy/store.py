@@ -6,15 +6,15 @@ partition of the platform's own claims ids without regard to case and lists them
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from shared.concurrency import side_by_side
 from shared.cosmos.container import Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError
-from shared.tenancy.context import Role
+from shared.tenancy.context import Role, parse_tenant_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,10 +106,12 @@ class TenantStore:
     ) -> tuple[TenantItem | None, TenantKeyItem | None]:
         """Return a tenant and one of its keys: two point reads side by side."""
         own = self._own(tenant_id)
-        async with asyncio.TaskGroup() as both:
-            tenant = both.create_task(own.read(TenantItem, _TENANT_ITEM))
-            key = both.create_task(own.read(TenantKeyItem, _key_item_id(key_id)))
-        return tenant.result(), key.result()
+
+        async def read_key() -> TenantKeyItem | None:
+            return await own.read(TenantKeyItem, _key_item_id(key_id))
+
+        found = await side_by_side([self.read(tenant_id), read_key()])
+        return cast("tuple[TenantItem | None, TenantKeyItem | None]", tuple(found))
 
     async def page(self, after: str | None, limit: int) -> list[TenantItem]:
         """Return tenants in order of their ids in lower case, after the given one."""
@@ -122,11 +124,8 @@ class TenantStore:
                 limit,
             ),
         )
-        async with asyncio.TaskGroup() as reads:
-            found = [
-                reads.create_task(self._own(name.claimed_as).read(TenantItem, _TENANT_ITEM)) for name in names
-            ]
-        return [tenant for task in found if (tenant := task.result()) is not None]
+        found = await side_by_side(self.read(parse_tenant_id(name.claimed_as)) for name in names)
+        return [tenant for tenant in found if tenant is not None]
 
     async def active(self) -> AsyncIterator[list[TenantItem]]:
         """Go through every active tenant, a page of them at a time."""

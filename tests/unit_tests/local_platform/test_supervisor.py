@@ -70,7 +70,8 @@ class Run:
             os.close(lock)
 
     def pids(self, name: str) -> list[int]:
-        return [int(line) for line in (self.folder / name).read_text().split()]
+        starts = self.folder / name
+        return [int(line) for line in starts.read_text().split()] if starts.exists() else []
 
 
 def gone(pid: int) -> bool:
@@ -106,8 +107,8 @@ async def test_a_part_that_dies_stops_everything_and_is_named(tmp_path: Path, na
 
     with pytest.raises(PartDiedError, match=f"{name} ended with exit code 7"):
         await run.until(lambda: None)
-    assert all(gone(pid) for pid in run.pids("llm"))
     assert run.said == []
+    assert all(gone(pid) for pid in run.pids("llm"))
 
 
 async def test_a_part_that_dies_later_stops_everything_too(tmp_path: Path) -> None:

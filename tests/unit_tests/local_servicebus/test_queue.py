@@ -40,7 +40,7 @@ def taken(bench: Bench, session: str | None = None) -> Delivery:
 
 def settle(bench: Bench, delivery: Delivery, outcome: Outcome, **details: str) -> None:
     assert delivery.lock_token is not None
-    bench.queue.settle(delivery.lock_token, Settlement(outcome, **details))  # type: ignore[arg-type]
+    bench.queue.settle(delivery.lock_token, Settlement(outcome, **details))  # type: ignore[arg-type]  # texts only
 
 
 def bodies(bench: Bench, *, dead: bool = False) -> list[str]:

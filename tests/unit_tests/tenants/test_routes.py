@@ -154,3 +154,14 @@ async def test_a_suspended_tenants_keys_stop_working_and_it_is_left_out_of_the_p
     assert (await app.key("acme", {"authorization": f"Bearer {key}"})).status == 401
     rounds = [tenant.tenant_id async for page in app.tenants.active() for tenant in page]
     assert rounds == ["globex"]
+
+
+async def test_a_store_that_is_down_while_authenticating_is_a_503(app: App) -> None:
+    await app.create("acme")
+    key = (await app.key("acme", role="tenant_admin")).json()["key"]
+    app.cosmos.transport.lose_requests = 100
+
+    answer = await app.key("acme", {"authorization": f"Bearer {key}"})
+
+    assert (answer.status, answer.json()["error"]) == (503, "DependencyUnavailableError")
+    assert answer.headers["retry-after"]

@@ -1,0 +1,35 @@
+"""Work side by side that fails as one call would."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+
+async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: int | None = None) -> list[T]:
+    """Run coroutines concurrently and return their results in order.
+
+    When one fails, the others are cancelled and waited for, and its exception is raised as it is: the edges
+    know errors of the app, not groups of them. None is left running.
+
+    Args:
+        work: What to run.
+        at_once: The most that run at a time; all of them where None.
+    """
+    places = asyncio.Semaphore(at_once) if at_once is not None else None
+
+    async def in_place(one: Coroutine[Any, Any, T]) -> T:
+        if places is None:
+            return await one
+        async with places:
+            return await one
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_place(one)) for one in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures.exceptions[0].__cause__
+    return [task.result() for task in tasks]
