@@ -136,7 +136,10 @@ class SdkContainer:
         try:
             results = await self._call(lambda: self._proxy.execute_item_batch(steps, _wire(key)))
         except CosmosBatchOperationError as error:
-            raise BatchFailedError(error.error_index, _batch_status(error)) from error
+            status = _batch_status(error)
+            if status == _TOO_LARGE:
+                raise PayloadTooLargeError("The item is larger than the store takes") from error
+            raise BatchFailedError(error.error_index, status) from error
         return [cast("Json", result.get("resourceBody") or {}) for result in results]
 
     async def query(self, key: Key, query: Query) -> list[Json]:

@@ -161,6 +161,8 @@ async def test_a_prefix_of_a_hierarchical_key_is_not_a_prefix_of_its_text(cosmos
 async def test_an_item_over_two_megabytes_is_too_large(container: Container) -> None:
     with pytest.raises(PayloadTooLargeError):
         await container.create(ACME, body(text="x" * 2_200_000))
+    with pytest.raises(PayloadTooLargeError):
+        await container.batch(ACME, [BatchOperation("create", "a", body(text="x" * 2_200_000))])
 
 
 @pytest.mark.parametrize("lost", [1, 2])
