@@ -105,10 +105,10 @@ class MeteredModel:
 
     async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
         await self._settled(
-            self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
+            self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user), usage
         )
 
-    async def _settled(self, settlement: Coroutine[None, None, None]) -> None:
+    async def _settled(self, settlement: Coroutine[None, None, None], usage: Usage | None = None) -> None:
         """Finish the settlement even if the caller is cancelled meanwhile.
 
         Where the store cannot take it, the answer that was paid for is worth more than none, and the lock
@@ -120,11 +120,14 @@ class MeteredModel:
         except asyncio.CancelledError:
             await asyncio.wait([task])
             if not task.cancelled() and isinstance(failure := task.exception(), APIError):
-                _log_unsettled(failure)
+                _log_unsettled(failure, usage)
             raise
         except APIError as failure:
-            _log_unsettled(failure)
+            _log_unsettled(failure, usage)
 
 
-def _log_unsettled(failure: APIError) -> None:
-    _logger.error("The ledger did not take a settlement", extra={"error": type(failure).__name__})
+def _log_unsettled(failure: APIError, usage: Usage | None) -> None:
+    facts: dict[str, object] = {"error": type(failure).__name__}
+    if usage is not None:
+        facts |= usage.model_dump()
+    _logger.error("The ledger did not take a settlement", extra=facts)
