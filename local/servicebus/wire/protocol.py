@@ -310,6 +310,7 @@ class ProtocolEngine:
             pn.pn_transport_unbind(self._transport)
             pn.pn_connection_release(self._connection)
             pn.pn_collector_release(self._collector)
+            pn.pn_decref(self._connection)
             pn.pn_collector_free(self._collector)
             pn.pn_decref(self._transport)
             self._transport = None
