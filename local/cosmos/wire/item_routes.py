@@ -221,7 +221,7 @@ def _scope(request: Request, container: Container) -> Scope:
     epk_range = _epk_range(headers.get("x-ms-start-epk"), headers.get("x-ms-end-epk"))
     everywhere = request.flag("x-ms-documentdb-query-enablecrosspartition") or range_id is not None
     header = headers.get(_KEY_HEADER)
-    if header is None or header == "[]":
+    if header is None:
         return Scope(epk_range=epk_range, everywhere=everywhere)
     components = definition.parse_header(header)
     if len(components) < len(definition.paths):
@@ -232,7 +232,7 @@ def _scope(request: Request, container: Container) -> Scope:
 
 
 def _epk_range(start: str | None, end: str | None) -> EpkRange:
-    if not start and not end:
+    if start is None and end is None:
         return EVERYTHING
     try:
         low, high = bytes.fromhex(start or ""), bytes.fromhex(end or "")

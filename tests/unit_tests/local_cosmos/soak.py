@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from hypothesis import settings
+
 SOAK: Final = os.environ.get("TENANTRY_SOAK") == "1"
-EXAMPLES: Final = 500 if SOAK else 30
-STEPS: Final = 100 if SOAK else 40
-QUERY_EXAMPLES: Final = 5_000 if SOAK else 200
+REPEATABLE: Final = settings(derandomize=not SOAK, deadline=None)
+"""The same examples in every default run, new ones in a soak."""
+
+ENDPOINT: Final = settings(
+    REPEATABLE, max_examples=500 if SOAK else 30, stateful_step_count=100 if SOAK else 40
+)
+QUERIES: Final = settings(REPEATABLE, max_examples=5_000 if SOAK else 200)

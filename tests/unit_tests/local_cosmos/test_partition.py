@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKeyDefinition
 from local.cosmos.values import UNDEFINED
+from tests.unit_tests.local_cosmos.soak import REPEATABLE
 
 FLAT = PartitionKeyDefinition((("a",),), hierarchical=False)
 OLD = PartitionKeyDefinition((("a",),), hierarchical=False, version=1)
@@ -18,12 +19,14 @@ COMPONENTS = st.one_of(
 )
 
 
+@REPEATABLE
 @given(COMPONENTS)
 def test_a_key_hashes_as_in_the_sdk(component: str | float | bool | None) -> None:  # noqa: FBT001 - a key
     expected = SdkPartitionKey("/a")._get_effective_partition_key_string([component])  # noqa: SLF001 - the truth
     assert FLAT.of_components((component,)).epk.hex().upper() == expected
 
 
+@REPEATABLE
 @given(COMPONENTS)
 def test_a_key_of_version_1_hashes_as_in_the_sdk(component: str | float | bool | None) -> None:  # noqa: FBT001 - a key
     sdk = SdkPartitionKey("/a", version=1)
@@ -31,6 +34,7 @@ def test_a_key_of_version_1_hashes_as_in_the_sdk(component: str | float | bool |
     assert OLD.of_components((component,)).epk.hex().upper() == str(expected).upper()
 
 
+@REPEATABLE
 @given(st.tuples(COMPONENTS, COMPONENTS, COMPONENTS))
 def test_a_hierarchical_key_hashes_as_in_the_sdk(
     components: tuple[str | float | bool | None, ...],
@@ -45,6 +49,7 @@ def test_a_hierarchical_key_hashes_as_in_the_sdk(
         assert prefix.holds(key.epk)
 
 
+@REPEATABLE
 @given(st.tuples(st.text(), st.text(), st.text()), st.tuples(st.text(), st.text()))
 def test_a_prefix_holds_exactly_the_keys_that_begin_with_it(
     components: tuple[str, str, str], prefix: tuple[str, str]
@@ -53,6 +58,7 @@ def test_a_prefix_holds_exactly_the_keys_that_begin_with_it(
     assert held == (components[:2] == prefix)
 
 
+@REPEATABLE
 @given(st.tuples(COMPONENTS, COMPONENTS, COMPONENTS), st.tuples(COMPONENTS, COMPONENTS, COMPONENTS))
 def test_keys_are_equal_only_if_their_components_are(
     one: tuple[str | float | bool | None, ...], other: tuple[str | float | bool | None, ...]

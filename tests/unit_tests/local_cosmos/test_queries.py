@@ -335,9 +335,18 @@ def test_a_partition_key_range_that_does_not_exist_is_gone(wire: Wire, shop: str
 
 
 def test_malformed_ranges_are_refused(wire: Wire, shop: str) -> None:
+    everywhere = {"x_ms_documentdb_query_enablecrosspartition": "True"}
     for start, end in (("xyz", "FF"), ("", "")):
-        response = wire.page(shop, "SELECT * FROM c", x_ms_start_epk=start, x_ms_end_epk=end)
-        assert response.status == 400
+        ends = {"x_ms_start_epk": start, "x_ms_end_epk": end, **everywhere}
+        assert wire.page(shop, "SELECT * FROM c", **ends).status == 400
+
+
+def test_an_empty_key_is_no_key_for_everything(wire: Wire, shop: str) -> None:
+    everywhere = {"x_ms_documentdb_query_enablecrosspartition": "True"}
+    empty = {"x_ms_documentdb_partitionkey": "[]", **everywhere}
+    assert wire.page(shop, "SELECT * FROM c", **empty).status == 400
+    assert wire.call("GET", f"{shop}/docs", **empty).status == 400
+    assert wire.call("GET", f"{shop}/docs", a_im="Incremental feed", **empty).status == 400
 
 
 def test_a_listing_gives_all_items_page_by_page(wire: Wire, shop: str) -> None:

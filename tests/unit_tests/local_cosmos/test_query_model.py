@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from local.cosmos.sql.query import PageRequest, Row, compile_query
 from local.cosmos.values import UNDEFINED, Value, deep_equal, sort_key
-from tests.unit_tests.local_cosmos.soak import QUERY_EXAMPLES
+from tests.unit_tests.local_cosmos.soak import QUERIES
 
 if TYPE_CHECKING:
     from local.cosmos.sql.query import Resume
@@ -114,14 +114,14 @@ def run(text: str, items: list[JsonObject], size: int) -> list[Json]:
             return [orjson.loads(result) for result in results + page.results]
 
 
-@settings(max_examples=QUERY_EXAMPLES, deadline=None)
+@QUERIES
 @given(ITEMS, FILTERS)
 def test_a_filter_finds_what_three_valued_logic_says(items: list[JsonObject], where: Filter) -> None:
     found = run(f"SELECT VALUE c.id FROM c WHERE {where}", items, 1000)
     assert found == [str(at) for at, item in enumerate(items, 1) if where.holds(item) is True]
 
 
-@settings(max_examples=QUERY_EXAMPLES, deadline=None)
+@QUERIES
 @given(
     ITEMS,
     st.sampled_from(
@@ -143,7 +143,7 @@ def test_pages_add_up_to_the_whole(items: list[JsonObject], text: str, size: int
     assert run(text, items, size) == run(text, items, 10_000)
 
 
-@settings(max_examples=QUERY_EXAMPLES, deadline=None)
+@QUERIES
 @given(ITEMS)
 def test_order_and_groups_agree_with_python(items: list[JsonObject]) -> None:
     ordered = run("SELECT VALUE c.x FROM c ORDER BY c.x", items, 1000)
