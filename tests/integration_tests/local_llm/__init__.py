@@ -1,0 +1,1 @@
+"""The stand-in model through the official client."""
