@@ -17,7 +17,6 @@ from shared.errors import (
     APIError,
     MalformedRequestError,
     RateLimitError,
-    TenantNotFoundError,
     ValidationError,
 )
 from shared.logging.context import logging_as
@@ -26,11 +25,17 @@ from shared.quarantine import Refused
 from shared.tenancy.context import TenantContext, acting_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from shared.clock import Clock
     from shared.quarantine import QuarantinedMessage
 
+PAUSES_SECONDS = (2.0, 8.0, 20.0, 30.0)
+"""How long a failed delivery is kept before it is given back. The broker delivers again at once, so that one
+short outage would use every delivery up; this way five of them stretch over a minute and more."""
+
 _SERVER_ERRORS = 500
+_DEAD_LETTER_REASON = "DeadLetterReason"
 _logger = get_logger(__name__)
 
 
@@ -63,13 +68,33 @@ class QueueServices(Protocol):
         """Where refused messages go."""
         ...
 
+    @property
+    def clock(self) -> Clock:
+        """What pauses before a message is given back."""
+        ...
+
 
 class Delivery(Protocol):
     """A message as the Functions binding hands it over."""
 
     @property
-    def message_id(self) -> str:
-        """The message's id."""
+    def message_id(self) -> str | None:
+        """The message's id; senders may leave it out."""
+        ...
+
+    @property
+    def delivery_count(self) -> int | None:
+        """How many deliveries there were, with this one."""
+        ...
+
+    @property
+    def dead_letter_reason(self) -> str | None:
+        """Why the broker gave it up, where the host tells."""
+        ...
+
+    @property
+    def application_properties(self) -> Mapping[str, Any]:
+        """What the sender, or the broker, put beside the body."""
         ...
 
     def get_body(self) -> bytes:
@@ -127,47 +152,74 @@ class Queue[M: Message]:
             APIError: It may succeed later.
             Exception: A defect; after its last delivery the message is a dead letter.
         """
-        tenant: TenantContext | None = None
         with logging_as(request_id=delivery.message_id):
             try:
-                message = self._parsed(delivery.get_body())
-                tenant = await self.services.authenticator.for_platform(message.tenant_id)
-                with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
-                    await handle(tenant, message)
-                    _logger.info("Message handled", extra={"queue": self.name})
-            except APIError as error:
-                if error.status >= _SERVER_ERRORS or isinstance(error, RateLimitError):
-                    _logger.warning("Message put back", extra=self._facts(error))
-                    raise
-                await self._quarantine(tenant, delivery, error)
+                await self._handle(delivery, handle)
+            except Exception as error:
+                await self._pause(delivery, error)
+                raise
 
     async def move(self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]]) -> None:
-        """Keep one dead letter in the quarantine of its tenant, or in the platform's where it names none."""
+        """Keep one dead letter in the quarantine of its tenant, or in the platform's where it names none.
+
+        Raises:
+            APIError: The quarantine, or what gives up, may succeed later; the message stays a dead letter.
+        """
         with logging_as(request_id=delivery.message_id):
-            tenant: TenantContext | None = None
             try:
-                message = self._parsed(delivery.get_body())
-                tenant = await self.services.authenticator.for_platform(message.tenant_id)
-            except (MalformedRequestError, ValidationError, TenantNotFoundError) as error:
-                _logger.info("A dead letter of no known tenant", extra=self._facts(error))
-            else:
-                with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
-                    await give_up(tenant, message)
-            await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_reason(delivery)))
+                await self._give_up(delivery, give_up)
+            except Exception as error:
+                await self._pause(delivery, error)
+                raise
+
+    async def _handle(
+        self, delivery: Delivery, handle: Callable[[TenantContext, M], Awaitable[None]]
+    ) -> None:
+        tenant: TenantContext | None = None
+        try:
+            message = self._parsed(delivery.get_body())
+            tenant = await self.services.authenticator.for_platform(message.tenant_id)
+            with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
+                await handle(tenant, message)
+                _logger.info("Message handled", extra={"queue": self.name})
+        except APIError as error:
+            if may_succeed_later(error):
+                raise
+            await self._quarantine(tenant, delivery, error)
+
+    async def _give_up(
+        self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]]
+    ) -> None:
+        tenant: TenantContext | None = None
+        try:
+            message = self._parsed(delivery.get_body())
+            tenant = await self.services.authenticator.for_platform(message.tenant_id)
+            with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
+                await give_up(tenant, message)
+        except APIError as error:
+            if may_succeed_later(error):
+                raise
+            _logger.info("Nothing to give up for a dead letter", extra=self._facts(error))
+        await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_reason(delivery)))
+
+    async def _pause(self, delivery: Delivery, error: Exception) -> None:
+        """Keep the message for a while; the host renews its lock meanwhile."""
+        deliveries = delivery.delivery_count or 1
+        seconds = PAUSES_SECONDS[min(deliveries, len(PAUSES_SECONDS)) - 1]
+        facts = {"queue": self.name, "error": type(error).__name__, "deliveries": deliveries}
+        _logger.warning("Message put back", extra=facts | {"pause_seconds": seconds})
+        await self.services.clock.sleep(seconds)
 
     def _parsed(self, body: bytes) -> M:
         try:
             return self.model.model_validate_json(body)
         except pydantic.ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
-            if any(problem["type"] == "json_invalid" for problem in problems):
+            if any(problem["type"] == "json_invalid" for problem in error.errors(include_input=False)):
                 raise MalformedRequestError("The body is not valid JSON") from error
-            named = {".".join(str(part) for part in p["loc"]): p["msg"] for p in problems}
-            said = "; ".join(f"{name}: {problem}" for name, problem in named.items())
-            raise ValidationError(f"Invalid message: {said}", {"fields": named}) from error
+            raise refused_fields(error) from error
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
-        refused = Refused(self.name, delivery.message_id, delivery.get_body(), error)
+        refused = Refused(self.name, delivery.message_id or "", delivery.get_body(), error)
         await self.services.quarantine.put(tenant, refused)
         _logger.warning("Message quarantined", extra=self._facts(error))
 
@@ -181,6 +233,20 @@ class DeliveriesExhaustedError(APIError):
     status = 409
 
 
+def may_succeed_later(error: APIError) -> bool:
+    """Tell a failure that another delivery may cure from one that stays."""
+    return error.status >= _SERVER_ERRORS or isinstance(error, RateLimitError)
+
+
+def refused_fields(error: pydantic.ValidationError) -> ValidationError:
+    """Name the fields that a model refused, without what was in them."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    named = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
+    said = "; ".join(f"{name}: {problem}" if name else problem for name, problem in named.items())
+    return ValidationError(f"Invalid message: {said}", {"fields": named})
+
+
 def _reason(delivery: Delivery) -> str:
-    reason = getattr(delivery, "dead_letter_reason", None) or "unknown"
-    return f"Dead-lettered by the broker: {reason}"
+    """Read why the broker gave a message up; on the wire that is an application property."""
+    reason = delivery.dead_letter_reason or delivery.application_properties.get(_DEAD_LETTER_REASON)
+    return f"Dead-lettered by the broker: {reason or 'it did not say why'}"

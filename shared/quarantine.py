@@ -14,17 +14,24 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _UNATTRIBUTED = "quarantine"
-_LONGEST_BODY = 1_000_000
+_LONGEST_BODY_BYTES = 300_000
+"""More than Service Bus Standard takes, and few enough that an item holds them however they are escaped."""
 
 
 class QuarantinedMessage(StoredItem):
-    """One refused message; `body` is what the queue had, as text."""
+    """One refused message.
+
+    Attributes:
+        body: What the queue had, as text.
+        is_cut: Whether only the body's beginning is kept.
+    """
 
     queue: str
     message_id: str
     reason: str
     detail: str
     body: str
+    is_cut: bool
     quarantined_at: datetime
 
 
@@ -52,7 +59,8 @@ class Quarantine:
                 message_id=refused.message_id,
                 reason=refused.reason,
                 detail=refused.detail,
-                body=refused.body[:_LONGEST_BODY],
+                body=_cut(refused.body),
+                is_cut=_cut(refused.body) != refused.body,
                 quarantined_at=self._clock.now(),
             )
         )
@@ -74,3 +82,7 @@ class Refused:
         """Derive the entry's id, so that a redelivery makes no second entry."""
         digest = hashlib.sha256(f"{self.queue}\n{self.message_id}\n{self.body}".encode()).hexdigest()
         return f"{self.queue}:{digest[:32]}"
+
+
+def _cut(body: str) -> str:
+    return body.encode()[:_LONGEST_BODY_BYTES].decode(errors="ignore")

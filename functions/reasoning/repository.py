@@ -6,7 +6,6 @@ and marked as sent after that. A crash in between leaves it pending, and the swe
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -17,20 +16,21 @@ from functions.reasoning.models import JobResult, JobStatus
 from shared.contracts import ReasonerIn, Usage
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import DependencyUnavailableError, JobNotFoundError
+from shared.errors import ConflictError, DependencyUnavailableError, JobNotFoundError
 
 if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
-_FIELDS = (
-    "c.id, c.task_id, c.status, c.request, c.payload_hash, c.steps, c.result, c.usage, c.error, c.holder, "
-    "c.lease_until, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
+_LIST = (
+    "SELECT c.id, c.task_id, c.status, c.steps, c.result, c.error, c.created_at, c.updated_at FROM c"
+    " WHERE c.id > @after ORDER BY c.id"
 )
-_LIST = f"SELECT {_FIELDS} FROM c WHERE c.id > @after ORDER BY c.id"  # noqa: S608  # constants; values are parameters
-_PENDING = f"SELECT {_FIELDS} FROM c WHERE c.outbox_pending = true AND c.outbox_since < @before"  # noqa: S608  # see above
-
+_PENDING = (
+    "SELECT c.id, c.task_id, c.status, c.request, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
+    " FROM c WHERE c.outbox_pending = true AND c.outbox_since < @before"
+)
 
 NOTHING_USED = Usage()
 
@@ -54,24 +54,45 @@ class Step(BaseModel):
     usage: Usage
 
 
-class JobItem(StoredItem):
-    """One job; its id is the item's."""
+class JobState(StoredItem):
+    """What a job's callers are shown; its id is the item's."""
 
     task_id: str | None = None
     status: JobStatus = JobStatus.QUEUED
-    request: ReasonerIn
-    payload_hash: str
     steps: dict[str, Step] = Field(default_factory=dict)
     result: JobResult | None = None
-    usage: Usage = Usage()
     error: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class JobItem(JobState):
+    """One job, whole.
+
+    Attributes:
+        last_failure: Why the last worker gave the job back, for the day on which no delivery is left.
+    """
+
+    request: ReasonerIn
+    usage: Usage = NOTHING_USED
+    last_failure: str | None = None
     holder: str = ""
     lease_until: float = 0
     outbox: Outgoing | None = None
     outbox_pending: bool = False
     outbox_since: float = 0
-    created_at: datetime
-    updated_at: datetime
+
+    def asks_for(self, message: ReasonerIn) -> bool:
+        """Tell whether a message asks for this job, as far as this release reads either."""
+        ours, theirs = (request.model_dump(exclude={"schema_version"}) for request in (self.request, message))
+        return ours == theirs
+
+
+class JobConflictError(ConflictError):
+    """A job of this id asks for something else."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job '{job_id}' exists and asks for something else", {"job_id": job_id})
 
 
 class JobInWorkError(DependencyUnavailableError):
@@ -102,25 +123,30 @@ class JobRepository:
         self._clock = clock
 
     async def create(self, request: ReasonerIn, outgoing: Outgoing | None) -> tuple[JobItem, bool]:
-        """Store a job unless one of its id is there; tell whether it is new.
+        """Store a job unless it is there; tell whether it is new.
 
         Args:
             request: What to do.
             outgoing: The message that puts it on the queue; None for what came from there.
+
+        Raises:
+            JobConflictError: A job of this id asks for something else.
         """
         now = self._clock.now()
         item = JobItem(
             id=request.id,
             task_id=request.task_id,
             request=request,
-            payload_hash=payload_hash(request),
             outbox=outgoing,
             outbox_pending=outgoing is not None,
             outbox_since=now.timestamp(),
             created_at=now,
             updated_at=now,
         )
-        return await self._of(request.id).create_or_read(item)
+        job, is_new = await self._of(request.id).create_or_read(item)
+        if not job.asks_for(request):
+            raise JobConflictError(request.id)
+        return job, is_new
 
     async def read(self, job_id: str) -> JobItem:
         """Return a job.
@@ -133,10 +159,10 @@ class JobRepository:
             raise JobNotFoundError(job_id)
         return found
 
-    async def page(self, after: str | None, limit: int) -> list[JobItem]:
+    async def page(self, after: str | None, limit: int) -> list[JobState]:
         """Return jobs by id, after the given one."""
         everything = Partition.of(self._tenant, self._container)
-        return await everything.query(JobItem, Query(_LIST, {"@after": after or ""}, limit))
+        return await everything.query(JobState, Query(_LIST, {"@after": after or ""}, limit))
 
     async def pending(self, before: datetime, limit: int) -> list[JobItem]:
         """Return jobs whose message has waited to be sent since before a time."""
@@ -179,13 +205,17 @@ class JobRepository:
         until = self._clock.now().timestamp() + seconds
         return await self._held(job, (PatchOperation("set", "/lease_until", until),))
 
-    async def give_back(self, job: JobItem) -> None:
+    async def give_back(self, job: JobItem, failure: str) -> None:
         """Let the next delivery take the job at once.
 
         Raises:
             JobInWorkError: Another worker has taken the job.
         """
-        await self._held(job, (PatchOperation("set", "/status", JobStatus.QUEUED),))
+        changes = (
+            PatchOperation("set", "/status", JobStatus.QUEUED),
+            PatchOperation("set", "/last_failure", failure),
+        )
+        await self._held(job, changes)
 
     async def finish(self, job: JobItem, outcome: Outcome) -> JobItem:
         """End a job, and store the message that tells so with it.
@@ -202,7 +232,13 @@ class JobRepository:
             PatchOperation("set", "/outbox_pending", value=True),
             PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
         )
-        return await self._held(job, changes)
+        try:
+            return await self._held(job, changes)
+        except JobInWorkError:
+            stored = await self.read(job.id)
+            if stored.holder != job.holder or not stored.status.is_final:
+                raise
+            return stored  # it was done; only the answer was lost
 
     async def mark_sent(self, job: JobItem, kind: str) -> None:
         """Note that the job's message is with the broker; harmless where a later one has taken its place."""
@@ -226,8 +262,3 @@ class JobRepository:
 
     def _of(self, job_id: str) -> Partition:
         return Partition.of(self._tenant, self._container, job_id)
-
-
-def payload_hash(request: ReasonerIn) -> str:
-    """Tell requests apart by what they ask for."""
-    return hashlib.sha256(request.model_dump_json(exclude={"schema_version"}).encode()).hexdigest()

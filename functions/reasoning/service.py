@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from functions.reasoning.models import JobAccepted, JobListReply, JobReply, StepReply
 from functions.reasoning.prompting import STEPS
-from functions.reasoning.repository import Outgoing, payload_hash
+from functions.reasoning.repository import Outgoing
 from shared.contracts import ReasonerIn, Usage
-from shared.errors import APIError, ConflictError
+from shared.errors import APIError, PayloadTooLargeError
 from shared.logging.logger import get_logger
+from shared.servicebus.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from functions.reasoning.models import JobPage, JobRequest
     from functions.reasoning.outbox import Outbox
-    from functions.reasoning.repository import JobItem, JobRepository
+    from functions.reasoning.repository import JobRepository, JobState
     from shared.tenancy.context import TenantContext
 
 SESSIONS_PER_TENANT = 4
@@ -44,16 +45,19 @@ class JobService:
         A broker that is down does not refuse the job: the sweeper sends its message later.
 
         Raises:
-            ConflictError: A job of this id asks for something else.
+            JobConflictError: A job of this id asks for something else.
+            PayloadTooLargeError: No queue takes a message of this size.
         """
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
         body = message.model_dump_json(by_alias=True, exclude_none=True)
+        if (size := len(body.encode())) > MAX_BODY_BYTES:
+            raise PayloadTooLargeError(
+                f"The job takes {size} bytes, more than {MAX_BODY_BYTES}", {"max_bytes": MAX_BODY_BYTES}
+            )
         outgoing = Outgoing(kind="request", session_id=session_of(message.tenant_id, job_id), body=body)
-        job, is_new = await self._jobs.create(message, outgoing)
-        if not is_new and job.payload_hash != payload_hash(message):
-            raise ConflictError(f"Job '{job_id}' exists and asks for something else", {"job_id": job_id})
+        job, _ = await self._jobs.create(message, outgoing)
         try:
             await self._outbox.send(job)
         except APIError as error:
@@ -79,7 +83,7 @@ class JobService:
         )
 
 
-def _reply(job: JobItem) -> JobReply:
+def _reply(job: JobState) -> JobReply:
     done = [(name, job.steps[name]) for name in STEPS if name in job.steps]
     return JobReply(
         job_id=job.id,

@@ -1,5 +1,6 @@
 """Binds the routes of jobs, their queue, its dead letters and the sweeper."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -8,22 +9,16 @@ from functions.reasoning.models import JobAccepted, JobListReply, JobPage, JobPa
 from functions.reasoning.outbox import Outbox
 from functions.reasoning.repository import JobRepository
 from functions.reasoning.service import JobService
+from functions.reasoning.sweeper import Sweeper
 from functions.reasoning.worker import JobWorker
-from shared.concurrency import side_by_side
 from shared.contracts import ReasonerIn
-from shared.errors import APIError
 from shared.http import Routes
-from shared.logging.context import logging_as
-from shared.logging.logger import get_logger
 from shared.messaging import Queue
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
-
-_TENANTS_AT_ONCE = 8
-_logger = get_logger(__name__)
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
@@ -98,17 +93,8 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
 
 
 def _bind_sweeper(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    async def sweep(tenant_id: str) -> None:
-        with logging_as(tenant_id=tenant_id):
-            try:
-                tenant = await runtime.authenticator.for_platform(tenant_id)
-                await _outbox(runtime, tenant).sweep()
-            except APIError as error:
-                # The next round comes soon, and one tenant's trouble is no other's.
-                _logger.warning("An outbox was not swept", extra={"error": type(error).__name__})
-
     @blueprint.timer_trigger(arg_name="timer", schedule="%OUTBOX_SWEEP_SCHEDULE%")
     async def sweep_outbox(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
-        """Send what a crash left in the outbox: one query per tenant, about 3 RU each."""
-        async for tenants in runtime.tenants.active():
-            await side_by_side((sweep(tenant.tenant_id) for tenant in tenants), at_once=_TENANTS_AT_ONCE)
+        """Send what a crash left in the outboxes."""
+        outbox_of = partial(_outbox, runtime)
+        await Sweeper(runtime.tenants, runtime.authenticator, outbox_of).sweep()

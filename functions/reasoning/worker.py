@@ -1,16 +1,20 @@
 """Work on a job: take it, run its steps, store what came of it with the message that tells so, send that.
 
 Each step is stored before the next one begins, so that a redelivery pays only for what was in flight
-when its worker died. Whoever works on a job holds it for a time; a second delivery waits for that time or for
-the end, whichever comes first, and never works beside the first.
+when its worker died. Whoever works on a job holds it; a second delivery waits until that ends, and never
+works beside the first.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from functions.reasoning.models import JobResult, JobStatus
+import pydantic
+
+from functions.reasoning.hold import HOLD_SECONDS, Hold
+from functions.reasoning.models import JobRequest, JobResult, JobStatus
 from functions.reasoning.prompting import (
     LONGEST_SUMMARY,
     REASON,
@@ -22,37 +26,35 @@ from functions.reasoning.prompting import (
 from functions.reasoning.repository import JobInWorkError, Outcome, Outgoing, Step
 from shared.contracts import ChatMessage, ReasonerOut, Usage
 from shared.cosmos.container import ItemChangedError
-from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError, ValidationError
+from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
+from shared.messaging import may_succeed_later, refused_fields
+from shared.servicebus.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from functions.reasoning.outbox import Outbox
     from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
     from shared.contracts import ReasonerIn
-    from shared.llm.model import ChatModel
+    from shared.llm.model import ChatModel, Completion
     from shared.prompts.store import PromptStore
 
-HOLD_SECONDS = 75.0
-"""How long a worker holds a job without a sign of life: longer than a lock of its message lasts, so that who
-gets the message again waits a little. Should a model call take longer still, its worker notices at the
-checkpoint that the job is another one's, and stores nothing."""
-
 LONGEST_WAIT_SECONDS = 70.0
-"""How long a step waits for the budget: locks count for 60 s, so such a wait suffices when alone."""
+"""How long a step waits for the budget at one delivery: locks count for 60 s, so that suffices when alone."""
 
 _POLL_SECONDS = 1.0
 _DEFAULT_OUTPUT_TOKENS = 1024
 _SUMMARY_TOKENS = 256
-_SERVER_ERRORS = 500
+_SHORTEST_REASON = 1
 _logger = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class JobWorker:
     """Works on one tenant's jobs.
 
-    Args:
+    Attributes:
         jobs: The tenant's jobs.
         outbox: Sends what they have to say.
         prompts: The tenant's prompts.
@@ -61,126 +63,133 @@ class JobWorker:
         clock: Waits.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  # one collaborator each, wired in one place
-        self,
-        jobs: JobRepository,
-        outbox: Outbox,
-        prompts: PromptStore,
-        model: ChatModel,
-        default_model: str,
-        clock: Clock,
-    ) -> None:
-        self._jobs = jobs
-        self._outbox = outbox
-        self._prompts = prompts
-        self._model = model
-        self._default_model = default_model
-        self._clock = clock
+    jobs: JobRepository
+    outbox: Outbox
+    prompts: PromptStore
+    model: ChatModel
+    default_model: str
+    clock: Clock
 
     async def work(self, message: ReasonerIn) -> None:
         """Handle one delivery of a job's message, the first one or any other.
 
         Raises:
             ValidationError: The message asks for what jobs do not do; it will never succeed.
-            APIError: Something is down; the next delivery goes on where this one stopped.
+            JobConflictError: A job of this id asks for something else.
+            APIError: Something is down, or the budget is used up; the next delivery goes on where this one
+                stopped.
         """
-        _check(message)
-        job, _ = await self._jobs.create(message, outgoing=None)
-        job = await self._claim(job)
+        job = await self._claimed(message)
         if not job.status.is_final:
             job = await self._run(job)
-        await self._outbox.send(job)
+        await self.outbox.send(job)
 
     async def give_up(self, message: ReasonerIn) -> None:
-        """Say that a job has failed whose message exhausted its deliveries."""
-        job, _ = await self._jobs.create(message, outgoing=None)
-        job = await self._claim(job)
-        if not job.status.is_final:
-            job = await self._jobs.finish(job, _failure(job, "the job failed at every delivery"))
-        await self._outbox.send(job)
+        """Say that a job has failed whose message exhausted its deliveries.
 
-    async def _claim(self, job: JobItem) -> JobItem:
-        """Return the job once it is this worker's, or once it is over."""
+        Raises:
+            ValidationError: The message never was a job's.
+            JobConflictError: It was another job's.
+            APIError: Something is down.
+        """
+        job = await self._claimed(message)
+        if not job.status.is_final:
+            last = job.last_failure or "its workers died"
+            job = await self.jobs.finish(job, _failure(job, f"No delivery is left. At the last: {last}"))
+        await self.outbox.send(job)
+
+    async def _claimed(self, message: ReasonerIn) -> JobItem:
+        """Return the message's job once it is this worker's, or once it is over."""
+        _check(message)
+        job, _ = await self.jobs.create(message, outgoing=None)
         holder = uuid.uuid4().hex
         waited = 0.0
         while not job.status.is_final:
             try:
-                return await self._jobs.claim(job, holder, HOLD_SECONDS)
+                return await self.jobs.claim(job, holder, HOLD_SECONDS)
             except ItemChangedError:
-                job = await self._jobs.read(job.id)
+                job = await self.jobs.read(job.id)
             if job.holder == holder and job.status is JobStatus.RUNNING:
                 return job  # it was done; only the answer was lost
             if job.status is JobStatus.RUNNING:
                 if waited > HOLD_SECONDS:
                     raise JobInWorkError(job.id, _POLL_SECONDS)
-                await self._clock.sleep(_POLL_SECONDS)
+                await self.clock.sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
         return job
 
     async def _run(self, job: JobItem) -> JobItem:
-        try:
-            if REASON not in job.steps:
-                prompt = reasoning_prompt(await self._conversation(job.request))
-                job = await self._step(job, REASON, prompt, job.request.max_output_tokens)
-            if SUMMARISE not in job.steps:
-                job = await self._step(
-                    job, SUMMARISE, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS
+        async with Hold(self.jobs, job, self.clock) as hold:
+            try:
+                if REASON not in job.steps:
+                    job = await self._reason(job, hold)
+                if SUMMARISE not in job.steps:
+                    job = await self._summarise(job, hold)
+                outcome = _success(job)
+            except APIError as error:
+                if may_succeed_later(error):
+                    raise
+                _logger.info(
+                    "The job fails for good", extra={"job_id": job.id, "error": type(error).__name__}
                 )
-            outcome = _success(job)
-        except JobInWorkError:
-            raise
-        except APIError as error:
-            if error.status >= _SERVER_ERRORS:
-                await self._jobs.give_back(job)
-                raise
-            _logger.info("The job fails for good", extra={"job_id": job.id, "error": type(error).__name__})
-            outcome = _failure(job, f"{type(error).__name__}: {error.message}")
-        return await self._jobs.finish(job, outcome)
+                outcome = _failure(job, f"{type(error).__name__}: {error.message}")
+            return await self.jobs.finish(job, outcome)
 
-    async def _step(
-        self, job: JobItem, name: str, messages: tuple[ChatMessage, ...], tokens: int | None
-    ) -> JobItem:
-        prompt = ChatPrompt(
-            messages=messages,
-            model=job.request.model or self._default_model,
-            max_output_tokens=tokens or _DEFAULT_OUTPUT_TOKENS,
+    async def _reason(self, job: JobItem, hold: Hold) -> JobItem:
+        prompt = self._prompt(
+            job,
+            reasoning_prompt(await self._conversation(job.request)),
+            job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS,
         )
+        step = _step(await self._paid(prompt, hold), _SHORTEST_REASON)
+        return await self.jobs.checkpoint(job, REASON, step, HOLD_SECONDS)
+
+    async def _summarise(self, job: JobItem, hold: Hold) -> JobItem:
+        prompt = self._prompt(job, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS)
+        step = _step(await self._paid(prompt, hold), SHORTEST_SUMMARY)
+        return await self.jobs.checkpoint(job, SUMMARISE, step, HOLD_SECONDS)
+
+    def _prompt(self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int) -> ChatPrompt:
+        return ChatPrompt(messages, job.request.model or self.default_model, tokens)
+
+    async def _paid(self, prompt: ChatPrompt, hold: Hold) -> Completion:
+        """Call the model, once the budget admits it."""
         waited = 0.0
         while True:
             try:
-                completion = await self._model.complete(prompt)
-                break
+                return await self.model.complete(prompt)
             except BudgetExceededError as error:
                 wait = error.retry_after or _POLL_SECONDS
                 if waited + wait > LONGEST_WAIT_SECONDS:
                     raise
-                await self._clock.sleep(wait)
+                await self.clock.sleep(wait)
                 waited += wait
-                job = await self._jobs.extend(job, HOLD_SECONDS)
-        text = completion.text.strip()
-        if name == SUMMARISE and len(text) < SHORTEST_SUMMARY:
-            raise DependencyUnavailableError("The model", "gave no usable summary")
-        return await self._jobs.checkpoint(job, name, Step(text=text, usage=completion.usage), HOLD_SECONDS)
+                await hold.prolong()
 
     async def _conversation(self, request: ReasonerIn) -> tuple[ChatMessage, ...]:
         if request.messages is not None:
             return tuple(request.messages)
         if request.prompt_name is not None:
-            text = await self._prompts.resolve(request.prompt_name, request.variables or {})
+            text = await self.prompts.resolve(request.prompt_name, request.variables or {})
             return (ChatMessage(role="user", content=text),)
         return (ChatMessage(role="user", content=request.text or ""),)
 
 
 def _check(message: ReasonerIn) -> None:
     """Hold messages that outsiders send to the rules that the HTTP route has."""
-    inputs = {"text": message.text, "messages": message.messages, "prompt_name": message.prompt_name}
-    if sum(value is not None for value in inputs.values()) != 1:
-        names = ", ".join(inputs)
-        raise ValidationError(
-            f"Exactly one of {names} is needed", {"fields": dict.fromkeys(inputs, "one of them")}
+    try:
+        JobRequest.model_validate(
+            message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
         )
-    if message.strategy is not None:
-        raise ValidationError("No strategies are supported", {"fields": {"strategy": "not supported"}})
+    except pydantic.ValidationError as error:
+        raise refused_fields(error) from error
+
+
+def _step(completion: Completion, shortest: int) -> Step:
+    text = completion.text.strip()
+    if len(text) < shortest:
+        raise DependencyUnavailableError("The model", f"answered with less than {shortest} characters")
+    return Step(text=text, usage=completion.usage)
 
 
 def _success(job: JobItem) -> Outcome:
@@ -195,7 +204,7 @@ def _failure(job: JobItem, error: str) -> Outcome:
 
 def _outcome(job: JobItem, status: JobStatus, result: JobResult | None, error: str | None) -> Outcome:
     usage = sum((step.usage for step in job.steps.values()), Usage())
-    message = ReasonerOut(
+    told = ReasonerOut(
         tenant_id=job.request.tenant_id,
         id=job.id,
         task_id=job.task_id,
@@ -205,5 +214,14 @@ def _outcome(job: JobItem, status: JobStatus, result: JobResult | None, error: s
         usage=usage,
         message=error or "SUCCESS",
     )
-    outgoing = Outgoing(kind="result", body=message.model_dump_json(by_alias=True))
-    return Outcome(status, outgoing, result, error, usage)
+    return Outcome(status, Outgoing(kind="result", body=_fitting(told)), result, error, usage)
+
+
+def _fitting(told: ReasonerOut) -> str:
+    """Render a message; one that no queue takes leaves the analysis out and says where it is."""
+    body = told.model_dump_json(by_alias=True)
+    if len(body.encode()) <= MAX_BODY_BYTES:
+        return body
+    where = f"The result is too large for a message: GET /api/v1/reasoning/jobs/{told.id}"
+    short = told.model_copy(update={"ai_reason": None, "reason": None, "message": where})
+    return short.model_dump_json(by_alias=True)

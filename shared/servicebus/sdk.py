@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
-from azure.servicebus.exceptions import MessageSizeExceededError, ServiceBusError
+from azure.servicebus.exceptions import (
+    MessageSizeExceededError,
+    MessagingEntityDisabledError,
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+    ServiceBusQuotaExceededError,
+)
 
-from shared.errors import PayloadTooLargeError
+from shared.errors import DependencyUnavailableError, PayloadTooLargeError
 from shared.retry import Policy, Transient
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusSender
 
     from shared.retry import Dependency
     from shared.servicebus.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
+
+_REFUSALS = (
+    MessageSizeExceededError,
+    MessagingEntityDisabledError,
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusQuotaExceededError,
+)
+"""What the broker answers the same at once again; only the deployment, or time, changes it."""
 
 POLICY = Policy(attempt_seconds=10, total_seconds=25, backoff_seconds=0.2)
 """Opening a link takes the SDK half a second, so an attempt gets more time than one of the store's."""
@@ -37,8 +57,8 @@ def open_client(
 
 
 def classify(error: BaseException) -> Transient | None:
-    """Tell which failures of Service Bus another attempt may cure; the SDK's own word is `_retryable`."""
-    if isinstance(error, MessageSizeExceededError):
+    """Tell which failures of Service Bus another attempt may cure."""
+    if isinstance(error, _REFUSALS):
         return None
     return Transient() if isinstance(error, ServiceBusError | ConnectionError | OSError) else None
 
@@ -61,14 +81,11 @@ class SdkSender:
             content_type="application/json",
             application_properties={"tenant_id": tenant.tenant_id},
         )
-        try:
-            await self._dependency.call(lambda: self._send(queue, outgoing))
-        except MessageSizeExceededError as error:
-            raise PayloadTooLargeError("The message is larger than the queue takes") from error
+        await self._call(lambda: self._send(queue, outgoing))
 
     async def check(self, queue: str) -> None:
-        """Open the queue's link, which proves that the broker answers and knows the queue."""
-        await self._dependency.call(lambda: self._opened(queue))
+        """Open the queue's link, which proves that the broker answers."""
+        await self._call(lambda: self._opened(queue))
 
     async def close(self) -> None:
         """Close the links, then the connection."""
@@ -77,6 +94,15 @@ class SdkSender:
             for sender in self._senders.values():
                 stack.push_async_callback(sender.close)
         self._senders.clear()
+
+    async def _call(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._dependency.call(attempt)
+        except MessageSizeExceededError as error:
+            raise PayloadTooLargeError("The message is larger than the queue takes") from error
+        except ServiceBusError as error:
+            reason = f"refused with {type(error).__name__}"
+            raise DependencyUnavailableError(self._dependency.name, reason) from error
 
     async def _send(self, queue: str, message: ServiceBusMessage) -> None:
         # The SDK's sender is not made for sends side by side; one link sends in turn.
@@ -95,7 +121,10 @@ class SdkSender:
     async def _open(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
             sender = self._client.get_queue_sender(queue)
-            await sender.__aenter__()
+            async with AsyncExitStack() as opening:
+                opening.push_async_callback(sender.close)
+                await sender.__aenter__()
+                opening.pop_all()
             self._senders[queue] = sender
         return self._senders[queue]
 
@@ -103,4 +132,5 @@ class SdkSender:
         """Forget a link that failed; a new one is opened for the next message."""
         sender = self._senders.pop(queue, None)
         if sender is not None:
-            await sender.close()
+            with suppress(ServiceBusError, OSError):  # how the message failed matters, not how its link ends
+                await sender.close()

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 
+MAX_BODY_BYTES = 200_000
+"""The largest body that is sent: Service Bus Standard takes 256 KB with all properties."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
     """One message.
@@ -31,6 +35,7 @@ class MessageSender(Protocol):
         """Send one message; sent twice, it may arrive twice.
 
         Raises:
+            PayloadTooLargeError: The queue takes no message of this size.
             DependencyUnavailableError: The broker does not take it now.
             DependencyTimeoutError: The broker did not answer in time.
         """

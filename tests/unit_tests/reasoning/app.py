@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import azure.functions as func
+
 from functions.reasoning.outbox import Outbox
 from functions.reasoning.repository import JobRepository
 from functions.reasoning.trigger import blueprint
-from functions.reasoning.worker import JobWorker
-from shared.contracts import ReasonerIn, Usage
+from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.llm.model import Completion
-from shared.messaging import Queue
 from shared.prompts.store import PromptStore
 from shared.quarantine import Quarantine
 from shared.tenancy.context import Role
 from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from shared.llm.model import ChatModel, ChatPrompt
     from shared.runtime import Runtime
@@ -58,6 +60,10 @@ class FakeSender:
         return [json.loads(message.body) for queue, message in self.sent if queue == "reasoner-out"]
 
 
+async def _at_once() -> None:
+    """Think no longer than that."""
+
+
 class FakeModel:
     """Answers with what it is; keeps what it was asked."""
 
@@ -66,6 +72,7 @@ class FakeModel:
         self.failures: list[BaseException] = []
         self.text = "a sound answer"
         self.callers: list[tuple[str, str]] = []
+        self.think: Callable[[], Awaitable[None]] = _at_once
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
         self.callers.append((tenant.tenant_id, app_id))
@@ -73,21 +80,22 @@ class FakeModel:
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         self.prompts.append(prompt)
+        await self.think()
         if self.failures:
             raise self.failures.pop(0)
         return Completion(self.text, USAGE, prompt.model, "stop")
 
 
 @dataclass
-class FakeDelivery:
-    """A message as the binding hands it over."""
+class FakeDirectory:
+    """Lists the tenants that the authenticator knows, one to a page."""
 
-    body: bytes
-    message_id: str = "m-1"
-    dead_letter_reason: str | None = None
+    authenticator: FakeAuthenticator
+    also: tuple[str, ...] = ()
 
-    def get_body(self) -> bytes:
-        return self.body
+    async def active(self) -> AsyncIterator[list[SimpleNamespace]]:
+        for tenant_id in (*self.also, *self.authenticator.tenants):
+            yield [SimpleNamespace(tenant_id=tenant_id)]
 
 
 class App:
@@ -98,6 +106,7 @@ class App:
         authenticator = FakeAuthenticator()
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        self.directory = FakeDirectory(authenticator)
         self.runtime = SimpleNamespace(
             routes=[],
             clock=clock,
@@ -108,18 +117,20 @@ class App:
             ),
             metered_model=self.model.opened_for,
             sender=self.sender,
+            tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),
         )
-        blueprint(cast("Runtime", self.runtime))
+        app = func.FunctionApp()
+        app.register_functions(blueprint(cast("Runtime", self.runtime)))
+        self.functions: dict[str, Callable[..., Awaitable[None]]] = {
+            str(function.get_function_name()): function.get_user_function()
+            for function in app.get_functions()
+        }
         self.client = RouteClient(cast("Runtime", self.runtime))
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
         self.prompts = PromptStore(ACME, cosmos.container("prompts"), clock)
-        self.queue = Queue(cast("Runtime", self.runtime), "reasoner-in", ReasonerIn)
-
-    def worker(self) -> JobWorker:
-        return JobWorker(self.jobs, self.outbox, self.prompts, self.model, "gpt-default", self.clock)
 
     async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
         return await self.client.call("accept_job", Call.of(body, headers=headers or self.user))
@@ -127,14 +138,25 @@ class App:
     async def show(self, job_id: str, headers: dict[str, str] | None = None) -> Answer:
         return await self.client.call("get_job", Call({"job_id": job_id}, headers=headers or self.user))
 
+    async def until(self, moment: float) -> None:
+        """Wait while others move the clock."""
+        while self.clock.monotonic() < moment:  # noqa: ASYNC110  # a test's clock tells nobody that it moves
+            await asyncio.sleep(0)
+
     async def deliver(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
         """Let the queue hand a message over once."""
-        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        await self.functions["run_job"](FakeDelivery(_body(message), message_id))
 
-        async def handle(_: TenantContext, parsed: ReasonerIn) -> None:
-            await self.worker().work(parsed)
+    async def give_up(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
+        """Let the dead-letter queue hand a message over once."""
+        reason = {"DeadLetterReason": "MaxDeliveryCountExceeded"}
+        await self.functions["give_up_job"](
+            FakeDelivery(_body(message), message_id, application_properties=reason)
+        )
 
-        await self.queue.take(FakeDelivery(body, message_id), handle)
+    async def sweep(self) -> None:
+        """Let the sweeper's timer fire."""
+        await self.functions["sweep_outbox"](None)
 
     async def deliver_until_settled(self, message: dict[str, object], times: int = 20) -> int:
         """Deliver again after each kill, as the broker does; returns how often it took."""
@@ -152,6 +174,10 @@ class App:
 
         text = "SELECT c.id, c.reason, c.detail, c.body, c.queue FROM c ORDER BY c.id"
         return await self.cosmos.container("quarantine").query((key,), Query(text))
+
+
+def _body(message: dict[str, object] | bytes) -> bytes:
+    return message if isinstance(message, bytes) else json.dumps(message).encode()
 
 
 def message(**fields: object) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 
 from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
 from functions.reasoning.service import session_of
+from shared.servicebus.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from tests.unit_tests.reasoning.app import App
@@ -89,6 +90,62 @@ async def test_a_job_is_accepted_while_the_broker_is_down_and_swept_later(app: A
     assert await app.outbox.sweep() == 1
     assert await app.outbox.sweep() == 0
     assert [sent.message_id for _, sent in app.sender.sent] == ["j1"]
+
+
+async def test_a_job_larger_than_a_message_may_be_is_refused_and_not_stored(app: App) -> None:
+    answer = await app.accept(id="j1", text="漢" * 70_000)
+
+    assert (answer.status, answer.json()["error"]) == (413, "PayloadTooLargeError")
+    assert answer.json()["detail"] == {"max_bytes": MAX_BODY_BYTES}
+    assert (await app.show("j1")).status == 404
+
+
+async def test_the_sweeper_serves_every_tenant_whatever_befalls_one(app: App) -> None:
+    app.sender.is_down = True
+    await app.accept(id="j1", text="Why?")
+    await app.accept(app.stranger, id="j2", text="How?")
+    app.sender.is_down = False
+    app.clock.advance(SWEEP_AFTER_SECONDS + 1)
+    app.directory.also = ("suspended-meanwhile",)
+    unreadable = {"id": "j0", "tenant_id": "acme", "outbox_pending": True, "outbox_since": 0}
+    await app.cosmos.container("jobs").create(("acme", "j0"), unreadable)
+
+    with pytest.raises(ExceptionGroup, match="could not be swept"):
+        await app.sweep()
+    assert [sent.message_id for _, sent in app.sender.sent] == ["j2"]
+
+    await app.cosmos.container("jobs").delete(("acme", "j0"), "j0", None)
+    await app.sweep()
+    await app.sweep()
+    assert [sent.message_id for _, sent in app.sender.sent] == ["j2", "j1"]
+
+
+async def test_a_store_that_is_down_while_sweeping_is_left_to_the_next_round(app: App) -> None:
+    app.sender.is_down = True
+    await app.accept(id="j1", text="Why?")
+    app.sender.is_down = False
+    app.clock.advance(SWEEP_AFTER_SECONDS + 1)
+    app.cosmos.transport.lose_requests = 100
+    await app.sweep()
+    app.cosmos.transport.lose_requests = 0
+    app.clock.advance(60)
+
+    await app.sweep()
+
+    assert [sent.message_id for _, sent in app.sender.sent] == ["j1"]
+
+
+async def test_a_job_that_is_accepted_while_the_store_stops_is_sent_when_asked_for_again(app: App) -> None:
+    app.sender.after_sending = lambda: setattr(app.cosmos.transport, "lose_requests", 3)
+    first = await app.accept(id="j1", text="Why?")
+    app.sender.after_sending = lambda: None
+    app.clock.advance(60)
+
+    again = await app.accept(id="j1", text="Why?")
+
+    assert (first.status, again.status) == (202, 202)
+    assert [sent.message_id for _, sent in app.sender.sent] == ["j1", "j1"]
+    assert (await app.jobs.read("j1")).outbox_pending is False
 
 
 async def test_a_fresh_message_is_left_to_its_own_sender(app: App) -> None:

@@ -6,13 +6,15 @@ import asyncio
 
 import pytest
 
+from functions.reasoning.hold import HOLD_SECONDS
 from functions.reasoning.models import JobStatus
 from functions.reasoning.repository import JobInWorkError
-from functions.reasoning.worker import HOLD_SECONDS, LONGEST_WAIT_SECONDS
+from functions.reasoning.worker import LONGEST_WAIT_SECONDS
 from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
 from shared.prompts.store import PromptDraft
-from tests.unit_tests.reasoning.app import App, FakeDelivery, KilledError, message
+from shared.servicebus.sender import MAX_BODY_BYTES
+from tests.unit_tests.reasoning.app import App, FakeModel, KilledError, message
 
 
 async def test_a_job_is_reasoned_about_summarised_stored_and_told(app: App) -> None:
@@ -121,7 +123,7 @@ async def test_a_transient_failure_gives_the_job_back_with_its_steps(app: App) -
     await app.accept(id="j1", text="Why?")
     app.model.failures = []
     app.model.text = "fine"
-    with pytest.raises(DependencyUnavailableError, match="usable summary"):
+    with pytest.raises(DependencyUnavailableError, match="less than 5 characters"):
         await app.deliver(message())
     halfway = (await app.show("j1")).json()
     app.model.text = "long enough"
@@ -160,12 +162,32 @@ async def test_a_refused_budget_is_waited_for(app: App) -> None:
     assert (await app.show("j1")).json()["status"] == "succeeded"
 
 
-async def test_too_long_a_wait_for_the_budget_fails_the_job_and_is_told(app: App) -> None:
-    app.model.failures = [BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS + 1)]
+async def test_too_long_a_wait_for_the_budget_is_left_to_the_next_delivery(app: App) -> None:
+    refusal = BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS - 1)
+    app.model.failures = [refusal, refusal]
 
+    with pytest.raises(BudgetExceededError):
+        await app.deliver(message())
+    halfway = (await app.show("j1")).json()
     await app.deliver(message())
 
-    assert app.sender.results()[0]["message"].startswith("BudgetExceededError")
+    assert (halfway["status"], halfway["error"]) == ("queued", None)
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_a_budget_that_never_admits_a_job_fails_it_by_name_and_is_told(app: App) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS + 1)]
+    with pytest.raises(BudgetExceededError):
+        await app.deliver(message())
+
+    await app.give_up(message())
+
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["error"]) == (
+        "failed",
+        "No delivery is left. At the last: BudgetExceededError: Too much",
+    )
+    assert [told["message"] for told in app.sender.results()] == [shown["error"]]
 
 
 async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app: App) -> None:
@@ -177,7 +199,7 @@ async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app
     assert sum(app.clock.slept) >= HOLD_SECONDS
     assert (await app.show("j1")).json()["status"] == "succeeded"
     with pytest.raises(JobInWorkError):
-        await app.jobs.give_back(first)
+        await app.jobs.give_back(first, "too late")
 
 
 async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
@@ -195,6 +217,10 @@ async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
         (message(text=None), "ValidationError"),
         (message(messages=[{"role": "user", "content": "x"}]), "ValidationError"),
         (message(strategy="tree"), "ValidationError"),
+        (message(variables={"a": "b"}), "ValidationError"),
+        (message(text=None, prompt_name="no/such"), "ValidationError"),
+        (message(max_output_tokens=1_000_000), "ValidationError"),
+        (message(model="no such\n"), "ValidationError"),
         (message(id="no spaces"), "ValidationError"),
         (message(tenant_id="nobody"), "TenantNotFoundError"),
         (message(tenant_id="global:tenants"), "ValidationError"),
@@ -220,15 +246,9 @@ async def test_a_quarantine_that_fails_keeps_the_message_in_its_queue(app: App) 
 
 
 async def test_a_message_that_exhausted_its_deliveries_fails_its_job_and_is_kept(app: App) -> None:
-    async def give_up(_: object, parsed: ReasonerIn) -> None:
-        await app.worker().give_up(parsed)
-
-    body = b'{"tenant_id": "acme", "id": "j1", "text": "Why?"}'
-    dead = FakeDelivery(body, "j1", "MaxDeliveryCountExceeded")
-
-    await app.queue.move(dead, give_up)
-    await app.queue.move(dead, give_up)
-    await app.queue.move(FakeDelivery(b"junk", "j2"), give_up)
+    await app.give_up(message())
+    await app.give_up(message())
+    await app.give_up(b"junk", "j2")
 
     assert (await app.jobs.read("j1")).status is JobStatus.FAILED
     assert len(app.sender.results()) == 1
@@ -238,3 +258,190 @@ async def test_a_message_that_exhausted_its_deliveries_fails_its_job_and_is_kept
         "Dead-lettered by the broker: MaxDeliveryCountExceeded",
     )
     assert len(await app.quarantined("global:quarantine")) == 1
+
+
+async def test_a_dead_duplicate_of_a_finished_job_changes_nothing(app: App) -> None:
+    await app.deliver(message())
+
+    await app.give_up(message())
+
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert [told["message"] for told in app.sender.results()] == ["SUCCESS"]
+
+
+async def test_a_message_that_asks_for_something_else_under_a_jobs_id_is_kept_and_changes_nothing(
+    app: App,
+) -> None:
+    await app.accept(id="j1", text="Why?")
+
+    await app.deliver(message(text="How?"))
+    await app.give_up(message(text="How?"), "m-2")
+
+    assert (await app.show("j1")).json()["status"] == "queued"
+    assert app.model.prompts == []
+    reasons = {str(entry["reason"]) for entry in await app.quarantined()}
+    assert reasons == {"JobConflictError", "DeliveriesExhaustedError"}
+    await app.deliver(message())
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_a_message_with_what_a_newer_release_added_is_still_its_job(app: App) -> None:
+    await app.accept(id="j1", text="Why?")
+
+    await app.deliver(message(schema_version=2, added_later="x"))
+
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert await app.quarantined() == []
+
+
+async def test_a_model_call_that_outlasts_a_hold_is_not_paid_for_beside(app: App) -> None:
+    ends = app.clock.monotonic() + 2 * HOLD_SECONDS
+
+    async def think() -> None:
+        await app.until(ends)
+
+    app.model.think = think
+    outcomes = await asyncio.gather(
+        app.deliver(message()), app.deliver(message(), "m-2"), return_exceptions=True
+    )
+
+    assert outcomes[0] is None
+    assert outcomes[1] is None or isinstance(outcomes[1], JobInWorkError)
+    assert len(app.model.prompts) == 2
+    assert len({str(told) for told in app.sender.results()}) == 1
+
+
+async def test_a_worker_that_lost_its_job_pays_for_nothing_more(app: App) -> None:
+    refusals = [BudgetExceededError("Too much", retry_after=30.0)]
+
+    async def think() -> None:
+        if refusals:
+            # Meanwhile this worker could not say that it lives, and another one took the job.
+            app.clock.advance(HOLD_SECONDS)
+            await app.jobs.claim(await app.jobs.read("j1"), "other", 10 * HOLD_SECONDS)
+            raise refusals.pop()
+
+    app.model.think = think
+    with pytest.raises(JobInWorkError):
+        await app.deliver(message())
+
+    assert len(app.model.prompts) == 1
+    assert (await app.jobs.read("j1")).holder == "other"
+
+
+async def test_a_hold_that_cannot_be_prolonged_for_a_moment_is_kept(app: App) -> None:
+    began = app.clock.monotonic()
+
+    async def think() -> None:
+        app.cosmos.transport.lose_requests = 3
+        await app.until(began + HOLD_SECONDS / 2)
+
+    app.model.think = think
+    await app.deliver(message(text="Why?"))
+
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert len(app.model.prompts) == 2
+
+
+async def test_a_cancelled_worker_leaves_its_job_to_the_next_one_at_once(app: App) -> None:
+    thinking = asyncio.Event()
+
+    async def think() -> None:
+        thinking.set()
+        await asyncio.Event().wait()
+
+    app.model.think = think
+    work = asyncio.create_task(app.deliver(message()))
+    await thinking.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    left = await app.jobs.read("j1")
+    began = app.clock.monotonic()
+    app.model.think = FakeModel().think
+
+    await app.deliver(message())
+
+    assert (left.status, left.last_failure) == (JobStatus.QUEUED, "The work broke off")
+    assert app.clock.monotonic() == began
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_a_defect_gives_the_job_back_and_does_not_show_in_what_is_told(app: App) -> None:
+    app.model.failures = [ZeroDivisionError("the customer's words")]
+    with pytest.raises(ZeroDivisionError):
+        await app.deliver(message())
+
+    await app.give_up(message())
+
+    [told] = app.sender.results()
+    assert told["message"] == "No delivery is left. At the last: The work broke off"
+
+
+async def test_a_job_whose_workers_all_died_says_so(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    await app.jobs.claim(job, "dead", HOLD_SECONDS)
+
+    await app.give_up(message())
+
+    assert app.sender.results()[0]["message"] == "No delivery is left. At the last: its workers died"
+
+
+async def test_a_store_that_is_down_when_a_job_is_given_back_hides_no_failure(app: App) -> None:
+    async def think() -> None:
+        app.cosmos.transport.lose_requests = 100
+
+    app.model.think = think
+    app.model.failures = [PromptRefusedError("no"), DependencyUnavailableError("The model")]
+    with pytest.raises(DependencyUnavailableError, match="Cosmos DB"):
+        await app.deliver(message())
+    app.cosmos.transport.lose_requests = 0
+    app.clock.advance(2 * HOLD_SECONDS)
+    with pytest.raises(DependencyUnavailableError, match="The model"):
+        await app.deliver(message())
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+async def test_an_answer_of_the_store_that_is_lost_pays_and_tells_nothing_twice(app: App, nth: int) -> None:
+    start = app.cosmos.transport.requests
+
+    def lose(_: object) -> None:
+        if app.cosmos.transport.requests == start + nth:
+            app.cosmos.transport.lose_answers = 1
+
+    app.cosmos.transport.watch = lose
+
+    await app.deliver(message())
+
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert len(app.model.prompts) == 2
+    assert len(app.sender.results()) == 1
+
+
+async def test_an_analysis_that_is_nothing_but_space_is_none(app: App) -> None:
+    app.model.text = " \n "
+
+    with pytest.raises(DependencyUnavailableError, match="less than 1 character"):
+        await app.deliver(message())
+
+    assert (await app.show("j1")).json()["steps"] == []
+
+
+async def test_a_result_that_no_queue_takes_is_told_without_its_analysis(app: App) -> None:
+    app.model.text = "漢" * (MAX_BODY_BYTES // 5)
+
+    await app.deliver(message())
+
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["result"]["reason"]) == ("succeeded", app.model.text)
+    [(_, sent)] = app.sender.sent
+    assert len(sent.body) <= MAX_BODY_BYTES
+    [told] = app.sender.results()
+    assert (told["ai_reason"], told["reason"], len(told["summary"])) == (None, None, 500)
+    assert told["message"].endswith("GET /api/v1/reasoning/jobs/j1")
+
+
+async def test_the_budget_is_the_tenants_for_the_reasoner(app: App) -> None:
+    await app.deliver(message())
+
+    assert set(app.model.callers) == {("acme", "reasoner")}

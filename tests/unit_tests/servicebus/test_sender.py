@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import (
     MessageSizeExceededError,
+    MessagingEntityNotFoundError,
+    ServiceBusAuthorizationError,
     ServiceBusConnectionError,
     ServiceBusError,
+    ServiceBusQuotaExceededError,
 )
 
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
@@ -34,15 +38,21 @@ class FakeLink:
         self.closed = False
 
     async def __aenter__(self) -> Self:
+        if self.client.openings:
+            raise self.client.openings.pop(0)
         return self
 
     async def send_messages(self, message: ServiceBusMessage) -> None:
+        self.client.sending.set()
+        await self.client.holds_sends.wait()
         if self.client.failures:
             raise self.client.failures.pop(0)
         self.client.sent.append((self.queue, message))
 
     async def close(self) -> None:
         self.closed = True
+        if self.client.closings:
+            raise self.client.closings.pop(0)
 
 
 class FakeClient:
@@ -52,7 +62,12 @@ class FakeClient:
         self.links: list[FakeLink] = []
         self.sent: list[tuple[str, ServiceBusMessage]] = []
         self.failures: list[Exception] = []
+        self.openings: list[Exception] = []
+        self.closings: list[Exception] = []
         self.closed = False
+        self.sending = asyncio.Event()
+        self.holds_sends = asyncio.Event()
+        self.holds_sends.set()
 
     def get_queue_sender(self, queue: str) -> FakeLink:
         self.links.append(FakeLink(self, queue))
@@ -119,6 +134,57 @@ async def test_a_message_that_is_too_large_is_said_so_at_once(sender: SdkSender,
     assert len(client.failures) == 1
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        MessagingEntityNotFoundError(message="no such queue"),
+        ServiceBusAuthorizationError(message="not yours"),
+        ServiceBusQuotaExceededError(message="full"),
+    ],
+    ids=lambda refusal: type(refusal).__name__,
+)
+async def test_what_the_broker_refuses_is_a_503_by_name_and_not_tried_again(
+    sender: SdkSender, client: FakeClient, refusal: ServiceBusError
+) -> None:
+    client.failures = [refusal] * 2
+
+    with pytest.raises(DependencyUnavailableError, match=f"refused with {type(refusal).__name__}"):
+        await sender.send(tenant_context("acme"), "a", MESSAGE)
+    assert len(client.failures) == 1
+
+
+async def test_a_link_that_does_not_open_is_closed_and_a_new_one_sends(
+    sender: SdkSender, client: FakeClient
+) -> None:
+    client.openings = [ServiceBusConnectionError(message="gone")]
+
+    await sender.send(tenant_context("acme"), "a", MESSAGE)
+
+    assert [link.closed for link in client.links] == [True, False]
+
+
+async def test_a_link_that_does_not_close_hides_no_failure(sender: SdkSender, client: FakeClient) -> None:
+    client.failures = [MessageSizeExceededError(message="256 KB")]
+    client.closings = [ServiceBusConnectionError(message="gone")]
+
+    with pytest.raises(PayloadTooLargeError):
+        await sender.send(tenant_context("acme"), "a", MESSAGE)
+
+
+async def test_a_cancelled_send_leaves_its_link_to_nobody(sender: SdkSender, client: FakeClient) -> None:
+    client.holds_sends = asyncio.Event()
+    sending = asyncio.create_task(sender.send(tenant_context("acme"), "a", MESSAGE))
+    await client.sending.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    client.holds_sends.set()
+
+    await sender.send(tenant_context("acme"), "a", MESSAGE)
+
+    assert [link.closed for link in client.links] == [True, False]
+
+
 async def test_checking_opens_the_link(sender: SdkSender, client: FakeClient) -> None:
     await sender.check("a")
     await sender.send(tenant_context("acme"), "a", MESSAGE)
@@ -142,6 +208,7 @@ async def test_closing_closes_every_link_and_the_connection(sender: SdkSender, c
         (ServiceBusError("x"), Transient()),
         (ConnectionResetError(), Transient()),
         (MessageSizeExceededError(message="x"), None),
+        (MessagingEntityNotFoundError(message="x"), None),
         (ValueError(), None),
     ],
 )

@@ -1,0 +1,96 @@
+"""Sends what crashes left in the outboxes of all tenants."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from shared.errors import APIError, TenantNotFoundError
+from shared.logging.context import logging_as
+from shared.logging.logger import get_logger
+from shared.tenancy.context import acting_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from functions.reasoning.outbox import Outbox
+    from shared.messaging import FindsTenants
+    from shared.tenancy.context import TenantContext
+
+_TENANTS_AT_ONCE = 8
+_logger = get_logger(__name__)
+
+
+class NamedTenant(Protocol):
+    """What the sweeper reads of a tenant."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Its id."""
+        ...
+
+
+class ListsTenants(Protocol):
+    """What the sweeper asks of the directory."""
+
+    def active(self) -> AsyncIterator[Sequence[NamedTenant]]:
+        """Go through every active tenant, a page of them at a time."""
+        ...
+
+
+class Sweeper:
+    """Goes through the tenants' outboxes; docs/adr/0008-outbox-and-deliveries.md says what that costs.
+
+    Args:
+        directory: Lists the tenants.
+        authenticator: Lets the platform's work run as one of them.
+        outbox_of: Opens a tenant's outbox.
+    """
+
+    def __init__(
+        self,
+        directory: ListsTenants,
+        authenticator: FindsTenants,
+        outbox_of: Callable[[TenantContext], Outbox],
+    ) -> None:
+        self._directory = directory
+        self._authenticator = authenticator
+        self._outbox_of = outbox_of
+        self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
+
+    async def sweep(self) -> int:
+        """Send what is pending; tell how many messages. What fails for one tenant keeps no other waiting.
+
+        Raises:
+            ExceptionGroup: Defects met on the way; every other tenant was served all the same.
+            DependencyUnavailableError: The tenants cannot be listed.
+        """
+        sent = 0
+        defects: list[Exception] = []
+        async for page in self._directory.active():
+            sweeps = [self._sweep(tenant.tenant_id) for tenant in page]
+            for outcome in await asyncio.gather(*sweeps, return_exceptions=True):
+                match outcome:
+                    case int():
+                        sent += outcome
+                    case Exception():
+                        defects.append(outcome)
+                    case _:
+                        raise outcome
+        if defects:
+            raise ExceptionGroup("Outboxes that could not be swept", defects)
+        return sent
+
+    async def _sweep(self, tenant_id: str) -> int:
+        async with self._places:
+            with logging_as(tenant_id=tenant_id):
+                try:
+                    tenant = await self._authenticator.for_platform(tenant_id)
+                    with acting_for(tenant):
+                        return await self._outbox_of(tenant).sweep()
+                except TenantNotFoundError:
+                    return 0  # suspended or removed since the page was read: it is not served any more
+                except APIError as error:
+                    # The next round comes soon.
+                    _logger.warning("An outbox was not swept", extra={"error": type(error).__name__})
+                    return 0

@@ -1,0 +1,320 @@
+"""One delivery, one outcome: settled when it is handled or kept, put back when it may succeed later."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+import pytest
+
+from shared.contracts import Message
+from shared.cosmos.container import Query
+from shared.errors import (
+    APIError,
+    BudgetExceededError,
+    ConflictError,
+    DependencyTimeoutError,
+    DependencyUnavailableError,
+    PayloadTooLargeError,
+    RateLimitError,
+    ValidationError,
+)
+from shared.logging.context import log_context
+from shared.messaging import PAUSES_SECONDS, Queue
+from shared.quarantine import Quarantine
+from shared.tenancy.context import TenantContext, ambient_tenant
+from tests.fakes import FakeAuthenticator, FakeClock, tenant_context
+from tests.unit_tests.messaging.deliveries import FakeDelivery
+
+if TYPE_CHECKING:
+    from tests.memory_cosmos import MemoryCosmos
+
+PLATFORM = "global:quarantine"
+SECRET = "what-the-customer-wrote"  # noqa: S105  # nobody's password
+
+
+class Order(Message):
+    """A message of these tests."""
+
+    what: str = "tea"
+
+
+@dataclass
+class Handler:
+    """Handles messages, or fails as it is told; remembers what it was given and in which context."""
+
+    failures: list[Exception] = field(default_factory=list)
+    handled: list[tuple[TenantContext, Order]] = field(default_factory=list)
+    contexts: list[tuple[str | None, str | None, str]] = field(default_factory=list)
+
+    async def __call__(self, tenant: TenantContext, message: Order) -> None:
+        context = log_context()
+        self.contexts.append((context.request_id, context.tenant_id, ambient_tenant().tenant_id))
+        if self.failures:
+            raise self.failures.pop(0)
+        self.handled.append((tenant, message))
+
+
+@dataclass
+class Services:
+    """The composition root, as far as the edge needs it."""
+
+    authenticator: FakeAuthenticator
+    quarantine: Quarantine
+    clock: FakeClock
+
+
+class Edge:
+    """The edge with a handler under control."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        self.cosmos, self.clock, self.handler = cosmos, clock, Handler()
+        authenticator = FakeAuthenticator()
+        authenticator.add("key", tenant_context("acme"))
+        services = Services(authenticator, Quarantine(cosmos.container("quarantine"), clock), clock)
+        self.queue = Queue(services, "orders", Order)
+
+    async def take(self, delivery: FakeDelivery) -> None:
+        await self.queue.take(delivery, self.handler)
+
+    async def move(self, delivery: FakeDelivery) -> None:
+        await self.queue.move(delivery, self.handler)
+
+    async def kept(self, key: str) -> list[dict[str, object]]:
+        text = "SELECT c.id, c.queue, c.message_id, c.reason, c.detail, c.body, c.is_cut FROM c ORDER BY c.id"
+        return await self.cosmos.container("quarantine").query((key,), Query(text))
+
+
+@pytest.fixture
+def edge(cosmos: MemoryCosmos, clock: FakeClock) -> Edge:
+    return Edge(cosmos, clock)
+
+
+def order(**fields: object) -> bytes:
+    return json.dumps({"tenant_id": "acme", "id": "o1"} | fields).encode()
+
+
+async def test_a_handler_gets_the_tenant_and_the_parsed_message(edge: Edge) -> None:
+    await edge.take(FakeDelivery(order(what="coffee", added_later=1)))
+
+    [(tenant, message)] = edge.handler.handled
+    assert (tenant.tenant_id, tenant.principal) == ("acme", "platform")
+    assert message == Order(tenant_id="acme", id="o1", what="coffee")
+    assert edge.clock.slept == []
+
+
+async def test_the_handler_runs_under_the_messages_id_and_tenant(edge: Edge) -> None:
+    before = log_context()
+
+    await edge.take(FakeDelivery(order(), "m-7"))
+
+    assert edge.handler.contexts == [("m-7", "acme", "acme")]
+    assert log_context() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "partition", "reason"),
+    [
+        (b"{", PLATFORM, "MalformedRequestError"),
+        (b"", PLATFORM, "MalformedRequestError"),
+        (b"\xff\xfe\x00", PLATFORM, "MalformedRequestError"),
+        (b"[]", PLATFORM, "ValidationError"),
+        (b'{"tenant_id": "acme"}', PLATFORM, "ValidationError"),
+        (order(tenant_id="global:tenants"), PLATFORM, "ValidationError"),
+        (order(what=7), PLATFORM, "ValidationError"),
+        (order(tenant_id="nobody"), PLATFORM, "TenantNotFoundError"),
+    ],
+)
+async def test_what_names_no_known_tenant_validly_is_kept_by_the_platform(
+    edge: Edge, body: bytes, partition: str, reason: str
+) -> None:
+    await edge.take(FakeDelivery(body))
+
+    [kept] = await edge.kept(partition)
+    assert (kept["queue"], kept["message_id"], kept["reason"]) == ("orders", "m-1", reason)
+    assert kept["body"] == body.decode(errors="replace")
+    assert edge.handler.handled == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValidationError("no"), ConflictError("no"), PayloadTooLargeError("no")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_a_handler_refuses_for_good_is_kept_by_its_tenant(edge: Edge, error: APIError) -> None:
+    edge.handler.failures = [error]
+
+    await edge.take(FakeDelivery(order()))
+
+    [kept] = await edge.kept("acme")
+    assert (kept["reason"], kept["detail"]) == (type(error).__name__, "no")
+    assert await edge.kept(PLATFORM) == []
+    assert edge.clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BudgetExceededError("later", retry_after=9),
+        RateLimitError("later"),
+        DependencyUnavailableError("The store"),
+        DependencyTimeoutError("The store", 1),
+        ZeroDivisionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_may_succeed_later_is_put_back_and_not_kept(edge: Edge, error: Exception) -> None:
+    edge.handler.failures = [error]
+
+    with pytest.raises(type(error)):
+        await edge.take(FakeDelivery(order()))
+
+    assert await edge.kept("acme") == []
+    await edge.take(FakeDelivery(order(), delivery_count=2))
+    assert len(edge.handler.handled) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "pause"), [(None, 2.0), (1, 2.0), (2, 8.0), (3, 20.0), (4, 30.0), (5, 30.0), (99, 30.0)]
+)
+async def test_each_delivery_is_put_back_after_a_longer_pause(
+    edge: Edge, count: int | None, pause: float
+) -> None:
+    edge.handler.failures = [DependencyUnavailableError("The model")]
+
+    with pytest.raises(DependencyUnavailableError):
+        await edge.take(FakeDelivery(order(), delivery_count=count))
+
+    assert edge.clock.slept == [pause]
+
+
+def test_the_deliveries_of_one_message_outlast_a_short_outage() -> None:
+    assert sum(PAUSES_SECONDS) >= 60
+
+
+async def test_the_same_refused_message_again_is_one_entry(edge: Edge) -> None:
+    for _ in range(3):
+        await edge.take(FakeDelivery(b"{"))
+    await edge.take(FakeDelivery(b"[", "m-2"))
+
+    assert sorted(str(kept["body"]) for kept in await edge.kept(PLATFORM)) == ["[", "{"]
+
+
+async def test_a_message_without_an_id_is_kept_like_any_other(edge: Edge) -> None:
+    await edge.take(FakeDelivery(b"{", None))
+
+    assert [kept["message_id"] for kept in await edge.kept(PLATFORM)] == [""]
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "漢"])
+async def test_a_body_beyond_what_an_item_holds_is_cut_and_says_so(edge: Edge, character: str) -> None:
+    await edge.take(FakeDelivery((character * 1_000_000).encode()))
+    await edge.take(FakeDelivery(b"{", "m-2"))
+
+    kept = {str(entry["message_id"]): entry for entry in await edge.kept(PLATFORM)}
+    assert 299_000 < len(str(kept["m-1"]["body"]).encode()) <= 300_000
+    assert (kept["m-1"]["is_cut"], kept["m-2"]["is_cut"]) == (True, False)
+
+
+async def test_a_quarantine_that_fails_loses_nothing(edge: Edge) -> None:
+    edge.cosmos.transport.lose_requests = 100
+
+    with pytest.raises(DependencyUnavailableError):
+        await edge.take(FakeDelivery(b"{"))
+    edge.cosmos.transport.lose_requests = 0
+    edge.clock.advance(60)
+    await edge.take(FakeDelivery(b"{", delivery_count=2))
+
+    assert len(await edge.kept(PLATFORM)) == 1
+
+
+async def test_no_body_reaches_the_logs_or_the_quarantines_detail(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for number, body in enumerate(
+        [SECRET.encode(), order(what=[SECRET]), order(what=SECRET), order(tenant_id="nobody", what=SECRET)]
+    ):
+        await edge.take(FakeDelivery(body, f"m-{number}"))
+    edge.handler.failures = [DependencyUnavailableError("The store")]
+    with pytest.raises(DependencyUnavailableError):
+        await edge.take(FakeDelivery(order(what=SECRET), "m-9"))
+
+    assert {getattr(record, "queue", None) for record in caplog.records} >= {"orders"}
+    assert all(SECRET not in str(vars(record)) for record in caplog.records)
+    kept = await edge.kept(PLATFORM)
+    assert len(kept) == 3
+    assert all(SECRET not in str(entry["detail"]) for entry in kept)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "said"),
+    [
+        (
+            FakeDelivery(order(), application_properties={"DeadLetterReason": "MaxDeliveryCountExceeded"}),
+            "Dead-lettered by the broker: MaxDeliveryCountExceeded",
+        ),
+        (
+            FakeDelivery(order(), dead_letter_reason="TTLExpired"),
+            "Dead-lettered by the broker: TTLExpired",
+        ),
+        (FakeDelivery(order()), "Dead-lettered by the broker: it did not say why"),
+    ],
+)
+async def test_a_dead_letter_is_given_up_and_kept_with_the_brokers_reason(
+    edge: Edge, delivery: FakeDelivery, said: str
+) -> None:
+    await edge.move(delivery)
+
+    assert len(edge.handler.handled) == 1
+    assert edge.handler.contexts == [("m-1", "acme", "acme")]
+    [kept] = await edge.kept("acme")
+    assert (kept["reason"], kept["detail"]) == ("DeliveriesExhaustedError", said)
+
+
+@pytest.mark.parametrize("body", [b"junk", order(tenant_id="nobody"), b'{"tenant_id": "acme"}'])
+async def test_a_dead_letter_of_no_known_tenant_is_kept_by_the_platform(edge: Edge, body: bytes) -> None:
+    await edge.move(FakeDelivery(body))
+
+    assert edge.handler.handled == []
+    assert [kept["reason"] for kept in await edge.kept(PLATFORM)] == ["DeliveriesExhaustedError"]
+
+
+async def test_a_dead_letter_that_nothing_can_be_given_up_for_is_kept_all_the_same(edge: Edge) -> None:
+    edge.handler.failures = [ConflictError("another's")]
+
+    await edge.move(FakeDelivery(order()))
+
+    assert [kept["reason"] for kept in await edge.kept("acme")] == ["DeliveriesExhaustedError"]
+
+
+@pytest.mark.parametrize("error", [DependencyUnavailableError("The store"), ZeroDivisionError()])
+async def test_a_dead_letter_that_cannot_be_given_up_now_stays_one(edge: Edge, error: Exception) -> None:
+    edge.handler.failures = [error]
+
+    with pytest.raises(type(error)):
+        await edge.move(FakeDelivery(order(), delivery_count=3))
+
+    assert await edge.kept("acme") == []
+    assert edge.clock.slept == [20.0]
+
+
+async def test_the_bound_functions_are_named_after_their_handlers_and_take_the_binding_alone(
+    edge: Edge,
+) -> None:
+    handled: list[str] = []
+
+    async def brew(tenant: TenantContext, message: Order) -> None:
+        """Brew it."""
+        handled.append(f"{tenant.tenant_id} {message.what}")
+
+    taking, moving = edge.queue.handler(brew), edge.queue.mover(brew)
+
+    for function in (taking, moving):
+        assert (function.__name__, function.__doc__) == ("brew", "Brew it.")
+        assert function.__annotations__ == {"message": "func.ServiceBusMessage", "return": "None"}
+        await function(func.ServiceBusMessage(body=order()))
+    assert handled == ["acme tea", "acme tea"]
