@@ -54,6 +54,7 @@ def open_client(
         endpoint,
         credential,
         transport=transport or AioHttpTransport(use_env_settings=False),
+        enable_endpoint_discovery=False,  # with it, 503s and failed reads are tried again in each region
         retry_throttle_total=-1,  # 0 means "the default of 9" to the SDK
         retry_total=0,
         retry_connect=0,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.cosmos.engine.faults import parse_rule
 from shared.cosmos.container import (
     BatchFailedError,
     BatchOperation,
@@ -24,6 +25,7 @@ from tests.fakes import tenant_context
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from local.cosmos.values import JsonObject
     from tests.memory_cosmos import MemoryCosmos
 
 ACME = ("acme",)
@@ -225,3 +227,22 @@ async def test_an_item_created_with_a_lost_answer_is_found_again(
 def test_a_partition_without_a_tenant_is_a_value_error(container: Container) -> None:
     with pytest.raises(ValueError, match="tenant_id is required"):
         Partition.of(None, container)  # type: ignore[arg-type]  # what the test is about
+
+
+@pytest.mark.parametrize("status", [408, 410, 429, 449, 500, 503])
+@pytest.mark.parametrize("operation", ["read", "create"])
+async def test_a_store_that_refuses_is_asked_three_times_at_most(
+    cosmos: MemoryCosmos, container: Container, status: int, operation: str
+) -> None:
+    await container.create(ACME, body("warm"))
+    rule: JsonObject = {"container": "tenantry/prompts", "status": status, "count": 100}
+    cosmos.account.faults.add(parse_rule(rule))
+    cosmos.transport.requests = 0
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "read": lambda: container.read(ACME, "a"),
+        "create": lambda: container.create(ACME, body()),
+    }
+
+    with pytest.raises(DependencyUnavailableError):
+        await calls[operation]()
+    assert cosmos.transport.requests <= 3
