@@ -198,9 +198,11 @@ def test_the_deliveries_of_one_message_outlast_a_short_outage() -> None:
 async def test_the_same_refused_message_again_is_one_entry(edge: Edge) -> None:
     for _ in range(3):
         await edge.take(FakeDelivery(b"{"))
-    await edge.take(FakeDelivery(b"[", "m-2"))
+    await edge.take(FakeDelivery(b"["))
+    await edge.take(FakeDelivery(b"{", "m-2"))
 
-    assert sorted(str(kept["body"]) for kept in await edge.kept(PLATFORM)) == ["[", "{"]
+    kept = [(str(entry["message_id"]), str(entry["body"])) for entry in await edge.kept(PLATFORM)]
+    assert sorted(kept) == [("m-1", "["), ("m-1", "{"), ("m-2", "{")]
 
 
 async def test_a_message_without_an_id_is_kept_like_any_other(edge: Edge) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from functions.reasoning.hold import HOLD_SECONDS
 from functions.reasoning.models import JobStatus
-from functions.reasoning.repository import JobInWorkError
+from functions.reasoning.repository import JobInWorkError, Outgoing
 from functions.reasoning.worker import LONGEST_WAIT_SECONDS
 from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
@@ -66,30 +66,59 @@ async def test_model_and_limit_are_the_jobs_own(app: App) -> None:
     assert app.model.prompts[1].model == "gpt-x"
 
 
-@pytest.mark.parametrize("nth", range(1, 8))
+CREATE, CLAIM, STORE_REASON, STORE_SUMMARY, FINISH, MARK_SENT = range(1, 7)
+"""A job's requests to the store, in their order."""
+
+
+@pytest.mark.parametrize("nth", range(CREATE, MARK_SENT + 1))
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_kill_at_any_request_to_the_store_pays_no_step_twice(app: App, nth: int, when: str) -> None:
+async def test_a_kill_at_any_request_to_the_store_pays_no_stored_step_twice(
+    app: App, nth: int, when: str
+) -> None:
     start = app.cosmos.transport.requests
-    killed = False
+    kills = 1
 
     def kill(_: object) -> None:
-        nonlocal killed
-        if not killed and app.cosmos.transport.requests == start + nth:
-            killed = True
+        nonlocal kills
+        if kills and app.cosmos.transport.requests == start + nth:
+            kills -= 1
             raise KilledError
 
     setattr(app.cosmos.transport, "watch" if when == "before" else "watch_done", kill)
 
-    deliveries = await app.deliver_until_settled(message())
-
-    assert deliveries == 1 + killed
-    killed = True
-    shown = (await app.show("j1")).json()
-    assert shown["status"] == "succeeded"
-    # A step whose answer was on its way to the store when the worker died is paid once more, no other.
-    assert len(app.model.prompts) <= 3
-    assert 1 <= len(app.sender.results()) <= 2
+    assert await app.deliver_until_settled(message()) == 2
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    # Only a step whose answer was on its way to the store when the worker died is paid once more.
+    was_in_flight = (nth, when) in {(STORE_REASON, "before"), (STORE_SUMMARY, "before")}
+    assert len(app.model.prompts) == 2 + was_in_flight
+    # Only a result that was with the broker, and not yet noted as that, is sent once more.
+    was_sent = (nth, when) == (MARK_SENT, "before")
+    assert len(app.sender.results()) == 1 + was_sent
     assert len({str(told) for told in app.sender.results()}) == 1
+
+
+async def test_an_undisturbed_job_takes_no_other_requests(app: App) -> None:
+    start = app.cosmos.transport.requests
+
+    await app.deliver(message())
+
+    assert app.cosmos.transport.requests == start + MARK_SENT
+
+
+async def test_a_late_note_about_the_request_leaves_the_result_to_be_sent(app: App) -> None:
+    accepted, _ = await app.jobs.create(
+        ReasonerIn.model_validate(message()), Outgoing(kind="request", session_id="acme#0", body="{}")
+    )
+    app.sender.is_down = True
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver(message())
+    app.sender.is_down = False
+
+    await app.jobs.mark_sent(accepted, "request")
+    app.clock.advance(60)
+    await app.sweep()
+
+    assert [told["message"] for told in app.sender.results()] == ["SUCCESS"]
 
 
 async def test_a_kill_after_sending_only_sends_again(app: App) -> None:
