@@ -62,8 +62,10 @@ async def _run(listener: socket.socket) -> None:
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     await server.answering.wait()
+    stopped = asyncio.create_task(part.until_stopped())
+    await asyncio.sleep(0)  # it listens to signals before anybody knows that there is somebody to signal
     part.announce(listener.getsockname()[1])
-    await part.until_stopped()
+    await stopped
     server.should_exit = True
     await running
 
