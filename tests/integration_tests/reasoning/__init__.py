@@ -1,0 +1,1 @@
+"""Reasoning jobs over the real queue, store and model, as callers and outsiders meet them."""
