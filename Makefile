@@ -31,6 +31,7 @@ check: setup ## what CI runs
 	@$(MAKE) --no-print-directory test
 
 bench: setup ## the benchmarks, as tables
+	@local/setup/peers.sh
 	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o python_files='*.py' -o timeout=900
 
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
