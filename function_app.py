@@ -11,8 +11,10 @@ from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
 
+CAPABILITIES = (tenants, prompts, chat, reasoning, tokens, logs, ops)
+
 runtime = Runtime()
 app = func.FunctionApp()
 
-for bind in (tenants, prompts, chat, reasoning, tokens, logs, ops):
+for bind in CAPABILITIES:
     app.register_functions(bind(runtime))

@@ -1,0 +1,138 @@
+"""The whole app in one process without a socket: every capability on the composition root of production.
+
+Only what stands at its outer edge is replaced: Cosmos by the engine in memory below the real SDK, the broker
+and the blobs by fakes, and the model behind the metered one by one that repeats what it is told.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import function_app
+from shared.contracts import Usage
+from shared.llm.model import Completion
+from shared.runtime import Runtime
+from shared.settings import Settings
+from shared.tenancy.context import Role
+from tests.fakes import Answer, Call, FakeClock, RouteClient
+from tests.memory_cosmos import MemoryCosmos, memory_cosmos
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from shared.cosmos.container import Container
+    from shared.llm.model import ChatPrompt
+    from shared.servicebus.sender import OutgoingMessage
+    from shared.tenancy.context import TenantContext
+
+ADMIN_KEY = "tk.the-administrators.key"
+ENVIRONMENT = {
+    "ADMIN_API_KEY": ADMIN_KEY,
+    "COSMOS_ENDPOINT": "http://memory:8081",
+    "SERVICEBUS": "Endpoint=sb://memory;SharedAccessKeyName=n;SharedAccessKey=a2V5",
+    "STORAGE": "UseDevelopmentStorage=true",
+    "AZURE_OPENAI_ENDPOINT": "http://memory:8082",
+}
+
+
+class EchoModel:
+    """Repeats the last message: what a tenant said can be seen in what it gets, and must be nowhere else."""
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        usage = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+        return Completion(f"You said: {prompt.messages[-1].content}", usage, prompt.model, "stop")
+
+    async def check(self) -> None:
+        """It is there."""
+
+
+@dataclass
+class MemorySender:
+    """Keeps what was sent, by queue."""
+
+    sent: list[tuple[str, str, OutgoingMessage]] = field(default_factory=list)
+
+    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
+        self.sent.append((tenant.tenant_id, queue, message))
+
+    async def check(self, queue: str) -> None:
+        """It is there."""
+
+
+@dataclass
+class MemoryBlobs:
+    """Blobs by name."""
+
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+    async def upload(self, name: str, path: Path) -> None:
+        self.blobs[name] = path.read_bytes()  # noqa: ASYNC240  # a test's own small file
+
+    async def read(self, name: str) -> bytes | None:
+        return self.blobs.get(name)
+
+    async def exists(self, name: str) -> bool:
+        return name in self.blobs
+
+    async def check(self) -> None:
+        """It is there."""
+
+
+class MemoryRuntime(Runtime):
+    """The composition root with everything outside the process in memory."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, str]) -> None:
+        super().__init__(lambda: Settings.model_validate(ENVIRONMENT | environment), clock)
+        self._memory = cosmos
+        # Set before they are first asked for, these stand in the place of the lazily opened clients.
+        self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
+
+    def container(self, name: str) -> Container:
+        return self._memory.container(name)
+
+
+@dataclass
+class WholeApp:
+    """The app, called as the host calls it."""
+
+    runtime: MemoryRuntime
+    cosmos: MemoryCosmos
+    clock: FakeClock
+    client: RouteClient
+
+    @property
+    def admin(self) -> dict[str, str]:
+        """The administrator's credential."""
+        return {"authorization": f"Bearer {ADMIN_KEY}"}
+
+    async def must(self, name: str, call: Call) -> Answer:
+        """Call a route that has to succeed."""
+        answer = await self.client.call(name, call)
+        assert answer.status < 400, f"{name}: {answer.status} {answer.body!r}"
+        return answer
+
+    async def new_tenant(self, tenant_id: str, tier: str = "premium") -> None:
+        """Create a tenant."""
+        body = {"tenant_id": tenant_id, "name": tenant_id, "tier": tier}
+        await self.must("create_tenant", Call.of(body, headers=self.admin))
+
+    async def new_key(self, tenant_id: str, role: Role) -> dict[str, str]:
+        """Make a key; returns the headers that present it."""
+        body = {"name": "a test's", "role": role}
+        made = await self.must("create_key", Call.of(body, headers=self.admin, tenant_id=tenant_id))
+        return {"authorization": f"Bearer {made.json()['key']}"}
+
+
+@asynccontextmanager
+async def whole_app(**environment: str) -> AsyncIterator[WholeApp]:
+    """Open the app over an empty store."""
+    clock = FakeClock()
+    async with memory_cosmos(clock) as cosmos:
+        runtime = MemoryRuntime(cosmos, clock, environment)
+        for bind in function_app.CAPABILITIES:
+            bind(runtime)
+        yield WholeApp(runtime, cosmos, clock, RouteClient(runtime))
+        await runtime.close()
