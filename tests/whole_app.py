@@ -15,7 +15,6 @@ from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.runtime import Runtime
 from shared.settings import Settings
-from shared.tenancy.context import Role
 from tests.fakes import Answer, Call, FakeClock, RouteClient
 from tests.memory_cosmos import MemoryCosmos, memory_cosmos
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.llm.model import ChatPrompt
     from shared.servicebus.sender import OutgoingMessage
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import Role, TenantContext
 
 ADMIN_KEY = "tk.the-administrators.key"
 ENVIRONMENT = {
@@ -85,7 +84,7 @@ class MemoryRuntime(Runtime):
     """The composition root with everything outside the process in memory."""
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, str]) -> None:
-        super().__init__(lambda: Settings.model_validate(ENVIRONMENT | environment), clock)
+        super().__init__(lambda: Settings.model_validate(ENVIRONMENT | dict(environment)), clock)
         self._memory = cosmos
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
         self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
