@@ -11,7 +11,17 @@ import math
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Protocol,
+    Required,
+    TypedDict,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import azure.functions as func
 import pydantic
@@ -131,7 +141,31 @@ class EdgeServices(Protocol):
         ...
 
 
-type Handler = Callable[..., Awaitable[BaseModel | None]]
+@dataclass(frozen=True, slots=True)
+class Answered[M: BaseModel]:
+    """A reply with a status or headers of its own; each such status stands in its route's `also`."""
+
+    reply: M
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+type Reply = BaseModel | Answered[Any] | None
+type Handler = Callable[..., Awaitable[Reply]]
+
+
+class Declaration(TypedDict, total=False):
+    """What a route says of itself beside its method and path.
+
+    Attributes:
+        who: The least role that may call it; None for open routes.
+        status: The status of success; 200 unless it is said.
+        also: Further statuses that its own replies have, and what each means.
+    """
+
+    who: Required[Role | None]
+    status: int
+    also: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +177,7 @@ class Route:
         who: The least role that may call it; None for open routes.
         platform: Whether it is the administrator's alone, acting for no tenant.
         status: The status of success.
+        also: Further statuses that its replies have, and what each means.
         inputs: The model of each argument by its name: `path`, `query`, and one body of any other name.
         reply: The model of the answer, or None where there is none.
     """
@@ -156,6 +191,7 @@ class Route:
     who: Role | None
     platform: bool
     status: int
+    also: Mapping[int, str]
     inputs: Mapping[str, type[BaseModel]]
     takes_if_match: bool
     reply: type[BaseModel] | None
@@ -182,29 +218,33 @@ class Routes:
     tag: str
     blueprint: func.Blueprint = field(default_factory=func.Blueprint)
 
-    def get(self, path: str, *, who: Role | None, status: int = 200) -> Callable[[Handler], Handler]:
+    def get(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a GET route."""
-        return self._declare("GET", path, who, status)
+        return self._declare("GET", path, declared)
 
-    def post(self, path: str, *, who: Role | None, status: int = 200) -> Callable[[Handler], Handler]:
+    def post(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a POST route."""
-        return self._declare("POST", path, who, status)
+        return self._declare("POST", path, declared)
 
-    def put(self, path: str, *, who: Role | None, status: int = 200) -> Callable[[Handler], Handler]:
+    def put(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a PUT route."""
-        return self._declare("PUT", path, who, status)
+        return self._declare("PUT", path, declared)
 
-    def delete(self, path: str, *, who: Role | None, status: int = 204) -> Callable[[Handler], Handler]:
-        """Declare a DELETE route."""
-        return self._declare("DELETE", path, who, status)
+    def patch(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+        """Declare a PATCH route."""
+        return self._declare("PATCH", path, declared)
+
+    def delete(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+        """Declare a DELETE route; it answers 204 unless it says otherwise."""
+        return self._declare("DELETE", path, {"status": 204, **declared})
 
     def anything_else(self, path: str) -> Callable[[Handler], Handler]:
         """Declare an open catch-all for every method; the OpenAPI document does not show it."""
-        return self._declare(ANY_METHOD, path, None, 200)
+        return self._declare(ANY_METHOD, path, {"who": None})
 
-    def _declare(self, method: str, path: str, who: Role | None, status: int) -> Callable[[Handler], Handler]:
+    def _declare(self, method: str, path: str, declared: Declaration) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            route = _describe(handler, method, path, self.tag, who, status)
+            route = _describe(handler, method, path, self.tag, declared)
             self.services.routes.append(route)
             bind = self.blueprint.route(
                 route=route.path,
@@ -217,16 +257,15 @@ class Routes:
         return register
 
 
-def _describe(  # noqa: PLR0913, PLR0917  # the parts of one declaration, passed on once
-    handler: Handler, method: str, path: str, tag: str, who: Role | None, status: int
-) -> Route:
+def _describe(handler: Handler, method: str, path: str, tag: str, declared: Declaration) -> Route:
     signature = inspect.signature(handler, eval_str=True)
     inputs = {
         name: parameter.annotation
         for name, parameter in signature.parameters.items()
         if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel)
     }
-    reply = signature.return_annotation
+    returned = signature.return_annotation
+    reply = get_args(returned)[0] if get_origin(returned) is Answered else returned
     return Route(
         method=method,
         path=path,
@@ -234,9 +273,10 @@ def _describe(  # noqa: PLR0913, PLR0917  # the parts of one declaration, passed
         tag=tag,
         summary=(inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
         handler=handler,
-        who=who,
+        who=declared["who"],
         platform="platform" in signature.parameters,
-        status=status,
+        status=declared.get("status", 200),
+        also=declared.get("also", {}),
         inputs=inputs,
         takes_if_match="if_match" in signature.parameters,
         reply=reply if isinstance(reply, type) and issubclass(reply, BaseModel) else None,
@@ -353,18 +393,25 @@ def _validated(where: str, validate: Callable[[], BaseModel]) -> BaseModel:
         raise ValidationError(f"Invalid request: {named}", {"fields": fields}) from error
 
 
-def _render(route: Route, reply: BaseModel | None) -> StarletteResponse:
+def _render(route: Route, returned: Reply) -> StarletteResponse:
     headers = _headers()
+    status = route.status
+    reply: BaseModel | None
+    if isinstance(returned, Answered):
+        headers |= returned.headers
+        status, reply = returned.status or status, returned.reply
+    else:
+        reply = returned
     if isinstance(reply, VersionedReply) and reply.etag:
         headers["etag"] = reply.etag
     if isinstance(reply, AcceptedReply):
         headers["location"] = reply.status_url
     if reply is None:
-        return cast("StarletteResponse", Response(status_code=route.status, headers=headers))
+        return cast("StarletteResponse", Response(status_code=status, headers=headers))
     content = reply.model_dump_json(by_alias=True)
     return cast(
         "StarletteResponse",
-        Response(content, status_code=route.status, headers=headers, media_type="application/json"),
+        Response(content, status_code=status, headers=headers, media_type="application/json"),
     )
 
 

@@ -139,6 +139,17 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.takes_if_match:
         refusals.add(412)
     error = {"application/json": {"schema": schemas[ErrorReply, "serialization"]}}
-    return {str(route.status): success} | {
+    described = {
         str(status): {"description": _REFUSALS[status], "content": error} for status in sorted(refusals)
     }
+    for status, meaning in route.also.items():
+        described[str(status)] = _as_well(described.get(str(status)), success | {"description": meaning})
+    return {str(route.status): success} | described
+
+
+def _as_well(refusal: dict[str, Any] | None, reply: dict[str, Any]) -> dict[str, Any]:
+    """Describe a status that the route's own reply and the edge's refusal share."""
+    if refusal is None or "content" not in reply:
+        return reply
+    both = [answer["content"]["application/json"]["schema"] for answer in (reply, refusal)]
+    return reply | {"content": {"application/json": {"schema": {"anyOf": both}}}}

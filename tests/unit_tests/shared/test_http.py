@@ -12,6 +12,7 @@ from shared.errors import ConflictError, DependencyUnavailableError, RateLimitEr
 from shared.http import (
     MAX_BODY_BYTES,
     AcceptedReply,
+    Answered,
     ParameterModel,
     RequestModel,
     Route,
@@ -20,6 +21,7 @@ from shared.http import (
     VersionedReply,
 )
 from shared.logging.context import log_context
+from shared.openapi import build_openapi
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
 
@@ -75,6 +77,12 @@ def declare_notes(services: Services) -> None:  # noqa: C901  # one small handle
     async def list_notes(tenant: TenantContext, query: NoteQuery) -> NoteReply:
         """List the notes."""
         return NoteReply(tenant_id=tenant.tenant_id, text=str(query.limit))
+
+    @routes.patch("v1/notes/{note_id}", who=Role.USER, also={429: "The note is not taken now"})
+    async def patch_note(tenant: TenantContext, path: NotePath, note: NoteRequest) -> Answered[NoteReply]:
+        """Change a note."""
+        reply = NoteReply(tenant_id=tenant.tenant_id, text=note.text, etag='"8"')
+        return Answered(reply, 429 if note.stars else None, {"x-note": path.note_id})
 
     @routes.delete("v1/notes/{note_id}", who=Role.USER)
     async def delete_note(tenant: TenantContext, path: NotePath) -> None:
@@ -149,6 +157,27 @@ async def test_accepted_work_says_where_to_look(client: RouteClient, tenant_admi
     answer = await client.call("accept_note", Call.of({"text": "x"}, headers=tenant_admin))
 
     assert (answer.status, answer.headers["location"]) == (202, "/api/v1/notes/x")
+
+
+async def test_a_reply_may_have_a_status_and_headers_of_its_own(
+    client: RouteClient, user: dict[str, str]
+) -> None:
+    usual = await client.call("patch_note", Call.of({"text": "x"}, headers=user, note_id="a"))
+    unusual = await client.call("patch_note", Call.of({"text": "x", "stars": 1}, headers=user, note_id="a"))
+
+    assert (usual.status, unusual.status) == (200, 429)
+    assert usual.body == unusual.body
+    assert unusual.headers["x-note"] == "a"
+    assert unusual.headers["etag"] == '"8"'
+
+
+def test_a_status_of_a_routes_own_is_documented_beside_the_edges_refusal(services: Services) -> None:
+    operation = build_openapi(services.routes, "1")["paths"]["/api/v1/notes/{note_id}"]["patch"]
+
+    described = operation["responses"]["429"]
+    assert described["description"] == "The note is not taken now"
+    schemas = described["content"]["application/json"]["schema"]["anyOf"]
+    assert [schema["$ref"].rpartition("/")[2] for schema in schemas] == ["NoteReply", "ErrorReply"]
 
 
 async def test_nothing_to_say_is_an_empty_answer(client: RouteClient, user: dict[str, str]) -> None:
