@@ -117,8 +117,8 @@ class Authenticates(Protocol):
         """Check an `Authorization` header."""
         ...
 
-    async def for_tenant(self, platform: PlatformContext, tenant_id: str) -> TenantContext:
-        """Let the administrator act for a tenant."""
+    async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:
+        """Let the administrator act for a tenant through the named route."""
         ...
 
 
@@ -343,7 +343,7 @@ async def _authorise(
                 "The administrator names the tenant to act for",
                 {"fields": {"header.x-tenant-id": "required"}},
             )
-        return await services.authenticator.for_tenant(subject, acts_for)
+        return await services.authenticator.for_tenant(subject, acts_for, route.name)
     if named is not None and named != subject.tenant_id:
         raise TenantNotFoundError(named)
     if not subject.role.includes(route.who):

@@ -17,6 +17,7 @@ from shared.logging.configure import configure_from_environment
 from shared.quarantine import Quarantine
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
+from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator
 from shared.tenancy.store import TenantStore
 
@@ -92,7 +93,13 @@ class Runtime:
     def authenticator(self) -> Authenticator:
         """Return what turns credentials into contexts."""
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
-        return Authenticator(self.tenants, [key.get_secret_value() for key in keys if key is not None])
+        secrets = [key.get_secret_value() for key in keys if key is not None]
+        return Authenticator(self.tenants, self.audit, secrets)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """Return where it is kept who did what."""
+        return AuditTrail(self.container("audit"), self.clock)
 
     @cached_property
     def tenants(self) -> TenantStore:

@@ -76,7 +76,7 @@ class FakeAuthenticator:
             raise AuthenticationError("The API key is not valid")
         return self.contexts[name]
 
-    async def for_tenant(self, platform: PlatformContext, tenant_id: str) -> TenantContext:
+    async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:  # noqa: ARG002  # the real one keeps it
         context = await self.for_platform(tenant_id)
         return TenantContext(context.tenant_id, context.tier, Role.ADMIN, platform.principal)
 

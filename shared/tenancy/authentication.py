@@ -7,6 +7,7 @@ import hmac
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.keys import parse_key
 from shared.tenancy.store import TenantItem, TenantStatus
@@ -34,6 +35,14 @@ class TenantLookup(Protocol):
         ...
 
 
+class KeepsActs(Protocol):
+    """What authentication asks of the audit trail."""
+
+    async def record(self, who: TenantContext, action: AuditAction, subject: str) -> None:
+        """Keep what happens now, before going on with it."""
+        ...
+
+
 class Authenticator:
     """Turns credentials into contexts.
 
@@ -41,11 +50,13 @@ class Authenticator:
 
     Args:
         tenants: Where tenants and key hashes are.
+        audit: Where it is kept that the administrator acts for a tenant.
         admin_keys: The administrator's keys in force; two of them while they are rotated.
     """
 
-    def __init__(self, tenants: TenantLookup, admin_keys: Sequence[str]) -> None:
+    def __init__(self, tenants: TenantLookup, audit: KeepsActs, admin_keys: Sequence[str]) -> None:
         self._tenants = tenants
+        self._audit = audit
         self._admin_digests = [_digest(key) for key in admin_keys]
 
     async def authenticate(self, authorization: str | None) -> TenantContext | PlatformContext:
@@ -69,13 +80,16 @@ class Authenticator:
             raise AuthenticationError("The API key is not valid")
         return _context(tenant, stored.role, stored.key_id)
 
-    async def for_tenant(self, platform: PlatformContext, tenant_id: str) -> TenantContext:
-        """Let the administrator act for a tenant.
+    async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:
+        """Let the administrator act for a tenant, once that is kept in the tenant's audit trail.
 
         Raises:
             TenantNotFoundError: There is no such tenant.
+            DependencyUnavailableError: The act cannot be kept, so it must not be done.
         """
-        return _context(await self._existing(tenant_id), Role.ADMIN, platform.principal)
+        tenant = _context(await self._existing(tenant_id), Role.ADMIN, platform.principal)
+        await self._audit.record(tenant, AuditAction.ADMIN_ACT, route)
+        return tenant
 
     async def for_platform(self, tenant_id: str) -> TenantContext:
         """Let work that the platform's own queues and timers name a tenant for run as that tenant.

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.errors import (
+    APIError,
+    AuthenticationError,
+    DependencyUnavailableError,
+    TenantNotFoundError,
+)
+from shared.tenancy.audit import AuditAction
 from shared.tenancy.authentication import Authenticator
 from shared.tenancy.context import PlatformContext, Role, TenantContext, TenantId, parse_tenant_id
 from shared.tenancy.keys import ApiKey, generate_key
@@ -61,14 +67,32 @@ class FakeTenants:
         return self.tenants.get(tenant_id), self.keys.get((tenant_id, key_id))
 
 
+@dataclass
+class FakeAudit:
+    """Remembers what it was told to keep, or cannot keep anything."""
+
+    kept: list[tuple[str, AuditAction, str]] = field(default_factory=list)
+    failure: APIError | None = None
+
+    async def record(self, who: TenantContext, action: AuditAction, subject: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.kept.append((who.tenant_id, action, subject))
+
+
+@pytest.fixture
+def audit() -> FakeAudit:
+    return FakeAudit()
+
+
 @pytest.fixture
 def tenants() -> FakeTenants:
     return FakeTenants()
 
 
 @pytest.fixture
-def authenticator(tenants: FakeTenants) -> Authenticator:
-    return Authenticator(tenants, [ADMIN_KEY, NEXT_ADMIN_KEY])
+def authenticator(tenants: FakeTenants, audit: FakeAudit) -> Authenticator:
+    return Authenticator(tenants, audit, [ADMIN_KEY, NEXT_ADMIN_KEY])
 
 
 def new_key(tenant_id: str = "acme") -> ApiKey:
@@ -127,14 +151,25 @@ async def test_every_wrong_key_is_refused_in_the_same_words(
 
 
 async def test_the_administrator_acts_for_an_existing_tenant_even_a_suspended_one(
-    tenants: FakeTenants, authenticator: Authenticator
+    tenants: FakeTenants, authenticator: Authenticator, audit: FakeAudit
 ) -> None:
     tenants.add(new_key())
     tenants.suspend("acme")
 
-    context = await authenticator.for_tenant(PlatformContext("admin"), "acme")
+    context = await authenticator.for_tenant(PlatformContext("admin"), "acme", "list_prompts")
 
     assert (context.tenant_id, context.role, context.principal) == ("acme", Role.ADMIN, "admin")
+    assert audit.kept == [("acme", AuditAction.ADMIN_ACT, "list_prompts")]
+
+
+async def test_the_administrator_acts_for_nobody_while_that_cannot_be_kept(
+    tenants: FakeTenants, authenticator: Authenticator, audit: FakeAudit
+) -> None:
+    tenants.add(new_key())
+    audit.failure = DependencyUnavailableError("Cosmos DB")
+
+    with pytest.raises(DependencyUnavailableError):
+        await authenticator.for_tenant(PlatformContext("admin"), "acme", "list_prompts")
 
 
 @pytest.mark.parametrize("tenant_id", ["nobody", "global:tenants", "", "../acme"])
@@ -142,7 +177,7 @@ async def test_nobody_acts_for_a_tenant_that_is_not_there(
     authenticator: Authenticator, tenant_id: str
 ) -> None:
     with pytest.raises(TenantNotFoundError):
-        await authenticator.for_tenant(PlatformContext("admin"), tenant_id)
+        await authenticator.for_tenant(PlatformContext("admin"), tenant_id, "list_prompts")
     with pytest.raises(TenantNotFoundError):
         await authenticator.for_platform(tenant_id)
 

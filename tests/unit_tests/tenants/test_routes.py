@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from functions.tenants.trigger import blueprint
+from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.keys import parse_key
@@ -28,7 +29,8 @@ class App:
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos = cosmos
         self.tenants = TenantStore(cosmos.container("tenants"))
-        authenticator = Authenticator(self.tenants, ["the-administrators-key"])
+        self.audit = AuditTrail(cosmos.container("audit"), clock)
+        authenticator = Authenticator(self.tenants, self.audit, ["the-administrators-key"])
         runtime: Any = SimpleNamespace(
             routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants
         )

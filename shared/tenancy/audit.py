@@ -1,0 +1,234 @@
+"""The audit trail: who did what to what and when, kept before it takes effect.
+
+An entry is stored first and the effect comes after, so that no effect is without its entry. What becomes of a
+change is noted on the entry afterwards; where a crash or an outage prevents that, the entry stays `begun`: it
+may have taken effect. See docs/adr/0014-audit-trail.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
+from shared.cosmos.partition import Partition, StoredItem
+from shared.errors import APIError
+from shared.logging.context import log_context
+from shared.logging.logger import get_logger
+from shared.tenancy.context import PlatformContext, Role, TenantContext, TenantId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+
+ENTRY_ID_PATTERN = r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{16}$"
+"""Time first, so that ids sort as the entries came."""
+
+_PLATFORM = "platform"
+_SERVER_ERROR = 500
+_FIELDS = (
+    "c.id, c.schema_version, c.at, c.actor, c.action, c.subject, c.outcome, c.request_id, c.detail, c._etag"
+)
+_logger = get_logger(__name__)
+
+
+class AuditAction(StrEnum):
+    """What is kept. A stored entry may carry an action of a newer release."""
+
+    ADMIN_ACT = "admin.act"
+    KEY_CREATE = "key.create"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
+    SETTING_PUT = "setting.put"
+    SETTING_DELETE = "setting.delete"
+    TENANT_CREATE = "tenant.create"
+    TENANT_UPDATE = "tenant.update"
+    TENANT_EXPORT = "tenant.export"
+    TENANT_PURGE = "tenant.purge"
+
+
+class Outcome(StrEnum):
+    """What became of it.
+
+    `begun` is an intention whose end nobody noted: it may have taken effect. `refused` changed nothing.
+    """
+
+    BEGUN = "begun"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class Actor(BaseModel):
+    """Who did it: `id` is a key's id, a user token's subject, or empty where the kind says it all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["administrator", "key", "user", "platform"]
+    id: str = ""
+
+
+class AuditEntry(StoredItem):
+    """One thing that was done.
+
+    Attributes:
+        subject: What it was done to, by its id: a key's, a tenant's, a setting's name, a route's.
+        detail: Further facts in the app's own words. Names and values that callers choose do not belong here:
+            they may be secrets or tell of a person.
+    """
+
+    at: datetime
+    actor: Actor
+    action: str
+    subject: str
+    outcome: Outcome
+    request_id: str | None = None
+    detail: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries to show; `before` is the id of the last one of the page before."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    action: str | None = None
+    before: str | None = None
+
+
+class AuditTrail:
+    """The audit container.
+
+    Entries about a tenant are in the tenant's partition, where its administrators can read them. What the
+    administrator does to the platform, and what outlives a tenant (its purge), is in the platform's own.
+
+    Every method takes who acts: a tenant's context, or the administrator's together with `tenant_id` where a
+    tenant's partition is meant.
+    """
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        self._container = container
+        self._clock = clock
+
+    async def record(
+        self,
+        who: TenantContext | PlatformContext,
+        action: AuditAction,
+        subject: str,
+        *,
+        tenant_id: TenantId | None = None,
+        detail: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep what happens now, before going on with it.
+
+        Raises:
+            DependencyUnavailableError: It cannot be kept, so it must not be done.
+        """
+        entry = self._entry(who, action, subject, Outcome.DONE, detail)
+        await self._keep(self._of(who, tenant_id), entry)
+
+    @asynccontextmanager
+    async def recording(
+        self,
+        who: TenantContext | PlatformContext,
+        action: AuditAction,
+        subject: str,
+        *,
+        tenant_id: TenantId | None = None,
+        detail: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[None]:
+        """Keep the intention, let the block make the change, and note what became of it.
+
+        Raises:
+            DependencyUnavailableError: The intention cannot be kept; the block does not run.
+        """
+        own = self._of(who, tenant_id)
+        entry = self._entry(who, action, subject, Outcome.BEGUN, detail)
+        await self._keep(own, entry)
+        try:
+            yield
+        except APIError as error:
+            if error.status < _SERVER_ERROR:
+                await self._close(own, entry, Outcome.REFUSED)
+            raise
+        await self._close(own, entry, Outcome.DONE)
+
+    async def page(
+        self, who: TenantContext | PlatformContext, wanted: AuditFilter, limit: int
+    ) -> list[AuditEntry]:
+        """Return entries, the newest first."""
+        conditions = ["c.id < @before"]
+        parameters = {"@before": wanted.before or "9"}
+        if wanted.until is not None:
+            parameters["@before"] = min(parameters["@before"], _stamp(wanted.until))
+        if wanted.since is not None:
+            conditions.append("c.id >= @since")
+            parameters["@since"] = _stamp(wanted.since)
+        if wanted.action is not None:
+            conditions.append("c.action = @action")
+            parameters["@action"] = wanted.action
+        text = f"SELECT {_FIELDS} FROM c WHERE {' AND '.join(conditions)} ORDER BY c.id DESC"  # noqa: S608  # fixed texts; every value is a parameter
+        return await self._of(who, None).query(AuditEntry, Query(text, parameters, limit))
+
+    def _entry(
+        self,
+        who: TenantContext | PlatformContext,
+        action: AuditAction,
+        subject: str,
+        outcome: Outcome,
+        detail: Mapping[str, str] | None,
+    ) -> AuditEntry:
+        at = self._clock.now()
+        return AuditEntry(
+            id=f"{_stamp(at)}-{secrets.token_hex(8)}",
+            at=at,
+            actor=_actor(who),
+            action=action,
+            subject=subject,
+            outcome=outcome,
+            request_id=log_context().request_id,
+            detail=dict(detail or {}),
+        )
+
+    async def _keep(self, own: Partition, entry: AuditEntry) -> None:
+        try:
+            await own.create(entry)
+        except ItemExistsError:
+            return  # the answer to the first attempt was lost: the id is random, so that it is this entry
+
+    async def _close(self, own: Partition, entry: AuditEntry, outcome: Outcome) -> None:
+        """Note the outcome; the change stands whether or not that can be done now."""
+        patch = Patch((PatchOperation("set", "/outcome", outcome),))
+        try:
+            await own.patch(AuditEntry, entry.id, patch)
+        except ItemNotFoundError:
+            return  # the tenant was purged meanwhile, its trail included
+        except APIError as error:
+            facts = {"entry": entry.id, "action": entry.action, "error": type(error).__name__}
+            _logger.warning("An audit entry stays open", extra=facts)
+
+    def _of(self, who: TenantContext | PlatformContext, tenant_id: TenantId | None) -> Partition:
+        if isinstance(who, TenantContext):
+            return Partition.of(who, self._container)
+        if tenant_id is not None:
+            return Partition(self._container, (tenant_id,))
+        return Partition.of_platform(self._container, _PLATFORM)
+
+
+def _actor(who: TenantContext | PlatformContext) -> Actor:
+    if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
+        return Actor(kind="administrator")
+    if who.principal == "platform":
+        return Actor(kind="platform")
+    return Actor(kind="key", id=who.principal)
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")
