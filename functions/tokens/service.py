@@ -1,33 +1,105 @@
-"""Show what the token ledger counts."""
+"""The token ledger as applications use it: lock, report, release, and see what is left."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from functions.tokens.models import TokenStatusReply
+from shared.contracts import Usage
+from shared.errors import RateLimitError
+from shared.tokens.wire import LockReply, SettledReply
 
 if TYPE_CHECKING:
-    from functions.tokens.models import StatusQuery
     from shared.tenancy.context import TenantContext
-    from shared.tokens.models import TokenStatus
+    from shared.tokens.models import Lock, TokenStatus
+    from shared.tokens.wire import LockRequest, ReleaseRequest, ReportRequest
 
 
-class ReadsBudgets(Protocol):
-    """What this capability asks of the ledger."""
+class Ledger(Protocol):
+    """What this capability asks of the token ledger."""
+
+    async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
+        """Take tokens out of the budget.
+
+        Raises:
+            RateLimitError: It does not admit them now.
+        """
+        ...
+
+    async def report(
+        self, tenant: TenantContext, app_id: str, lock_id: str, usage: Usage, *, user: str | None = None
+    ) -> None:
+        """Put what was used in the place of a lock."""
+        ...
+
+    async def release(self, tenant: TenantContext, app_id: str, lock_id: str) -> None:
+        """Give a lock back whole."""
+        ...
 
     async def status(self, tenant: TenantContext, app_id: str) -> TokenStatus:
         """Tell what counts now."""
         ...
 
 
-class TokenService:
-    """One tenant's token budgets."""
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a lock, and how the budget stood then; `retry_after` is in seconds, None if admitted."""
 
-    def __init__(self, tenant: TenantContext, ledger: ReadsBudgets) -> None:
+    reply: LockReply
+    left: TokenStatus
+    retry_after: float | None = None
+
+
+class TokenService:
+    """One tenant's token budgets.
+
+    Args:
+        tenant: Whose they are.
+        ledger: Where they are kept.
+        model: What is locked for where a request names no model.
+    """
+
+    def __init__(self, tenant: TenantContext, ledger: Ledger, model: str) -> None:
         self._tenant = tenant
         self._ledger = ledger
+        self._model = model
 
-    async def status(self, query: StatusQuery) -> TokenStatusReply:
+    async def lock(self, request: LockRequest) -> Decision:
+        """Take tokens and one request out of the budget, or tell why not and when to come back."""
+        app_id, model = request.app_id, request.model or self._model
+        try:
+            lock = await self._ledger.lock(self._tenant, app_id, request.token_count, model)
+        except RateLimitError as refusal:
+            reply = LockReply(allowed=False, request_id=None, message=refusal.message)
+            return Decision(reply, await self.status(app_id), refusal.retry_after or 1.0)
+        left = lock.left or await self.status(app_id)
+        return Decision(LockReply(allowed=True, request_id=lock.lock_id, message="Locked"), left)
+
+    async def report(self, request: ReportRequest) -> SettledReply:
+        """Put what was used in the place of a lock; again, it changes nothing.
+
+        Raises:
+            LockNotFoundError: The lock is not this application's, or older than 24 hours.
+        """
+        usage = Usage(
+            prompt_tokens=request.prompt_tokens,
+            completion_tokens=request.completion_tokens,
+            total_tokens=request.prompt_tokens + request.completion_tokens,
+        )
+        await self._ledger.report(
+            self._tenant, request.app_id, request.request_id, usage, user=request.user_id
+        )
+        return SettledReply(success=True)
+
+    async def release(self, request: ReleaseRequest) -> SettledReply:
+        """Give a lock back whole; again, or after its report, it changes nothing.
+
+        Raises:
+            LockNotFoundError: The lock is not this application's, or older than 24 hours.
+        """
+        await self._ledger.release(self._tenant, request.app_id, request.request_id)
+        return SettledReply(success=True)
+
+    async def status(self, app_id: str) -> TokenStatus:
         """Tell what counts now against the limits that bound the application."""
-        return TokenStatusReply(**asdict(await self._ledger.status(self._tenant, query.app_id)))
+        return await self._ledger.status(self._tenant, app_id)

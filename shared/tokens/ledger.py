@@ -24,7 +24,14 @@ from shared.logging.logger import get_logger
 from shared.tokens.accounts import Accounts
 from shared.tokens.exchange import WINDOW_SECONDS, Charge, admission, fits_at, totals
 from shared.tokens.lock_ids import LockClaim, new_nonce
-from shared.tokens.models import LOCK_RECORD_SECONDS, SCOPE_ID, Lock, ScopeItem, TokenStatus
+from shared.tokens.models import (
+    APP_ID_PATTERN,
+    LOCK_RECORD_SECONDS,
+    SCOPE_ID,
+    Lock,
+    ScopeItem,
+    TokenStatus,
+)
 from shared.tokens.settling import Settlement, settle
 from shared.tokens.store_clock import MAX_WIDTH_SECONDS, StoreClock
 from shared.tokens.tiers import limits_of
@@ -40,7 +47,6 @@ if TYPE_CHECKING:
     from shared.tokens.lock_ids import LockIds
     from shared.tokens.tiers import Limits
 
-APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 _APP_ID = re.compile(APP_ID_PATTERN)
 _LONGEST_MODEL_NAME = 128
 _MOST_CONTESTED_WRITES = 32
@@ -91,8 +97,9 @@ class TokenLedger:
             except asyncio.CancelledError:
                 await self._give_back_when_taken(account, taking)
                 raise
+            left = _status(account.seen or ScopeItem(), limits, account.earliest())
         claim = LockClaim(charge.nonce, tokens, charge.second, model)
-        return Lock(self._lock_ids.issue(tenant.tenant_id, app_id, claim), tokens, charge.second)
+        return Lock(self._lock_ids.issue(tenant.tenant_id, app_id, claim), tokens, charge.second, left)
 
     async def report(
         self, tenant: TenantContext, app_id: str, lock_id: str, usage: Usage, *, user: str | None = None
@@ -121,21 +128,7 @@ class TokenLedger:
         limits = limits_of(tenant)
         await account.know_the_time()
         scope = await account.partition.read(ScopeItem, SCOPE_ID) or ScopeItem()
-        time = account.earliest()
-        now = totals(scope, time)
-        youngest = now.last_second
-        return TokenStatus(
-            available_tokens=max(0, limits.tokens - now.tokens),
-            used_tokens=now.used_tokens,
-            locked_tokens=now.tokens - now.used_tokens,
-            available_requests=max(0, limits.requests - now.requests),
-            used_requests=now.used_requests,
-            locked_requests=now.requests - now.used_requests,
-            reset_time_seconds=0.0 if youngest is None else _wait_until(youngest + WINDOW_SECONDS, time),
-            limit_tokens=limits.tokens,
-            limit_requests=limits.requests,
-            debt_tokens=max(0, now.tokens - limits.tokens),
-        )
+        return _status(scope, limits, account.earliest())
 
     def _account(self, tenant: TenantContext) -> Account:
         partition = Partition.of(tenant, self._container)
@@ -225,6 +218,23 @@ def _done_before(scope: ScopeItem, tried: list[Charge]) -> Charge:
     Taking the older second is safe: it is checked like any other, and it is freed no later than the charge.
     """
     return next((charge for charge in tried if f"s{charge.second}" in scope.t), tried[0])
+
+
+def _status(scope: ScopeItem, limits: Limits, time: float) -> TokenStatus:
+    now = totals(scope, time)
+    youngest = now.last_second
+    return TokenStatus(
+        available_tokens=max(0, limits.tokens - now.tokens),
+        used_tokens=now.used_tokens,
+        locked_tokens=now.tokens - now.used_tokens,
+        available_requests=max(0, limits.requests - now.requests),
+        used_requests=now.used_requests,
+        locked_requests=now.requests - now.used_requests,
+        reset_time_seconds=0.0 if youngest is None else _wait_until(youngest + WINDOW_SECONDS, time),
+        limit_tokens=limits.tokens,
+        limit_requests=limits.requests,
+        debt_tokens=max(0, now.tokens - limits.tokens),
+    )
 
 
 def _refusal(scope: ScopeItem, charge: Charge, limits: Limits, time: float) -> BudgetExceededError:

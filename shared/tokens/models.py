@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.cosmos.partition import StoredItem
 
+APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 SCOPE_ID = "tenant"
 LOCK_RECORD_SECONDS = 24 * 3600
 """How long a report or release is remembered, and how old a lock may be when it is settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A part of the budget that was taken; `second` is the store's second that it is charged to."""
-
-    lock_id: str
-    tokens: int
-    second: int
-
-
-@dataclass(frozen=True, slots=True)
-class TokenStatus:
-    """What counts now against a tenant's limits.
+class TokenStatus(BaseModel):
+    """What counts now, over the last 60 seconds, against the limits that bound an application.
 
     Attributes:
         used_tokens: What was reported of the last 60 seconds.
@@ -32,6 +23,8 @@ class TokenStatus:
         reset_time_seconds: When the whole limit will be available again if nothing more is taken.
         debt_tokens: By how much use that was reported beyond its locks exceeds the limit.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     available_tokens: int
     used_tokens: int
@@ -43,6 +36,21 @@ class TokenStatus:
     limit_tokens: int
     limit_requests: int
     debt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A part of the budget that was taken.
+
+    Attributes:
+        second: The store's second that it is charged to.
+        left: How the budget stood right after it, as the store's answer told.
+    """
+
+    lock_id: str
+    tokens: int
+    second: int
+    left: TokenStatus | None = None
 
 
 class ScopeItem(StoredItem):

@@ -30,6 +30,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_key": {"name": "x"},
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
+    "lock_tokens": {"app_id": "secretapp", "token_count": 1},
+    "report_tokens": {"app_id": "secretapp", "request_id": "a:b", "prompt_tokens": 1, "completion_tokens": 1},
+    "release_tokens": {"app_id": "secretapp", "request_id": "a:b"},
     # These make a resource of the caller's own, of the same name: A's must not change.
     "save_prompt": {"template": "mine"},
     "save_bot": {"system_prompt": "mine"},
