@@ -2,6 +2,7 @@
 
 import azure.functions as func
 
+from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
 from functions.logs.trigger import blueprint as logs
 from functions.ops.trigger import blueprint as ops
@@ -11,7 +12,7 @@ from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
 
-CAPABILITIES = (tenants, prompts, chat, reasoning, tokens, logs, ops)
+CAPABILITIES = (tenants, audit, prompts, chat, reasoning, tokens, logs, ops)
 
 runtime = Runtime()
 app = func.FunctionApp()
