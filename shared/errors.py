@@ -81,6 +81,13 @@ class BotNotFoundError(NotFoundError):
         super().__init__(f"Bot with ID '{bot_id}' not found", {"bot_id": bot_id})
 
 
+class SettingNotFoundError(NotFoundError):
+    """No setting has this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Setting '{key}' not found", {"key": key})
+
+
 class ConversationNotFoundError(NotFoundError):
     """No such conversation of this bot for this tenant."""
 

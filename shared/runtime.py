@@ -19,6 +19,7 @@ from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator
+from shared.tenancy.settings import TenantSettings
 from shared.tenancy.store import TenantStore
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class Runtime:
     def tenants(self) -> TenantStore:
         """Return the tenants and their keys."""
         return TenantStore(self.container("tenants"))
+
+    @cached_property
+    def tenant_settings(self) -> TenantSettings:
+        """Return the settings in force for each tenant."""
+        return TenantSettings(self.container("tenants"), self.clock)
 
     @cached_property
     def cosmos(self) -> Dependency:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.http import EdgeServices, Route
+    from shared.tenancy.settings import Setting
 
 EPOCH = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
 
@@ -85,6 +86,17 @@ class FakeAuthenticator:
             raise TenantNotFoundError(tenant_id)
         known = self.tenants[tenant_id]
         return TenantContext(known.tenant_id, known.tier, Role.USER, "platform")
+
+
+@dataclass
+class FakeTenantSettings:
+    """Settings as `shared.tenancy.settings` resolves them: what was set here by key, else the default."""
+
+    values: dict[str, object] = field(default_factory=dict)
+
+    async def value[T](self, tenant: TenantContext, setting: Setting[T]) -> T:
+        assert tenant.tenant_id
+        return setting.parse(self.values[setting.key]) if setting.key in self.values else setting.default
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from functions.chat.service import ChatService, ConversationService
 from shared.http import Routes
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role, TenantContext
+from shared.tenancy.settings import CHAT_DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -87,12 +88,13 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
     @routes.post("v1/bots/{bot_id}/chat", who=Role.USER)
     async def chat(tenant: TenantContext, path: BotPath, turn: ChatRequest) -> ChatReply:
         """Answer one user turn."""
+        default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
         service = ChatService(
             _bots(runtime, tenant),
             PromptStore(tenant, runtime.container("prompts"), runtime.clock),
             partial(_conversation, runtime, tenant),
             lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
-            runtime.settings.openai_model,
+            default_model or runtime.settings.openai_model,
         )
         return await service.reply(path.bot_id, turn)
 

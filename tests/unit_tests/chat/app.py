@@ -11,7 +11,7 @@ from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+from tests.fakes import Call, FakeAuthenticator, FakeTenantSettings, RouteClient, tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -80,6 +80,7 @@ class App:
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        self.settings = FakeTenantSettings()
         runtime = SimpleNamespace(
             routes=[],
             clock=clock,
@@ -87,6 +88,7 @@ class App:
             container=cosmos.container,
             settings=SimpleNamespace(openai_model="gpt-default"),
             metered_model=self.model.opened_for,
+            tenant_settings=self.settings,
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))

@@ -80,6 +80,14 @@ async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) 
     assert (own.model, own.temperature, own.max_output_tokens, own.user) == ("gpt-own", 0.0, 9, "u1")
 
 
+async def test_a_bot_without_a_model_uses_the_tenants_default_one(app: App) -> None:
+    app.settings.values["chat.default_model"] = "gpt-of-the-tenant"
+
+    await app.chat()
+
+    assert app.model.prompts[-1].model == "gpt-of-the-tenant"
+
+
 async def test_a_turn_is_paid_by_the_callers_tenant_under_the_bots_name(app: App) -> None:
     await app.chat()
 
