@@ -10,59 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract.documents import API, committed
 from tests.integration_tests.platform import wait_for
+from tests.isolation import CREATES_OWN, NAMES, SECRET, SETUP, Operation, operation, operations
 
 if TYPE_CHECKING:
     from tests.integration_tests.platform import Caller, Platform
 
 pytestmark = pytest.mark.timeout(180)
 
-SECRET = "the-owners-words"  # noqa: S105  # nobody's password
-NAMES = {
-    "name": "secretprompt",
-    "bot_id": "secretbot",
-    "conversation_id": "secretconversation",
-    "job_id": "secretjob",
-}
-BODIES: dict[str, dict[str, Any]] = {
-    "create_tenant": {"tenant_id": "intruder", "name": "x"},
-    "create_key": {"name": "x"},
-    "render_prompt": {"variables": {}},
-    "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
-    "lock_tokens": {"app_id": "secretapp", "token_count": 1},
-    "report_tokens": {"app_id": "secretapp", "request_id": "a:b", "prompt_tokens": 1, "completion_tokens": 1},
-    "release_tokens": {"app_id": "secretapp", "request_id": "a:b"},
-    # These make a resource of the caller's own, of the same name: A's must not change.
-    "save_prompt": {"template": "mine"},
-    "save_bot": {"system_prompt": "mine"},
-    "accept_job": {"id": NAMES["job_id"], "text": "mine"},
-}
-CREATES_OWN = {"save_prompt", "save_bot", "accept_job"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One documented operation."""
-
-    name: str
-    method: str
-    path: str
-    role: str
-
-    @property
-    def addresses_something(self) -> bool:
-        """Tell whether the path names a resource."""
-        return "{" in self.path
-
-
-def cases() -> list[Case]:
-    return [
-        Case(operation["operationId"], method.upper(), path, operation["x-role"])
-        for path, operations in committed(API)["paths"].items()
-        for method, operation in operations.items()
-        if "x-role" in operation
-    ]
+MOVES_BY_ITSELF = {"get_token_status", "get_log_summary"}
+"""What a tenant's own timers and passing seconds change."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +28,11 @@ class World:
 
     owner_id: str
     owner: Caller
+    names: dict[str, str]
+
+    def path(self, one: Operation) -> str:
+        """Address A's resource."""
+        return one.template.format_map(self.names)
 
 
 @dataclass(frozen=True)
@@ -84,22 +46,16 @@ class Strangers:
 @pytest.fixture(scope="module")
 def world(platform: Platform) -> World:
     owner_id = platform.new_tenant()
-    owner = platform.caller(owner_id)
-    owner.must("PUT", f"/api/v1/prompts/{NAMES['name']}", {"template": SECRET})
-    owner.must(
-        "PUT", f"/api/v1/bots/{NAMES['bot_id']}", {"prompt_name": NAMES["name"], "description": SECRET}
-    )
-    owner.must(
-        "POST",
-        f"/api/v1/bots/{NAMES['bot_id']}/chat",
-        {"message": SECRET, "conversation_id": NAMES["conversation_id"]},
-    )
-    owner.must("POST", "/api/v1/reasoning/jobs", {"id": NAMES["job_id"], "text": SECRET})
+    made = World(owner_id, platform.caller(owner_id), dict(NAMES) | {"tenant_id": owner_id})
+    for step in SETUP:
+        one = operation(step.operation)
+        answer = made.owner.must(one.method, made.path(one), step.body)
+        made.names.update({name: answer[member] for name, member in step.learns.items()})
     wait_for(
-        lambda: owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
+        lambda: made.owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
         lambda job: job["status"] == "succeeded",
     )
-    return World(owner_id, owner)
+    return made
 
 
 @pytest.fixture
@@ -108,16 +64,12 @@ def strangers(platform: Platform) -> Strangers:
     return Strangers(platform.caller(tenant_id), platform.caller(tenant_id, "user"))
 
 
-def everything_of(owner: Caller) -> list[Any]:
-    conversation = f"/api/v1/bots/{NAMES['bot_id']}/conversations/{NAMES['conversation_id']}"
+def everything_of(world: World) -> list[Any]:
+    """Read all that A can read and that does not move by itself."""
     return [
-        owner.must("GET", f"/api/v1/prompts/{NAMES['name']}"),
-        owner.must("GET", f"/api/v1/bots/{NAMES['bot_id']}"),
-        owner.must("GET", conversation),
-        owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
-        owner.must("GET", "/api/v1/prompts"),
-        owner.must("GET", "/api/v1/bots"),
-        owner.must("GET", "/api/v1/reasoning/jobs"),
+        world.owner.must("GET", world.path(one))
+        for one in operations()
+        if one.method == "GET" and one.role != "admin" and one.name not in MOVES_BY_ITSELF
     ]
 
 
@@ -131,12 +83,12 @@ def forged_headers(world: World) -> list[dict[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_another_tenants_key_sees_and_changes_nothing(world: World, strangers: Strangers, case: Case) -> None:
-    before = everything_of(world.owner)
-    path = case.path.format_map(NAMES | {"tenant_id": world.owner_id})
-    body = BODIES.get(case.name)
-    assert body is not None or case.method in {"GET", "DELETE"}, "a new route needs a body here"
+@pytest.mark.parametrize("case", operations(), ids=lambda case: case.name)
+def test_another_tenants_key_sees_and_changes_nothing(
+    world: World, strangers: Strangers, case: Operation
+) -> None:
+    before = everything_of(world)
+    path, body = world.path(case), case.body(world.names)
 
     for headers in forged_headers(world):
         for caller in (strangers.boss, strangers.user):
@@ -144,18 +96,20 @@ def test_another_tenants_key_sees_and_changes_nothing(world: World, strangers: S
 
             assert SECRET not in answer.text
             assert world.owner_id not in answer.text.replace(path, "") or answer.status_code == 404
-            if case.name in CREATES_OWN or not case.addresses_something:
+            if case.name in CREATES_OWN or not case.parameters:
                 assert answer.status_code < 500
             else:
                 assert answer.status_code in {403, 404}, answer.text
                 if case.role == "user":
                     assert answer.status_code == 404, answer.text
-    assert everything_of(world.owner) == before
+    assert everything_of(world) == before
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_without_a_valid_key_there_is_nothing_at_all(platform: Platform, world: World, case: Case) -> None:
-    path = case.path.format_map(NAMES | {"tenant_id": world.owner_id})
+@pytest.mark.parametrize("case", operations(), ids=lambda case: case.name)
+def test_without_a_valid_key_there_is_nothing_at_all(
+    platform: Platform, world: World, case: Operation
+) -> None:
+    path = world.path(case)
     broken = world.owner.key[:-1] + ("0" if world.owner.key[-1] != "0" else "1")
 
     for authorization in (None, "Bearer", "Bearer junk", f"Bearer {broken}", f"Basic {world.owner.key}"):

@@ -1,0 +1,126 @@
+"""What tenant A owns and how tenant B asks for it: the cases behind every isolation test.
+
+A new route, or a new kind of resource, is added here and nowhere else: what it needs in its path (`NAMES`), a
+body that is valid (`BODIES`), and a step that gives tenant A one (`SETUP`). The suites fail until it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.contract.documents import API, committed
+
+SECRET = "the-owners-words"  # noqa: S105  # nobody's password
+NAMES = {
+    "name": "secretprompt",
+    "bot_id": "secretbot",
+    "conversation_id": "secretconversation",
+    "job_id": "secretjob",
+}
+"""What tenant A's resources are called, by the path parameter that asks for them."""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "create_tenant": {"tenant_id": "intruder", "name": "x"},
+    "create_key": {"name": "x"},
+    "render_prompt": {"variables": {}},
+    "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
+    "save_prompt": {"template": "mine"},
+    "save_bot": {"system_prompt": "mine"},
+    "accept_job": {"id": NAMES["job_id"], "text": "mine"},
+    "lock_tokens": {"app_id": "secretapp", "token_count": 1},
+    "report_tokens": {
+        "app_id": "secretapp",
+        "request_id": "{lock_id}",
+        "prompt_tokens": 1,
+        "completion_tokens": 1,
+    },
+    "release_tokens": {"app_id": "secretapp", "request_id": "{lock_id}"},
+}
+"""A valid body of each operation that takes one, by operation; `"{lock_id}"` is what tenant A's is called."""
+
+CREATES_OWN = {"save_prompt", "save_bot", "accept_job"}
+"""Operations that make a resource of the caller's own where the caller has none of that name."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of tenant A's that makes something to steal.
+
+    Attributes:
+        operation: The operation's id.
+        body: What is sent.
+        learns: Names for `NAMES` that only the answer tells: path parameter by field of the answer.
+    """
+
+    operation: str
+    body: dict[str, Any]
+    learns: dict[str, str] = field(default_factory=dict)
+
+
+SETUP = (
+    Step("save_prompt", {"template": SECRET}),
+    Step("save_bot", {"prompt_name": NAMES["name"], "description": SECRET}),
+    Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),
+    Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
+    Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
+)
+"""How tenant A comes to own something of everything."""
+
+EMPTY_UNTIL_A_TIMER_RUNS: set[str] = set()
+"""Reads of one resource that tenant A cannot have by calling routes alone."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One documented operation that needs a credential."""
+
+    name: str
+    method: str
+    template: str
+    role: str
+    query: tuple[str, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Name the parts of the path that address something."""
+        return tuple(re.findall(r"{(\w+)}", self.template))
+
+    def body(self, names: dict[str, str]) -> dict[str, Any] | None:
+        """Return a valid body that speaks of A's resources, or None where there is none."""
+        body = BODIES.get(self.name)
+        assert body is not None or self.method in {"GET", "DELETE"}, f"{self.name} needs a body in BODIES"
+        if body is None:
+            return None
+        return {
+            member: value.format_map(names) if isinstance(value, str) else value
+            for member, value in body.items()
+        }
+
+    def address(self, names: dict[str, str]) -> dict[str, str]:
+        """Pick what the path needs."""
+        missing = [name for name in self.parameters if name not in names]
+        assert not missing, f"{self.name} needs {missing} in NAMES"
+        return {name: names[name] for name in self.parameters}
+
+
+def operations() -> list[Operation]:
+    """Read the contract."""
+    return [
+        Operation(
+            operation["operationId"],
+            method.upper(),
+            path,
+            operation["x-role"],
+            tuple(one["name"] for one in operation.get("parameters", ()) if one.get("in") == "query"),
+        )
+        for path, methods in committed(API)["paths"].items()
+        for method, operation in methods.items()
+        if "x-role" in operation
+    ]
+
+
+def operation(name: str) -> Operation:
+    """Find one by its id."""
+    return next(one for one in operations() if one.name == name)
