@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
     from shared.tenancy.context import TenantContext
+    from shared.tokens.client import TokenClient
     from shared.tokens.ledger import TokenLedger
 
 
@@ -137,6 +138,13 @@ class Runtime:
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
         lock_ids = LockIds([key.get_secret_value() for key in keys if key is not None])
         return TokenLedger(self.container("ledger"), lock_ids, self.clock)
+
+    def token_client(self, app_id: str, tenant: TenantContext | None = None) -> TokenClient:
+        """Return one application's client of the ledger; without a tenant, for the ambient one."""
+        from shared.tokens.client import LedgerTransport, TokenClient  # noqa: PLC0415  # loads when first used
+
+        transport = LedgerTransport(self.ledger, self.settings.openai_model, tenant)
+        return TokenClient(app_id, transport=transport)
 
     @cached_property
     def chat_model(self) -> OpenAIChatModel:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.tokens.models import LockQuery, StatusQuery
-from functions.tokens.service import Decision, TokenService
 from shared.http import Answered, Routes
 from shared.tenancy.context import Role, TenantContext
 from shared.tokens.models import TokenStatus
+from shared.tokens.service import Decision, TokenService
 from shared.tokens.wire import (
     LockReply,
     LockRequest,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated
 
+import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.errors import ValidationError
 from shared.tokens.models import APP_ID_PATTERN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.tokens.models import TokenStatus
 
 LONGEST_NAME = 128
@@ -69,6 +73,20 @@ class SettledReply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     success: bool
+
+
+def checked[M: TokenRequest](build: Callable[[], M]) -> M:
+    """Build a request as the routes would take it.
+
+    Raises:
+        ValidationError: They would refuse it; the detail names each field.
+    """
+    try:
+        return build()
+    except pydantic.ValidationError as error:
+        fields = {".".join(map(str, problem["loc"])): problem["msg"] for problem in error.errors()}
+        named = "; ".join(f"{name}: {message}" for name, message in fields.items())
+        raise ValidationError(f"Invalid request: {named}", {"fields": fields}) from error
 
 
 def rate_limit_headers(status: TokenStatus) -> dict[str, str]:

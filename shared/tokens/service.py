@@ -1,4 +1,4 @@
-"""The token ledger as applications use it: lock, report, release, and see what is left."""
+"""The token ledger as applications use it, over the routes or in process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ledger(Protocol):
-    """What this capability asks of the token ledger."""
+    """What applications' calls ask of the token ledger."""
 
     async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
         """Take tokens out of the budget.
