@@ -176,6 +176,7 @@ class Route:
         name: The handler's name, unique in the app; the function's name and the operation's id.
         who: The least role that may call it; None for open routes.
         platform: Whether it is the administrator's alone, acting for no tenant.
+        either: Whether its `caller` is a tenant, or the administrator who names none.
         status: The status of success.
         also: Further statuses that its replies have, and what each means.
         inputs: The model of each argument by its name: `path`, `query`, and one body of any other name.
@@ -190,6 +191,7 @@ class Route:
     handler: Handler
     who: Role | None
     platform: bool
+    either: bool
     status: int
     also: Mapping[int, str]
     inputs: Mapping[str, type[BaseModel]]
@@ -275,6 +277,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         handler=handler,
         who=declared["who"],
         platform="platform" in signature.parameters,
+        either="caller" in signature.parameters,
         status=declared.get("status", 200),
         also=declared.get("also", {}),
         inputs=inputs,
@@ -339,6 +342,8 @@ async def _authorise(
     if isinstance(subject, PlatformContext):
         acts_for = named or request.headers.get("x-tenant-id")
         if not acts_for:
+            if route.either:
+                return subject
             raise ValidationError(
                 "The administrator names the tenant to act for",
                 {"fields": {"header.x-tenant-id": "required"}},

@@ -18,6 +18,7 @@ NAMES = {
     "bot_id": "secretbot",
     "conversation_id": "secretconversation",
     "job_id": "secretjob",
+    "key": "chat.default_model",
 }
 """What tenant A's resources are called, by the path parameter that asks for them."""
 
@@ -26,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_key": {"name": "x"},
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
+    "put_setting": {"value": "mine"},
     "save_prompt": {"template": "mine"},
     "save_bot": {"system_prompt": "mine"},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
@@ -40,8 +42,8 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """A valid body of each operation that takes one, by operation; `"{lock_id}"` is what tenant A's is called."""
 
-CREATES_OWN = {"save_prompt", "save_bot", "accept_job"}
-"""Operations that make a resource of the caller's own where the caller has none of that name."""
+CREATES_OWN = {"save_prompt", "save_bot", "accept_job", "get_setting", "put_setting", "delete_setting"}
+"""Operations on a resource of the caller's own where the caller has none of that name, or always has one."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Step:
 
 
 SETUP = (
+    Step("put_setting", {"value": SECRET}),
     Step("save_prompt", {"template": SECRET}),
     Step("save_bot", {"prompt_name": NAMES["name"], "description": SECRET}),
     Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),

@@ -37,10 +37,14 @@ ENVIRONMENT = {
 }
 
 
+@dataclass
 class EchoModel:
     """Repeats the last message: what a tenant said can be seen in what it gets, and must be nowhere else."""
 
+    prompts: list[ChatPrompt] = field(default_factory=list)
+
     async def complete(self, prompt: ChatPrompt) -> Completion:
+        self.prompts.append(prompt)
         usage = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
         return Completion(f"You said: {prompt.messages[-1].content}", usage, prompt.model, "stop")
 

@@ -1,4 +1,4 @@
-"""Binds the routes of tenants and keys."""
+"""Binds the routes of tenants, keys and settings."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from functions.tenants.models import (
     TenantReply,
 )
 from functions.tenants.service import KeyService, TenantService
+from functions.tenants.settings_routes import bind_settings
 from shared.http import Routes, TenantPath
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
-    """Bind the tenant routes."""
+    """Bind the routes of tenants, keys and settings."""
     routes = Routes(runtime, "tenants")
 
     def service(platform: PlatformContext) -> TenantService:
@@ -47,4 +48,5 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Make an API key, shown this once."""
         return await KeyService(tenant, runtime.tenants, runtime.clock).create(key)
 
+    bind_settings(runtime, routes)
     return routes.blueprint

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType
 
+from shared.errors import PermissionDeniedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -71,6 +73,19 @@ class PlatformContext:
     """The platform's administrator, acting for no tenant. Only `shared.tenancy` builds it."""
 
     principal: str
+
+
+def as_platform(caller: TenantContext | PlatformContext) -> PlatformContext:
+    """Return the administrator behind a context, for what concerns every tenant.
+
+    Raises:
+        PermissionDeniedError: It is not the administrator's.
+    """
+    if isinstance(caller, PlatformContext):
+        return caller
+    if caller.role is not Role.ADMIN:
+        raise PermissionDeniedError("Only the platform's administrator may do this", {"role": caller.role})
+    return PlatformContext(caller.principal)
 
 
 _ambient: ContextVar[TenantContext | None] = ContextVar("tenant", default=None)

@@ -1,0 +1,62 @@
+"""Binds the routes of settings."""
+
+from typing import TYPE_CHECKING
+
+from functions.tenants.settings_models import (
+    PutSettingRequest,
+    SettingListReply,
+    SettingPage,
+    SettingPath,
+    SettingQuery,
+    SettingReply,
+    SettingSchemaReply,
+)
+from functions.tenants.settings_service import SettingsService, describe_settings
+from shared.http import Routes
+from shared.tenancy.context import PlatformContext, Role, TenantContext
+from shared.tenancy.settings import Scope
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+
+def bind_settings(runtime: "Runtime", routes: Routes) -> None:
+    """Bind the settings routes; the administrator who names no tenant means the global scope."""
+
+    def service(caller: TenantContext | PlatformContext, scope: Scope) -> SettingsService:
+        return SettingsService(caller, scope, runtime.container("tenants"), runtime.audit, runtime.clock)
+
+    @routes.get("v1/settings", who=Role.TENANT_ADMIN)
+    async def list_settings(caller: TenantContext | PlatformContext, query: SettingPage) -> SettingListReply:
+        """List the settings with their values."""
+        return await service(caller, query.scope).list(query)
+
+    @routes.get("v1/settings/schema", who=Role.TENANT_ADMIN)
+    async def describe_setting_forms(caller: TenantContext | PlatformContext) -> SettingSchemaReply:  # noqa: ARG001  # the registry is the same for all
+        """Describe the settings for a form."""
+        return describe_settings()
+
+    @routes.get("v1/settings/{key}", who=Role.TENANT_ADMIN)
+    async def get_setting(
+        caller: TenantContext | PlatformContext, path: SettingPath, query: SettingQuery
+    ) -> SettingReply:
+        """Show a setting's value and where it comes from."""
+        return await service(caller, query.scope).read(path.key)
+
+    @routes.put("v1/settings/{key}", who=Role.TENANT_ADMIN)
+    async def put_setting(
+        caller: TenantContext | PlatformContext,
+        path: SettingPath,
+        query: SettingQuery,
+        setting: PutSettingRequest,
+        if_match: str | None,
+    ) -> SettingReply:
+        """Set a value."""
+        return await service(caller, query.scope).put(path.key, setting.value, if_match)
+
+    @routes.delete("v1/settings/{key}", who=Role.TENANT_ADMIN, status=200)
+    async def delete_setting(
+        caller: TenantContext | PlatformContext, path: SettingPath, query: SettingQuery, if_match: str | None
+    ) -> SettingReply:
+        """Take a value back, and show the one in force without it."""
+        return await service(caller, query.scope).remove(path.key, if_match)

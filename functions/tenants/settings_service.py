@@ -1,0 +1,170 @@
+"""Show and change settings, of one tenant or of the platform for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from functions.tenants.settings_models import (
+    SettingFormReply,
+    SettingListReply,
+    SettingReply,
+    SettingSchemaReply,
+)
+from shared.concurrency import side_by_side
+from shared.errors import PermissionDeniedError, ValidationError
+from shared.tenancy.audit import AuditAction
+from shared.tenancy.context import PlatformContext, as_platform
+from shared.tenancy.settings import SETTINGS, Scope, resolve, setting_named
+from shared.tenancy.settings_store import UNSET_ETAG, global_settings, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from pydantic import JsonValue
+
+    from functions.tenants.settings_models import SettingPage
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.tenancy.audit import AuditTrail
+    from shared.tenancy.context import TenantContext
+    from shared.tenancy.settings import Setting
+    from shared.tenancy.settings_store import OwnSettings, StoredSetting
+
+type Values = Mapping[str, StoredSetting]
+
+
+class SettingsService:
+    """The settings of one owner, as forms show and change them.
+
+    Args:
+        caller: Who asks.
+        scope: Whose values are meant.
+        container: The container `tenants`.
+        audit: Where it is kept who changed what.
+        clock: Dates changes.
+
+    Raises:
+        PermissionDeniedError: The scope is the platform's, and the caller is not its administrator.
+        ValidationError: The scope is a tenant's, and the administrator names none.
+    """
+
+    def __init__(
+        self,
+        caller: TenantContext | PlatformContext,
+        scope: Scope,
+        container: Container,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._scope = scope
+        self._audit = audit
+        self._global = global_settings(container, clock)
+        self._caller: TenantContext | PlatformContext
+        self._own: OwnSettings
+        if scope is Scope.GLOBAL:
+            self._caller, self._own = as_platform(caller), self._global
+        elif isinstance(caller, PlatformContext):
+            raise ValidationError(
+                "The administrator names the tenant to act for, or scope=global",
+                {"fields": {"header.x-tenant-id": "required"}},
+            )
+        else:
+            self._caller, self._own = caller, settings_of(caller, container, clock)
+
+    async def list(self, page: SettingPage) -> SettingListReply:
+        """Return one page of settings, by key."""
+        own, everybodys = await self._read()
+        keys = [key for key in SETTINGS if key > (page.cursor or "")]
+        shown = keys[: page.limit]
+        return SettingListReply(
+            items=[self._reply(SETTINGS[key], own, everybodys) for key in shown],
+            next_cursor=shown[-1] if len(keys) > page.limit else None,
+        )
+
+    async def read(self, key: str) -> SettingReply:
+        """Return a setting's value in force.
+
+        Raises:
+            SettingNotFoundError: There is no such setting.
+        """
+        setting = setting_named(key)
+        return self._reply(setting, *await self._read())
+
+    async def put(self, key: str, value: JsonValue, if_match: str | None) -> SettingReply:
+        """Set a value.
+
+        Raises:
+            SettingNotFoundError: There is no such setting.
+            ValidationError: The value is of another type or out of bounds.
+            PermissionDeniedError: The setting is the platform's alone.
+            PreconditionFailedError: It is in another state than `if_match`.
+        """
+        setting = self._changeable(key)
+        rendered = setting.render(setting.parse(value))
+        async with self._recording(AuditAction.SETTING_PUT, key):
+            stored = await self._own.put(key, rendered, self._caller.principal, if_match)
+        return self._reply(setting, {key: stored}, {key: stored})
+
+    async def remove(self, key: str, if_match: str | None) -> SettingReply:
+        """Take a value back, and return the one that is in force without it.
+
+        Raises:
+            SettingNotFoundError: There is no such setting.
+            PermissionDeniedError: The setting is the platform's alone.
+            PreconditionFailedError: It is in another state than `if_match`.
+        """
+        setting = self._changeable(key)
+        async with self._recording(AuditAction.SETTING_DELETE, key):
+            await self._own.remove(key, if_match)
+        return self._reply(setting, *await self._read())
+
+    def _changeable(self, key: str) -> Setting[Any]:
+        setting = setting_named(key)
+        if setting.scope is Scope.GLOBAL and self._scope is Scope.TENANT:
+            raise PermissionDeniedError(f"Only the platform's administrator sets '{key}'", {"key": key})
+        return setting
+
+    def _recording(self, action: AuditAction, key: str) -> AbstractAsyncContextManager[None]:
+        return self._audit.recording(self._caller, action, key, detail={"scope": self._scope})
+
+    async def _read(self) -> tuple[Values, Values]:
+        if self._own is self._global:
+            values = await self._global.read()
+            return values, values
+        own, everybodys = await side_by_side([self._own.read(), self._global.read()])
+        return own, everybodys
+
+    def _reply(self, setting: Setting[Any], own: Values, everybodys: Values) -> SettingReply:
+        found = resolve(setting, {} if self._scope is Scope.GLOBAL else own, everybodys)
+        stored = own.get(setting.key)
+        return SettingReply(
+            key=setting.key,
+            value=setting.render(found.value),
+            source=found.source,
+            updated_at=stored.updated_at if stored else None,
+            updated_by=stored.updated_by if stored else None,
+            etag=stored.etag if stored else UNSET_ETAG,
+        )
+
+
+def describe_settings() -> SettingSchemaReply:
+    """Describe every setting for a form."""
+    return SettingSchemaReply(items=[_form(setting) for setting in SETTINGS.values()])
+
+
+def _form(setting: Setting[Any]) -> SettingFormReply:
+    schema = setting.form()
+    return SettingFormReply(
+        key=setting.key,
+        type=setting.type,
+        label=setting.label,
+        description=setting.description,
+        scope=setting.scope,
+        default=setting.render(setting.default),
+        choices=schema.get("enum"),
+        minimum=schema.get("minimum"),
+        maximum=schema.get("maximum"),
+        max_length=schema.get("maxLength"),
+        json_schema=schema,
+    )
