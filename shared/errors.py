@@ -149,6 +149,14 @@ class BudgetExceededError(RateLimitError):
     """The tenant's token budget does not admit this call now."""
 
 
+class TokenRateLimitError(BudgetExceededError):
+    """What a minute admits is in use, or so many calls are under way: it takes a minute at most."""
+
+
+class TokenBudgetExhaustedError(BudgetExceededError):
+    """The budget of the day or the month is used up: it takes until the next one begins."""
+
+
 class InternalError(APIError):
     """A defect of ours; the log has it under the request id."""
 

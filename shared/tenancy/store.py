@@ -41,6 +41,7 @@ class Tier(StrEnum):
     FREE = "free"
     STANDARD = "standard"
     PREMIUM = "premium"
+    OWN = "own"
 
 
 class TenantItem(StoredItem):

@@ -1,0 +1,194 @@
+"""What a tenant may use: by its tier, or by an override that the platform's administrator gave it for a time.
+
+The override is a part of the tenant's scope in the ledger, with a version that every lock's write demands: a
+change is in force with the very next lock, on every instance.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.cosmos.container import ItemChangedError, ItemNotFoundError, Patch, PatchOperation
+from shared.cosmos.partition import Partition
+from shared.errors import ConflictError, PreconditionFailedError
+from shared.tenancy.store import Tier
+from shared.tokens.scopes import TENANT_SCOPE, Scope, new_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+
+LARGEST = 1_000_000_000_000
+"""No limit is larger: sums of what it admits stay exact in JSON's numbers."""
+
+MOST_MODELS = 50
+
+type Count = Annotated[int, Field(ge=1, le=LARGEST)]
+type ModelName = Annotated[str, Field(min_length=1, max_length=128)]
+
+_ATTEMPTS = 5
+
+
+class RateLimit(BaseModel):
+    """The most that may count in any 60 seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: Count
+    requests: Count
+
+
+class TenantLimits(BaseModel):
+    """What a tenant may use; None is no limit of that kind.
+
+    Attributes:
+        tokens_per_minute: In any 60 seconds, wherever they begin.
+        tokens_per_day: Reported and locked in one day of UTC; so too in one month.
+        concurrency: Locks of the last 60 seconds that were neither reported nor released.
+        tokens_per_lock: The size of one lock.
+        models: Rates of single models, beside the tenant's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tokens_per_minute: Count
+    requests_per_minute: Count
+    tokens_per_day: Count | None = None
+    tokens_per_month: Count | None = None
+    concurrency: Count | None = None
+    tokens_per_lock: Count | None = None
+    models: dict[ModelName, RateLimit] = Field(default_factory=dict, max_length=MOST_MODELS)
+
+
+class LimitsOverride(BaseModel):
+    """What the administrator gave one tenant in the place of its tier's limits, until it expires.
+
+    A field that is None leaves the tier's limit as it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tokens_per_minute: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_day: Count | None = None
+    tokens_per_month: Count | None = None
+    concurrency: Count | None = None
+    tokens_per_lock: Count | None = None
+    models: dict[ModelName, RateLimit] | None = Field(None, max_length=MOST_MODELS)
+    expires_at: AwareDatetime | None = None
+
+    def in_force(self, at: float) -> bool:
+        """Tell whether it still holds at a time, in seconds since the epoch."""
+        return self.expires_at is None or at < self.expires_at.timestamp()
+
+
+_FREE = TenantLimits(
+    tokens_per_minute=20_000,
+    requests_per_minute=60,
+    tokens_per_day=1_000_000,
+    tokens_per_month=10_000_000,
+    concurrency=30,
+)
+
+TIER_LIMITS: Mapping[Tier, TenantLimits] = MappingProxyType(
+    {
+        Tier.FREE: _FREE,
+        Tier.STANDARD: TenantLimits(
+            tokens_per_minute=200_000,
+            requests_per_minute=600,
+            tokens_per_day=50_000_000,
+            tokens_per_month=500_000_000,
+            concurrency=300,
+        ),
+        Tier.PREMIUM: TenantLimits(
+            tokens_per_minute=2_000_000,
+            requests_per_minute=6_000,
+            tokens_per_day=1_000_000_000,
+            tokens_per_month=10_000_000_000,
+            concurrency=3_000,
+        ),
+        Tier.OWN: _FREE,  # until the administrator has given the tenant limits of its own
+    }
+)
+"""What each tier may use: the one table."""
+
+
+def limits_in_force(tier: str, override: LimitsOverride | None, at: float) -> TenantLimits:
+    """Return a tenant's limits at a time, in seconds since the epoch."""
+    limits = TIER_LIMITS[Tier(tier)]
+    if override is None or not override.in_force(at):
+        return limits
+    given = {name: value for name, value in override if value is not None and name != "expires_at"}
+    return limits.model_copy(update=given)
+
+
+class StoredLimits(BaseModel):
+    """The override of a tenant as it is stored, expired or not, and its version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    override: LimitsOverride | None
+    version: int
+
+
+class LimitStore:
+    """The overrides of tenants' limits.
+
+    Args:
+        container: The container `ledger`.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    async def read(self, tenant: TenantContext) -> StoredLimits:
+        """Return a tenant's override and its version, which is 0 where nobody ever set one."""
+        scope = await Partition.of(tenant, self._container).read(Scope, TENANT_SCOPE)
+        return _stored(scope or new_scope(TENANT_SCOPE))
+
+    async def put(
+        self, tenant: TenantContext, override: LimitsOverride | None, *, if_version: int | None = None
+    ) -> StoredLimits:
+        """Give a tenant other limits than its tier's; None takes them back.
+
+        Raises:
+            PreconditionFailedError: The stored version is another than `if_version`.
+            ConflictError: Others keep changing it.
+        """
+        partition = Partition.of(tenant, self._container)
+        value = None if override is None else override.model_dump(mode="json", exclude_none=True)
+        written: int | None = None
+        for _ in range(_ATTEMPTS):
+            scope, _ = await partition.create_or_read(new_scope(TENANT_SCOPE))
+            stored = _stored(scope)
+            if stored.version == written and stored.override == override:
+                return stored  # it was done; only the answer was lost
+            if if_version is not None and stored.version != if_version:
+                raise PreconditionFailedError("The limits have changed", {"version": stored.version})
+            written = stored.version + 1
+            change = Patch(
+                (
+                    PatchOperation("set", "/override", value),
+                    PatchOperation("set", "/limits_version", written),
+                ),
+                condition=f"c.limits_version = {stored.version}",
+            )
+            try:
+                return _stored(await partition.patch(Scope, TENANT_SCOPE, change))
+            except (ItemChangedError, ItemNotFoundError):
+                continue
+        raise ConflictError("The limits are being changed by others", retry_after=1.0)
+
+
+def override_of(scope: Scope) -> LimitsOverride | None:
+    """Return the override that a tenant's scope carries."""
+    return None if scope.override is None else LimitsOverride.model_validate(scope.override)
+
+
+def _stored(scope: Scope) -> StoredLimits:
+    return StoredLimits(override=override_of(scope), version=scope.limits_version)
