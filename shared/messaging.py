@@ -13,16 +13,12 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
-from shared.errors import (
-    APIError,
-    MalformedRequestError,
-    RateLimitError,
-    ValidationError,
-)
+from shared.errors import APIError, RateLimitError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.quarantine import Refused
 from shared.tenancy.context import TenantContext, acting_for
+from shared.validation import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -214,9 +210,7 @@ class Queue[M: Message]:
         try:
             return self.model.model_validate_json(body)
         except pydantic.ValidationError as error:
-            if any(problem["type"] == "json_invalid" for problem in error.errors(include_input=False)):
-                raise MalformedRequestError("The body is not valid JSON") from error
-            raise refused_fields(error) from error
+            raise refusal(error, "message") from error
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
         refused = Refused(self.name, delivery.message_id or "", delivery.get_body(), error)
@@ -236,14 +230,6 @@ class DeliveriesExhaustedError(APIError):
 def may_succeed_later(error: APIError) -> bool:
     """Tell a failure that another delivery may cure from one that stays."""
     return error.status >= _SERVER_ERRORS or isinstance(error, RateLimitError)
-
-
-def refused_fields(error: pydantic.ValidationError) -> ValidationError:
-    """Name the fields that a model refused, without what was in them."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    named = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
-    said = "; ".join(f"{name}: {problem}" if name else problem for name, problem in named.items())
-    return ValidationError(f"Invalid message: {said}", {"fields": named})
 
 
 def _reason(delivery: Delivery) -> str:

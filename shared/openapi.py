@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
-from shared.http import ErrorReply, VersionedReply
+from shared.answers import ErrorReply
+from shared.http import VersionedReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

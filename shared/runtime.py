@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
+from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
 from shared.quarantine import Quarantine
 from shared.retry import Dependency, Policy
@@ -102,6 +103,11 @@ class Runtime:
     def audit(self) -> AuditTrail:
         """Return where it is kept who did what."""
         return AuditTrail(self.container("audit"), self.clock)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """Return what knows the requests that were answered before."""
+        return Idempotency(self.container("idempotency"), self.clock)
 
     @cached_property
     def tenants(self) -> TenantStore:

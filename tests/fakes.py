@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from shared.errors import AuthenticationError, TenantNotFoundError
-from shared.http import serve
+from shared.serving import serve
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING
 
-from functions.reasoning.models import JobAccepted, JobListReply, JobReply, StepReply
+from functions.reasoning.models import JobAccepted, JobListReply, JobReply, JobStatus, StepReply
 from functions.reasoning.prompting import STEPS
 from functions.reasoning.repository import Outgoing
 from shared.contracts import ReasonerIn, Usage
@@ -63,7 +63,10 @@ class JobService:
         except APIError as error:
             facts = {"job_id": job_id, "error": type(error).__name__}
             _logger.warning("The job is stored; its message will be sent later", extra=facts)
-        return JobAccepted(job_id=job_id, status=job.status, status_url=f"/api/v1/reasoning/jobs/{job_id}")
+        # As it was accepted, not as it stands: the same answer however often it is asked for.
+        return JobAccepted(
+            job_id=job_id, status=JobStatus.QUEUED, status_url=f"/api/v1/reasoning/jobs/{job_id}"
+        )
 
     async def read(self, job_id: str) -> JobReply:
         """Return a job as it stands.

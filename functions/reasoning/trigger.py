@@ -43,7 +43,7 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     def service(tenant: TenantContext) -> JobService:
         return JobService(tenant, _jobs(runtime, tenant), _outbox(runtime, tenant))
 
-    @routes.post("v1/reasoning/jobs", who=Role.USER, status=202)
+    @routes.post("v1/reasoning/jobs", who=Role.USER, status=202, derives="id")
     async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:
         """Accept a reasoning job."""
         return await service(tenant).accept(job)

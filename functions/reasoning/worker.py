@@ -29,8 +29,9 @@ from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
-from shared.messaging import may_succeed_later, refused_fields
+from shared.messaging import may_succeed_later
 from shared.servicebus.sender import MAX_BODY_BYTES
+from shared.validation import refusal
 
 if TYPE_CHECKING:
     from functions.reasoning.outbox import Outbox
@@ -182,7 +183,7 @@ def _check(message: ReasonerIn) -> None:
             message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
         )
     except pydantic.ValidationError as error:
-        raise refused_fields(error) from error
+        raise refusal(error, "message") from error
 
 
 def _step(completion: Completion, shortest: int) -> Step:

@@ -43,7 +43,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Show one tenant."""
         return await service(platform).read(path.tenant_id)
 
-    @routes.post("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN, status=201)
+    @routes.post("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN, status=201, secret=True)
     async def create_key(tenant: TenantContext, path: TenantPath, key: CreateKeyRequest) -> KeyReply:  # noqa: ARG001  # the edge has matched the path with the tenant
         """Make an API key, shown this once."""
         return await KeyService(tenant, runtime.tenants, runtime.clock).create(key)

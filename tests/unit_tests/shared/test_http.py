@@ -10,7 +10,6 @@ from pydantic import Field
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
 from shared.http import (
-    MAX_BODY_BYTES,
     AcceptedReply,
     Answered,
     ParameterModel,
@@ -20,8 +19,10 @@ from shared.http import (
     TenantPath,
     VersionedReply,
 )
+from shared.idempotency import Idempotency
 from shared.logging.context import log_context
 from shared.openapi import build_openapi
+from shared.reading import MAX_BODY_BYTES
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
 
@@ -55,6 +56,10 @@ class Services:
     clock: Clock = field(default_factory=FakeClock)
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
     routes: list[Route] = field(default_factory=list)
+
+    @property
+    def idempotency(self) -> Idempotency:
+        raise AssertionError("no test here sends an Idempotency-Key")
 
 
 def declare_notes(services: Services) -> None:  # noqa: C901  # one small handler per claim

@@ -1,0 +1,92 @@
+"""What the edge answers, as data: so that it can be stored and given once more, byte for byte."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from azurefunctions.extensions.http.fastapi import Response
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from starlette.responses import Response as StarletteResponse
+
+    from shared.errors import APIError
+
+JSON = "application/json"
+
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""On every answer; one of its own headers takes the place of one of these."""
+
+_RETRY_AFTER = "retry-after"
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
+
+
+class ErrorReply(BaseModel):
+    """The body of every refusal, in the shape of the bot manager document plus the request id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: str
+    message: str
+    detail: dict[str, Any]
+    timestamp: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """One answer.
+
+    Attributes:
+        status: Its status.
+        headers: Those of its own, by their names in lower case; not those that the edge puts on every answer.
+        body: Its bytes.
+        error: The refusal that it renders, for the log.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: APIError | None = field(default=None, compare=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the same request would be answered so again: it says neither `later` nor `defect`."""
+        later = self.status == _TOO_MANY_REQUESTS or _RETRY_AFTER in self.headers
+        return self.status < _SERVER_ERRORS and not later
+
+    def as_response(self, edge_headers: Mapping[str, str]) -> StarletteResponse:
+        """Build the response, with the headers that the edge puts on every answer."""
+        headers = {**SECURITY_HEADERS, **edge_headers, **self.headers}
+        return cast(
+            "StarletteResponse", Response(self.body or None, status_code=self.status, headers=headers)
+        )
+
+
+def render_error(error: APIError, now: datetime, request_id: str) -> HttpAnswer:
+    """Render a refusal in the one shape that all of them have."""
+    headers = {"content-type": JSON}
+    if error.retry_after is not None:
+        headers[_RETRY_AFTER] = str(max(1, math.ceil(error.retry_after)))
+    reply = ErrorReply(
+        error=type(error).__name__,
+        message=error.message,
+        detail=dict(error.detail),
+        timestamp=now.isoformat(),
+        request_id=request_id,
+    )
+    return HttpAnswer(error.status, headers, reply.model_dump_json().encode(), error)
