@@ -36,7 +36,7 @@ class Tenant:
         return self.owner.send("POST", path, body, **{"idempotency-key": key})
 
     def at_once(self, path: str, body: object, key: str) -> list[httpx.Response]:
-        """Post in as many threads: each takes a connection of its own, which the kernel gives to an instance."""
+        """Post in as many threads, each on a connection that the kernel gives to one of the instances."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(lambda _: self.post(path, body, key), range(AT_ONCE)))
 
