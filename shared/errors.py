@@ -66,6 +66,13 @@ class TenantNotFoundError(NotFoundError):
         super().__init__(f"Tenant with ID '{tenant_id}' not found", {"tenant_id": tenant_id})
 
 
+class KeyNotFoundError(NotFoundError):
+    """No such API key of this tenant."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"Key with ID '{key_id}' not found", {"key_id": key_id})
+
+
 class PromptNotFoundError(NotFoundError):
     """No such prompt, or no such version of it, for this tenant."""
 

@@ -19,7 +19,9 @@ from shared.quarantine import Quarantine
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.audit import AuditTrail
-from shared.tenancy.authentication import Authenticator
+from shared.tenancy.authentication import Authenticator, KeyVerifier
+from shared.tenancy.credentials import Credentials
+from shared.tenancy.keys import AdminKeys
 from shared.tenancy.settings import TenantSettings
 from shared.tenancy.store import TenantStore
 
@@ -96,8 +98,12 @@ class Runtime:
     def authenticator(self) -> Authenticator:
         """Return what turns credentials into contexts."""
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
-        secrets = [key.get_secret_value() for key in keys if key is not None]
-        return Authenticator(self.tenants, self.audit, secrets)
+        admins = AdminKeys([key.get_secret_value() for key in keys if key is not None])
+        return Authenticator(self.tenants, self.audit, admins, KeyVerifier(self._credentials, self.clock))
+
+    @cached_property
+    def _credentials(self) -> Credentials:
+        return Credentials(self.tenants, self.clock, self.settings.auth_cache_seconds)
 
     @cached_property
     def audit(self) -> AuditTrail:

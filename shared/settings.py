@@ -30,6 +30,9 @@ class Settings(LoggingSettings):
     admin_api_key: SecretStr = Field(alias="ADMIN_API_KEY", min_length=16)
     admin_api_key_next: SecretStr | None = Field(None, alias="ADMIN_API_KEY_NEXT", min_length=16)
 
+    auth_cache_seconds: float = Field(20, alias="AUTH_CACHE_SECONDS", ge=0, le=25)
+    """How long a key or tenant may go on as it last was; with the store's replication, below 30 s."""
+
     cosmos_endpoint: str = Field(alias="COSMOS_ENDPOINT")
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")

@@ -25,6 +25,7 @@ NAMES = {
 BODIES: dict[str, dict[str, Any]] = {
     "create_tenant": {"tenant_id": "intruder", "name": "x"},
     "create_key": {"name": "x"},
+    "rotate_key": {"overlap_seconds": 60},
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
     "put_setting": {"value": "mine"},
@@ -63,6 +64,7 @@ class Step:
 
 SETUP = (
     Step("put_setting", {"value": SECRET}),
+    Step("create_key", {"name": SECRET}, {"key_id": "key_id"}),
     Step("save_prompt", {"template": SECRET}),
     Step("save_bot", {"prompt_name": NAMES["name"], "description": SECRET}),
     Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),

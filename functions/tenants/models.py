@@ -1,4 +1,4 @@
-"""What callers send and get about tenants and keys."""
+"""What callers send and get about tenants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
-from shared.tenancy.context import TENANT_ID_PATTERN, Role
+from shared.tenancy.context import TENANT_ID_PATTERN
 from shared.tenancy.store import TenantStatus, Tier
 
 
@@ -17,13 +17,6 @@ class CreateTenantRequest(RequestModel):
     tenant_id: str = Field(pattern=TENANT_ID_PATTERN)
     name: str = Field(min_length=1, max_length=200)
     tier: Tier = Field(Tier.FREE, strict=False)
-
-
-class CreateKeyRequest(RequestModel):
-    """`POST /tenants/{tenant_id}/keys`; the administrator's own role cannot be given away."""
-
-    name: str = Field(min_length=1, max_length=200)
-    role: Role = Field(Role.USER, strict=False)
 
 
 class TenantPage(ParameterModel):
@@ -48,13 +41,3 @@ class TenantListReply(ReplyModel):
 
     items: list[TenantReply]
     next_cursor: str | None
-
-
-class KeyReply(ReplyModel):
-    """A new key: `key` is shown this once and stored nowhere."""
-
-    key_id: str
-    key: str
-    name: str
-    role: Role
-    created_at: datetime

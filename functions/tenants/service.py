@@ -1,19 +1,18 @@
-"""Create and show tenants, and make keys for them."""
+"""Create and show tenants."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.tenants.models import KeyReply, TenantListReply, TenantReply
-from shared.errors import PermissionDeniedError, TenantNotFoundError
-from shared.tenancy.context import Role, parse_tenant_id
-from shared.tenancy.keys import generate_key
+from functions.tenants.models import TenantListReply, TenantReply
+from shared.errors import TenantNotFoundError
+from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.store import TenantItem, TenantStatus
 
 if TYPE_CHECKING:
-    from functions.tenants.models import CreateKeyRequest, CreateTenantRequest, TenantPage
+    from functions.tenants.models import CreateTenantRequest, TenantPage
     from shared.clock import Clock
-    from shared.tenancy.context import PlatformContext, TenantContext
+    from shared.tenancy.context import PlatformContext
     from shared.tenancy.store import TenantStore
 
 
@@ -64,37 +63,6 @@ class TenantService:
         return TenantListReply(
             items=[_reply(tenant) for tenant in shown],
             next_cursor=shown[-1].tenant_id.casefold() if more else None,
-        )
-
-
-class KeyService:
-    """One tenant's keys."""
-
-    def __init__(self, tenant: TenantContext, tenants: TenantStore, clock: Clock) -> None:
-        self._tenant = tenant
-        self._tenants = tenants
-        self._clock = clock
-
-    async def create(self, request: CreateKeyRequest) -> KeyReply:
-        """Make a key and show it this once.
-
-        Raises:
-            PermissionDeniedError: The role is the platform administrator's.
-        """
-        if request.role is Role.ADMIN:
-            raise PermissionDeniedError(
-                "The administrator's role is not a tenant's to give", {"role": "admin"}
-            )
-        key = generate_key(self._tenant.tenant_id)
-        stored = await self._tenants.create_key(
-            key, name=request.name, role=request.role, created_at=self._clock.now()
-        )
-        return KeyReply(
-            key_id=stored.key_id,
-            key=str(key),
-            name=stored.name,
-            role=stored.role,
-            created_at=stored.created_at,
         )
 
 

@@ -4,18 +4,17 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.tenants.key_routes import bind_keys
 from functions.tenants.models import (
-    CreateKeyRequest,
     CreateTenantRequest,
-    KeyReply,
     TenantListReply,
     TenantPage,
     TenantReply,
 )
-from functions.tenants.service import KeyService, TenantService
+from functions.tenants.service import TenantService
 from functions.tenants.settings_routes import bind_settings
 from shared.http import Routes, TenantPath
-from shared.tenancy.context import PlatformContext, Role, TenantContext
+from shared.tenancy.context import PlatformContext, Role
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -43,10 +42,6 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Show one tenant."""
         return await service(platform).read(path.tenant_id)
 
-    @routes.post("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN, status=201, secret=True)
-    async def create_key(tenant: TenantContext, path: TenantPath, key: CreateKeyRequest) -> KeyReply:  # noqa: ARG001  # the edge has matched the path with the tenant
-        """Make an API key, shown this once."""
-        return await KeyService(tenant, runtime.tenants, runtime.clock).create(key)
-
+    bind_keys(runtime, routes)
     bind_settings(runtime, routes)
     return routes.blueprint

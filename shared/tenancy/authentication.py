@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import AuthenticationError, TenantNotFoundError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
-from shared.tenancy.keys import parse_key
+from shared.tenancy.keys import AdminKeys, digest_of, parse_key
 from shared.tenancy.store import TenantItem, TenantStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from shared.tenancy.context import TenantId
-    from shared.tenancy.store import TenantKeyItem
+    from shared.clock import Clock
+    from shared.tenancy.credentials import Credentials, TenantLookup
+    from shared.tenancy.keys import Compare
 
 _SCHEME = "bearer "
-
-
-class TenantLookup(Protocol):
-    """What authentication reads of the tenants container."""
-
-    async def read(self, tenant_id: TenantId) -> TenantItem | None:
-        """Return a tenant, active or not."""
-        ...
-
-    async def read_with_key(
-        self, tenant_id: TenantId, key_id: str
-    ) -> tuple[TenantItem | None, TenantKeyItem | None]:
-        """Return a tenant and one of its keys."""
-        ...
+_NO_DIGEST = bytes(32)
+"""Compared with where there is no such key, so that each key takes one comparison. No text hashes to it."""
 
 
 class KeepsActs(Protocol):
@@ -43,42 +29,71 @@ class KeepsActs(Protocol):
         ...
 
 
+class KeyVerifier:
+    """Checks API keys: first their form, then what is known of them, in one comparison of constant time."""
+
+    def __init__(
+        self, credentials: Credentials, clock: Clock, compare: Compare = hmac.compare_digest
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._compare = compare
+
+    async def verify(self, presented: str, digest: bytes) -> TenantContext | None:
+        """Return whose key it is, or None where it is not in force.
+
+        Args:
+            presented: The key.
+            digest: Its `digest_of`.
+        """
+        key = parse_key(presented)
+        if key is None:
+            return None
+        known = await self._credentials.of_key(key.tenant_id, key.key_id)
+        matches = self._compare(digest, _NO_DIGEST if known is None else known.digest)
+        if known is None or not matches:
+            return None
+        if known.expires_at is not None and known.expires_at <= self._clock.now():
+            return None
+        return known.context
+
+
 class Authenticator:
     """Turns credentials into contexts.
 
     Every failure reads the same, so that nothing tells an unknown tenant from a wrong secret.
 
     Args:
-        tenants: Where tenants and key hashes are.
+        tenants: Where tenants are.
         audit: Where it is kept that the administrator acts for a tenant.
-        admin_keys: The administrator's keys in force; two of them while they are rotated.
+        admins: The administrator's keys.
+        keys: What checks the tenants' keys.
     """
 
-    def __init__(self, tenants: TenantLookup, audit: KeepsActs, admin_keys: Sequence[str]) -> None:
+    def __init__(self, tenants: TenantLookup, audit: KeepsActs, admins: AdminKeys, keys: KeyVerifier) -> None:
         self._tenants = tenants
         self._audit = audit
-        self._admin_digests = [_digest(key) for key in admin_keys]
+        self._admins = admins
+        self._keys = keys
 
     async def authenticate(self, authorization: str | None) -> TenantContext | PlatformContext:
         """Check an `Authorization` header.
 
         Raises:
-            AuthenticationError: It is missing or malformed, or the key is unknown, revoked or a suspended
-                tenant's.
+            AuthenticationError: It is missing or malformed, or the key is unknown, revoked, expired or a
+                suspended tenant's.
+            DependencyUnavailableError: The store is down, and what it last said is too old to go by.
         """
-        if authorization is None or not authorization.lower().startswith(_SCHEME):
+        if authorization is None or not authorization[: len(_SCHEME)].lower() == _SCHEME:
             raise AuthenticationError("An Authorization header with a Bearer key is required")
         presented = authorization[len(_SCHEME) :].strip()
-        if self._is_admin(presented):
+        digest = digest_of(presented)
+        if self._admins.include(digest):
             return PlatformContext("admin")
-        key = parse_key(presented)
-        if key is None:
+        context = await self._keys.verify(presented, digest)
+        if context is None:
             raise AuthenticationError("The API key is not valid")
-        tenant, stored = await self._tenants.read_with_key(key.tenant_id, key.key_id)
-        valid = stored is not None and key.matches(stored.hash) and stored.revoked_at is None
-        if not valid or stored is None or tenant is None or tenant.status is not TenantStatus.ACTIVE:
-            raise AuthenticationError("The API key is not valid")
-        return _context(tenant, stored.role, stored.key_id)
+        return context
 
     async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:
         """Let the administrator act for a tenant, once that is kept in the tenant's audit trail.
@@ -111,16 +126,6 @@ class Authenticator:
             raise TenantNotFoundError(tenant_id)
         return tenant
 
-    def _is_admin(self, presented: str) -> bool:
-        digest = _digest(presented)
-        matches = [hmac.compare_digest(digest, known) for known in self._admin_digests]
-        return any(matches)
-
 
 def _context(tenant: TenantItem, role: Role, principal: str) -> TenantContext:
     return TenantContext(parse_tenant_id(tenant.tenant_id), tenant.tier, role, principal)
-
-
-def _digest(key: str) -> bytes:
-    """Hash before comparing, so that not even the length can be timed."""
-    return hashlib.sha256(key.encode()).digest()

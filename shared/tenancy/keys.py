@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING
 from shared.tenancy.context import parse_tenant_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from shared.tenancy.context import TenantId
+
+KEY_ID_PATTERN = r"^[a-z0-9]{12}$"
 
 _SECRET_BYTES = 32
 _CHECKSUM_LENGTH = 8
@@ -43,11 +47,28 @@ class ApiKey:
 
     def hash(self) -> str:
         """Return what is stored in the key's place: hex SHA-256 over the whole key."""
-        return hashlib.sha256(str(self).encode()).hexdigest()
+        return digest_of(str(self)).hex()
 
-    def matches(self, stored_hash: str) -> bool:
-        """Compare with a stored hash in constant time."""
-        return hmac.compare_digest(self.hash(), stored_hash)
+
+type Compare = Callable[[bytes, bytes], bool]
+
+
+class AdminKeys:
+    """The administrator's keys in force; two of them while they are rotated. Only their digests are kept."""
+
+    def __init__(self, keys: Sequence[str], compare: Compare = hmac.compare_digest) -> None:
+        self._digests = [digest_of(key) for key in keys]
+        self._compare = compare
+
+    def include(self, digest: bytes) -> bool:
+        """Compare with each of them, in the same time whichever it is."""
+        matches = [self._compare(digest, known) for known in self._digests]
+        return any(matches)
+
+
+def digest_of(presented: str) -> bytes:
+    """Hash whatever was presented, so that comparing tells nothing of it, not even its length."""
+    return hashlib.sha256(presented.encode()).digest()
 
 
 def generate_key(tenant_id: TenantId) -> ApiKey:

@@ -6,18 +6,27 @@ partition of the platform's own claims ids without regard to case and lists them
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from shared.concurrency import side_by_side
-from shared.cosmos.container import Patch, PatchOperation, Query
+from shared.cosmos.container import (
+    BatchFailedError,
+    ItemChangedError,
+    ItemNotFoundError,
+    Patch,
+    PatchOperation,
+    Query,
+)
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import ConflictError
+from shared.errors import ConflictError, KeyNotFoundError
 from shared.tenancy.context import Role, parse_tenant_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
@@ -26,6 +35,14 @@ if TYPE_CHECKING:
 _TENANT_ITEM = "tenant"
 _DIRECTORY = "tenants"
 _PAGE = 100
+_AT_ONCE = 16
+_NAMES = (
+    "SELECT c.id, c.name, c.claimed_as, c.schema_version, c._etag FROM c WHERE c.id > @after ORDER BY c.id"
+)
+_KEY_END = "key;"
+"""The first text after all ids of keys."""
+
+_NOT_REVOKED = "NOT IS_DEFINED(c.revoked_at) OR IS_NULL(c.revoked_at)"
 
 
 class TenantStatus(StrEnum):
@@ -56,14 +73,45 @@ class TenantItem(StoredItem):
 
 
 class TenantKeyItem(StoredItem):
-    """What is kept of a key: never the key."""
+    """What is kept of a key: never the key.
+
+    Attributes:
+        hash: What the presented key must hash to.
+        expires_at: When it ends by itself; never where None.
+        replaced_by: The id of the key that rotation made in its place.
+    """
 
     key_id: str
     name: str
     role: Role
     hash: str
     created_at: datetime
+    expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    replaced_by: str | None = None
+
+    def works_at(self, now: datetime) -> bool:
+        """Tell whether the key is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a new key is for; `expires_at` is None for one that does not end by itself."""
+
+    name: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+def _fields_of(*models: type[StoredItem]) -> str:
+    fields = {field.alias or name: None for model in models for name, field in model.model_fields.items()}
+    return ", ".join(f"c.{name}" for name in fields)
+
+
+_CREDENTIAL = f"SELECT {_fields_of(TenantItem, TenantKeyItem)} FROM c WHERE c.id IN (@tenant, @key)"  # noqa: S608  # names of fields
+_KEYS = f"SELECT {_fields_of(TenantKeyItem)} FROM c WHERE c.id > @after AND c.id < @end ORDER BY c.id"  # noqa: S608  # same
 
 
 class DirectoryItem(StoredItem):
@@ -83,6 +131,20 @@ class TenantStore:
     def __init__(self, container: Container) -> None:
         self._container = container
         self._directory = Partition.of_platform(container, _DIRECTORY)
+        self._subscribers: list[Callable[[TenantId], None]] = []
+
+    def subscribe(self, changed: Callable[[TenantId], None]) -> None:
+        """Call back after each change of a tenant or its keys that is made here."""
+        self._subscribers.append(changed)
+
+    @contextmanager
+    def _changing(self, tenant_id: TenantId) -> Iterator[None]:
+        """Tell of a change, even of one that failed: it may have been made."""
+        try:
+            yield
+        finally:
+            for changed in self._subscribers:
+                changed(tenant_id)
 
     async def create(self, item: TenantItem) -> TenantItem:
         """Claim the id, then store the tenant; a claim that a crash left alone is completed by asking again.
@@ -105,35 +167,40 @@ class TenantStore:
     async def read_with_key(
         self, tenant_id: TenantId, key_id: str
     ) -> tuple[TenantItem | None, TenantKeyItem | None]:
-        """Return a tenant and one of its keys: two point reads side by side."""
-        own = self._own(tenant_id)
-
-        async def read_key() -> TenantKeyItem | None:
-            return await own.read(TenantKeyItem, _key_item_id(key_id))
-
-        found = await side_by_side([self.read(tenant_id), read_key()])
-        return cast("tuple[TenantItem | None, TenantKeyItem | None]", tuple(found))
+        """Return a tenant and one of its keys, in one request: while the store fails, no more than three."""
+        names = {"@tenant": _TENANT_ITEM, "@key": _key_item_id(key_id)}
+        bodies = await self._container.query((tenant_id,), Query(_CREDENTIAL, names, len(names)))
+        found = {body["id"]: body for body in bodies}
+        tenant, key = (found.get(name) for name in names.values())
+        return (
+            None if tenant is None else TenantItem.from_json(tenant),
+            None if key is None else TenantKeyItem.from_json(key),
+        )
 
     async def page(self, after: str | None, limit: int) -> list[TenantItem]:
-        """Return tenants in order of their ids in lower case, after the given one."""
-        names = await self._directory.query(
-            DirectoryItem,
-            Query(
-                "SELECT c.id, c.name, c.claimed_as, c.schema_version, c._etag FROM c "
-                "WHERE c.id > @after ORDER BY c.id",
-                {"@after": after or ""},
-                limit,
-            ),
-        )
-        found = await side_by_side(self.read(parse_tenant_id(name.claimed_as)) for name in names)
-        return [tenant for tenant in found if tenant is not None]
+        """Return tenants by their ids in lower case, after the given one; fewer than `limit` are the last."""
+        found: list[TenantItem] = []
+        async for tenants in self._in_order(after, limit):
+            found += tenants
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     async def active(self) -> AsyncIterator[list[TenantItem]]:
-        """Go through every active tenant, a page of them at a time."""
-        after: str | None = None
-        while page := await self.page(after, _PAGE):
-            yield [tenant for tenant in page if tenant.status is TenantStatus.ACTIVE]
-            after = page[-1].tenant_id.casefold()
+        """Go through every active tenant, some of them at a time."""
+        async for tenants in self._in_order(None, _PAGE):
+            yield [tenant for tenant in tenants if tenant.status is TenantStatus.ACTIVE]
+
+    async def _in_order(self, after: str | None, size: int) -> AsyncIterator[list[TenantItem]]:
+        """Go through the directory; an id that nobody has (a crash, a purge) is passed over."""
+        names: list[DirectoryItem] = []
+        while not names or len(names) == size:
+            names = await self._directory.query(DirectoryItem, Query(_NAMES, {"@after": after or ""}, size))
+            if not names:
+                return
+            after = names[-1].id
+            read = (self.read(parse_tenant_id(name.claimed_as)) for name in names)
+            yield [tenant for tenant in await side_by_side(read, at_once=_AT_ONCE) if tenant is not None]
 
     async def set_status(self, tenant_id: TenantId, status: TenantStatus) -> TenantItem:
         """Suspend or reactivate a tenant.
@@ -142,23 +209,91 @@ class TenantStore:
             ItemNotFoundError: There is none.
         """
         change = Patch((PatchOperation("set", "/status", status),))
-        return await self._own(tenant_id).patch(TenantItem, _TENANT_ITEM, change)
+        with self._changing(tenant_id):
+            return await self._own(tenant_id).patch(TenantItem, _TENANT_ITEM, change)
 
-    async def create_key(self, key: ApiKey, *, name: str, role: Role, created_at: datetime) -> TenantKeyItem:
-        """Store a new key's hash."""
-        return await self._own(key.tenant_id).create(
-            TenantKeyItem(
-                id=_key_item_id(key.key_id),
-                key_id=key.key_id,
-                name=name,
-                role=role,
-                hash=key.hash(),
-                created_at=created_at,
-            )
+    async def create_key(self, key: ApiKey, described: NewKey) -> TenantKeyItem:
+        """Store a new key's hash; an answer that was lost is told from another key by the random id."""
+        with self._changing(key.tenant_id):
+            stored, _ = await self._own(key.tenant_id).create_or_read(_key_item(key, described))
+        return stored
+
+    async def read_key(self, tenant_id: TenantId, key_id: str) -> TenantKeyItem:
+        """Return what is kept of a key, whether or not it still works.
+
+        Raises:
+            KeyNotFoundError: The tenant has none of this id.
+        """
+        stored = await self._own(tenant_id).read(TenantKeyItem, _key_item_id(key_id))
+        if stored is None:
+            raise KeyNotFoundError(key_id)
+        return stored
+
+    async def page_of_keys(self, tenant_id: TenantId, after: str | None, limit: int) -> list[TenantKeyItem]:
+        """Return a tenant's keys by their ids, after the given one."""
+        return await self._own(tenant_id).query(
+            TenantKeyItem,
+            Query(_KEYS, {"@after": _key_item_id(after or ""), "@end": _KEY_END}, limit),
         )
+
+    async def revoke_key(self, tenant_id: TenantId, key_id: str, at: datetime) -> None:
+        """End a key now; one that was revoked before stays revoked since then.
+
+        Raises:
+            KeyNotFoundError: The tenant has none of this id.
+        """
+        change = Patch((PatchOperation("set", "/revoked_at", at.isoformat()),), condition=_NOT_REVOKED)
+        try:
+            with self._changing(tenant_id):
+                await self._own(tenant_id).patch(TenantKeyItem, _key_item_id(key_id), change)
+        except ItemNotFoundError as error:
+            raise KeyNotFoundError(key_id) from error
+        except ItemChangedError:
+            return
+
+    async def replace_key(
+        self, old: TenantKeyItem, new: ApiKey, described: NewKey, *, old_expires_at: datetime
+    ) -> TenantKeyItem:
+        """Store a new key, and with it when the old one ends.
+
+        Raises:
+            ConflictError: The old key has changed since it was read.
+        """
+        own = self._own(new.tenant_id)
+        item = _key_item(new, described)
+        ending = Patch(
+            (
+                PatchOperation("set", "/expires_at", old_expires_at.isoformat()),
+                PatchOperation("set", "/replaced_by", new.key_id),
+            ),
+            etag=old.etag,
+        )
+        try:
+            with self._changing(new.tenant_id):
+                await own.batch([own.creating(item), own.patching(old.id, ending)])
+        except BatchFailedError as error:
+            stored = await own.read(TenantKeyItem, item.id)
+            if stored is None or stored.hash != item.hash:
+                raise ConflictError(
+                    f"Key '{old.key_id}' has changed meanwhile", {"key_id": old.key_id}
+                ) from error
+            # It was done; only the answer was lost.
+        return item
 
     def _own(self, tenant_id: str) -> Partition:
         return Partition(self._container, (tenant_id,))
+
+
+def _key_item(key: ApiKey, described: NewKey) -> TenantKeyItem:
+    return TenantKeyItem(
+        id=_key_item_id(key.key_id),
+        key_id=key.key_id,
+        name=described.name,
+        role=described.role,
+        hash=key.hash(),
+        created_at=described.created_at,
+        expires_at=described.expires_at,
+    )
 
 
 def _key_item_id(key_id: str) -> str:

@@ -2,82 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.errors import (
-    APIError,
-    AuthenticationError,
-    DependencyUnavailableError,
-    TenantNotFoundError,
-)
+from shared.errors import AuthenticationError, DependencyUnavailableError, TenantNotFoundError
 from shared.tenancy.audit import AuditAction
-from shared.tenancy.authentication import Authenticator
-from shared.tenancy.context import PlatformContext, Role, TenantContext, TenantId, parse_tenant_id
-from shared.tenancy.keys import ApiKey, generate_key
-from shared.tenancy.store import TenantItem, TenantKeyItem, TenantStatus, Tier
+from shared.tenancy.authentication import Authenticator, KeyVerifier
+from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
+from shared.tenancy.credentials import Credentials
+from shared.tenancy.keys import AdminKeys, ApiKey
+from shared.tenancy.store import TenantStatus, Tier
 from tests.fakes import EPOCH
+from tests.unit_tests.tenancy.tenants import Comparer, FakeAudit, FakeTenants, new_key
 
+if TYPE_CHECKING:
+    from tests.fakes import FakeClock
+
+TTL = 20.0
 ADMIN_KEY = "an-administrators-key"
 NEXT_ADMIN_KEY = "the-administrators-next-key"
-
-
-@dataclass
-class FakeTenants:
-    """Tenants and keys by heart; counts look-ups."""
-
-    tenants: dict[str, TenantItem] = field(default_factory=dict)
-    keys: dict[tuple[str, str], TenantKeyItem] = field(default_factory=dict)
-    lookups: int = 0
-
-    def add(self, key: ApiKey, role: Role = Role.USER, *, revoked: bool = False) -> None:
-        self.tenants.setdefault(
-            key.tenant_id,
-            TenantItem(
-                tenant_id=key.tenant_id,
-                name=key.tenant_id,
-                tier=Tier.STANDARD,
-                status=TenantStatus.ACTIVE,
-                created_at=EPOCH,
-            ),
-        )
-        self.keys[key.tenant_id, key.key_id] = TenantKeyItem(
-            id=f"key:{key.key_id}",
-            key_id=key.key_id,
-            name="a key",
-            role=role,
-            hash=key.hash(),
-            created_at=EPOCH,
-            revoked_at=EPOCH if revoked else None,
-        )
-
-    def suspend(self, tenant_id: str) -> None:
-        tenant = self.tenants[tenant_id]
-        self.tenants[tenant_id] = tenant.model_copy(update={"status": TenantStatus.SUSPENDED})
-
-    async def read(self, tenant_id: TenantId) -> TenantItem | None:
-        self.lookups += 1
-        return self.tenants.get(tenant_id)
-
-    async def read_with_key(
-        self, tenant_id: TenantId, key_id: str
-    ) -> tuple[TenantItem | None, TenantKeyItem | None]:
-        self.lookups += 1
-        return self.tenants.get(tenant_id), self.keys.get((tenant_id, key_id))
-
-
-@dataclass
-class FakeAudit:
-    """Remembers what it was told to keep, or cannot keep anything."""
-
-    kept: list[tuple[str, AuditAction, str]] = field(default_factory=list)
-    failure: APIError | None = None
-
-    async def record(self, who: TenantContext, action: AuditAction, subject: str) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.kept.append((who.tenant_id, action, subject))
 
 
 @pytest.fixture
@@ -91,12 +37,24 @@ def tenants() -> FakeTenants:
 
 
 @pytest.fixture
-def authenticator(tenants: FakeTenants, audit: FakeAudit) -> Authenticator:
-    return Authenticator(tenants, audit, [ADMIN_KEY, NEXT_ADMIN_KEY])
+def comparer() -> Comparer:
+    return Comparer()
 
 
-def new_key(tenant_id: str = "acme") -> ApiKey:
-    return generate_key(parse_tenant_id(tenant_id))
+@pytest.fixture
+def authenticator(
+    tenants: FakeTenants, audit: FakeAudit, clock: FakeClock, comparer: Comparer
+) -> Authenticator:
+    keys = KeyVerifier(Credentials(tenants, clock, TTL), clock, comparer)
+    return Authenticator(tenants, audit, AdminKeys([ADMIN_KEY, NEXT_ADMIN_KEY]), keys)
+
+
+async def refused(authenticator: Authenticator, key: object) -> bool:
+    try:
+        await authenticator.authenticate(f"Bearer {key}")
+    except AuthenticationError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.TENANT_ADMIN])
@@ -120,14 +78,321 @@ async def test_both_administrator_keys_are_in_force_without_a_look_up(
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Basic abc", "Bearer", "Bearer ", "Bearer tk.acme.junk", "tk.x"]
+    "header",
+    [
+        None,
+        "",
+        "Basic abc",
+        "Bearer",
+        "Bearer ",
+        "Bearer tk.acme.junk",
+        "tk.x",
+        f"Bearer {str(new_key())[:-8]}00000000",
+        f"Bearer {new_key()}x",
+        "Bearer \xff\x00",
+        "Bearer " + "a" * 100_000,
+    ],
 )
-async def test_junk_is_refused_without_a_look_up(
-    tenants: FakeTenants, authenticator: Authenticator, header: str | None
+async def test_junk_is_refused_without_a_look_up_and_without_comparing_it_to_any_tenants_key(
+    tenants: FakeTenants, authenticator: Authenticator, comparer: Comparer, header: str | None
 ) -> None:
     with pytest.raises(AuthenticationError):
         await authenticator.authenticate(header)
     assert tenants.lookups == 0
+    assert comparer.lengths == []
+
+
+async def test_every_well_formed_key_takes_one_comparison_of_equal_lengths(
+    tenants: FakeTenants, authenticator: Authenticator, comparer: Comparer
+) -> None:
+    known, revoked, suspended = new_key(), new_key(), new_key("globex")
+    tenants.add(known)
+    tenants.add(revoked, revoked=True)
+    tenants.add(suspended)
+    tenants.set_status("globex", TenantStatus.SUSPENDED)
+    wrong_secret = ApiKey(known.tenant_id, known.key_id, new_key().secret)
+    presented = (known, wrong_secret, revoked, suspended, new_key(), new_key("nobody"))
+
+    for key in presented * 2:  # cold and warm
+        before = len(comparer.lengths)
+        assert await refused(authenticator, key) == (key is not known)
+        assert comparer.lengths[before:] == [(32, 32)]
+
+
+async def test_a_warm_key_needs_no_look_up(tenants: FakeTenants, authenticator: Authenticator) -> None:
+    key = new_key()
+    tenants.add(key)
+
+    for _ in range(100):
+        await authenticator.authenticate(f"Bearer {key}")
+
+    assert tenants.lookups == 1
+
+
+async def test_a_wrong_secret_costs_no_look_up_where_the_key_is_warm(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    await authenticator.authenticate(f"Bearer {key}")
+
+    for _ in range(10):
+        assert await refused(authenticator, ApiKey(key.tenant_id, key.key_id, new_key().secret))
+
+    assert tenants.lookups == 1
+    assert not await refused(authenticator, key)
+
+
+async def test_what_another_instance_revoked_is_refused_when_its_time_is_up(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    await authenticator.authenticate(f"Bearer {key}")
+    tenants.revoke(key)
+
+    clock.advance(TTL - 0.01)
+    assert not await refused(authenticator, key)
+    clock.advance(0.01)
+    assert await refused(authenticator, key)
+
+
+async def test_a_key_in_constant_use_does_not_outlive_its_revocation(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    await authenticator.authenticate(f"Bearer {key}")
+    tenants.revoke(key)
+
+    for _ in range(int(TTL) - 1):
+        clock.advance(1)
+        await authenticator.authenticate(f"Bearer {key}")
+
+    clock.advance(1)
+    assert await refused(authenticator, key)
+
+
+async def test_the_age_counts_from_before_the_store_was_asked(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    tenants.gate = asyncio.Event()
+    asking = asyncio.create_task(authenticator.authenticate(f"Bearer {key}"))
+    await asyncio.sleep(0)
+    tenants.revoke(key)
+    clock.advance(TTL)  # the store took its time
+    tenants.gate.set()
+    await asking
+
+    assert await refused(authenticator, key)
+
+
+async def test_what_this_instance_changed_is_in_force_at_once(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key, other = new_key(), new_key("globex")
+    tenants.add(key)
+    tenants.add(other)
+    await authenticator.authenticate(f"Bearer {key}")
+    await authenticator.authenticate(f"Bearer {other}")
+
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
+    tenants.tell("acme")
+    assert await refused(authenticator, key)
+
+    tenants.set_status("acme", TenantStatus.ACTIVE)
+    tenants.tell("acme")
+    assert not await refused(authenticator, key)
+    before = tenants.lookups
+    assert not await refused(authenticator, other)
+    assert tenants.lookups == before
+
+
+async def test_a_look_up_that_was_under_way_does_not_bring_a_revoked_key_back(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    tenants.gate = asyncio.Event()
+    early = asyncio.create_task(authenticator.authenticate(f"Bearer {key}"))
+    await asyncio.sleep(0)
+    tenants.revoke(key)
+    tenants.tell("acme")
+    late = asyncio.create_task(refused(authenticator, key))
+    await asyncio.sleep(0)
+    tenants.gate.set()
+
+    await early  # it came before the revocation
+    assert await late
+    assert await refused(authenticator, key)
+
+
+async def test_a_key_ends_at_its_second_though_it_is_warm(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key, expires_at=EPOCH + timedelta(seconds=5))
+    clock.advance(4.9)
+    assert not await refused(authenticator, key)
+    clock.advance(0.1)
+    assert await refused(authenticator, key)
+
+
+async def test_a_store_that_is_down_gives_no_last_known_good(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    await authenticator.authenticate(f"Bearer {key}")
+    tenants.failure = DependencyUnavailableError("Cosmos DB")
+
+    clock.advance(TTL - 0.01)
+    await authenticator.authenticate(f"Bearer {key}")
+    clock.advance(0.01)
+    with pytest.raises(DependencyUnavailableError):
+        await authenticator.authenticate(f"Bearer {key}")
+    tenants.failure = None
+    await authenticator.authenticate(f"Bearer {key}")
+
+
+async def test_an_outage_is_not_kept_as_an_answer(tenants: FakeTenants, authenticator: Authenticator) -> None:
+    key = new_key()
+    tenants.add(key)
+    tenants.failure = DependencyUnavailableError("Cosmos DB")
+    with pytest.raises(DependencyUnavailableError):
+        await authenticator.authenticate(f"Bearer {key}")
+    tenants.failure = None
+
+    assert not await refused(authenticator, key)
+
+
+async def test_those_who_come_at_once_share_one_look_up_and_its_outage(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key)
+
+    for failure in (DependencyUnavailableError("Cosmos DB"), None):
+        tenants.gate, tenants.failure, tenants.lookups = asyncio.Event(), failure, 0
+        asking = [asyncio.create_task(authenticator.authenticate(f"Bearer {key}")) for _ in range(50)]
+        await asyncio.sleep(0)
+        tenants.gate.set()
+        said = await asyncio.gather(*asking, return_exceptions=True)
+
+        assert tenants.lookups == 1
+        assert {type(one) for one in said} == {type(failure) if failure else TenantContext}
+
+
+async def test_a_caller_who_hangs_up_leaves_the_others_their_answer(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    tenants.gate = asyncio.Event()
+    asking = [asyncio.create_task(authenticator.authenticate(f"Bearer {key}")) for _ in range(3)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    asking[1].cancel()
+    await asyncio.sleep(0)
+    tenants.gate.set()
+
+    said = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert [type(one) for one in said] == [asyncio.CancelledError, asyncio.CancelledError, TenantContext]
+    assert tenants.lookups == 2  # the first one's question went with it
+
+
+async def test_an_absent_key_is_asked_for_once_in_a_while(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    key = new_key()
+    for _ in range(10):
+        assert await refused(authenticator, key)
+    assert tenants.lookups == 1
+
+    tenants.add(key)
+    clock.advance(5)
+    assert not await refused(authenticator, key)
+
+
+async def test_made_up_keys_grow_nothing_and_push_no_real_key_out(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    await authenticator.authenticate(f"Bearer {key}")
+    first = new_key()
+    await refused(authenticator, first)
+    for _ in range(1_000):
+        await refused(authenticator, new_key())
+    before = tenants.lookups
+
+    assert not await refused(authenticator, key)
+    assert tenants.lookups == before
+    assert await refused(authenticator, first)  # it was pushed out: what is absent has a bound
+    assert tenants.lookups == before + 1
+
+
+async def test_the_key_used_longest_ago_makes_room_for_a_new_one(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    oldest, used, *others = keys = [new_key() for _ in range(10_001)]
+    for key in keys[:-1]:
+        tenants.add(key)
+        await authenticator.authenticate(f"Bearer {key}")
+    await authenticator.authenticate(f"Bearer {oldest}")
+    tenants.add(others[-1])
+    await authenticator.authenticate(f"Bearer {others[-1]}")
+    before = tenants.lookups
+
+    await authenticator.authenticate(f"Bearer {oldest}")
+    assert tenants.lookups == before
+    await authenticator.authenticate(f"Bearer {used}")
+    assert tenants.lookups == before + 1
+
+
+async def test_a_stored_key_with_the_administrators_role_is_no_key(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key, Role.ADMIN)
+
+    assert await refused(authenticator, key)
+
+
+async def test_nothing_of_a_presented_key_is_kept_but_its_digest(
+    tenants: FakeTenants, clock: FakeClock
+) -> None:
+    key = new_key()
+    tenants.add(key)
+    credentials = Credentials(tenants, clock, TTL)
+
+    known = await credentials.of_key(key.tenant_id, key.key_id)
+
+    assert known is not None
+    assert known.digest == bytes.fromhex(key.hash())
+    assert key.secret not in repr(known)
+
+
+@pytest.mark.parametrize("seconds", [-1, 25.1, 30])
+def test_no_setting_lets_a_revoked_key_live_for_30_seconds(
+    tenants: FakeTenants, clock: FakeClock, seconds: float
+) -> None:
+    with pytest.raises(ValueError, match="0 to 25"):
+        Credentials(tenants, clock, seconds)
+
+
+async def test_without_a_cache_each_key_is_asked_for(tenants: FakeTenants, clock: FakeClock) -> None:
+    key = new_key()
+    tenants.add(key)
+    credentials = Credentials(tenants, clock, 0)
+
+    for _ in range(3):
+        assert await credentials.of_key(key.tenant_id, key.key_id)
+
+    assert tenants.lookups == 3
 
 
 async def test_every_wrong_key_is_refused_in_the_same_words(
@@ -137,7 +402,7 @@ async def test_every_wrong_key_is_refused_in_the_same_words(
     tenants.add(known)
     tenants.add(revoked, revoked=True)
     tenants.add(suspended)
-    tenants.suspend("globex")
+    tenants.set_status("globex", TenantStatus.SUSPENDED)
     wrong_secret = ApiKey(known.tenant_id, known.key_id, new_key().secret)
     moved = ApiKey(parse_tenant_id("globex"), known.key_id, known.secret)
 
@@ -154,7 +419,7 @@ async def test_the_administrator_acts_for_an_existing_tenant_even_a_suspended_on
     tenants: FakeTenants, authenticator: Authenticator, audit: FakeAudit
 ) -> None:
     tenants.add(new_key())
-    tenants.suspend("acme")
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
 
     context = await authenticator.for_tenant(PlatformContext("admin"), "acme", "list_prompts")
 
@@ -190,6 +455,6 @@ async def test_the_platforms_work_runs_as_an_active_tenant_only(
     context = await authenticator.for_platform("acme")
 
     assert (context.role, context.principal) == (Role.USER, "platform")
-    tenants.suspend("acme")
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
     with pytest.raises(TenantNotFoundError):
         await authenticator.for_platform("acme")

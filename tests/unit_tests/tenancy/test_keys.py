@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.tenancy.context import TENANT_ID_PATTERN, parse_tenant_id
-from shared.tenancy.keys import generate_key, parse_key
+from shared.tenancy.keys import AdminKeys, digest_of, generate_key, parse_key
 
 ACME = parse_tenant_id("acme")
 
@@ -33,11 +33,29 @@ def test_two_keys_share_neither_id_nor_secret() -> None:
     assert first.secret != second.secret
 
 
-def test_a_key_matches_its_own_hash_only() -> None:
+def test_what_is_stored_is_the_digest_of_what_is_presented() -> None:
     key, other = generate_key(ACME), generate_key(ACME)
 
-    assert key.matches(key.hash())
-    assert not key.matches(other.hash())
+    assert bytes.fromhex(key.hash()) == digest_of(str(key))
+    assert key.hash() != other.hash()
+
+
+def test_each_of_the_administrators_keys_is_compared_whichever_it_is() -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def spy(presented: bytes, known: bytes) -> bool:
+        compared.append((presented, known))
+        return presented == known
+
+    admins = AdminKeys(["the-one", "the-other"], spy)
+
+    assert [admins.include(digest_of(key)) for key in ("the-one", "the-other", "neither")] == [
+        True,
+        True,
+        False,
+    ]
+    assert len(compared) == 6
+    assert {len(digest) for pair in compared for digest in pair} == {32}
 
 
 def test_the_secret_is_in_neither_the_hash_nor_the_representation() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from functions.tenants.trigger import blueprint
 from shared.tenancy.audit import AuditTrail
-from shared.tenancy.authentication import Authenticator
+from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
-from shared.tenancy.keys import parse_key
+from shared.tenancy.credentials import Credentials
+from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.store import TenantStatus, TenantStore
 from tests.fakes import Call, RouteClient
 
@@ -30,9 +31,11 @@ class App:
         self.cosmos = cosmos
         self.tenants = TenantStore(cosmos.container("tenants"))
         self.audit = AuditTrail(cosmos.container("audit"), clock)
-        authenticator = Authenticator(self.tenants, self.audit, ["the-administrators-key"])
+        verifier = KeyVerifier(Credentials(self.tenants, clock, 20), clock)
+        admins = AdminKeys(["the-administrators-key"])
+        authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
-            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants
+            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants, audit=self.audit
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(runtime)

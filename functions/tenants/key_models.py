@@ -1,0 +1,81 @@
+"""What callers send and get about API keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from shared.http import ParameterModel, ReplyModel, RequestModel, TenantPath
+from shared.tenancy.context import Role
+from shared.tenancy.keys import KEY_ID_PATTERN
+
+MAX_OVERLAP_SECONDS = 30 * 24 * 3600
+_LAST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class KeyStatus(StrEnum):
+    """Whether a key works."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class KeyPath(TenantPath):
+    """The path of one key."""
+
+    key_id: str = Field(pattern=KEY_ID_PATTERN)
+
+
+class KeyPage(ParameterModel):
+    """A page of keys: `cursor` is the `next_cursor` of the page before."""
+
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, pattern=KEY_ID_PATTERN)
+
+
+class CreateKeyRequest(RequestModel):
+    """`POST /tenants/{tenant_id}/keys`; the administrator's own role cannot be given away."""
+
+    name: str = Field(min_length=1, max_length=200)
+    role: Role = Field(Role.USER, strict=False)
+    expires_at: AwareDatetime | None = Field(None, le=_LAST)
+
+
+class RotateKeyRequest(RequestModel):
+    """`POST /tenants/{tenant_id}/keys/{key_id}/rotate`: how long the old key goes on working."""
+
+    overlap_seconds: int = Field(24 * 3600, ge=0, le=MAX_OVERLAP_SECONDS)
+
+
+class KeyReply(ReplyModel):
+    """A new key: `key` is shown this once and stored nowhere."""
+
+    key_id: str
+    key: str
+    name: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class KeySummary(ReplyModel):
+    """A key in a list; `replaced_by` names the one that rotation made in its place."""
+
+    key_id: str
+    name: str
+    role: Role
+    status: KeyStatus
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    replaced_by: str | None
+
+
+class KeyListReply(ReplyModel):
+    """One page of a tenant's keys."""
+
+    items: list[KeySummary]
+    next_cursor: str | None

@@ -1,0 +1,47 @@
+"""Binds the routes of API keys."""
+
+from typing import TYPE_CHECKING
+
+from functions.tenants.key_models import (
+    CreateKeyRequest,
+    KeyListReply,
+    KeyPage,
+    KeyPath,
+    KeyReply,
+    RotateKeyRequest,
+)
+from functions.tenants.key_service import KeyService
+from shared.http import Routes, TenantPath
+from shared.tenancy.context import Role, TenantContext
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+
+def bind_keys(runtime: "Runtime", routes: Routes) -> None:
+    """Bind the key routes; the edge has matched the path's tenant with the caller's."""
+
+    def service(tenant: TenantContext) -> KeyService:
+        return KeyService(tenant, runtime.tenants, runtime.audit, runtime.clock)
+
+    @routes.post("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN, status=201, secret=True)
+    async def create_key(tenant: TenantContext, path: TenantPath, key: CreateKeyRequest) -> KeyReply:  # noqa: ARG001  # the edge has matched the path with the tenant
+        """Make an API key, shown this once."""
+        return await service(tenant).create(key)
+
+    @routes.get("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN)
+    async def list_keys(tenant: TenantContext, path: TenantPath, query: KeyPage) -> KeyListReply:  # noqa: ARG001  # same
+        """List the API keys, without their secrets."""
+        return await service(tenant).list(query)
+
+    @routes.delete("v1/tenants/{tenant_id}/keys/{key_id}", who=Role.TENANT_ADMIN)
+    async def revoke_key(tenant: TenantContext, path: KeyPath) -> None:
+        """Revoke an API key."""
+        await service(tenant).revoke(path.key_id)
+
+    @routes.post(
+        "v1/tenants/{tenant_id}/keys/{key_id}/rotate", who=Role.TENANT_ADMIN, status=201, secret=True
+    )
+    async def rotate_key(tenant: TenantContext, path: KeyPath, rotation: RotateKeyRequest) -> KeyReply:
+        """Replace an API key, which goes on working for a while; the new one is shown this once."""
+        return await service(tenant).rotate(path.key_id, rotation)

@@ -1,0 +1,139 @@
+"""Make, show, rotate and revoke a tenant's API keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from functions.tenants.key_models import KeyListReply, KeyReply, KeyStatus, KeySummary
+from shared.errors import ConflictError, PermissionDeniedError, ValidationError
+from shared.tenancy.audit import AuditAction
+from shared.tenancy.context import Role
+from shared.tenancy.keys import generate_key
+from shared.tenancy.store import NewKey
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from functions.tenants.key_models import CreateKeyRequest, KeyPage, RotateKeyRequest
+    from shared.clock import Clock
+    from shared.tenancy.audit import AuditTrail
+    from shared.tenancy.context import TenantContext
+    from shared.tenancy.keys import ApiKey
+    from shared.tenancy.store import TenantKeyItem, TenantStore
+
+
+class KeyService:
+    """One tenant's keys."""
+
+    def __init__(self, tenant: TenantContext, tenants: TenantStore, audit: AuditTrail, clock: Clock) -> None:
+        self._tenant = tenant
+        self._tenants = tenants
+        self._audit = audit
+        self._clock = clock
+
+    async def create(self, request: CreateKeyRequest) -> KeyReply:
+        """Make a key and show it this once.
+
+        Raises:
+            PermissionDeniedError: The role is the platform administrator's.
+            ValidationError: It would have expired before it exists.
+        """
+        now = self._clock.now()
+        if request.role is Role.ADMIN:
+            raise PermissionDeniedError(
+                "The administrator's role is not a tenant's to give", {"role": "admin"}
+            )
+        if request.expires_at is not None and request.expires_at <= now:
+            raise ValidationError(
+                "expires_at has passed already", {"fields": {"body.expires_at": "must be in the future"}}
+            )
+        key = generate_key(self._tenant.tenant_id)
+        made = self._audit.recording(
+            self._tenant, AuditAction.KEY_CREATE, key.key_id, detail={"role": request.role}
+        )
+        async with made:
+            stored = await self._tenants.create_key(
+                key, NewKey(request.name, request.role, now, request.expires_at)
+            )
+        return _shown_once(key, stored)
+
+    async def list(self, page: KeyPage) -> KeyListReply:
+        """Return one page of keys without their secrets, by id."""
+        found = await self._tenants.page_of_keys(self._tenant.tenant_id, page.cursor, page.limit + 1)
+        now = self._clock.now()
+        shown = found[: page.limit]
+        return KeyListReply(
+            items=[_summary(key, now) for key in shown],
+            next_cursor=shown[-1].key_id if len(found) > page.limit else None,
+        )
+
+    async def revoke(self, key_id: str) -> None:
+        """End a key: at once here, within 30 s everywhere. Revoking it again changes nothing.
+
+        Raises:
+            KeyNotFoundError: The tenant has none of this id.
+        """
+        async with self._audit.recording(self._tenant, AuditAction.KEY_REVOKE, key_id):
+            await self._tenants.revoke_key(self._tenant.tenant_id, key_id, self._clock.now())
+
+    async def rotate(self, key_id: str, request: RotateKeyRequest) -> KeyReply:
+        """Make a key of the same name, role and lifetime; the old one goes on for the overlap.
+
+        Raises:
+            KeyNotFoundError: The tenant has none of this id.
+            ConflictError: The key has ended, or was rotated before: its successor can be.
+        """
+        now = self._clock.now()
+        old = await self._tenants.read_key(self._tenant.tenant_id, key_id)
+        if not old.works_at(now):
+            raise ConflictError(f"Key '{key_id}' has ended; make a new one", {"key_id": key_id})
+        if old.replaced_by is not None:
+            raise ConflictError(
+                f"Key '{key_id}' was replaced by '{old.replaced_by}'; rotate that one",
+                {"key_id": key_id, "replaced_by": old.replaced_by},
+            )
+        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+        ends = now + timedelta(seconds=request.overlap_seconds)
+        key = generate_key(self._tenant.tenant_id)
+        made = self._audit.recording(
+            self._tenant, AuditAction.KEY_ROTATE, key_id, detail={"replaced_by": key.key_id}
+        )
+        async with made:
+            stored = await self._tenants.replace_key(
+                old,
+                key,
+                NewKey(old.name, old.role, now, None if lifetime is None else now + lifetime),
+                old_expires_at=ends if old.expires_at is None else min(ends, old.expires_at),
+            )
+        return _shown_once(key, stored)
+
+
+def _shown_once(key: ApiKey, stored: TenantKeyItem) -> KeyReply:
+    return KeyReply(
+        key_id=stored.key_id,
+        key=str(key),
+        name=stored.name,
+        role=stored.role,
+        created_at=stored.created_at,
+        expires_at=stored.expires_at,
+    )
+
+
+def _summary(key: TenantKeyItem, now: datetime) -> KeySummary:
+    return KeySummary(
+        key_id=key.key_id,
+        name=key.name,
+        role=key.role,
+        status=_status(key, now),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        replaced_by=key.replaced_by,
+    )
+
+
+def _status(key: TenantKeyItem, now: datetime) -> KeyStatus:
+    if key.revoked_at is not None:
+        return KeyStatus.REVOKED
+    return KeyStatus.ACTIVE if key.works_at(now) else KeyStatus.EXPIRED
