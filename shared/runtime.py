@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from shared.cache import Cache
 from shared.clock import SystemClock
 from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
@@ -140,6 +141,13 @@ class Runtime:
             database = self._cosmos_client.get_database_client(self.settings.cosmos_database)
             self._containers[name] = SdkContainer(database.get_container_client(name), self.cosmos)
         return self._containers[name]
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Return what this process remembers of its dependencies."""
+        cache = Cache(self.clock)
+        self._open.push_async_callback(cache.close)
+        return cache
 
     @cached_property
     def ledger(self) -> TokenLedger:

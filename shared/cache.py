@@ -1,0 +1,311 @@
+"""A bounded cache in this process: each tenant's entries apart by their keys, one load per key in flight.
+
+Values are shared by all who get them, so they must not be changed. A key once seen as absent is a value like
+any other: what `load` returns is kept, None included; what it raises is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import APIError
+from shared.logging.logger import get_logger
+from shared.tenancy.context import require_tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from shared.clock import Clock
+    from shared.tenancy.context import TenantContext
+
+_REGION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_OUTAGE = frozenset({503, 504})
+_logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old what a region serves may be; an age counts from when its load began.
+
+    Attributes:
+        ttl_seconds: Served without asking up to this age.
+        stale_seconds: Served up to so long after that, while one load in the background renews it.
+        keep_last_good: Whether an older value is served while the dependency that has the newer one is out
+            (503 or 504). Never for what grants access: what was revoked must die.
+        last_good_seconds: How long after its TTL a value may be the last good one.
+    """
+
+    ttl_seconds: float
+    stale_seconds: float = 0.0
+    keep_last_good: bool = False
+    last_good_seconds: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.ttl_seconds <= 0 or self.stale_seconds < 0 or self.last_good_seconds < 0:
+            raise ValueError("an entry lives for a positive time")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCounts:
+    """What one region did since the process began.
+
+    Attributes:
+        hits: Answers younger than their TTL.
+        misses: Answers that waited for a load, their own or another's.
+        stale: Answers past their TTL, given while it was renewed.
+        last_good: Answers given because the dependency was out.
+        failed_refreshes: Loads in the background that failed.
+        evictions: Entries that made room.
+        entries: Entries now.
+        oldest_served_seconds: The greatest age of an answer.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    last_good: int = 0
+    failed_refreshes: int = 0
+    evictions: int = 0
+    entries: int = 0
+    oldest_served_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Entry[V]:
+    value: V
+    since: float
+
+
+@dataclass(slots=True)
+class _Flight[V]:
+    """One load under way.
+
+    Attributes:
+        task: The load.
+        since: When it began.
+        in_background: Whether it goes on when nobody waits for it.
+        waiters: How many wait for it.
+    """
+
+    task: asyncio.Task[V]
+    since: float
+    in_background: bool
+    waiters: int = 0
+
+
+@dataclass(slots=True)
+class _Tally:
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    last_good: int = 0
+    failed_refreshes: int = 0
+    evictions: int = 0
+    oldest: float = 0.0
+
+
+class Region[V]:
+    """The entries of one kind, with one rule for their age and one bound; made by `Cache.region`."""
+
+    def __init__(self, name: str, freshness: Freshness, max_entries: int, clock: Clock) -> None:
+        if _REGION_NAME.fullmatch(name) is None:
+            raise ValueError(f"a region's name must match {_REGION_NAME.pattern}")
+        if max_entries < 1:
+            raise ValueError("a region has room for one entry at least")
+        self.name = name
+        self._freshness = freshness
+        self._ttl = freshness.ttl_seconds
+        self._max_entries = max_entries
+        self._monotonic = clock.monotonic
+        self._entries: OrderedDict[str, _Entry[V]] = OrderedDict()
+        self._flights: dict[str, _Flight[V]] = {}
+        self._tasks: set[asyncio.Task[V]] = set()
+        self._tally = _Tally()
+
+    async def get(self, tenant: TenantContext, key: str, load: Callable[[], Awaitable[V]]) -> V:
+        """Return a value that is fresh enough, or what `load` returns; callers at once share one load.
+
+        Raises:
+            ValueError: There is no tenant.
+        """
+        full = self._key(tenant, key)
+        entry = self._entries.get(full)
+        if entry is not None:
+            age = self._monotonic() - entry.since
+            if age < self._ttl:
+                self._tally.hits += 1
+                return self._served(full, entry, age)
+            if age < self._ttl + self._freshness.stale_seconds:
+                if full not in self._flights:
+                    self._begin(full, load, in_background=True)
+                self._tally.stale += 1
+                return self._served(full, entry, age)
+        return await self._loaded(full, load)
+
+    def put(self, tenant: TenantContext, key: str, value: V) -> None:
+        """Keep a value that was just written; a load that began before does not replace it."""
+        full = self._key(tenant, key)
+        self._supersede(full)
+        self._keep(full, _Entry(value, self._monotonic()))
+
+    def forget(self, tenant: TenantContext, key: str) -> None:
+        """Drop a value that is no longer so; a load that began before does not bring it back."""
+        full = self._key(tenant, key)
+        self._supersede(full)
+        self._entries.pop(full, None)
+
+    @property
+    def counts(self) -> RegionCounts:
+        """Return what the region did so far."""
+        tally = self._tally
+        return RegionCounts(
+            hits=tally.hits,
+            misses=tally.misses,
+            stale=tally.stale,
+            last_good=tally.last_good,
+            failed_refreshes=tally.failed_refreshes,
+            evictions=tally.evictions,
+            entries=len(self._entries),
+            oldest_served_seconds=tally.oldest,
+        )
+
+    async def close(self) -> None:
+        """End the loads under way."""
+        self._flights.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _key(self, tenant: TenantContext, key: str) -> str:
+        # Neither a tenant id nor a region's name has a colon: no two triples make the same key.
+        return f"tenant:{require_tenant(tenant).tenant_id}:{self.name}:{key}"
+
+    def _served(self, full: str, entry: _Entry[V], age: float) -> V:
+        self._entries.move_to_end(full)
+        if age > self._tally.oldest:  # noqa: PLR1730  # `max` is a call, on the path of every hit
+            self._tally.oldest = age
+        return entry.value
+
+    async def _loaded(self, full: str, load: Callable[[], Awaitable[V]]) -> V:
+        self._tally.misses += 1
+        flight = self._flights.get(full) or self._begin(full, load, in_background=False)
+        flight.waiters += 1
+        try:
+            # The shield lets one waiter go without ending the load for the others.
+            return await asyncio.shield(flight.task)
+        except APIError as error:
+            entry = self._last_good(full) if _is_outage(error) else None
+            if entry is None:
+                raise
+            return self._serve_last_good(full, entry, error)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.in_background:
+                self._abandon(full, flight)
+
+    def _last_good(self, full: str) -> _Entry[V] | None:
+        entry = self._entries.get(full)
+        if entry is None or not self._freshness.keep_last_good:
+            return None
+        oldest = self._ttl + self._freshness.last_good_seconds
+        return entry if self._monotonic() - entry.since < oldest else None
+
+    def _serve_last_good(self, full: str, entry: _Entry[V], error: APIError) -> V:
+        self._tally.last_good += 1
+        age = self._monotonic() - entry.since
+        facts = {"region": self.name, "age_seconds": round(age, 1), "error": type(error).__name__}
+        _logger.warning("The last good value stands in for one that cannot be loaded", extra=facts)
+        return self._served(full, entry, age)
+
+    def _begin(self, full: str, load: Callable[[], Awaitable[V]], *, in_background: bool) -> _Flight[V]:
+        async def run() -> V:
+            return await load()
+
+        flight = _Flight(asyncio.create_task(run()), self._monotonic(), in_background)
+        self._flights[full] = flight
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(lambda task: self._land(full, flight, task))
+        return flight
+
+    def _land(self, full: str, flight: _Flight[V], task: asyncio.Task[V]) -> None:
+        self._tasks.discard(task)
+        in_force = self._flights.get(full) is flight
+        if in_force:
+            del self._flights[full]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if in_force and error is None:
+            self._keep(full, _Entry(task.result(), flight.since))
+        elif in_force and not _is_outage(error):
+            # The source answered, and not with the value that is here: nobody gets that one any more.
+            self._entries.pop(full, None)
+        if error is not None and flight.in_background:
+            self._tally.failed_refreshes += 1
+            facts = {"region": self.name, "error": type(error).__name__}
+            expected = isinstance(error, APIError)
+            _logger.warning("A refresh failed", extra=facts, exc_info=None if expected else error)
+
+    def _keep(self, full: str, entry: _Entry[V]) -> None:
+        self._entries[full] = entry
+        self._entries.move_to_end(full)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+            self._tally.evictions += 1
+
+    def _supersede(self, full: str) -> None:
+        """Let those who wait for a load have its answer, but nobody after them."""
+        flight = self._flights.pop(full, None)
+        if flight is not None and not flight.waiters:
+            flight.task.cancel()
+
+    def _abandon(self, full: str, flight: _Flight[V]) -> None:
+        if flight.task.done():
+            return
+        flight.task.cancel()
+        if self._flights.get(full) is flight:
+            del self._flights[full]
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    return isinstance(error, APIError) and error.status in _OUTAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The regions of one process, and the loads that they have under way."""
+
+    clock: Clock
+    _regions: dict[str, Region[Any]] = field(default_factory=dict)
+
+    def region[V](self, name: str, freshness: Freshness, max_entries: int) -> Region[V]:
+        """Open a region; each has one owner.
+
+        Args:
+            name: The part of each key that tells the region's entries from others.
+            freshness: How old its answers may be.
+            max_entries: The bound; beyond it the least recently used goes.
+
+        Raises:
+            ValueError: There is one of this name.
+        """
+        if name in self._regions:
+            raise ValueError(f"the cache has a region '{name}' already")
+        region: Region[V] = Region(name, freshness, max_entries, self.clock)
+        self._regions[name] = region
+        return region
+
+    @property
+    def counts(self) -> dict[str, RegionCounts]:
+        """Return what each region did so far."""
+        return {name: region.counts for name, region in self._regions.items()}
+
+    async def close(self) -> None:
+        """End the loads under way in every region."""
+        for region in self._regions.values():
+            await region.close()
