@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.tokens.models import LockQuery, StatusQuery
+from functions.tokens.models import LockQuery, StatusQuery, UsageQuery, UsageReply
+from functions.tokens.usage import UsageService
 from shared.http import Answered, Routes
 from shared.tenancy.context import Role, TenantContext
 from shared.tokens.models import TokenStatus
@@ -51,6 +52,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def get_token_status(tenant: TenantContext, query: StatusQuery) -> TokenStatus:
         """Show what counts now against the tenant's limits."""
         return await service(tenant).status(query.app_id)
+
+    @routes.get("v1/usage", who=Role.TENANT_ADMIN)
+    async def get_usage(tenant: TenantContext, query: UsageQuery) -> UsageReply:
+        """Show what was used, and what it cost."""
+        container = runtime.container("ledger")
+        return await UsageService(tenant, container, runtime.tenant_settings, runtime.clock).usage(query)
 
     return routes.blueprint
 
