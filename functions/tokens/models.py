@@ -7,9 +7,11 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from shared.http import ParameterModel, ReplyModel
+from shared.http import ParameterModel, ReplyModel, VersionedReply
+from shared.tenancy.store import Tier
+from shared.tokens.limits import LimitsOverride, TenantLimits
 from shared.tokens.wire import AppId
 
 
@@ -94,3 +96,25 @@ class UsageReply(ReplyModel):
     currency: str
     items: list[UsageRow]
     total: UsageSum
+
+
+class PutLimitsRequest(LimitsOverride):
+    """`PUT /tenants/{tenant_id}/limits`: the whole override; what it leaves out is as the tier has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LimitsReply(VersionedReply):
+    """A tenant's limits.
+
+    Attributes:
+        limits: What is in force.
+        tier_limits: What holds without an override.
+        override: What the administrator gave; where it has expired, it is out of force.
+    """
+
+    tier: Tier
+    limits: TenantLimits
+    tier_limits: TenantLimits
+    override: LimitsOverride | None
+    expired: bool
