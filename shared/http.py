@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.idempotency import Idempotency
+    from shared.request_rates import RequestRates
     from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 ANY_METHOD = "*"
@@ -119,6 +120,11 @@ class EdgeServices(Protocol):
     @property
     def authenticator(self) -> Authenticates:
         """What turns credentials into contexts."""
+        ...
+
+    @property
+    def request_rates(self) -> RequestRates:
+        """What bounds each caller's requests."""
         ...
 
     @property

@@ -17,6 +17,7 @@ from shared.clock import SystemClock
 from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
 from shared.quarantine import Quarantine
+from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.audit import AuditTrail
@@ -24,7 +25,7 @@ from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.settings import TenantSettings
-from shared.tenancy.store import TenantStore
+from shared.tenancy.store import TenantStore, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -115,6 +116,17 @@ class Runtime:
     def idempotency(self) -> Idempotency:
         """Return what knows the requests that were answered before."""
         return Idempotency(self.container("idempotency"), self.clock)
+
+    @cached_property
+    def request_rates(self) -> RequestRates:
+        """Return what bounds the requests of each tenant on this instance."""
+        settings = self.settings
+        per_minute: dict[str, int] = {
+            Tier.FREE: settings.requests_per_minute_free,
+            Tier.STANDARD: settings.requests_per_minute_standard,
+            Tier.PREMIUM: settings.requests_per_minute_premium,
+        }
+        return RequestRates(per_minute, settings.requests_per_minute_admin, self.clock)
 
     @cached_property
     def tenants(self) -> TenantStore:

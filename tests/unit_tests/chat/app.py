@@ -11,7 +11,14 @@ from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, FakeTenantSettings, RouteClient, tenant_context
+from tests.fakes import (
+    Call,
+    FakeAuthenticator,
+    FakeTenantSettings,
+    RouteClient,
+    generous_rates,
+    tenant_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,6 +90,7 @@ class App:
         self.settings = FakeTenantSettings()
         runtime = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

@@ -9,7 +9,7 @@ import pytest
 
 from functions.prompts.trigger import blueprint
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -26,7 +26,11 @@ class App:
         self.user = authenticator.add("user", tenant_context("acme"))
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
         runtime = SimpleNamespace(
-            routes=[], clock=clock, authenticator=authenticator, container=cosmos.container
+            routes=[],
+            request_rates=generous_rates(clock),
+            clock=clock,
+            authenticator=authenticator,
+            container=cosmos.container,
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))

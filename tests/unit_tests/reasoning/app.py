@@ -19,7 +19,7 @@ from shared.llm.model import Completion
 from shared.prompts.store import PromptStore
 from shared.quarantine import Quarantine
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class App:
         self.directory = FakeDirectory(authenticator)
         self.runtime = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

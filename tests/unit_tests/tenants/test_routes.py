@@ -14,7 +14,7 @@ from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.store import TenantStatus, TenantStore
-from tests.fakes import Call, RouteClient
+from tests.fakes import Call, RouteClient, generous_rates
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -35,7 +35,12 @@ class App:
         admins = AdminKeys(["the-administrators-key"])
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
-            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants, audit=self.audit
+            routes=[],
+            request_rates=generous_rates(clock),
+            clock=clock,
+            authenticator=authenticator,
+            tenants=self.tenants,
+            audit=self.audit,
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(runtime)
