@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared.answers import HttpAnswer, render_error
+from shared.deadlines import deadline
 from shared.errors import (
     APIError,
     ConflictError,
@@ -40,7 +41,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     call = _Call(route, services, request, _request_id(request.headers.get("x-request-id")))
     started = services.clock.monotonic()
-    with logging_as(request_id=call.request_id):
+    with logging_as(request_id=call.request_id), deadline(route.seconds, services.clock):
         try:
             answer = await call.answer()
         except APIError as refusal:
