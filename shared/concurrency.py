@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import AsyncIterator, Coroutine, Hashable, Iterable
 
 
 async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: int | None = None) -> list[T]:
@@ -33,3 +35,17 @@ async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: in
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
     return [task.result() for task in tasks]
+
+
+class Turns:
+    """Lets those who want the same thing have it one after the other, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, thing: Hashable) -> AsyncIterator[None]:
+        """Wait for one's turn, and have it while the block runs."""
+        lock = self._locks.get(thing) or self._locks.setdefault(thing, asyncio.Lock())
+        async with lock:
+            yield

@@ -74,11 +74,15 @@ class KeyNotFoundError(NotFoundError):
 
 
 class PromptNotFoundError(NotFoundError):
-    """No such prompt, or no such version of it, for this tenant."""
+    """No such prompt, or no such version or label of it, for this tenant."""
 
-    def __init__(self, name: str, version: int | None = None) -> None:
+    def __init__(self, name: str, version: int | None = None, label: str | None = None) -> None:
         which = "" if version is None else f" in version {version}"
-        super().__init__(f"Prompt '{name}'{which} not found", {"name": name, "version": version})
+        which += "" if label is None else f" with the label '{label}'"
+        detail: dict[str, JsonValue] = {"name": name, "version": version}
+        super().__init__(
+            f"Prompt '{name}'{which} not found", detail if label is None else detail | {"label": label}
+        )
 
 
 class BotNotFoundError(NotFoundError):
@@ -220,12 +224,3 @@ class DependencyTimeoutError(APIError):
             f"{dependency} did not answer within {seconds:g} s", {"dependency": dependency}, retry_after=1.0
         )
         self.dependency = dependency
-
-
-class DeadlineExceededError(DependencyTimeoutError):
-    """The request's own time was over, whatever the dependency would still have answered."""
-
-    def __init__(self, dependency: str) -> None:
-        super().__init__(dependency, 0)
-        self.message = f"The time for this request was over before {dependency} had answered"
-        self.args = (self.message,)

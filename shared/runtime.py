@@ -16,16 +16,16 @@ from shared.cache import Cache
 from shared.clock import SystemClock
 from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
+from shared.prompts.library import PromptLibrary
 from shared.quarantine import Quarantine
-from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys
-from shared.tenancy.settings import TenantSettings
-from shared.tenancy.store import TenantStore, Tier
+from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
+from shared.tenancy.store import TenantStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -118,17 +118,6 @@ class Runtime:
         return Idempotency(self.container("idempotency"), self.clock)
 
     @cached_property
-    def request_rates(self) -> RequestRates:
-        """Return what bounds the requests of each tenant on this instance."""
-        settings = self.settings
-        per_minute: dict[str, int] = {
-            Tier.FREE: settings.requests_per_minute_free,
-            Tier.STANDARD: settings.requests_per_minute_standard,
-            Tier.PREMIUM: settings.requests_per_minute_premium,
-        }
-        return RequestRates(per_minute, settings.requests_per_minute_admin, self.clock)
-
-    @cached_property
     def tenants(self) -> TenantStore:
         """Return the tenants and their keys."""
         return TenantStore(self.container("tenants"))
@@ -137,6 +126,15 @@ class Runtime:
     def tenant_settings(self) -> TenantSettings:
         """Return the settings in force for each tenant."""
         return TenantSettings(self.container("tenants"), self.clock)
+
+    @cached_property
+    def prompts(self) -> PromptLibrary:
+        """Return the prompts of all tenants."""
+        return PromptLibrary(
+            self.container("prompts"),
+            self.clock,
+            lambda tenant: self.tenant_settings.value(tenant, PROMPTS_GLOBAL_FALLBACK),
+        )
 
     @cached_property
     def cosmos(self) -> Dependency:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared.answers import HttpAnswer, render_error
-from shared.deadlines import deadline
 from shared.errors import (
     APIError,
     ConflictError,
@@ -24,7 +23,6 @@ from shared.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.logging.context import attribute_logs_to, logging_as
 from shared.logging.logger import get_logger
 from shared.reading import Received, header_text, receive
-from shared.request_rates import RequestRateExceededError
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     call = _Call(route, services, request, _request_id(request.headers.get("x-request-id")))
     started = services.clock.monotonic()
-    with logging_as(request_id=call.request_id), deadline(route.seconds, services.clock):
+    with logging_as(request_id=call.request_id):
         try:
             answer = await call.answer()
         except APIError as refusal:
@@ -79,12 +77,10 @@ class _Call:
         return render_error(error, self.services.clock.now(), self.request_id)
 
     async def _authorised(self) -> TenantContext | PlatformContext | None:
-        route = self.route
+        route, authenticator = self.route, self.services.authenticator
         if route.who is None:
             return None
-        authenticator = self.services.authenticator  # an open route needs no settings
         subject = await authenticator.authenticate(self.request.headers.get("authorization"))
-        self._count(subject)
         if route.platform:
             if isinstance(subject, PlatformContext):
                 return subject
@@ -105,12 +101,6 @@ class _Call:
         if not subject.role.includes(route.who):
             raise PermissionDeniedError(f"This needs the role {route.who}", {"role": subject.role})
         return subject
-
-    def _count(self, subject: TenantContext | PlatformContext) -> None:
-        admission = self.services.request_rates.admit(subject)
-        self.edge_headers.update(admission.headers())
-        if admission.retry_after is not None:
-            raise RequestRateExceededError(admission.limit, admission.retry_after)
 
     async def _handled(self, subject: TenantContext | PlatformContext | None) -> HttpAnswer:
         received = await receive(self.route, self.request)

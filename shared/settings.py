@@ -51,11 +51,6 @@ class Settings(LoggingSettings):
     openai_api_version: str = Field("2024-10-21", alias="AZURE_OPENAI_API_VERSION")
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
 
-    requests_per_minute_free: int = Field(300, alias="REQUESTS_PER_MINUTE_FREE", ge=1)
-    requests_per_minute_standard: int = Field(3_000, alias="REQUESTS_PER_MINUTE_STANDARD", ge=1)
-    requests_per_minute_premium: int = Field(15_000, alias="REQUESTS_PER_MINUTE_PREMIUM", ge=1)
-    requests_per_minute_admin: int = Field(6_000, alias="REQUESTS_PER_MINUTE_ADMIN", ge=1)
-
     @model_validator(mode="after")
     def _name_what_no_connection_was_given_for(self) -> Settings:
         if self.servicebus is None and self.servicebus_namespace is None:

@@ -19,6 +19,8 @@ NAMES = {
     "conversation_id": "secretconversation",
     "job_id": "secretjob",
     "key": "chat.default_model",
+    "version": "1",
+    "label": "secretlabel",
 }
 """What tenant A's resources are called, by the path parameter that asks for them."""
 
@@ -30,9 +32,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
     "put_setting": {"value": "mine"},
     "save_prompt": {"template": "mine"},
+    "restore_prompt": {},
+    "move_prompt_label": {"version": 1},
+    "batch_get_prompts": {"names": [NAMES["name"]]},
+    "batch_save_prompts": {"prompts": [{"name": NAMES["name"], "template": "mine"}]},
+    "batch_delete_prompts": {"names": [NAMES["name"]]},
     "save_bot": {"system_prompt": "mine"},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
-    "put_limits": {"concurrency": 1},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
     "report_tokens": {
         "app_id": "secretapp",
@@ -67,6 +73,7 @@ SETUP = (
     Step("put_setting", {"value": SECRET}),
     Step("create_key", {"name": SECRET}, {"key_id": "key_id"}),
     Step("save_prompt", {"template": SECRET}),
+    Step("move_prompt_label", {"version": 1, "reason": SECRET}),
     Step("save_bot", {"prompt_name": NAMES["name"], "description": SECRET}),
     Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts import Usage
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
-from shared.prompts.store import NAME_PATTERN
+from shared.prompts.models import NAME_PATTERN
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BOT_ID = 124

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from functions.chat.models import ChatRequest, Page, StoredBotConfig, TurnPage
     from shared.llm.model import ChatModel, Completion
-    from shared.prompts.store import PromptStore
+    from shared.prompts.library import ResolvesPrompts
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
@@ -61,7 +61,7 @@ class ChatService:
     """
 
     bots: BotRepository
-    prompts: PromptStore
+    prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
     open_model: Callable[[str], ChatModel]
     default_model: str

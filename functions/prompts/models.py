@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
+from shared.contracts import ChatMessage
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
-from shared.prompts.store import NAME_PATTERN
+from shared.prompts.models import (
+    LABEL_PATTERN,
+    MAX_VERSION,
+    NAME_PATTERN,
+    VARIABLE_PATTERN,
+    Example,
+    PromptDraft,
+    PromptSource,
+    Template,
+    VariableDeclaration,
+)
+
+MAX_BATCH = 500
+
+type PromptName = Annotated[str, Field(pattern=NAME_PATTERN)]
+type Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
 
 
 class PromptPath(ParameterModel):
@@ -17,31 +33,97 @@ class PromptPath(ParameterModel):
     name: str = Field(pattern=NAME_PATTERN)
 
 
-class PromptQuery(ParameterModel):
+class PromptVersionPath(PromptPath):
+    """The path of one version."""
+
+    version: int = Field(ge=1, le=MAX_VERSION)
+
+
+class PromptLabelPath(PromptPath):
+    """The path of one label."""
+
+    label: str = Field(pattern=LABEL_PATTERN)
+
+
+class ReadScope(ParameterModel):
+    """Whose prompt to read: the tenant's where there is one and else everybody's, unless it is said."""
+
+    scope: PromptSource | None = None
+
+
+class WriteScope(ParameterModel):
+    """Whose prompt to change: the tenant's; the administrator may say `global`."""
+
+    scope: PromptSource = PromptSource.TENANT
+
+
+class ChangeQuery(WriteScope):
+    """Why a change without a body is made."""
+
+    reason: str | None = Field(None, max_length=500)
+
+
+class PromptQuery(ReadScope):
     """`GET /prompts/{name}`: the latest version where none is named."""
 
-    version: int | None = Field(None, ge=1, le=99_999_999)
+    version: int | None = Field(None, ge=1, le=MAX_VERSION)
+    label: str | None = Field(None, pattern=LABEL_PATTERN)
+
+
+class DiffQuery(ReadScope):
+    """`GET /prompts/{name}/diff`: two versions by number or label; the latest and the one before it."""
+
+    from_: str | None = Field(None, alias="from", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
+    to: str = Field("latest", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
 
 
 class PromptPage(ParameterModel):
-    """`GET /prompts`: `cursor` is the `next_cursor` of the page before."""
+    """`GET /prompts`: `cursor` is the `next_cursor` of the page before; `deleted` shows those out of use."""
 
     limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, max_length=200)
+    tag: str | None = Field(None, min_length=1, max_length=64)
+    deleted: bool = False
+    scope: PromptSource = PromptSource.TENANT
 
 
-class SavePromptRequest(RequestModel):
+class NumberedPage(ReadScope):
+    """A page of versions or changes, the newest first."""
+
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,10}$")
+
+
+class SavePromptRequest(PromptDraft):
     """`PUT /prompts/{name}`: `{variable}` in the template, `{{` for a brace."""
 
-    template: str = Field(min_length=1, max_length=200_000)
-    description: str | None = Field(None, max_length=2_000)
-    tags: list[str] = Field(default_factory=list, max_length=50)
+
+class MoveLabelRequest(RequestModel):
+    """`PUT /prompts/{name}/labels/{label}`."""
+
+    version: int = Field(ge=1, le=MAX_VERSION)
+    reason: str | None = Field(None, max_length=500)
 
 
 class RenderPromptRequest(RequestModel):
-    """`POST /prompts/{name}/render`."""
+    """`POST /prompts/{name}/render`: values for the variables, lists of messages for the placeholders."""
 
     variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+    messages: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], list[ChatMessage]] = Field(
+        default_factory=dict, max_length=50
+    )
+
+
+class BatchNamesRequest(RequestModel):
+    """`POST /prompts/batch-get` and `/prompts/batch-delete`; each name is checked on its own."""
+
+    names: list[str] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchSaveRequest(RequestModel):
+    """`POST /prompts/batch-save`: what `PUT /prompts/{name}` takes with a `name`, each checked on its own."""
+
+    prompts: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class PromptReply(VersionedReply):
@@ -49,28 +131,164 @@ class PromptReply(VersionedReply):
 
     Attributes:
         labels: The labels that point at this version, each with the version's number.
+        variables: The names that rendering wants or takes.
     """
 
     name: str
-    template: str
+    template: Template
     version: int
     labels: dict[str, int]
-    source: Literal["tenant", "global"]
+    source: PromptSource
     description: str | None
     tags: list[str]
     variables: list[str]
+    config: dict[str, JsonValue]
+    declared_variables: dict[str, VariableDeclaration]
+    examples: list[Example]
+    reason: str | None
+    updated_at: datetime
+    updated_by: str
+
+
+class PromptSummaryReply(VersionedReply):
+    """A prompt without its template.
+
+    Attributes:
+        version: The latest.
+        labels: Each label with its version.
+        updated_at: When it was changed last, in whatever way.
+    """
+
+    name: str
+    version: int
+    labels: dict[str, int]
+    source: PromptSource
+    description: str | None
+    tags: list[str]
     updated_at: datetime
     updated_by: str
 
 
 class PromptListReply(ReplyModel):
-    """One page of prompts by name, each in its latest version."""
+    """One page of prompts by name."""
 
-    items: list[PromptReply]
+    items: list[PromptSummaryReply]
     next_cursor: str | None
 
 
+class PromptVersionSummary(ReplyModel):
+    """A version without its template."""
+
+    version: int
+    labels: dict[str, int]
+    description: str | None
+    tags: list[str]
+    reason: str | None
+    created_at: datetime
+    created_by: str
+
+
+class PromptVersionListReply(ReplyModel):
+    """One page of versions, the newest first."""
+
+    items: list[PromptVersionSummary]
+    next_cursor: str | None
+
+
+class PromptChange(ReplyModel):
+    """Who changed a prompt, how, when and why."""
+
+    number: int
+    action: str
+    version: int | None
+    label: str | None
+    reason: str | None
+    at: datetime
+    by: str
+
+
+class PromptHistoryReply(ReplyModel):
+    """One page of changes, the last first."""
+
+    items: list[PromptChange]
+    next_cursor: str | None
+
+
+class PromptLabelsReply(VersionedReply):
+    """Each label of a prompt with its version."""
+
+    name: str
+    labels: dict[str, int]
+
+
+class PromptDiffReply(ReplyModel):
+    """What differs between two versions: which fields, and a unified diff; 0 is what was before the first."""
+
+    name: str
+    from_version: int
+    to_version: int
+    changed: list[str]
+    diff: str
+
+
 class RenderedPromptReply(ReplyModel):
-    """A prompt with its variables filled in."""
+    """A prompt with everything filled in.
+
+    Attributes:
+        text: The text; of a chat prompt, the contents of its messages.
+        messages: A chat prompt's messages.
+    """
 
     text: str
+    messages: list[ChatMessage] | None
+    version: int
+    source: PromptSource
+    config: dict[str, JsonValue]
+
+
+class BatchFailure(ReplyModel):
+    """Why an item of a batch was refused, as the route for one would have said it."""
+
+    error: str
+    message: str
+    status: int
+    detail: dict[str, Any]
+
+
+class BatchGetResult(ReplyModel):
+    """One prompt that was asked for, or why there is none."""
+
+    name: str
+    prompt: PromptReply | None
+    failure: BatchFailure | None
+
+
+class BatchGetReply(ReplyModel):
+    """A result per name, in the order of the request."""
+
+    results: list[BatchGetResult]
+
+
+class BatchChangeResult(ReplyModel):
+    """What became of one item.
+
+    Attributes:
+        index: Its place in the request.
+        name: Its name; None where it has none.
+        version: The prompt's latest version now.
+        etag: The prompt's.
+    """
+
+    index: int
+    name: str | None
+    version: int | None
+    etag: str | None
+    failure: BatchFailure | None
+
+
+class BatchChangeReply(ReplyModel):
+    """A result per item, in the order of the request."""
+
+    succeeded: int
+    failed: int
+    results: list[BatchChangeResult]

@@ -1,76 +1,260 @@
-"""Save, show and render a tenant's prompts."""
+"""Save, show, label and render a tenant's prompts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.prompts.models import PromptListReply, PromptReply, RenderedPromptReply
-from shared.prompts.rendering import render, variables_of
-from shared.prompts.store import PromptDraft, PromptStore
+from functions.prompts.models import (
+    PromptChange,
+    PromptDiffReply,
+    PromptHistoryReply,
+    PromptLabelsReply,
+    PromptListReply,
+    PromptReply,
+    PromptSummaryReply,
+    PromptVersionListReply,
+    PromptVersionSummary,
+    RenderedPromptReply,
+)
+from shared.errors import ValidationError
+from shared.prompts import changes
+from shared.prompts.changes import Change
+from shared.prompts.comparison import compare
+from shared.prompts.models import MAX_VERSION, PromptSource
+from shared.prompts.rendering import render_prompt, variables_wanted
 
 if TYPE_CHECKING:
-    from functions.prompts.models import PromptPage, RenderPromptRequest, SavePromptRequest
-    from shared.clock import Clock
-    from shared.cosmos.container import Container
-    from shared.prompts.store import Prompt
-    from shared.tenancy.context import TenantContext
+    from functions.prompts.models import (
+        ChangeQuery,
+        DiffQuery,
+        MoveLabelRequest,
+        NumberedPage,
+        PromptPage,
+        PromptQuery,
+        RenderPromptRequest,
+        SavePromptRequest,
+    )
+    from shared.prompts.library import Prompts
+    from shared.prompts.models import Prompt, PromptSummary
+
+_BEYOND = 10**10
 
 
 class PromptService:
-    """The prompts of one tenant."""
+    """The prompts of one caller."""
 
-    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
-        self._prompts = PromptStore(tenant, container, clock)
+    def __init__(self, prompts: Prompts) -> None:
+        self._prompts = prompts
 
-    async def save(self, name: str, request: SavePromptRequest, if_match: str | None) -> PromptReply:
+    async def save(
+        self, name: str, request: SavePromptRequest, source: PromptSource, if_match: str | None
+    ) -> PromptReply:
         """Store the next version.
 
         Raises:
             PreconditionFailedError: The prompt is not in the state that `if_match` names.
         """
-        draft = PromptDraft(request.template, request.description, tuple(request.tags))
-        return _reply(await self._prompts.save(name, draft, if_match))
+        return prompt_reply(await self._prompts.save(name, request, if_match, source))
 
-    async def read(self, name: str, version: int | None) -> PromptReply:
-        """Return the latest version, or the given one.
+    async def read(self, name: str, query: PromptQuery) -> PromptReply:
+        """Return the latest version, or the one that is asked for.
 
         Raises:
             PromptNotFoundError: There is none.
         """
-        return _reply(await self._prompts.read(name, version))
+        return prompt_reply(await self._prompts.read(name, _which(query), query.scope))
+
+    async def delete(self, name: str, query: ChangeQuery, if_match: str | None) -> None:
+        """Take a prompt out of use.
+
+        Raises:
+            PromptNotFoundError: There is none.
+        """
+        change = Change(name, changes.deletion_of(name), if_match, query.reason)
+        await self._prompts.change(change, query.scope)
+
+    async def restore(self, name: str, query: ChangeQuery, if_match: str | None) -> PromptSummaryReply:
+        """Take a deleted prompt into use again.
+
+        Raises:
+            PromptNotFoundError: There is none.
+            ConflictError: It is in use.
+        """
+        change = Change(name, changes.restoration_of(name), if_match, query.reason)
+        return _summary(await self._prompts.change(change, query.scope), query.scope)
 
     async def list(self, page: PromptPage) -> PromptListReply:
         """Return one page of prompts, by name."""
-        found = await self._prompts.list(page.cursor, page.limit + 1)
+        store = await self._prompts.readable(page.scope)
+        found = await store.list(page.cursor, page.limit + 1, tag=page.tag, deleted=page.deleted)
         shown = found[: page.limit]
         return PromptListReply(
-            items=[_reply(prompt) for prompt in shown],
-            next_cursor=shown[-1].head.name if len(found) > page.limit else None,
+            items=[_summary(head, page.scope) for head in shown],
+            next_cursor=shown[-1].name if len(found) > page.limit else None,
         )
 
-    async def render(self, name: str, request: RenderPromptRequest) -> RenderedPromptReply:
-        """Fill in the latest version.
+    async def versions(self, name: str, page: NumberedPage) -> PromptVersionListReply:
+        """Return one page of a prompt's versions, the newest first.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt.
+        """
+        latest = await self._prompts.read(name, source=page.scope)
+        store = await self._prompts.readable(latest.source)
+        found = await store.versions(name, int(page.cursor or MAX_VERSION + 1), page.limit + 1)
+        shown = found[: page.limit]
+        items = [
+            PromptVersionSummary(
+                version=one.version,
+                labels=_labels_at(latest.head, one.version),
+                description=one.description,
+                tags=list(one.tags),
+                reason=one.change.reason,
+                created_at=one.change.at,
+                created_by=one.change.by,
+            )
+            for one in shown
+        ]
+        more = len(found) > page.limit
+        return PromptVersionListReply(items=items, next_cursor=str(shown[-1].version) if more else None)
+
+    async def history(self, name: str, page: NumberedPage) -> PromptHistoryReply:
+        """Return one page of a prompt's changes, the last first; of a deleted one too.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt.
+        """
+        store, _ = await self._prompts.found(name, page.scope)
+        found = await store.history(name, int(page.cursor or _BEYOND), page.limit + 1)
+        shown = [item.change for item in found[: page.limit]]
+        return PromptHistoryReply(
+            items=[PromptChange.model_validate(change.model_dump(exclude={"id"})) for change in shown],
+            next_cursor=str(shown[-1].number) if len(found) > page.limit else None,
+        )
+
+    async def labels(self, name: str, source: PromptSource | None) -> PromptLabelsReply:
+        """Return where each label points.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt.
+        """
+        return _labels((await self._prompts.read(name, source=source)).head)
+
+    async def move_label(
+        self,
+        at: tuple[str, str],
+        request: MoveLabelRequest,
+        source: PromptSource,
+        if_match: str | None,
+    ) -> PromptLabelsReply:
+        """Point a label at a version; `at` is the prompt's name and the label.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt, or no such version.
+            PreconditionFailedError: The prompt is not in the state that `if_match` names.
+        """
+        name, label = at
+        change = Change(name, changes.label_of(name, label, request.version), if_match, request.reason)
+        return _labels(await self._prompts.change(change, source))
+
+    async def remove_label(self, name: str, label: str, query: ChangeQuery, if_match: str | None) -> None:
+        """Take a label away.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt, or no such label.
+        """
+        change = Change(name, changes.unlabel_of(name, label), if_match, query.reason)
+        await self._prompts.change(change, query.scope)
+
+    async def diff(self, name: str, query: DiffQuery) -> PromptDiffReply:
+        """Compare two versions.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt, or no such version or label.
+            ValidationError: The versions are too long to compare.
+        """
+        new = await self._prompts.read(name, _number_or_label(query.to), query.scope)
+        before = new.version.version - 1 if query.from_ is None else _number_or_label(query.from_)
+        old = (await self._prompts.read(name, before, new.source)).version if before else None
+        compared = await compare(old, new.version)
+        return PromptDiffReply(
+            name=name,
+            from_version=old.version if old else 0,
+            to_version=new.version.version,
+            changed=list(compared.changed),
+            diff=compared.text,
+        )
+
+    async def render(
+        self, name: str, query: PromptQuery, request: RenderPromptRequest
+    ) -> RenderedPromptReply:
+        """Fill in a version, the latest where none is named.
 
         Raises:
             PromptNotFoundError: There is none.
             ValidationError: The variables do not fit.
         """
-        prompt = await self._prompts.read(name)
-        return RenderedPromptReply(text=render(prompt.content.template, request.variables))
+        prompt = await self._prompts.read(name, _which(query), query.scope)
+        rendered = render_prompt(prompt.content, request.variables, request.messages)
+        return RenderedPromptReply(
+            text=rendered.text,
+            messages=None if rendered.messages is None else list(rendered.messages),
+            version=prompt.version.version,
+            source=prompt.source,
+            config=prompt.content.config,
+        )
 
 
-def _reply(prompt: Prompt) -> PromptReply:
-    content = prompt.content
+def _which(query: PromptQuery) -> int | str | None:
+    if query.version is not None and query.label is not None:
+        problem = "one of version and label"
+        raise ValidationError(f"Name {problem}", {"fields": {"query.label": problem}})
+    return query.version or query.label
+
+
+def _number_or_label(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _labels_at(head: PromptSummary, version: int) -> dict[str, int]:
+    return {label: number for label, number in head.all_labels.items() if number == version}
+
+
+def _labels(head: PromptSummary) -> PromptLabelsReply:
+    return PromptLabelsReply(name=head.name, labels=head.all_labels, etag=head.etag)
+
+
+def _summary(head: PromptSummary, source: PromptSource) -> PromptSummaryReply:
+    return PromptSummaryReply(
+        name=head.name,
+        version=head.version,
+        labels=head.all_labels,
+        source=source,
+        description=head.description,
+        tags=list(head.tags),
+        updated_at=head.change.at,
+        updated_by=head.change.by,
+        etag=head.etag,
+    )
+
+
+def prompt_reply(prompt: Prompt) -> PromptReply:
+    """Show a version of a prompt."""
+    version, content = prompt.version, prompt.content
     return PromptReply(
-        name=content.name,
+        name=version.name,
         template=content.template,
-        version=content.version,
+        version=version.version,
         labels=prompt.labels,
-        source="tenant",
-        description=content.description,
-        tags=list(content.tags),
-        variables=variables_of(content.template),
-        updated_at=content.updated_at,
-        updated_by=content.updated_by,
+        source=prompt.source,
+        description=version.description,
+        tags=list(version.tags),
+        variables=variables_wanted(content),
+        config=content.config,
+        declared_variables=content.declared_variables,
+        examples=list(content.examples),
+        reason=version.change.reason,
+        updated_at=version.change.at,
+        updated_by=version.change.by,
         etag=prompt.head.etag,
     )

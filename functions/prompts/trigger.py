@@ -4,53 +4,188 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.prompts.batch import PromptBatchService
 from functions.prompts.models import (
+    BatchChangeReply,
+    BatchGetReply,
+    BatchNamesRequest,
+    BatchSaveRequest,
+    ChangeQuery,
+    DiffQuery,
+    MoveLabelRequest,
+    NumberedPage,
+    PromptDiffReply,
+    PromptHistoryReply,
+    PromptLabelPath,
+    PromptLabelsReply,
     PromptListReply,
     PromptPage,
     PromptPath,
     PromptQuery,
     PromptReply,
+    PromptSummaryReply,
+    PromptVersionListReply,
+    PromptVersionPath,
+    ReadScope,
     RenderedPromptReply,
     RenderPromptRequest,
     SavePromptRequest,
+    WriteScope,
 )
 from functions.prompts.service import PromptService
 from shared.http import Routes
-from shared.tenancy.context import Role, TenantContext
+from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
-    """Bind the prompt routes."""
+    """Bind the prompt routes; the administrator who names no tenant means the global prompts."""
     routes = Routes(runtime, "prompts")
+    _bind_prompts(runtime, routes)
+    _bind_versions(runtime, routes)
+    _bind_labels(runtime, routes)
+    _bind_batches(runtime, routes)
+    return routes.blueprint
 
-    def service(tenant: TenantContext) -> PromptService:
-        return PromptService(tenant, runtime.container("prompts"), runtime.clock)
 
+def _service(runtime: "Runtime", caller: TenantContext | PlatformContext) -> PromptService:
+    return PromptService(runtime.prompts.of(caller))
+
+
+def _bind_prompts(runtime: "Runtime", routes: Routes) -> None:
     @routes.put("v1/prompts/{name}", who=Role.TENANT_ADMIN)
     async def save_prompt(
-        tenant: TenantContext, path: PromptPath, prompt: SavePromptRequest, if_match: str | None
+        caller: TenantContext | PlatformContext,
+        path: PromptPath,
+        query: WriteScope,
+        prompt: SavePromptRequest,
+        if_match: str | None,
     ) -> PromptReply:
         """Save a prompt's next version."""
-        return await service(tenant).save(path.name, prompt, if_match)
+        return await _service(runtime, caller).save(path.name, prompt, query.scope, if_match)
 
     @routes.get("v1/prompts/{name}", who=Role.USER)
-    async def get_prompt(tenant: TenantContext, path: PromptPath, query: PromptQuery) -> PromptReply:
+    async def get_prompt(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: PromptQuery
+    ) -> PromptReply:
         """Show a prompt."""
-        return await service(tenant).read(path.name, query.version)
+        return await _service(runtime, caller).read(path.name, query)
 
     @routes.get("v1/prompts", who=Role.USER)
-    async def list_prompts(tenant: TenantContext, query: PromptPage) -> PromptListReply:
+    async def list_prompts(caller: TenantContext | PlatformContext, query: PromptPage) -> PromptListReply:
         """List the prompts."""
-        return await service(tenant).list(query)
+        return await _service(runtime, caller).list(query)
+
+    @routes.delete("v1/prompts/{name}", who=Role.TENANT_ADMIN)
+    async def delete_prompt(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: ChangeQuery, if_match: str | None
+    ) -> None:
+        """Take a prompt out of use; it can be restored."""
+        await _service(runtime, caller).delete(path.name, query, if_match)
+
+    @routes.post("v1/prompts/{name}/restore", who=Role.TENANT_ADMIN)
+    async def restore_prompt(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: ChangeQuery, if_match: str | None
+    ) -> PromptSummaryReply:
+        """Take a deleted prompt into use again."""
+        return await _service(runtime, caller).restore(path.name, query, if_match)
 
     @routes.post("v1/prompts/{name}/render", who=Role.USER)
     async def render_prompt(
-        tenant: TenantContext, path: PromptPath, request: RenderPromptRequest
+        caller: TenantContext | PlatformContext,
+        path: PromptPath,
+        query: PromptQuery,
+        request: RenderPromptRequest,
     ) -> RenderedPromptReply:
         """Fill in a prompt's variables."""
-        return await service(tenant).render(path.name, request)
+        return await _service(runtime, caller).render(path.name, query, request)
 
-    return routes.blueprint
+
+def _bind_versions(runtime: "Runtime", routes: Routes) -> None:
+    @routes.get("v1/prompts/{name}/versions", who=Role.USER)
+    async def list_prompt_versions(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPage
+    ) -> PromptVersionListReply:
+        """List a prompt's versions."""
+        return await _service(runtime, caller).versions(path.name, query)
+
+    @routes.get("v1/prompts/{name}/versions/{version}", who=Role.USER)
+    async def get_prompt_version(
+        caller: TenantContext | PlatformContext, path: PromptVersionPath, query: ReadScope
+    ) -> PromptReply:
+        """Show a version of a prompt."""
+        wanted = PromptQuery(version=path.version, label=None, scope=query.scope)
+        return await _service(runtime, caller).read(path.name, wanted)
+
+    @routes.get("v1/prompts/{name}/diff", who=Role.USER)
+    async def diff_prompt(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: DiffQuery
+    ) -> PromptDiffReply:
+        """Compare two versions of a prompt."""
+        return await _service(runtime, caller).diff(path.name, query)
+
+    @routes.get("v1/prompts/{name}/history", who=Role.USER)
+    async def get_prompt_history(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPage
+    ) -> PromptHistoryReply:
+        """Show who changed a prompt, when and why."""
+        return await _service(runtime, caller).history(path.name, query)
+
+
+def _bind_labels(runtime: "Runtime", routes: Routes) -> None:
+    @routes.get("v1/prompts/{name}/labels", who=Role.USER)
+    async def list_prompt_labels(
+        caller: TenantContext | PlatformContext, path: PromptPath, query: ReadScope
+    ) -> PromptLabelsReply:
+        """Show where a prompt's labels point."""
+        return await _service(runtime, caller).labels(path.name, query.scope)
+
+    @routes.put("v1/prompts/{name}/labels/{label}", who=Role.TENANT_ADMIN)
+    async def move_prompt_label(
+        caller: TenantContext | PlatformContext,
+        path: PromptLabelPath,
+        query: WriteScope,
+        target: MoveLabelRequest,
+        if_match: str | None,
+    ) -> PromptLabelsReply:
+        """Point a label at a version."""
+        at = (path.name, path.label)
+        return await _service(runtime, caller).move_label(at, target, query.scope, if_match)
+
+    @routes.delete("v1/prompts/{name}/labels/{label}", who=Role.TENANT_ADMIN)
+    async def remove_prompt_label(
+        caller: TenantContext | PlatformContext,
+        path: PromptLabelPath,
+        query: ChangeQuery,
+        if_match: str | None,
+    ) -> None:
+        """Take a label away."""
+        await _service(runtime, caller).remove_label(path.name, path.label, query, if_match)
+
+
+def _bind_batches(runtime: "Runtime", routes: Routes) -> None:
+    def service(caller: TenantContext | PlatformContext) -> PromptBatchService:
+        return PromptBatchService(runtime.prompts.of(caller))
+
+    @routes.post("v1/prompts/batch-get", who=Role.USER)
+    async def batch_get_prompts(
+        caller: TenantContext | PlatformContext, names: BatchNamesRequest
+    ) -> BatchGetReply:
+        """Show many prompts."""
+        return await service(caller).get(names)
+
+    @routes.post("v1/prompts/batch-save", who=Role.TENANT_ADMIN)
+    async def batch_save_prompts(
+        caller: TenantContext | PlatformContext, query: WriteScope, batch: BatchSaveRequest
+    ) -> BatchChangeReply:
+        """Save many prompts."""
+        return await service(caller).save(batch, query.scope)
+
+    @routes.post("v1/prompts/batch-delete", who=Role.TENANT_ADMIN)
+    async def batch_delete_prompts(
+        caller: TenantContext | PlatformContext, query: ChangeQuery, names: BatchNamesRequest
+    ) -> BatchChangeReply:
+        """Take many prompts out of use."""
+        return await service(caller).delete(names, query)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
 from shared.http import AcceptedReply, ParameterModel, ReplyModel, RequestModel
-from shared.prompts.store import NAME_PATTERN
+from shared.prompts.models import NAME_PATTERN
 
 
 class JobStatus(StrEnum):

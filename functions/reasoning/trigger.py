@@ -14,7 +14,6 @@ from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
 from shared.http import Routes
 from shared.messaging import Queue
-from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
         return JobWorker(
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
-            PromptStore(tenant, runtime.container("prompts"), runtime.clock),
+            runtime.prompts.of(tenant),
             runtime.metered_model(tenant, "reasoner"),
             runtime.settings.openai_model,
             runtime.clock,

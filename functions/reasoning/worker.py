@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.contracts import ReasonerIn
     from shared.llm.model import ChatModel, Completion
-    from shared.prompts.store import PromptStore
+    from shared.prompts.library import ResolvesPrompts
 
 LONGEST_WAIT_SECONDS = 70.0
 """How long a step waits for the budget at one delivery: locks count for 60 s, so that suffices when alone."""
@@ -66,7 +66,7 @@ class JobWorker:
 
     jobs: JobRepository
     outbox: Outbox
-    prompts: PromptStore
+    prompts: ResolvesPrompts
     model: ChatModel
     default_model: str
     clock: Clock

@@ -54,7 +54,7 @@ class Options:
     app_root: Path
     enforce_keys: bool = False
     run_timers: bool = True
-    listen_fd: int | None = None
+    reuse_port: bool = False
 
 
 @dataclass(slots=True)

@@ -1,109 +1,133 @@
-"""A tenant's prompts in Cosmos: immutable versions, and a head that embeds the latest one.
+"""Prompts in Cosmos: immutable versions, and a head that embeds the latest one.
 
-Reading the latest version is one point read. Saving is one transactional batch: the new version and the head
-together, on the condition that the head is as it was read; so versions have no gap, and none is overwritten.
+Reading the latest version is one point read. Each change is one transactional batch: what becomes of the
+head, on the condition that it is as it was read, and the new version or the record of the change; so versions
+and changes are counted without a gap, none is overwritten, and none is without its author.
 """
 
 from __future__ import annotations
 
-import uuid
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import random
+from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
-from shared.cosmos.container import BatchFailedError, Patch, PatchOperation, Query
-from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
-from shared.prompts.rendering import render, variables_of
+from shared.concurrency import Turns
+from shared.cosmos.container import BatchFailedError, Query
+from shared.cosmos.partition import Partition
+from shared.errors import APIError, ConflictError, PromptNotFoundError, ValidationError
+from shared.prompts import changes
+from shared.prompts.changes import Change, committing
+from shared.prompts.models import (
+    LATEST,
+    ChangeItem,
+    Prompt,
+    PromptHead,
+    PromptSource,
+    PromptStoredItem,
+    PromptSummary,
+    PromptVersion,
+    VersionSummary,
+    head_id,
+    latest_version,
+    version_id,
+)
+from shared.prompts.rendering import check_draft, render_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.errors import JsonValue
+    from shared.prompts.changes import Commit
+    from shared.prompts.models import PromptDraft
     from shared.tenancy.context import TenantContext
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-LATEST = "latest"
-"""The label that every prompt has, and that moves by itself."""
+READ_AT_ONCE = 100
+"""How many prompts one request reads."""
 
-_ATTEMPTS = 3
-_SAVED_MEANWHILE = frozenset({404, 409, 412})
-_LIST = (
-    "SELECT c.id, c.kind, c.name, c.template, c.version, c.description, c.tags, c.updated_at, c.updated_by,"
-    " c.change_id, c._etag FROM c WHERE c.kind = 'head' AND c.name > @after ORDER BY c.name"
+WRITE_AT_ONCE = 50
+"""How many changes one batch makes: each is two of the 100 operations that it may have."""
+
+MAX_BATCH_BYTES = 1_500_000
+"""Well below the 2 MiB that a batch may weigh."""
+
+_GLOBAL = "prompts"
+_ATTEMPTS = 10
+_ROUNDS = 4
+_BACKOFF_S = 0.01
+_CHANGED_MEANWHILE = frozenset({404, 409, 412})
+_OUTAGE = 503
+_SUMMARY = (
+    "c.id, c.kind, c.schema_version, c.name, c.version, c.description, c.tags, c.labels, c.deleted, c.change,"
+    " c._etag"
 )
-
-
-class PromptDraft(NamedTuple):
-    """What a caller saves as a prompt's next version."""
-
-    template: str
-    description: str | None = None
-    tags: tuple[str, ...] = ()
-
-
-class PromptItem(StoredItem):
-    """A prompt's head, or one of its versions: the same fields, told apart by `kind`.
-
-    Attributes:
-        change_id: The save that wrote it, by which one whose answer was lost finds that it was done.
-    """
-
-    kind: Literal["head", "version"]
-    name: str
-    template: str
-    version: int
-    description: str | None = None
-    tags: tuple[str, ...] = ()
-    updated_at: datetime
-    updated_by: str
-    change_id: str
-
-
-class Prompt(NamedTuple):
-    """One version of a prompt, and the head that its labels and its ETag are read from."""
-
-    content: PromptItem
-    head: PromptItem
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """Return the labels that point at this version, each with its number."""
-        return {LATEST: self.head.version} if self.content.version == self.head.version else {}
+_HEAD = f"{_SUMMARY}, c.content, c.saved"
+_RECORD = "c.id, c.kind, c.schema_version, c.name, c.version, c.description, c.tags, c.change, c._etag"
 
 
 class PromptStore:
-    """The prompts of one tenant."""
+    """The prompts of one tenant.
 
-    def __init__(self, tenant: TenantContext, container: Container, clock: Clock | None = None) -> None:
+    Args:
+        tenant: Whose prompts; who changes them is written down.
+        turns: Shared by the stores of one process, so that its own callers wait for each other instead of
+            overtaking each other.
+    """
+
+    source = PromptSource.TENANT
+
+    def __init__(
+        self,
+        tenant: TenantContext,
+        container: Container,
+        clock: Clock | None = None,
+        turns: Turns | None = None,
+    ) -> None:
         self._own = Partition.of(tenant, container)
-        self._tenant = tenant
+        self._owner = f"tenant:{tenant.tenant_id}"
+        self._by = tenant.principal
         self._clock = clock or SystemClock()
+        self._turns = turns or Turns()
 
-    async def read(self, name: str, version: int | None = None) -> Prompt:
-        """Return a prompt's latest version, or the given one.
+    async def read(self, name: str, which: int | str | None = None) -> Prompt:
+        """Return a prompt's latest version, the one of a number, or the one that a label points at.
 
         Raises:
-            PromptNotFoundError: This tenant has no such prompt, or no such version of it.
+            PromptNotFoundError: There is no such prompt, or no such version or label of it.
         """
-        head = await self._own.read(PromptItem, _head_id(name))
-        content = head
-        if head is not None and version is not None:
-            content = await self._own.read(PromptItem, _version_id(name, version))
-        if head is None or content is None:
-            raise PromptNotFoundError(name, version)
-        return Prompt(content, head)
+        head = await self.head(name)
+        if head is None or head.deleted:
+            raise PromptNotFoundError(name)
+        return await self.version_of(head, which)
+
+    async def head(self, name: str) -> PromptHead | None:
+        """Return a prompt's head, that of a deleted one too."""
+        return await self._own.read(PromptHead, head_id(name))
+
+    async def version_of(self, head: PromptHead, which: int | str | None) -> Prompt:
+        """Return a version of the prompt whose head was read; for the latest this asks the store nothing.
+
+        Raises:
+            PromptNotFoundError: There is no such version or label.
+        """
+        number = number_of(head, which)
+        if number == head.version:
+            return Prompt(latest_version(head), head, self.source)
+        version = await self._own.read(PromptVersion, version_id(head.name, number))
+        if version is None:
+            raise PromptNotFoundError(head.name, number)
+        return Prompt(version, head, self.source)
 
     async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
         """Render a prompt's latest version for a model, which takes no empty text.
 
         Raises:
-            PromptNotFoundError: This tenant has no such prompt.
+            PromptNotFoundError: There is no such prompt.
             ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
                 nothing to say.
         """
-        text = render((await self.read(name)).content.template, variables)
+        text = render_prompt((await self.read(name)).content, variables).text
         if not text:
             raise ValidationError(f"Prompt '{name}' is empty with these variables", {"name": name})
         return text
@@ -117,75 +141,247 @@ class PromptStore:
             if_match: The ETag of the head that the caller has seen, or None to save over whatever is there.
 
         Raises:
-            ValidationError: The template has a stray brace.
+            ValidationError: The draft does not fit together.
             PreconditionFailedError: The head is another one than `if_match`.
-            ConflictError: Others kept saving this prompt meanwhile.
+            ConflictError: Others kept changing this prompt meanwhile.
         """
-        variables_of(draft.template)
-        change_id = uuid.uuid4().hex
-        for _ in range(_ATTEMPTS):
-            head = await self._own.read(PromptItem, _head_id(name))
-            if if_match is not None and (head is None or head.etag != if_match):
-                raise PreconditionFailedError(f"Prompt '{name}' has changed meanwhile", {"name": name})
-            new = self._next(name, draft, head, change_id)
-            try:
-                stored = await self._write(head, new)
-            except BatchFailedError as error:
-                if error.cause_status not in _SAVED_MEANWHILE:
-                    raise
-                if (done := await self._done_before(new)) is not None:
-                    return done
-            else:
-                return Prompt(stored, stored)
-        raise ConflictError(f"Prompt '{name}' is being saved by others", {"name": name}, retry_after=1.0)
+        check_draft(draft)
+        head, record = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
+        if not isinstance(record, PromptVersion):
+            raise TypeError("saving makes a version")
+        return Prompt(record, head, self.source)
 
-    async def list(self, after: str | None, limit: int) -> list[Prompt]:
-        """Return prompts by name, after the given one."""
-        heads = await self._own.query(PromptItem, Query(_LIST, {"@after": after or ""}, limit))
-        return [Prompt(head, head) for head in heads]
+    async def commit(self, change: Change) -> tuple[PromptHead, PromptVersion | ChangeItem]:
+        """Make one change, again and again while others change the prompt meanwhile.
 
-    async def _done_before(self, new: PromptItem) -> Prompt | None:
-        """Find the save if it was done and only its answer was lost, even if others have saved since."""
-        try:
-            stored = await self.read(new.name, new.version)
-        except PromptNotFoundError:
-            return None
-        return stored if stored.content.change_id == new.change_id else None
+        Returns:
+            The head as it is now, and what the change left: a version, or its record.
 
-    def _next(self, name: str, draft: PromptDraft, head: PromptItem | None, change_id: str) -> PromptItem:
-        return PromptItem(
-            id=_head_id(name),
-            kind="head",
-            name=name,
-            template=draft.template,
-            version=1 if head is None else head.version + 1,
-            description=draft.description,
-            tags=draft.tags,
-            updated_at=self._clock.now(),
-            updated_by=self._tenant.principal,
-            change_id=change_id,
+        Raises:
+            PreconditionFailedError: The head is another one than `change.if_match`.
+            ConflictError: Others kept changing this prompt.
+            APIError: The change cannot be made.
+        """
+        async with self._turns.of((self._owner, change.name)):
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    await self._clock.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))  # noqa: S311  # no secret
+                commit = self._worked_out(change, await self.head(change.name))
+                try:
+                    stored = await self._own.batch(commit.operations)
+                except BatchFailedError as error:
+                    if error.cause_status not in _CHANGED_MEANWHILE:
+                        raise
+                    if (head := await self._done_before(commit)) is not None:
+                        return head, commit.record
+                else:
+                    return PromptHead.from_json(stored[0]), commit.record
+        raise _overtaken(change.name)
+
+    async def commit_all(self, wanted: Sequence[Change]) -> list[PromptHead | APIError]:
+        """Make one change each of many prompts, 50 in one request; one that cannot be made stops no other.
+
+        Without failures, n changes are n/100 reads and n/50 writes. Each change that fails on its own account
+        costs one more write; one that others overtook costs its batch another read and write, three times at
+        most.
+
+        Args:
+            wanted: Changes of prompts that differ.
+
+        Returns:
+            The new head, or why there is none, in the order of the changes.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and nothing was changed.
+        """
+        outcomes: dict[str, PromptHead | APIError] = {}
+        waiting = list(wanted)
+        for left in reversed(range(_ROUNDS)):
+            heads = await self._heads(PromptSummary, _SUMMARY, [change.name for change in waiting])
+            commits: list[Commit] = []
+            for change in waiting:
+                try:
+                    commits.append(self._worked_out(change, heads.get(change.name)))
+                except APIError as error:
+                    outcomes[change.name] = error
+            overtaken = [
+                commit
+                for part in _parts(commits)
+                for commit in await self._write(part, outcomes, last_round=not left)
+            ]
+            waiting = await self._not_done(overtaken, outcomes)
+            if not waiting:
+                break
+        outcomes |= {change.name: _overtaken(change.name) for change in waiting}
+        _raise_outage(list(outcomes.values()))
+        return [outcomes[change.name] for change in wanted]
+
+    async def read_all(self, names: Sequence[str]) -> dict[str, PromptHead]:
+        """Return the prompts of these names that are there, in one request for each 100."""
+        found = await self._heads(PromptHead, _HEAD, names)
+        return {name: head for name, head in found.items() if not head.deleted}
+
+    async def versions(self, name: str, before: int, limit: int) -> list[VersionSummary]:
+        """Return a prompt's versions without their templates, the newest first, below the given number."""
+        text = (
+            f"SELECT {_RECORD} FROM c WHERE c.kind = 'version' AND c.name = @name"  # noqa: S608  # from constants
+            " AND c.version < @before ORDER BY c.version DESC"
         )
+        return await self._own.query(VersionSummary, Query(text, {"@name": name, "@before": before}, limit))
 
-    async def _write(self, head: PromptItem | None, new: PromptItem) -> PromptItem:
-        own = self._own
-        version = new.model_copy(update={"id": _version_id(new.name, new.version), "kind": "version"})
-        move = own.creating(new) if head is None else own.patching(new.id, _moving_to(new, head.etag))
-        stored = await own.batch([move, own.creating(version)])
-        return PromptItem.from_json(stored[0])
+    async def history(self, name: str, before: int, limit: int) -> list[PromptStoredItem]:
+        """Return who changed a prompt, when and why, the last change first, below the given number."""
+        text = (
+            f"SELECT {_RECORD} FROM c WHERE c.kind IN ('version', 'change')"  # noqa: S608  # from constants
+            " AND c.name = @name AND c.change.number < @before ORDER BY c.change.number DESC"
+        )
+        return await self._own.query(PromptStoredItem, Query(text, {"@name": name, "@before": before}, limit))
+
+    def _worked_out(self, change: Change, head: PromptSummary | None) -> Commit:
+        return committing(change, head, self._own, self._by, self._clock.now())
+
+    async def _heads[M: PromptSummary](
+        self, model: type[M], fields: str, names: Sequence[str]
+    ) -> dict[str, M]:
+        found = await self._by_id(model, fields, [head_id(name) for name in names])
+        return {head.name: head for head in found}
+
+    async def _by_id[M: PromptStoredItem](self, model: type[M], fields: str, ids: Sequence[str]) -> list[M]:
+        found: list[M] = []
+        for start in range(0, len(ids), READ_AT_ONCE):
+            part = dict.fromkeys(ids[start : start + READ_AT_ONCE])
+            parameters = {f"@id{number}": item_id for number, item_id in enumerate(part)}
+            text = f"SELECT {fields} FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608  # no values
+            found += await self._own.query(model, Query(text, parameters, len(part)))
+        return found
+
+    async def _write(
+        self, commits: Sequence[Commit], outcomes: dict[str, PromptHead | APIError], *, last_round: bool
+    ) -> list[Commit]:
+        """Make changes together; return those to work out again because somebody was in between.
+
+        In the last round only the one that was overtaken is left out, so that it holds up no other.
+        """
+        left = list(commits)
+        overtaken: list[Commit] = []
+        while left:
+            try:
+                stored = await self._own.batch([step for commit in left for step in commit.operations])
+            except BatchFailedError as error:
+                failed = left.pop(error.index // 2)
+                if error.cause_status not in _CHANGED_MEANWHILE:
+                    outcomes[failed.change.name] = error
+                elif last_round:
+                    overtaken.append(failed)
+                else:
+                    return [failed, *left]
+            except APIError as error:
+                outcomes |= {commit.change.name: error for commit in left}
+                break
+            else:
+                heads = [PromptHead.from_json(body) for body in stored[::2]]
+                outcomes |= {head.name: head for head in heads}
+                break
+        return overtaken
+
+    async def _done_before(self, commit: Commit) -> PromptHead | None:
+        """Find the change if it was made and only its answer was lost, even if others came after it."""
+        stored = await self._own.read(PromptStoredItem, commit.record.id)
+        if stored is None or stored.change.id != commit.change.id:
+            return None
+        return await self.head(commit.change.name)
+
+    async def _not_done(
+        self, overtaken: Sequence[Commit], outcomes: dict[str, PromptHead | APIError]
+    ) -> list[Change]:
+        """Settle those that were made and only their answer was lost; return the others."""
+        if not overtaken:
+            return []
+        stored = await self._by_id(PromptStoredItem, _RECORD, [commit.record.id for commit in overtaken])
+        made = {item.change.id for item in stored}
+        done = [commit.change.name for commit in overtaken if commit.change.id in made]
+        if done:
+            outcomes |= await self._heads(PromptHead, _HEAD, done)
+        return [commit.change for commit in overtaken if commit.change.id not in made]
+
+    async def list(
+        self, after: str | None, limit: int, *, tag: str | None = None, deleted: bool = False
+    ) -> list[PromptSummary]:
+        """Return prompts without their templates by name, after the given one.
+
+        Args:
+            after: A name.
+            limit: The most to return.
+            tag: Only those that have it.
+            deleted: Those out of use instead of those in use.
+        """
+        where = "c.kind = 'head' AND c.name > @after AND c.deleted = @deleted"
+        parameters: dict[str, JsonValue] = {"@after": after or "", "@deleted": deleted}
+        if tag is not None:
+            where += " AND ARRAY_CONTAINS(c.tags, @tag)"
+            parameters["@tag"] = tag
+        text = f"SELECT {_SUMMARY} FROM c WHERE {where} ORDER BY c.name"  # noqa: S608  # from constants
+        return await self._own.query(PromptSummary, Query(text, parameters, limit))
 
 
-def _moving_to(new: PromptItem, etag: str | None) -> Patch:
-    """Patch the head rather than replace it, so that what a newer release put there stays."""
-    fields = new.model_dump(
-        mode="json",
-        include={"template", "version", "description", "tags", "updated_at", "updated_by", "change_id"},
-    )
-    return Patch(tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items()), etag=etag)
+class GlobalPromptStore(PromptStore):
+    """The prompts that every tenant may read.
+
+    Args:
+        by: Who changes them.
+    """
+
+    source = PromptSource.GLOBAL
+
+    def __init__(
+        self, by: str, container: Container, clock: Clock | None = None, turns: Turns | None = None
+    ) -> None:
+        self._own = Partition.of_platform(container, _GLOBAL)
+        self._owner = "global"
+        self._by = by
+        self._clock = clock or SystemClock()
+        self._turns = turns or Turns()
 
 
-def _head_id(name: str) -> str:
-    return f"head:{name}"
+def number_of(head: PromptSummary, which: int | str | None) -> int:
+    """Return the version's number that is meant: the latest, a number, or a label's.
+
+    Raises:
+        PromptNotFoundError: There is no such version or label.
+    """
+    if which is None or which == LATEST:
+        return head.version
+    if isinstance(which, str):
+        number = head.labels.get(which)
+        if number is None:
+            raise PromptNotFoundError(head.name, label=which)
+        return number
+    if which > head.version:
+        raise PromptNotFoundError(head.name, which)
+    return which
 
 
-def _version_id(name: str, version: int) -> str:
-    return f"version:{name}:{version:08d}"
+def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
+    """Cut changes into batches that the store takes."""
+    part: list[Commit] = []
+    weight = 0
+    for commit in commits:
+        bytes_of_it = 2 * len(commit.record.model_dump_json().encode())
+        if part and (len(part) == WRITE_AT_ONCE or weight + bytes_of_it > MAX_BATCH_BYTES):
+            yield part
+            part, weight = [], 0
+        part.append(commit)
+        weight += bytes_of_it
+    if part:
+        yield part
+
+
+def _overtaken(name: str) -> ConflictError:
+    return ConflictError(f"Prompt '{name}' is being saved by others", {"name": name}, retry_after=1.0)
+
+
+def _raise_outage(outcomes: Sequence[PromptHead | APIError]) -> None:
+    """Fail as one call would where the store was down for all of them."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, APIError)]
+    if failures and len(failures) == len(outcomes) and all(error.status >= _OUTAGE for error in failures):
+        raise failures[0]

@@ -17,7 +17,6 @@ from shared.concurrency import side_by_side
 from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tenancy.settings_store import global_settings, settings_of
-from shared.tokens.prices import PriceTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,18 +157,16 @@ CHAT_DEFAULT_MODEL = text(
     pattern=r"^[A-Za-z0-9._:/-]*$",
 )
 
-USAGE_PRICES = document(
+PROMPTS_GLOBAL_FALLBACK = boolean(
     About(
-        key="usage.prices",
-        label="Prices of models",
-        description="What a million prompt and completion tokens of each model cost, and in which currency.",
-        scope=Scope.GLOBAL,
+        key="prompts.global_fallback",
+        label="Use global prompts",
+        description="Whether a prompt that the tenant has none of is taken from the global ones.",
     ),
-    TypeAdapter(PriceTable),
-    default=PriceTable(),
+    default=True,
 )
 
-_DECLARED: tuple[Setting[Any], ...] = (CHAT_DEFAULT_MODEL, USAGE_PRICES)
+_DECLARED: tuple[Setting[Any], ...] = (CHAT_DEFAULT_MODEL, PROMPTS_GLOBAL_FALLBACK)
 
 SETTINGS: Mapping[str, Setting[Any]] = {
     setting.key: setting for setting in sorted(_DECLARED, key=lambda declared: declared.key)

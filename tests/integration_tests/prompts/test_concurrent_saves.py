@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import ConflictError, PreconditionFailedError
-from shared.prompts.store import PromptDraft, PromptStore
+from shared.prompts.models import PromptDraft
+from shared.prompts.store import PromptStore
 from shared.retry import Dependency
 from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
@@ -39,7 +40,7 @@ async def save_until_done(store: PromptStore, text: str) -> int:
     """Save as a caller does who asks again when told that others are saving; return the version."""
     while True:
         try:
-            return (await store.save("p", PromptDraft(text), None)).content.version
+            return (await store.save("p", PromptDraft(template=text), None)).version.version
         except ConflictError:
             continue
 
@@ -56,27 +57,29 @@ async def test_every_version_is_there_once_and_says_what_its_writer_was_told(tmp
 
     assert sorted(versions) == list(range(1, WRITERS + 1))
     assert stored == dict(zip(versions, texts, strict=True))
-    assert (latest.content.version, latest.labels) == (WRITERS, {"latest": WRITERS})
+    assert (latest.version.version, latest.labels) == (WRITERS, {"latest": WRITERS})
 
 
 async def test_of_those_who_have_seen_one_state_one_saves_over_it(tmp_path: Path) -> None:
     with running_endpoint(tmp_path) as endpoint:
         async with instances(endpoint.address) as stores:
-            seen = (await stores[0].save("p", PromptDraft("first"), None)).head.etag
+            seen = (await stores[0].save("p", PromptDraft(template="first"), None)).head.etag
             outcomes = await asyncio.gather(
-                *(stores[n % 2].save("p", PromptDraft(f"text {n}"), seen) for n in range(8)),
+                *(stores[n % 2].save("p", PromptDraft(template=f"text {n}"), seen) for n in range(8)),
                 return_exceptions=True,
             )
             latest = await stores[0].read("p")
 
     refused = [outcome for outcome in outcomes if isinstance(outcome, PreconditionFailedError)]
-    assert (len(refused), latest.content.version) == (7, 2)
+    assert (len(refused), latest.version.version) == (7, 2)
 
 
 async def test_prompts_survive_a_killed_store(tmp_path: Path) -> None:
     with running_endpoint(tmp_path) as endpoint:
         async with instances(endpoint.address) as stores:
-            saved = await stores[0].save("p", PromptDraft("kept {x}", "why", ("tag",)), None)
+            saved = await stores[0].save(
+                "p", PromptDraft(template="kept {x}", description="why", tags=("tag",)), None
+            )
         endpoint.kill()
     with running_endpoint(tmp_path) as endpoint:
         async with instances(endpoint.address) as stores:

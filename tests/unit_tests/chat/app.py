@@ -9,16 +9,9 @@ from functions.chat.conversations import ConversationRepository
 from functions.chat.trigger import blueprint
 from shared.contracts import Usage
 from shared.llm.model import Completion
-from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
-from tests.fakes import (
-    Call,
-    FakeAuthenticator,
-    FakeTenantSettings,
-    RouteClient,
-    generous_rates,
-    tenant_context,
-)
+from tests.fakes import Call, FakeAuthenticator, FakeTenantSettings, RouteClient, tenant_context
+from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,19 +81,20 @@ class App:
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
         self.settings = FakeTenantSettings()
+        library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,
+            prompts=library,
             settings=SimpleNamespace(openai_model="gpt-default"),
             metered_model=self.model.opened_for,
             tenant_settings=self.settings,
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))
-        self.prompts = PromptStore(ACME, cosmos.container("prompts"), clock)
+        self.prompts = library.of(ACME)
 
     async def save_bot(
         self, bot_id: str = "b", *, headers: dict[str, str] | None = None, **config: object

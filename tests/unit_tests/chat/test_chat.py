@@ -18,7 +18,7 @@ from shared.errors import (
     PromptRefusedError,
 )
 from shared.llm.model import ModelUnavailableError
-from shared.prompts.store import PromptDraft
+from shared.prompts.models import PromptDraft
 from tests.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
 
@@ -119,10 +119,10 @@ async def test_a_bot_without_a_memory_is_reminded_of_nothing(app: App) -> None:
 
 async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
     await app.save_bot(prompt_name="p")
-    await app.prompts.save("p", PromptDraft("You serve {who}."), None)
+    await app.prompts.save("p", PromptDraft(template="You serve {who}."), None)
     await app.chat(variables={"who": "Ada"})
     first = app.model.said[0]
-    await app.prompts.save("p", PromptDraft("You obey {who}."), None)
+    await app.prompts.save("p", PromptDraft(template="You obey {who}."), None)
     await app.chat(variables={"who": "Bob"})
 
     assert (first, app.model.said[0]) == (("system", "You serve Ada."), ("system", "You obey Bob."))
@@ -147,7 +147,7 @@ async def test_variables_that_do_not_fit_are_named_before_a_turn_begins(
     app: App, template: str | None, variables: dict[str, str], detail: dict[str, object]
 ) -> None:
     if template is not None:
-        await app.prompts.save("p", PromptDraft(template), None)
+        await app.prompts.save("p", PromptDraft(template=template), None)
         await app.save_bot(prompt_name="p")
     refused = await app.chat(variables=variables)
 

@@ -14,7 +14,7 @@ from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, generous_rates, tenant_context
+from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, tenant_context
 from tests.unit_tests.logs.fakes import FakeBlobs, line
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class App:
             "Runtime",
             SimpleNamespace(
                 routes=[],
-                request_rates=generous_rates(clock),
                 clock=clock,
                 authenticator=self.authenticator,
                 container=cosmos.container,

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.contracts import ChatMessage
 from shared.errors import ValidationError
-from shared.prompts.rendering import MAX_RENDERED_CHARACTERS, render, variables_of
+from shared.prompts.models import PromptContent
+from shared.prompts.rendering import (
+    MAX_RENDERED_CHARACTERS,
+    render,
+    render_prompt,
+    variables_of,
+    variables_wanted,
+)
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 
@@ -73,3 +81,110 @@ def test_any_text_survives_escaping_and_any_value_stands_as_it_is(
 
 def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
+
+
+def chat(*parts: dict[str, str], **more: object) -> PromptContent:
+    return PromptContent.model_validate({"template": parts, **more}, strict=False)
+
+
+def test_a_chat_prompt_is_filled_in_message_by_message() -> None:
+    content = chat(
+        {"role": "system", "content": "Be {tone}."},
+        {"placeholder": "history"},
+        {"role": "user", "content": "{question}"},
+    )
+    history = [ChatMessage(role="user", content="{tone}"), ChatMessage(role="assistant", content="so")]
+
+    rendered = render_prompt(content, {"tone": "kind", "question": "Why?"}, {"history": history})
+
+    assert rendered.messages is not None
+    assert [(m.role, m.content) for m in rendered.messages] == [
+        ("system", "Be kind."),
+        ("user", "{tone}"),
+        ("assistant", "so"),
+        ("user", "Why?"),
+    ]
+    assert rendered.text == "Be kind.\n\n{tone}\n\nso\n\nWhy?"
+
+
+def test_variables_and_placeholders_that_are_missing_or_unknown_are_named_together() -> None:
+    content = chat({"role": "user", "content": "{a}{b}"}, {"placeholder": "history"})
+
+    with pytest.raises(ValidationError, match="missing: b, history; unknown: x, y"):
+        render_prompt(content, {"a": "", "x": ""}, {"y": []})
+
+
+def test_a_message_that_would_be_empty_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Message 0 is empty"):
+        render_prompt(chat({"role": "user", "content": "{a}"}), {"a": ""})
+
+
+def test_an_empty_list_of_messages_is_none_at_all() -> None:
+    content = chat({"placeholder": "history"}, {"role": "user", "content": "x"})
+
+    assert render_prompt(content, {}, {"history": []}).text == "x"
+
+
+def test_examples_go_where_a_chat_prompt_has_their_place() -> None:
+    content = chat(
+        {"role": "system", "content": "Translate."},
+        {"placeholder": "examples"},
+        {"role": "user", "content": "{word}"},
+        examples=[{"input": "{cat}", "output": "Katze"}],
+    )
+
+    rendered = render_prompt(content, {"word": "dog"})
+
+    assert rendered.messages is not None
+    assert [(m.role, m.content) for m in rendered.messages] == [
+        ("system", "Translate."),
+        ("user", "{cat}"),
+        ("assistant", "Katze"),
+        ("user", "dog"),
+    ]
+    with pytest.raises(ValidationError, match="unknown: examples"):
+        render_prompt(content, {"word": "dog"}, {"examples": []})
+
+
+def test_examples_go_where_a_text_has_their_place() -> None:
+    content = PromptContent.model_validate(
+        {
+            "template": "Translate.\n{examples}\nInput: {word}",
+            "examples": [{"input": "cat", "output": "{Katze}"}, {"input": "a", "output": "b"}],
+        }
+    )
+
+    rendered = render_prompt(content, {"word": "dog"})
+
+    assert rendered.text == ("Translate.\nInput: cat\nOutput: {Katze}\n\nInput: a\nOutput: b\nInput: dog")
+    assert variables_wanted(content) == ["word"]
+    with pytest.raises(ValidationError, match="unknown: examples"):
+        render_prompt(content, {"word": "dog", "examples": "none"})
+
+
+def test_without_examples_their_place_is_a_variable_like_any_other() -> None:
+    content = PromptContent(template="{examples}")
+
+    assert render_prompt(content, {"examples": "x"}).text == "x"
+
+
+def test_a_declared_default_stands_in_for_a_variable_that_is_not_given() -> None:
+    content = PromptContent.model_validate(
+        {
+            "template": "{greeting} {who}",
+            "declared_variables": {"greeting": {"default": "Hello"}, "who": {"description": "whom to greet"}},
+        }
+    )
+
+    assert render_prompt(content, {"who": "Ada"}).text == "Hello Ada"
+    assert render_prompt(content, {"who": "Ada", "greeting": "Hi"}).text == "Hi Ada"
+    with pytest.raises(ValidationError, match="missing: who"):
+        render_prompt(content, {})
+
+
+def test_the_bound_counts_the_lists_of_messages_too() -> None:
+    content = chat({"placeholder": "history"}, {"placeholder": "history"})
+    long = [ChatMessage(role="user", content="x" * (MAX_RENDERED_CHARACTERS // 2 + 1))]
+
+    with pytest.raises(ValidationError, match="longer than"):
+        render_prompt(content, {}, {"history": long})

@@ -10,7 +10,8 @@ import pytest
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
-from shared.prompts.store import PromptDraft, PromptItem, PromptStore
+from shared.prompts.models import PromptDraft, PromptSummary, Template
+from shared.prompts.store import PromptStore
 from tests.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 
@@ -42,18 +43,18 @@ class Refusing(Interrupted):
         raise BatchFailedError(len(operations) - len(key), 413)
 
 
-async def templates(store: PromptStore, name: str = "p") -> list[str]:
+async def templates(store: PromptStore, name: str = "p") -> list[Template]:
     """Read every version from 1 on and check that each knows its number."""
-    latest = (await store.read(name)).content
-    found = [(await store.read(name, number)).content for number in range(1, latest.version + 1)]
+    latest = (await store.read(name)).version
+    found = [(await store.read(name, number)).version for number in range(1, latest.version + 1)]
     assert [item.version for item in found] == list(range(1, latest.version + 1))
-    assert found[-1].template == latest.template
-    return [item.template for item in found]
+    assert found[-1] == latest
+    return [item.content.template for item in found]
 
 
 async def test_each_save_is_a_version_and_none_ever_changes(store: PromptStore) -> None:
     for text in ("one", "two", "three"):
-        await store.save("p", PromptDraft(text), None)
+        await store.save("p", PromptDraft(template=text), None)
 
     assert await templates(store) == ["one", "two", "three"]
 
@@ -61,7 +62,7 @@ async def test_each_save_is_a_version_and_none_ever_changes(store: PromptStore) 
 async def test_reading_the_latest_is_one_request_and_saving_two(
     store: PromptStore, cosmos: MemoryCosmos
 ) -> None:
-    await store.save("p", PromptDraft("one"), None)
+    await store.save("p", PromptDraft(template="one"), None)
     saved = cosmos.transport.requests
     await store.read("p")
 
@@ -69,9 +70,9 @@ async def test_reading_the_latest_is_one_request_and_saving_two(
 
 
 async def test_the_label_latest_moves_by_itself(store: PromptStore) -> None:
-    first = await store.save("p", PromptDraft("one"), None)
+    first = await store.save("p", PromptDraft(template="one"), None)
     assert first.labels == {"latest": 1}
-    second = await store.save("p", PromptDraft("two"), first.head.etag)
+    second = await store.save("p", PromptDraft(template="two"), first.head.etag)
 
     assert second.labels == {"latest": 2}
     assert (await store.read("p", 1)).labels == {}
@@ -79,21 +80,21 @@ async def test_the_label_latest_moves_by_itself(store: PromptStore) -> None:
 
 
 async def test_who_saved_a_version_and_when_is_kept(store: PromptStore, clock: FakeClock) -> None:
-    await store.save("p", PromptDraft("one", "why", ("a", "b")), None)
-    saved = (await store.read("p", 1)).content
+    await store.save("p", PromptDraft(template="one", description="why", tags=("a", "b")), None)
+    saved = (await store.read("p", 1)).version
 
-    assert (saved.updated_by, saved.updated_at) == (ACME.principal, clock.now())
+    assert (saved.change.by, saved.change.at) == (ACME.principal, clock.now())
     assert (saved.description, saved.tags) == ("why", ("a", "b"))
 
 
 async def test_an_old_state_saves_nothing(store: PromptStore) -> None:
-    first = await store.save("p", PromptDraft("one"), None)
-    await store.save("p", PromptDraft("two"), first.head.etag)
+    first = await store.save("p", PromptDraft(template="one"), None)
+    await store.save("p", PromptDraft(template="two"), first.head.etag)
 
     with pytest.raises(PreconditionFailedError):
-        await store.save("p", PromptDraft("three"), first.head.etag)
+        await store.save("p", PromptDraft(template="three"), first.head.etag)
     with pytest.raises(PreconditionFailedError):
-        await store.save("new", PromptDraft("one"), first.head.etag)
+        await store.save("new", PromptDraft(template="one"), first.head.etag)
     assert await templates(store) == ["one", "two"]
     with pytest.raises(PromptNotFoundError):
         await store.read("new")
@@ -102,51 +103,51 @@ async def test_an_old_state_saves_nothing(store: PromptStore) -> None:
 async def test_a_writer_that_was_overtaken_takes_the_next_version(
     container: Container, store: PromptStore
 ) -> None:
-    others = [lambda: store.save("p", PromptDraft("first"), None)] * 2
+    others = [lambda: store.save("p", PromptDraft(template="first"), None)] * 2
     slow = PromptStore(ACME, Interrupted(container, batches=others))
 
-    saved = await slow.save("p", PromptDraft("mine"), None)
+    saved = await slow.save("p", PromptDraft(template="mine"), None)
 
-    assert (saved.content.version, await templates(store)) == (3, ["first", "first", "mine"])
+    assert (saved.version.version, await templates(store)) == (3, ["first", "first", "mine"])
 
 
 async def test_a_writer_that_was_overtaken_does_not_save_over_what_it_has_not_seen(
     container: Container, store: PromptStore
 ) -> None:
-    seen = (await store.save("p", PromptDraft("one"), None)).head.etag
+    seen = (await store.save("p", PromptDraft(template="one"), None)).head.etag
     slow = PromptStore(
-        ACME, Interrupted(container, batches=[lambda: store.save("p", PromptDraft("two"), None)])
+        ACME, Interrupted(container, batches=[lambda: store.save("p", PromptDraft(template="two"), None)])
     )
 
     with pytest.raises(PreconditionFailedError):
-        await slow.save("p", PromptDraft("mine"), seen)
+        await slow.save("p", PromptDraft(template="mine"), seen)
     assert await templates(store) == ["one", "two"]
 
 
 async def test_a_head_that_changes_without_a_new_version_is_another_state_too(
     container: Container, store: PromptStore
 ) -> None:
-    seen = (await store.save("p", PromptDraft("one"), None)).head.etag
+    seen = (await store.save("p", PromptDraft(template="one"), None)).head.etag
     touched = Patch((PatchOperation("set", "/note", "changed"),))
     own = Partition.of(ACME, container)
     slow = PromptStore(
-        ACME, Interrupted(container, batches=[lambda: own.patch(PromptItem, "head:p", touched)])
+        ACME, Interrupted(container, batches=[lambda: own.patch(PromptSummary, "head:p", touched)])
     )
 
     with pytest.raises(PreconditionFailedError):
-        await slow.save("p", PromptDraft("mine"), seen)
+        await slow.save("p", PromptDraft(template="mine"), seen)
     assert await templates(store) == ["one"]
 
 
-async def test_a_writer_that_is_overtaken_three_times_is_told(
+async def test_a_writer_that_is_overtaken_again_and_again_is_told(
     container: Container, store: PromptStore
 ) -> None:
-    others = [lambda: store.save("p", PromptDraft("other"), None)] * 3
+    others = [lambda: store.save("p", PromptDraft(template="other"), None)] * 10
     slow = PromptStore(ACME, Interrupted(container, batches=others))
 
     with pytest.raises(ConflictError, match="saved by others"):
-        await slow.save("p", PromptDraft("mine"), None)
-    assert await templates(store) == ["other"] * 3
+        await slow.save("p", PromptDraft(template="mine"), None)
+    assert await templates(store) == ["other"] * 10
 
 
 async def test_many_writers_leave_no_gap_and_lose_nothing_that_was_acknowledged(
@@ -156,7 +157,7 @@ async def test_many_writers_leave_no_gap_and_lose_nothing_that_was_acknowledged(
 
     async def write(number: int) -> str | None:
         try:
-            await stores[number % 8].save("p", PromptDraft(f"t{number}"), None)
+            await stores[number % 8].save("p", PromptDraft(template=f"t{number}"), None)
         except ConflictError:
             return None
         return f"t{number}"
@@ -176,9 +177,9 @@ async def test_a_save_whose_answer_was_lost_is_one_version(
         cosmos.transport.lose_answers = 1
 
     unlucky = PromptStore(ACME, Interrupted(container, batches=[lose_the_answer]))
-    saved = await unlucky.save("p", PromptDraft("one"), None)
+    saved = await unlucky.save("p", PromptDraft(template="one"), None)
 
-    assert (saved.content.version, saved.labels) == (1, {"latest": 1})
+    assert (saved.version.version, saved.labels) == (1, {"latest": 1})
     assert await templates(store) == ["one"]
 
 
@@ -190,23 +191,23 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
     class Overtaken(Interrupted):
         async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
             await self._container.batch(key, operations)
-            await store.save("p", PromptDraft("newer"), None)
+            await store.save("p", PromptDraft(template="newer"), None)
             return await self._container.batch(key, operations)
 
-    saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft("mine"), None)
+    saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft(template="mine"), None)
 
-    assert (saved.content.version, saved.content.template, saved.labels) == (1, "mine", {})
+    assert (saved.version.version, saved.content.template, saved.labels) == (1, "mine", {})
     assert await templates(store) == ["mine", "newer"]
 
 
 async def test_a_refusal_that_is_nobody_elses_doing_is_not_tried_again(container: Container) -> None:
     with pytest.raises(BatchFailedError, match="413"):
-        await PromptStore(ACME, Refusing(container)).save("p", PromptDraft("one"), None)
+        await PromptStore(ACME, Refusing(container)).save("p", PromptDraft(template="one"), None)
 
 
 async def test_a_template_that_cannot_be_rendered_is_not_stored(store: PromptStore) -> None:
     with pytest.raises(ValidationError):
-        await store.save("p", PromptDraft("{a.b}"), None)
+        await store.save("p", PromptDraft(template="{a.b}"), None)
     with pytest.raises(PromptNotFoundError):
         await store.read("p")
 
@@ -214,10 +215,10 @@ async def test_a_template_that_cannot_be_rendered_is_not_stored(store: PromptSto
 async def test_what_a_newer_release_put_on_the_head_survives_a_save(
     container: Container, store: PromptStore
 ) -> None:
-    await store.save("p", PromptDraft("one"), None)
+    await store.save("p", PromptDraft(template="one"), None)
     newer = Patch((PatchOperation("set", "/config", {"model": "gpt-6"}),))
-    await Partition.of(ACME, container).patch(PromptItem, "head:p", newer)
-    await store.save("p", PromptDraft("two"), None)
+    await Partition.of(ACME, container).patch(PromptSummary, "head:p", newer)
+    await store.save("p", PromptDraft(template="two"), None)
 
     stored = await container.read(("acme",), "head:p")
     assert stored is not None
@@ -225,8 +226,8 @@ async def test_what_a_newer_release_put_on_the_head_survives_a_save(
 
 
 async def test_resolving_renders_the_latest_version(store: PromptStore) -> None:
-    await store.save("p", PromptDraft("old {x}"), None)
-    await store.save("p", PromptDraft("new {x}"), None)
+    await store.save("p", PromptDraft(template="old {x}"), None)
+    await store.save("p", PromptDraft(template="new {x}"), None)
 
     assert await store.resolve("p", {"x": "y"}) == "new y"
     with pytest.raises(ValidationError, match="missing: x"):
@@ -236,28 +237,28 @@ async def test_resolving_renders_the_latest_version(store: PromptStore) -> None:
 
 
 async def test_a_model_is_never_given_an_empty_prompt(store: PromptStore) -> None:
-    await store.save("p", PromptDraft("{x}"), None)
+    await store.save("p", PromptDraft(template="{x}"), None)
 
     with pytest.raises(ValidationError, match="empty"):
         await store.resolve("p", {"x": ""})
 
 
 async def test_tenants_share_no_name(store: PromptStore, container: Container) -> None:
-    await store.save("p", PromptDraft("of acme"), None)
+    await store.save("p", PromptDraft(template="of acme"), None)
     other = PromptStore(GLOBEX, container)
 
     for attempt in (other.read("p"), other.read("p", 1), other.resolve("p", {})):
         with pytest.raises(PromptNotFoundError):
             await attempt
     assert await other.list(None, 10) == []
-    await other.save("p", PromptDraft("of globex"), None)
+    await other.save("p", PromptDraft(template="of globex"), None)
     assert await templates(store) == ["of acme"]
 
 
 async def test_the_list_pages_by_name_and_shows_each_prompt_once(store: PromptStore) -> None:
     for name in ("b", "a", "c", "a"):
-        await store.save(name, PromptDraft("text"), None)
+        await store.save(name, PromptDraft(template="text"), None)
 
     first = await store.list(None, 2)
-    assert [(prompt.head.name, prompt.head.version) for prompt in first] == [("a", 2), ("b", 1)]
-    assert [prompt.head.name for prompt in await store.list("b", 2)] == ["c"]
+    assert [(prompt.name, prompt.version) for prompt in first] == [("a", 2), ("b", 1)]
+    assert [prompt.name for prompt in await store.list("b", 2)] == ["c"]

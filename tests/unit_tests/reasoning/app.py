@@ -16,11 +16,11 @@ from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.llm.model import Completion
-from shared.prompts.store import PromptStore
 from shared.quarantine import Quarantine
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
+from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
+from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -107,12 +107,13 @@ class App:
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
         self.directory = FakeDirectory(authenticator)
+        library = library_over(cosmos.container("prompts"), clock)
         self.runtime = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,
+            prompts=library,
             settings=SimpleNamespace(
                 openai_model="gpt-default", reasoner_in_queue="reasoner-in", reasoner_out_queue="reasoner-out"
             ),
@@ -131,7 +132,7 @@ class App:
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
-        self.prompts = PromptStore(ACME, cosmos.container("prompts"), clock)
+        self.prompts = library.of(ACME)
 
     async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
         return await self.client.call("accept_job", Call.of(body, headers=headers or self.user))

@@ -12,7 +12,7 @@ from functions.reasoning.repository import JobInWorkError, Outgoing
 from functions.reasoning.worker import LONGEST_WAIT_SECONDS
 from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
-from shared.prompts.store import PromptDraft
+from shared.prompts.models import PromptDraft
 from shared.servicebus.sender import MAX_BODY_BYTES
 from tests.unit_tests.reasoning.app import App, FakeModel, KilledError, message
 
@@ -49,7 +49,7 @@ async def test_ten_deliveries_give_one_result(app: App) -> None:
 
 
 async def test_the_input_may_be_messages_or_a_prompt(app: App) -> None:
-    await app.prompts.save("ask", PromptDraft("About {topic}?", None, ()), None)
+    await app.prompts.save("ask", PromptDraft(template="About {topic}?"), None)
     conversation = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}]
 
     await app.deliver(message(text=None, messages=conversation))

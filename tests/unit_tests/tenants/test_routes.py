@@ -14,7 +14,7 @@ from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.store import TenantStatus, TenantStore
-from tests.fakes import Call, RouteClient, generous_rates
+from tests.fakes import Call, RouteClient
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -35,12 +35,7 @@ class App:
         admins = AdminKeys(["the-administrators-key"])
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
-            routes=[],
-            request_rates=generous_rates(clock),
-            clock=clock,
-            authenticator=authenticator,
-            tenants=self.tenants,
-            audit=self.audit,
+            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants, audit=self.audit
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(runtime)

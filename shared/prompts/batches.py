@@ -1,0 +1,110 @@
+"""Many prompts at once: each item is checked and answered on its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pydantic
+
+from shared.errors import APIError, PromptNotFoundError, ValidationError
+from shared.prompts import changes
+from shared.prompts.changes import Change
+from shared.prompts.models import NAME_PATTERN, NamedDraft
+from shared.prompts.rendering import check_draft
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shared.prompts.library import Prompts
+    from shared.prompts.models import Prompt, PromptHead, PromptSource
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+class ItemOutcome(NamedTuple):
+    """What became of one item: its prompt's head, or why there is none; `name` is None where it has none."""
+
+    name: str | None
+    outcome: PromptHead | APIError
+
+
+async def save_many(
+    prompts: Prompts, items: Sequence[Mapping[str, object]], source: PromptSource
+) -> list[ItemOutcome]:
+    """Save prompts, each as JSON of a `NamedDraft`; return what became of each, in order.
+
+    Raises:
+        DependencyUnavailableError: The store is down, and nothing was saved.
+        PermissionDeniedError: They are not the caller's to change.
+    """
+    return await _changed(prompts, [_saving(item) for item in items], source)
+
+
+async def delete_many(
+    prompts: Prompts, names: Sequence[str], source: PromptSource, reason: str | None = None
+) -> list[ItemOutcome]:
+    """Take prompts out of use; return what became of each, in order.
+
+    Raises:
+        DependencyUnavailableError: The store is down, and nothing was deleted.
+        PermissionDeniedError: They are not the caller's to change.
+    """
+    wanted: list[tuple[str | None, Change | APIError]] = [
+        (name, _problem_of(name) or Change(name, changes.deletion_of(name), reason=reason)) for name in names
+    ]
+    return await _changed(prompts, wanted, source)
+
+
+async def read_many(prompts: Prompts, names: Sequence[str]) -> list[tuple[str, Prompt | APIError]]:
+    """Return the latest version of each prompt or why there is none, in order."""
+    problems = {name: _problem_of(name) for name in names}
+    found = await prompts.read_all(list(dict.fromkeys(name for name in names if problems[name] is None)))
+    return [(name, problems[name] or found.get(name) or PromptNotFoundError(name)) for name in names]
+
+
+async def _changed(
+    prompts: Prompts, wanted: Sequence[tuple[str | None, Change | APIError]], source: PromptSource
+) -> list[ItemOutcome]:
+    """Make those changes that can be made: of one prompt the first, the others are refused."""
+    first: dict[str, Change] = {}
+    for _, change in wanted:
+        if isinstance(change, Change):
+            first.setdefault(change.name, change)
+    done = dict(zip(first, await prompts.change_all(list(first.values()), source), strict=True))
+    return [
+        ItemOutcome(
+            name,
+            change
+            if isinstance(change, APIError)
+            else done[change.name]
+            if first[change.name] is change
+            else ValidationError(f"'{change.name}' is in the batch twice", {"name": change.name}),
+        )
+        for name, change in wanted
+    ]
+
+
+def _saving(item: Mapping[str, object]) -> tuple[str | None, Change | APIError]:
+    name = item.get("name")
+    named = name if isinstance(name, str) else None
+    try:
+        draft = NamedDraft.model_validate_json(json.dumps(item, allow_nan=False))
+        check_draft(draft)
+    except pydantic.ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        fields = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
+        said = "; ".join(f"{field}: {message}" for field, message in fields.items())
+        return named, ValidationError(f"Invalid prompt: {said}", {"fields": fields})
+    except (TypeError, ValueError) as error:
+        return named, ValidationError(f"Invalid prompt: {error}")
+    except ValidationError as error:
+        return named, error
+    return draft.name, Change(draft.name, changes.save_of(draft), draft.if_match, draft.reason)
+
+
+def _problem_of(name: str) -> ValidationError | None:
+    if _NAME.fullmatch(name):
+        return None
+    return ValidationError(f"A prompt's name matches {NAME_PATTERN}", {"name": name[:200]})

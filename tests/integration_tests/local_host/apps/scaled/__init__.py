@@ -1,1 +1,0 @@
-"""An app to run several instances of."""

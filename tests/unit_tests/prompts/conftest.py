@@ -1,0 +1,18 @@
+"""The prompts' routes over an empty store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit_tests.prompts.app import App
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+
+@pytest.fixture
+def app(cosmos: MemoryCosmos, clock: FakeClock) -> App:
+    return App(cosmos, clock)

@@ -1,0 +1,28 @@
+"""A library of prompts over a store in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.prompts.library import PromptLibrary
+
+if TYPE_CHECKING:
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+    from tests.fakes import FakeClock
+
+
+@dataclass
+class Fallback:
+    """The setting `prompts.global_fallback` of every tenant."""
+
+    on: bool = True
+
+    async def __call__(self, _: TenantContext) -> bool:
+        return self.on
+
+
+def library_over(container: Container, clock: FakeClock, fallback: Fallback | None = None) -> PromptLibrary:
+    """Open what the composition root opens for the app."""
+    return PromptLibrary(container, clock, fallback or Fallback())

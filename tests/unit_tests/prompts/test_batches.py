@@ -1,0 +1,242 @@
+"""Many prompts at once: a result per item, and requests to the store that are counted and bounded."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.cosmos.container import BatchFailedError
+from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError
+from shared.prompts import changes
+from shared.prompts.changes import Change
+from shared.prompts.models import PromptDraft, PromptHead
+from shared.prompts.store import PromptStore
+from tests.fakes import tenant_context
+from tests.unit_tests.prompts.interrupted import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.cosmos.container import BatchOperation, Json, Key
+    from shared.errors import APIError
+    from tests.fakes import FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+    from tests.unit_tests.prompts.app import App
+
+ACME = tenant_context("acme")
+
+
+def items(count: int, **more: object) -> list[dict[str, object]]:
+    return [{"name": f"p{number:03}", "template": f"text {number}"} | more for number in range(count)]
+
+
+async def test_250_prompts_with_3_bad_ones_are_247_saved_and_3_named(app: App, cosmos: MemoryCosmos) -> None:
+    batch = items(250)
+    batch[7]["template"] = "{a.b}"
+    batch[99] = {"name": "../etc", "template": "x"}
+    batch[200]["tenant_id"] = "victim"
+
+    reply = (await app.batch("batch_save_prompts", {"prompts": batch})).json()
+
+    assert (reply["succeeded"], reply["failed"]) == (247, 3)
+    failures = {r["index"]: (r["name"], r["failure"]) for r in reply["results"] if r["failure"]}
+    assert [(index, name) for index, (name, _) in failures.items()] == [
+        (7, "p007"),
+        (99, "../etc"),
+        (200, "p200"),
+    ]
+    assert "single '{'" in failures[7][1]["message"]
+    assert list(failures[99][1]["detail"]["fields"]) == ["name"]
+    assert list(failures[200][1]["detail"]["fields"]) == ["tenant_id"]
+    assert cosmos.transport.requests == math.ceil(247 / 100) + math.ceil(247 / 50)
+    listed = [
+        name
+        for cursor in ("", "&cursor=p100", "&cursor=p201")
+        for name in [p["name"] for p in (await app.ask("list_prompts", f"limit=100{cursor}")).json()["items"]]
+    ]
+    assert len(set(listed)) == 247
+
+
+async def test_reading_many_is_one_request_for_each_100(app: App, cosmos: MemoryCosmos) -> None:
+    await app.batch("batch_save_prompts", {"prompts": items(150)})
+    before = cosmos.transport.requests
+    names = [f"p{number:03}" for number in range(150)]
+
+    reply = (await app.batch("batch_get_prompts", {"names": names})).json()
+
+    assert [result["prompt"]["template"] for result in reply["results"]] == [
+        f"text {number}" for number in range(150)
+    ]
+    assert cosmos.transport.requests - before == 2
+
+
+async def test_each_name_is_answered_also_those_that_are_not_there(app: App) -> None:
+    await app.save("mine")
+    await app.save_global("everybodys")
+    await app.save("gone")
+    await app.batch("batch_delete_prompts", {"names": ["gone"]})
+
+    names = ["mine", "everybodys", "gone", "never", "a/b", "mine"]
+    reply = (await app.batch("batch_get_prompts", {"names": names})).json()
+
+    told = [r["prompt"]["source"] if r["prompt"] else r["failure"]["status"] for r in reply["results"]]
+    assert [result["name"] for result in reply["results"]] == names
+    assert told == ["tenant", "global", 404, 404, 422, "tenant"]
+
+
+async def test_deleting_many_says_what_happened_to_each(app: App) -> None:
+    await app.batch("batch_save_prompts", {"prompts": items(3)})
+
+    reply = (await app.batch("batch_delete_prompts", {"names": ["p000", "never", "p000", "p002"]})).json()
+
+    assert [r["failure"] and r["failure"]["status"] for r in reply["results"]] == [None, 404, 422, None]
+    assert [p["name"] for p in (await app.ask("list_prompts")).json()["items"]] == ["p001"]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"name": "p"}, "template"),
+        ({"name": "p", "template": ""}, "at least 1"),
+        ({"template": "x"}, "name"),
+        ({"name": 7, "template": "x"}, "name"),
+        ({"name": "p", "template": "x", "id": "head:q"}, "id"),
+        ({"name": "p", "template": "x", "_etag": "y"}, "_etag"),
+        ({"name": "p", "template": "x", "if_match": "never"}, "changed meanwhile"),
+    ],
+)
+async def test_a_bad_item_is_named_and_stops_no_other(app: App, item: dict[str, object], said: str) -> None:
+    reply = (await app.batch("batch_save_prompts", {"prompts": [item, *items(1)]})).json()
+
+    assert (reply["succeeded"], reply["failed"]) == (1, 1)
+    assert said in reply["results"][0]["failure"]["message"]
+    assert reply["results"][1]["version"] == 1
+
+
+async def test_of_two_items_of_one_name_the_first_is_saved(app: App) -> None:
+    reply = (await app.batch("batch_save_prompts", {"prompts": items(1) + items(1, template="b")})).json()
+
+    assert [r["version"] for r in reply["results"]] == [1, None]
+    assert "twice" in reply["results"][1]["failure"]["message"]
+
+
+async def test_a_batch_without_items_or_with_too_many_is_refused_whole(app: App) -> None:
+    bodies: list[object] = [{"prompts": []}, {"prompts": items(501)}, {"prompts": ["x"]}, {}]
+    for body in bodies:
+        assert (await app.batch("batch_save_prompts", body)).status == 422
+    assert (await app.batch("batch_save_prompts", {"prompts": items(1)}, headers=app.user)).status == 403
+
+
+def saves(count: int, text: str = "mine") -> list[Change]:
+    save = changes.save_of(PromptDraft(template=text))
+    return [Change(f"p{number:03}", save) for number in range(count)]
+
+
+def made(outcomes: Sequence[PromptHead | APIError]) -> list[int]:
+    return [outcome.version for outcome in outcomes if isinstance(outcome, PromptHead)]
+
+
+async def test_one_that_was_overtaken_is_worked_out_again_with_its_batch(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = cosmos.container("prompts")
+    other = PromptStore(ACME, container, clock)
+    overtake = Interrupted(container, batches=[lambda: other.save("p007", PromptDraft(template="x"), None)])
+
+    outcomes = await PromptStore(ACME, overtake, clock).commit_all(saves(50))
+
+    assert made(outcomes) == [1] * 7 + [2] + [1] * 42
+    assert cosmos.transport.requests == 2 + 2 + 2 + 1
+
+
+async def test_one_that_is_always_overtaken_is_told_and_holds_up_no_other(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = cosmos.container("prompts")
+    other = PromptStore(ACME, container, clock)
+    events = [lambda: other.save("p007", PromptDraft(template="x"), None)] * 4
+
+    outcomes = await PromptStore(ACME, Interrupted(container, batches=events), clock).commit_all(saves(50))
+
+    assert isinstance(outcomes[7], ConflictError)
+    assert len(made(outcomes)) == 49
+    assert (await other.read("p007")).version.version == 4
+
+
+async def test_a_batch_whose_answer_was_lost_is_made_once(cosmos: MemoryCosmos, clock: FakeClock) -> None:
+    async def lose_the_answer() -> None:
+        cosmos.transport.lose_answers = 1
+
+    container = Interrupted(cosmos.container("prompts"), batches=[lose_the_answer])
+    store = PromptStore(ACME, container, clock)
+
+    assert made(await store.commit_all(saves(50))) == [1] * 50
+    assert [one.version for one in await store.versions("p000", 99, 9)] == [1]
+
+
+async def test_one_that_the_store_refuses_is_left_out_and_the_others_run_again(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    class RefusingOne(Interrupted):
+        async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+            for index, operation in enumerate(operations):
+                if operation.item_id == "head:p007":
+                    raise BatchFailedError(index, 400)
+            return await super().batch(key, operations)
+
+    outcomes = await PromptStore(ACME, RefusingOne(cosmos.container("prompts")), clock).commit_all(saves(50))
+
+    assert isinstance(outcomes[7], BatchFailedError)
+    assert len(made(outcomes)) == 49
+
+
+async def test_large_prompts_are_cut_into_batches_that_the_store_takes(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    store = PromptStore(ACME, cosmos.container("prompts"), clock)
+
+    assert made(await store.commit_all(saves(20, "x" * 190_000))) == [1] * 20
+
+
+async def test_when_the_store_is_down_for_all_the_batch_fails_as_one_call_would(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    async def go_down() -> None:
+        cosmos.transport.lose_requests = 10**6
+
+    container = Interrupted(cosmos.container("prompts"), batches=[go_down])
+    with pytest.raises(DependencyUnavailableError):
+        await PromptStore(ACME, container, clock).commit_all(saves(60))
+
+
+async def test_when_the_store_goes_down_midway_what_was_saved_is_told(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    async def nothing() -> None:
+        pass
+
+    async def go_down() -> None:
+        cosmos.transport.lose_requests = 10**6
+
+    container = Interrupted(cosmos.container("prompts"), batches=[nothing, go_down])
+    outcomes = await PromptStore(ACME, container, clock).commit_all(saves(60))
+
+    assert made(outcomes) == [1] * 50
+    assert all(isinstance(outcome, DependencyUnavailableError) for outcome in outcomes[50:])
+
+
+async def test_deleting_many_that_others_deleted_meanwhile_says_so(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = cosmos.container("prompts")
+    other = PromptStore(ACME, container, clock)
+    await other.commit_all(saves(2))
+    gone = [lambda: other.commit(Change("p001", changes.deletion_of("p001")))]
+    wanted = [Change(name, changes.deletion_of(name)) for name in ("p000", "p001")]
+
+    outcomes = await PromptStore(ACME, Interrupted(container, batches=gone), clock).commit_all(wanted)
+
+    assert isinstance(outcomes[0], PromptHead)
+    assert isinstance(outcomes[1], PromptNotFoundError)
