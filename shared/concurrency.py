@@ -29,11 +29,15 @@ async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: in
         async with places:
             return await one
 
+    everything = list(work)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_place(one)) for one in work]
+            tasks = [group.create_task(in_place(one)) for one in everything]
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
+    finally:
+        for one in everything:
+            one.close()  # those that never got their turn; the others are over
     return [task.result() for task in tasks]
 
 

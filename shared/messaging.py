@@ -13,7 +13,7 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
-from shared.errors import APIError, RateLimitError
+from shared.errors import APIError, RateLimitError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.quarantine import Refused
@@ -43,6 +43,14 @@ class FindsTenants(Protocol):
         ...
 
 
+class KnowsPurges(Protocol):
+    """What the edge asks of the purges."""
+
+    async def is_taken(self, tenant_id: str) -> bool:
+        """Tell whether an id, in whatever spelling, was or is being purged."""
+        ...
+
+
 class KeepsRefused(Protocol):
     """What the edge asks of the quarantine."""
 
@@ -57,6 +65,11 @@ class QueueServices(Protocol):
     @property
     def authenticator(self) -> FindsTenants:
         """What finds tenants."""
+        ...
+
+    @property
+    def purges(self) -> KnowsPurges:
+        """What tells a tenant that was purged from one that never was."""
         ...
 
     @property
@@ -174,10 +187,12 @@ class Queue[M: Message]:
         tenant: TenantContext | None = None
         try:
             message = self._parsed(delivery.get_body())
-            tenant = await self.services.authenticator.for_platform(message.tenant_id)
+            tenant = await self._tenant(message)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                 await handle(tenant, message)
                 _logger.info("Message handled", extra={"queue": self.name})
+        except TenantPurgedError as error:
+            _logger.info("A purged tenant's message was dropped", extra=self._facts(error))
         except APIError as error:
             if may_succeed_later(error):
                 raise
@@ -189,14 +204,26 @@ class Queue[M: Message]:
         tenant: TenantContext | None = None
         try:
             message = self._parsed(delivery.get_body())
-            tenant = await self.services.authenticator.for_platform(message.tenant_id)
+            tenant = await self._tenant(message)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                 await give_up(tenant, message)
+        except TenantPurgedError as error:
+            _logger.info("A purged tenant's dead letter was dropped", extra=self._facts(error))
+            return
         except APIError as error:
             if may_succeed_later(error):
                 raise
             _logger.info("Nothing to give up for a dead letter", extra=self._facts(error))
         await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_reason(delivery)))
+
+    async def _tenant(self, message: M) -> TenantContext:
+        """Find whose message it is; of one that is or was purged, nothing may be kept."""
+        try:
+            return await self.services.authenticator.for_platform(message.tenant_id)
+        except TenantNotFoundError as error:
+            if await self.services.purges.is_taken(message.tenant_id):
+                raise TenantPurgedError(message.tenant_id) from error
+            raise
 
     async def _pause(self, delivery: Delivery, error: Exception) -> None:
         """Keep the message for a while; the host renews its lock meanwhile."""
@@ -219,6 +246,10 @@ class Queue[M: Message]:
 
     def _facts(self, error: APIError) -> dict[str, Any]:
         return {"queue": self.name, "error": type(error).__name__, "status": error.status}
+
+
+class TenantPurgedError(TenantNotFoundError):
+    """Whose message it is, is or was purged."""
 
 
 class DeliveriesExhaustedError(APIError):

@@ -24,6 +24,7 @@ from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys
+from shared.tenancy.purges import Purges
 from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
 from shared.tenancy.store import TenantStore
 
@@ -121,6 +122,11 @@ class Runtime:
     def tenants(self) -> TenantStore:
         """Return the tenants and their keys."""
         return TenantStore(self.container("tenants"))
+
+    @cached_property
+    def purges(self) -> Purges:
+        """Return which tenants were or are being purged."""
+        return Purges(self.container("tenants"), self.clock)
 
     @cached_property
     def tenant_settings(self) -> TenantSettings:

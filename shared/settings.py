@@ -51,6 +51,10 @@ class Settings(LoggingSettings):
     openai_api_version: str = Field("2024-10-21", alias="AZURE_OPENAI_API_VERSION")
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
 
+    purge_settle_seconds: float = Field(660.0, alias="TENANT_PURGE_SETTLE_SECONDS", ge=0)
+    """How long after a tenant was closed something may still write for it: 30 s for which an instance may
+    know its credentials, 600 s for which host.json lets a function run, and 30 s for clocks that differ."""
+
     @model_validator(mode="after")
     def _name_what_no_connection_was_given_for(self) -> Settings:
         if self.servicebus is None and self.servicebus_namespace is None:

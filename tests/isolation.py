@@ -26,6 +26,7 @@ NAMES = {
 
 BODIES: dict[str, dict[str, Any]] = {
     "create_tenant": {"tenant_id": "intruder", "name": "x"},
+    "update_tenant": {"name": "x"},
     "create_key": {"name": "x"},
     "rotate_key": {"overlap_seconds": 60},
     "render_prompt": {"variables": {}},

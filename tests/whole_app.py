@@ -10,7 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import azure.functions as func
+
 import function_app
+from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.runtime import Runtime
@@ -19,7 +22,7 @@ from tests.fakes import Answer, Call, FakeClock, RouteClient
 from tests.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from shared.cosmos.container import Container
@@ -80,6 +83,18 @@ class MemoryBlobs:
     async def exists(self, name: str) -> bool:
         return name in self.blobs
 
+    async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
+        names = sorted(name for name in self.blobs if name.startswith(prefix) and name > (cursor or ""))
+        found = tuple(BlobInfo(name, len(self.blobs[name])) for name in names[:limit])
+        return BlobPage(found, found[-1].name if len(names) > limit else None)
+
+    async def read_part(self, name: str, offset: int, length: int) -> BlobPart | None:
+        content = self.blobs.get(name)
+        return None if content is None else BlobPart(content[offset : offset + length], len(content))
+
+    async def delete(self, name: str) -> bool:
+        return self.blobs.pop(name, None) is not None
+
     async def check(self) -> None:
         """It is there."""
 
@@ -105,6 +120,11 @@ class WholeApp:
     cosmos: MemoryCosmos
     clock: FakeClock
     client: RouteClient
+    functions: Mapping[str, Callable[..., Awaitable[None]]]
+
+    async def tick(self, timer: str) -> None:
+        """Run a timer's function, as the host does when its time has come."""
+        await self.functions[timer](object())
 
     @property
     def admin(self) -> dict[str, str]:
@@ -135,7 +155,9 @@ async def whole_app(**environment: str) -> AsyncIterator[WholeApp]:
     clock = FakeClock()
     async with memory_cosmos(clock) as cosmos:
         runtime = MemoryRuntime(cosmos, clock, environment)
+        app = func.FunctionApp()
         for bind in function_app.CAPABILITIES:
-            bind(runtime)
-        yield WholeApp(runtime, cosmos, clock, RouteClient(runtime))
+            app.register_functions(bind(runtime))
+        functions = {str(one.get_function_name()): one.get_user_function() for one in app.get_functions()}
+        yield WholeApp(runtime, cosmos, clock, RouteClient(runtime), functions)
         await runtime.close()

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from functions.logs.models import PLATFORM
 from functions.logs.splitter import split
 from shared.concurrency import side_by_side
 from shared.errors import APIError
@@ -22,7 +23,7 @@ from shared.logging.files import RotatedName, adopt_abandoned
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from shared.blob.store import BlobStore
@@ -56,9 +57,18 @@ class LogShipper:
         blobs: Where they go.
         clock: Dates claims.
         instance: This worker's name.
+        is_purged: Tells of whose lines nothing may be kept.
     """
 
-    def __init__(self, directory: Path, blobs: BlobStore, clock: Clock, instance: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        blobs: BlobStore,
+        clock: Clock,
+        instance: str,
+        is_purged: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        self._is_purged = is_purged
         self._directory = directory
         self._blobs = blobs
         self._clock = clock
@@ -129,7 +139,9 @@ class LogShipper:
             except FileNotFoundError as error:
                 raise ClaimLostError(name.stem) from error
             try:
-                await self._blobs.upload(blob, part)
+                owner = blob.partition("/")[0]
+                if owner == PLATFORM or not await self._is_purged(owner):
+                    await self._blobs.upload(blob, part)
             except APIError as error:
                 failure = error
         if failure is not None:

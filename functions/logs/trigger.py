@@ -35,7 +35,10 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         file = current_file()
         if file is not None:
             await asyncio.to_thread(file.rotate)
-        await LogShipper(directory, runtime.blobs, runtime.clock, instance_name()).ship()
+        shipper = LogShipper(
+            directory, runtime.blobs, runtime.clock, instance_name(), runtime.purges.is_taken
+        )
+        await shipper.ship()
 
     @routes.blueprint.blob_trigger(
         arg_name="blob", path="%LOGS_CONTAINER%/{tenant}/{day}/{name}", connection="STORAGE"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.tenancy.context import TENANT_ID_PATTERN
@@ -19,6 +20,20 @@ class CreateTenantRequest(RequestModel):
     tier: Tier = Field(Tier.FREE, strict=False)
 
 
+class UpdateTenantRequest(RequestModel):
+    """`PATCH /tenants/{tenant_id}`: what is left out stays as it is."""
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    tier: Tier | None = Field(None, strict=False)
+    status: Literal["active", "suspended"] | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> UpdateTenantRequest:
+        if self.name is None and self.tier is None and self.status is None:
+            raise ValueError("at least one of name, tier and status is required")
+        return self
+
+
 class TenantPage(ParameterModel):
     """`GET /tenants`: `cursor` is the `next_cursor` of the page before."""
 
@@ -26,14 +41,48 @@ class TenantPage(ParameterModel):
     cursor: str | None = Field(None, max_length=200)
 
 
+class PurgeReply(ReplyModel):
+    """How far a tenant's purge is.
+
+    Attributes:
+        closed_at: Since when no credential of the tenant's is given out.
+        removed: Items and blobs removed so far, by container.
+        counts: The last count of what is left, by container: zeros are the proof.
+        finished_at: Since when nothing is left, nor can come.
+    """
+
+    requested_at: datetime
+    closed_at: datetime | None
+    removed: dict[str, int]
+    counts: dict[str, int] | None
+    counted_at: datetime | None
+    finished_at: datetime | None
+
+
 class TenantReply(VersionedReply):
-    """A tenant as the administrator sees it."""
+    """A tenant as the administrator sees it; one that was purged has no name any more."""
 
     tenant_id: str
     name: str
     tier: Tier
     status: TenantStatus
     created_at: datetime
+
+
+class TenantStateReply(TenantReply):
+    """A tenant, with its purge where one was asked for."""
+
+    purge: PurgeReply | None = None
+
+
+class PurgeAcceptedReply(TenantStateReply):
+    """A purge that goes on in the background."""
+
+    status_url: str
+
+    def headers(self) -> dict[str, str]:
+        """Return the ETag and the Location."""
+        return super().headers() | {"location": self.status_url}
 
 
 class TenantListReply(ReplyModel):

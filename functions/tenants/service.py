@@ -2,61 +2,120 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from functions.tenants.models import TenantListReply, TenantReply
-from shared.errors import TenantNotFoundError
+from functions.tenants.models import (
+    PurgeAcceptedReply,
+    PurgeReply,
+    TenantListReply,
+    TenantReply,
+    TenantStateReply,
+)
+from shared.concurrency import side_by_side
+from shared.errors import (
+    ConflictError,
+    PreconditionFailedError,
+    TenantNotFoundError,
+    ValidationError,
+)
+from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import parse_tenant_id
-from shared.tenancy.store import TenantItem, TenantStatus
+from shared.tenancy.store import TenantChange, TenantItem, TenantStatus
 
 if TYPE_CHECKING:
-    from functions.tenants.models import CreateTenantRequest, TenantPage
+    from contextlib import AbstractAsyncContextManager
+
+    from functions.tenants.models import (
+        CreateTenantRequest,
+        TenantPage,
+        UpdateTenantRequest,
+    )
     from shared.clock import Clock
-    from shared.tenancy.context import PlatformContext
+    from shared.tenancy.audit import AuditTrail
+    from shared.tenancy.context import PlatformContext, TenantId
+    from shared.tenancy.purges import PurgeItem, Purges
     from shared.tenancy.store import TenantStore
+
+RESERVED_IDS = frozenset(
+    {
+        "admin",
+        "administrator",
+        "all",
+        "anonymous",
+        "api",
+        "default",
+        "global",
+        "internal",
+        "null",
+        "platform",
+        "public",
+        "root",
+        "shared",
+        "system",
+        "tenantry",
+        "undefined",
+        "unknown",
+    }
+)
+"""Ids that would be taken for something else in a log, a path or an audit entry."""
 
 
 class TenantService:
     """The administrator's side of tenancy."""
 
-    def __init__(self, platform: PlatformContext, tenants: TenantStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        platform: PlatformContext,
+        tenants: TenantStore,
+        purges: Purges,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
         self._platform = platform
         self._tenants = tenants
+        self._purges = purges
+        self._audit = audit
         self._clock = clock
 
     async def create(self, request: CreateTenantRequest) -> TenantReply:
         """Create a tenant.
 
         Raises:
-            ConflictError: The id is taken, without regard to case.
+            ValidationError: The id is reserved.
+            ConflictError: The id is taken, without regard to case, or was before a purge.
         """
-        stored = await self._tenants.create(
-            TenantItem(
-                tenant_id=request.tenant_id,
-                name=request.name,
-                tier=request.tier,
-                status=TenantStatus.ACTIVE,
-                created_at=self._clock.now(),
+        tenant_id = request.tenant_id
+        if tenant_id.casefold() in RESERVED_IDS:
+            raise ValidationError(
+                f"The tenant id '{tenant_id}' is reserved", {"fields": {"body.tenant_id": "is reserved"}}
             )
-        )
+        async with self._recording(AuditAction.TENANT_CREATE, tenant_id, tier=request.tier):
+            if await self._purges.is_taken(tenant_id):
+                raise ConflictError(f"The tenant id '{tenant_id}' was used before", {"tenant_id": tenant_id})
+            stored = await self._tenants.create(
+                TenantItem(
+                    tenant_id=tenant_id,
+                    name=request.name,
+                    tier=request.tier,
+                    status=TenantStatus.ACTIVE,
+                    created_at=self._clock.now(),
+                )
+            )
         return _reply(stored)
 
-    async def read(self, tenant_id: str) -> TenantReply:
-        """Return one tenant.
+    async def read(self, tenant_id: str) -> TenantStateReply:
+        """Return one tenant, or what is known of its purge.
 
         Raises:
-            TenantNotFoundError: There is none.
+            TenantNotFoundError: There is none, and there never was one of this id.
         """
-        try:
-            stored = await self._tenants.read(parse_tenant_id(tenant_id))
-        except ValueError as error:
-            raise TenantNotFoundError(tenant_id) from error
-        if stored is None:
-            raise TenantNotFoundError(tenant_id)
-        return _reply(stored)
+        known = _parsed(tenant_id)
+        found = await side_by_side([self._tenants.read(known), self._purges.read(known)])
+        tenant, purge = cast("tuple[TenantItem | None, PurgeItem | None]", tuple(found))
+        return _state(tenant_id, tenant, purge)
 
     async def list(self, page: TenantPage) -> TenantListReply:
-        """Return one page of tenants, by id."""
+        """Return one page of tenants, by id; those that were purged are none any more."""
         found = await self._tenants.page(page.cursor, page.limit + 1)
         shown = found[: page.limit]
         more = len(found) > page.limit
@@ -64,6 +123,72 @@ class TenantService:
             items=[_reply(tenant) for tenant in shown],
             next_cursor=shown[-1].tenant_id.casefold() if more else None,
         )
+
+    async def update(self, tenant_id: str, request: UpdateTenantRequest, if_match: str | None) -> TenantReply:
+        """Change a tenant; one that is suspended is locked out within 30 s.
+
+        Raises:
+            TenantNotFoundError: There is none.
+            PreconditionFailedError: It is in another state than `if_match`.
+            ConflictError: It is being purged.
+        """
+        known = _parsed(tenant_id)
+        status = None if request.status is None else TenantStatus(request.status)
+        change = TenantChange(request.name, request.tier, status)
+        facts = {"tier": request.tier, "status": status}
+        told = {name: fact for name, fact in facts.items() if fact is not None}
+        async with self._recording(AuditAction.TENANT_UPDATE, tenant_id, **told):
+            return _reply(await self._tenants.update(known, change, if_match))
+
+    async def purge(self, tenant_id: str, if_match: str | None) -> PurgeAcceptedReply:
+        """Have all that a tenant owns removed; asking again shows how far that is.
+
+        Raises:
+            TenantNotFoundError: There is none, and there never was one of this id.
+            PreconditionFailedError: It is in another state than `if_match`.
+        """
+        known = _parsed(tenant_id)
+        state = await self.read(tenant_id)
+        if state.purge is None:
+            if if_match is not None and if_match != state.etag:
+                raise PreconditionFailedError(
+                    f"Tenant '{tenant_id}' has changed meanwhile", {"tenant_id": tenant_id}
+                )
+            async with self._recording(AuditAction.TENANT_PURGE, tenant_id):
+                await self._purges.request(tenant_id=known, tier=state.tier, created_at=state.created_at)
+                await self._tenants.close(known)
+            state = await self.read(tenant_id)
+        return PurgeAcceptedReply(**state.model_dump(), status_url=f"/api/v1/tenants/{tenant_id}")
+
+    def _recording(
+        self, action: AuditAction, tenant_id: str, **detail: str
+    ) -> AbstractAsyncContextManager[None]:
+        return self._audit.recording(self._platform, action, tenant_id, detail=detail)
+
+
+def _parsed(tenant_id: str) -> TenantId:
+    try:
+        return parse_tenant_id(tenant_id)
+    except ValueError as error:
+        raise TenantNotFoundError(tenant_id) from error
+
+
+def _state(tenant_id: str, tenant: TenantItem | None, purge: PurgeItem | None) -> TenantStateReply:
+    shown = None if purge is None else PurgeReply.model_validate(purge, from_attributes=True)
+    if tenant is not None:
+        status = tenant.status if purge is None else TenantStatus.PURGING
+        return TenantStateReply(**_reply(tenant).model_dump() | {"status": status}, purge=shown)
+    if purge is None:
+        raise TenantNotFoundError(tenant_id)
+    over = purge.finished_at is not None
+    return TenantStateReply(
+        tenant_id=purge.purged,
+        name="",
+        tier=purge.tier,
+        status=TenantStatus.PURGED if over else TenantStatus.PURGING,
+        created_at=purge.created_at,
+        purge=shown,
+    )
 
 
 def _reply(tenant: TenantItem) -> TenantReply:

@@ -18,7 +18,8 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
-from shared.errors import DependencyUnavailableError
+from shared.blob.store import BlobInfo, BlobPage, BlobPart
+from shared.errors import DependencyUnavailableError, ValidationError
 from shared.retry import Policy, Transient
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ POLICY = Policy(attempt_seconds=60, total_seconds=150, backoff_seconds=0.5)
 """An attempt sends a whole file."""
 
 _BLOCK_BYTES = 4 * 1024 * 1024
+_BAD_REQUEST = 400
+_NOT_SATISFIABLE = 416
+_NO_CURSOR = {"fields": {"query.cursor": "is none that a page had"}}
 _LATER = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -103,6 +107,55 @@ class SdkBlobStore:
     async def exists(self, name: str) -> bool:
         """Tell whether there is a blob of this name."""
         return await self._call(lambda: self._blob(name).exists())
+
+    async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
+        """List blobs whose names begin so, in order.
+
+        Raises:
+            ValidationError: The cursor is none that a page had.
+        """
+
+        async def attempt() -> BlobPage:
+            listed = self._container.list_blobs(name_starts_with=prefix, results_per_page=limit)
+            pages: Any = listed.by_page(continuation_token=cursor)
+            try:
+                found = [BlobInfo(blob.name, blob.size) async for blob in await anext(pages)]
+            except HttpResponseError as error:
+                if cursor is not None and error.status_code == _BAD_REQUEST:
+                    raise ValidationError("The cursor is not valid", _NO_CURSOR) from error
+                raise
+            return BlobPage(tuple(found), pages.continuation_token or None)
+
+        return await self._call(attempt)
+
+    async def read_part(self, name: str, offset: int, length: int) -> BlobPart | None:
+        """Return `length` bytes from `offset`, fewer at the end, or None where there is no such blob."""
+
+        async def attempt() -> BlobPart | None:
+            try:
+                download = await self._blob(name).download_blob(offset=offset, length=length)
+                return BlobPart(await download.readall(), download.properties.size)
+            except ResourceNotFoundError:
+                return None
+            except HttpResponseError as error:
+                if error.status_code != _NOT_SATISFIABLE:
+                    raise
+                properties = await self._blob(name).get_blob_properties()
+                return BlobPart(b"", properties.size)  # there is nothing at, or after, the offset
+
+        return await self._call(attempt)
+
+    async def delete(self, name: str) -> bool:
+        """Remove a blob; tell whether there was one."""
+
+        async def attempt() -> bool:
+            try:
+                await self._blob(name).delete_blob(delete_snapshots="include")
+            except ResourceNotFoundError:
+                return False
+            return True
+
+        return await self._call(attempt)
 
     async def check(self) -> None:
         """Ask for the container, which proves that the account answers and has it."""

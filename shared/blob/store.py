@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """A blob without its content; `size` in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPage:
+    """Some blobs in order of their names; `cursor` leads to the next ones, None where there are none."""
+
+    blobs: tuple[BlobInfo, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPart:
+    """Some of a blob's bytes; `size` is the whole blob's."""
+
+    content: bytes
+    size: int
 
 
 class BlobStore(Protocol):

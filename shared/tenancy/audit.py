@@ -21,7 +21,7 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError
 from shared.logging.context import log_context
 from shared.logging.logger import get_logger
-from shared.tenancy.context import PlatformContext, Role, TenantContext, TenantId
+from shared.tenancy.context import PLATFORM, PlatformContext, Role, TenantContext, TenantId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -223,10 +223,10 @@ class AuditTrail:
 
 
 def _actor(who: TenantContext | PlatformContext) -> Actor:
+    if who.principal == PLATFORM:
+        return Actor(kind="platform")
     if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
         return Actor(kind="administrator")
-    if who.principal == "platform":
-        return Actor(kind="platform")
     return Actor(kind="key", id=who.principal)
 
 

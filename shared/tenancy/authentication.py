@@ -99,7 +99,7 @@ class Authenticator:
         """Let the administrator act for a tenant, once that is kept in the tenant's audit trail.
 
         Raises:
-            TenantNotFoundError: There is no such tenant.
+            TenantNotFoundError: There is no such tenant, or it is being purged.
             DependencyUnavailableError: The act cannot be kept, so it must not be done.
         """
         tenant = _context(await self._existing(tenant_id), Role.ADMIN, platform.principal)
@@ -122,7 +122,7 @@ class Authenticator:
             tenant = await self._tenants.read(parse_tenant_id(tenant_id))
         except ValueError as error:
             raise TenantNotFoundError(tenant_id) from error
-        if tenant is None:
+        if tenant is None or tenant.status is TenantStatus.PURGING:
             raise TenantNotFoundError(tenant_id)
         return tenant
 

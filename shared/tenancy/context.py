@@ -19,6 +19,9 @@ TenantId = NewType("TenantId", str)
 TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$"
 """design/architecture.md, rule 2; no id that matches can collide with a `global:` partition."""
 
+PLATFORM = "platform"
+"""The principal of work that nobody's credential asked for."""
+
 _TENANT_ID = re.compile(TENANT_ID_PATTERN)
 
 
@@ -73,6 +76,11 @@ class PlatformContext:
     """The platform's administrator, acting for no tenant. Only `shared.tenancy` builds it."""
 
     principal: str
+
+
+def platform_work() -> PlatformContext:
+    """Return the context of work that the platform does by itself, on a timer."""
+    return PlatformContext(PLATFORM)
 
 
 def as_platform(caller: TenantContext | PlatformContext) -> PlatformContext:

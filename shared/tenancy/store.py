@@ -6,8 +6,8 @@ partition of the platform's own claims ids without regard to case and lists them
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -22,17 +22,19 @@ from shared.cosmos.container import (
     Query,
 )
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import ConflictError, KeyNotFoundError
+from shared.errors import ConflictError, KeyNotFoundError, PreconditionFailedError, TenantNotFoundError
 from shared.tenancy.context import Role, parse_tenant_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
     from shared.tenancy.keys import ApiKey
 
-_TENANT_ITEM = "tenant"
+TENANT_ITEM = "tenant"
+"""The id of the item that is the tenant."""
+
 _DIRECTORY = "tenants"
 _PAGE = 100
 _AT_ONCE = 16
@@ -46,10 +48,15 @@ _NOT_REVOKED = "NOT IS_DEFINED(c.revoked_at) OR IS_NULL(c.revoked_at)"
 
 
 class TenantStatus(StrEnum):
-    """Whether a tenant's credentials work."""
+    """Whether a tenant's credentials work: only while it is active."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    PURGING = "purging"
+    PURGED = "purged"
+
+
+_NOT_PURGING = f"c.status != '{TenantStatus.PURGING}'"
 
 
 class Tier(StrEnum):
@@ -64,12 +71,21 @@ class Tier(StrEnum):
 class TenantItem(StoredItem):
     """A tenant, in its own partition."""
 
-    id: str = _TENANT_ITEM
+    id: str = TENANT_ITEM
     tenant_id: str
     name: str
     tier: Tier
     status: TenantStatus
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TenantChange:
+    """What is to be different; None leaves it as it is."""
+
+    name: str | None = None
+    tier: Tier | None = None
+    status: TenantStatus | None = None
 
 
 class TenantKeyItem(StoredItem):
@@ -162,13 +178,13 @@ class TenantStore:
 
     async def read(self, tenant_id: TenantId) -> TenantItem | None:
         """Return a tenant, active or not."""
-        return await self._own(tenant_id).read(TenantItem, _TENANT_ITEM)
+        return await self._own(tenant_id).read(TenantItem, TENANT_ITEM)
 
     async def read_with_key(
         self, tenant_id: TenantId, key_id: str
     ) -> tuple[TenantItem | None, TenantKeyItem | None]:
         """Return a tenant and one of its keys, in one request: while the store fails, no more than three."""
-        names = {"@tenant": _TENANT_ITEM, "@key": _key_item_id(key_id)}
+        names = {"@tenant": TENANT_ITEM, "@key": _key_item_id(key_id)}
         bodies = await self._container.query((tenant_id,), Query(_CREDENTIAL, names, len(names)))
         found = {body["id"]: body for body in bodies}
         tenant, key = (found.get(name) for name in names.values())
@@ -202,15 +218,57 @@ class TenantStore:
             read = (self.read(parse_tenant_id(name.claimed_as)) for name in names)
             yield [tenant for tenant in await side_by_side(read, at_once=_AT_ONCE) if tenant is not None]
 
-    async def set_status(self, tenant_id: TenantId, status: TenantStatus) -> TenantItem:
-        """Suspend or reactivate a tenant.
+    async def update(self, tenant_id: TenantId, change: TenantChange, if_match: str | None) -> TenantItem:
+        """Change what is known of a tenant.
 
         Raises:
-            ItemNotFoundError: There is none.
+            TenantNotFoundError: There is none.
+            PreconditionFailedError: It is in another state than `if_match`.
+            ConflictError: It is being purged.
         """
-        change = Patch((PatchOperation("set", "/status", status),))
-        with self._changing(tenant_id):
-            return await self._own(tenant_id).patch(TenantItem, _TENANT_ITEM, change)
+        wanted = {name: value for name, value in asdict(change).items() if value is not None}
+        steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in wanted.items())
+        try:
+            with self._changing(tenant_id):
+                stored = await self._own(tenant_id).patch(
+                    TenantItem, TENANT_ITEM, Patch(steps, _NOT_PURGING, etag=if_match)
+                )
+        except ItemNotFoundError as error:
+            raise TenantNotFoundError(tenant_id) from error
+        except ItemChangedError as error:
+            stored = await self._unless_changed(tenant_id, wanted, error)
+        if change.name is not None:
+            await self._name_in_directory(tenant_id, change.name)
+        return stored
+
+    async def close(self, tenant_id: TenantId) -> None:
+        """Say of a tenant that it is being purged; there is no way back from that."""
+        change = Patch((PatchOperation("set", "/status", TenantStatus.PURGING),))
+        with suppress(ItemNotFoundError), self._changing(tenant_id):
+            await self._own(tenant_id).patch(TenantItem, TENANT_ITEM, change)
+
+    async def forget_name(self, tenant_id: TenantId) -> None:
+        """Remove what a tenant was called from the directory; its id stays taken."""
+        await self._name_in_directory(tenant_id, "")
+
+    async def _name_in_directory(self, tenant_id: TenantId, name: str) -> None:
+        change = Patch((PatchOperation("set", "/name", name),))
+        await self._directory.patch(DirectoryItem, tenant_id.casefold(), change)
+
+    async def _unless_changed(
+        self, tenant_id: TenantId, wanted: Mapping[str, str], error: ItemChangedError
+    ) -> TenantItem:
+        """Return a tenant that is as it was wanted: then only the answer was lost."""
+        stored = await self.read(tenant_id)
+        if stored is None:
+            raise TenantNotFoundError(tenant_id) from error
+        if stored.status is TenantStatus.PURGING:
+            problem = f"Tenant '{tenant_id}' is being purged"
+            raise ConflictError(problem, {"tenant_id": tenant_id}) from error
+        if any(getattr(stored, name) != value for name, value in wanted.items()):
+            problem = f"Tenant '{tenant_id}' has changed meanwhile"
+            raise PreconditionFailedError(problem, {"tenant_id": tenant_id}) from error
+        return stored
 
     async def create_key(self, key: ApiKey, described: NewKey) -> TenantKeyItem:
         """Store a new key's hash; an answer that was lost is told from another key by the random id."""

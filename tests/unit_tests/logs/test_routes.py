@@ -14,6 +14,7 @@ from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
+from shared.tenancy.purges import Purges
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, tenant_context
 from tests.unit_tests.logs.fakes import FakeBlobs, line
 
@@ -50,6 +51,7 @@ class App:
                 clock=clock,
                 authenticator=self.authenticator,
                 container=cosmos.container,
+                purges=Purges(cosmos.container("tenants"), clock),
                 blobs=self.blobs,
                 settings=self.settings,
             ),

@@ -28,7 +28,11 @@ def blobs() -> FakeBlobs:
 
 @pytest.fixture
 def shipper(tmp_path: Path, blobs: FakeBlobs, clock: FakeClock) -> LogShipper:
-    return LogShipper(tmp_path, blobs, clock, "vm-9")
+    return LogShipper(tmp_path, blobs, clock, "vm-9", nobody_was_purged)
+
+
+async def nobody_was_purged(_: str) -> bool:
+    return False
 
 
 def take_over(folder: Path) -> None:
@@ -118,7 +122,7 @@ async def test_two_shippers_ship_a_file_once(
 ) -> None:
     for number in range(10):
         rotated(tmp_path, line("acme"), f"vm-{number}")
-    other = LogShipper(tmp_path, blobs, clock, "vm-10")
+    other = LogShipper(tmp_path, blobs, clock, "vm-10", nobody_was_purged)
     first, second = await asyncio.gather(shipper.ship(), other.ship())
 
     assert first.shipped + second.shipped == 10
@@ -193,7 +197,9 @@ async def test_a_dead_writers_file_is_shipped_and_strangers_files_are_left(
 async def test_a_folder_that_is_not_there_yet_has_nothing_to_ship(
     blobs: FakeBlobs, tmp_path: Path, clock: FakeClock
 ) -> None:
-    assert await LogShipper(tmp_path / "none", blobs, clock, "vm-9").ship() == Shipped(0, 0)
+    assert await LogShipper(tmp_path / "none", blobs, clock, "vm-9", nobody_was_purged).ship() == Shipped(
+        0, 0
+    )
 
 
 async def test_a_file_of_many_tenants_keeps_every_line_with_few_files_open(
@@ -216,10 +222,27 @@ async def test_memory_does_not_grow_with_the_file(tmp_path: Path, clock: FakeClo
     blobs = Discard()
     tracemalloc.start()
     try:
-        await LogShipper(tmp_path, blobs, clock, "vm-9").ship()
+        await LogShipper(tmp_path, blobs, clock, "vm-9", nobody_was_purged).ship()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert len(blobs.uploads) == 1
     assert peak < 2_000_000
+
+
+async def test_lines_of_a_purged_tenant_are_not_brought_back(
+    tmp_path: Path, blobs: FakeBlobs, clock: FakeClock
+) -> None:
+    asked: list[str] = []
+
+    async def acme_was_purged(owner: str) -> bool:
+        asked.append(owner)
+        return owner == "acme"
+
+    rotated(tmp_path, line("acme") + line("globex") + line(None))
+    shipped = await LogShipper(tmp_path, blobs, clock, "vm-9", acme_was_purged).ship()
+
+    assert shipped == Shipped(1, 0)
+    assert {name.partition("/")[0] for name in blobs.blobs} == {"globex", "_platform"}
+    assert (names(tmp_path), asked) == ([], ["acme", "globex"])

@@ -65,6 +65,14 @@ class Services:
     authenticator: FakeAuthenticator
     quarantine: Quarantine
     clock: FakeClock
+    purged: set[str] = field(default_factory=set)
+
+    @property
+    def purges(self) -> Services:
+        return self
+
+    async def is_taken(self, tenant_id: str) -> bool:
+        return tenant_id in self.purged
 
 
 class Edge:
@@ -74,8 +82,8 @@ class Edge:
         self.cosmos, self.clock, self.handler = cosmos, clock, Handler()
         authenticator = FakeAuthenticator()
         authenticator.add("key", tenant_context("acme"))
-        services = Services(authenticator, Quarantine(cosmos.container("quarantine"), clock), clock)
-        self.queue = Queue(services, "orders", Order)
+        self.services = Services(authenticator, Quarantine(cosmos.container("quarantine"), clock), clock)
+        self.queue = Queue(self.services, "orders", Order)
 
     async def take(self, delivery: FakeDelivery) -> None:
         await self.queue.take(delivery, self.handler)
@@ -320,3 +328,13 @@ async def test_the_bound_functions_are_named_after_their_handlers_and_take_the_b
         assert function.__annotations__ == {"message": "func.ServiceBusMessage", "return": "None"}
         await function(func.ServiceBusMessage(body=order()))
     assert handled == ["acme tea", "acme tea"]
+
+
+async def test_a_purged_tenants_messages_are_dropped_and_kept_nowhere(edge: Edge) -> None:
+    edge.services.purged.add("gone")
+    message = FakeDelivery(order(tenant_id="gone", what=SECRET))
+
+    await edge.take(message)
+    await edge.move(message)
+
+    assert (edge.handler.handled, await edge.kept("gone"), await edge.kept(PLATFORM)) == ([], [], [])

@@ -18,6 +18,7 @@ from shared.errors import DependencyUnavailableError
 from shared.llm.model import Completion
 from shared.quarantine import Quarantine
 from shared.tenancy.context import Role
+from shared.tenancy.purges import Purges
 from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.prompts.library import library_over
@@ -121,6 +122,7 @@ class App:
             sender=self.sender,
             tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),
+            purges=Purges(cosmos.container("tenants"), clock),
         )
         app = func.FunctionApp()
         app.register_functions(blueprint(cast("Runtime", self.runtime)))

@@ -13,7 +13,8 @@ from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, parse_key
-from shared.tenancy.store import TenantStatus, TenantStore
+from shared.tenancy.purges import Purges
+from shared.tenancy.store import TenantChange, TenantStatus, TenantStore
 from tests.fakes import Call, RouteClient
 
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ class App:
         admins = AdminKeys(["the-administrators-key"])
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
-            routes=[], clock=clock, authenticator=authenticator, tenants=self.tenants, audit=self.audit
+            routes=[],
+            clock=clock,
+            authenticator=authenticator,
+            tenants=self.tenants,
+            purges=Purges(cosmos.container("tenants"), clock),
+            audit=self.audit,
         )
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(runtime)
@@ -61,7 +67,7 @@ async def test_a_tenant_is_created_shown_and_listed(app: App) -> None:
 
     assert created.status == 201
     assert created.json()["tier"] == "premium"
-    assert shown.json() == created.json()
+    assert shown.json() == created.json() | {"purge": None}
     assert shown.headers["etag"] == created.json()["etag"]
     assert [item["tenant_id"] for item in listed.json()["items"]] == ["acme"]
 
@@ -154,7 +160,7 @@ async def test_a_suspended_tenants_keys_stop_working_and_it_is_left_out_of_the_p
         await app.create(name)
     key = (await app.key("acme", role="tenant_admin")).json()["key"]
 
-    await app.tenants.set_status(parse_tenant_id("acme"), TenantStatus.SUSPENDED)
+    await app.tenants.update(parse_tenant_id("acme"), TenantChange(status=TenantStatus.SUSPENDED), None)
 
     assert (await app.key("acme", {"authorization": f"Bearer {key}"})).status == 401
     rounds = [tenant.tenant_id async for page in app.tenants.active() for tenant in page]

@@ -1,0 +1,158 @@
+"""A tenant's estate: everything that it owns, wherever that is, without regard to what it means.
+
+`CONTAINERS` and `BLOB_CONTAINERS` say where. A test compares them with infra/cosmos.json and
+infra/storage.json, so that what a new capability stores is purged and exported from its first day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from shared.concurrency import side_by_side
+from shared.cosmos.container import BatchFailedError, BatchOperation, Query
+from shared.tenancy.store import TENANT_ITEM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from shared.blob.store import BlobPage
+    from shared.cosmos.container import Container, Json, Key
+    from shared.tenancy.context import TenantId
+
+CONTAINERS: Mapping[str, tuple[str, ...]] = {
+    "tenants": (),
+    "prompts": (),
+    "bots": (),
+    "conversations": ("bot_id", "conversation_id"),
+    "ledger": (),
+    "jobs": ("id",),
+    "idempotency": ("id",),
+    "quarantine": (),
+    "log_index": ("day",),
+    "audit": (),
+}
+"""The levels of each container's partition key below the tenant's."""
+
+BLOB_CONTAINERS = ("logs",)
+"""Where tenants have blobs, each under a name that begins with its id and a slash."""
+
+_PAGE = 500
+_BATCH = 100
+_AT_ONCE = 8
+_NOT_THERE = 404
+
+
+class Blobs(Protocol):
+    """What is asked of a container of blobs."""
+
+    async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
+        """List blobs whose names begin so."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Remove a blob; tell whether there was one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedItems:
+    """What one tenant has in one container.
+
+    It takes the tenant's id, because a tenant that is being purged has no context any more.
+
+    Attributes:
+        tenant_id: The owner.
+        container: Where the items are.
+        levels: The levels of the container's partition key below the tenant's.
+        kept: The id of an item that is not counted as one of them.
+    """
+
+    tenant_id: TenantId
+    container: Container
+    levels: tuple[str, ...] = ()
+    kept: str = ""
+
+    async def count(self) -> int:
+        """Count them by a query."""
+        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.id != @kept", {"@kept": self.kept}, 1)
+        found = cast("list[int]", await self.container.query((self.tenant_id,), query))
+        return found[0] if found else 0
+
+    async def remove_some(self) -> int:
+        """Remove a page of them; return how many there were, 0 when none is left."""
+        fields = ", ".join(f"c.{name}" for name in dict.fromkeys(("id", *self.levels)))
+        text = f"SELECT {fields} FROM c WHERE c.id != @kept"  # noqa: S608  # only names of fields are put in
+        found = await self.container.query((self.tenant_id,), Query(text, {"@kept": self.kept}, _PAGE))
+        batches = [
+            (key, ids[start : start + _BATCH])
+            for key, ids in self._by_partition(found).items()
+            for start in range(0, len(ids), _BATCH)
+        ]
+        removed = await side_by_side((self._remove(key, ids) for key, ids in batches), at_once=_AT_ONCE)
+        return sum(removed)
+
+    def _by_partition(self, found: Sequence[Json]) -> Mapping[Key, list[str]]:
+        grouped: defaultdict[Key, list[str]] = defaultdict(list)
+        for item in found:
+            grouped[self.tenant_id, *(str(item[level]) for level in self.levels)].append(str(item["id"]))
+        return grouped
+
+    async def _remove(self, key: Key, ids: Sequence[str]) -> int:
+        try:
+            await self.container.batch(key, [BatchOperation("delete", item_id) for item_id in ids])
+        except BatchFailedError as error:
+            if error.cause_status != _NOT_THERE:
+                raise
+            # Some have expired meanwhile, or the answer to the first attempt was lost.
+            await side_by_side(
+                (self.container.delete(key, item_id, None) for item_id in ids), at_once=_AT_ONCE
+            )
+        return len(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedBlobs:
+    """What one tenant has in one container of blobs."""
+
+    tenant_id: TenantId
+    blobs: Blobs
+
+    @property
+    def prefix(self) -> str:
+        """What its blobs' names begin with, and no other tenant's."""
+        return f"{self.tenant_id}/"
+
+    async def count(self) -> int:
+        """Count them by listing them."""
+        total, cursor = 0, None
+        while True:
+            page = await self.blobs.page(self.prefix, cursor, _PAGE)
+            total += len(page.blobs)
+            if page.cursor is None:
+                return total
+            cursor = page.cursor
+
+    async def remove_some(self) -> int:
+        """Remove a page of them; return how many there were, 0 when none is left."""
+        cursor = None
+        while True:
+            page = await self.blobs.page(self.prefix, cursor, _PAGE)
+            if page.blobs or page.cursor is None:
+                break
+            cursor = page.cursor  # the service may answer an empty page that is not the last
+        await side_by_side((self.blobs.delete(blob.name) for blob in page.blobs), at_once=_AT_ONCE)
+        return len(page.blobs)
+
+
+def owned_by(
+    open_container: Callable[[str], Container], blobs: Blobs, tenant_id: TenantId, *, with_tenant: bool
+) -> Mapping[str, OwnedItems | OwnedBlobs]:
+    """Open all that a tenant owns, by where it is; the item that is the tenant only if asked for."""
+    kept = "" if with_tenant else TENANT_ITEM
+    items = {
+        name: OwnedItems(tenant_id, open_container(name), levels, kept if name == "tenants" else "")
+        for name, levels in CONTAINERS.items()
+    }
+    return items | {f"blobs:{name}": OwnedBlobs(tenant_id, blobs) for name in BLOB_CONTAINERS}

@@ -1,0 +1,52 @@
+"""Tenants who own something everywhere, by what infra says there is: a new container is in here by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.cosmos.container import Query
+
+if TYPE_CHECKING:
+    from tests.whole_app import WholeApp
+
+INFRA = Path(__file__).parents[3] / "infra"
+KEY_LEVELS: dict[str, tuple[str, ...]] = {
+    container["id"]: tuple(path.removeprefix("/") for path in container["partitionKey"]["paths"])
+    for container in json.loads((INFRA / "cosmos.json").read_text())["containers"]
+}
+"""The levels of each container's partition key, the tenant's first."""
+
+BLOB_CONTAINERS: tuple[str, ...] = tuple(json.loads((INFRA / "storage.json").read_text())["containers"])
+OWNED_SECRET = "what-only-the-owner-may-know"  # noqa: S105  # nobody's password
+
+
+async def fill(app: WholeApp, tenant_id: str, items: int = 2) -> None:
+    """Give a tenant items in every container, in partitions of their own where keys have lower levels."""
+    for name, levels in KEY_LEVELS.items():
+        container = app.cosmos.container(name)
+        for number in range(items):
+            body: dict[str, Any] = {"id": f"item-{number:04}", "words": OWNED_SECRET}
+            body |= {level: f"{level}-{number % 2}" for level in levels if level not in body}
+            body |= {"tenant_id": tenant_id}
+            await container.create(tuple(str(body[level]) for level in levels), body)
+    for number in range(items):
+        app.runtime.blobs.blobs[f"{tenant_id}/2026-01-31/file-{number}.jsonl"] = OWNED_SECRET.encode()  # type: ignore[attr-defined]  # the fake's
+
+
+async def everything(app: WholeApp, tenant_id: str) -> dict[str, list[Any]]:
+    """Read all that a tenant owns, past the app."""
+    found: dict[str, list[Any]] = {}
+    for name in KEY_LEVELS:
+        query = Query("SELECT VALUE c FROM c", {}, 10_000)
+        items = await app.cosmos.container(name).query((tenant_id,), query)
+        found[name] = sorted(items, key=lambda item: str(sorted(item.items())))
+    blobs: dict[str, bytes] = app.runtime.blobs.blobs  # type: ignore[attr-defined]  # the fake's
+    found["blobs"] = sorted(pair for pair in blobs.items() if pair[0].startswith(f"{tenant_id}/"))
+    return found
+
+
+def nothing() -> dict[str, list[Any]]:
+    """What is left of a tenant after its purge."""
+    return {name: [] for name in (*KEY_LEVELS, "blobs")}

@@ -1,0 +1,378 @@
+"""A purge leaves nothing, whatever fails meanwhile, and proves it; other tenants lose nothing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.tenants.estate import OwnedItems
+from functions.tenants.purging import WORK_SECONDS
+from shared.cosmos.container import BatchFailedError, Query
+from shared.tenancy.context import Role, parse_tenant_id
+from tests.fakes import Answer, Call
+from tests.unit_tests.tenants.owners import BLOB_CONTAINERS, KEY_LEVELS, everything, fill, nothing
+from tests.whole_app import WholeApp, whole_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from azure.core.pipeline.transport import HttpRequest
+
+    from shared.cosmos.container import BatchOperation, Json, Key
+    from tests.memory_cosmos import MemoryCosmos
+
+SETTLE_SECONDS = 660.0
+SOAK = os.environ.get("TENANTRY_SOAK") == "1"
+TIMER = "go_on_purging"
+ZEROS = dict.fromkeys(KEY_LEVELS, 0) | {f"blobs:{name}": 0 for name in BLOB_CONTAINERS}
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+@asynccontextmanager
+async def world(items: int = 2) -> AsyncIterator[WholeApp]:
+    """Open the app with two tenants that own something everywhere."""
+    async with whole_app() as app:
+        for tenant_id in ("acme", "globex"):
+            await app.new_tenant(tenant_id)
+            await fill(app, tenant_id, items)
+        yield app
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[WholeApp]:
+    async with world() as opened:
+        yield opened
+
+
+async def ask(app: WholeApp, tenant_id: str = "acme", **headers: str) -> Answer:
+    return await app.client.call("purge_tenant", Call({"tenant_id": tenant_id}, headers=app.admin | headers))
+
+
+async def shown(app: WholeApp, tenant_id: str = "acme") -> dict[str, Any]:
+    answer = await app.client.call("get_tenant", Call({"tenant_id": tenant_id}, headers=app.admin))
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def finish(app: WholeApp, tenant_id: str = "acme", most_rounds: int = 6) -> dict[str, Any]:
+    """Let time pass and the timer run until the purge is over."""
+    for _ in range(most_rounds):
+        await app.tick(TIMER)
+        state = await shown(app, tenant_id)
+        if state["status"] == "purged":
+            return state
+        app.clock.advance(SETTLE_SECONDS)
+    raise AssertionError(f"it is not over: {state}")
+
+
+async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(app: WholeApp) -> None:
+    neighbour = await everything(app, "globex")
+    asked = await ask(app)
+    state = await finish(app)
+
+    assert (asked.status, asked.json()["status"]) == (202, "purging")
+    assert asked.headers["location"] == asked.json()["status_url"] == "/api/v1/tenants/acme"
+    assert await everything(app, "acme") == nothing()
+    assert await everything(app, "globex") == neighbour
+    assert state["purge"]["counts"] == ZEROS
+    assert state["purge"]["counted_at"] >= state["purge"]["closed_at"]
+    assert state["purge"]["removed"]["conversations"] == 2
+    assert (state["name"], state["status"]) == ("", "purged")
+
+
+async def test_an_id_is_never_used_again_in_any_spelling(app: WholeApp) -> None:
+    await ask(app)
+    during = [await create(app, tenant_id) for tenant_id in ("acme", "ACME")]
+    await finish(app)
+    after = [await create(app, tenant_id) for tenant_id in ("acme", "ACME", "aCmE")]
+
+    assert during + after == [409] * 5
+    listed = (await app.must("list_tenants", Call(headers=app.admin))).json()["items"]
+    assert [tenant["tenant_id"] for tenant in listed] == ["globex"]
+
+
+async def create(app: WholeApp, tenant_id: str) -> int:
+    body = {"tenant_id": tenant_id, "name": "again"}
+    return (await app.client.call("create_tenant", Call.of(body, headers=app.admin))).status
+
+
+async def test_nothing_of_the_tenant_is_left_in_the_platforms_own_partitions_but_its_id(
+    app: WholeApp,
+) -> None:
+    body = {"tenant_id": "initech", "name": "A name that tells of a customer"}
+    await app.must("create_tenant", Call.of(body, headers=app.admin))
+    await ask(app, "initech")
+    await finish(app, "initech")
+
+    for name in KEY_LEVELS:
+        for partition in ("tenants", "purges", "platform", "settings", "quarantine", "logs", "idempotency"):
+            query = Query("SELECT VALUE c FROM c", {}, 1000)
+            found = await app.cosmos.container(name).query((f"global:{partition}",), query)
+            assert "A name" not in str(found)
+
+
+async def test_its_credentials_are_refused_and_nobody_can_act_for_it(app: WholeApp) -> None:
+    key = await app.new_key("acme", Role.TENANT_ADMIN)
+    await ask(app)
+
+    as_admin = app.admin | {"x-tenant-id": "acme"}
+    statuses = {
+        "its own key": (await app.client.call("list_bots", Call(headers=key))).status,
+        "acting for it": (await app.client.call("list_bots", Call(headers=as_admin))).status,
+        "a new key": (
+            await app.client.call("create_key", Call.of({"name": "x"}, headers=app.admin, tenant_id="acme"))
+        ).status,
+        "reviving it": (
+            await app.client.call(
+                "update_tenant", Call.of({"status": "active"}, headers=app.admin, tenant_id="acme")
+            )
+        ).status,
+    }
+
+    assert statuses == {"its own key": 401, "acting for it": 404, "a new key": 404, "reviving it": 409}
+
+
+async def test_what_is_written_while_it_goes_on_does_not_survive_it(app: WholeApp) -> None:
+    await ask(app)
+    for seconds in (0.0, 29.0, 300.0, 330.0):  # up to a second before nothing can write any more
+        app.clock.advance(seconds)
+        await app.tick(TIMER)
+        assert (await shown(app))["status"] == "purging"
+        await fill(app, "acme", 1)
+    app.clock.advance(1.0)
+    await app.tick(TIMER)
+
+    assert (await shown(app))["purge"]["counts"] == ZEROS
+    assert await everything(app, "acme") == nothing()
+
+
+async def test_it_is_not_over_while_anything_is_left(app: WholeApp) -> None:
+    await ask(app)
+    await app.tick(TIMER)
+    app.clock.advance(SETTLE_SECONDS)
+    late = iter([True])
+
+    def write_before_the_count(request: HttpRequest) -> None:
+        if b"COUNT(1)" in str(request.data).encode() and next(late, False):
+            app.runtime.blobs.blobs["acme/late"] = b"x"  # type: ignore[attr-defined]  # the fake's
+
+    app.cosmos.transport.watch = write_before_the_count
+    await app.tick(TIMER)
+    state = await shown(app)
+
+    assert state["status"] == "purging"
+    assert state["purge"]["counts"] == ZEROS | {"blobs:logs": 1}
+    assert (await finish(app))["purge"]["counts"] == ZEROS
+    assert await everything(app, "acme") == nothing()
+
+
+async def requests_of_a_purge() -> int:
+    async with world() as app:
+        await ask(app)
+        start = app.cosmos.transport.requests
+        await finish(app)
+        return app.cosmos.transport.requests - start
+
+
+@pytest.mark.parametrize("when", ["watch", "watch_done"])
+async def test_a_kill_at_any_request_keeps_nothing_of_the_tenant_and_harms_nobody(when: str) -> None:
+    total = await requests_of_a_purge()
+    assert total > 3 * len(KEY_LEVELS)
+    for nth in range(1 + (when == "watch"), total + 1, 1 if SOAK else 6):
+        async with world() as app:
+            neighbour = await everything(app, "globex")
+            await ask(app)
+            await killed_at(app, nth, when)
+            state = await finish(app)
+
+            assert state["purge"]["counts"] == ZEROS, nth
+            assert await everything(app, "acme") == nothing(), nth
+            assert await everything(app, "globex") == neighbour, nth
+
+
+async def killed_at(app: WholeApp, nth: int, when: str) -> None:
+    """Let the process die at its n-th request to the store."""
+    start = app.cosmos.transport.requests
+    dead = False
+
+    def kill(_: object) -> None:
+        nonlocal dead
+        if dead or app.cosmos.transport.requests == start + nth:
+            dead = True
+            raise KilledError
+
+    setattr(app.cosmos.transport, when, kill)
+    try:
+        await finish(app)
+    except KilledError:
+        pass
+    finally:
+        setattr(app.cosmos.transport, when, lambda _: None)
+
+
+@pytest.mark.parametrize("when", ["watch", "watch_done"])
+async def test_a_kill_while_it_is_asked_for_is_cured_by_asking_again(when: str) -> None:
+    for nth in range(1, 9):
+        async with world() as app:
+            start = app.cosmos.transport.requests
+
+            def kill(_: object, app: WholeApp = app, last: int = start + nth) -> None:
+                if app.cosmos.transport.requests >= last:
+                    raise KilledError
+
+            setattr(app.cosmos.transport, when, kill)
+            with pytest.raises(KilledError):
+                await ask(app)
+            setattr(app.cosmos.transport, when, lambda _: None)
+            await app.tick(TIMER)
+            assert (await ask(app)).status == 202
+            await finish(app)
+
+            assert await everything(app, "acme") == nothing()
+
+
+async def test_an_outage_half_way_is_waited_for(app: WholeApp) -> None:
+    await ask(app)
+    start = app.cosmos.transport.requests
+
+    def down(_: object) -> None:
+        if app.cosmos.transport.requests > start + 12:
+            app.cosmos.transport.lose_requests = 1
+
+    app.cosmos.transport.watch = down
+    await app.tick(TIMER)
+    half_way = await everything_when_up(app)
+    app.clock.advance(60)
+    state = await finish(app)
+
+    assert half_way != nothing()
+    assert state["purge"]["counts"] == ZEROS
+
+
+async def everything_when_up(app: WholeApp) -> dict[str, list[Any]]:
+    app.cosmos.transport.watch, app.cosmos.transport.lose_requests = lambda _: None, 0
+    app.clock.advance(30)
+    return await everything(app, "acme")
+
+
+async def test_a_purge_that_cannot_go_on_keeps_no_other_waiting(app: WholeApp) -> None:
+    for tenant_id in ("acme", "globex"):
+        await ask(app, tenant_id)
+
+    def break_acme(request: HttpRequest) -> None:
+        if '"acme"' in str(request.headers.get("x-ms-documentdb-partitionkey", "")):
+            raise RuntimeError("a defect")
+
+    app.cosmos.transport.watch = break_acme
+    with pytest.RaisesGroup(RuntimeError):
+        await app.tick(TIMER)
+    app.clock.advance(SETTLE_SECONDS)
+    with pytest.RaisesGroup(RuntimeError):
+        await app.tick(TIMER)
+    app.cosmos.transport.watch = lambda _: None
+
+    assert (await shown(app, "globex"))["status"] == "purged"
+    assert (await shown(app, "acme"))["status"] == "purging"
+    assert await everything(app, "globex") == nothing()
+
+
+async def test_long_conversations_are_removed_in_batches() -> None:
+    async with world(items=230) as app:
+        await ask(app)
+        await finish(app)
+
+        assert await everything(app, "acme") == nothing()
+        assert (await shown(app))["purge"]["removed"]["conversations"] == 230
+
+
+async def test_a_run_ends_in_time_and_the_next_one_goes_on(app: WholeApp) -> None:
+    await ask(app)
+
+    def slow(_: object) -> None:
+        app.clock.advance(WORK_SECONDS / 10)
+
+    app.cosmos.transport.watch = slow
+    start = app.clock.monotonic()
+    await app.tick(TIMER)
+    took = app.clock.monotonic() - start
+    app.cosmos.transport.watch = lambda _: None
+
+    assert took < 2 * WORK_SECONDS
+    assert await everything(app, "acme") != nothing()
+    assert (await finish(app))["purge"]["counts"] == ZEROS
+
+
+async def test_asking_again_shows_how_far_it_is_and_begins_nothing_new(app: WholeApp) -> None:
+    first = (await ask(app)).json()["purge"]
+    app.clock.advance(5)
+    again = (await ask(app)).json()["purge"]
+    state = await finish(app)
+    over = await ask(app)
+
+    assert again == first
+    assert (over.status, over.json()["purge"]) == (202, state["purge"])
+
+
+@pytest.mark.parametrize("tenant_id", ["nobody", "ACME", "global:tenants"])
+async def test_an_absent_tenant_cannot_be_purged(app: WholeApp, tenant_id: str) -> None:
+    assert (await ask(app, tenant_id)).status == 404
+    assert (await shown(app))["status"] == "active"
+
+
+async def test_a_tenant_in_another_state_than_the_seen_one_is_not_purged(app: WholeApp) -> None:
+    refused = await ask(app, **{"if-match": '"another"'})
+    etag = (await shown(app))["etag"]
+
+    assert refused.status == 412
+    assert (await shown(app))["purge"] is None
+    assert (await ask(app, **{"if-match": etag})).status == 202
+
+
+async def test_who_asked_and_when_it_was_over_is_in_the_platforms_trail(app: WholeApp) -> None:
+    await ask(app)
+    app.clock.advance(1)
+    await finish(app)
+
+    entries = (await app.must("list_platform_audit", Call(headers=app.admin))).json()["items"]
+    told = [
+        (entry["actor"]["kind"], entry["outcome"], entry["detail"])
+        for entry in entries
+        if entry["action"] == "tenant.purge"
+    ]
+    assert told[1] == ("administrator", "done", {})
+    assert told[0][0] == "platform"
+    assert told[0][2]["left"] == "0"
+
+
+class Contested:
+    """A container in which somebody else removes items at the same time."""
+
+    def __init__(self, cosmos: MemoryCosmos, status: int) -> None:
+        self._container = cosmos.container("bots")
+        self._status = status
+        self.query, self.delete = self._container.query, self._container.delete
+
+    async def batch(self, _key: Key, _operations: Sequence[BatchOperation]) -> list[Json]:
+        raise BatchFailedError(0, self._status)
+
+
+async def test_items_that_expire_meanwhile_do_not_hold_up_the_others(app: WholeApp) -> None:
+    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, 404))  # type: ignore[arg-type]  # what is used of it
+
+    assert await owned.remove_some() == 2
+    assert await owned.count() == 0
+
+
+async def test_a_batch_that_is_refused_for_another_reason_is_not_taken_for_done(app: WholeApp) -> None:
+    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, 403))  # type: ignore[arg-type]  # same
+
+    with pytest.raises(BatchFailedError):
+        await owned.remove_some()
+    assert await owned.count() == 2
