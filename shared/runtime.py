@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
     from shared.tenancy.context import TenantContext
+    from shared.tenancy.oidc import UserTokens
     from shared.tokens.client import TokenClient
     from shared.tokens.ledger import TokenLedger
 
@@ -102,7 +103,35 @@ class Runtime:
         """Return what turns credentials into contexts."""
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
         admins = AdminKeys([key.get_secret_value() for key in keys if key is not None])
-        return Authenticator(self.tenants, self.audit, admins, KeyVerifier(self._credentials, self.clock))
+        keys_of_tenants = KeyVerifier(self._credentials, self.clock)
+        return Authenticator(self.tenants, self.audit, admins, keys_of_tenants, self._user_tokens)
+
+    @cached_property
+    def _user_tokens(self) -> UserTokens | None:
+        settings = self.settings
+        if settings.oidc_issuer is None:
+            return None
+        from shared.tenancy.jwks import SigningKeys  # noqa: PLC0415  # PyJWT loads where it is needed
+        from shared.tenancy.jwks_http import HttpDocuments  # noqa: PLC0415  # so does aiohttp
+        from shared.tenancy.oidc import UserTokens  # noqa: PLC0415  # same
+
+        documents = HttpDocuments(self.identity_provider)
+        self._open.push_async_callback(documents.close)
+        keys = SigningKeys(
+            settings.oidc_issuer,
+            settings.oidc_jwks_url,
+            documents,
+            self.clock,
+            allow_http=settings.oidc_allow_http,
+        )
+        return UserTokens(settings, keys, self._credentials, self.clock)
+
+    @cached_property
+    def identity_provider(self) -> Dependency:
+        """Return the policy and the breaker that all questions to the identity provider share."""
+        from shared.tenancy.jwks_http import POLICY, classify  # noqa: PLC0415  # aiohttp loads when used
+
+        return Dependency("The identity provider", classify, POLICY, self.clock)
 
     @cached_property
     def _credentials(self) -> Credentials:

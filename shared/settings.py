@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
@@ -21,7 +21,63 @@ class LoggingSettings(BaseSettings):
     log_dir: Path | None = Field(None, alias="LOG_DIR")
 
 
-class Settings(LoggingSettings):
+def _pairs(text: object) -> object:
+    """Read `this=that,these=those`."""
+    if not isinstance(text, str):
+        return text
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(sign for _, sign, _ in pairs):
+        raise ValueError("pairs such as this=that,these=those are expected")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+type _Map[V] = Annotated[dict[str, V], NoDecode, BeforeValidator(_pairs)]
+
+
+class OidcSettings(BaseSettings):
+    """Whose user tokens are accepted beside API keys, and what their claims mean; none without an issuer.
+
+    Attributes:
+        oidc_issuer: The `iss` of each token, to the letter.
+        oidc_audience: The `aud` that tokens for this app have.
+        oidc_jwks_url: Where the signing keys are; by the issuer's discovery document unless it is set.
+        oidc_tenant_claim: The claim that names the tenant. Only the provider's administrators may be able to
+            set it: whoever sets it chooses the tenant.
+        oidc_tenant_map: Tenant ids by the claim's values, as `value=id,...`; without it the value is the id.
+        oidc_role_claim: The claim with the roles, a text or a list.
+        oidc_role_map: Roles by the claim's values. A token without any of them is refused.
+        oidc_leeway_seconds: How far the provider's clock may be off.
+        oidc_allow_http: Whether the provider may be asked without TLS; for tests.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    oidc_issuer: str | None = Field(None, alias="OIDC_ISSUER", pattern=r"^https?://\S+$")
+    oidc_audience: str | None = Field(None, alias="OIDC_AUDIENCE", min_length=1)
+    oidc_jwks_url: str | None = Field(None, alias="OIDC_JWKS_URL", pattern=r"^https?://\S+$")
+    oidc_tenant_claim: str = Field("tid", alias="OIDC_TENANT_CLAIM", min_length=1)
+    oidc_tenant_map: _Map[str] = Field({}, alias="OIDC_TENANT_MAP")
+    oidc_role_claim: str = Field("roles", alias="OIDC_ROLE_CLAIM", min_length=1)
+    oidc_role_map: _Map[Literal["user", "tenant_admin"]] = Field(
+        {"user": "user", "tenant_admin": "tenant_admin"}, alias="OIDC_ROLE_MAP"
+    )
+    oidc_leeway_seconds: float = Field(60, alias="OIDC_LEEWAY_SECONDS", ge=0, le=300)
+    oidc_allow_http: bool = Field(default=False, alias="OIDC_ALLOW_HTTP")
+
+    @model_validator(mode="after")
+    def _name_what_an_issuer_needs(self) -> Self:
+        if self.oidc_issuer is not None and self.oidc_audience is None:
+            raise ConfigurationError(["OIDC_AUDIENCE"])
+        if self.oidc_issuer is None and self.oidc_audience is not None:
+            raise ConfigurationError(["OIDC_ISSUER"])
+        plain = {"OIDC_ISSUER": self.oidc_issuer, "OIDC_JWKS_URL": self.oidc_jwks_url}
+        insecure = [name for name, url in plain.items() if url is not None and url.startswith("http://")]
+        if insecure and not self.oidc_allow_http:
+            raise ConfigurationError(insecure)
+        return self
+
+
+class Settings(LoggingSettings, OidcSettings):
     """What a deployment configures, by the names of its application settings.
 
     Where no key is set, the clients authenticate with `DefaultAzureCredential`.

@@ -227,6 +227,8 @@ def _actor(who: TenantContext | PlatformContext) -> Actor:
         return Actor(kind="platform")
     if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
         return Actor(kind="administrator")
+    if who.user_id is not None:
+        return Actor(kind="user", id=who.user_id)
     return Actor(kind="key", id=who.principal)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from shared.tenancy.keys import Compare
 
 _SCHEME = "bearer "
+_DOTS_OF_A_TOKEN = 2
+"""Between a token's header, claims and signature; an API key has three."""
+
 _NO_DIGEST = bytes(32)
 """Compared with where there is no such key, so that each key takes one comparison. No text hashes to it."""
 
@@ -26,6 +29,14 @@ class KeepsActs(Protocol):
 
     async def record(self, who: TenantContext, action: AuditAction, subject: str) -> None:
         """Keep what happens now, before going on with it."""
+        ...
+
+
+class VerifiesUsers(Protocol):
+    """What authentication asks of `shared.tenancy.oidc`, where the deployment has a provider."""
+
+    async def verify(self, token: str) -> TenantContext | None:
+        """Return whose token it is, or None where it is not accepted."""
         ...
 
 
@@ -68,21 +79,31 @@ class Authenticator:
         audit: Where it is kept that the administrator acts for a tenant.
         admins: The administrator's keys.
         keys: What checks the tenants' keys.
+        users: What checks user tokens; None where there are none.
     """
 
-    def __init__(self, tenants: TenantLookup, audit: KeepsActs, admins: AdminKeys, keys: KeyVerifier) -> None:
+    def __init__(
+        self,
+        tenants: TenantLookup,
+        audit: KeepsActs,
+        admins: AdminKeys,
+        keys: KeyVerifier,
+        users: VerifiesUsers | None = None,
+    ) -> None:
         self._tenants = tenants
         self._audit = audit
         self._admins = admins
         self._keys = keys
+        self._users = users
 
     async def authenticate(self, authorization: str | None) -> TenantContext | PlatformContext:
         """Check an `Authorization` header.
 
         Raises:
             AuthenticationError: It is missing or malformed, or the key is unknown, revoked, expired or a
-                suspended tenant's.
-            DependencyUnavailableError: The store is down, and what it last said is too old to go by.
+                suspended tenant's; or so is the user token.
+            DependencyUnavailableError: The store or the identity provider is down, and what it last said is
+                too old to go by.
         """
         if authorization is None or not authorization[: len(_SCHEME)].lower() == _SCHEME:
             raise AuthenticationError("An Authorization header with a Bearer key is required")
@@ -90,7 +111,10 @@ class Authenticator:
         digest = digest_of(presented)
         if self._admins.include(digest):
             return PlatformContext("admin")
-        context = await self._keys.verify(presented, digest)
+        if self._users is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
+            context = await self._users.verify(presented)
+        else:
+            context = await self._keys.verify(presented, digest)
         if context is None:
             raise AuthenticationError("The API key is not valid")
         return context

@@ -22,6 +22,9 @@ TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$"
 PLATFORM = "platform"
 """The principal of work that nobody's credential asked for."""
 
+SUBJECT_PATTERN = r"^[A-Za-z0-9._@:|+=~-]{1,128}$"
+"""Of a user token's subject; it becomes part of ids in the store, which take no `/`, `\\`, `?` or `#`."""
+
 _TENANT_ID = re.compile(TENANT_ID_PATTERN)
 
 
@@ -59,13 +62,21 @@ class TenantContext:
         tenant_id: The tenant that everything done with this context belongs to.
         tier: The tenant's tier; it decides limits.
         role: What the credential may do.
-        principal: The key id, `admin`, or `platform` for work taken from a queue or a timer.
+        principal: The key id, `user:` with a user token's subject, `admin`, or `platform` for work taken from
+            a queue or a timer.
+        user_id: The subject of a user token; None where a key or the platform acts, for any user it names.
     """
 
     tenant_id: TenantId
     tier: str
     role: Role
     principal: str
+    user_id: str | None = None
+
+    @property
+    def only_user(self) -> str | None:
+        """Return the one user whose things it may see, or None where it may see all of the tenant's."""
+        return self.user_id if self.role is Role.USER else None
 
     def __post_init__(self) -> None:
         parse_tenant_id(self.tenant_id)

@@ -22,7 +22,7 @@ sys.addaudithook(on_open)
 import function_app
 
 azure = ("azure.cosmos", "azure.servicebus", "azure.storage", "azure.identity")
-heavy = (*azure, "openai", "tiktoken", "aiohttp")
+heavy = (*azure, "openai", "tiktoken", "aiohttp", "jwt")
 loaded = [name for name in heavy if name in sys.modules]
 assert not loaded, f"imported SDKs: {loaded}"
 assert not opened, f"did I/O: {opened}"

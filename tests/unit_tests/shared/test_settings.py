@@ -66,3 +66,48 @@ def test_a_short_administrator_key_is_refused_by_name(monkeypatch: pytest.Monkey
 
     with pytest.raises(ConfigurationError, match="ADMIN_API_KEY"):
         load_settings()
+
+
+OIDC = {"OIDC_ISSUER": "https://login.example/v2.0", "OIDC_AUDIENCE": "api://tenantry"}
+
+
+def test_user_tokens_are_off_unless_an_issuer_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in COMPLETE.items():
+        monkeypatch.setenv(key, value)
+
+    assert load_settings().oidc_issuer is None
+
+
+def test_the_meaning_of_claims_is_read_as_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = {"OIDC_ROLE_MAP": "App.Admin=tenant_admin, App.User=user", "OIDC_TENANT_MAP": "8f=acme"}
+    for key, value in (COMPLETE | OIDC | maps).items():
+        monkeypatch.setenv(key, value)
+
+    settings = load_settings()
+
+    assert settings.oidc_role_map == {"App.Admin": "tenant_admin", "App.User": "user"}
+    assert settings.oidc_tenant_map == {"8f": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"OIDC_AUDIENCE": None}, "OIDC_AUDIENCE"),
+        ({"OIDC_ISSUER": None}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "http://login.example"}, "OIDC_ISSUER"),
+        ({"OIDC_JWKS_URL": "http://login.example/keys"}, "OIDC_JWKS_URL"),
+        ({"OIDC_ROLE_MAP": "App.Owner=admin"}, "OIDC_ROLE_MAP"),
+        ({"OIDC_ROLE_MAP": "App.Owner"}, "OIDC_ROLE_MAP"),
+        ({"OIDC_LEEWAY_SECONDS": "301"}, "OIDC_LEEWAY_SECONDS"),
+        ({"AUTH_CACHE_SECONDS": "30"}, "AUTH_CACHE_SECONDS"),
+    ],
+)
+def test_what_would_weaken_authentication_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], named: str
+) -> None:
+    for key, value in (COMPLETE | OIDC | changed).items():
+        if value is not None:
+            monkeypatch.setenv(key, value)
+
+    with pytest.raises(ConfigurationError, match=named):
+        load_settings()

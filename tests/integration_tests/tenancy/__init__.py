@@ -1,0 +1,1 @@
+"""Keys and user tokens over real sockets."""
