@@ -13,9 +13,8 @@ from aiohttp import web
 
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.retry import Dependency, Policy
-from shared.tenancy.context import Role, parse_tenant_id
+from shared.tenancy.context import Role
 from shared.tenancy.jwks_http import MAX_BYTES, HttpDocuments, classify
-from shared.tenancy.store import TenantStatus
 from tests.fakes import Call
 from tests.identity_provider import AUDIENCE, IdentityProvider, public_jwk, public_pem, rsa_key
 from tests.whole_app import whole_app
@@ -134,7 +133,8 @@ async def test_a_suspended_tenants_user_is_refused_at_once_where_it_was_suspende
     token = world.provider.token()
     assert (await world.list_bots(token)).status == 200
 
-    await world.app.runtime.tenants.set_status(parse_tenant_id("acme"), TenantStatus.SUSPENDED)
+    body = {"status": "suspended"}
+    await world.app.must("update_tenant", Call.of(body, headers=world.app.admin, tenant_id="acme"))
 
     assert (await world.list_bots(token)).status == 401
 
