@@ -146,6 +146,23 @@ class Region[V]:
                 return self._served(full, entry, age)
         return await self._loaded(full, load)
 
+    def peek(self, tenant: TenantContext, key: str) -> V | None:
+        """Return a value within its TTL, or None; nothing is loaded, and any thread may ask.
+
+        Raises:
+            ValueError: There is no tenant.
+        """
+        full = self._key(tenant, key)
+        entry = self._entries.get(full)
+        if entry is None or (age := self._monotonic() - entry.since) >= self._ttl:
+            return None
+        try:
+            served = self._served(full, entry, age)
+        except KeyError:  # it made room in between, on the loop's thread
+            return None
+        self._tally.hits += 1
+        return served
+
     def put(self, tenant: TenantContext, key: str, value: V) -> None:
         """Keep a value that was just written; a load that began before does not replace it."""
         full = self._key(tenant, key)

@@ -168,7 +168,9 @@ class Runtime:
         return PromptLibrary(
             self.container("prompts"),
             self.clock,
+            self.cache,
             lambda tenant: self.tenant_settings.value(tenant, PROMPTS_GLOBAL_FALLBACK),
+            self.settings.prompts_prefetch,
         )
 
     @cached_property

@@ -93,6 +93,8 @@ class Settings(LoggingSettings, OidcSettings):
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")
 
+    prompts_prefetch: list[str] = Field(default_factory=list, alias="PROMPTS_PREFETCH", max_length=100)
+
     servicebus: SecretStr | None = Field(None, alias="SERVICEBUS")
     servicebus_namespace: str | None = Field(None, alias="SERVICEBUS__fullyQualifiedNamespace")
     reasoner_in_queue: str = Field("reasoner-in", alias="REASONER_IN_QUEUE")

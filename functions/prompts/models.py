@@ -64,7 +64,9 @@ class ChangeQuery(WriteScope):
 
 
 class PromptQuery(ReadScope):
-    """`GET /prompts/{name}`: the latest version where none is named."""
+    """`GET /prompts/{name}`: the latest version where none is named, 60 s old at most, or `fresh`."""
+
+    fresh: bool = False
 
     version: int | None = Field(None, ge=1, le=MAX_VERSION)
     label: str | None = Field(None, pattern=LABEL_PATTERN)

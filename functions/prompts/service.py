@@ -17,6 +17,7 @@ from functions.prompts.models import (
     RenderedPromptReply,
 )
 from shared.errors import ValidationError
+from shared.http import Answered
 from shared.prompts import changes
 from shared.prompts.changes import Change
 from shared.prompts.comparison import compare
@@ -56,13 +57,14 @@ class PromptService:
         """
         return prompt_reply(await self._prompts.save(name, request, if_match, source))
 
-    async def read(self, name: str, query: PromptQuery) -> PromptReply:
-        """Return the latest version, or the one that is asked for.
+    async def read(self, name: str, query: PromptQuery) -> Answered[PromptReply]:
+        """Return the latest version, or the one that is asked for, and how old the knowledge of it is.
 
         Raises:
             PromptNotFoundError: There is none.
         """
-        return prompt_reply(await self._prompts.read(name, _which(query), query.scope))
+        prompt = await self._prompts.read(name, _which(query), query.scope, fresh=query.fresh)
+        return Answered(prompt_reply(prompt), headers=_age(prompt))
 
     async def delete(self, name: str, query: ChangeQuery, if_match: str | None) -> None:
         """Take a prompt out of use.
@@ -187,22 +189,28 @@ class PromptService:
 
     async def render(
         self, name: str, query: PromptQuery, request: RenderPromptRequest
-    ) -> RenderedPromptReply:
+    ) -> Answered[RenderedPromptReply]:
         """Fill in a version, the latest where none is named.
 
         Raises:
             PromptNotFoundError: There is none.
             ValidationError: The variables do not fit.
         """
-        prompt = await self._prompts.read(name, _which(query), query.scope)
+        prompt = await self._prompts.read(name, _which(query), query.scope, fresh=query.fresh)
         rendered = render_prompt(prompt.content, request.variables, request.messages)
-        return RenderedPromptReply(
+        reply = RenderedPromptReply(
             text=rendered.text,
             messages=None if rendered.messages is None else list(rendered.messages),
             version=prompt.version.version,
             source=prompt.source,
             config=prompt.content.config,
         )
+        return Answered(reply, headers=_age(prompt))
+
+
+def _age(prompt: Prompt) -> dict[str, str]:
+    """Show for how long this may have been outdated (RFC 9111, 5.1)."""
+    return {"age": str(int(prompt.age_seconds))}
 
 
 def _which(query: PromptQuery) -> int | str | None:

@@ -33,7 +33,7 @@ from functions.prompts.models import (
     WriteScope,
 )
 from functions.prompts.service import PromptService
-from shared.http import Routes
+from shared.http import Answered, Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _bind_prompts(runtime: "Runtime", routes: Routes) -> None:
     @routes.get("v1/prompts/{name}", who=Role.USER)
     async def get_prompt(
         caller: TenantContext | PlatformContext, path: PromptPath, query: PromptQuery
-    ) -> PromptReply:
+    ) -> Answered[PromptReply]:
         """Show a prompt."""
         return await _service(runtime, caller).read(path.name, query)
 
@@ -98,7 +98,7 @@ def _bind_prompts(runtime: "Runtime", routes: Routes) -> None:
         path: PromptPath,
         query: PromptQuery,
         request: RenderPromptRequest,
-    ) -> RenderedPromptReply:
+    ) -> Answered[RenderedPromptReply]:
         """Fill in a prompt's variables."""
         return await _service(runtime, caller).render(path.name, query, request)
 
@@ -114,7 +114,7 @@ def _bind_versions(runtime: "Runtime", routes: Routes) -> None:
     @routes.get("v1/prompts/{name}/versions/{version}", who=Role.USER)
     async def get_prompt_version(
         caller: TenantContext | PlatformContext, path: PromptVersionPath, query: ReadScope
-    ) -> PromptReply:
+    ) -> Answered[PromptReply]:
         """Show a version of a prompt."""
         wanted = PromptQuery(version=path.version, label=None, scope=query.scope)
         return await _service(runtime, caller).read(path.name, wanted)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from shared.cache import Freshness
 from shared.concurrency import Turns
 from shared.errors import PermissionDeniedError, PromptNotFoundError, ValidationError
-from shared.prompts.models import Prompt, PromptSource
+from shared.prompts.models import Prompt, PromptSource, latest_version
 from shared.prompts.rendering import render_prompt
-from shared.prompts.store import GlobalPromptStore, PromptStore
+from shared.prompts.store import GlobalPromptStore, PromptStore, number_of
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform, require_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+    from shared.cache import Cache, Region
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.errors import APIError
     from shared.prompts.changes import Change
-    from shared.prompts.models import PromptDraft, PromptHead
+    from shared.prompts.models import PromptDraft, PromptHead, PromptVersion
+
+FRESHNESS = Freshness(ttl_seconds=40, stale_seconds=20, keep_last_good=True, last_good_seconds=24 * 3600)
+"""After 60 s an edit is seen by every instance: 40 s unasked, and 20 s more while a read in the background is
+under way. Only while the store is down may it be more."""
+
+FOR_EVER = Freshness(ttl_seconds=24 * 3600)
+"""Versions do not change."""
+
+MAX_CACHED = 2_000
+MAX_CACHED_CHARACTERS = 32_000
+"""Larger prompts are read each time, so that the cache's bound is one of memory too."""
 
 
 class ResolvesPrompts(Protocol):
@@ -36,18 +51,48 @@ class ResolvesPrompts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A prompt's head in the cache.
+
+    Attributes:
+        read_at: When the read of it began, on the monotonic clock.
+        large: Whether it takes too much memory to be kept.
+    """
+
+    head: PromptHead
+    source: PromptSource
+    read_at: float
+    large: bool = False
+
+
 class PromptLibrary:
     """The prompts of all tenants, in this process.
 
-    Attributes:
+    Args:
         container: Where they are.
+        clock: Dates changes, and measures ages.
+        cache: Where what was read is kept.
         falls_back: Tells whether a tenant uses the global prompts.
+        prefetched: The names that are read, in one request, when a tenant is first seen in this process.
     """
 
-    container: Container
-    clock: Clock
-    falls_back: Callable[[TenantContext], Awaitable[bool]]
-    turns: Turns = field(default_factory=Turns)
+    def __init__(
+        self,
+        container: Container,
+        clock: Clock,
+        cache: Cache,
+        falls_back: Callable[[TenantContext], Awaitable[bool]],
+        prefetched: Sequence[str] = (),
+    ) -> None:
+        self.container = container
+        self.clock = clock
+        self.falls_back = falls_back
+        self.turns = Turns()
+        self.heads: Region[Held] = cache.region("prompts", FRESHNESS, MAX_CACHED)
+        self.versions: Region[PromptVersion] = cache.region("prompt-versions", FOR_EVER, MAX_CACHED)
+        self._global_edits: dict[str, int] = {}
+        self.prefetched = list(dict.fromkeys(prefetched))
+        self._seen: set[str] = set()
 
     def of(self, caller: TenantContext | PlatformContext) -> Prompts:
         """Open what a caller can use.
@@ -59,6 +104,26 @@ class PromptLibrary:
         """
         return Prompts(self, caller if isinstance(caller, PlatformContext) else require_tenant(caller))
 
+    def key(self, name: str, source: PromptSource | None) -> str:
+        """Name a head in the cache: after a change of the global prompt here, nobody finds the old one."""
+        return f"{source or 'any'}:{self._global_edits.get(name, 0)}:{name}"
+
+    def edited_globally(self, name: str) -> None:
+        """Let every tenant in this process read the global prompt anew."""
+        self._global_edits[name] = self._global_edits.get(name, 0) + 1
+
+    def begins_to_see(self, tenant: TenantContext) -> bool:
+        """Tell whether there is something to prefetch for this tenant now; to one caller only."""
+        if not self.prefetched or tenant.tenant_id in self._seen:
+            return False
+        self._seen.add(tenant.tenant_id)
+        return True
+
+    def seen(self, tenant: TenantContext, *, prefetched: bool) -> None:
+        """Let the next caller try again where it failed."""
+        if not prefetched:
+            self._seen.discard(tenant.tenant_id)
+
 
 class Prompts:
     """The prompts that one caller can use; made by `PromptLibrary.of`."""
@@ -66,27 +131,50 @@ class Prompts:
     def __init__(self, library: PromptLibrary, caller: TenantContext | PlatformContext) -> None:
         self._library = library
         self._caller = caller
-        shared = (library.container, library.clock, library.turns)
-        self._global = GlobalPromptStore(caller.principal, *shared)
-        self._own = PromptStore(caller, *shared) if isinstance(caller, TenantContext) else None
 
     async def read(
-        self, name: str, which: int | str | None = None, source: PromptSource | None = None
+        self,
+        name: str,
+        which: int | str | None = None,
+        source: PromptSource | None = None,
+        *,
+        fresh: bool = False,
     ) -> Prompt:
-        """Return a version of a prompt.
+        """Return a version of a prompt, at most 60 s old while the store answers.
 
         Args:
             name: The prompt.
             which: A version's number, a label, or None for the latest.
             source: Whose; the tenant's own where there is one, else everybody's, where None.
+            fresh: Whether to ask the store, whatever the cache has.
 
         Raises:
             PromptNotFoundError: There is no such prompt, or no such version or label of it.
         """
-        store, head = await self.found(name, source)
-        if head.deleted:
-            raise PromptNotFoundError(name)
-        return await store.version_of(head, which)
+        held = await (self._load(name, source) if fresh else self._held(name, source))
+        age = self._library.clock.monotonic() - held.read_at
+        head = held.head
+        number = number_of(head, which)
+        if number == head.version:
+            return Prompt(latest_version(head), head, held.source, age)
+        return Prompt(await self._version(held, number), head, held.source, age)
+
+    def at_hand(self, name: str) -> Prompt | None:
+        """Return the latest version if the cache has a fresh one; any thread may ask."""
+        if isinstance(self._caller, PlatformContext):
+            return None
+        held = self._library.heads.peek(self._caller, self._library.key(name, None))
+        if held is None:
+            return None
+        age = self._library.clock.monotonic() - held.read_at
+        return Prompt(latest_version(held.head), held.head, held.source, age)
+
+    async def prefetch(self, names: Sequence[str]) -> None:
+        """Read prompts before they are asked for: one request for each 100, and one more for global ones."""
+        caller = self._caller
+        if isinstance(caller, TenantContext):
+            for name, held in (await self._heads(names)).items():
+                self._library.heads.put(caller, self._library.key(name, None), held)
 
     async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
         """Render a prompt's latest version for a model, which takes no empty text.
@@ -141,7 +229,8 @@ class Prompts:
             ConflictError: Others kept changing it meanwhile.
             PermissionDeniedError: It is not the caller's to change.
         """
-        return await self.writable(source).save(name, draft, if_match)
+        with self._changing([name], source):
+            return await self.writable(source).save(name, draft, if_match)
 
     async def change(self, change: Change, source: PromptSource = PromptSource.TENANT) -> PromptHead:
         """Make a change that makes no version, and return the head as it is now.
@@ -152,7 +241,8 @@ class Prompts:
             ConflictError: Others kept changing it meanwhile.
             PermissionDeniedError: It is not the caller's to change.
         """
-        head, _ = await self.writable(source).commit(change)
+        with self._changing([change.name], source):
+            head, _ = await self.writable(source).commit(change)
         return head
 
     async def change_all(
@@ -164,21 +254,16 @@ class Prompts:
             DependencyUnavailableError: The store is down, and nothing was changed.
             PermissionDeniedError: They are not the caller's to change.
         """
-        return await self.writable(source).commit_all(wanted)
+        with self._changing([change.name for change in wanted], source):
+            return await self.writable(source).commit_all(wanted)
 
     async def read_all(self, names: Sequence[str]) -> dict[str, Prompt]:
-        """Return the latest version of each of these prompts that is there.
+        """Return the latest version of each of these prompts that is there, as the store has it.
 
         It is one request for each 100 of them, and one for each 100 that the tenant has none of its own of.
         """
-        found: dict[str, Prompt] = {}
-        for store in (self._own, self._global):
-            missing = [name for name in names if name not in found]
-            if store is None or not missing or (store is self._global and not await self._sees_global()):
-                continue
-            heads = await store.read_all(missing)
-            found |= {name: await store.version_of(head, None) for name, head in heads.items()}
-        return found
+        held = await self._heads(names)
+        return {name: Prompt(latest_version(one.head), one.head, one.source) for name, one in held.items()}
 
     async def found(self, name: str, source: PromptSource | None) -> tuple[PromptStore, PromptHead]:
         """Return whose prompt is meant, and its head; that of a deleted one where there is no other.
@@ -198,6 +283,83 @@ class Prompts:
         if deleted is None:
             raise PromptNotFoundError(name)
         return deleted
+
+    async def _held(self, name: str, source: PromptSource | None) -> Held:
+        caller, library = self._caller, self._library
+        if isinstance(caller, PlatformContext):
+            return await self._load(name, source)
+        if library.begins_to_see(caller):
+            done = False
+            try:
+                await self.prefetch(library.prefetched)
+                done = True
+            finally:
+                library.seen(caller, prefetched=done)
+        if source is PromptSource.GLOBAL:
+            await self.readable(source)
+        key = library.key(name, source)
+        held = await library.heads.get(caller, key, lambda: self._load(name, source))
+        if held.large:
+            library.heads.forget(caller, key)
+        return held
+
+    async def _load(self, name: str, source: PromptSource | None) -> Held:
+        began = self._library.clock.monotonic()
+        store, head = await self.found(name, source)
+        if head.deleted:
+            raise PromptNotFoundError(name)
+        return Held(head, store.source, began, large=head.content.characters > MAX_CACHED_CHARACTERS)
+
+    async def _version(self, held: Held, number: int) -> PromptVersion:
+        """Return an immutable version: once read, it needs no reading again."""
+        store = self._global if held.source is PromptSource.GLOBAL else self._tenants()
+
+        async def load() -> PromptVersion:
+            return (await store.version_of(held.head, number)).version
+
+        if isinstance(self._caller, PlatformContext):
+            return await load()
+        key = f"{held.source}:{held.head.name}:{number}"
+        version = await self._library.versions.get(self._caller, key, load)
+        if version.content.characters > MAX_CACHED_CHARACTERS:
+            self._library.versions.forget(self._caller, key)
+        return version
+
+    async def _heads(self, names: Sequence[str]) -> dict[str, Held]:
+        began = self._library.clock.monotonic()
+        found: dict[str, Held] = {}
+        for store in await self._stores(None):
+            missing = [name for name in names if name not in found]
+            if not missing or (store.source is PromptSource.GLOBAL and not await self._sees_global()):
+                break
+            for name, head in (await store.read_all(missing)).items():
+                found[name] = Held(head, store.source, began)
+        return found
+
+    @contextmanager
+    def _changing(self, names: Sequence[str], source: PromptSource) -> Iterator[None]:
+        """Drop what is cached of these prompts once they were changed, or may have been."""
+        try:
+            yield
+        finally:
+            for name in names:
+                if source is PromptSource.GLOBAL:
+                    self._library.edited_globally(name)
+                elif isinstance(self._caller, TenantContext):
+                    for scope in (None, source):
+                        self._library.heads.forget(self._caller, self._library.key(name, scope))
+
+    @cached_property
+    def _global(self) -> GlobalPromptStore:
+        library = self._library
+        return GlobalPromptStore(self._caller.principal, library.container, library.clock, library.turns)
+
+    @cached_property
+    def _own(self) -> PromptStore | None:
+        library, caller = self._library, self._caller
+        if isinstance(caller, PlatformContext):
+            return None
+        return PromptStore(caller, library.container, library.clock, library.turns)
 
     async def _stores(self, source: PromptSource | None) -> list[PromptStore]:
         if source is not None:

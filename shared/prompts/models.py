@@ -128,6 +128,14 @@ class PromptContent(BaseModel):
     declared_variables: dict[str, VariableDeclaration] = Field(default_factory=dict)
     examples: tuple[Example, ...] = ()
 
+    @property
+    def characters(self) -> int:
+        """Return about how long it is."""
+        parts = self.template
+        length = len(parts) if isinstance(parts, str) else sum(len(str(part)) for part in parts)
+        more = (self.config, self.declared_variables, self.examples)
+        return length + sum(len(str(part)) for part in more if part)
+
 
 class ChangeAction(StrEnum):
     """What was done to a prompt."""
@@ -231,11 +239,16 @@ class PromptSource(StrEnum):
 
 
 class Prompt(NamedTuple):
-    """One version of a prompt, and the head that its labels and its ETag are read from."""
+    """One version of a prompt, and the head that its labels and its ETag are read from.
+
+    Attributes:
+        age_seconds: How long ago the head was read from the store.
+    """
 
     version: PromptVersion
     head: PromptSummary
     source: PromptSource = PromptSource.TENANT
+    age_seconds: float = 0.0
 
     @property
     def content(self) -> PromptContent:

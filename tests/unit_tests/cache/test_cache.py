@@ -56,6 +56,21 @@ async def test_the_age_counts_from_when_the_load_began() -> None:
     assert source.loads == 2
 
 
+async def test_peeking_shows_what_is_within_its_ttl_and_loads_nothing() -> None:
+    clock = FakeClock()
+    region, source = region_of(clock, Freshness(10, stale_seconds=5), max_entries=2), Source()
+    assert region.peek(ACME, "a") is None
+    await region.get(ACME, "a", source)
+    region.put(ACME, "b", "second")
+
+    assert (region.peek(ACME, "a"), region.peek(OTHER, "a")) == ("first", None)
+    region.put(ACME, "c", "third")  # makes room by the least recently used: not by what was peeked at
+    assert (region.peek(ACME, "a"), region.peek(ACME, "b")) == ("first", None)
+    clock.advance(10)
+    assert region.peek(ACME, "a") is None
+    assert (source.loads, region.counts.hits) == (1, 2)
+
+
 async def test_tenants_with_the_same_key_get_their_own_values() -> None:
     region = region_of(FakeClock())
 

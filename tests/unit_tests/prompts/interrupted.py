@@ -22,6 +22,10 @@ class Interrupted:
         self._batches = list(batches)
         self._creates = list(creates)
 
+    def next_batches(self, *events: Event) -> None:
+        """Let these happen before the next batches."""
+        self._batches += events
+
     async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
         if self._batches:
             await self._batches.pop(0)()

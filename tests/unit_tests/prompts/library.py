@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.cache import Cache
 from shared.prompts.library import PromptLibrary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
     from tests.fakes import FakeClock
@@ -23,6 +26,11 @@ class Fallback:
         return self.on
 
 
-def library_over(container: Container, clock: FakeClock, fallback: Fallback | None = None) -> PromptLibrary:
+def library_over(
+    container: Container,
+    clock: FakeClock,
+    fallback: Fallback | None = None,
+    prefetched: Sequence[str] = (),
+) -> PromptLibrary:
     """Open what the composition root opens for the app."""
-    return PromptLibrary(container, clock, fallback or Fallback())
+    return PromptLibrary(container, clock, Cache(clock), fallback or Fallback(), prefetched)

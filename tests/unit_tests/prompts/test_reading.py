@@ -1,0 +1,299 @@
+"""The read path: what is cached, how old it may be, and what is served while the store is down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.errors import DependencyUnavailableError, PromptNotFoundError
+from shared.prompts import changes
+from shared.prompts.changes import Change
+from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
+from shared.prompts.models import PromptDraft, PromptSource
+from shared.tenancy.context import Role
+from tests.fakes import platform_context, tenant_context
+from tests.unit_tests.prompts.interrupted import Interrupted
+from tests.unit_tests.prompts.library import Fallback, library_over
+
+if TYPE_CHECKING:
+    from shared.prompts.library import PromptLibrary
+    from tests.fakes import FakeClock
+    from tests.memory_cosmos import MemoryCosmos
+
+ACME = tenant_context("acme", Role.TENANT_ADMIN)
+GLOBEX = tenant_context("globex", Role.TENANT_ADMIN)
+ADMIN = platform_context()
+BOUND_SECONDS = 60
+
+
+def says(text: str) -> PromptDraft:
+    return PromptDraft(template=text)
+
+
+@pytest.fixture
+def here(cosmos: MemoryCosmos, clock: FakeClock) -> PromptLibrary:
+    return library_over(cosmos.container("prompts"), clock)
+
+
+@pytest.fixture
+def there(cosmos: MemoryCosmos, clock: FakeClock) -> PromptLibrary:
+    """Another instance on the same store."""
+    return library_over(cosmos.container("prompts"), clock)
+
+
+async def text_of(library: PromptLibrary, name: str = "p") -> object:
+    return (await library.of(ACME).read(name)).content.template
+
+
+async def settled() -> None:
+    """Let what runs in the background finish: nothing in memory takes more than a few turns of the loop."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_the_bound_on_staleness_is_what_is_documented() -> None:
+    assert FRESHNESS.ttl_seconds + FRESHNESS.stale_seconds == BOUND_SECONDS
+
+
+async def test_a_warm_prompt_asks_the_store_nothing(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).save("p", says("two"))
+    await here.of(ACME).read("p")
+    await here.of(ACME).read("p", 1)
+    before = cosmos.transport.requests
+
+    for which in (None, 1, 2, "latest"):
+        await here.of(ACME).read("p", which)
+
+    assert cosmos.transport.requests == before
+
+
+async def test_many_who_ask_at_once_share_one_read(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
+    await here.of(ACME).save("p", says("one"))
+    before = cosmos.transport.requests
+
+    await asyncio.gather(*(here.of(ACME).read("p") for _ in range(20)))
+
+    assert cosmos.transport.requests - before == 1
+
+
+async def test_an_edit_is_seen_at_once_where_it_was_made(here: PromptLibrary) -> None:
+    prompts = here.of(ACME)
+    seen = []
+    for number in range(3):
+        await prompts.save("p", says(f"v{number}"))
+        seen.append(await text_of(here))
+    await prompts.change(Change("p", changes.label_of("p", "production", 1)))
+    assert (await prompts.read("p", "production")).content.template == "v0"
+    await prompts.change(Change("p", changes.deletion_of("p")))
+
+    with pytest.raises(PromptNotFoundError):
+        await prompts.read("p")
+    assert seen == ["v0", "v1", "v2"]
+
+
+async def test_an_edit_is_seen_by_every_instance_within_60_s(
+    here: PromptLibrary, there: PromptLibrary, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("old"))
+    assert await text_of(there) == "old"
+    await here.of(ACME).save("p", says("new"))
+
+    for _ in range(BOUND_SECONDS):
+        clock.advance(1)
+        last = await text_of(there)
+        await settled()
+
+    assert last == "new"
+
+
+async def test_nobody_who_asks_for_the_first_time_in_a_minute_gets_what_is_older_than_that(
+    here: PromptLibrary, there: PromptLibrary, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("old"))
+    assert await text_of(there) == "old"
+    await here.of(ACME).save("p", says("new"))
+    clock.advance(BOUND_SECONDS)
+
+    assert await text_of(there) == "new"
+
+
+async def test_a_refresh_is_one_request_that_nobody_waits_for(
+    here: PromptLibrary, cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).read("p")
+    clock.advance(45)
+    before = cosmos.transport.requests
+
+    answers = [await here.of(ACME).read("p") for _ in range(5)]
+    waited_for = cosmos.transport.requests - before
+    await settled()
+
+    assert [answer.age_seconds for answer in answers] == [45] * 5
+    assert (waited_for, cosmos.transport.requests - before) == (0, 1)
+    assert (await here.of(ACME).read("p")).age_seconds == 0
+
+
+async def test_the_last_known_good_one_is_served_while_the_store_is_down_and_its_age_is_told(
+    here: PromptLibrary, cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("good"))
+    await here.of(ACME).read("p")
+    clock.advance(3600)
+    cosmos.transport.lose_requests = 10**6
+
+    held = await here.of(ACME).read("p")
+
+    assert held.content.template == "good"
+    assert 3600 <= held.age_seconds < 3610
+    with pytest.raises(DependencyUnavailableError):
+        await here.of(ACME).read("never-read")
+
+
+async def test_a_prompt_that_others_deleted_is_not_served_as_the_last_good_one(
+    here: PromptLibrary, there: PromptLibrary, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await there.of(ACME).read("p")
+    await here.of(ACME).change(Change("p", changes.deletion_of("p")))
+    clock.advance(BOUND_SECONDS)
+
+    with pytest.raises(PromptNotFoundError):
+        await there.of(ACME).read("p")
+
+
+async def test_a_global_edit_is_seen_at_once_by_every_tenant_of_the_process_that_wrote(
+    here: PromptLibrary, there: PromptLibrary, clock: FakeClock
+) -> None:
+    async def seen(library: PromptLibrary) -> list[object]:
+        return [(await library.of(tenant).read("p")).content.template for tenant in (ACME, GLOBEX)]
+
+    await here.of(ADMIN).save("p", says("old"), source=PromptSource.GLOBAL)
+    assert await seen(here) == await seen(there) == ["old", "old"]
+    await here.of(ADMIN).save("p", says("new"), source=PromptSource.GLOBAL)
+
+    assert await seen(here) == ["new", "new"]
+    assert await seen(there) == ["old", "old"]
+    clock.advance(BOUND_SECONDS)
+    assert await seen(there) == ["new", "new"]
+
+
+async def test_a_tenants_first_own_prompt_takes_the_place_of_the_global_one_at_once(
+    here: PromptLibrary,
+) -> None:
+    await here.of(ADMIN).save("p", says("everybody's"), source=PromptSource.GLOBAL)
+    assert (await here.of(ACME).read("p")).source is PromptSource.GLOBAL
+    await here.of(ACME).save("p", says("own"))
+
+    assert (await here.of(ACME).read("p")).source is PromptSource.TENANT
+    assert (await here.of(GLOBEX).read("p")).source is PromptSource.GLOBAL
+
+
+async def test_what_was_read_for_one_tenant_is_not_there_for_another(here: PromptLibrary) -> None:
+    await here.of(ACME).save("p", says("secret"))
+    await here.of(ACME).read("p")
+
+    with pytest.raises(PromptNotFoundError):
+        await here.of(GLOBEX).read("p")
+    assert here.of(GLOBEX).at_hand("p") is None
+
+
+async def test_a_write_whose_outcome_nobody_knows_drops_what_is_cached(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    async def lose_every_answer() -> None:
+        cosmos.transport.lose_answers = 3
+
+    container = Interrupted(cosmos.container("prompts"))
+    library = library_over(container, clock)
+    await library.of(ACME).save("p", says("old"))
+    assert await text_of(library) == "old"
+    container.next_batches(lose_every_answer)
+
+    with pytest.raises(DependencyUnavailableError):
+        await library.of(ACME).save("p", says("new"))
+    assert await text_of(library) == "new"
+
+
+async def test_a_listed_prompt_is_read_in_one_request_when_a_tenant_is_first_seen(
+    here: PromptLibrary, cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    names = [f"p{number}" for number in range(20)]
+    for name in names:
+        await here.of(ACME).save(name, says(name))
+    started = library_over(cosmos.container("prompts"), clock, prefetched=[*names, "nobodys"])
+    before = cosmos.transport.requests
+
+    read = [await text_of(started, name) for name in names]
+
+    assert read == names
+    assert cosmos.transport.requests - before == 2  # the tenant's own, and the global one that is left
+
+
+async def test_a_prefetch_that_failed_is_tried_again(
+    here: PromptLibrary, cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    started = library_over(cosmos.container("prompts"), clock, prefetched=["p"])
+    cosmos.transport.lose_requests = 3
+    with pytest.raises(DependencyUnavailableError):
+        await started.of(ACME).read("p")
+    before = cosmos.transport.requests
+
+    await started.of(ACME).read("p")
+
+    assert cosmos.transport.requests - before == 1
+    assert started.of(ACME).at_hand("p") is not None
+
+
+async def test_what_is_at_hand_is_fresh_or_nothing(here: PromptLibrary, clock: FakeClock) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert here.of(ACME).at_hand("p") is None
+    await here.of(ACME).read("p")
+    clock.advance(39)
+
+    held = here.of(ACME).at_hand("p")
+    clock.advance(1)
+
+    assert held is not None
+    assert (held.content.template, held.age_seconds) == ("one", 39)
+    assert here.of(ACME).at_hand("p") is None
+    assert here.of(ADMIN).at_hand("p") is None
+
+
+async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
+    await here.of(ACME).save("p", says("x" * (MAX_CACHED_CHARACTERS + 1)))
+    await here.of(ACME).save("p", says("x" * (MAX_CACHED_CHARACTERS + 1)))
+    before = cosmos.transport.requests
+
+    for _ in range(3):
+        await here.of(ACME).read("p")
+        await here.of(ACME).read("p", 1)
+
+    assert cosmos.transport.requests - before == 3 + 6
+    assert (here.heads.counts.entries, here.versions.counts.entries) == (0, 0)
+
+
+async def test_the_administrator_who_acts_for_nobody_reads_the_store(
+    here: PromptLibrary, cosmos: MemoryCosmos
+) -> None:
+    await here.of(ADMIN).save("p", says("one"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).save("p", says("two"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).prefetch(["p"])
+    before = cosmos.transport.requests
+
+    assert (await here.of(ADMIN).read("p", 1)).content.template == "one"
+    assert cosmos.transport.requests - before == 2
+
+
+async def test_a_tenant_without_the_fallback_is_not_even_looked_up_globally(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    library = library_over(cosmos.container("prompts"), clock, Fallback(on=False))
+
+    with pytest.raises(PromptNotFoundError):
+        await library.of(ACME).read("p")
+    assert cosmos.transport.requests == 1
