@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shared.deadlines import no_deadline, within_deadline
 from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.tenancy.context import require_tenant
@@ -214,7 +215,8 @@ class Region[V]:
         flight.waiters += 1
         try:
             # The shield lets one waiter go without ending the load for the others.
-            return await asyncio.shield(flight.task)
+            async with within_deadline(f"the load of '{self.name}'"):
+                return await asyncio.shield(flight.task)
         except APIError as error:
             entry = self._last_good(full) if _is_outage(error) else None
             if entry is None:
@@ -243,7 +245,9 @@ class Region[V]:
         async def run() -> V:
             return await load()
 
-        flight = _Flight(asyncio.create_task(run()), self._monotonic(), in_background)
+        with no_deadline():  # the load is for all who wait, not only for the one who came first
+            task = asyncio.create_task(run())
+        flight = _Flight(task, self._monotonic(), in_background)
         self._flights[full] = flight
         self._tasks.add(flight.task)
         flight.task.add_done_callback(lambda task: self._land(full, flight, task))

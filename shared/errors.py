@@ -224,3 +224,12 @@ class DependencyTimeoutError(APIError):
             f"{dependency} did not answer within {seconds:g} s", {"dependency": dependency}, retry_after=1.0
         )
         self.dependency = dependency
+
+
+class DeadlineExceededError(DependencyTimeoutError):
+    """The request's own time was over, whatever the dependency would still have answered."""
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__(dependency, 0)
+        self.message = f"The time for this request was over before {dependency} had answered"
+        self.args = (self.message,)

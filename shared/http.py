@@ -36,9 +36,14 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.idempotency import Idempotency
+    from shared.request_rates import RequestRates
     from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 ANY_METHOD = "*"
+ANSWER_SECONDS = 30.0
+LONGEST_ANSWER_SECONDS = 200.0
+"""The platform's gateway cuts an answer off at 230 s."""
+
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -122,6 +127,11 @@ class EdgeServices(Protocol):
         ...
 
     @property
+    def request_rates(self) -> RequestRates:
+        """What bounds each caller's requests."""
+        ...
+
+    @property
     def idempotency(self) -> Idempotency:
         """What knows the requests that were answered before."""
         ...
@@ -150,6 +160,7 @@ class Declaration(TypedDict, total=False):
         derives: The body's field that names the one aggregate that a POST makes. Where it is left out, an id
             derived from the Idempotency-Key stands in it, and is the claim.
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
+        seconds: How long an answer may take; 30 unless it is said, 200 at most.
     """
 
     who: Required[Role | None]
@@ -157,6 +168,7 @@ class Declaration(TypedDict, total=False):
     also: Mapping[int, str]
     derives: str
     secret: bool
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,7 @@ class Route:
         reply: The model of the answer, or None where there is none.
         derives: The body's field that an Idempotency-Key can stand for.
         repeatable: Whether an Idempotency-Key is honoured.
+        seconds: How long an answer may take.
     """
 
     method: str
@@ -192,6 +205,7 @@ class Route:
     reply: type[BaseModel] | None
     derives: str | None
     repeatable: bool
+    seconds: float
 
     @property
     def documented(self) -> bool:
@@ -292,6 +306,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         reply=reply if isinstance(reply, type) and issubclass(reply, BaseModel) else None,
         derives=declared.get("derives"),
         repeatable=method == "POST" and not declared.get("secret", False),
+        seconds=declared.get("seconds", ANSWER_SECONDS),
     )
 
 

@@ -115,6 +115,12 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
         parameters.append(_header("If-Match", "The ETag of the state to change"))
     if route.who is not None and not route.platform:
         parameters.append(_header("X-Tenant-Id", "The tenant that the platform's administrator acts for"))
+    if route.repeatable:
+        parameters.append(
+            _header(
+                "Idempotency-Key", "Repeated with the same key, the request is answered as it was at first"
+            )
+        )
     return parameters
 
 
@@ -139,6 +145,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         refusals.update(_WITH_BODY)
     if route.takes_if_match:
         refusals.add(412)
+    if route.repeatable:
+        refusals.add(409)
     error = {"application/json": {"schema": schemas[ErrorReply, "serialization"]}}
     described = {
         str(status): {"description": _REFUSALS[status], "content": error} for status in sorted(refusals)

@@ -1,33 +1,46 @@
 """The one layer that retries: every call to a dependency goes through a `Dependency`.
 
-At most three attempts in a bounded time, full jitter, Retry-After honoured, one circuit breaker per
-dependency (engineering guidelines, section 3). The SDKs' own retries are off.
+At most three attempts in a bounded time, full jitter, Retry-After honoured, one circuit breaker for each
+dependency and for each throttled part of one (engineering guidelines, section 3). The SDKs' own retries are
+off.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from shared.clock import SystemClock
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError
+from shared.deadlines import remaining_seconds
+from shared.errors import DeadlineExceededError, DependencyTimeoutError, DependencyUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from shared.clock import Clock
 
+_SHORTEST_RETRY_AFTER = 0.1
+_MOST_THROTTLED_PARTS = 1024
+_LONGEST_THROTTLE_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """Another attempt may succeed, not before `retry_after` seconds where the dependency said so."""
+    """Another attempt may succeed.
+
+    Attributes:
+        retry_after: Not before so many seconds, where the dependency said so.
+        throttled: The dependency is well, and refuses this caller's rate (429).
+    """
 
     retry_after: float | None = None
+    throttled: bool = False
 
 
 type Classify = Callable[[BaseException], Transient | None]
@@ -41,7 +54,7 @@ class Policy:
     Attributes:
         attempts: All attempts, the first included.
         attempt_seconds: The time limit of one attempt.
-        total_seconds: The time limit of the call with its waits.
+        total_seconds: The time limit of the call with its waits; the caller's deadline can only shorten it.
         backoff_seconds: The ceiling of the first wait; it doubles, and each wait is drawn from 0 up to it.
     """
 
@@ -60,7 +73,7 @@ class BreakerState(StrEnum):
 
 
 class CircuitBreaker:
-    """Stops calling a dependency that keeps failing, and lets a single probe find out when it is back.
+    """Stops calling what keeps failing, and lets a single probe find out when it is back.
 
     Args:
         clock: Its monotonic side measures the time open.
@@ -73,51 +86,108 @@ class CircuitBreaker:
         self._threshold = threshold
         self._open_seconds = open_seconds
         self._failures = 0
-        self._opened_at: float | None = None
+        self._open_until: float | None = None
         self._probing = False
 
     @property
     def state(self) -> BreakerState:
         """Tell whether calls are let through now."""
-        if self._opened_at is None:
+        if self._open_until is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if self.retry_after() > 0 or self._probing else BreakerState.HALF_OPEN
 
     def retry_after(self) -> float:
         """Return the seconds until a probe is let through; 0 when calls are."""
-        if self._opened_at is None:
+        if self._open_until is None:
             return 0.0
-        return max(0.0, self._opened_at + self._open_seconds - self._clock.monotonic())
+        return max(0.0, self._open_until - self._clock.monotonic())
 
-    def admit(self) -> bool:
-        """Ask to make one call; a True must be answered by `succeeded`, `failed` or `abandoned`."""
+    def admit(self) -> Admission | None:
+        """Ask to make one call; the admission must be told how the call ended. None refuses it."""
         match self.state:
             case BreakerState.CLOSED:
-                return True
+                return Admission(self, is_probe=False)
             case BreakerState.HALF_OPEN:
                 self._probing = True
-                return True
+                return Admission(self, is_probe=True)
             case BreakerState.OPEN:
-                return False
+                return None
 
     def succeeded(self) -> None:
         """Close it: the dependency answered."""
-        self._failures, self._opened_at, self._probing = 0, None, False
+        self._failures, self._open_until, self._probing = 0, None, False
 
-    def failed(self) -> None:
-        """Count a failed call, and open at the threshold or when it was the probe."""
+    def failed(self, retry_after: float = 0.0) -> None:
+        """Count a failed call, and open at the threshold or when it was the probe.
+
+        Args:
+            retry_after: How long the dependency asked to be left alone; it stays open for no less.
+        """
         self._failures += 1
         if self._probing or self._failures >= self._threshold:
-            self._opened_at = self._clock.monotonic()
+            self._open_until = self._clock.monotonic() + max(self._open_seconds, retry_after)
         self._probing = False
 
     def abandoned(self) -> None:
-        """Take back an admission whose outcome nobody learned: the call was cancelled."""
+        """Let another probe through: nobody learned how this one ended."""
         self._probing = False
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave for one call. While the breaker is not closed only its probe's outcome counts.
+
+    Calls that were under way when it opened end late: they neither close it nor let a second probe through.
+    """
+
+    breaker: CircuitBreaker
+    is_probe: bool
+
+    def succeeded(self) -> None:
+        """Tell that the dependency answered."""
+        if self._counts:
+            self.breaker.succeeded()
+
+    def failed(self, retry_after: float = 0.0) -> None:
+        """Tell that it did not."""
+        if self._counts:
+            self.breaker.failed(retry_after)
+
+    def abandoned(self) -> None:
+        """Tell that nobody learned whether it did."""
+        if self.is_probe:
+            self.breaker.abandoned()
+
+    @property
+    def _counts(self) -> bool:
+        return self.is_probe or self.breaker.state is BreakerState.CLOSED
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call under way: who let it through, how long it may take, and how often it was tried.
+
+    Attributes:
+        whole: The leave of the dependency's own breaker.
+        part: The leave of the breaker of the throttled part that it goes to, if that has one.
+        ends_at: When the time of the call is over, on the monotonic clock.
+        shortened: Whether that is the caller's deadline rather than the policy's limit.
+        failures: Attempts that failed so far.
+    """
+
+    whole: Admission
+    part: Admission | None
+    ends_at: float
+    shortened: bool
+    failures: int = 0
+
+
 class Dependency:
-    """One thing outside this process, called with time limits, retries and a breaker.
+    """One thing outside this process, called with time limits, retries and breakers.
+
+    A 429 is an answer, and about the part of the dependency that the call went to: a container's partition, a
+    deployment. It does not open the dependency's breaker, which would cut off everyone for one tenant's rate,
+    but after some in a row one for that part alone.
 
     Args:
         name: How errors, logs and `/api/health/ready` call it.
@@ -134,57 +204,140 @@ class Dependency:
         self._policy = policy or Policy()
         self._clock = clock or SystemClock()
         self.breaker = CircuitBreaker(self._clock)
+        self._parts: OrderedDict[str, CircuitBreaker] = OrderedDict()
 
-    async def call[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run `attempt` until it succeeds, fails for good, or the policy is used up.
+    @property
+    def throttled_parts(self) -> int:
+        """Return how many parts of it are left alone now, because they refused this process's rate."""
+        return sum(breaker.state is BreakerState.OPEN for breaker in self._parts.values())
+
+    async def call[T](self, attempt: Callable[[], Awaitable[T]], part: str = "") -> T:
+        """Run `attempt` until it succeeds, fails for good, or the policy or the caller's deadline is used up.
+
+        Args:
+            attempt: What to do once; it is cancelled when its time is over.
+            part: What shares a rate limit with this call, where the dependency limits rates by parts.
 
         Raises:
-            DependencyUnavailableError: The breaker is open, or the last attempt failed transiently.
+            DependencyUnavailableError: A breaker is open, or the last attempt failed transiently.
             DependencyTimeoutError: The last attempt, or the whole call, ran out of time.
+            DeadlineExceededError: The caller's own time was over.
         """
-        if not self.breaker.admit():
-            raise DependencyUnavailableError(self.name, retry_after=max(self.breaker.retry_after(), 0.1))
+        call = self._begin(part)
+        limit = asyncio.timeout(max(0.0, call.ends_at - self._clock.monotonic()))
         try:
-            async with asyncio.timeout(self._policy.total_seconds):
-                result = await self._retried(attempt)
+            async with limit:
+                result = await self._retried(attempt, call)
         except TimeoutError as error:
-            self.breaker.failed()
-            raise DependencyTimeoutError(self.name, self._policy.total_seconds) from error
+            raise self._timed_out(call, expired=limit.expired()) from error
         except Exception as error:
-            transient = self._transient(error)
-            if transient is None:
-                self.breaker.succeeded()
+            if (failure := self._failed(call, part, error)) is None:
                 raise
-            self.breaker.failed()
-            raise DependencyUnavailableError(self.name, retry_after=transient.retry_after or 1.0) from error
+            raise failure from error
         except BaseException:
-            self.breaker.abandoned()
+            self._abandon(call)
             raise
-        self.breaker.succeeded()
+        self._answered(call, part)
         return result
 
-    async def _retried[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
-        async for trial in self._attempts():
+    def _begin(self, part: str) -> _Call:
+        total = self._policy.total_seconds
+        remaining = remaining_seconds()
+        if remaining is not None and remaining <= 0:
+            raise DeadlineExceededError(self.name)
+        of_part, by_part = self._parts.get(part), None
+        if of_part is not None and (by_part := of_part.admit()) is None:
+            raise self._refused(of_part)
+        whole = self.breaker.admit()
+        if whole is None:
+            if by_part is not None:
+                by_part.abandoned()
+            raise self._refused(self.breaker)
+        shortened = remaining is not None and remaining < total
+        seconds = remaining if remaining is not None and shortened else total
+        return _Call(whole, by_part, self._clock.monotonic() + seconds, shortened)
+
+    def _refused(self, breaker: CircuitBreaker) -> DependencyUnavailableError:
+        return DependencyUnavailableError(
+            self.name, retry_after=max(breaker.retry_after(), _SHORTEST_RETRY_AFTER)
+        )
+
+    def _answered(self, call: _Call, part: str) -> None:
+        call.whole.succeeded()
+        if call.part is not None:
+            call.part.succeeded()
+            if call.part.breaker.state is BreakerState.CLOSED:
+                self._parts.pop(part, None)
+
+    def _abandon(self, call: _Call) -> None:
+        call.whole.abandoned()
+        if call.part is not None:
+            call.part.abandoned()
+
+    def _timed_out(self, call: _Call, *, expired: bool) -> DependencyTimeoutError:
+        if expired and call.shortened:
+            if call.failures:
+                self._down(call)
+            else:  # it may only have been given too little time
+                self._abandon(call)
+            return DeadlineExceededError(self.name)
+        self._down(call)
+        return DependencyTimeoutError(self.name, self._policy.total_seconds)
+
+    def _failed(self, call: _Call, part: str, error: Exception) -> DependencyUnavailableError | None:
+        """Tell the breakers how the call ended; return what it means, or None where the error says it."""
+        transient = self._transient(error)
+        if transient is None:
+            self._answered(call, part)
+            return None
+        if transient.throttled:
+            self._throttled(call, part, transient.retry_after or 0.0)
+        else:
+            self._down(call)
+        return DependencyUnavailableError(self.name, retry_after=transient.retry_after or 1.0)
+
+    def _down(self, call: _Call) -> None:
+        call.whole.failed()
+        if call.part is not None:
+            call.part.abandoned()
+
+    def _throttled(self, call: _Call, part: str, retry_after: float) -> None:
+        call.whole.succeeded()
+        if not part:
+            return
+        if call.part is None:
+            breaker = self._parts.setdefault(part, CircuitBreaker(self._clock, open_seconds=1.0))
+            if len(self._parts) > _MOST_THROTTLED_PARTS:
+                self._parts.popitem(last=False)
+            call.part = Admission(breaker, is_probe=False)
+        call.part.failed(min(retry_after, _LONGEST_THROTTLE_SECONDS))
+
+    async def _retried[T](self, attempt: Callable[[], Awaitable[T]], call: _Call) -> T:
+        async for trial in self._attempts(call):
             with trial:
                 async with asyncio.timeout(self._policy.attempt_seconds):
                     return await attempt()
         raise AssertionError("unreachable: the last failure is raised again")
 
-    def _attempts(self) -> AsyncRetrying:
+    def _attempts(self, call: _Call) -> AsyncRetrying:
+        def count(state: RetryCallState) -> None:
+            call.failures = state.attempt_number
+
+        def used_up(state: RetryCallState) -> bool:
+            next_at = self._clock.monotonic() + state.upcoming_sleep
+            return state.attempt_number >= self._policy.attempts or next_at >= call.ends_at
+
         return AsyncRetrying(
-            stop=stop_after_attempt(self._policy.attempts),
+            stop=used_up,
             wait=self._wait,
-            retry=retry_if_exception(self._worth_another),
+            retry=retry_if_exception(lambda error: self._transient(error) is not None),
+            after=count,
             sleep=self._clock.sleep,
             reraise=True,
         )
 
     def _transient(self, error: BaseException) -> Transient | None:
         return Transient() if isinstance(error, TimeoutError) else self._classify(error)
-
-    def _worth_another(self, error: BaseException) -> bool:
-        transient = self._transient(error)
-        return transient is not None and (transient.retry_after or 0.0) < self._policy.total_seconds
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

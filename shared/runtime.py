@@ -18,6 +18,7 @@ from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
 from shared.prompts.library import PromptLibrary
 from shared.quarantine import Quarantine
+from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.tenancy.audit import AuditTrail
@@ -26,7 +27,7 @@ from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.purges import Purges
 from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
-from shared.tenancy.store import TenantStore
+from shared.tenancy.store import TenantStore, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -146,6 +147,17 @@ class Runtime:
     def idempotency(self) -> Idempotency:
         """Return what knows the requests that were answered before."""
         return Idempotency(self.container("idempotency"), self.clock)
+
+    @cached_property
+    def request_rates(self) -> RequestRates:
+        """Return what bounds the requests of each tenant on this instance."""
+        settings = self.settings
+        per_minute: dict[str, int] = {
+            Tier.FREE: settings.requests_per_minute_free,
+            Tier.STANDARD: settings.requests_per_minute_standard,
+            Tier.PREMIUM: settings.requests_per_minute_premium,
+        }
+        return RequestRates(per_minute, settings.requests_per_minute_admin, self.clock)
 
     @cached_property
     def tenants(self) -> TenantStore:

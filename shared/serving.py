@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared.answers import HttpAnswer, render_error
+from shared.deadlines import deadline
 from shared.errors import (
     APIError,
     ConflictError,
@@ -23,6 +24,7 @@ from shared.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.logging.context import attribute_logs_to, logging_as
 from shared.logging.logger import get_logger
 from shared.reading import Received, header_text, receive
+from shared.request_rates import RequestRateExceededError
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     call = _Call(route, services, request, _request_id(request.headers.get("x-request-id")))
     started = services.clock.monotonic()
-    with logging_as(request_id=call.request_id):
+    with logging_as(request_id=call.request_id), deadline(route.seconds, services.clock):
         try:
             answer = await call.answer()
         except APIError as refusal:
@@ -77,10 +79,12 @@ class _Call:
         return render_error(error, self.services.clock.now(), self.request_id)
 
     async def _authorised(self) -> TenantContext | PlatformContext | None:
-        route, authenticator = self.route, self.services.authenticator
+        route = self.route
         if route.who is None:
             return None
+        authenticator = self.services.authenticator  # an open route needs no settings
         subject = await authenticator.authenticate(self.request.headers.get("authorization"))
+        self._count(subject)
         if route.platform:
             if isinstance(subject, PlatformContext):
                 return subject
@@ -101,6 +105,12 @@ class _Call:
         if not subject.role.includes(route.who):
             raise PermissionDeniedError(f"This needs the role {route.who}", {"role": subject.role})
         return subject
+
+    def _count(self, subject: TenantContext | PlatformContext) -> None:
+        admission = self.services.request_rates.admit(subject)
+        self.edge_headers.update(admission.headers())
+        if admission.retry_after is not None:
+            raise RequestRateExceededError(admission.limit, admission.retry_after)
 
     async def _handled(self, subject: TenantContext | PlatformContext | None) -> HttpAnswer:
         received = await receive(self.route, self.request)

@@ -109,6 +109,11 @@ class Settings(LoggingSettings, OidcSettings):
     openai_api_version: str = Field("2024-10-21", alias="AZURE_OPENAI_API_VERSION")
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
 
+    requests_per_minute_free: int = Field(300, alias="REQUESTS_PER_MINUTE_FREE", ge=1)
+    requests_per_minute_standard: int = Field(3_000, alias="REQUESTS_PER_MINUTE_STANDARD", ge=1)
+    requests_per_minute_premium: int = Field(15_000, alias="REQUESTS_PER_MINUTE_PREMIUM", ge=1)
+    requests_per_minute_admin: int = Field(6_000, alias="REQUESTS_PER_MINUTE_ADMIN", ge=1)
+
     purge_settle_seconds: float = Field(660.0, alias="TENANT_PURGE_SETTLE_SECONDS", ge=0)
     """How long after a tenant was closed something may still write for it: 30 s for which an instance may
     know its credentials, 600 s for which host.json lets a function run, and 30 s for clocks that differ."""

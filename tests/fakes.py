@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.request_rates import RequestRates
 from shared.serving import serve
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
+from shared.tenancy.store import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.clock import Clock
     from shared.http import EdgeServices, Route
     from shared.tenancy.settings import Setting
 
@@ -55,6 +58,11 @@ def tenant_context(tenant_id: str = "acme", role: Role = Role.USER, tier: str = 
 def platform_context() -> PlatformContext:
     """Build the administrator's context as authentication would."""
     return PlatformContext("admin")
+
+
+def generous_rates(clock: Clock) -> RequestRates:
+    """Build request rates that no test reaches."""
+    return RequestRates(dict.fromkeys(Tier, 1_000_000), 1_000_000, clock)
 
 
 @dataclass

@@ -6,6 +6,7 @@ the store has done what they ask.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,17 +51,24 @@ class MemoryResponse(AsyncHttpResponse):
 
 
 class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
-    """Hands requests to the engine; counts those for items, and loses what it is told to lose."""
+    """Hands requests to the engine; counts those for items, and loses what it is told to lose.
+
+    Attributes:
+        lets_others_run: Whether each request waits a turn of the loop, as one over a network does.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.requests = 0
         self.lose_requests = 0
         self.lose_answers = 0
+        self.lets_others_run = False
         self.watch: Callable[[HttpRequest], None] = lambda _: None
         self.watch_done: Callable[[HttpRequest], None] = lambda _: None
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:  # noqa: ANN401  # azure-core's
+        if self.lets_others_run:
+            await asyncio.sleep(0)
         asked = urlsplit(request.url)
         about_items = "/docs" in asked.path
         if about_items:

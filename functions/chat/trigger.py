@@ -21,7 +21,7 @@ from functions.chat.models import (
     TurnPage,
 )
 from functions.chat.service import ChatService, ConversationService
-from shared.http import Routes
+from shared.http import LONGEST_ANSWER_SECONDS, Routes
 from shared.tenancy.context import Role, TenantContext
 from shared.tenancy.settings import CHAT_DEFAULT_MODEL
 
@@ -84,7 +84,7 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
             _bots(runtime, tenant), index, partial(_conversation, runtime, tenant, bot_id)
         )
 
-    @routes.post("v1/bots/{bot_id}/chat", who=Role.USER)
+    @routes.post("v1/bots/{bot_id}/chat", who=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
     async def chat(tenant: TenantContext, path: BotPath, turn: ChatRequest) -> ChatReply:
         """Answer one user turn."""
         default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
@@ -109,7 +109,9 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
         """Show a conversation."""
         return await conversations(tenant, path.bot_id).read(path.conversation_id, query)
 
-    @routes.delete("v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER)
+    @routes.delete(
+        "v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER, seconds=LONGEST_ANSWER_SECONDS
+    )
     async def delete_conversation(tenant: TenantContext, path: ConversationPath) -> None:
         """Remove a conversation."""
         await conversations(tenant, path.bot_id).delete(path.conversation_id)

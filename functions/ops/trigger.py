@@ -24,7 +24,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Tell that the worker answers."""
         return LiveReply()
 
-    @routes.get("health/ready", who=None)
+    @routes.get("health/ready", who=None, seconds=10)
     async def health_ready() -> ReadyReply:
         """Tell whether each dependency answers, by name."""
         return await HealthService(runtime.probes).ready()

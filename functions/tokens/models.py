@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
 
-from shared.http import ParameterModel
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from shared.http import ParameterModel, ReplyModel, VersionedReply
+from shared.tenancy.store import Tier
+from shared.tokens.limits import LimitsOverride, TenantLimits
 from shared.tokens.wire import AppId
 
 
@@ -18,3 +25,96 @@ class LockQuery(ParameterModel):
     """`POST /tokens/lock`: with `strict=true` a refusal is a 429 instead of a 200 that says so."""
 
     strict: Literal["true", "false"] = "false"
+
+
+class Dimension(StrEnum):
+    """What usage can be grouped by."""
+
+    DAY = "day"
+    MODEL = "model"
+    APP_ID = "app_id"
+    USER_ID = "user_id"
+
+
+def _day(value: object) -> object:
+    # Without this a number would be read as seconds since 1970.
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII) is None:
+        raise ValueError("must be a day such as 2026-01-31")
+    return value
+
+
+type Day = Annotated[date, BeforeValidator(_day)]
+
+
+class UsageQuery(ParameterModel):
+    """`GET /usage`: days in UTC, both included; without them, the month to this day."""
+
+    since: Day | None = Field(None, alias="from")
+    until: Day | None = Field(None, alias="to")
+    group_by: str = Field(
+        "day,model",
+        pattern=r"^(day|model|app_id|user_id)(,(day|model|app_id|user_id)){0,3}$",
+        description="Any of day, model, app_id and user_id, with commas between them",
+    )
+
+    @property
+    def dimensions(self) -> list[Dimension]:
+        """Return what to group by, each once."""
+        return [Dimension(name) for name in dict.fromkeys(self.group_by.split(","))]
+
+
+class UsageSum(ReplyModel):
+    """What was used, and its cost at the prices of now.
+
+    `cost` is exact and in the reply's currency. It is null where a model has no price: `unpriced_models` has
+    those.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    requests: int
+    cost: str | None
+    unpriced_models: list[str]
+
+
+class UsageRow(UsageSum):
+    """One group; what was not grouped by is null, and so is `user_id` for calls made for no user."""
+
+    day: date | None = None
+    model: str | None = None
+    app_id: str | None = None
+    user_id: str | None = None
+
+
+class UsageReply(ReplyModel):
+    """`GET /usage`: groups in the order of what they are grouped by."""
+
+    since: date = Field(serialization_alias="from")
+    until: date = Field(serialization_alias="to")
+    group_by: list[Dimension]
+    currency: str
+    items: list[UsageRow]
+    total: UsageSum
+
+
+class PutLimitsRequest(LimitsOverride):
+    """`PUT /tenants/{tenant_id}/limits`: the whole override; what it leaves out is as the tier has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LimitsReply(VersionedReply):
+    """A tenant's limits.
+
+    Attributes:
+        limits: What is in force.
+        tier_limits: What holds without an override.
+        override: What the administrator gave; where it has expired, it is out of force.
+    """
+
+    tier: Tier
+    limits: TenantLimits
+    tier_limits: TenantLimits
+    override: LimitsOverride | None
+    expired: bool

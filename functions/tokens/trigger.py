@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.tokens.models import LockQuery, StatusQuery
-from shared.http import Answered, Routes
+from functions.tokens.limits import LimitsService
+from functions.tokens.models import (
+    LimitsReply,
+    LockQuery,
+    PutLimitsRequest,
+    StatusQuery,
+    UsageQuery,
+    UsageReply,
+)
+from functions.tokens.usage import UsageService
+from shared.http import Answered, Routes, TenantPath
 from shared.tenancy.context import Role, TenantContext
+from shared.tokens.limits import LimitStore
 from shared.tokens.models import TokenStatus
 from shared.tokens.service import Decision, TokenService
 from shared.tokens.wire import (
@@ -52,7 +62,38 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Show what counts now against the tenant's limits."""
         return await service(tenant).status(query.app_id)
 
+    _bind_usage(runtime, routes)
+    _bind_limits(runtime, routes)
     return routes.blueprint
+
+
+def _bind_usage(runtime: "Runtime", routes: Routes) -> None:
+    @routes.get("v1/usage", who=Role.TENANT_ADMIN)
+    async def get_usage(tenant: TenantContext, query: UsageQuery) -> UsageReply:
+        """Show what was used, and what it cost."""
+        container = runtime.container("ledger")
+        return await UsageService(tenant, container, runtime.tenant_settings, runtime.clock).usage(query)
+
+
+def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
+    def service(tenant: TenantContext) -> LimitsService:
+        store = LimitStore(runtime.container("ledger"))
+        return LimitsService(tenant, store, runtime.audit, runtime.clock)
+
+    @routes.get("v1/tenants/{tenant_id}/limits", who=Role.TENANT_ADMIN)
+    async def get_limits(tenant: TenantContext, path: TenantPath) -> LimitsReply:  # noqa: ARG001  # the edge has matched the path with the tenant
+        """Show what the tenant may use."""
+        return await service(tenant).read()
+
+    @routes.put("v1/tenants/{tenant_id}/limits", who=Role.ADMIN)
+    async def put_limits(
+        tenant: TenantContext,
+        path: TenantPath,  # noqa: ARG001  # the edge has matched it with the tenant
+        limits: PutLimitsRequest,
+        if_match: str | None,
+    ) -> LimitsReply:
+        """Give the tenant limits of its own, for a time."""
+        return await service(tenant).put(limits, if_match)
 
 
 def _answered(decision: Decision, *, strict: bool) -> Answered[LockReply]:

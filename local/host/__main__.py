@@ -24,7 +24,7 @@ from local.host.listeners.schedule import ScheduleError
 from local.host.logs import LogLevels, configure_logging, log
 from local.host.routing import RouteError
 from local.host.runtime.driver import IndexingError, RuntimeWorker
-from local.host.server import bind_port
+from local.host.server import listening_socket
 from local.host.settings import SettingError, load_settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _host(options: Options) -> Host:
 
 
 async def _run(host: Host, announce: Callable[[int], None]) -> int:
-    bound = bind_port(host.options.port, reuse=host.options.reuse_port)
+    bound = listening_socket(host.options.port, host.options.listen_fd)
     try:
         await host.index()
         check_connections(host.functions, host.settings)
@@ -130,7 +130,9 @@ def _arguments() -> Options:
         "--auth", action="store_true", help="enforce authorization levels with keys, as Azure does"
     )
     parser.add_argument("--timers", choices=["on", "off"], default="on", help="off on all instances but one")
-    parser.add_argument("--reuse-port", action="store_true", help="share the port with other instances")
+    parser.add_argument(
+        "--listen-fd", type=int, help="an inherited socket that listens, shared with other instances"
+    )
     given = parser.parse_args()
     data_dir = given.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -140,7 +142,7 @@ def _arguments() -> Options:
         app_root=given.app_root.resolve(),
         enforce_keys=given.auth,
         run_timers=given.timers == "on",
-        reuse_port=given.reuse_port,
+        listen_fd=given.listen_fd,
     )
 
 

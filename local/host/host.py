@@ -54,7 +54,7 @@ class Options:
     app_root: Path
     enforce_keys: bool = False
     run_timers: bool = True
-    reuse_port: bool = False
+    listen_fd: int | None = None
 
 
 @dataclass(slots=True)

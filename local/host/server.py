@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
-from local.part import PortTakenError, bind
+from local.part import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,25 +44,17 @@ class Server(uvicorn.Server):
         self.answers.set()
 
 
-def bind_port(port: int, *, reuse: bool) -> socket.socket:
-    """Bind 127.0.0.1:port; with `reuse`, several instances share it and the kernel spreads the connections.
+def listening_socket(port: int, inherited: int | None) -> socket.socket:
+    """Listen on 127.0.0.1:port, or take the socket that a supervisor shares among its instances.
+
+    A socket of its own for each instance (SO_REUSEPORT) would lose what waits in it when its instance dies.
 
     Raises:
-        PortTakenError: Another process, or one that does not share, listens there.
+        PortTakenError: Another process listens there.
     """
-    if not reuse:
+    if inherited is None:
         return bind(port)
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(("127.0.0.1", port))
-    except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTakenError(port) from error
-        raise
-    return bound
+    return socket.socket(fileno=inherited)
 
 
 def port_of(bound: socket.socket) -> int:

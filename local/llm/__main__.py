@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from local import part
 from local.llm.app import build_app
-from local.llm.model import Message, answer
+from local.llm.encodings import count
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator, Sequence
+
+
+class _Abortable(HttpToolsProtocol):
+    """A connection that the application can cut, which ASGI has no word for."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "abort": transport.abort}
 
 
 class _Server(uvicorn.Server):
@@ -55,9 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(listener: socket.socket) -> None:
     # The ranks take a moment to load: before the first request, not in it.
-    await asyncio.to_thread(answer, "gpt-4o", [Message("user", "ready?")], 1)
+    await asyncio.to_thread(count, "o200k_base", "ready?")
     config = uvicorn.Config(
-        build_app(), lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
+        build_app(),
+        http=_Abortable,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
     )
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from local.part import EXIT_MISSING, EXIT_PORT_TAKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _ANNOUNCEMENT = b"listening "
@@ -51,9 +51,9 @@ class Child:
 
     @classmethod
     async def start(
-        cls, name: str, line: list[str], *, cwd: Path, env: Mapping[str, str], keep: int
+        cls, name: str, line: list[str], *, cwd: Path, env: Mapping[str, str], keep: Sequence[int]
     ) -> Child:
-        """Start it without waiting until it answers; `keep` is a descriptor that it inherits."""
+        """Start it without waiting until it answers; `keep` are descriptors that it inherits."""
         with _interrupts_ignored():
             process = await asyncio.create_subprocess_exec(
                 *line,
@@ -61,7 +61,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 cwd=cwd,
                 env=dict(env),
-                pass_fds=(keep,),
+                pass_fds=keep,
                 limit=_LONGEST_LINE,
             )
         return cls(name, process)

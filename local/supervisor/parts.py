@@ -70,16 +70,25 @@ PLATFORM = Platform(
 )
 
 
-def instances(host: Part, count: int) -> list[Part]:
-    """Give the host's instances: one port for all, timers on the first one only, as Azure fires them once."""
-    if count == 1:
-        return [host]
+def instances(host: Part, count: int, listening: int) -> list[Part]:
+    """Give the host's instances: one socket for all, timers on the first one only, as Azure fires them once.
+
+    Args:
+        host: The host.
+        count: How many.
+        listening: The descriptor of the socket that they share. It is the supervisor's: what waits in it
+            outlives every instance.
+    """
 
     def line(number: int) -> Line:
         timers = "on" if number == 1 else "off"
-        return lambda options, port: [*host.line(options, port), "--reuse-port", "--timers", timers]
+        shared = ["--listen-fd", str(listening), "--timers", timers]
+        return lambda options, port: [*host.line(options, port), *shared]
 
-    return [replace(host, name=f"{host.name} {number}", line=line(number)) for number in range(1, count + 1)]
+    return [
+        replace(host, name=host.name if count == 1 else f"{host.name} {number}", line=line(number))
+        for number in range(1, count + 1)
+    ]
 
 
 def chosen(platform: Platform, options: Options) -> Mapping[str, Part]:

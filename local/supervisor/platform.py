@@ -17,6 +17,7 @@ from local.supervisor.parts import Part, Platform, chosen, instances
 from local.supervisor.probe import until_answers
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from local.supervisor.probe import Probe
@@ -68,6 +69,7 @@ class Supervisor:
         self._patience = patience or Patience()
         self._probe = probe
         self._running: dict[str, tuple[Part, Child]] = {}
+        self._listener: socket.socket | None = None
         self._watching: set[asyncio.Future[object]] = set()
         self._failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
@@ -113,14 +115,16 @@ class Supervisor:
 
     async def _start_host(self, below: Mapping[str, int]) -> int:
         env = os.environ | app_settings(below, self._options.data_dir)
-        first, *others = instances(self._platform.host, self._options.instances)
-        child = await self._spawn(first, self._options.ports[HOST], env)
-        port = await child.listening(self._patience.start)
-        started = [child, *[await self._spawn(part, port, env) for part in others]]
+        self._listener = bind(self._options.ports[HOST])
+        port: int = self._listener.getsockname()[1]
+        first, *others = instances(self._platform.host, self._options.instances, self._listener.fileno())
+        # The first one by itself: what keeps the app from starting is said once.
+        started = [await self._spawn(first, port, env)]
+        await started[0].listening(self._patience.start)
+        started += [await self._spawn(part, port, env) for part in others]
         await asyncio.gather(*(other.listening(self._patience.start) for other in started[1:]))
         for part, instance in zip((first, *others), started, strict=True):
-            keep = self._keep(part, instance, port, env) if others else self._fail_when_it_ends(instance)
-            self._watch(keep)
+            self._watch(self._keep(part, instance, port, env))
         await self._probe(f"http://127.0.0.1:{port}/admin/host/status", self._patience.start)
         return port
 
@@ -156,8 +160,9 @@ class Supervisor:
 
     async def _spawn(self, part: Part, port: int, env: Mapping[str, str] | None = None) -> Child:
         line = part.line(self._options, port)
+        keep = [self._lock] if self._listener is None else [self._lock, self._listener.fileno()]
         child = await Child.start(
-            part.name, line, cwd=ROOT, env=os.environ if env is None else env, keep=self._lock
+            part.name, line, cwd=ROOT, env=os.environ if env is None else env, keep=keep
         )
         self._running[part.name] = (part, child)
         return child
@@ -168,6 +173,8 @@ class Supervisor:
         hosts = [pair for pair in self._running.values() if pair[0].name not in below]
         rest = [pair for pair in self._running.values() if pair[0].name in below]
         await asyncio.gather(*(child.stop(part.grace_seconds) for part, child in hosts))
+        if self._listener is not None:
+            self._listener.close()
         for part, child in reversed(rest):
             await child.stop(part.grace_seconds)
 

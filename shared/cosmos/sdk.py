@@ -69,7 +69,7 @@ def classify(error: BaseException) -> Transient | None:
         status = error.status_code
         if status == _TOO_MANY_REQUESTS:
             headers = cast("Mapping[str, str]", getattr(error, "headers", None) or {})
-            return Transient(float(headers.get("x-ms-retry-after-ms", 0)) / 1000)
+            return Transient(float(headers.get("x-ms-retry-after-ms", 0)) / 1000, throttled=True)
         return Transient() if status in _GONE_OR_LATE else None
     lost = (ServiceRequestError, ServiceResponseError, CosmosClientTimeoutError, ClientError, ConnectionError)
     return Transient() if isinstance(error, lost) else None
@@ -89,26 +89,26 @@ class SdkContainer:
     async def read(self, key: Key, item_id: str) -> Json | None:
         """Return the item, or None where none has this id."""
         try:
-            return await self._call(lambda: self._proxy.read_item(item_id, partition_key=_wire(key)))
+            return await self._call(key, lambda: self._proxy.read_item(item_id, partition_key=_wire(key)))
         except CosmosResourceNotFoundError:
             return None
 
-    async def create(self, key: Key, body: Json) -> Json:  # noqa: ARG002  # the key is in the body
+    async def create(self, key: Key, body: Json) -> Json:
         """Store a new item."""
         try:
-            return await self._call(lambda: self._proxy.create_item(body))
+            return await self._call(key, lambda: self._proxy.create_item(body))
         except CosmosResourceExistsError as error:
             raise ItemExistsError(str(body["id"])) from error
 
-    async def upsert(self, key: Key, body: Json) -> Json:  # noqa: ARG002  # the key is in the body
+    async def upsert(self, key: Key, body: Json) -> Json:
         """Store an item, whether or not one with its id is there."""
-        return await self._call(lambda: self._proxy.upsert_item(body))
+        return await self._call(key, lambda: self._proxy.upsert_item(body))
 
-    async def replace(self, key: Key, body: Json, etag: str | None) -> Json:  # noqa: ARG002  # see create
+    async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
         """Replace the item that has the body's id."""
         item_id = str(body["id"])
         return await self._conditional(
-            item_id, lambda: self._proxy.replace_item(item_id, body, **_if_match(etag))
+            key, item_id, lambda: self._proxy.replace_item(item_id, body, **_if_match(etag))
         )
 
     async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
@@ -118,14 +118,14 @@ class SdkContainer:
         if patch.condition is not None:
             options["filter_predicate"] = f"from c where {patch.condition}"
         return await self._conditional(
-            item_id, lambda: self._proxy.patch_item(item_id, _wire(key), operations, **options)
+            key, item_id, lambda: self._proxy.patch_item(item_id, _wire(key), operations, **options)
         )
 
     async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
         """Remove an item; tell whether there was one."""
         try:
             await self._conditional(
-                item_id, lambda: self._proxy.delete_item(item_id, _wire(key), **_if_match(etag))
+                key, item_id, lambda: self._proxy.delete_item(item_id, _wire(key), **_if_match(etag))
             )
         except ItemNotFoundError:
             return False
@@ -135,7 +135,7 @@ class SdkContainer:
         """Do all of the operations or none."""
         steps = [_batch_step(operation) for operation in operations]
         try:
-            results = await self._call(lambda: self._proxy.execute_item_batch(steps, _wire(key)))
+            results = await self._call(key, lambda: self._proxy.execute_item_batch(steps, _wire(key)))
         except CosmosBatchOperationError as error:
             status = _batch_status(error)
             if status == _TOO_LARGE:
@@ -163,11 +163,13 @@ class SdkContainer:
                     break
             return found
 
-        return await self._call(first_results)
+        return await self._call(key, first_results)
 
-    async def _call[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _call[T](self, key: Key, attempt: Callable[[], Awaitable[T]]) -> T:
+        # Throughput is a partition's: one owner's flood in one container is nobody else's.
+        part = f"{self._proxy.id}:{key[0]}"
         try:
-            return await self._dependency.call(attempt)
+            return await self._dependency.call(attempt, part)
         except CosmosBatchOperationError:
             raise
         except CosmosHttpResponseError as error:
@@ -179,9 +181,9 @@ class SdkContainer:
                 self._dependency.name, f"refused the request with {error.status_code}"
             ) from error
 
-    async def _conditional[T](self, item_id: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _conditional[T](self, key: Key, item_id: str, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._call(attempt)
+            return await self._call(key, attempt)
         except CosmosResourceNotFoundError as error:
             raise ItemNotFoundError(item_id) from error
         except CosmosHttpResponseError as error:

@@ -47,6 +47,7 @@ class AuditAction(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    LIMITS_PUT = "limits.put"
     SETTING_PUT = "setting.put"
     SETTING_DELETE = "setting.delete"
     TENANT_CREATE = "tenant.create"

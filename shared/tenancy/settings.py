@@ -17,6 +17,7 @@ from shared.concurrency import side_by_side
 from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tenancy.settings_store import global_settings, settings_of
+from shared.tokens.prices import PriceTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,6 +158,17 @@ CHAT_DEFAULT_MODEL = text(
     pattern=r"^[A-Za-z0-9._:/-]*$",
 )
 
+USAGE_PRICES = document(
+    About(
+        key="usage.prices",
+        label="Prices of models",
+        description="What a million prompt and completion tokens of each model cost, and in which currency.",
+        scope=Scope.GLOBAL,
+    ),
+    TypeAdapter(PriceTable),
+    default=PriceTable(),
+)
+
 PROMPTS_GLOBAL_FALLBACK = boolean(
     About(
         key="prompts.global_fallback",
@@ -166,7 +178,7 @@ PROMPTS_GLOBAL_FALLBACK = boolean(
     default=True,
 )
 
-_DECLARED: tuple[Setting[Any], ...] = (CHAT_DEFAULT_MODEL, PROMPTS_GLOBAL_FALLBACK)
+_DECLARED: tuple[Setting[Any], ...] = (CHAT_DEFAULT_MODEL, PROMPTS_GLOBAL_FALLBACK, USAGE_PRICES)
 
 SETTINGS: Mapping[str, Setting[Any]] = {
     setting.key: setting for setting in sorted(_DECLARED, key=lambda declared: declared.key)

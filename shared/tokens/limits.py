@@ -37,7 +37,7 @@ _ATTEMPTS = 5
 class RateLimit(BaseModel):
     """The most that may count in any 60 seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     tokens: Count
     requests: Count

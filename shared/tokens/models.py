@@ -10,6 +10,7 @@ from shared.cosmos.partition import StoredItem
 
 APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 SCOPE_ID = "tenant"
+USAGE_PREFIX = "usage:"
 LOCK_RECORD_SECONDS = 24 * 3600
 """How long a report or release is remembered, and how old a lock may be when it is settled."""
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.errors import DependencyUnavailableError
 from shared.tokens.exchange import giving_back, late_settlement, settlement
-from shared.tokens.models import SCOPE_ID, LockRecord, ScopeItem, UsageItem
+from shared.tokens.models import SCOPE_ID, USAGE_PREFIX, LockRecord, ScopeItem, UsageItem
 
 if TYPE_CHECKING:
     from shared.contracts import Usage
@@ -133,7 +133,7 @@ def _usage_item(what: Settlement, usage: Usage) -> UsageItem:
     day = datetime.fromtimestamp(what.claim.second, UTC).date().isoformat()
     names = (_id_part(what.claim.model), _id_part(what.app_id), _id_part(what.user or ""))
     return UsageItem(
-        id=":".join(("usage", day, *names)),
+        id=USAGE_PREFIX + ":".join((day, *names)),
         day=day,
         model=what.claim.model,
         app_id=what.app_id,

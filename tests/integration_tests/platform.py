@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 FREE_PORTS = ("--port", "--cosmos-port", "--servicebus-port", "--llm-port", "--azurite-port")
@@ -76,7 +76,9 @@ class Platform:
 
 
 @contextmanager
-def running_platform(data_dir: Path, *flags: str) -> Iterator[Platform]:
+def running_platform(
+    data_dir: Path, *flags: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
     """Run everything on free ports until the block ends, and check that it stops cleanly unless killed."""
     ports = [part for option in FREE_PORTS for part in (option, "0")]
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
@@ -87,6 +89,7 @@ def running_platform(data_dir: Path, *flags: str) -> Iterator[Platform]:
             stderr=log,
             text=True,
             start_new_session=True,
+            env=os.environ | (settings or {}),
         )
         try:
             assert process.stdout is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.integration_tests.local_host.running import command, environment, running_host, wait_for
+from tests.integration_tests.local_host.running import command, environment, running_host
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,16 +77,3 @@ def test_a_synchronous_function_that_hangs_is_told_failed_and_holds_no_stop_up(t
         host.process.terminate()
         assert host.process.wait(20) == 0
         host.wait_for_line("a synchronous function is still running; it is left behind")
-
-
-def test_instances_share_a_port(tmp_path: Path) -> None:
-    with running_host("streaming", tmp_path, "--reuse-port") as one:
-        port = str(one.port)
-        with running_host("streaming", tmp_path, "--reuse-port", "--timers", "off", "--port", port) as two:
-            assert two.port == one.port
-
-            def both_answered() -> bool:
-                assert httpx.get(f"{one.url}/api/ping").text == "pong"
-                return all("Executed 'Functions.ping'" in "".join(host.stderr) for host in (one, two))
-
-            wait_for(both_answered)

@@ -1,38 +1,63 @@
-"""The stand-in model as the official client sees it, and as a part of the platform."""
+"""The stand-in model through the official client: everything that it can ask for."""
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
-import sys
+import json
+import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import httpx2
 import openai
 import pytest
-
-from tests.integration_tests.local_host.parts import running_part
-from tests.integration_tests.platform import ROOT
+from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello world"}]
+WEATHER: ChatCompletionFunctionToolParam = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
 
 
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with running_part("llm", tmp_path_factory.mktemp("llm")) as port:
-        yield port
+class Mood(StrEnum):
+    GOOD = "good"
+    BAD = "bad"
 
 
-@pytest.fixture
-def client(port: int) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="local", max_retries=0) as client:
-        yield client
+class Step(BaseModel):
+    text: str
+    done: bool
+
+
+class Plan(BaseModel):
+    """Everything that a structured answer may be made of."""
+
+    title: str = Field(max_length=20)
+    mood: Mood
+    share: float = Field(ge=0, le=1)
+    count: int = Field(gt=3)
+    note: str | None
+    steps: list[Step] = Field(min_length=1)
+    either: Step | int
+
+
+class GetWeather(BaseModel):
+    city: str
+    days: int = Field(ge=1, le=7)
 
 
 def test_the_client_gets_an_answer_within_its_limit(client: openai.OpenAI) -> None:
@@ -55,65 +80,188 @@ def test_a_stream_adds_up_to_the_whole_answer(client: openai.OpenAI) -> None:
     assert chunks[-1].usage == whole.usage
 
 
-async def test_the_asynchronous_client_works_too(port: int) -> None:
+async def test_the_asynchronous_client_answers_and_streams(port: int) -> None:
     async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="local") as client:
         answer = await client.chat.completions.create(model="gpt-4o", messages=ASKED)
+        stream = await client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True)
+        text = "".join([choice.delta.content or "" async for chunk in stream for choice in chunk.choices])
 
-    assert (answer.choices[0].message.content or "").startswith("[stand-in for gpt-4o]")
+    assert text == answer.choices[0].message.content
+    assert text.startswith("[stand-in for gpt-4o]")
 
 
-def test_azures_client_works_too(port: int) -> None:
-    with openai.AzureOpenAI(
+def test_azures_client_answers_and_streams(azure: openai.AzureOpenAI, tell: Callable[..., None]) -> None:
+    tell("deployments", name="our-gpt", model="gpt-4o")
+    answer = azure.chat.completions.create(model="our-gpt", messages=ASKED)
+    with azure.chat.completions.create(model="our-gpt", messages=ASKED, stream=True) as stream:
+        text = "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices)
+
+    assert answer.model == "gpt-4o"
+    assert text == answer.choices[0].message.content
+
+
+async def test_azures_asynchronous_client_works_too(port: int) -> None:
+    async with openai.AsyncAzureOpenAI(
         azure_endpoint=f"http://127.0.0.1:{port}", api_key="local", api_version="2024-10-21"
     ) as client:
-        answer = client.chat.completions.create(model="my-deployment", messages=ASKED)
+        answer = await client.chat.completions.create(model="gpt-4o", messages=ASKED)
 
-    assert answer.model == "my-deployment"
+    assert answer.choices[0].finish_reason == "stop"
 
 
-def test_models_are_listed(client: openai.OpenAI) -> None:
-    assert "gpt-4o" in [model.id for model in client.models.list()]
+def test_an_unknown_deployment_is_the_clients_not_found(azure: openai.AzureOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        azure.chat.completions.create(model="nothing", messages=ASKED)
+
+    assert caught.value.code == "DeploymentNotFound"
+
+
+def test_models_are_listed(client: openai.OpenAI, azure: openai.AzureOpenAI) -> None:
+    for asked in (client, azure):
+        assert "gpt-4o" in [model.id for model in asked.models.list()]
 
 
 def test_a_refusal_is_the_clients_own_error(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="response_format") as caught:
-        client.chat.completions.create(
-            model="gpt-4o", messages=ASKED, response_format={"type": "json_object"}
-        )
-    assert caught.value.param == "response_format"
+    with pytest.raises(openai.BadRequestError, match="max_completion_tokens") as caught:
+        client.chat.completions.create(model="o3", messages=ASKED, max_tokens=5)
+
+    assert (caught.value.param, caught.value.code) == ("max_tokens", "unsupported_parameter")
 
 
-def run_part(tmp_path: Path, port: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603  # our own command line
-        [sys.executable, "-m", "local.llm", "--port", str(port), "--data-dir", str(tmp_path)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+def test_a_tool_is_called_answered_and_taken_up(client: openai.OpenAI) -> None:
+    asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "The weather in Paris?"}]
+    called = client.chat.completions.create(model="gpt-4o", messages=asked, tools=[WEATHER])
+    message = called.choices[0].message
+    assert message.tool_calls is not None
+    call = message.tool_calls[0]
+    assert call.type == "function"
+    assert isinstance(json.loads(call.function.arguments)["city"], str)
+
+    answered = client.chat.completions.create(
+        model="gpt-4o",
+        tools=[WEATHER],
+        messages=[
+            *asked,
+            {"role": "assistant", "tool_calls": [call.model_dump()]},  # type: ignore[list-item]  # as people do
+            {"role": "tool", "tool_call_id": call.id, "content": "18 degrees"},
+        ],
+    )
+    assert "18 degrees" in (answered.choices[0].message.content or "")
+
+
+def test_the_streaming_helper_accumulates_tool_calls_and_usage(client: openai.OpenAI) -> None:
+    tools = [openai.pydantic_function_tool(GetWeather), WEATHER]
+    asked: list[ChatCompletionMessageParam] = [{"role": "user", "content": "weather"}]
+    with client.chat.completions.stream(
+        model="gpt-4o",
+        messages=asked,
+        tools=[tools[0]],
+        stream_options={"include_usage": True},
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+
+    calls = final.choices[0].message.tool_calls
+    assert calls is not None
+    assert isinstance(calls[0].function.parsed_arguments, GetWeather)
+    assert "tool_calls.function.arguments.delta" in kinds
+    assert final.usage is not None
+
+
+def test_structured_answers_parse(client: openai.OpenAI) -> None:
+    parsed = client.chat.completions.parse(model="gpt-4o", messages=ASKED, response_format=Plan)
+    again = client.chat.completions.parse(model="gpt-4o", messages=ASKED, response_format=Plan)
+
+    assert isinstance(parsed.choices[0].message.parsed, Plan)
+    assert parsed.choices[0].message.parsed == again.choices[0].message.parsed
+
+
+def test_structured_tool_arguments_parse(client: openai.OpenAI) -> None:
+    parsed = client.chat.completions.parse(
+        model="gpt-4o",
+        messages=ASKED,
+        tools=[openai.pydantic_function_tool(GetWeather)],
+        tool_choice="required",
     )
 
-
-def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with run_part(tmp_path, taken.getsockname()[1]) as process:
-            _, said = process.communicate(timeout=60)
-
-    assert process.returncode == 2
-    assert len(said.splitlines()) == 1
-    assert "already in use" in said
+    calls = parsed.choices[0].message.tool_calls
+    assert calls is not None
+    assert isinstance(calls[0].function.parsed_arguments, GetWeather)
 
 
-@pytest.mark.parametrize("how", ["told", "orphaned"])
-def test_it_stops_when_told_and_when_its_supervisor_is_gone(tmp_path: Path, how: str) -> None:
-    with run_part(tmp_path, 0) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("listening ")
-        if how == "told":
-            process.send_signal(signal.SIGTERM)
-        else:
-            process.stdin.close()
-        assert process.wait(30) == 0
+def test_structured_streams_parse(azure: openai.AzureOpenAI) -> None:
+    with azure.chat.completions.stream(model="gpt-4o", messages=ASKED, response_format=Plan) as stream:
+        final = stream.get_final_completion()
+
+    assert isinstance(final.choices[0].message.parsed, Plan)
+
+
+def test_a_refusal_of_the_model_is_parsed_as_such(client: openai.OpenAI, tell: Callable[..., None]) -> None:
+    tell("answers", answers=[{"refusal": "I will not"}])
+    parsed = client.chat.completions.parse(model="gpt-4o", messages=ASKED, response_format=Plan)
+
+    assert parsed.choices[0].message.refusal == "I will not"
+    assert parsed.choices[0].message.parsed is None
+
+
+def test_the_client_waits_as_a_429_tells_it(port: int, tell: Callable[..., None]) -> None:
+    tell("faults", status=429, retry_after_ms=300)
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="local", max_retries=1) as client:
+        began = time.monotonic()
+        client.chat.completions.create(model="gpt-4o", messages=ASKED)
+
+    assert time.monotonic() - began >= 0.3
+
+
+def test_azures_limits_are_the_clients_rate_limit_error(
+    azure: openai.AzureOpenAI, tell: Callable[..., None]
+) -> None:
+    tell("limits", model="gpt-4o", tokens_per_minute=100)
+    first = azure.chat.completions.with_raw_response.create(model="gpt-4o", messages=ASKED, max_tokens=80)
+    assert first.headers["x-ratelimit-remaining-tokens"] == "11"
+
+    with pytest.raises(openai.RateLimitError) as caught:
+        azure.chat.completions.create(model="gpt-4o", messages=ASKED, max_tokens=80)
+    assert 0 < int(caught.value.response.headers["retry-after-ms"]) <= 60_000
+
+
+def test_a_server_error_is_one(client: openai.OpenAI, tell: Callable[..., None]) -> None:
+    tell("faults", status=500)
+
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="gpt-4o", messages=ASKED)
+
+
+@pytest.mark.parametrize("fault", [{"drop": True}, {"drop_after": 0}])
+def test_a_cut_connection_is_one(
+    client: openai.OpenAI, tell: Callable[..., None], fault: dict[str, object]
+) -> None:
+    tell("faults", **fault)
+
+    with pytest.raises(openai.APIConnectionError):
+        client.chat.completions.create(model="gpt-4o", messages=ASKED)
+    assert client.chat.completions.create(model="gpt-4o", messages=ASKED).choices
+
+
+def test_a_stream_may_be_cut_or_end_early(client: openai.OpenAI, tell: Callable[..., None]) -> None:
+    tell("faults", truncate_after=3)
+    with client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True) as early:
+        assert [chunk.choices[0].finish_reason for chunk in early] == [None] * 3
+
+    tell("faults", drop_after=3, piece_delay_ms=5)
+    with (
+        client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True) as cut,
+        pytest.raises(openai.APIConnectionError),
+    ):
+        list(cut)
+
+
+def test_bills_can_be_checked_against_its_own_count(client: openai.OpenAI, port: int) -> None:
+    usages = [
+        client.chat.completions.create(model="gpt-4o", messages=ASKED, user="tenant-a").usage
+        for _ in range(3)
+    ]
+
+    served = httpx2.get(f"http://127.0.0.1:{port}/_local/served").json()
+    billed = sum(usage.total_tokens for usage in usages if usage is not None)
+    assert served["by_user"]["tenant-a"]["total_tokens"] == billed

@@ -10,7 +10,14 @@ from functions.chat.trigger import blueprint
 from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, FakeTenantSettings, RouteClient, tenant_context
+from tests.fakes import (
+    Call,
+    FakeAuthenticator,
+    FakeTenantSettings,
+    RouteClient,
+    generous_rates,
+    tenant_context,
+)
 from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
@@ -84,6 +91,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

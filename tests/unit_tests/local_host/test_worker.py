@@ -76,7 +76,7 @@ def test_a_host_runs_while_its_services_are_out_of_reach_and_stops_when_told(tmp
         "AzureWebJobsStorage": "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://127.0.0.1:1",
         "AzureWebJobs.takes_batch.Disabled": "true",
     }
-    with running_host("triggers", tmp_path, "--auth", "--reuse-port", settings=settings) as host:
+    with running_host("triggers", tmp_path, "--auth", settings=settings) as host:
         wait_for(lambda: "ticks" in record.read_text())
         assert httpx.get(host.url).status_code == 200
         assert httpx.get(f"{host.url}/admin/host/status").status_code == 401

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import os
 import signal
+import socket
 import socketserver
 import sys
 import threading
@@ -31,7 +32,7 @@ def main() -> int:
     name, port, folder, how = sys.argv[1:5]
     with (Path(folder) / name).open("a") as starts:
         starts.write(f"{os.getpid()}\n")
-    if how == "dies":
+    if how == "dies" or (how == "works once" and len((Path(folder) / name).read_text().split()) > 1):
         return 7
     if how == "lacks":
         sys.stderr.write("Node is not on PATH\n")
@@ -42,9 +43,13 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.stdout.write("a line that is no announcement\n")
     with socketserver.TCPServer(("127.0.0.1", int(port)), Answer, bind_and_activate=False) as server:
-        server.allow_reuse_port = True
-        server.server_bind()
-        server.server_activate()
+        if "--listen-fd" in sys.argv:
+            server.socket.close()
+            server.socket = socket.socket(fileno=int(sys.argv[sys.argv.index("--listen-fd") + 1]))
+            server.server_address = server.socket.getsockname()
+        else:
+            server.server_bind()
+            server.server_activate()
         part.announce(server.server_address[1])
         threading.Thread(target=server.serve_forever, daemon=True).start()
         if how == "dies later":

@@ -141,29 +141,49 @@ async def test_a_part_that_ignores_the_end_is_killed(
     assert "cosmos did not stop within" in capsys.readouterr().err
 
 
-async def test_an_instance_that_dies_is_started_again(tmp_path: Path) -> None:
-    run = Run(tmp_path, platform(tmp_path), instances=2)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_an_instance_that_dies_is_started_again_and_meanwhile_nobody_is_refused(
+    tmp_path: Path, count: int
+) -> None:
+    run = Run(tmp_path, platform(tmp_path), instances=count)
 
-    async def kill_one_and_wait() -> None:
-        first = run.pids("host")
-        os.kill(first[0], signal.SIGKILL)
-        while len(run.pids("host")) < 3:  # noqa: ASYNC110  # another process writes the file
+    async def kill_all_ask_and_wait() -> None:
+        port = json.loads(run.said[0].removeprefix("ready "))["app"].rpartition(":")[2]
+        for pid in run.pids("host"):
+            os.kill(pid, signal.SIGKILL)
+            while not gone(pid):  # noqa: ASYNC110  # another process ends
+                await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        writer.close()
+        while len(run.pids("host")) < 2 * count:  # noqa: ASYNC110  # another process writes the file
             await asyncio.sleep(0.02)
         run.told.set()
 
     tasks: list[asyncio.Task[None]] = []
-    await run.until(lambda: tasks.append(asyncio.create_task(kill_one_and_wait())))
+    await run.until(lambda: tasks.append(asyncio.create_task(kill_all_ask_and_wait())))
 
     await tasks[0]
-    assert len(run.pids("host")) == 3
+    assert len(run.pids("host")) == 2 * count
     assert all(gone(pid) for pid in run.pids("host"))
 
 
+async def test_an_instance_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    run = Run(tmp_path, platform(tmp_path, host="works once"))
+
+    with pytest.raises(PartDiedError, match="host ended with exit code 7"):
+        await run.until(
+            lambda: os.kill(run.pids("host")[0], signal.SIGKILL), Patience(restart_pause=0, failed_restarts=2)
+        )
+    assert len(run.pids("host")) == 3
+
+
 def test_timers_run_on_the_first_instance_only() -> None:
-    lines = [part.line(Options(), 80) for part in instances(PLATFORM.host, 3)]
+    lines = [part.line(Options(), 80) for part in instances(PLATFORM.host, 3, listening=9)]
 
     assert [line[-1] for line in lines] == ["on", "off", "off"]
-    assert all("--reuse-port" in line for line in lines)
+    assert all(line[-4:-2] == ["--listen-fd", "9"] for line in lines)
 
 
 def test_every_part_is_started_with_its_port_and_folder(tmp_path: Path) -> None:

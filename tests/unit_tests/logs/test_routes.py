@@ -15,7 +15,7 @@ from shared.logging.logger import get_logger
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
-from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, tenant_context
+from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, generous_rates, tenant_context
 from tests.unit_tests.logs.fakes import FakeBlobs, line
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class App:
             "Runtime",
             SimpleNamespace(
                 routes=[],
+                request_rates=generous_rates(clock),
                 clock=clock,
                 authenticator=self.authenticator,
                 container=cosmos.container,

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 from functions.prompts.trigger import blueprint
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, platform_context, tenant_context
+from tests.fakes import (
+    Call,
+    FakeAuthenticator,
+    RouteClient,
+    generous_rates,
+    platform_context,
+    tenant_context,
+)
 from tests.unit_tests.prompts.library import Fallback, library_over
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ class App:
         self.fallback = Fallback()
         runtime = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             prompts=library_over(cosmos.container("prompts"), clock, self.fallback),

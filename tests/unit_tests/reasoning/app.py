@@ -19,7 +19,7 @@ from shared.llm.model import Completion
 from shared.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
-from tests.fakes import Call, FakeAuthenticator, RouteClient, tenant_context
+from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.prompts.library import library_over
 
@@ -111,6 +111,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         self.runtime = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

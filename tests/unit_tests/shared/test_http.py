@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pytest
 from pydantic import Field
@@ -23,6 +24,7 @@ from shared.idempotency import Idempotency
 from shared.logging.context import log_context
 from shared.openapi import build_openapi
 from shared.reading import MAX_BODY_BYTES
+from shared.request_rates import RequestRates
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
 
@@ -56,6 +58,11 @@ class Services:
     clock: Clock = field(default_factory=FakeClock)
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
     routes: list[Route] = field(default_factory=list)
+    rates: dict[str, int] = field(default_factory=lambda: {"free": 60})
+
+    @cached_property
+    def request_rates(self) -> RequestRates:
+        return RequestRates(self.rates, 60, self.clock)
 
     @property
     def idempotency(self) -> Idempotency:
@@ -387,3 +394,45 @@ async def test_every_request_is_one_line_that_says_whose_it_was_and_how_it_ended
         ("Request refused", None, "r3"),
     ]
     assert log_context().tenant_id is None
+
+
+async def test_a_caller_over_its_rate_is_429_and_told_when_to_come_back(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    answers = [await client.call("list_notes", Call(headers=user)) for _ in range(61)]
+    assert isinstance(services.clock, FakeClock)
+    services.clock.advance(int(answers[-1].headers["retry-after"]))
+    later = await client.call("list_notes", Call(headers=user))
+
+    assert [answer.status for answer in answers] == [200] * 60 + [429]
+    assert answers[0].headers["x-ratelimit-limit"] == "60"
+    assert [answers[turn].headers["x-ratelimit-remaining"] for turn in (0, 59, 60)] == ["59", "0", "0"]
+    assert [answers[turn].headers["x-ratelimit-reset"] for turn in (0, 59, 60)] == ["1", "60", "60"]
+    assert answers[-1].json()["error"] == "RequestRateExceededError"
+    assert later.status == 200
+
+
+async def test_every_answer_to_a_valid_key_tells_the_rate_and_no_other_does(
+    client: RouteClient, user: dict[str, str]
+) -> None:
+    forbidden = await client.call("accept_note", Call(headers=user))
+    invalid = await client.call("list_notes", Call(query="limit=0", headers=user))
+    stranger = await client.call("list_notes")
+    anybody = await client.call("ping")
+
+    assert [answer.status for answer in (forbidden, invalid, stranger, anybody)] == [403, 422, 401, 200]
+    for answer in (forbidden, invalid):
+        assert "x-ratelimit-remaining" in answer.headers
+    for answer in (stranger, anybody):
+        assert "x-ratelimit-remaining" not in answer.headers
+
+
+async def test_the_administrator_acts_at_its_own_cost(
+    client: RouteClient, user: dict[str, str], admin: dict[str, str]
+) -> None:
+    await client.call("list_notes", Call(headers=admin | {"x-tenant-id": "acme"}))
+    platforms = await client.call("all_notes", Call(headers=admin))
+    tenants = await client.call("list_notes", Call(headers=user))
+
+    assert platforms.headers["x-ratelimit-remaining"] == "58"
+    assert tenants.headers["x-ratelimit-remaining"] == "59"

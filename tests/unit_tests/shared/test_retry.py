@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError
+from shared.clock import SystemClock
+from shared.deadlines import deadline
+from shared.errors import DeadlineExceededError, DependencyTimeoutError, DependencyUnavailableError
 from shared.retry import BreakerState, CircuitBreaker, Dependency, Policy, Transient
 from tests.fakes import FakeClock
 
@@ -33,8 +35,14 @@ class Service:
         return "done"
 
 
+class ThrottledError(Exception):
+    """The caller asks too often."""
+
+
 def dependency(clock: FakeClock, retry_after: float | None = None, **policy: float) -> Dependency:
     def classify(error: BaseException) -> Transient | None:
+        if isinstance(error, ThrottledError):
+            return Transient(retry_after, throttled=True)
         return Transient(retry_after) if isinstance(error, BusyError) else None
 
     return Dependency("the service", classify, Policy(**policy), clock)  # type: ignore[arg-type]  # floats only
@@ -158,8 +166,10 @@ def test_only_one_probe_is_let_through_and_its_failure_opens_again() -> None:
     breaker.failed()
     clock.advance(5)
 
-    assert [breaker.admit(), breaker.admit(), breaker.admit()] == [True, False, False]
-    breaker.failed()
+    probe, second, third = breaker.admit(), breaker.admit(), breaker.admit()
+    assert probe is not None
+    assert (second, third) == (None, None)
+    probe.failed()
     assert breaker.state is BreakerState.OPEN
     assert breaker.retry_after() == 5
 
@@ -169,11 +179,33 @@ def test_an_abandoned_probe_lets_the_next_one_through() -> None:
     breaker = CircuitBreaker(clock, threshold=1, open_seconds=5)
     breaker.failed()
     clock.advance(5)
-    assert breaker.admit()
+    probe = breaker.admit()
+    assert probe is not None
 
-    breaker.abandoned()
+    probe.abandoned()
 
-    assert breaker.admit()
+    assert breaker.admit() is not None
+
+
+def test_calls_from_before_it_opened_end_late_without_a_say() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock, threshold=1, open_seconds=5)
+    good, bad, first = breaker.admit(), breaker.admit(), breaker.admit()
+    assert good is not None
+    assert bad is not None
+    assert first is not None
+    first.failed()
+    good.succeeded()
+    after_the_good_one = breaker.state
+    clock.advance(5)
+    probe = breaker.admit()
+    bad.failed()
+
+    assert after_the_good_one is BreakerState.OPEN
+    assert breaker.admit() is None
+    assert probe is not None
+    probe.succeeded()
+    assert breaker.state is BreakerState.CLOSED
 
 
 async def test_a_permanent_failure_proves_that_the_dependency_answers() -> None:
@@ -183,3 +215,157 @@ async def test_a_permanent_failure_proves_that_the_dependency_answers() -> None:
             await target.call(Service(WrongError()))
 
     assert target.breaker.state is BreakerState.CLOSED
+
+
+async def throttle(target: Dependency, part: str, calls: int = 5) -> None:
+    for _ in range(calls):
+        with pytest.raises(DependencyUnavailableError):
+            await target.call(Service(*[ThrottledError()] * 3), part)
+
+
+async def test_throttling_opens_the_breaker_of_its_part_and_of_nobody_else() -> None:
+    target, refused, served = dependency(FakeClock()), Service(), Service()
+    await throttle(target, "bots:acme")
+
+    with pytest.raises(DependencyUnavailableError) as caught:
+        await target.call(refused, "bots:acme")
+    await target.call(served, "bots:globex")
+    await target.call(served)
+
+    assert (refused.calls, served.calls) == (0, 2)
+    assert caught.value.retry_after == pytest.approx(1.0)
+    assert target.breaker.state is BreakerState.CLOSED
+    assert target.throttled_parts == 1
+
+
+async def test_throttling_without_a_part_opens_nothing() -> None:
+    target = dependency(FakeClock())
+    await throttle(target, "", calls=20)
+
+    assert await target.call(Service()) == "done"
+
+
+async def test_a_throttled_part_is_left_alone_for_as_long_as_it_asked_and_then_recovers() -> None:
+    clock = FakeClock()
+    target, service = dependency(clock, retry_after=30), Service()
+    await throttle(target, "bots:acme")
+    clock.advance(29.9)
+    with pytest.raises(DependencyUnavailableError):
+        await target.call(service, "bots:acme")
+    clock.advance(0.2)
+
+    assert await target.call(service, "bots:acme") == "done"
+    assert await target.call(service, "bots:acme") == "done"
+    assert target.throttled_parts == 0
+
+
+async def test_an_outage_while_a_part_is_probed_leaves_it_to_the_next_probe() -> None:
+    clock = FakeClock()
+    target = dependency(clock)
+    await throttle(target, "bots:acme")
+    clock.advance(1)
+    with pytest.raises(DependencyUnavailableError):
+        await target.call(Service(*[BusyError()] * 3), "bots:acme")
+
+    assert await target.call(Service(), "bots:acme") == "done"
+
+
+async def test_an_open_breaker_takes_no_probe_from_a_throttled_part() -> None:
+    clock = FakeClock()
+    target = dependency(clock)
+    await throttle(target, "bots:acme")
+    clock.advance(1)
+    for _ in range(5):
+        target.breaker.failed()
+    with pytest.raises(DependencyUnavailableError):
+        await target.call(Service(), "bots:acme")
+    clock.advance(5)
+
+    assert await target.call(Service(), "bots:acme") == "done"
+
+
+async def test_a_cancelled_probe_of_a_part_lets_the_next_one_through() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    clock = FakeClock()
+    target = dependency(clock)
+    await throttle(target, "bots:acme")
+    clock.advance(1)
+    task = asyncio.create_task(target.call(hang, "bots:acme"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert await target.call(Service(), "bots:acme") == "done"
+
+
+async def test_what_is_remembered_of_throttled_parts_is_bounded() -> None:
+    target = dependency(FakeClock())
+    await throttle(target, "the first")
+    for number in range(1024):
+        await throttle(target, f"part {number}", calls=1)
+
+    assert await target.call(Service(), "the first") == "done"
+
+
+async def test_nothing_is_asked_after_the_callers_deadline() -> None:
+    clock = FakeClock()
+    target, service = dependency(clock), Service()
+    with deadline(10, clock):
+        clock.advance(10)
+        with pytest.raises(DeadlineExceededError, match="time for this request was over"):
+            await target.call(service)
+
+    assert service.calls == 0
+    assert target.breaker.state is BreakerState.CLOSED
+
+
+async def test_no_attempt_begins_that_the_deadline_would_cut() -> None:
+    clock = FakeClock()
+    target, service = dependency(clock, retry_after=3), Service(*[BusyError()] * 3)
+    with deadline(5, clock), pytest.raises(DependencyUnavailableError) as caught:
+        await target.call(service)
+
+    assert service.calls == 2
+    assert caught.value.retry_after == 3
+    assert clock.monotonic() < 5
+
+
+async def test_a_deadline_that_cuts_the_first_attempt_says_nothing_about_the_dependency() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    target = dependency(FakeClock())
+    for _ in range(10):
+        with deadline(0.001, SystemClock()), pytest.raises(DeadlineExceededError):
+            await target.call(hang)
+
+    assert target.breaker.state is BreakerState.CLOSED
+
+
+async def test_a_deadline_that_cuts_a_later_attempt_counts_the_failed_ones() -> None:
+    target = dependency(FakeClock())
+    failures = iter([True, False] * 5)
+
+    async def fail_then_hang() -> None:
+        if next(failures):
+            raise BusyError
+        await asyncio.Event().wait()
+
+    for _ in range(5):
+        with deadline(0.2, SystemClock()), pytest.raises(DeadlineExceededError):
+            await target.call(fail_then_hang)
+
+    assert target.breaker.state is BreakerState.OPEN
+
+
+async def test_a_call_ends_with_its_policys_time() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    target = dependency(FakeClock(), total_seconds=0.001)
+    with deadline(60, FakeClock()), pytest.raises(DependencyTimeoutError, match=r"within 0\.001 s") as caught:
+        await target.call(hang)
+
+    assert not isinstance(caught.value, DeadlineExceededError)

@@ -15,7 +15,7 @@ from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.purges import Purges
 from shared.tenancy.store import TenantChange, TenantStatus, TenantStore
-from tests.fakes import Call, RouteClient
+from tests.fakes import Call, RouteClient, generous_rates
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -37,6 +37,7 @@ class App:
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
             routes=[],
+            request_rates=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             tenants=self.tenants,

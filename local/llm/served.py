@@ -1,0 +1,63 @@
+"""What the model has served, by its own count: what bills are checked against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from local.llm.answer import Answer
+    from local.llm.request import ChatRequest
+
+
+@dataclass(slots=True)
+class Count:
+    """A sum of answers; an answer counts whole once it is begun, whether or not anybody reads it."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer."""
+        self.requests += 1
+        self.prompt_tokens += answer.prompt_tokens
+        self.completion_tokens += answer.completion_tokens
+
+    def listed(self) -> dict[str, int]:
+        """Write the sum."""
+        return asdict(self) | {"total_tokens": self.prompt_tokens + self.completion_tokens}
+
+
+@dataclass(slots=True)
+class Served:
+    """All answers, by model and by user."""
+
+    _all: Count = field(default_factory=Count)
+    _refused: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _by_model: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
+    _by_user: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
+
+    def count(self, request: ChatRequest, answer: Answer) -> None:
+        """Count an answer."""
+        for count in (self._all, self._by_model[request.model], self._by_user[request.user or ""]):
+            count.add(answer)
+
+    def refuse(self, status: int) -> None:
+        """Count a request that got no answer."""
+        self._refused[str(status)] += 1
+
+    def clear(self) -> None:
+        """Begin again at zero."""
+        self._all = Count()
+        for counts in (self._by_model, self._by_user, self._refused):
+            counts.clear()
+
+    def listed(self) -> dict[str, Any]:
+        """Write all sums; what came without a user stands under the empty name."""
+        return self._all.listed() | {
+            "refused": dict(self._refused),
+            "by_model": {model: count.listed() for model, count in self._by_model.items()},
+            "by_user": {user: count.listed() for user, count in self._by_user.items()},
+        }

@@ -1,0 +1,111 @@
+"""How many requests per minute a tenant may send: decided in this process, without asking anybody.
+
+A guard against a caller that runs wild, not an account: each instance counts for itself. What is counted
+exactly, over all instances, is tokens (`shared.tokens`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.errors import RateLimitError
+from shared.tenancy.context import PlatformContext, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.clock import Clock
+    from shared.tenancy.context import TenantContext
+
+WINDOW_SECONDS = 60.0
+MOST_CALLERS = 10_000
+"""How many are remembered at once; a caller that is forgotten begins with a full minute again."""
+
+ADMINISTRATOR = "global:admin"
+_ROUNDING = 1e-6
+
+
+class RequestRateExceededError(RateLimitError):
+    """The caller has sent more requests than its tier allows."""
+
+    def __init__(self, per_minute: int, retry_after: float) -> None:
+        super().__init__(
+            f"More than {per_minute} requests per minute", {"limit": per_minute}, retry_after=retry_after
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How one request was judged.
+
+    Attributes:
+        limit: Requests per minute.
+        remaining: How many more are admitted at once.
+        reset_seconds: Until `remaining` is `limit` again.
+        retry_after: Seconds until the next request is admitted, where this one was not.
+    """
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+    retry_after: float | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Render it for the answer, in whole seconds."""
+        return {
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-remaining": str(self.remaining),
+            "x-ratelimit-reset": str(math.ceil(self.reset_seconds)),
+        }
+
+
+class RequestRates:
+    """A token bucket per caller that holds one minute's requests, kept as one number (GCRA).
+
+    The number is the time at which the bucket is full again: a request moves it on by what one request takes
+    of a minute, and is admitted if it is then at most a minute ahead.
+
+    Args:
+        per_minute: Requests per minute by tier.
+        administrator: The administrator's, for all that it does: none of it is at a tenant's cost.
+        clock: Its monotonic side is used.
+        most_callers: How many are remembered at once, the least recently seen forgotten first.
+    """
+
+    def __init__(
+        self,
+        per_minute: Mapping[str, int],
+        administrator: int,
+        clock: Clock,
+        *,
+        most_callers: int = MOST_CALLERS,
+    ) -> None:
+        self._per_minute = per_minute
+        self._administrator = administrator
+        self._clock = clock
+        self._most_callers = most_callers
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def admit(self, caller: TenantContext | PlatformContext) -> Admission:
+        """Count one request, if the caller may send one now; one that is refused costs nothing."""
+        if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
+            name, limit = ADMINISTRATOR, self._administrator
+        else:
+            name, limit = caller.tenant_id, self._per_minute[caller.tier]
+        now = self._clock.monotonic()
+        one = WINDOW_SECONDS / limit
+        full_at = max(self._full_at.get(name, now), now)
+        room = WINDOW_SECONDS - (full_at - now)
+        if room < one - _ROUNDING:
+            return Admission(limit, 0, full_at - now, retry_after=one - room)
+        self._remember(name, full_at + one)
+        return Admission(limit, int((room - one) / one + _ROUNDING), full_at + one - now)
+
+    def _remember(self, name: str, full_at: float) -> None:
+        self._full_at[name] = full_at
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > self._most_callers:
+            self._full_at.popitem(last=False)

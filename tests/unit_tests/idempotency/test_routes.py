@@ -1,0 +1,251 @@
+"""Idempotency-Key over the routes: one effect on two instances, and the same answer ever after."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.cosmos.container import Query
+from shared.tenancy.context import Role
+from tests.fakes import Call
+from tests.whole_app import WholeApp, whole_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tests.fakes import Answer
+
+AT_ONCE = 50
+KEY = {"idempotency-key": "order 66"}
+OF_THE_CALLER = {"x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset"}
+
+
+@dataclass
+class Instances:
+    """Two instances of the app over one store, and the keys of one tenant."""
+
+    first: WholeApp
+    second: WholeApp
+    boss: dict[str, str]
+
+    async def at_once(self, route: str, call: Call) -> list[Answer]:
+        apps = (self.first, self.second)
+        return await asyncio.gather(*(apps[turn % 2].client.call(route, call) for turn in range(AT_ONCE)))
+
+    async def must(self, route: str, call: Call) -> Any:  # noqa: ANN401  # JSON of any shape
+        return (await self.first.must(route, call)).json()
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[Instances]:
+    async with whole_app() as first:
+        await first.new_tenant("acme")
+        boss = await first.new_key("acme", Role.TENANT_ADMIN)
+        await first.must("save_bot", Call.of({"system_prompt": "Be brief."}, headers=boss, bot_id="b"))
+        prompt = Call.of({"template": "Hello {who}"}, headers=boss, name="greeting")
+        await first.must("save_prompt", prompt)
+        yield Instances(first, first.another_instance(), boss)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One POST, and how its effects are counted."""
+
+    route: str
+    body: object
+    path: Mapping[str, str] = field(default_factory=dict)
+    counted_by: str | None = None
+    by_admin: bool = False
+
+
+CASES = [
+    Case("create_tenant", {"tenant_id": "globex", "name": "Globex"}, by_admin=True),
+    Case("chat", {"message": "hi", "conversation_id": "c"}, {"bot_id": "b"}, "turns"),
+    Case("chat", {"message": "hi"}, {"bot_id": "b"}, "conversations"),
+    Case("accept_job", {"text": "think"}, {}, "jobs"),
+    Case("accept_job", {"text": "think", "id": "j"}, {}, "jobs"),
+    Case("render_prompt", {"variables": {"who": "you"}}, {"name": "greeting"}),
+    Case("lock_tokens", {"app_id": "a", "token_count": 5}, {}, "locked"),
+]
+
+
+async def effects(app: Instances, case: Case) -> int:
+    """Count what came of a case's requests; 1 where it leaves nothing to count."""
+    match case.counted_by:
+        case "turns":
+            shown = Call({"bot_id": "b", "conversation_id": "c"}, headers=app.boss)
+            return int((await app.must("get_conversation", shown))["turns"])
+        case "conversations":
+            listed = await app.must("list_conversations", Call({"bot_id": "b"}, headers=app.boss))
+            return len(listed["items"])
+        case "jobs":
+            return len((await app.must("list_jobs", Call(headers=app.boss)))["items"])
+        case "locked":
+            status = await app.must("get_token_status", Call(query="app_id=a", headers=app.boss))
+            return int(status["locked_tokens"]) // 5
+    return 1
+
+
+def same_for_the_caller(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
+    headers = {name: value for name, value in answer.headers.items() if name not in OF_THE_CALLER}
+    return answer.status, answer.body, headers
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.route}-{case.counted_by}")
+async def test_fifty_at_once_over_two_instances_are_one_effect_and_one_answer_ever_after(
+    app: Instances, case: Case
+) -> None:
+    caller = app.first.admin if case.by_admin else app.boss
+    call = replace(Call.of(case.body, headers=caller | KEY), path=case.path)
+    app.first.cosmos.transport.lets_others_run = True
+
+    answers = await app.at_once(case.route, call)
+    again = [await one.client.call(case.route, call) for one in (app.first, app.second)]
+
+    assert await effects(app, case) == 1
+    given = [same_for_the_caller(answer) for answer in answers if answer.status != 409]
+    waiting = [answer for answer in answers if answer.status == 409]
+    assert given
+    assert all(answer.json()["error"] == "RequestInWorkError" for answer in waiting)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in waiting)
+    assert [same_for_the_caller(answer) for answer in again] == [given[0]] * 2
+    assert all(answer == given[0] for answer in given)
+    assert given[0][0] < 300
+
+
+async def test_most_of_those_that_come_at_once_meet_the_first_at_work(app: Instances) -> None:
+    app.first.cosmos.transport.lets_others_run = True
+    call = Call.of({"message": "hi"}, headers=app.boss | KEY, bot_id="b")
+
+    answers = await app.at_once("chat", call)
+
+    assert sum(answer.status == 409 for answer in answers) > AT_ONCE / 2
+
+
+@pytest.mark.parametrize(
+    ("route", "one", "other"),
+    [
+        ("chat", {"message": "hi"}, {"message": "ho"}),
+        ("accept_job", {"text": "think"}, {"text": "think again"}),
+        ("accept_job", {"text": "think", "id": "j1"}, {"text": "think", "id": "j2"}),
+        ("create_tenant", {"tenant_id": "globex", "name": "x"}, {"tenant_id": "initech", "name": "x"}),
+    ],
+)
+async def test_the_same_key_with_another_body_is_422_and_names_the_header(
+    app: Instances, route: str, one: object, other: object
+) -> None:
+    caller = app.first.admin if route == "create_tenant" else app.boss
+    path = {"bot_id": "b"} if route == "chat" else {}
+    await app.first.must(route, replace(Call.of(one, headers=caller | KEY), path=path))
+
+    refused = await app.second.client.call(route, replace(Call.of(other, headers=caller | KEY), path=path))
+
+    assert (refused.status, refused.json()["error"]) == (422, "IdempotencyKeyReusedError")
+    assert list(refused.json()["detail"]["fields"]) == ["header.idempotency-key"]
+
+
+async def test_the_same_key_on_another_path_or_with_another_query_is_another_request(app: Instances) -> None:
+    await app.must("save_bot", Call.of({"system_prompt": "x"}, headers=app.boss, bot_id="other"))
+    said = Call.of({"message": "hi"}, headers=app.boss | KEY, bot_id="b")
+    lock = Call.of({"app_id": "a", "token_count": 5}, headers=app.boss | KEY)
+    await app.must("chat", said)
+    await app.must("lock_tokens", lock)
+
+    elsewhere = await app.first.client.call("chat", replace(said, path={"bot_id": "other"}))
+    strictly = await app.first.client.call("lock_tokens", replace(lock, query="strict=true"))
+
+    assert (elsewhere.status, strictly.status) == (422, 422)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "nöt ascii", "tab\there", "a\x00b"])
+async def test_a_key_that_is_none_is_422_and_nothing_is_done(app: Instances, key: str) -> None:
+    call = Call.of({"text": "think"}, headers=app.boss | {"idempotency-key": key})
+
+    refused = await app.first.client.call("accept_job", call)
+
+    assert refused.status == 422
+    assert list(refused.json()["detail"]["fields"]) == ["header.idempotency-key"]
+    assert (await app.must("list_jobs", Call(headers=app.boss)))["items"] == []
+
+
+async def test_tenants_share_no_keys(app: Instances) -> None:
+    await app.first.new_tenant("globex")
+    stranger = await app.first.new_key("globex", Role.TENANT_ADMIN)
+    ours = await app.must("accept_job", Call.of({"text": "ours"}, headers=app.boss | KEY))
+
+    theirs = await app.must("accept_job", Call.of({"text": "theirs"}, headers=stranger | KEY))
+
+    assert theirs["job_id"] != ours["job_id"]
+
+
+async def test_what_was_refused_before_it_was_begun_leaves_the_key_free(app: Instances) -> None:
+    invalid = await app.first.client.call(
+        "chat", Call.of({"message": ""}, headers=app.boss | KEY, bot_id="b")
+    )
+    valid = await app.first.client.call("chat", Call.of({"message": "x"}, headers=app.boss | KEY, bot_id="b"))
+
+    assert (invalid.status, valid.status) == (422, 200)
+
+
+async def test_a_refusal_by_the_service_is_given_again_byte_for_byte(app: Instances) -> None:
+    call = Call.of({"message": "x"}, headers=app.boss | KEY, bot_id="nobody")
+
+    first = await app.first.client.call("chat", call)
+    app.first.clock.advance(60)
+    again = await app.second.client.call(
+        "chat", replace(call, headers={**call.headers, "x-request-id": "mine"})
+    )
+
+    assert first.status == 404
+    assert again.body == first.body
+    assert again.headers["x-request-id"] == "mine"
+
+
+async def test_key_creation_is_exempt_and_its_secret_is_stored_nowhere(app: Instances) -> None:
+    call = Call.of({"name": "x"}, headers=app.boss | KEY, tenant_id="acme")
+
+    keys = [(await app.must("create_key", call))["key"] for _ in range(2)]
+
+    assert keys[0] != keys[1]
+    claims = app.first.cosmos.container("idempotency")
+    found = await claims.query(("acme",), Query("SELECT c.id, c.answer FROM c"))
+    assert found == []
+
+
+async def test_without_a_key_each_request_is_its_own(app: Instances) -> None:
+    call = Call.of({"text": "think"}, headers=app.boss)
+
+    jobs = {(await app.must("accept_job", call))["job_id"] for _ in range(3)}
+
+    assert len(jobs) == 3
+
+
+async def test_a_job_that_its_key_names_costs_the_store_nothing_more(app: Instances) -> None:
+    transport = app.first.cosmos.transport
+
+    async def requests(**headers: str) -> int:
+        before = transport.requests
+        await app.must("accept_job", Call.of({"text": "think"}, headers=app.boss | headers))
+        return transport.requests - before
+
+    await requests()  # warm
+    assert await requests() == await requests(**KEY)
+
+
+async def test_a_store_that_is_down_is_503_and_nothing_is_done(app: Instances) -> None:
+    call = Call.of({"message": "hi", "conversation_id": "c"}, headers=app.boss | KEY, bot_id="b")
+    app.first.cosmos.transport.watch = lambda request: (
+        setattr(app.first.cosmos.transport, "lose_requests", 1) if "/idempotency/" in request.url else None
+    )
+
+    refused = await app.first.client.call("chat", call)
+    app.first.cosmos.transport.watch = lambda _: None
+
+    assert refused.status == 503
+    shown = await app.first.client.call(
+        "get_conversation", Call({"bot_id": "b", "conversation_id": "c"}, headers=app.boss)
+    )
+    assert shown.status == 404
