@@ -178,7 +178,44 @@ PROMPTS_GLOBAL_FALLBACK = boolean(
     default=True,
 )
 
-_DECLARED: tuple[Setting[Any], ...] = (CHAT_DEFAULT_MODEL, PROMPTS_GLOBAL_FALLBACK, USAGE_PRICES)
+
+class OnStoreFailure(StrEnum):
+    """What becomes of calls to models while the token ledger's store is down."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+TOKENS_ON_STORE_FAILURE = choice(
+    About(
+        key="tokens.on_store_failure",
+        label="While the token ledger is down",
+        description="closed: no call is admitted. open: calls are admitted, and counted by their reports.",
+    ),
+    default=OnStoreFailure.CLOSED,
+)
+
+type _AppShare = Annotated[float, Field(gt=0, le=1)]
+type _AppName = Annotated[StrictStr, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,127}|\*)$")]
+
+TOKENS_APP_SHARES = document(
+    About(
+        key="tokens.app_shares",
+        label="Shares of applications",
+        description="The part of the tenant's tokens and requests per minute that each application may use, "
+        "above 0 and at most 1. Where any is set, all applications that are not named share that of '*'.",
+    ),
+    TypeAdapter(Annotated[dict[_AppName, _AppShare], Field(max_length=100)]),
+    default={},
+)
+
+_DECLARED: tuple[Setting[Any], ...] = (
+    CHAT_DEFAULT_MODEL,
+    PROMPTS_GLOBAL_FALLBACK,
+    TOKENS_APP_SHARES,
+    TOKENS_ON_STORE_FAILURE,
+    USAGE_PRICES,
+)
 
 SETTINGS: Mapping[str, Setting[Any]] = {
     setting.key: setting for setting in sorted(_DECLARED, key=lambda declared: declared.key)

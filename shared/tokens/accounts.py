@@ -1,31 +1,41 @@
-"""What one process remembers of each tenant's ledger between calls: only ever a hint.
+"""What one process remembers of each tenant's ledger between exchanges: only ever a hint.
 
 Each write is conditional on what is really stored, so that a stale account costs a round trip, nothing else.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.errors import DependencyUnavailableError
-from shared.tokens.models import ClockItem, ScopeItem
-from shared.tokens.store_clock import StoreClock
+from shared.concurrency import side_by_side
+from shared.tokens.memory import Memory
+from shared.tokens.models import ClockItem, LockGroup, UsageItem
+from shared.tokens.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Iterable, Sequence
 
     from shared.clock import Clock
+    from shared.cosmos.container import BatchOperation
     from shared.cosmos.partition import Partition
+    from shared.tokens.store_clock import StoreClock
 
-MOST_ACCOUNTS = 4096
-_LONGEST_TURN_SECONDS = 15.0
+_READS_AT_ONCE = 16
+_LEAST_MARGIN_SECONDS = 0.1
+_MOST_MARGIN_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A scope, or that there is none, as an answer told whose request was sent at `sent`."""
+
+    scope: Scope | None
+    sent: float
 
 
 class Account:
-    """One tenant's scope as this process last saw it, and the clock of the partition that it is in.
+    """One tenant's part of the ledger as this process last saw it, and what is known of the store's time.
 
     Args:
         partition: The tenant's part of the ledger.
@@ -35,27 +45,18 @@ class Account:
 
     def __init__(self, partition: Partition, clock: Clock, store_clock: StoreClock) -> None:
         self.partition = partition
-        self.seen: ScopeItem | None = None
+        self.scopes: Memory[Seen] = Memory()
+        self.groups: Memory[int | None] = Memory()
+        """The locks of a group that are settled, as bits; None where no such group is stored."""
+        self.usages: Memory[UsageItem | None] = Memory()
+        """Usage items that are stored, in whatever state; None where none is."""
         self._clock = clock
         self._store_clock = store_clock
-        self._turn = asyncio.Lock()
+        self._usual_seconds = 0.0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Exchange one lock of the tenant at a time: two would fight over what falls out of the window.
-
-        Raises:
-            DependencyUnavailableError: The exchanges before it take too long.
-        """
-        try:
-            async with asyncio.timeout(_LONGEST_TURN_SECONDS):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise DependencyUnavailableError("The token ledger", "is too slow") from error
-        try:
-            yield
-        finally:
-            self._turn.release()
+    def now(self) -> float:
+        """Return the monotonic clock."""
+        return self._clock.monotonic()
 
     def earliest(self) -> float:
         """Return a time that the store's clock has certainly reached."""
@@ -65,62 +66,71 @@ class Account:
         """Return a time that the store's clock has certainly not passed."""
         return self._store_clock.latest(self._clock.monotonic())
 
-    def elapsed_since(self, moment: float) -> float:
-        """Return the seconds since a moment on the monotonic clock."""
-        return self._clock.monotonic() - moment
+    def margin(self) -> float:
+        """Return how long an exchange may take that is no slower than usual."""
+        return min(max(_LEAST_MARGIN_SECONDS, 2 * self._usual_seconds), _MOST_MARGIN_SECONDS)
 
-    def now(self) -> float:
-        """Return the monotonic clock."""
-        return self._clock.monotonic()
+    def scope(self, scope_id: str) -> Scope | None:
+        """Return a scope as it was last seen; None where there was none, or nobody looked."""
+        seen = self.scopes.get(scope_id)
+        return None if seen is None else seen.scope
+
+    def seen_since(self, scope_ids: Iterable[str], moment: float) -> bool:
+        """Tell whether all of the scopes are known from requests that were sent after a moment."""
+        return all((seen := self.scopes.get(name)) is not None and seen.sent >= moment for name in scope_ids)
 
     async def know_the_time(self) -> None:
         """Learn the store's time, unless it is known precisely enough."""
         if not self._store_clock.is_precise(self._clock.monotonic()):
-            await self.timed(lambda: self.partition.upsert(ClockItem()))
+            sent = self.now()
+            self._observe((await self.partition.upsert(ClockItem())).ts, sent)
 
-    async def read(self) -> ScopeItem:
-        """Read the scope as it is now; the first one creates it."""
-        self.seen = await self.partition.read(ScopeItem, ScopeItem().id)
-        if self.seen is None:
-            self.seen, _ = await self.partition.create_or_read(ScopeItem())
-        return self.seen
+    async def look(
+        self, scope_ids: Iterable[str], groups: Iterable[str] = (), usages: Iterable[str] = ()
+    ) -> None:
+        """Read how things are now."""
 
-    async def timed[T: ClockItem | ScopeItem](self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write, and learn the store's time from its answer."""
-        sent = self._clock.monotonic()
-        written = await write()
-        self.observe(written.ts, sent)
-        return written
+        async def look_at_scope(scope_id: str) -> None:
+            sent = self.now()
+            self._saw(scope_id, Seen(await self.partition.read(Scope, scope_id), sent))
 
-    def saw(self, scope: ScopeItem, sent: float) -> None:
-        """Remember the scope that a write, sent at a moment of the monotonic clock, has left."""
-        self.seen = scope
-        self.observe(scope.ts, sent)
+        async def look_at_group(group: str) -> None:
+            found = await self.partition.read(LockGroup, LockGroup.id_of(group))
+            self.groups.put(group, None if found is None else found.bits)
 
-    def observe(self, second: int, sent: float) -> None:
-        """Learn that the store, asked at a moment of the monotonic clock, wrote at `second`."""
+        async def look_at_usage(usage_id: str) -> None:
+            self.usages.put(usage_id, await self.partition.read(UsageItem, usage_id))
+
+        looks = [look_at_scope(scope_id) for scope_id in scope_ids]
+        looks += [look_at_group(group) for group in groups]
+        looks += [look_at_usage(usage_id) for usage_id in usages]
+        await side_by_side(looks, at_once=_READS_AT_ONCE)
+
+    async def write(self, operations: Sequence[BatchOperation]) -> None:
+        """Do all of the operations or none, and remember how they left the scopes.
+
+        Raises:
+            BatchFailedError: One of them cannot be done.
+        """
+        sent = self.now()
+        bodies = await self.partition.batch(operations)
+        took = self.now() - sent
+        self._usual_seconds += (took - self._usual_seconds) / 8
+        left = {operation.item_id: body for operation, body in zip(operations, bodies, strict=True)}
+        for item_id, body in left.items():
+            if item_id.startswith("scope:"):
+                scope = Scope.from_json(body)
+                self._observe(scope.ts, sent)
+                self._saw(item_id, Seen(scope, sent))
+
+    def forget_scopes(self) -> None:
+        """Look again before the next lock: an answer was lost that would have told."""
+        self.scopes.clear()
+
+    def _saw(self, scope_id: str, seen: Seen) -> None:
+        known = self.scopes.get(scope_id)
+        if known is None or known.sent <= seen.sent:
+            self.scopes.put(scope_id, seen)
+
+    def _observe(self, second: int, sent: float) -> None:
         self._store_clock.observe(second, sent, self._clock.monotonic())
-
-
-class Accounts:
-    """The accounts in use lately, a bounded number of them.
-
-    Args:
-        clock: The app's time.
-        store_clock: Makes what learns a partition's time.
-    """
-
-    def __init__(self, clock: Clock, store_clock: Callable[[], StoreClock] = StoreClock) -> None:
-        self._clock = clock
-        self._store_clock = store_clock
-        self._accounts: OrderedDict[str, Account] = OrderedDict()
-
-    def of(self, tenant_id: str, partition: Partition) -> Account:
-        """Return a tenant's account."""
-        account = self._accounts.pop(tenant_id, None)
-        if account is None:
-            account = Account(partition, self._clock, self._store_clock())
-        self._accounts[tenant_id] = account
-        if len(self._accounts) > MOST_ACCOUNTS:
-            self._accounts.popitem(last=False)
-        return account

@@ -20,25 +20,37 @@ from shared.errors import LockNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HEAD = struct.Struct(">B12sIQ")
-_VERSION = 1
+_HEAD = struct.Struct(">B12sHQQB")
+_VERSION = 2
 _MAC_BYTES = 16
 _LONGEST = 1024
 _PURPOSE = b"tenantry/ledger/lock-id/1"
+_SHARES_APP_SCOPE, _UNCOUNTED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class LockClaim:
-    """What a lock id says."""
+    """What a lock id says.
 
-    nonce: str
+    Attributes:
+        group: The random id of the locks that were admitted together.
+        index: Which of them this is.
+        second: The store's second that it is charged to.
+        shares_app_scope: It is charged to the scope of all applications without a share of their own.
+        uncounted: It was given while the store was down, and is charged to nothing.
+    """
+
+    group: str
+    index: int
     tokens: int
     second: int
     model: str
+    shares_app_scope: bool = False
+    uncounted: bool = False
 
 
-def new_nonce() -> str:
-    """Return what tells one lock from every other."""
+def new_group() -> str:
+    """Return what tells one group of locks from every other."""
     return secrets.token_hex(12)
 
 
@@ -56,8 +68,11 @@ class LockIds:
 
     def issue(self, tenant_id: str, app_id: str, claim: LockClaim) -> str:
         """Return the id of a lock that was admitted."""
-        content = _HEAD.pack(_VERSION, bytes.fromhex(claim.nonce), claim.tokens, claim.second)
-        token_id = _encode(content + claim.model.encode())
+        flags = _SHARES_APP_SCOPE * claim.shares_app_scope | _UNCOUNTED * claim.uncounted
+        head = _HEAD.pack(
+            _VERSION, bytes.fromhex(claim.group), claim.index, claim.tokens, claim.second, flags
+        )
+        token_id = _encode(head + claim.model.encode())
         return f"{token_id}:{_mac(self._keys[0], tenant_id, app_id, token_id)}"
 
     def read(self, tenant_id: str, app_id: str, lock_id: str) -> LockClaim:
@@ -69,17 +84,24 @@ class LockIds:
         token_id, _, mac = lock_id.partition(":")
         if len(lock_id) > _LONGEST or not lock_id.isascii():
             raise LockNotFoundError
-        genuine = [hmac.compare_digest(mac, _mac(key, tenant_id, app_id, token_id)) for key in self._keys]
-        if not any(genuine):
+        if not any(hmac.compare_digest(mac, _mac(key, tenant_id, app_id, token_id)) for key in self._keys):
             raise LockNotFoundError
         try:
             content = base64.urlsafe_b64decode(token_id + "=" * (-len(token_id) % 4))
-            version, nonce, tokens, second = _HEAD.unpack_from(content)
+            version, group, index, tokens, second, flags = _HEAD.unpack_from(content)
         except (binascii.Error, struct.error) as error:  # signed by a version with another form
             raise LockNotFoundError from error
         if version != _VERSION:
             raise LockNotFoundError
-        return LockClaim(nonce.hex(), tokens, second, content[_HEAD.size :].decode())
+        return LockClaim(
+            group.hex(),
+            index,
+            tokens,
+            second,
+            content[_HEAD.size :].decode(),
+            shares_app_scope=bool(flags & _SHARES_APP_SCOPE),
+            uncounted=bool(flags & _UNCOUNTED),
+        )
 
 
 def _mac(key: bytes, tenant_id: str, app_id: str, token_id: str) -> str:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.cosmos.partition import StoredItem
 
 APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-SCOPE_ID = "tenant"
 USAGE_PREFIX = "usage:"
 LOCK_RECORD_SECONDS = 24 * 3600
 """How long a report or release is remembered, and how old a lock may be when it is settled."""
@@ -54,34 +53,6 @@ class Lock:
     left: TokenStatus | None = None
 
 
-class ScopeItem(StoredItem):
-    """What counts against one limit. Always: `tokens` is the sum of `t`, `requests` that of `r`.
-
-    The keys of the maps are `s{second}`: a number alone could be read as the index of an array in a path.
-    Fields of a newer version survive a replace.
-
-    Attributes:
-        t: Tokens by the second that they are charged to.
-        r: Requests, likewise.
-        u: The part of `t` that was reported as used.
-        q: The part of `r` whose report has come.
-        last: The nonce of the last lock, by which a repeated write finds that it was done already.
-        ts: The second of the store's clock at which it was last written.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str = SCOPE_ID
-    tokens: int = 0
-    requests: int = 0
-    t: dict[str, int] = Field(default_factory=dict)
-    r: dict[str, int] = Field(default_factory=dict)
-    u: dict[str, int] = Field(default_factory=dict)
-    q: dict[str, int] = Field(default_factory=dict)
-    last: str = ""
-    ts: int = Field(0, alias="_ts", exclude=True)
-
-
 class ClockItem(StoredItem):
     """Written to learn the store's time; it removes itself."""
 
@@ -90,16 +61,28 @@ class ClockItem(StoredItem):
     ts: int = Field(0, alias="_ts", exclude=True)
 
 
-class LockRecord(StoredItem):
-    """That a lock was reported or released."""
+class LockGroup(StoredItem):
+    """Locks that one exchange admitted, and which of them are settled.
 
-    # Longer than a lock can be settled, whose second may lie a little ahead of the store's clock.
-    ttl: int = LOCK_RECORD_SECONDS + 60
-    app_id: str
-    model: str
-    locked_tokens: int
-    used_tokens: int
-    released: bool
+    It makes the exchange happen once, however often its request is repeated, and each settlement too.
+
+    Attributes:
+        settled: A bit per lock, in hexadecimal.
+        ttl: Longer than a lock can be settled, whose second may lie a little ahead of the store's clock.
+    """
+
+    settled: str = "0"
+    ttl: int = LOCK_RECORD_SECONDS + 300
+
+    @staticmethod
+    def id_of(group: str) -> str:
+        """Return the id under which a group is stored."""
+        return f"locks:{group}"
+
+    @property
+    def bits(self) -> int:
+        """Return which locks are settled, as bits."""
+        return int(self.settled, 16)
 
 
 class UsageItem(StoredItem):

@@ -6,8 +6,11 @@ for granted is so. A patch takes at most 10 operations, so that a change may be 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -24,6 +27,7 @@ TENANT_SCOPE = "scope:tenant"
 _NEVER = -1
 _IDLE_SECONDS = 24 * 3600
 _MOST_OPERATIONS = 10
+_LONGEST_NAME = 200
 
 
 class Scope(StoredItem):
@@ -53,6 +57,20 @@ class Scope(StoredItem):
     limits_version: int = 0
     ttl: int = _NEVER
     ts: int = Field(0, alias="_ts", exclude=True)
+
+
+@lru_cache(maxsize=4096)
+def scopes_of(app_id: str, model: str, *, shared: bool) -> tuple[str, str, str]:
+    """Return what a lock counts against; `shared` is the scope of all applications that are not named."""
+    return TENANT_SCOPE, f"scope:app:{'*' if shared else app_id}", f"scope:model:{id_part(model)}"
+
+
+def id_part(name: str) -> str:
+    """Write a name as part of an item's id: bounded, without slashes and such, no two names becoming one."""
+    written = quote(name, safe="@").replace("%", "=")
+    if len(written) <= _LONGEST_NAME:
+        return written
+    return "==" + hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def new_scope(scope_id: str) -> Scope:
@@ -109,6 +127,11 @@ def bucket(scope: Scope, second: int) -> Amount:
     """Return what is charged to a second."""
     stored = scope.b.get(_key(second), {})
     return Amount(stored.get("t", 0), stored.get("r", 0), stored.get("u", 0), stored.get("q", 0))
+
+
+def has_bucket(scope: Scope, second: int) -> bool:
+    """Tell whether anything is charged to a second."""
+    return _key(second) in scope.b
 
 
 def seconds(scope: Scope) -> list[int]:

@@ -1,137 +1,263 @@
-"""Settle a lock exactly once: its record, its scope and the usage change in one transactional batch."""
+"""Settle locks exactly once: what is waiting goes into one transactional batch.
+
+The batch marks the locks in their groups' items, on the condition that they are not marked yet, puts what was
+used in the place of what was locked, and adds it to the usage. All of it is stored, or nothing.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
-from shared.errors import DependencyUnavailableError
-from shared.tokens.exchange import giving_back, late_settlement, settlement
-from shared.tokens.models import SCOPE_ID, USAGE_PREFIX, LockRecord, ScopeItem, UsageItem
+from shared.errors import DependencyTimeoutError, DependencyUnavailableError, LockNotFoundError
+from shared.logging.logger import get_logger
+from shared.tokens.models import USAGE_PREFIX, LockGroup, UsageItem
+from shared.tokens.room import spending_keys
+from shared.tokens.scopes import (
+    TENANT_SCOPE,
+    WINDOW_SECONDS,
+    Amount,
+    Change,
+    has_bucket,
+    id_part,
+    operations,
+    scopes_of,
+)
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable, Sequence
+
     from shared.contracts import Usage
     from shared.cosmos.container import BatchOperation
     from shared.tokens.accounts import Account
     from shared.tokens.lock_ids import LockClaim
+    from shared.tokens.scopes import Scope
 
-_NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
-_MOST_ROUNDS = 8
-_LONGEST_NAME = 200
+_MOST_ROUNDS = 16
+_MOST_OPERATIONS = 100
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a lock: `usage` is None where it is given back whole."""
+    """What became of a lock.
+
+    Attributes:
+        usage: None where it is given back whole.
+        future: Who waits for it; None where the ledger itself takes a lock back.
+    """
 
     claim: LockClaim
     app_id: str
-    usage: Usage | None
-    user: str | None
+    usage: Usage | None = None
+    user: str | None = None
+    future: asyncio.Future[None] | None = None
 
     @property
     def used_tokens(self) -> int:
         """Return what counts as used."""
         return 0 if self.usage is None else self.usage.prompt_tokens + self.usage.completion_tokens
 
+    @property
+    def scopes(self) -> tuple[str, str, str]:
+        """Return what the lock counts against."""
+        return scopes_of(self.app_id, self.claim.model, shared=self.claim.shares_app_scope)
 
-@dataclass(frozen=True, slots=True)
-class _Assumed:
-    """What the batch takes for granted; each failure of it disproves one."""
+    @property
+    def may_lack_its_group(self) -> bool:
+        """Tell whether nothing may be stored of the lock: it was never counted, or perhaps never admitted."""
+        return self.claim.uncounted or self.future is None
 
-    still_counts: bool = True
-    scope_exists: bool = True
-    usage_exists: bool = True
+    def resolve(self) -> None:
+        """Tell who waits that it is stored."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who waits that it failed."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
 
 
-async def settle(account: Account, what: Settlement, debt_second: int) -> None:
-    """Settle a lock, or find that it was.
+class Settling:
+    """Settles the locks of one tenant."""
 
-    Raises:
-        DependencyUnavailableError: The store is down; asking again is safe, settled or not.
-    """
-    assumed = _Assumed()
-    for _ in range(_MOST_ROUNDS):
-        steps = _steps(account, what, debt_second, assumed)
-        sent = account.now()
-        try:
-            bodies = await account.partition.batch([operation for _, operation in steps])
-        except BatchFailedError as error:
-            failed = steps[error.index][0]
-            if failed == "record" and error.cause_status == _CONFLICT:
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._doubtful: list[Settlement] = []
+
+    async def exchange(self, settlements: Sequence[Settlement]) -> None:
+        """Settle what is not settled yet; whatever was is answered as it was then.
+
+        Raises:
+            DependencyUnavailableError: The store is down; asking again is safe, settled or not.
+        """
+        account = self._account
+        await account.know_the_time()
+        left = self._open(settlements)
+        await account.look(self._worth_a_look(left))
+        for _ in range(_MOST_ROUNDS):
+            if not left:
                 return
-            assumed = _corrected(assumed, failed, error)
-        else:
-            for (name, _), body in zip(steps, bodies, strict=True):
-                if name == "scope":
-                    account.saw(ScopeItem.from_json(body), sent)
+            batch = _Batch.of(account, left)
+            try:
+                await account.write(batch.operations)
+            except BatchFailedError:
+                await account.look(batch.scopes, batch.groups, batch.usages)
+            else:
+                for group, bits in batch.groups.items():
+                    account.groups.put(group, bits)
+                for usage_id, item in batch.usages.items():
+                    account.usages.put(usage_id, item)
+            left = self._open(left)
+        raise DependencyUnavailableError("The token ledger", "is contended")
+
+    async def give_back(self, locks: Sequence[Settlement]) -> None:
+        """Take back locks that nobody was given; while the store is down, before the next lock."""
+        try:
+            await self.exchange(locks)
+        except (DependencyUnavailableError, DependencyTimeoutError):
+            self._doubtful += locks
+
+    def doubt(self, locks: Sequence[Settlement]) -> None:
+        """Remember locks whose admission nobody learned: they are taken back before the next one."""
+        self._doubtful += locks
+
+    async def clear_doubts(self) -> None:
+        """Take back what is in doubt, or make sure that it never happens.
+
+        Raises:
+            DependencyUnavailableError: The store is down (still).
+        """
+        if not self._doubtful:
             return
-    raise DependencyUnavailableError("The token ledger", "is contended")
+        await self._account.know_the_time()
+        time = self._account.earliest()
+        young = [lock for lock in self._doubtful if lock.claim.second + WINDOW_SECONDS > time]
+        await self.exchange(young)
+        if young:
+            _logger.info("Locks in doubt were taken back", extra={"locks": len(young)})
+        self._doubtful = []
+
+    def _open(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Resolve what is settled or can never be; return what is left."""
+        left = []
+        groups = self._account.groups
+        for one in settlements:
+            bits = groups.get(one.claim.group)
+            if bits is not None and bits >> one.claim.index & 1:
+                one.resolve()
+            elif bits is None and one.claim.group in groups and not one.may_lack_its_group:
+                one.fail(LockNotFoundError())
+            else:
+                left.append(one)
+        return left
+
+    def _worth_a_look(self, settlements: Iterable[Settlement]) -> set[str]:
+        """Return the scopes that are unknown, or that lack a lock that should still count in them."""
+        account, time = self._account, self._account.earliest()
+        found: set[str] = set()
+        for one in settlements:
+            second = one.claim.second
+            young = second + WINDOW_SECONDS > time and not one.claim.uncounted
+            for name in one.scopes:
+                seen = account.scope(name)
+                if name not in account.scopes or (young and (seen is None or not has_bucket(seen, second))):
+                    found.add(name)
+        return found
 
 
-def _steps(
-    account: Account, what: Settlement, debt_second: int, assumed: _Assumed
-) -> list[tuple[str, BatchOperation]]:
-    partition = account.partition
-    steps = [("record", partition.creating(_record(what)))]
-    patch = _scope_patch(what, debt_second, assumed)
-    if patch is not None:
-        steps.append(("scope", partition.patching(SCOPE_ID, patch)))
-    if what.usage is not None:
-        item = _usage_item(what, what.usage)
-        if assumed.usage_exists:
-            steps.append(("usage", partition.patching(item.id, _usage_patch(item))))
-        else:
-            steps.append(("usage", partition.creating(item)))
-    return steps
+@dataclass(slots=True)
+class _Batch:
+    """Settlements that go into one transaction."""
 
+    groups: dict[str, int] = field(default_factory=dict)
+    usages: dict[str, UsageItem] = field(default_factory=dict)
+    scopes: dict[str, Change] = field(default_factory=dict)
+    operations: list[BatchOperation] = field(default_factory=list)
 
-def _scope_patch(what: Settlement, debt_second: int, assumed: _Assumed) -> Patch | None:
-    claim = what.claim
-    if not assumed.scope_exists:
-        return None
-    if what.usage is None:
-        return giving_back(claim.second, claim.tokens) if assumed.still_counts else None
-    if assumed.still_counts:
-        return settlement(claim.second, claim.tokens, what.used_tokens, debt_second)
-    return late_settlement(claim.tokens, what.used_tokens, debt_second)
+    @classmethod
+    def of(cls, account: Account, settlements: Sequence[Settlement]) -> _Batch:
+        """Take as many of the settlements, from the first on, as fit."""
+        count = len(settlements)
+        while True:
+            batch = cls()
+            size = 0
+            debt_second = math.ceil(account.latest() + account.margin())
+            for one in settlements[:count]:
+                batch._add(account, one, debt_second)
+                size = len(batch.groups) + len(batch.usages) + len(batch.scopes)
+                if size >= _MOST_OPERATIONS:
+                    break
+            batch._describe(account)
+            if len(batch.operations) <= _MOST_OPERATIONS:
+                return batch
+            count //= 2
 
+    def _add(self, account: Account, one: Settlement, debt_second: int) -> None:
+        group, bit = one.claim.group, 1 << one.claim.index
+        before = self.groups.get(group)
+        if before is None:
+            before = account.groups.get(group) or 0
+        if before & bit:
+            return  # a duplicate in the same batch
+        self.groups[group] = before | bit
+        for name in one.scopes:
+            self._charge(name, account.scope(name), one, debt_second)
+        if one.usage is None:
+            return
+        item = _usage_item(one, one.usage)
+        known = self.usages.get(item.id)
+        self.usages[item.id] = item if known is None else _sum(known, item)
+        spent = self.scopes.setdefault(TENANT_SCOPE, Change()).spent
+        for key in spending_keys(one.claim.second):
+            spent[key] = spent.get(key, 0) + one.used_tokens
 
-def _corrected(assumed: _Assumed, failed: str, error: BatchFailedError) -> _Assumed:
-    match failed, error.cause_status:
-        case "scope", status if status == _PRECONDITION_FAILED:
-            return replace(assumed, still_counts=False)
-        case "scope", status if status == _NOT_FOUND:
-            return replace(assumed, scope_exists=False)
-        case "usage", status if status == _NOT_FOUND:
-            return replace(assumed, usage_exists=False)
-        case "usage", status if status == _CONFLICT:
-            return replace(assumed, usage_exists=True)
-        case _:
-            raise DependencyUnavailableError(
-                "The token ledger", f"refused to settle: {error.message}"
-            ) from error
+    def _charge(self, name: str, seen: Scope | None, one: Settlement, debt_second: int) -> None:
+        claim, used = one.claim, one.used_tokens
+        change = self.scopes.setdefault(name, Change())
+        if claim.uncounted:
+            if one.usage is not None:
+                change.add(debt_second, Amount(used, 1, used, 1))
+            return
+        if seen is not None and has_bucket(seen, claim.second):
+            if one.usage is None:
+                change.add(claim.second, Amount(tokens=-claim.tokens, requests=-1))
+            else:
+                within = min(used, claim.tokens)
+                change.add(claim.second, Amount(tokens=within - claim.tokens, used=within, done=1))
+        if used > claim.tokens:
+            debt = used - claim.tokens
+            change.add(debt_second, Amount(tokens=debt, used=debt))
 
-
-def _record(what: Settlement) -> LockRecord:
-    return LockRecord(
-        id=f"lock:{what.claim.nonce}",
-        app_id=what.app_id,
-        model=what.claim.model,
-        locked_tokens=what.claim.tokens,
-        used_tokens=what.used_tokens,
-        released=what.usage is None,
-    )
+    def _describe(self, account: Account) -> None:
+        partition = account.partition
+        for group, bits in self.groups.items():
+            item_id, known = LockGroup.id_of(group), account.groups.get(group)
+            if known is None and group in account.groups:
+                self.operations.append(partition.creating(LockGroup(id=item_id, settled=f"{bits:x}")))
+            else:
+                mark = PatchOperation("set", "/settled", f"{bits:x}")
+                condition = f'c.settled = "{known or 0:x}"'
+                self.operations.append(partition.patching(item_id, Patch((mark,), condition)))
+        for name, change in self.scopes.items():
+            if change.amounts or change.spent:
+                self.operations += operations(partition, name, account.scope(name), change)
+        for item_id, item in self.usages.items():
+            if item_id in account.usages and account.usages.get(item_id) is None:
+                self.operations.append(partition.creating(item))
+            else:
+                self.operations.append(partition.patching(item_id, _usage_patch(item)))
 
 
 def _usage_item(what: Settlement, usage: Usage) -> UsageItem:
     # The lock's day, not the report's: it is the same whenever and wherever the report is repeated.
     day = datetime.fromtimestamp(what.claim.second, UTC).date().isoformat()
-    names = (_id_part(what.claim.model), _id_part(what.app_id), _id_part(what.user or ""))
+    names = (id_part(what.claim.model), id_part(what.app_id), id_part(what.user or ""))
     return UsageItem(
         id=USAGE_PREFIX + ":".join((day, *names)),
         day=day,
@@ -144,6 +270,16 @@ def _usage_item(what: Settlement, usage: Usage) -> UsageItem:
     )
 
 
+def _sum(one: UsageItem, other: UsageItem) -> UsageItem:
+    return one.model_copy(
+        update={
+            "prompt_tokens": one.prompt_tokens + other.prompt_tokens,
+            "completion_tokens": one.completion_tokens + other.completion_tokens,
+            "requests": one.requests + other.requests,
+        }
+    )
+
+
 def _usage_patch(item: UsageItem) -> Patch:
     counts = {
         "prompt_tokens": item.prompt_tokens,
@@ -151,11 +287,3 @@ def _usage_patch(item: UsageItem) -> Patch:
         "requests": item.requests,
     }
     return Patch(tuple(PatchOperation("incr", f"/{name}", count) for name, count in counts.items()))
-
-
-def _id_part(name: str) -> str:
-    """Write a name as part of an item's id: bounded, without slashes and such, no two names becoming one."""
-    written = quote(name, safe="@").replace("%", "=")
-    if len(written) <= _LONGEST_NAME:
-        return written
-    return "==" + hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()

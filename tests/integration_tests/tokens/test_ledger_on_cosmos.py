@@ -13,9 +13,10 @@ from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.retry import Dependency, Policy
+from shared.tenancy.store import Tier
 from shared.tokens.ledger import TokenLedger
+from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockIds
-from shared.tokens.tiers import limits_of
 from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 WELL_KNOWN_KEY = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
 TENANT = tenant_context("acme")
-LIMITS = limits_of(TENANT)
+LIMITS = TIER_LIMITS[Tier.FREE]
 APP, MODEL = "app", "gpt-4o"
 
 
@@ -53,7 +54,7 @@ async def test_instances_that_race_for_one_budget_hand_out_exactly_what_fits(tmp
     with running_endpoint(tmp_path) as endpoint:
         async with ledgers(endpoint.address, 3) as instances:
             taken = await asyncio.gather(*(attempt(instances[n % 3], 900) for n in range(40)))
-            assert sum(taken) == LIMITS.tokens // 900 * 900
+            assert sum(taken) == LIMITS.tokens_per_minute // 900 * 900
             status = await instances[0].status(TENANT, APP)
     assert status.locked_tokens == sum(taken)
     assert status.locked_requests == len([tokens for tokens in taken if tokens])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from shared.contracts import Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.tokens.ledger import TokenLedger
+from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
+from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
 from tests.fakes import tenant_context
-from tests.unit_tests.tokens.checker import Admission
+from tests.ledger_checker import Admission
 from tests.unit_tests.tokens.store import (
     NO_FAULTS,
     Faults,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 TENANT = tenant_context("acme")
 APP = "app"
 MODEL = "gpt-4o"
+LIMITS = LimitsOverride(tokens_per_minute=20_000, requests_per_minute=60, concurrency=1_000)
+LIMIT_TOKENS, LIMIT_REQUESTS = 20_000, 60
 SECRET = "a secret of 16 or more"  # noqa: S105  # signs the simulation's lock ids
 
 
@@ -75,6 +79,7 @@ class Simulation:
 
     async def _run(self) -> None:
         chance = random.Random(self.seed)  # noqa: S311  # repeats the same run
+        await LimitStore(SimulatedContainer(self.store, chance)).put(TENANT, LIMITS)
         running = [self._start(chance) for _ in range(self.plan.processes)]
         dead: list[Process] = []
         ends = self.plan.seconds
@@ -98,7 +103,7 @@ class Simulation:
             wall_error=chance.uniform(-2, 2),
         )
         container = SimulatedContainer(self.store, chance, self.plan.faults)
-        ledger = TokenLedger(container, LockIds([SECRET]), clock, lambda: self.store_clock(clock))
+        ledger = TokenLedger(container, LockIds([SECRET]), clock, FIXED, lambda: self.store_clock(clock))
         return container, ledger
 
     def _start(self, chance: random.Random) -> Process:
@@ -169,31 +174,19 @@ class Simulation:
 
     def scope(self) -> dict[str, object]:
         """Return the tenant's scope as it is stored."""
-        return self.store.partitions[TENANT.tenant_id,]["tenant"]
+        return self.store.partitions[TENANT.tenant_id,]["scope:tenant"]
 
-
-class EagerStoreClock(StoreClock):
-    """Broken on purpose: believes that the store is 2 s ahead of what is certain, and so frees early."""
-
-    def earliest(self, now: float) -> float:
-        return super().earliest(now) + 2
-
-
-class WallStoreClock(StoreClock):
-    """Broken on purpose: believes the worker's wall clock."""
-
-    def __init__(self, clock: ProcessClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def is_precise(self, now: float) -> bool:  # noqa: ARG002  # it always thinks so
-        return True
-
-    def earliest(self, now: float) -> float:  # noqa: ARG002  # another clock is asked
-        return self._clock.now().timestamp()
-
-    def latest(self, now: float) -> float:
-        return self.earliest(now)
+    def check_the_sums(self) -> None:
+        """Demand of every scope that its totals are the sums of its buckets, and nothing is below zero."""
+        for name, scope in self.store.partitions[TENANT.tenant_id,].items():
+            if not name.startswith("scope:"):
+                continue
+            buckets = scope["b"]
+            assert isinstance(buckets, dict)
+            for total, part in (("tokens", "t"), ("requests", "r"), ("used", "u"), ("done", "q")):
+                counts = [bucket[part] for bucket in buckets.values()]
+                assert scope[total] == sum(counts), (name, total)
+                assert all(count >= 0 for count in counts), (name, total)
 
 
 def run_async[T](work: Coroutine[object, object, T]) -> T:

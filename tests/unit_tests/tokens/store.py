@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
 import re
 import selectors
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
+
+import orjson
 
 from shared.cosmos.container import (
     BatchFailedError,
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 START = 1_800_000_000.4
 """The store's time at the simulation's 0, in the middle of a second."""
 
-_TERM = re.compile(
-    r"(?P<absent>NOT IS_DEFINED\(c\.(?P<gone>[\w.]+)\))"
-    r'|c\.(?P<path>[\w.]+) (?P<operator><=|>=|!=|=) (?P<value>-?\d+|"\w*")'
-)
+_PART = re.compile(r"(?P<sign>[+-]?) ?(?:\(c\.(?P<maybe>[\w.]+) \?\? 0\)|c\.(?P<path>[\w.]+))")
+_COMPARISON = re.compile(r'(?P<left>.+) (?P<operator><=|>=|=) (?P<value>-?\d+|"\w*")')
+_DEFINED = re.compile(r"(?P<no>NOT )?IS_DEFINED\(c\.(?P<path>[\w.]+)\)")
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -40,12 +40,18 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._simulated = 0.0
         super().__init__(_JumpingSelector(self))
+        self.set_exception_handler(_without_the_dead)
 
     def time(self) -> float:
         return self._simulated
 
     def jump(self, seconds: float) -> None:
         self._simulated += seconds
+
+
+def _without_the_dead(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    if not isinstance(context.get("exception"), KilledError):
+        loop.default_exception_handler(context)
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -100,19 +106,20 @@ class MemoryStore:
     partitions: dict[Key, dict[str, Json]] = field(default_factory=dict)
     writes: int = 0
     requests: int = 0
-    skip: Callable[[Patch], bool] = lambda _: False
+    tamper: Callable[[Sequence[BatchOperation]], Sequence[BatchOperation]] = lambda operations: operations
 
     def time(self) -> float:
         return START + asyncio.get_running_loop().time()
 
     def stored(self, key: Key, body: Json) -> Json:
         self.writes += 1
-        kept = copy.deepcopy(body) | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time())}
+        kept = _copied(body) | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time())}
         self.partitions.setdefault(key, {})[str(body["id"])] = kept
-        return copy.deepcopy(kept)
+        return _copied(kept)
 
     def find(self, key: Key, item_id: str) -> Json | None:
-        return copy.deepcopy(self.partitions.get(key, {}).get(item_id))
+        found = self.partitions.get(key, {}).get(item_id)
+        return None if found is None else _copied(found)
 
     def create(self, key: Key, body: Json) -> Json:
         if self.find(key, str(body["id"])) is not None:
@@ -134,8 +141,6 @@ class MemoryStore:
         if not _holds(found, patch.condition):
             raise ItemChangedError(item_id)
         assert len(patch.operations) <= 10
-        if self.skip(patch):
-            return self.stored(key, found)
         for step in patch.operations:
             *parents, name = step.path.strip("/").split("/")
             target = found
@@ -150,9 +155,10 @@ class MemoryStore:
         return self.stored(key, found)
 
     def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
-        before = copy.deepcopy(self.partitions.get(key, {}))
+        assert len(operations) <= 100
+        before = dict(self.partitions.get(key, {}))
         done = []
-        for index, operation in enumerate(operations):
+        for index, operation in enumerate(self.tamper(operations)):
             try:
                 if operation.kind == "create":
                     done.append(self.create(key, operation.body or {}))
@@ -166,31 +172,38 @@ class MemoryStore:
         return done
 
 
+def _copied(body: Json) -> Json:
+    return cast("Json", orjson.loads(orjson.dumps(body)))
+
+
 def _holds(body: Json, condition: str | None) -> bool:
     return condition is None or all(_term_holds(body, term) for term in condition.split(" AND "))
 
 
 def _term_holds(body: Json, text: str) -> bool:
-    match = _TERM.fullmatch(text)
+    if defined := _DEFINED.fullmatch(text):
+        return (_value(body, defined["path"]) is None) == bool(defined["no"])
+    match = _COMPARISON.fullmatch(text)
     assert match is not None, text
-    if match["absent"]:
-        return _value(body, match["gone"]) is None
-    found = _value(body, match["path"])
-    if found is None:
-        return False
-    wanted = match["value"]
-    if wanted.startswith('"'):
-        return (found == wanted.strip('"')) == (match["operator"] == "=")
-    number, other = int(wanted), cast("int", found)
-    return {"<=": other <= number, ">=": other >= number, "=": other == number, "!=": other != number}[
-        match["operator"]
-    ]
+    left, operator, value = match["left"], match["operator"], match["value"]
+    if value.startswith('"'):
+        return _value(body, left.removeprefix("c.")) == value.strip('"')
+    total = 0
+    for part in _PART.finditer(left):
+        found = _value(body, part["maybe"] or part["path"])
+        if found is None and part["path"]:
+            return False
+        total += int(str(found or 0)) * (-1 if part["sign"] == "-" else 1)
+    number = int(value)
+    return {"<=": total <= number, ">=": total >= number, "=": total == number}[operator]
 
 
 def _value(body: Json, path: str) -> object:
     found: object = body
     for name in path.split("."):
-        found = cast("Json", found).get(name)
+        if not isinstance(found, dict):
+            return None
+        found = found.get(name)
     return found
 
 
@@ -243,7 +256,7 @@ class SimulatedContainer:
                 return await self._attempt(work)
             except ConnectionError:
                 await asyncio.sleep(self._chance.uniform(0, 0.2))
-        raise DependencyUnavailableError("the store")
+        raise DependencyUnavailableError("Cosmos DB")
 
     async def _attempt[T](self, work: Callable[[], T]) -> T:
         await self._leg()

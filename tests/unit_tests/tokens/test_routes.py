@@ -9,14 +9,14 @@ import pytest
 from shared.cosmos.container import Query
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
-from shared.tokens.tiers import LIMITS
+from shared.tokens.limits import TIER_LIMITS
 from tests.fakes import Answer, Call
 from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LIMIT = LIMITS[Tier.STANDARD]
+LIMIT = TIER_LIMITS[Tier.STANDARD]
 LOCK: dict[str, object] = {"app_id": "bot", "token_count": 1_000, "model": "gpt-4o"}
 
 
@@ -71,10 +71,10 @@ async def test_a_lock_says_so_with_a_compound_id_and_what_is_left(acme: Caller) 
     token_id, rate_id = body["request_id"].split(":")
     assert token_id
     assert rate_id
-    assert answer.headers["x-ratelimit-limit-tokens"] == str(LIMIT.tokens)
-    assert answer.headers["x-ratelimit-remaining-tokens"] == str(LIMIT.tokens - 1_000)
-    assert answer.headers["x-ratelimit-limit-requests"] == str(LIMIT.requests)
-    assert answer.headers["x-ratelimit-remaining-requests"] == str(LIMIT.requests - 1)
+    assert answer.headers["x-ratelimit-limit-tokens"] == str(LIMIT.tokens_per_minute)
+    assert answer.headers["x-ratelimit-remaining-tokens"] == str(LIMIT.tokens_per_minute - 1_000)
+    assert answer.headers["x-ratelimit-limit-requests"] == str(LIMIT.requests_per_minute)
+    assert answer.headers["x-ratelimit-remaining-requests"] == str((LIMIT.concurrency or 0) - 1)
     assert 55 <= int(answer.headers["x-ratelimit-reset-tokens"]) <= 66
     assert "retry-after" not in answer.headers
 
@@ -92,7 +92,7 @@ async def test_a_quiet_lock_and_its_headers_are_one_round_trip(app: WholeApp, ac
 async def test_a_refusal_has_its_headers_and_is_a_429_only_where_asked(
     acme: Caller, query: str, status: int
 ) -> None:
-    await acme.locked(token_count=LIMIT.tokens - 10)
+    await acme.locked(token_count=LIMIT.tokens_per_minute - 10)
 
     refused = await acme.lock(query, token_count=11)
 
@@ -104,7 +104,7 @@ async def test_a_refusal_has_its_headers_and_is_a_429_only_where_asked(
 
 
 async def test_waiting_as_long_as_a_refusal_says_succeeds(app: WholeApp, acme: Caller) -> None:
-    await acme.locked(token_count=LIMIT.tokens)
+    await acme.locked(token_count=LIMIT.tokens_per_minute)
     refused = await acme.lock()
 
     app.clock.advance(int(refused.headers["retry-after"]))
@@ -205,7 +205,7 @@ async def test_a_lock_without_a_model_is_for_the_deployments_own(app: WholeApp, 
 
 
 async def test_the_status_asks_for_a_well_formed_application(app: WholeApp, acme: Caller) -> None:
-    assert (await acme.status())["limit_tokens"] == LIMIT.tokens
+    assert (await acme.status())["limit_tokens"] == LIMIT.tokens_per_minute
     headers = await app.new_key("acme", Role.USER)
     for query in ("", "app_id=", "app_id=a%20b", "app_id=a%0A"):
         answer = await app.client.call("get_token_status", Call(query=query, headers=headers))

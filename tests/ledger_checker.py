@@ -1,0 +1,78 @@
+"""Reads a log of admissions on the one true clock and finds windows that hold more than the limit.
+
+It shares nothing with the ledger: no seconds, no scopes, only who was told what, and when.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WINDOW_SECONDS = 60.0
+
+_EXPIRY, _SETTLEMENT, _ADMISSION = range(3)
+
+
+@dataclass
+class Admission:
+    """One lock that somebody was given; `settled_at` is when its report or release was first sent."""
+
+    at: float
+    tokens: int
+    settled_at: float = math.inf
+    used: int = 0
+    released: bool = False
+
+    @property
+    def tokens_after(self) -> int:
+        """Return what was reported in its place; use beyond the lock is a debt, not over."""
+        return min(self.tokens, self.used)
+
+    @property
+    def requests_after(self) -> int:
+        """Return 1, or 0 when it was released."""
+        return 0 if self.released else 1
+
+
+@dataclass(frozen=True)
+class Excess:
+    """A moment at which the last 60 seconds held too much."""
+
+    at: float
+    tokens: int
+    requests: int
+
+
+def find_excess(log: Sequence[Admission], limit_tokens: int, limit_requests: int) -> list[Excess]:
+    """Look at every window of 60 seconds that ends at an admission: in none may more count than the limit."""
+    found = []
+    tokens = requests = 0
+    for at, kind, admission in _events(log):
+        if kind == _ADMISSION:
+            tokens += admission.tokens
+            requests += 1
+            if tokens > limit_tokens or requests > limit_requests:
+                found.append(Excess(at, tokens, requests))
+            continue
+        was_settled = kind == _EXPIRY and admission.settled_at < at
+        before = (admission.tokens_after, admission.requests_after) if was_settled else (admission.tokens, 1)
+        after = (0, 0) if kind == _EXPIRY else (admission.tokens_after, admission.requests_after)
+        tokens += after[0] - before[0]
+        requests += after[1] - before[1]
+    return found
+
+
+def _events(log: Sequence[Admission]) -> list[tuple[float, int, Admission]]:
+    """Return what changes the sums, in order; at one moment, what falls out or is settled comes first."""
+    events = []
+    for admission in log:
+        gone = admission.at + WINDOW_SECONDS
+        events += [(admission.at, _ADMISSION, admission), (gone, _EXPIRY, admission)]
+        if admission.settled_at < gone:
+            events.append((max(admission.at, admission.settled_at), _SETTLEMENT, admission))
+    return sorted(events, key=itemgetter(0, 1))
