@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from azurefunctions.extensions.http.fastapi import Response
 from pydantic import BaseModel, ConfigDict
+
+from shared.errors import AuthenticationError, MethodNotAllowedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from shared.errors import APIError
 
 JSON = "application/json"
+HTML = "text/html; charset=utf-8"
 
 SECURITY_HEADERS = {
     "cache-control": "no-store",
@@ -30,6 +36,7 @@ SECURITY_HEADERS = {
 }
 """On every answer; one of its own headers takes the place of one of these."""
 
+_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 _RETRY_AFTER = "retry-after"
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
@@ -77,11 +84,37 @@ class HttpAnswer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class HtmlPage:
+    """A page that brings all it needs with it: its own `<script>` and `<style>` run, and nothing else."""
+
+    html: str
+
+    def policy(self) -> str:
+        """Return the content security policy that admits what the page holds by its hash."""
+        hashes: dict[str, list[str]] = {"script": [], "style": []}
+        for kind, content in _INLINE.findall(self.html):
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            hashes[kind].append(f"'sha256-{digest}'")
+        admitted = [f"{kind}-src {' '.join(found)}" for kind, found in hashes.items() if found]
+        closed = ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
+        return "; ".join(["default-src 'none'", *admitted, "connect-src 'self'", "img-src data:", *closed])
+
+    def answer(self, status: int) -> HttpAnswer:
+        """Render the page."""
+        headers = {"content-type": HTML, "content-security-policy": self.policy()}
+        return HttpAnswer(status, headers, self.html.encode())
+
+
 def render_error(error: APIError, now: datetime, request_id: str) -> HttpAnswer:
     """Render a refusal in the one shape that all of them have."""
     headers = {"content-type": JSON}
     if error.retry_after is not None:
         headers[_RETRY_AFTER] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, AuthenticationError):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowedError):
+        headers["allow"] = ", ".join(error.allowed)
     reply = ErrorReply(
         error=type(error).__name__,
         message=error.message,

@@ -59,6 +59,20 @@ class RouteNotFoundError(NotFoundError):
     """No route has this path."""
 
 
+class MethodNotAllowedError(APIError):
+    """The path is a route's, but not under this method.
+
+    Attributes:
+        allowed: The methods that it has.
+    """
+
+    status = 405
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        super().__init__(f"{method} is not one of {', '.join(allowed)}", {"allowed": list(allowed)})
+
+
 class TenantNotFoundError(NotFoundError):
     """No such tenant for this caller."""
 

@@ -8,6 +8,7 @@ decides who may call it, validates what comes in and describes the route in the 
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
@@ -28,7 +29,7 @@ from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worke
 )
 from pydantic import BaseModel, ConfigDict
 
-from shared.answers import JSON, HttpAnswer
+from shared.answers import HTML, JSON, HtmlPage, HttpAnswer
 from shared.serving import serve
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
 
 ANY_METHOD = "*"
 ANSWER_SECONDS = 30.0
-LONGEST_ANSWER_SECONDS = 200.0
-"""The platform's gateway cuts an answer off at 230 s."""
+LONGEST_ANSWER_SECONDS = 185.0
+"""The platform's gateway cuts an answer off at 230 s, and 200 s are promised. The rest is for what
+is still to be settled when the time is over."""
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -146,7 +149,7 @@ class Answered[M: BaseModel]:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-type Reply = BaseModel | Answered[Any] | None
+type Reply = BaseModel | Answered[Any] | HtmlPage | None
 type Handler = Callable[..., Awaitable[Reply]]
 
 
@@ -160,7 +163,7 @@ class Declaration(TypedDict, total=False):
         derives: The body's field that names the one aggregate that a POST makes. Where it is left out, an id
             derived from the Idempotency-Key stands in it, and is the claim.
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
-        seconds: How long an answer may take; 30 unless it is said, 200 at most.
+        seconds: How long an answer may take; 30 unless it is said, 185 at most.
     """
 
     who: Required[Role | None]
@@ -187,6 +190,7 @@ class Route:
         derives: The body's field that an Idempotency-Key can stand for.
         repeatable: Whether an Idempotency-Key is honoured.
         seconds: How long an answer may take.
+        media_type: What the answer is.
     """
 
     method: str
@@ -206,11 +210,22 @@ class Route:
     derives: str | None
     repeatable: bool
     seconds: float
+    media_type: str
 
     @property
     def documented(self) -> bool:
         """Tell whether the OpenAPI document shows it."""
         return self.method != ANY_METHOD
+
+    def has_path(self, path: str) -> bool:
+        """Tell whether a path below the app's prefix is this route's, as the host decides it."""
+        pattern = "[^/]+".join(re.escape(part) for part in _PARAMETER.split(self.path))
+        return self.documented and re.fullmatch(pattern, path, re.IGNORECASE) is not None
+
+    @property
+    def precedence(self) -> list[bool]:
+        """Order routes that have one path as the host does: a fixed part comes before a parameter."""
+        return ["{" in part for part in self.path.split("/")]
 
     @property
     def body(self) -> tuple[str, type[BaseModel]] | None:
@@ -222,6 +237,8 @@ class Route:
 
     def render(self, returned: Reply) -> HttpAnswer:
         """Render what the handler returned."""
+        if isinstance(returned, HtmlPage):
+            return returned.answer(self.status)
         status, headers, reply = self.status, {}, returned
         if isinstance(returned, Answered):
             status, headers, reply = returned.status or status, dict(returned.headers), returned.reply
@@ -307,6 +324,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         derives=declared.get("derives"),
         repeatable=method == "POST" and not declared.get("secret", False),
         seconds=declared.get("seconds", ANSWER_SECONDS),
+        media_type=HTML if returned is HtmlPage else JSON,
     )
 
 

@@ -26,6 +26,7 @@ from shared.cosmos.container import (
     PatchOperation,
 )
 from shared.cosmos.partition import Partition, StoredItem
+from shared.deadlines import no_deadline
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tenancy.context import PlatformContext, TenantContext
@@ -248,8 +249,9 @@ def _again(answer: StoredAnswer) -> HttpAnswer:
 
 
 async def _to_the_end(settle: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Settle a claim even when this request is cancelled meanwhile."""
-    task = asyncio.ensure_future(settle())
+    """Settle a claim even when this request is cancelled meanwhile, or its time is over."""
+    with no_deadline():
+        task = asyncio.ensure_future(settle())
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

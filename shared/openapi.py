@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
-from shared.answers import ErrorReply
-from shared.http import VersionedReply
+from shared.answers import JSON, ErrorReply
+from shared.http import AcceptedReply, VersionedReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ _REFUSALS = {
     401: "No key, or not a valid one",
     403: "The role may not do this",
     404: "Nothing is there, or it is another tenant's",
-    409: "It contradicts what is stored",
+    409: "It contradicts what is stored, or is still running under the same Idempotency-Key",
     412: "If-Match names another state",
     413: "The body is too large",
     422: "A field is invalid; the answer names it",
@@ -36,7 +36,49 @@ _REFUSALS = {
 }
 _OPEN = (422, 500, 503, 504)
 _AUTHENTICATED = (401, 403, 404, 422, 429, 500, 503, 504)
-_WITH_BODY = (400, 409, 413)
+_WITH_BODY = (400, 413)
+_COME_BACK = frozenset({409, 429, 503, 504})
+_UNAUTHORISED = 401
+_HEADER_TEXT = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?$",  # HTTP takes the spaces around it away
+}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "The caller's, if it sent a valid one",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+    },
+    "X-RateLimit-Limit": {
+        "description": "Requests per minute",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many more requests are admitted at once",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "Seconds until all of them are again",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to come back",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "ETag": {"description": "The state that is answered", "schema": {"type": "string"}},
+    "Location": {
+        "description": "Where to look for what was accepted",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}},
+}
+_RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
 def build_openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -55,6 +97,7 @@ def build_openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(definitions.get("$defs", {}).items())),
+            "headers": _HEADERS,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -90,7 +133,7 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         operation["x-role"] = route.who
     if route.body is not None:
         schema = schemas[route.body[1], "validation"]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return operation
 
 
@@ -107,58 +150,95 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
                 "name": name,
                 "in": where,
                 "required": where == "path" or name in schema.get("required", ()),
-                "schema": properties,
+                "schema": _on_the_wire(properties),
             }
             for name, properties in schema["properties"].items()
         ]
     if route.takes_if_match:
-        parameters.append(_header("If-Match", "The ETag of the state to change"))
+        parameters.append(_header("If-Match", "The ETag of the state to change", _HEADER_TEXT))
     if route.who is not None and not route.platform:
-        parameters.append(_header("X-Tenant-Id", "The tenant that the platform's administrator acts for"))
+        described = "The tenant that the platform's administrator acts for"
+        parameters.append(_header("X-Tenant-Id", described, {"type": "string"}))
     if route.repeatable:
-        parameters.append(
-            _header(
-                "Idempotency-Key", "Repeated with the same key, the request is answered as it was at first"
-            )
-        )
+        described = "Repeated with the same key, the request is answered as it was at first"
+        parameters.append(_header("Idempotency-Key", described, _HEADER_TEXT))
     return parameters
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": description,
-        "schema": {"type": "string"},
-    }
+def _on_the_wire(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave null out of a parameter's schema: a text is never null, it is left out."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1 or len(kinds) == len(schema["anyOf"]):
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf" and value is not None}
+    return {**rest, **kinds[0]}
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "Success"}
-    if route.reply is not None:
-        success["content"] = {"application/json": {"schema": schemas[route.reply, "serialization"]}}
+    error = {JSON: {"schema": schemas[ErrorReply, "serialization"]}}
+    described = {
+        status: {
+            "description": _REFUSALS[status],
+            "headers": _headers(route, status),
+            "content": error,
+        }
+        for status in sorted(_refusals(route))
+    }
+    success = _success(route, schemas)
+    for status, meaning in route.also.items():
+        described[status] = _as_well(described.get(status), success | {"description": meaning})
+    return {str(route.status): success} | {str(status): answer for status, answer in described.items()}
+
+
+def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
+    headers = _headers(route, route.status)
+    success: dict[str, Any] = {"description": "Success", "headers": headers}
+    if route.media_type != JSON:
+        success["content"] = {route.media_type: {"schema": {"type": "string"}}}
+    elif route.reply is not None:
+        success["content"] = {JSON: {"schema": schemas[route.reply, "serialization"]}}
         if issubclass(route.reply, VersionedReply):
-            success["headers"] = {"ETag": {"schema": {"type": "string"}}}
+            headers |= _named("ETag")
+        if issubclass(route.reply, AcceptedReply):
+            headers |= _named("Location")
+    return success
+
+
+def _refusals(route: Route) -> set[int]:
     refusals = set(_OPEN if route.who is None else _AUTHENTICATED)
+    if route.method != "GET":
+        refusals.add(409)
     if route.body is not None:
         refusals.update(_WITH_BODY)
     if route.takes_if_match:
         refusals.add(412)
-    if route.repeatable:
-        refusals.add(409)
-    error = {"application/json": {"schema": schemas[ErrorReply, "serialization"]}}
-    described = {
-        str(status): {"description": _REFUSALS[status], "content": error} for status in sorted(refusals)
-    }
-    for status, meaning in route.also.items():
-        described[str(status)] = _as_well(described.get(str(status)), success | {"description": meaning})
-    return {str(route.status): success} | described
+    return refusals
+
+
+def _headers(route: Route, status: int) -> dict[str, Any]:
+    headers = _named("X-Request-Id")
+    if status == _UNAUTHORISED:
+        return headers | _named("WWW-Authenticate")
+    # An error may come before the credential is known to be valid: then there is no rate to tell.
+    if route.who is not None and status < 500:  # noqa: PLR2004  # the server's errors
+        headers |= _named(*_RATES)
+    if status in _COME_BACK:
+        headers |= _named("Retry-After")
+    return headers
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _as_well(refusal: dict[str, Any] | None, reply: dict[str, Any]) -> dict[str, Any]:
     """Describe a status that the route's own reply and the edge's refusal share."""
     if refusal is None or "content" not in reply:
         return reply
-    both = [answer["content"]["application/json"]["schema"] for answer in (reply, refusal)]
-    return reply | {"content": {"application/json": {"schema": {"anyOf": both}}}}
+    both = [answer["content"][JSON]["schema"] for answer in (reply, refusal)]
+    headers = reply["headers"] | refusal["headers"]
+    return reply | {"headers": headers, "content": {JSON: {"schema": {"anyOf": both}}}}

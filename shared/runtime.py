@@ -156,6 +156,7 @@ class Runtime:
             Tier.FREE: settings.requests_per_minute_free,
             Tier.STANDARD: settings.requests_per_minute_standard,
             Tier.PREMIUM: settings.requests_per_minute_premium,
+            Tier.OWN: settings.requests_per_minute_premium,
         }
         return RequestRates(per_minute, settings.requests_per_minute_admin, self.clock)
 

@@ -5,6 +5,7 @@ Nothing behind this knows HTTP, and nothing else catches.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from shared.deadlines import deadline
 from shared.errors import (
     APIError,
     ConflictError,
+    DeadlineExceededError,
     InternalError,
+    MethodNotAllowedError,
     PermissionDeniedError,
     TenantNotFoundError,
     ValidationError,
@@ -43,7 +46,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     started = services.clock.monotonic()
     with logging_as(request_id=call.request_id), deadline(route.seconds, services.clock):
         try:
-            answer = await call.answer()
+            answer = await call.answer_in_time()
         except APIError as refusal:
             answer = call.refused(refusal)
         except Exception:
@@ -67,7 +70,20 @@ class _Call:
     request_id: str
     edge_headers: dict[str, str] = field(default_factory=dict)
 
+    async def answer_in_time(self) -> HttpAnswer:
+        """Answer, or stop whatever has not ended by itself when the route's time is over."""
+        limit = asyncio.timeout(self.route.seconds)
+        try:
+            async with limit:
+                return await self.answer()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise DeadlineExceededError("the service") from error
+
     async def answer(self) -> HttpAnswer:
+        if not self.route.documented:
+            self._refuse_other_methods()
         subject = await self._authorised()
         if not isinstance(subject, TenantContext):
             return await self._handled(subject)
@@ -77,6 +93,15 @@ class _Call:
 
     def refused(self, error: APIError) -> HttpAnswer:
         return render_error(error, self.services.clock.now(), self.request_id)
+
+    def _refuse_other_methods(self) -> None:
+        """Tell, where no route answers, whether one of this path answers other methods."""
+        path = self.request.path_params.get("rest", "")
+        found = [route for route in self.services.routes if route.has_path(path)]
+        if found:
+            first = min(route.precedence for route in found)
+            allowed = sorted({route.method for route in found if route.precedence == first})
+            raise MethodNotAllowedError(self.request.method, allowed)
 
     async def _authorised(self) -> TenantContext | PlatformContext | None:
         route = self.route

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator
 
 from shared.errors import MalformedRequestError, ValidationError
 
@@ -10,6 +14,17 @@ if TYPE_CHECKING:
     import pydantic
 
     from shared.errors import APIError
+
+
+def _day(value: object) -> object:
+    # Without this a number would be read as seconds since 1970.
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII) is None:
+        raise ValueError("must be a day such as 2026-01-31")
+    return value
+
+
+type Day = Annotated[date, BeforeValidator(_day)]
+"""A parameter that is a day, as `2026-01-31`."""
 
 
 def refusal(error: pydantic.ValidationError, what: str, *where: str) -> APIError:

@@ -122,12 +122,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """A request to one route: path parameters by name, the body as it goes over the wire."""
+    """A request to one route: path parameters by name, the body as it goes over the wire.
+
+    Attributes:
+        method: For a route that takes several; the route's own where None.
+    """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    method: str | None = None
 
     @classmethod
     def of(cls, body: object, *, headers: Mapping[str, str] | None = None, **path: str) -> Call:
@@ -165,7 +170,7 @@ def _request(route: Route, call: Call) -> Request:
 
     scope = {
         "type": "http",
-        "method": route.method,
+        "method": call.method or route.method,
         "path": "/api/" + route.path,
         "query_string": call.query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in call.headers.items()],

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import Usage
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
@@ -57,6 +57,15 @@ class TurnPage(Page):
 
 class BotConfig(RequestModel):
     """`PUT /bots/{bot_id}`: who the bot is, by one of `prompt_name` and `system_prompt`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["prompt_name"], "properties": {"prompt_name": {"type": "string"}}},
+                {"required": ["system_prompt"], "properties": {"system_prompt": {"type": "string"}}},
+            ]
+        }
+    )
 
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=2_000)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from shared.cosmos.partition import StoredItem
 from shared.http import ParameterModel, ReplyModel
+from shared.validation import Day
 
 PLATFORM = "_platform"
 """The folder of lines that no tenant caused; no tenant id begins like it."""
@@ -16,8 +17,8 @@ PLATFORM = "_platform"
 class SummaryQuery(ParameterModel):
     """`GET /logs/summary`: whole days in UTC, both included; without them, today."""
 
-    from_: date | None = Field(None, alias="from")
-    to: date | None = None
+    from_: Day | None = Field(None, alias="from")
+    to: Day | None = None
 
 
 class DaySummary(ReplyModel):

@@ -1,11 +1,14 @@
 """Binds health, the OpenAPI document and the answer for unknown paths."""
 
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from functions.ops.models import LiveReply, OpenApiReply, ReadyReply, UnknownPath
 from functions.ops.service import HealthService
+from shared.answers import HtmlPage
 from shared.errors import RouteNotFoundError
 from shared.http import Routes
 from shared.openapi import build_openapi
@@ -13,6 +16,8 @@ from shared.version import VERSION
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
+
+_DOCS = Path(__file__).with_name("docs.html")
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
@@ -29,10 +34,23 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Tell whether each dependency answers, by name."""
         return await HealthService(runtime.probes).ready()
 
+    @cache
+    def document() -> OpenApiReply:
+        return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION))
+
     @routes.get("openapi.json", who=None)
     async def openapi() -> OpenApiReply:
         """Describe this API."""
-        return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION))
+        return document()
+
+    @cache
+    def page() -> HtmlPage:
+        return HtmlPage(_DOCS.read_text())
+
+    @routes.get("docs", who=None)
+    async def docs() -> HtmlPage:
+        """Show this API to people."""
+        return page()
 
     @routes.anything_else("{*rest}")
     async def unknown_route(path: UnknownPath) -> None:

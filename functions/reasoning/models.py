@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
 from shared.http import AcceptedReply, ParameterModel, ReplyModel, RequestModel
 from shared.prompts.models import NAME_PATTERN
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
+_NONE: JsonDict = {"type": "null"}
+_TEXT: JsonDict = {"required": ["text"], "properties": {"text": {"type": "string"}, "variables": _NONE}}
+_MESSAGES: JsonDict = {
+    "required": ["messages"],
+    "properties": {"messages": {"type": "array"}, "variables": _NONE},
+}
+_PROMPT: JsonDict = {"required": ["prompt_name"], "properties": {"prompt_name": {"type": "string"}}}
 
 
 class JobStatus(StrEnum):
@@ -42,6 +53,8 @@ class JobPage(ParameterModel):
 
 class JobRequest(RequestModel):
     """`POST /reasoning/jobs`: one of `text`, `messages` and `prompt_name`."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_TEXT, _MESSAGES, _PROMPT]})
 
     id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
     task_id: str | None = Field(None, max_length=128)

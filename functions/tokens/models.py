@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.http import ParameterModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
 from shared.tokens.limits import LimitsOverride, TenantLimits
 from shared.tokens.wire import AppId
+from shared.validation import Day
 
 
 class StatusQuery(ParameterModel):
@@ -34,16 +34,6 @@ class Dimension(StrEnum):
     MODEL = "model"
     APP_ID = "app_id"
     USER_ID = "user_id"
-
-
-def _day(value: object) -> object:
-    # Without this a number would be read as seconds since 1970.
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII) is None:
-        raise ValueError("must be a day such as 2026-01-31")
-    return value
-
-
-type Day = Annotated[date, BeforeValidator(_day)]
 
 
 class UsageQuery(ParameterModel):

@@ -99,12 +99,19 @@ def _parameter_changes(old: Json, new: Json, schemas: Schemas) -> Iterator[str]:
             continue
         if after[key]["required"] and not parameter["required"]:
             yield f"parameter {key[1]} is required now"
-        yield from _schema_changes(
-            parameter["schema"], after[key]["schema"], Direction.SENT, schemas, f"parameter {key[1]}"
-        )
+        was, becomes = _without_null(parameter["schema"]), _without_null(after[key]["schema"])
+        yield from _schema_changes(was, becomes, Direction.SENT, schemas, f"parameter {key[1]}")
     for key in after.keys() - before.keys():
         if after[key]["required"]:
             yield f"parameter {key[1]} is new and required"
+
+
+def _without_null(schema: Json) -> Json:
+    """Leave null out of a parameter's schema: it cannot be sent as a text."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**schema, **kinds[0], "anyOf": ()}
 
 
 def _content(holder: Json | None) -> Json | None:

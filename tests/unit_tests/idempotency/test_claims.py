@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.answers import HttpAnswer
+from shared.deadlines import deadline
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.idempotency import (
     KEPT_SECONDS,
@@ -321,3 +322,16 @@ async def test_fifty_at_once_over_two_instances_are_one_effect(
     assert held.runs == 1
     assert all(outcome == DONE or isinstance(outcome, RequestInWorkError) for outcome in outcomes)
     assert await elsewhere.once(ACME, ASKED, held) == DONE
+
+
+async def test_a_claim_is_settled_even_when_the_requests_time_is_over(
+    idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
+) -> None:
+    async def takes_all_its_time() -> HttpAnswer:
+        clock.advance(5)
+        return HttpAnswer(504)
+
+    with deadline(5, clock):
+        assert (await idempotency.once(ACME, ASKED, takes_all_its_time)).status == 504
+
+    assert await elsewhere.once(ACME, ASKED, Work()) == DONE

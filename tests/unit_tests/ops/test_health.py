@@ -93,4 +93,9 @@ async def test_the_openapi_document_shows_the_documented_routes_only(client: Rou
     document = (await client.call("openapi")).json()
 
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]) == {"/api/health/live", "/api/health/ready", "/api/openapi.json"}
+    assert set(document["paths"]) == {
+        "/api/docs",
+        "/api/health/live",
+        "/api/health/ready",
+        "/api/openapi.json",
+    }

@@ -1,5 +1,6 @@
 """The HTTP edge: who gets in, what is refused and how, and what every answer carries."""
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Services:
     clock: Clock = field(default_factory=FakeClock)
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
     routes: list[Route] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
     rates: dict[str, int] = field(default_factory=lambda: {"free": 60})
 
     @cached_property
@@ -113,6 +115,20 @@ def declare_notes(services: Services) -> None:  # noqa: C901  # one small handle
     async def tenant_notes(tenant: TenantContext, path: TenantPath) -> NoteReply:
         """Show a tenant's notes."""
         return NoteReply(tenant_id=tenant.tenant_id, text=tenant.principal)
+
+    @routes.get("v1/endless-notes", who=Role.USER, seconds=0.01)
+    async def endless_notes(tenant: TenantContext) -> NoteReply:
+        """Wait for a note that never comes."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            services.ended.append("endless_notes")
+        raise AssertionError("unreachable")
+
+    @routes.get("v1/impatient-notes", who=Role.USER)
+    async def impatient_notes(tenant: TenantContext) -> NoteReply:
+        """Run out of a time of its own."""
+        raise TimeoutError
 
     @routes.get("v1/all-notes", who=Role.ADMIN)
     async def all_notes(platform: PlatformContext) -> NoteReply:
@@ -436,3 +452,93 @@ async def test_the_administrator_acts_at_its_own_cost(
 
     assert platforms.headers["x-ratelimit-remaining"] == "58"
     assert tenants.headers["x-ratelimit-remaining"] == "59"
+
+
+async def test_what_does_not_end_by_itself_is_stopped_when_its_time_is_over(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    answer = await client.call("endless_notes", Call(headers=user))
+
+    assert (answer.status, answer.json()["error"]) == (504, "DeadlineExceededError")
+    assert services.ended == ["endless_notes"]
+
+
+async def test_a_timeout_that_nobody_expected_is_a_defect_and_no_deadline(
+    client: RouteClient, user: dict[str, str]
+) -> None:
+    answer = await client.call("impatient_notes", Call(headers=user))
+
+    assert answer.status == 500
+
+
+@pytest.mark.parametrize("name", ["limit", "%6cimit"])
+async def test_a_parameter_that_is_given_twice_is_422(
+    client: RouteClient, user: dict[str, str], name: str
+) -> None:
+    answer = await client.call("list_notes", Call(query=f"limit=1&{name}=2", headers=user))
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["query.limit"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b'{"text": "\xe2\x82"}',
+        b'{"text": "\\ud800"}',
+        b'{"text": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"text": "x"} {}',
+        b"\x00",
+    ],
+)
+async def test_a_body_that_is_no_json_is_400_however_broken(
+    client: RouteClient, user: dict[str, str], body: bytes
+) -> None:
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=user, body=body))
+
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "x", "stars": NaN}',
+        b'{"text": "x", "stars": 1e999}',
+        b'{"text": "x", "stars": 1.5}',
+        b'{"text": Infinity}',
+        b'{"text": "x", "text": 5}',
+    ],
+)
+async def test_numbers_that_are_none_are_422(client: RouteClient, user: dict[str, str], body: bytes) -> None:
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=user, body=body))
+
+    assert answer.status == 422
+
+
+async def test_a_whole_number_of_any_size_is_no_defect(client: RouteClient, user: dict[str, str]) -> None:
+    body = b'{"text": "x", "stars": ' + b"9" * 10_000 + b"}"
+
+    answers = [
+        await client.call("put_note", Call({"note_id": "a"}, headers=user, body=body)),
+        await client.call("list_notes", Call(query="limit=" + "9" * 10_000, headers=user)),
+    ]
+
+    assert [answer.status for answer in answers] == [400, 422]
+
+
+async def test_an_announced_body_that_is_too_large_is_refused_unread(
+    client: RouteClient, user: dict[str, str]
+) -> None:
+    call = Call({"note_id": "a"}, headers=user | {"content-length": str(MAX_BODY_BYTES + 1)}, body=b"{}")
+
+    assert (await client.call("put_note", call)).status == 413
+
+
+@pytest.mark.parametrize("etag", ["", "x" * 256, "\x01", "ü"])
+async def test_an_if_match_that_is_no_header_text_is_422(
+    client: RouteClient, user: dict[str, str], etag: str
+) -> None:
+    call = Call.of({"text": "x"}, headers=user | {"if-match": etag}, note_id="a")
+
+    assert list((await client.call("put_note", call)).json()["detail"]["fields"]) == ["header.if-match"]
