@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptHead, PromptSource
+    from shared.prompts.models import Prompt, PromptDraft, PromptHead, PromptSource
 
 _NAME = re.compile(NAME_PATTERN)
 
@@ -88,20 +88,39 @@ async def _changed(
 
 def _saving(item: Mapping[str, object]) -> tuple[str | None, Change | APIError]:
     name = item.get("name")
-    named = name if isinstance(name, str) else None
     try:
-        draft = NamedDraft.model_validate_json(json.dumps(item, allow_nan=False))
+        draft = parse_draft(NamedDraft, item)
         check_draft(draft)
+    except ValidationError as error:
+        return name if isinstance(name, str) else None, error
+    return draft.name, Change(draft.name, changes.save_of(draft), draft.if_match, draft.reason)
+
+
+def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D:
+    """Read a draft from JSON values.
+
+    Raises:
+        ValidationError: It is none; `detail` names the fields.
+    """
+    try:
+        return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         fields = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
         said = "; ".join(f"{field}: {message}" for field, message in fields.items())
-        return named, ValidationError(f"Invalid prompt: {said}", {"fields": fields})
+        raise ValidationError(f"Invalid prompt: {said}", {"fields": fields}) from error
     except (TypeError, ValueError) as error:
-        return named, ValidationError(f"Invalid prompt: {error}")
-    except ValidationError as error:
-        return named, error
-    return draft.name, Change(draft.name, changes.save_of(draft), draft.if_match, draft.reason)
+        raise ValidationError(f"Invalid prompt: {error}") from error
+
+
+def check_name(name: str) -> None:
+    """Refuse what no prompt can be called.
+
+    Raises:
+        ValidationError: The name is not plain.
+    """
+    if problem := _problem_of(name):
+        raise problem
 
 
 def _problem_of(name: str) -> ValidationError | None:

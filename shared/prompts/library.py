@@ -55,11 +55,13 @@ class Held:
     """A prompt's head in the cache.
 
     Attributes:
+        latest: The version that it embeds.
         read_at: When the read of it began, on the monotonic clock.
         large: Whether it takes too much memory to be kept.
     """
 
     head: PromptHead
+    latest: PromptVersion
     source: PromptSource
     read_at: float
     large: bool = False
@@ -93,6 +95,11 @@ class PromptLibrary:
         self._global_edits: dict[str, int] = {}
         self.prefetched = list(dict.fromkeys(prefetched))
         self._seen: set[str] = set()
+
+    async def close(self) -> None:
+        """End the reads that are under way in the background."""
+        await self.heads.close()
+        await self.versions.close()
 
     def of(self, caller: TenantContext | PlatformContext) -> Prompts:
         """Open what a caller can use.
@@ -156,7 +163,7 @@ class Prompts:
         head = held.head
         number = number_of(head, which)
         if number == head.version:
-            return Prompt(latest_version(head), head, held.source, age)
+            return Prompt(held.latest, head, held.source, age)
         return Prompt(await self._version(held, number), head, held.source, age)
 
     def at_hand(self, name: str) -> Prompt | None:
@@ -167,14 +174,20 @@ class Prompts:
         if held is None:
             return None
         age = self._library.clock.monotonic() - held.read_at
-        return Prompt(latest_version(held.head), held.head, held.source, age)
+        return Prompt(held.latest, held.head, held.source, age)
+
+    @property
+    def only_global(self) -> bool:
+        """Tell whether the caller has no prompts of its own."""
+        return isinstance(self._caller, PlatformContext)
 
     async def prefetch(self, names: Sequence[str]) -> None:
         """Read prompts before they are asked for: one request for each 100, and one more for global ones."""
         caller = self._caller
         if isinstance(caller, TenantContext):
             for name, held in (await self._heads(names)).items():
-                self._library.heads.put(caller, self._library.key(name, None), held)
+                if not held.large:
+                    self._library.heads.put(caller, self._library.key(name, None), held)
 
     async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
         """Render a prompt's latest version for a model, which takes no empty text.
@@ -263,7 +276,7 @@ class Prompts:
         It is one request for each 100 of them, and one for each 100 that the tenant has none of its own of.
         """
         held = await self._heads(names)
-        return {name: Prompt(latest_version(one.head), one.head, one.source) for name, one in held.items()}
+        return {name: Prompt(one.latest, one.head, one.source) for name, one in held.items()}
 
     async def found(self, name: str, source: PromptSource | None) -> tuple[PromptStore, PromptHead]:
         """Return whose prompt is meant, and its head; that of a deleted one where there is no other.
@@ -308,7 +321,7 @@ class Prompts:
         store, head = await self.found(name, source)
         if head.deleted:
             raise PromptNotFoundError(name)
-        return Held(head, store.source, began, large=head.content.characters > MAX_CACHED_CHARACTERS)
+        return _held_now(head, store.source, began)
 
     async def _version(self, held: Held, number: int) -> PromptVersion:
         """Return an immutable version: once read, it needs no reading again."""
@@ -333,7 +346,7 @@ class Prompts:
             if not missing or (store.source is PromptSource.GLOBAL and not await self._sees_global()):
                 break
             for name, head in (await store.read_all(missing)).items():
-                found[name] = Held(head, store.source, began)
+                found[name] = _held_now(head, store.source, began)
         return found
 
     @contextmanager
@@ -379,3 +392,8 @@ class Prompts:
         if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
             return True
         return await self._library.falls_back(caller)
+
+
+def _held_now(head: PromptHead, source: PromptSource, read_at: float) -> Held:
+    large = head.content.characters > MAX_CACHED_CHARACTERS
+    return Held(head, latest_version(head), source, read_at, large=large)

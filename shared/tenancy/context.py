@@ -130,6 +130,34 @@ def ambient_tenant() -> TenantContext:
     return require_tenant(_ambient.get())
 
 
+def tenant_caller(tenant_id: str | None) -> TenantContext:
+    """Return the tenant that a call names, for facades whose documents give it as a text.
+
+    Inside a request that is the request's own tenant, and no other can be named. Outside of one, whoever
+    holds the store's own credential names the tenant.
+
+    Raises:
+        ValueError: None is named and none is ambient, or another one is named than the request's.
+    """
+    ambient = _ambient.get()
+    if tenant_id is None or ambient is not None:
+        ambient = require_tenant(ambient)
+        if tenant_id is not None and tenant_id != ambient.tenant_id:
+            raise ValueError("tenant_id is not the tenant of this request")
+        return ambient
+    return TenantContext(parse_tenant_id(tenant_id), "", Role.TENANT_ADMIN, PLATFORM)
+
+
+def platform_caller() -> PlatformContext:
+    """Return the platform for a facade: inside a request the administrator's alone.
+
+    Raises:
+        PermissionDeniedError: The request is not the administrator's.
+    """
+    ambient = _ambient.get()
+    return platform_work() if ambient is None else as_platform(ambient)
+
+
 @contextmanager
 def acting_for(tenant: TenantContext) -> Iterator[None]:
     """Make `tenant` the ambient one within the block."""
