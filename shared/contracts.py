@@ -5,9 +5,10 @@ Readers ignore fields that they do not know, so that a newer sender does not bre
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.tenancy.context import TENANT_ID_PATTERN
 
@@ -50,6 +51,21 @@ class Usage(BaseModel):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
         )
+
+
+class BudgetAlert(Message):
+    """Queue `budget-alerts-out`: so much of a tenant's budget of a day or a month is used up.
+
+    Sent once for each budget and percentage. At 100 a lock was refused, or what was reported has reached the
+    budget; `used_tokens` is what was reported when that was seen. `id` is unique over all tenants.
+    """
+
+    period: Literal["day", "month"]
+    starts: date
+    percent: Literal[80, 100]
+    limit_tokens: int
+    used_tokens: int
+    at: AwareDatetime
 
 
 class ReasonerIn(Message):

@@ -100,6 +100,8 @@ class Settings(LoggingSettings, OidcSettings):
     reasoner_in_queue: str = Field("reasoner-in", alias="REASONER_IN_QUEUE")
     reasoner_out_queue: str = Field("reasoner-out", alias="REASONER_OUT_QUEUE")
 
+    budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
+
     storage: SecretStr | None = Field(None, alias="STORAGE")
     storage_blob_uri: str | None = Field(None, alias="STORAGE__blobServiceUri")
     logs_container: str = Field("logs", alias="LOGS_CONTAINER")

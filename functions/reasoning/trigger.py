@@ -9,11 +9,11 @@ from functions.reasoning.models import JobAccepted, JobListReply, JobPage, JobPa
 from functions.reasoning.outbox import Outbox
 from functions.reasoning.repository import JobRepository
 from functions.reasoning.service import JobService
-from functions.reasoning.sweeper import Sweeper
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
 from shared.http import Routes
 from shared.messaging import Queue
+from shared.sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:

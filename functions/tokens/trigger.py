@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.tokens.alerts import AlertOutbox
 from functions.tokens.limits import LimitsService
 from functions.tokens.models import (
     LimitsReply,
@@ -16,7 +17,9 @@ from functions.tokens.models import (
 )
 from functions.tokens.usage import UsageService
 from shared.http import Answered, Routes, TenantPath
+from shared.sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
+from shared.tokens.alerts import BudgetAlerts
 from shared.tokens.limits import LimitStore
 from shared.tokens.models import TokenStatus
 from shared.tokens.service import Decision, TokenService
@@ -64,6 +67,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     _bind_usage(runtime, routes)
     _bind_limits(runtime, routes)
+    _bind_alerts(runtime, routes.blueprint)
     return routes.blueprint
 
 
@@ -94,6 +98,17 @@ def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
     ) -> LimitsReply:
         """Give the tenant limits of its own, for a time."""
         return await service(tenant).put(limits, if_match)
+
+
+def _bind_alerts(runtime: "Runtime", blueprint: func.Blueprint) -> None:
+    def outbox(tenant: TenantContext) -> AlertOutbox:
+        alerts = BudgetAlerts(tenant, runtime.container("ledger"), runtime.clock)
+        return AlertOutbox(tenant, alerts, runtime.sender, runtime.settings.budget_alerts_queue)
+
+    @blueprint.timer_trigger(arg_name="timer", schedule="%BUDGET_ALERTS_SCHEDULE%")
+    async def send_budget_alerts(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Tell of the budgets that are used up to 80 or 100 percent."""
+        await Sweeper(runtime.tenants, runtime.authenticator, outbox).sweep()
 
 
 def _answered(decision: Decision, *, strict: bool) -> Answered[LockReply]:

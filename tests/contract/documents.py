@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.contracts import Message, ReasonerIn, ReasonerOut
+from shared.contracts import BudgetAlert, Message, ReasonerIn, ReasonerOut
 from shared.openapi import build_openapi
 from shared.version import VERSION
 from tests.contract.compatibility import Direction, breaking_api_changes, breaking_message_changes
@@ -22,6 +22,7 @@ MESSAGES = FOLDER / "messages.json"
 _QUEUES: dict[str, tuple[Direction, type[Message]]] = {
     "reasoner-in": (Direction.SENT, ReasonerIn),
     "reasoner-out": (Direction.GOT, ReasonerOut),
+    "budget-alerts-out": (Direction.GOT, BudgetAlert),
 }
 
 

@@ -13,7 +13,6 @@ from shared.tenancy.context import acting_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from functions.reasoning.outbox import Outbox
     from shared.messaging import FindsTenants
     from shared.tenancy.context import TenantContext
 
@@ -27,6 +26,14 @@ class NamedTenant(Protocol):
     @property
     def tenant_id(self) -> str:
         """Its id."""
+        ...
+
+
+class Sweeps(Protocol):
+    """One tenant's outbox."""
+
+    async def sweep(self) -> int:
+        """Send what is pending; tell how many messages."""
         ...
 
 
@@ -51,7 +58,7 @@ class Sweeper:
         self,
         directory: ListsTenants,
         authenticator: FindsTenants,
-        outbox_of: Callable[[TenantContext], Outbox],
+        outbox_of: Callable[[TenantContext], Sweeps],
     ) -> None:
         self._directory = directory
         self._authenticator = authenticator

@@ -1,0 +1,164 @@
+"""That a budget of a day or a month is used up to 80 or 100 percent: claimed once, and kept to be sent.
+
+What is claimed follows from what the ledger has stored, so that no crossing is lost with the process that
+made it: whoever looks next finds it. The claim's id is the crossing's; it holds the message until it is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from shared.contracts import BudgetAlert
+from shared.cosmos.container import ItemNotFoundError, Patch, PatchOperation, Query
+from shared.cosmos.partition import Partition, StoredItem
+from shared.tokens.limits import limits_in_force, override_of
+from shared.tokens.scopes import TENANT_SCOPE, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.tenancy.context import TenantContext
+    from shared.tokens.limits import TenantLimits
+
+WARNING_PERCENT: Literal[80] = 80
+EXHAUSTED_PERCENT: Literal[100] = 100
+
+_PREFIX = "alert:"
+_LOOK_BACK = timedelta(days=2)
+"""A period that ended before this gets no more reports: locks can be settled for 24 hours."""
+
+_PERIOD = re.compile(r"(?:d(?=.{8}$)|m(?=.{6}$))(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)?")
+
+_TTL_SECONDS = 100 * 24 * 3600
+"""A claim outlives the longest period that is looked back at, so that none is claimed twice."""
+
+_PENDING = (
+    "SELECT c.id, c.schema_version, c.body, c.outbox_pending FROM c"
+    " WHERE STARTSWITH(c.id, @prefix) AND c.outbox_pending = true ORDER BY c.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A day or a month of UTC."""
+
+    kind: Literal["day", "month"]
+    starts: date
+
+    @classmethod
+    def of(cls, key: str) -> Period | None:
+        """Read the name under which the ledger counts a period: `d20260131` or `m202601`."""
+        match = _PERIOD.fullmatch(key)
+        if match is None:
+            return None  # a newer release may count by other periods
+        starts = date(int(match["year"]), int(match["month"]), int(match["day"] or 1))
+        return cls("month" if match["day"] is None else "day", starts)
+
+    def ended_before(self, moment: datetime) -> bool:
+        """Tell whether it was over at a moment."""
+        first_after = self.starts + timedelta(days=1 if self.kind == "day" else 31)
+        return datetime(first_after.year, first_after.month, first_after.day, tzinfo=UTC) < moment
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """So much of one budget is used."""
+
+    period: Period
+    percent: Literal[80, 100]
+    limit: int
+    used: int
+
+    def message_id(self, tenant_id: str) -> str:
+        """Return the id; another limit is another budget, with crossings of its own."""
+        return f"{tenant_id}:{self.period.kind}:{self.period.starts:%Y%m%d}:{self.limit}:{self.percent}"
+
+
+class AlertItem(StoredItem):
+    """A crossing that was claimed: its message, and whether that is still to be sent."""
+
+    body: str
+    outbox_pending: bool
+    ttl: int = _TTL_SECONDS
+
+    @property
+    def message_id(self) -> str:
+        """Return the message's id."""
+        return self.id.removeprefix(_PREFIX)
+
+
+def crossings(scope: Scope, limits: TenantLimits, asked: int = 0) -> Iterator[Crossing]:
+    """Find what a tenant has used up; `asked` are the tokens of a lock that a budget has just refused."""
+    budgets = {"day": limits.tokens_per_day, "month": limits.tokens_per_month}
+    for key, used in scope.spent.items():
+        period = Period.of(key)
+        limit = None if period is None else budgets[period.kind]
+        if period is None or limit is None or used * 100 < limit * WARNING_PERCENT:
+            continue
+        yield Crossing(period, WARNING_PERCENT, limit, used)
+        if used >= limit or (asked and used + asked > limit):
+            yield Crossing(period, EXHAUSTED_PERCENT, limit, used)
+
+
+class BudgetAlerts:
+    """The crossings of one tenant's budgets.
+
+    Args:
+        tenant: Whose they are.
+        container: The container `ledger`.
+        clock: Dates messages, and tells which periods are long over.
+    """
+
+    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
+        self._tenant = tenant
+        self._own = Partition.of(tenant, container)
+        self._clock = clock
+
+    async def claim(self, asked: int = 0) -> None:
+        """Look what is used up, and keep a message for each crossing that has none.
+
+        Args:
+            asked: The tokens of a lock that a budget has just refused.
+        """
+        scope = await self._own.read(Scope, TENANT_SCOPE)
+        if scope is None:
+            return
+        now = self._clock.now()
+        limits = limits_in_force(self._tenant.tier, override_of(scope), now.timestamp())
+        for crossing in crossings(scope, limits, asked):
+            if not crossing.period.ended_before(now - _LOOK_BACK):
+                await self._keep(crossing, now)
+
+    async def pending(self, limit: int) -> list[AlertItem]:
+        """Return messages that are still to be sent."""
+        return await self._own.query(AlertItem, Query(_PENDING, {"@prefix": _PREFIX}, limit))
+
+    async def mark_sent(self, item: AlertItem) -> None:
+        """Note that a message is with the broker."""
+        patch = Patch((PatchOperation("set", "/outbox_pending", value=False),))
+        try:
+            await self._own.patch(AlertItem, item.id, patch)
+        except ItemNotFoundError:
+            return  # the tenant was purged meanwhile
+
+    async def _keep(self, crossing: Crossing, now: datetime) -> None:
+        message_id = crossing.message_id(self._tenant.tenant_id)
+        if await self._own.read(AlertItem, _PREFIX + message_id) is not None:
+            return
+        message = BudgetAlert(
+            tenant_id=self._tenant.tenant_id,
+            id=message_id,
+            period=crossing.period.kind,
+            starts=crossing.period.starts,
+            percent=crossing.percent,
+            limit_tokens=crossing.limit,
+            used_tokens=crossing.used,
+            at=now,
+        )
+        item = AlertItem(id=_PREFIX + message_id, body=message.model_dump_json(), outbox_pending=True)
+        await self._own.create_or_read(item)
