@@ -113,6 +113,13 @@ class SettingNotFoundError(NotFoundError):
         super().__init__(f"Setting '{key}' not found", {"key": key})
 
 
+class BlobNotFoundError(NotFoundError):
+    """No blob of this name is the tenant's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Blob '{name}' not found", {"name": name})
+
+
 class ConversationNotFoundError(NotFoundError):
     """No such conversation of this bot for this tenant."""
 

@@ -83,7 +83,7 @@ SETUP = (
 )
 """How tenant A comes to own something of everything."""
 
-EMPTY_UNTIL_A_TIMER_RUNS: set[str] = set()
+EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob"}
 """Reads of one resource that tenant A cannot have by calling routes alone."""
 
 

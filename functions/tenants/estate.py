@@ -17,7 +17,7 @@ from shared.tenancy.store import TENANT_ITEM
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from shared.blob.store import BlobPage
+    from shared.blob.store import BlobPage, BlobPart
     from shared.cosmos.container import Container, Json, Key
     from shared.tenancy.context import TenantId
 
@@ -38,10 +38,16 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 BLOB_CONTAINERS = ("logs",)
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
 
+_IDS = "SELECT VALUE c.id FROM c WHERE c.id > @after ORDER BY c.id"
+_WHOLE = "SELECT VALUE c FROM c WHERE c.id > @after AND c.id <= @upto"
+"""Whole items: an export that names its fields would lose those of which this release does not know."""
+
 _PAGE = 500
 _BATCH = 100
 _AT_ONCE = 8
 _NOT_THERE = 404
+_RANGES = 1000
+"""A prefix may lie in several physical partitions: an aggregate has one result for each, however merged."""
 
 
 class Blobs(Protocol):
@@ -53,6 +59,14 @@ class Blobs(Protocol):
 
     async def delete(self, name: str) -> bool:
         """Remove a blob; tell whether there was one."""
+        ...
+
+
+class ReadableBlobs(Blobs, Protocol):
+    """What an export asks of a container of blobs."""
+
+    async def read_part(self, name: str, offset: int, length: int) -> BlobPart | None:
+        """Return some of a blob's bytes, or None where there is no such blob."""
         ...
 
 
@@ -76,9 +90,31 @@ class OwnedItems:
 
     async def count(self) -> int:
         """Count them by a query."""
-        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.id != @kept", {"@kept": self.kept}, 1)
-        found = cast("list[int]", await self.container.query((self.tenant_id,), query))
-        return found[0] if found else 0
+        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.id != @kept", {"@kept": self.kept}, _RANGES)
+        return sum(cast("list[int]", await self.container.query((self.tenant_id,), query)))
+
+    async def least(self, prefix: tuple[str, ...], level: str, after: str) -> str | None:
+        """Return the least value of a level of the key after the given one, within a prefix of the key."""
+        text = f"SELECT VALUE MIN(c.{level}) FROM c WHERE c.{level} > @after"  # noqa: S608  # a field's name
+        found = await self.container.query((self.tenant_id, *prefix), Query(text, {"@after": after}, _RANGES))
+        return min((value for value in cast("list[object]", found) if isinstance(value, str)), default=None)
+
+    async def after(self, prefix: tuple[str, ...], after: str, limit: int) -> list[Json]:
+        """Return items after an id, in order, whole: at least one where there is one, at most `2 * limit`.
+
+        A prefix may lie in several physical partitions, and the SDK orders each of them for itself: so the
+        first query only finds how far to go, and the second one gets all that there is up to there.
+        """
+        key = (self.tenant_id, *prefix)
+        found = await self.container.query(key, Query(_IDS, {"@after": after}, limit))
+        ids = cast("list[str]", found)
+        while ids:
+            bounds = {"@after": after, "@upto": sorted(ids)[:limit][-1]}
+            items = await self.container.query(key, Query(_WHOLE, bounds, 2 * limit + 1))
+            if len(items) <= 2 * limit:
+                return sorted(items, key=lambda item: str(item["id"]))
+            ids = [str(item["id"]) for item in items]
+        return []
 
     async def remove_some(self) -> int:
         """Remove a page of them; return how many there were, 0 when none is left."""

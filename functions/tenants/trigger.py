@@ -1,9 +1,10 @@
-"""Binds the routes of tenants, keys and settings."""
+"""Binds the routes of tenants, keys, settings and exports."""
 
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.tenants.export_routes import bind_exports
 from functions.tenants.key_routes import bind_keys
 from functions.tenants.settings_routes import bind_settings
 from functions.tenants.tenant_routes import bind_tenants
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
-    """Bind the routes of tenants, keys and settings."""
+    """Bind the routes of tenants, keys, settings and exports."""
     routes = Routes(runtime, "tenants")
     bind_tenants(runtime, routes)
     bind_keys(runtime, routes)
     bind_settings(runtime, routes)
+    bind_exports(runtime, routes)
     return routes.blueprint

@@ -134,7 +134,10 @@ class SdkBlobStore:
         async def attempt() -> BlobPart | None:
             try:
                 download = await self._blob(name).download_blob(offset=offset, length=length)
-                return BlobPart(await download.readall(), download.properties.size)
+                found = download.properties
+                # "bytes 0-3/10"; a blob without content has no range, and its size is what was asked for
+                size = int(found.content_range.rpartition("/")[2]) if found.content_range else found.size
+                return BlobPart(await download.readall(), size)
             except ResourceNotFoundError:
                 return None
             except HttpResponseError as error:

@@ -97,12 +97,37 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         if container != self.container:
             return MemoryResponse(request, 404, b"", {"x-ms-error-code": "ContainerNotFound"})
         if query.get("restype") == "container":
-            return MemoryResponse(request, 200, b"", {"etag": '"c"', "last-modified": _MODIFIED})
+            return self._of_container(request, query)
         if request.method == "PUT":
             return self._put(request, name, query)
         if name not in self.blobs:
             return MemoryResponse(request, 404, b"", {"x-ms-error-code": "BlobNotFound"})
+        if request.method == "DELETE":
+            del self.blobs[name]
+            return MemoryResponse(request, 202, b"", {})
         return self._get(request, self.blobs[name])
+
+    def _of_container(self, request: HttpRequest, query: Mapping[str, str]) -> MemoryResponse:
+        """Describe the container, or list a page; a marker names the blob that begins the next one."""
+        if query.get("comp") != "list":
+            return MemoryResponse(request, 200, b"", {"etag": '"c"', "last-modified": _MODIFIED})
+        after, limit = query.get("marker", ""), int(query["maxresults"])
+        if after and not after.startswith("marker:"):
+            return MemoryResponse(request, 400, b"", {"x-ms-error-code": "InvalidQueryParameterValue"})
+        first = after.removeprefix("marker:")
+        names = sorted(n for n in self.blobs if n.startswith(query.get("prefix", "")) and n >= first)
+        shown = "".join(
+            f"<Blob><Name>{name}</Name><Properties><Content-Length>{len(self.blobs[name])}</Content-Length>"
+            "<BlobType>BlockBlob</BlobType></Properties></Blob>"
+            for name in names[:limit]
+        )
+        marker = f"marker:{names[limit]}" if len(names) > limit else ""
+        body = (
+            '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://memory" '
+            f'ContainerName="{self.container}"><Blobs>{shown}</Blobs><NextMarker>{marker}</NextMarker>'
+            "</EnumerationResults>"
+        )
+        return MemoryResponse(request, 200, body.encode(), {"content-type": "application/xml"})
 
     def _put(self, request: HttpRequest, name: str, query: Mapping[str, str]) -> MemoryResponse:
         body = _content(request)
@@ -120,10 +145,14 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         headers = {"etag": '"e"', "last-modified": _MODIFIED, "x-ms-blob-type": "BlockBlob"}
         if request.method == "HEAD":
             return MemoryResponse(request, 200, b"", headers | {"content-length": str(len(content))})
-        if not content:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("x-ms-range", "bytes=0-999999999"))
+        assert asked is not None
+        first = int(asked[1])
+        part = content[first : int(asked[2]) + 1]
+        if not part:
             return MemoryResponse(request, 416, b"", {"x-ms-error-code": "InvalidRange"})
-        headers["content-range"] = f"bytes 0-{len(content) - 1}/{len(content)}"
-        return MemoryResponse(request, 206, content, headers)
+        headers["content-range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+        return MemoryResponse(request, 206, part, headers)
 
     async def open(self) -> None:
         """Nothing to open."""

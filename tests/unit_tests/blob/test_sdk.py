@@ -8,7 +8,8 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from shared.blob.sdk import POLICY, SdkBlobStore, classify, open_client
-from shared.errors import DependencyUnavailableError
+from shared.blob.store import BlobInfo, BlobPart
+from shared.errors import DependencyUnavailableError, ValidationError
 from shared.retry import Dependency
 from tests.unit_tests.blob.memory import ACCOUNT_URL, CONNECTION, MemoryBlobs
 
@@ -131,3 +132,61 @@ async def test_an_account_is_opened_by_its_url_or_its_connection_string(account:
     credential = cast("AsyncTokenCredential", Credential())
     async with open_client(None, SECURE_URL, credential, account) as client:
         assert client.url.startswith(SECURE_URL)
+
+
+async def test_blobs_are_listed_by_prefix_a_page_at_a_time(store: SdkBlobStore, account: MemoryBlobs) -> None:
+    account.blobs = {f"{owner}/{number}": b"x" * number for owner in ("a", "ab", "b") for number in range(5)}
+    found: list[BlobInfo] = []
+    cursor: str | None = None
+    pages = 0
+    while pages == 0 or cursor is not None:
+        page = await store.page("a/", cursor, 2)
+        found += page.blobs
+        cursor, pages = page.cursor, pages + 1
+
+    assert found == [BlobInfo(f"a/{number}", number) for number in range(5)]
+    assert pages == 3
+
+
+async def test_a_cursor_that_the_service_refuses_is_the_callers_mistake(store: SdkBlobStore) -> None:
+    with pytest.raises(ValidationError) as refused:
+        await store.page("a/", "junk", 2)
+
+    assert refused.value.detail == {"fields": {"query.cursor": "is none that a page had"}}
+
+
+async def test_a_list_that_is_refused_without_a_cursor_is_the_services(
+    store: SdkBlobStore, account: MemoryBlobs
+) -> None:
+    account.statuses = [400]
+
+    with pytest.raises(DependencyUnavailableError, match="400"):
+        await store.page("a/", None, 2)
+
+
+async def test_a_blob_is_read_in_parts(store: SdkBlobStore, account: MemoryBlobs) -> None:
+    account.blobs = {"a/b": b"0123456789", "a/empty": b""}
+
+    assert await store.read_part("a/b", 0, 4) == BlobPart(b"0123", 10)
+    assert await store.read_part("a/b", 8, 4) == BlobPart(b"89", 10)
+    assert await store.read_part("a/b", 10, 4) == BlobPart(b"", 10)
+    assert await store.read_part("a/empty", 0, 4) == BlobPart(b"", 0)
+    assert await store.read_part("a/absent", 0, 4) is None
+
+
+async def test_a_part_that_is_refused_is_not_taken_for_the_end(
+    store: SdkBlobStore, account: MemoryBlobs
+) -> None:
+    account.blobs = {"a/b": b"0123456789"}
+    account.statuses = [403]
+
+    with pytest.raises(DependencyUnavailableError, match="403"):
+        await store.read_part("a/b", 0, 4)
+
+
+async def test_a_blob_is_removed_once(store: SdkBlobStore, account: MemoryBlobs) -> None:
+    account.blobs = {"a/b": b"x", "a/c": b"y"}
+
+    assert await store.delete("a/b")
+    assert not await store.delete("a/b")
+    assert set(account.blobs) == {"a/c"}

@@ -1,0 +1,152 @@
+"""Export all that a tenant owns, page by page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from functions.tenants.estate import BLOB_CONTAINERS, CONTAINERS, OwnedBlobs, OwnedItems
+from functions.tenants.export_models import ExportedBlob, ExportedBlobReply, ExportedThing, ExportReply
+from functions.tenants.export_walk import ItemWalk, Position
+from shared.errors import BlobNotFoundError
+from shared.tenancy.audit import AuditAction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from functions.tenants.estate import ReadableBlobs
+    from functions.tenants.export_models import ExportedBlobQuery, ExportPage
+    from shared.cosmos.container import Container, Json
+    from shared.tenancy.audit import AuditTrail
+    from shared.tenancy.context import TenantContext
+
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+MAX_BLOB_BYTES = 1024 * 1024
+"""How much of a blob one answer has."""
+
+_ITEMS_AT_ONCE = 10
+"""Items of the greatest size, twice as many as that, are all that is ever in memory."""
+
+_SECRETS = frozenset({"hash"})
+"""What is stored of a key: with it, a key could be told from a wrong one without asking."""
+
+_BLOBS = "blobs:"
+
+
+class ExportService:
+    """The estate of one tenant, as it is stored."""
+
+    def __init__(
+        self,
+        tenant: TenantContext,
+        open_container: Callable[[str], Container],
+        blobs: ReadableBlobs,
+        audit: AuditTrail,
+    ) -> None:
+        self._tenant = tenant
+        self._open_container = open_container
+        self._blobs = blobs
+        self._audit = audit
+        self._places = [*CONTAINERS, *(f"{_BLOBS}{name}" for name in BLOB_CONTAINERS)]
+
+    async def page(self, asked: ExportPage) -> ExportReply:
+        """Return the next things, container by container.
+
+        Raises:
+            ValidationError: The cursor is none that an export gave out.
+        """
+        position: Position | None = Position(place=self._places[0])
+        if asked.cursor is not None:
+            position = Position.of_cursor(asked.cursor, self._places)
+        await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
+        page = _Page(asked.limit)
+        while position is not None and not page.is_full:
+            position = await self._go_on(position, page)
+        return ExportReply(items=page.things, next_cursor=position.as_cursor() if position else None)
+
+    async def blob(self, asked: ExportedBlobQuery) -> ExportedBlobReply:
+        """Return some of a blob's bytes.
+
+        Raises:
+            BlobNotFoundError: The tenant has no such blob.
+        """
+        parts = asked.name.split("/")
+        if parts[0] != self._tenant.tenant_id or not all(_is_plain(part) for part in parts):
+            raise BlobNotFoundError(asked.name)
+        await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
+        part = await self._blobs.read_part(asked.name, asked.offset, MAX_BLOB_BYTES)
+        if part is None:
+            raise BlobNotFoundError(asked.name)
+        end = asked.offset + len(part.content)
+        return ExportedBlobReply(
+            name=asked.name,
+            size=part.size,
+            offset=asked.offset,
+            content=base64.b64encode(part.content).decode(),
+            next_offset=end if end < part.size and part.content else None,
+        )
+
+    async def _go_on(self, position: Position, page: _Page) -> Position | None:
+        """Add what comes next, and return where to go on; None at the end of the estate."""
+        if position.place.startswith(_BLOBS):
+            following = await self._add_blobs(position, page)
+        else:
+            following = await self._add_items(position, page)
+        if following is not None:
+            return following
+        next_one = self._places.index(position.place) + 1
+        return Position(place=self._places[next_one]) if next_one < len(self._places) else None
+
+    async def _add_items(self, position: Position, page: _Page) -> Position | None:
+        container = self._open_container(position.place)
+        owned = OwnedItems(self._tenant.tenant_id, container, CONTAINERS[position.place])
+        items, end = await ItemWalk(owned).go_on(position, min(_ITEMS_AT_ONCE, page.room))
+        for item in items:
+            if page.is_full and end is not None:
+                return end.model_copy(update={"after": page.last_id})
+            page.add(position.place, item)
+        return end
+
+    async def _add_blobs(self, position: Position, page: _Page) -> Position | None:
+        owned = OwnedBlobs(self._tenant.tenant_id, self._blobs)
+        found = await self._blobs.page(owned.prefix, position.after or None, page.room)
+        page.things += [
+            ExportedThing(container=position.place, blob=ExportedBlob(name=blob.name, size=blob.size))
+            for blob in found.blobs
+            if blob.name.startswith(owned.prefix)
+        ]
+        return None if found.cursor is None else Position(place=position.place, after=found.cursor)
+
+
+class _Page:
+    """A page that is being filled, up to a number of things and of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.things: list[ExportedThing] = []
+        self.last_id = ""
+        self._limit = limit
+        self._bytes = 0
+
+    @property
+    def room(self) -> int:
+        return max(1, self._limit - len(self.things))
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.things) >= self._limit or self._bytes >= MAX_PAGE_BYTES
+
+    def add(self, place: str, item: Json) -> None:
+        shown: dict[str, Any] = {
+            name: value
+            for name, value in item.items()
+            if not name.startswith("_") and not (place == "tenants" and name in _SECRETS)
+        }
+        self.things.append(ExportedThing(container=place, item=shown))
+        self.last_id = str(item["id"])
+        self._bytes += len(json.dumps(shown))
+
+
+def _is_plain(part: str) -> bool:
+    """Tell whether a part of a blob's name means itself in a path: nothing that leads elsewhere."""
+    return part not in {"", ".", ".."} and "\\" not in part and part.isprintable()

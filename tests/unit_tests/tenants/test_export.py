@@ -1,0 +1,295 @@
+"""An export has all that a tenant owns, each thing once, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tracemalloc
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.tenants.estate import CONTAINERS, OwnedItems
+from functions.tenants.export_service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
+from functions.tenants.export_walk import ItemWalk, Position
+from shared.tenancy.context import Role, parse_tenant_id
+from tests.fakes import Answer, Call
+from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, fill
+from tests.whole_app import WholeApp, whole_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.cosmos.container import Json, Key, Query
+
+
+FORGED: list[Any] = [
+    {"place": "nowhere"},
+    {"place": "bots", "tenant_id": "globex"},
+    {"place": "bots", "levels": ["globex"]},
+    {"place": "conversations", "levels": ["bot_id-0"]},
+    {"place": "conversations", "levels": [1, 2]},
+    {"place": "conversations", "levels": ["x" * 2000, "y"]},
+    {"place": "bots", "after": {"$gt": ""}},
+    [],
+]
+
+
+@asynccontextmanager
+async def world(items: int = 5) -> AsyncIterator[WholeApp]:
+    """Open the app with two tenants that own something everywhere."""
+    async with whole_app() as app:
+        for tenant_id in ("acme", "globex"):
+            await app.new_tenant(tenant_id)
+            await fill(app, tenant_id, items)
+        yield app
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[WholeApp]:
+    async with world() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def boss(app: WholeApp) -> dict[str, str]:
+    return await app.new_key("acme", Role.TENANT_ADMIN)
+
+
+async def page(app: WholeApp, headers: dict[str, str], query: str = "", tenant_id: str = "acme") -> Answer:
+    return await app.client.call("export_tenant", Call({"tenant_id": tenant_id}, query, headers))
+
+
+async def exported(app: WholeApp, headers: dict[str, str], limit: int = 50) -> list[dict[str, Any]]:
+    """Follow the cursors to the end."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        answer = await page(app, headers, f"limit={limit}{cursor}")
+        assert answer.status == 200
+        assert len(answer.json()["items"]) <= limit
+        found += answer.json()["items"]
+        if answer.json()["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={answer.json()['next_cursor']}"
+
+
+def key_of(thing: dict[str, Any]) -> str:
+    levels = ("id", *CONTAINERS.get(thing["container"], ()))
+    if thing["blob"] is not None:
+        return f"{thing['container']} {thing['blob']['name']}"
+    return " ".join([thing["container"], *(thing["item"][level] for level in levels)])
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+async def test_everything_is_in_it_once_and_nothing_else(
+    app: WholeApp, boss: dict[str, str], limit: int
+) -> None:
+    owned = await everything(app, "acme")
+
+    found = await exported(app, boss, limit)
+
+    keys = [key_of(thing) for thing in found if thing["container"] != "audit"]  # exporting itself is audited
+    assert len(keys) == len(set(keys))
+    for name in CONTAINERS:
+        if name != "audit":
+            items = [thing["item"] for thing in found if thing["container"] == name]
+            assert sorted(item["id"] for item in items) == sorted(item["id"] for item in owned[name]), name
+    blobs = {thing["blob"]["name"]: thing["blob"]["size"] for thing in found if thing["blob"] is not None}
+    assert blobs == {name: len(content) for name, content in owned["blobs"]}
+    assert {thing["item"]["tenant_id"] for thing in found if thing["item"]} == {"acme"}
+
+
+async def test_an_item_is_exported_with_what_this_release_does_not_know(
+    app: WholeApp, boss: dict[str, str]
+) -> None:
+    body: Json = {"id": "b", "tenant_id": "acme", "config": {"of": ["a", "newer", "release"]}, "added": 1.5}
+    await app.cosmos.container("bots").create(("acme",), body)
+
+    found = [thing["item"] for thing in await exported(app, boss) if thing["container"] == "bots"]
+
+    assert body in found
+
+
+async def test_no_key_can_be_told_from_an_export(app: WholeApp, boss: dict[str, str]) -> None:
+    stored = [item for item in (await everything(app, "acme"))["tenants"] if "hash" in item]
+
+    text = json.dumps(await exported(app, boss))
+
+    assert len(stored) == 1
+    assert stored[0]["hash"] not in text
+    assert boss["authorization"].removeprefix("Bearer ") not in text
+    assert stored[0]["id"] in text
+
+
+async def test_a_user_a_stranger_and_the_administrator_of_nobody_get_nothing(app: WholeApp) -> None:
+    callers = {
+        "user": await app.new_key("acme", Role.USER),
+        "stranger": await app.new_key("globex", Role.TENANT_ADMIN),
+        "admin": app.admin,
+    }
+    statuses = {name: (await page(app, headers)).status for name, headers in callers.items()}
+
+    assert statuses == {"user": 403, "stranger": 404, "admin": 200}
+    assert (await page(app, app.admin, tenant_id="nobody")).status == 404
+
+
+async def test_an_export_is_audited(app: WholeApp, boss: dict[str, str]) -> None:
+    await page(app, boss)
+
+    entries = (await app.must("list_audit", Call(headers=boss, query="action=tenant.export"))).json()["items"]
+    assert [(entry["actor"]["kind"], entry["subject"]) for entry in entries] == [("key", "acme")]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "junk",
+        "%00",
+        "e30",  # {}
+        *(base64.urlsafe_b64encode(json.dumps(forged).encode()).decode().rstrip("=") for forged in FORGED),
+    ],
+)
+async def test_a_cursor_that_no_export_gave_out_is_refused(
+    app: WholeApp, boss: dict[str, str], cursor: str
+) -> None:
+    answer = await page(app, boss, f"cursor={cursor}")
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["query.cursor"])
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Position(place="bots", after="globex"),
+        Position(place="conversations", levels=("globex", "conversation_id-0")),
+        Position(place="log_index", levels=("' OR c.tenant_id = 'globex",)),
+        Position(place="blobs:logs", after="globex/2026-01-31/file-0.jsonl"),
+        Position(place="blobs:logs", after="globex/"),
+    ],
+)
+async def test_a_forged_cursor_stays_in_the_callers_own_estate(
+    app: WholeApp, boss: dict[str, str], forged: Position
+) -> None:
+    answer = await page(app, boss, f"limit=100&cursor={forged.as_cursor()}")
+
+    assert answer.status == 200
+    assert "globex" not in json.dumps(answer.json()["items"])
+
+
+async def test_a_cursor_of_another_tenants_export_shows_the_callers_own_things(
+    app: WholeApp, boss: dict[str, str]
+) -> None:
+    other = await app.new_key("globex", Role.TENANT_ADMIN)
+    cursor = (await page(app, other, "limit=30", "globex")).json()["next_cursor"]
+
+    answer = await page(app, boss, f"limit=100&cursor={cursor}")
+
+    assert "globex" not in json.dumps(answer.json()["items"])
+
+
+async def blob(app: WholeApp, headers: dict[str, str], name: str, offset: int = 0) -> Answer:
+    query = f"name={name}&offset={offset}"
+    return await app.client.call("export_blob", Call({"tenant_id": "acme"}, query, headers))
+
+
+async def test_a_blob_is_exported_part_by_part(app: WholeApp, boss: dict[str, str]) -> None:
+    content = bytes(range(256)) * (MAX_BLOB_BYTES // 256) + b"the end"
+    app.runtime.blobs.blobs["acme/2026-01-31/large.jsonl"] = content  # type: ignore[attr-defined]  # the fake's
+    parts: list[bytes] = []
+    offset: int | None = 0
+    while offset is not None:
+        answer = (await blob(app, boss, "acme/2026-01-31/large.jsonl", offset)).json()
+        parts.append(base64.b64decode(answer["content"]))
+        offset = answer["next_offset"]
+
+    assert b"".join(parts) == content
+    assert len(parts) == 2
+    beyond = await blob(app, boss, "acme/2026-01-31/large.jsonl", len(content) + 5)
+    assert (beyond.status, beyond.json()["content"], beyond.json()["next_offset"]) == (200, "", None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acme/2026-01-31/absent.jsonl",
+        "globex/2026-01-31/file-0.jsonl",
+        "acme/../globex/2026-01-31/file-0.jsonl",
+        "acme/2026-01-31/../../globex/2026-01-31/file-0.jsonl",
+        "acme//2026-01-31/file-0.jsonl",
+        "acme%5C..%5Cglobex/file-0.jsonl",
+        "acme",
+        "acmes/2026-01-31/file-0.jsonl",
+        "acme/%0A",
+        "/globex/2026-01-31/file-0.jsonl",
+    ],
+)
+async def test_no_name_leads_out_of_the_tenants_own_blobs(
+    app: WholeApp, boss: dict[str, str], name: str
+) -> None:
+    answer = await blob(app, boss, name)
+
+    assert (answer.status, answer.json()["error"]) == (404, "BlobNotFoundError")
+    assert OWNED_SECRET not in answer.body.decode()
+
+
+async def test_large_items_make_short_pages(app: WholeApp, boss: dict[str, str]) -> None:
+    for number in range(12):
+        body: Json = {"id": f"large-{number:02}", "tenant_id": "acme", "words": "x" * 1_000_000}
+        await app.cosmos.container("bots").create(("acme",), body)
+
+    found: list[dict[str, Any]] = []
+    sizes: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = await page(app, boss, f"limit=100{cursor and '&cursor='}{cursor}")
+        sizes.append(len(answer.body))
+        found += answer.json()["items"]
+        cursor = answer.json()["next_cursor"]
+
+    assert max(sizes) < MAX_PAGE_BYTES + 1_100_000
+    large = [thing["item"]["id"] for thing in found if str(thing.get("item") or "").find("large-") > 0]
+    assert large == [f"large-{number:02}" for number in range(12)]
+
+
+async def test_memory_does_not_grow_with_what_there_is() -> None:
+    async def peak_of_a_page(items: int) -> int:
+        async with world(items) as app:
+            boss = await app.new_key("acme", Role.TENANT_ADMIN)
+            await page(app, boss, "limit=20")
+            tracemalloc.start()
+            await page(app, boss, "limit=20")
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return peak
+
+    assert await peak_of_a_page(200) < 2 * await peak_of_a_page(25)
+
+
+class Split:
+    """A container whose tenant lies in two physical partitions: the SDK orders each of them for itself."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self._halves = (sorted(ids[::2]), sorted(ids[1::2]))
+
+    async def query(self, key: Key, query: Query) -> list[Any]:
+        assert key == ("acme",)
+        after, upto = str(query.parameters["@after"]), str(query.parameters.get("@upto", "~"))
+        found = [item for half in self._halves for item in half if after < item <= upto][: query.limit]
+        return found if "VALUE c.id" in query.text else [{"id": item} for item in found]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 10])
+async def test_a_tenant_that_lies_in_several_physical_partitions_is_exported_whole(limit: int) -> None:
+    interleaved = [f"{number:03}" for number in range(40)]
+    apart = [f"{number % 2}{number:03}" for number in range(40)]
+    for ids in (interleaved, apart, interleaved[:1], []):
+        walk = ItemWalk(OwnedItems(parse_tenant_id("acme"), Split(ids), ("id",)))  # type: ignore[arg-type]  # what is used of it
+        found: list[str] = []
+        position: Position | None = Position(place="jobs")
+        while position is not None:
+            items, position = await walk.go_on(position, limit)
+            assert len(items) <= 2 * limit
+            found += [str(item["id"]) for item in items]
+        assert found == sorted(ids)
