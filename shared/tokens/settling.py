@@ -106,8 +106,8 @@ class Settling:
             batch = _Batch.of(account, left)
             try:
                 await account.write(batch.operations)
-            except BatchFailedError:
-                await account.look(batch.scopes, batch.groups, batch.usages)
+            except BatchFailedError as error:
+                await self._look_again(batch, error)
             else:
                 for group, bits in batch.groups.items():
                     account.groups.put(group, bits)
@@ -156,6 +156,16 @@ class Settling:
             else:
                 left.append(one)
         return left
+
+    async def _look_again(self, batch: _Batch, error: BatchFailedError) -> None:
+        """Look at what the batch took for granted and is not so, and at all of its kind."""
+        disproved = batch.operations[error.index].item_id
+        if disproved in batch.usages:
+            await self._account.look((), usages=batch.usages)
+        elif disproved in batch.scopes:
+            await self._account.look(batch.scopes)
+        else:
+            await self._account.look((), groups=batch.groups)
 
     def _worth_a_look(self, settlements: Iterable[Settlement]) -> set[str]:
         """Return the scopes that are unknown, or that lack a lock that should still count in them."""
@@ -206,6 +216,9 @@ class _Batch:
         if before & bit:
             return  # a duplicate in the same batch
         self.groups[group] = before | bit
+        never_admitted = group in account.groups and account.groups.get(group) is None
+        if never_admitted and not one.claim.uncounted:
+            return  # marking it settled is what keeps a request that is still under way from admitting it
         for name in one.scopes:
             self._charge(name, account.scope(name), one, debt_second)
         if one.usage is None:

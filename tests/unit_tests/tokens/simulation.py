@@ -48,6 +48,7 @@ class Plan:
     faults: Faults = NO_FAULTS
     kill_every: float | None = None
     cancel: float = 0.0
+    outage_every: float | None = None
     settles: bool = True
 
 
@@ -111,6 +112,10 @@ class Simulation:
         process = Process(container, ledger, [])
         for _ in range(self.plan.tasks):
             process.tasks.append(asyncio.ensure_future(self._work(process, chance)))
+        if self.plan.outage_every is not None:
+            process.tasks.append(
+                asyncio.ensure_future(self._outages(process, self.plan.outage_every, chance))
+            )
         return process
 
     async def _work(self, process: Process, chance: random.Random) -> None:
@@ -123,6 +128,13 @@ class Simulation:
                 await asyncio.sleep(chance.uniform(0.1, 1))
             except KilledError:
                 return
+
+    async def _outages(self, process: Process, every: float, chance: random.Random) -> None:
+        while True:
+            await asyncio.sleep(chance.uniform(0, 2 * every))
+            process.container.down = True
+            await asyncio.sleep(chance.uniform(0, 2))
+            process.container.down = False
 
     async def _once(self, process: Process, chance: random.Random) -> None:
         tokens = chance.randint(*self.plan.tokens)

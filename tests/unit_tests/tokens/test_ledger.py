@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 import pytest
 
-from shared.contracts import Usage
 from shared.errors import (
     BudgetExceededError,
     DependencyUnavailableError,
@@ -15,36 +13,14 @@ from shared.errors import (
     ValidationError,
 )
 from shared.tenancy.store import Tier
-from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
 from tests.fakes import tenant_context
-from tests.unit_tests.tokens.simulation import APP, MODEL, SECRET, TENANT, run_async
-from tests.unit_tests.tokens.store import Faults, MemoryStore, ProcessClock, SimulatedContainer
+from tests.unit_tests.tokens.bench import Bench, used
+from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
+from tests.unit_tests.tokens.store import Faults
 
 LIMITS = TIER_LIMITS[Tier.FREE]
-
-
-class Bench:
-    """A store and ways to it."""
-
-    def __init__(self, seed: int = 1) -> None:
-        self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
-        self.store = MemoryStore()
-        self.container, self.ledger = self.instance()
-
-    def instance(self, secret: str = SECRET) -> tuple[SimulatedContainer, TokenLedger]:
-        container = SimulatedContainer(self.store, self.chance)
-        clock = ProcessClock(began=self.chance.uniform(0, 1e6))
-        return container, TokenLedger(container, LockIds([secret]), clock)
-
-    async def usage_items(self) -> list[dict[str, object]]:
-        items = self.store.partitions[TENANT.tenant_id,]
-        return [body for name, body in items.items() if name.startswith("usage:")]
-
-
-def used(prompt: int, completion: int = 0) -> Usage:
-    return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 
 def test_a_lock_counts_until_its_report_trues_it() -> None:
@@ -186,28 +162,6 @@ def test_what_can_never_be_admitted_is_invalid(app_id: str, tokens: int, model: 
     async def scenario() -> None:
         with pytest.raises(ValidationError):
             await Bench().ledger.lock(TENANT, app_id, tokens, model)
-
-    run_async(scenario())
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_waiting_exactly_retry_after_alone_succeeds_on_any_instance(seed: int) -> None:
-    async def scenario() -> None:
-        bench = Bench(seed)
-        chance = bench.chance
-        ledgers = [bench.ledger, bench.instance()[1]]
-        refused = None
-        while refused is None:
-            await asyncio.sleep(chance.uniform(0, 4))
-            size = chance.choice((1, chance.randint(1, LIMITS.tokens_per_minute)))
-            try:
-                await chance.choice(ledgers).lock(TENANT, APP, size, MODEL)
-            except BudgetExceededError as error:
-                refused = error
-        assert refused.retry_after is not None
-        assert 0 < refused.retry_after < 66
-        await asyncio.sleep(refused.retry_after)
-        await chance.choice([*ledgers, bench.instance()[1]]).lock(TENANT, APP, size, MODEL)
 
     run_async(scenario())
 

@@ -16,7 +16,11 @@ from tests.unit_tests.tokens.store import Faults
 SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 SEEDS = range(200 if SOAK else 2)
 HOSTILE = Plan(
-    faults=Faults(lost_request=0.02, lost_answer=0.05, slow=0.03), kill_every=7.0, cancel=0.05, processes=4
+    faults=Faults(lost_request=0.02, lost_answer=0.05, slow=0.03),
+    kill_every=7.0,
+    cancel=0.05,
+    processes=4,
+    outage_every=10.0,
 )
 CALM = Plan(seconds=600 if SOAK else 190, processes=3, tasks=1, tokens=(20, 600), settles=False)
 OVERLOAD = Plan(seconds=3_600 if SOAK else 300, processes=3, tasks=1, tokens=(900, 1_100), settles=False)

@@ -1,0 +1,204 @@
+"""What bounds a lock: the tenant, its applications and models, a minute, a day, a month, and what is open."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.errors import (
+    BudgetExceededError,
+    TokenBudgetExhaustedError,
+    TokenRateLimitError,
+    ValidationError,
+)
+from shared.tokens.limits import LimitsOverride, RateLimit
+from shared.tokens.policy import FixedPolicy
+from shared.tokens.terms import AppShares
+from tests.unit_tests.tokens.bench import Bench, used
+from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
+from tests.unit_tests.tokens.store import START
+
+SHARES = FixedPolicy(AppShares({"small": 0.25, "*": 0.5}))
+
+
+def end_of_day() -> float:
+    """Return the seconds from the simulation's beginning to the next day."""
+    now = datetime.fromtimestamp(START, UTC)
+    tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return tomorrow.timestamp() - START
+
+
+async def refusal(bench: Bench, tokens: int, app: str = APP, model: str = MODEL) -> BudgetExceededError:
+    with pytest.raises(BudgetExceededError) as caught:
+        await bench.ledger.lock(TENANT, app, tokens, model)
+    return caught.value
+
+
+def test_a_lock_counts_in_all_of_its_scopes_or_in_none() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(models={"rare": RateLimit(tokens=500, requests=9)}))
+        await bench.ledger.lock(TENANT, APP, 400, "rare")
+        refused = await refusal(bench, 101, model="rare")
+        assert refused.detail["limit"] == "tokens_per_minute"
+        await bench.ledger.lock(TENANT, "other", 300, MODEL)
+        assert bench.counts("tenant") == (700, 2)
+        assert bench.counts(f"app:{APP}") == bench.counts("model:rare") == (400, 1)
+        assert bench.counts("app:other") == bench.counts(f"model:{MODEL}") == (300, 1)
+
+    run_async(scenario())
+
+
+def test_a_settlement_reaches_all_of_the_locks_scopes() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        reported = await bench.ledger.lock(TENANT, APP, 400, MODEL)
+        released = await bench.ledger.lock(TENANT, APP, 300, MODEL)
+        await bench.ledger.report(TENANT, APP, reported.lock_id, used(50))
+        await bench.ledger.release(TENANT, APP, released.lock_id)
+        for scope in ("tenant", f"app:{APP}", f"model:{MODEL}"):
+            assert bench.counts(scope) == (50, 1)
+
+    run_async(scenario())
+
+
+def test_a_flood_of_one_application_leaves_room_for_the_others() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=SHARES)
+        await bench.ledger.lock(TENANT, "small", 5_000, MODEL)
+        assert (await refusal(bench, 1, "small")).detail["limit"] == "tokens_per_minute"
+        status = await bench.ledger.status(TENANT, "small")
+        assert (status.limit_tokens, status.available_tokens) == (5_000, 0)
+        await bench.ledger.lock(TENANT, "large", 10_000, MODEL)
+
+    run_async(scenario())
+
+
+def test_new_names_are_no_new_shares() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=SHARES)
+        first = await bench.ledger.lock(TENANT, "name-1", 6_000, MODEL)
+        await bench.ledger.lock(TENANT, "name-2", 4_000, MODEL)
+        await refusal(bench, 1, "name-3")
+        await bench.ledger.release(TENANT, "name-1", first.lock_id)
+        await bench.ledger.lock(TENANT, "name-3", 6_000, MODEL)
+        assert bench.counts("app:*") == (10_000, 2)
+
+    run_async(scenario())
+
+
+def test_only_so_many_locks_are_open_and_a_report_makes_room_for_another() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(concurrency=2))
+        first = await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        refused = await refusal(bench, 10)
+        assert isinstance(refused, TokenRateLimitError)
+        assert refused.detail["limit"] == "concurrency"
+        await bench.ledger.report(TENANT, APP, first.lock_id, used(5))
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        assert (await refusal(bench, 10)).retry_after is not None
+
+    run_async(scenario())
+
+
+def test_a_lock_larger_than_one_may_be_is_invalid_and_names_the_limit() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_lock=100))
+        with pytest.raises(ValidationError) as caught:
+            await bench.ledger.lock(TENANT, APP, 101, MODEL)
+        assert caught.value.detail["limit"] == "tokens_per_lock"
+        await bench.ledger.lock(TENANT, APP, 100, MODEL)
+
+    run_async(scenario())
+
+
+def test_a_used_up_day_is_another_refusal_than_a_full_minute_and_ends_with_the_day() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_minute=1_000, tokens_per_day=1_500))
+        for _ in range(2):
+            lock = await bench.ledger.lock(TENANT, APP, 700, MODEL)
+            await bench.ledger.report(TENANT, APP, lock.lock_id, used(700))
+            await asyncio.sleep(64)
+        refused = await refusal(bench, 101)
+        assert isinstance(refused, TokenBudgetExhaustedError)
+        assert refused.detail["limit"] == "tokens_per_day"
+        until_tomorrow = end_of_day() - asyncio.get_running_loop().time()
+        assert refused.retry_after is not None
+        assert until_tomorrow <= refused.retry_after <= until_tomorrow + 5
+        await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        await asyncio.sleep(refused.retry_after)
+        await bench.ledger.lock(TENANT, APP, 101, MODEL)
+
+    run_async(scenario())
+
+
+def test_a_used_up_month_ends_with_the_month() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_day=600, tokens_per_month=1_000))
+        for _ in range(2):
+            lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+            await bench.ledger.report(TENANT, APP, lock.lock_id, used(500))
+            await asyncio.sleep(end_of_day())
+        refused = await refusal(bench, 1)
+        assert isinstance(refused, TokenBudgetExhaustedError)
+        assert refused.detail["limit"] == "tokens_per_month"
+        assert refused.retry_after is not None
+        await asyncio.sleep(refused.retry_after)
+        await bench.ledger.lock(TENANT, APP, 600, MODEL)
+
+    run_async(scenario())
+
+
+def test_what_is_locked_counts_against_the_day_until_its_minute_is_over() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_day=1_000))
+        forgotten = await bench.ledger.lock(TENANT, APP, 900, MODEL)
+        refused = await refusal(bench, 200)
+        assert isinstance(refused, TokenBudgetExhaustedError)
+        assert refused.retry_after is not None
+        assert refused.retry_after < 66
+        await asyncio.sleep(refused.retry_after)
+        await bench.ledger.lock(TENANT, APP, 200, MODEL)
+        await bench.ledger.report(TENANT, APP, forgotten.lock_id, used(900))
+        assert isinstance(await refusal(bench, 1), TokenBudgetExhaustedError)
+
+    run_async(scenario())
+
+
+def test_a_change_of_limits_is_in_force_with_the_next_lock_on_every_instance() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        _, other = bench.instance()
+        for ledger in (bench.ledger, other):
+            await ledger.lock(TENANT, APP, 10, MODEL)
+        await bench.limit(LimitsOverride(tokens_per_minute=50))
+        for ledger in (bench.ledger, other):
+            with pytest.raises(BudgetExceededError):
+                await ledger.lock(TENANT, APP, 31, MODEL)
+        assert (await other.limits(TENANT)).tokens_per_minute == 50
+        await bench.limit(None)
+        for ledger in (bench.ledger, other):
+            await ledger.lock(TENANT, APP, 5_000, MODEL)
+
+    run_async(scenario())
+
+
+def test_an_override_that_expires_is_out_of_force_by_itself() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        ends = datetime.fromtimestamp(START, UTC) + timedelta(seconds=30)
+        await bench.limit(LimitsOverride(tokens_per_minute=50, expires_at=ends))
+        with pytest.raises(ValidationError):
+            await bench.ledger.lock(TENANT, APP, 51, MODEL)
+        await asyncio.sleep(33)
+        await bench.ledger.lock(TENANT, APP, 51, MODEL)
+
+    run_async(scenario())
