@@ -75,7 +75,7 @@ def _host(options: Options) -> Host:
     settings = load_settings(options.app_root, os.environ)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
-    host_json = load_host_json(options.app_root)
+    host_json = load_host_json(options.app_root, os.environ)
     configure_logging(LogLevels(host_json.logging.log_level))
     for name in host_json.unknown_options():
         log.warning("host.json: the option '%s' is not supported by the local host and is ignored", name)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, TimerTrigger
+from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, TimerTrigger, WarmupTrigger
 from local.host.executor import Tally
 from local.host.http_messages import headers_of, query_of
 
@@ -86,6 +86,8 @@ class HostState:
                 return schedule
             case BlobTrigger(path=path):
                 return path
+            case WarmupTrigger():
+                return f"{self.base_url}/admin/warmup"
 
     @staticmethod
     def trigger_type(function: Function) -> str:
@@ -149,6 +151,8 @@ class Admin:
             await exchange.answer(401)
         elif parts == ["admin", "host", "status"] and method == "GET":
             await _json(exchange, self._state.status())
+        elif parts == ["admin", "warmup"]:
+            await self._warm_up(exchange)
         elif parts == ["admin", "functions"] and method == "GET":
             await _json(exchange, [self._state.info(function) for function in self._state.functions])
         elif parts[:2] == ["admin", "functions"] and parts[2:3] and parts[2] in self._functions:
@@ -165,6 +169,12 @@ class Admin:
         )
         text = f"{self._state.app_name} is up and running.\n\n{rows}\n\nState: /admin/host/status\n"
         await exchange.answer(200, text.encode(), "text/plain; charset=utf-8")
+
+    async def _warm_up(self, exchange: Exchange) -> None:
+        for function in self._state.functions:
+            if isinstance(function.trigger, WarmupTrigger) and not function.disabled:
+                self._by_hand.start(function, "")
+        await exchange.answer(200)
 
     async def _function(
         self, function: Function, method: str, rest: Sequence[str], exchange: Exchange

@@ -90,7 +90,14 @@ class BlobTrigger:
     text: bool = False
 
 
-type Trigger = HttpTrigger | ServiceBusTrigger | TimerTrigger | BlobTrigger
+@dataclass(frozen=True, slots=True)
+class WarmupTrigger:
+    """`warmupTrigger`: runs when the host is asked to warm up."""
+
+    name: str
+
+
+type Trigger = HttpTrigger | ServiceBusTrigger | TimerTrigger | BlobTrigger | WarmupTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +234,7 @@ def _trigger(function: str, binding: _Raw) -> Trigger:
     if parse is None:
         raise binding.error(
             f"the binding type '{binding.type}' is not supported by the local host; "
-            "supported are httpTrigger, serviceBusTrigger, timerTrigger and blobTrigger"
+            "supported are httpTrigger, serviceBusTrigger, timerTrigger, blobTrigger and warmupTrigger"
         )
     return parse(function, binding)
 
@@ -285,11 +292,16 @@ def _blob_trigger(_function: str, binding: _Raw) -> BlobTrigger:
     )
 
 
+def _warmup_trigger(_function: str, binding: _Raw) -> WarmupTrigger:
+    return WarmupTrigger(binding.name)
+
+
 _TRIGGERS: Mapping[str, Callable[[str, _Raw], Trigger]] = {
     "httptrigger": _http_trigger,
     "servicebustrigger": _servicebus_trigger,
     "timertrigger": _timer_trigger,
     "blobtrigger": _blob_trigger,
+    "warmuptrigger": _warmup_trigger,
 }
 
 

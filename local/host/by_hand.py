@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, TimerTrigger
+from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, TimerTrigger, WarmupTrigger
 from local.host.executor import Call
 from local.host.expressions import BlobPattern, ExpressionError
 from local.host.invocation import HttpInput
@@ -70,6 +70,8 @@ class HandRunner:
                 case TimerTrigger(schedule=schedule):
                     timer = timer_value(parse_schedule(schedule, self._zone), None, past_due=False)
                     await self._executor.run(Call(function, timer, _REASON))
+                case WarmupTrigger():
+                    await self._executor.run(Call(function, text, _REASON))
                 case BlobTrigger() as trigger:
                     await self._run_blob(function, trigger, text)
         except Exception as error:  # noqa: BLE001 -- nobody awaits this task: its error is told here

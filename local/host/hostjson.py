@@ -20,10 +20,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _TIMESPAN = re.compile(r"^(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7}))?)?$")
+
+_OVERRIDE = "AZUREFUNCTIONSJOBHOST__"
 
 UNLIMITED = timedelta.max
 """What `functionTimeout: -1` means."""
@@ -143,8 +145,20 @@ def _unknown(options: _Options, prefix: str) -> Iterator[str]:
             yield from _unknown(value, f"{prefix}{field.alias or name}.")
 
 
-def load_host_json(app_root: Path) -> HostJson:
-    """Read the app's `host.json`.
+def _put(content: dict[str, Any], path: Sequence[str], value: str) -> None:
+    """Set an option; names that are there are found without regard to case, as .NET finds them."""
+    known = {name.lower(): name for name in content}
+    name = known.get(path[0].lower(), path[0])
+    if len(path) == 1:
+        content[name] = value
+        return
+    section = content.setdefault(name, {})
+    if isinstance(section, dict):
+        _put(section, path[1:], value)
+
+
+def load_host_json(app_root: Path, environ: Mapping[str, str] | None = None) -> HostJson:
+    """Read the app's `host.json`, and what the environment sets of it by `AzureFunctionsJobHost__a__b`.
 
     Raises:
         HostJsonError: It is missing, no JSON, or an option has an impossible value.
@@ -153,9 +167,12 @@ def load_host_json(app_root: Path) -> HostJson:
     if not path.is_file():
         raise HostJsonError(f"no host.json in {app_root}: is this a function app?")
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise HostJsonError(f"host.json is not JSON: {error}") from error
+    for name, value in (environ or {}).items():
+        if name.upper().startswith(_OVERRIDE):
+            _put(content, name[len(_OVERRIDE) :].split("__"), value)
     try:
         return HostJson.model_validate(content)
     except ValidationError as error:

@@ -17,7 +17,7 @@ from local.host.http_messages import (
     headers_of,
     query_of,
 )
-from local.host.invocation import HttpInput
+from local.host.invocation import HttpInput, HttpOutput
 from local.host.logs import log
 from local.host.routing import Route, parse_route, split_path
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from local.host.bindings import Function
     from local.host.executor import Executor
     from local.host.hostjson import HttpOptions
-    from local.host.invocation import Outcome, Receive, Scope, Send, Value
+    from local.host.invocation import Outcome, Receive, Scope, Send
     from local.host.keys import Keys
 
 _REASON = "This function was programmatically called via the host APIs."
@@ -106,7 +106,8 @@ class HttpFront:
             raise RuntimeError(f"a function app takes no {scope['type']} connections")
         raw_path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         exchange = Exchange(receive, send, self._options.body_limit)
-        matched = self._routes.match(scope["method"], raw_path)
+        kept = raw_path.lstrip("/").split("/", 1)[0].lower() in _RESERVED
+        matched = None if kept else self._routes.match(scope["method"], raw_path)
         if matched is None:
             await self._admin.answer(scope, exchange, raw_path)
             return
@@ -173,7 +174,7 @@ class HttpFront:
             await exchange.answer(500)
             return
         try:
-            response = classic_response(_response_value(function, outcome))
+            response = _response(function, outcome)
         except TypeError as error:
             log.error("Functions.%s: %s", function.name, error)
             await exchange.answer(500)
@@ -181,11 +182,13 @@ class HttpFront:
         await exchange.respond(response)
 
 
-def _response_value(function: Function, outcome: Outcome) -> Value:
+def _response(function: Function, outcome: Outcome) -> HttpOutput:
     for binding in function.outputs:
         if isinstance(binding, HttpResponseBinding) and binding.name != RETURN:
-            return outcome.outputs.get(binding.name)
-    return outcome.return_value
+            value = outcome.outputs.get(binding.name)
+            # An output that is there and was not set answers 200; 204 is for functions without one.
+            return HttpOutput(200, (), b"") if value is None else classic_response(value)
+    return classic_response(outcome.return_value)
 
 
 def _call(

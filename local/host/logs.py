@@ -71,5 +71,8 @@ def configure_logging(levels: LogLevels) -> None:
     root.setLevel(logging.DEBUG if debug else max(logging.INFO, levels.level("Function")))
     for chatty in ("azure", "uvicorn", "httpx", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.DEBUG if debug else logging.WARNING)
+    # What logs under the worker's names is the worker's, which is told apart from the app's.
+    for system in ("azure_functions_worker", "azure_functions_runtime"):
+        logging.getLogger(system).setLevel(logging.WARNING)
     # A request that a client breaks off is told by the host in its own words.
     logging.getLogger("azure.functions").setLevel(logging.WARNING)

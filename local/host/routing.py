@@ -179,13 +179,23 @@ def _segment(text: str, template: str) -> Segment:
         if piece.startswith("{"):
             parameter = _parameter(piece[1:-1], template)
             parts.append(parameter)
-            pattern += "(.+?)" if not parameter.optional else "(.+?)?"
+            pattern = _with_parameter(pattern, optional=parameter.optional)
         else:
             parts.append(Literal(piece.casefold()))
             pattern += re.escape(piece)
     if not parts:
         raise RouteError(f"route '{template}' has an empty part")
     return Segment(parts, re.compile(pattern, re.IGNORECASE) if len(parts) > 1 else None)
+
+
+def _with_parameter(pattern: str, *, optional: bool) -> str:
+    """Continue the pattern of a segment of several parts, which Azure splits from the right."""
+    if not optional:
+        return pattern + "(.+)"
+    # Nothing but a dot before an optional parameter may be missing with it.
+    before = pattern.replace("(.+)", "(.+?)")
+    dotted = before.endswith(r"\.")
+    return before.removesuffix(r"\.") + (r"(?:\.([^.]+))?" if dotted else "(.+)?")
 
 
 def _pieces(text: str) -> Iterable[str]:

@@ -42,6 +42,55 @@ def test_an_app_that_cannot_run_is_refused_with_its_reason(app: str, reason: str
     assert reason in last
 
 
+_APP = "import azure.functions as func\napp = func.FunctionApp()\n"
+_HTTP = "@app.route(route='{route}')\ndef {name}(req: func.HttpRequest) -> str:\n    return ''\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def broken(:\n", "SyntaxError: invalid syntax"),
+        ("raise RuntimeError('while it was imported')\n", "RuntimeError: while it was imported"),
+        ("app = None\n", "Could not find top level function app instances in function_app.py"),
+        (
+            _APP + _HTTP.format(name="twice", route="a") + _HTTP.format(name="twice", route="b"),
+            "Function twice does not have a unique function name",
+        ),
+        (
+            _APP
+            + "@app.route(route='a')\ndef work(req: func.HttpRequest, more: str) -> str:\n    return ''\n",
+            "the following parameters are declared in Python but not in the function definition",
+        ),
+        (_APP + _HTTP.format(name="work", route="a/{x:wonder}"), "wonder"),
+        (_APP + _HTTP.format(name="work", route="{x}/{x}"), "has a parameter twice"),
+        (
+            _APP + "@app.timer_trigger(arg_name='t', schedule='soon')\n"
+            "def work(t: func.TimerRequest) -> None:\n    pass\n",
+            "the schedule 'soon'",
+        ),
+        (
+            _APP + "@app.queue_trigger(arg_name='m', queue_name='q', connection='C')\n"
+            "def work(m: func.QueueMessage) -> None:\n    pass\n",
+            "the binding type 'queueTrigger' is not supported",
+        ),
+    ],
+)
+def test_what_keeps_an_app_from_being_indexed_is_told(source: str, reason: str, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "host.json").write_text('{"version": "2.0"}')
+    (app / "function_app.py").write_text(source)
+    ended = _refused(str(app), tmp_path / "data")
+    assert ended.returncode == 1
+    assert reason in ended.stderr.strip().splitlines()[-1]
+
+
+def test_an_app_that_fails_to_import_is_told_as_azure_logs_it(tmp_path: Path) -> None:
+    ended = _refused("broken_import", tmp_path)
+    assert "Worker failed to index functions\nResult: Failure\n" in ended.stderr
+    assert "Traceback (most recent call last)" in ended.stderr
+
+
 def test_a_taken_port_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
     with running_host("classic", tmp_path / "a") as host:
         ended = _refused("classic", tmp_path / "b", "--port", str(host.port))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tests.integration_tests.local_host.running import RunningHost
 
-_CONFIG = Path(__file__).with_name("servicebus_config.json")
-_DISABLED = ("ticks", "yearly", "stubborn", "takes_blob")
+CONFIG = Path(__file__).with_name("servicebus_config.json")
+_DISABLED = ("ticks", "yearly", "stubborn", "patient", "takes_blob")
 
 
 class Bus:
@@ -47,7 +47,7 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
     folder = tmp_path_factory.mktemp("bus")
     record = folder / "record"
     record.touch()
-    with running_part("servicebus", folder / "broker", "--config", str(_CONFIG)) as port:
+    with running_part("servicebus", folder / "broker", "--config", str(CONFIG)) as port:
         settings = {
             "RECORD": str(record),
             "TICK": "0 0 0 1 1 *",
@@ -132,10 +132,34 @@ def test_a_batch_function_gets_many_messages_at_once(bus: Bus) -> None:
     wait_for(lambda: _is_empty(bus, "batches"))
 
 
+def test_a_batch_that_fails_comes_again_as_a_whole(bus: Bus) -> None:
+    bus.send("batches", *(ServiceBusMessage(body) for body in ("well", "fail", "fine", "good", "last")))
+
+    def deliveries(number: int) -> list[str]:
+        return sorted(
+            body
+            for line in bus.lines("takes_batch")
+            for body, delivered in zip(line["bodies"], line["deliveries"], strict=True)
+            if delivered == number
+        )
+
+    wait_for(lambda: len(deliveries(2)) == 5)
+    assert set(deliveries(2)) <= set(deliveries(1))
+    wait_for(lambda: _is_empty(bus, "batches"))
+
+
 def test_an_output_binding_sends(bus: Bus) -> None:
     assert httpx.post(f"{bus.host.url}/api/send", content="from http").text == "OK"
+    assert httpx.post(f"{bus.host.url}/api/send-bytes", content=b"as bytes").text == "OK"
     line = wait_for(lambda: bus.lines("takes_message", body="from http"))[0]
     assert line["content_type"] == "text/plain"
+    line = wait_for(lambda: bus.lines("takes_message", body="as bytes"))[0]
+    assert line["content_type"] == "application/octet-stream"
+
+
+def test_what_a_queue_function_returns_is_sent_to_another_queue(bus: Bus) -> None:
+    bus.send("questions", ServiceBusMessage("why"))
+    wait_for(lambda: bus.lines("takes_message", body="answer to why"))
 
 
 def test_a_queue_function_can_be_run_by_hand(bus: Bus) -> None:

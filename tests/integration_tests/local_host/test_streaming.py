@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.integration_tests.local_host.running import wait_for
+from tests.integration_tests.local_host.running import running_host, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.integration_tests.local_host.running import RunningHost
 
@@ -122,3 +124,37 @@ def test_admin_functions_describe_themselves(streaming: RunningHost) -> None:
     assert info["config"]["bindings"][0]["type"] == "httpTrigger"
     assert httpx.get(f"{streaming.url}/admin/functions/absent").status_code == 404
     assert httpx.post(f"{streaming.url}/admin/functions/ping", content=b"no json").status_code == 400
+
+
+def test_an_upload_over_the_limit_is_a_413_while_it_streams(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield bytes(1000)
+
+    with running_host("streaming", tmp_path, settings={"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "50000"}) as host:
+        assert httpx.post(f"{host.url}/api/echo", content=bytes(50_000)).status_code == 200
+        assert httpx.post(f"{host.url}/api/echo", content=bytes(50_001)).status_code == 413
+        assert httpx.post(f"{host.url}/api/echo", content=chunks()).status_code == 413
+
+
+def test_a_slow_function_holds_an_upload_back(streaming: RunningHost) -> None:
+    with socket.create_connection(("127.0.0.1", streaming.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        client.settimeout(1.0)
+        client.sendall(
+            b"POST /api/reads_once HTTP/1.1\r\nHost: localhost\r\nContent-Length: 67108864\r\n\r\n"
+        )
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 64 << 20:
+                sent += client.send(bytes(65536))
+        assert sent < 32 << 20
+
+
+def test_a_client_that_leaves_while_it_uploads_is_noticed(streaming: RunningHost) -> None:
+    with socket.create_connection(("127.0.0.1", streaming.port)) as client:
+        client.sendall(
+            b"POST /api/uploads/quitter HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nfirst"
+        )
+        wait_for(lambda: "quitter began" in str(_seen(streaming)["closed"]))
+    wait_for(lambda: "quitter broken off" in str(_seen(streaming)["closed"]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from tests.integration_tests.local_host.parts import blob_connection, running_part
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TIMERS = ("ticks", "yearly", "stubborn")
-_OTHERS = ("takes_blob", "takes_message", "takes_session", "takes_batch")
+    from azure.storage.blob import ContainerClient
+
+    from tests.integration_tests.local_host.running import RunningHost
+
+_TIMERS = ("ticks", "yearly", "stubborn", "patient")
+_OTHERS = ("takes_blob", "takes_message", "takes_session", "takes_batch", "answers")
 
 
 def _settings(record: Path, storage: str = "UseDevelopmentStorage=true", **more: str) -> dict[str, str]:
@@ -79,6 +85,27 @@ def test_timers_stay_off_where_another_instance_has_them_but_run_by_hand(tmp_pat
         assert not _lines(record, "yearly")
 
 
+def test_exponential_retries_wait_longer_each_time(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    settings = _settings(record) | _without(*_OTHERS, "ticks", "yearly")
+    with running_host("triggers", tmp_path, settings=settings) as host:
+        httpx.post(f"{host.url}/admin/functions/patient", json={})
+        wait_for(lambda: len(_lines(record, "patient")) == 3)
+        host.wait_for_line("Waiting for `0:00:0")
+        # After the last one there is no other.
+        wait_for(lambda: _tally(host, "patient")["failures"] == 3 and not _tally(host, "patient")["running"])
+    lines = _lines(record, "patient")
+    gaps = [later["at"] - earlier["at"] for earlier, later in itertools.pairwise(lines)]
+    assert [line["count"] for line in lines] == [0, 1, 2]
+    assert gaps[0] < 0.8 <= gaps[1]
+
+
+def _tally(host: RunningHost, function: str) -> dict[str, Any]:
+    functions = httpx.get(f"{host.url}/admin/host/status").json()["functions"]
+    found: dict[str, Any] = next(one for one in functions if one["name"] == function)
+    return found
+
+
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Azurite, as a connection string."""
@@ -111,3 +138,60 @@ def test_a_blob_runs_its_function_once_for_each_content(azurite: str, tmp_path: 
         wait_for(lambda: _lines(record, "takes_blob")[-1]["body"] == "after the restart")
     assert len(_lines(record, "takes_blob")) == 8
     service.close()
+
+
+@pytest.fixture
+def inbox(azurite: str) -> Iterator[ContainerClient]:
+    """The container that the functions watch, empty."""
+    with BlobServiceClient.from_connection_string(azurite) as service:
+        container = service.get_container_client("inbox")
+        try:
+            container.create_container()
+        except ResourceExistsError:
+            for blob in container.list_blobs():
+                container.delete_blob(blob.name)
+        yield container
+
+
+def test_a_blob_is_given_up_at_the_threshold_and_runs_by_hand(
+    azurite: str, inbox: ContainerClient, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    threshold = {"AzureFunctionsJobHost__extensions__blobs__poisonBlobThreshold": "2"}
+    settings = _settings(record, azurite, **threshold) | _without(*_TIMERS, *_OTHERS[1:])
+    inbox.upload_blob("acme/bad.txt", b"poison")
+    with running_host("triggers", tmp_path, settings=settings) as host:
+        poison = wait_for(lambda: httpx.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
+        host.wait_for_line("Message has reached MaxDequeueCount of 2")
+        assert [blob["BlobName"] for blob in poison] == ["acme/bad.txt"]
+        assert len(_lines(record, "takes_blob")) == 2
+        httpx.post(f"{host.url}/admin/functions/takes_blob", json={"input": "inbox/acme/bad.txt"})
+        wait_for(lambda: len(_lines(record, "takes_blob")) == 3)
+
+
+def test_no_more_blobs_are_worked_on_at_once_than_allowed(
+    azurite: str, inbox: ContainerClient, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    one = {"AzureFunctionsJobHost__extensions__blobs__maxDegreeOfParallelism": "1"}
+    settings = _settings(record, azurite, **one) | _without(*_TIMERS, *_OTHERS[1:])
+    for number in range(3):
+        inbox.upload_blob(f"acme/{number}.txt", b"slow")
+    with running_host("triggers", tmp_path, settings=settings):
+        wait_for(lambda: len(_lines(record, "takes_blob")) == 6)
+    assert ["done" in line for line in _lines(record, "takes_blob")] == [False, True] * 3
+
+
+def test_blob_bindings_write_and_read_every_kind_of_value(azurite: str, tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "record", azurite) | _without(*_TIMERS, *_OTHERS)
+    large = "DummyData" * (1 << 20)
+    with running_host("triggers", tmp_path, settings=settings) as host:
+        assert httpx.post(f"{host.url}/api/text", content="Grüße").text == "OK"
+        assert httpx.get(f"{host.url}/api/text/text").text == "str: Grüße"
+        assert httpx.post(f"{host.url}/api/text", content=large, timeout=60).text == "OK"
+        assert httpx.get(f"{host.url}/api/stream/text", timeout=60).text == large
+        assert httpx.post(f"{host.url}/api/file").text == "OK"
+        assert httpx.get(f"{host.url}/api/stream/file").text == "like a file"
+        returned = httpx.post(f"{host.url}/api/returned")
+        assert (returned.status_code, returned.text) == (200, "")
+        assert httpx.get(f"{host.url}/api/stream/returned").text == "returned"

@@ -6,7 +6,14 @@ import json
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
-from local.host.bindings import BlobTrigger, HttpTrigger, Queue, ServiceBusTrigger, TimerTrigger
+from local.host.bindings import (
+    BlobTrigger,
+    HttpTrigger,
+    Queue,
+    ServiceBusTrigger,
+    TimerTrigger,
+    WarmupTrigger,
+)
 from local.host.by_hand import HandRunner
 from local.host.executor import Executor, Limits
 from local.host.invocation import HttpInput, Json, Outcome
@@ -47,6 +54,11 @@ async def test_a_queue_function_gets_the_text_as_its_message() -> None:
     (invocation,) = await _run(ServiceBusTrigger("m", Queue("q"), ""), "text")
     assert invocation.inputs == {"m": "text"}
     assert invocation.metadata["UserProperties"] == Json("{}")
+
+
+async def test_a_warm_up_gets_nothing() -> None:
+    (invocation,) = await _run(WarmupTrigger("w"), "")
+    assert invocation.inputs == {"w": ""}
 
 
 async def test_a_timer_is_not_past_due() -> None:

@@ -45,6 +45,22 @@ def test_options_are_read_and_unknown_ones_named(tmp_path: Path) -> None:
     assert host.unknown_options() == ["extensions.cosmosDB", "extensions.serviceBus.typo", "other"]
 
 
+def test_the_environment_sets_options_over_the_file(tmp_path: Path) -> None:
+    content = {"version": "2.0", "extensions": {"serviceBus": {"maxConcurrentCalls": 5, "prefetchCount": 2}}}
+    (tmp_path / "host.json").write_text(json.dumps(content))
+    environ = {
+        "AzureFunctionsJobHost__functionTimeout": "00:00:07",
+        "AZUREFUNCTIONSJOBHOST__EXTENSIONS__SERVICEBUS__MAXCONCURRENTCALLS": "1",
+        "AzureFunctionsJobHost__extensions__serviceBus__autoCompleteMessages": "false",
+        "AzureFunctionsJobHost__version__nothing": "x",
+        "OTHER": "x",
+    }
+    host = load_host_json(tmp_path, environ)
+    bus = host.extensions.service_bus
+    assert host.function_timeout == timedelta(seconds=7)
+    assert (bus.max_concurrent_calls, bus.prefetch_count, bus.auto_complete_messages) == (1, 2, False)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -20,6 +20,7 @@ from local.host.bindings import (
     Queue,
     ServiceBusTrigger,
     TimerTrigger,
+    WarmupTrigger,
 )
 from local.host.executor import Executor, Limits
 from local.host.hostjson import HttpOptions
@@ -114,6 +115,18 @@ def test_a_route_that_the_host_keeps_is_refused() -> None:
         RouteTable([_http("admin/x")], "")
 
 
+async def test_a_catch_all_at_the_root_leaves_the_host_its_own_addresses() -> None:
+    site = _Site(_http("{*rest}"), options=FrontOptions(HttpOptions(route_prefix=""), 10, streams=False))
+    assert (await site.get("/anything")).body == b"empty"
+    assert (await site.get("/admin/host/ping")).body == b""
+
+
+async def test_a_warm_up_runs_the_functions_that_are_there_for_it() -> None:
+    site = _Site(a_function(WarmupTrigger("warm"), name="warms"), _http("a"))
+    assert (await site.get("/admin/warmup")).status == 200
+    assert site.by_hand.started == [("warms", "")]
+
+
 async def test_a_body_over_the_limit_is_a_413() -> None:
     site = _Site(_http("a"))
     declared = {"content-length": "11"}
@@ -202,6 +215,15 @@ async def test_a_named_output_is_the_answer_and_expressions_see_the_request() ->
     answer = await Browser().request(site.front, "GET", "/api/a/7?q=8", headers={"X-H": "9"})
     assert answer.body == b"answer"
     assert site.services.blobs == {"c/7-8-9": b"blob"}
+
+
+async def test_a_named_output_that_was_not_set_answers_200() -> None:
+    async def nothing(_invocation: Invocation) -> Outcome:
+        return Outcome()
+
+    function = a_function(HttpTrigger("req", "a"), outputs=[HttpResponseBinding("response")])
+    answer = await _Site(function, body=nothing).get("/api/a")
+    assert (answer.status, answer.body) == (200, b"")
 
 
 async def test_requests_over_max_outstanding_are_a_429_and_concurrency_is_bounded() -> None:

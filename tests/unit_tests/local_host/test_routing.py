@@ -33,7 +33,7 @@ from local.host.routing import RouteError, parse_route
         ("a/{*rest}", "/a", {}),
         ("a/{*rest=x}", "/a", {"rest": "x"}),
         ("a/{*rest:minlength(3)}", "/a/b", None),
-        ("a/{name}.{ext}", "/a/file.tar.gz", {"name": "file", "ext": "tar.gz"}),
+        ("a/{name}.{ext}", "/a/file.tar.gz", {"name": "file.tar", "ext": "gz"}),
         ("a/{name}.{ext}", "/a/file", None),
         ("a/v{major:int}-{rest}", "/a/v2-x", {"major": "2", "rest": "x"}),
         ("a/v{major:int}-{rest}", "/a/vb-x", None),

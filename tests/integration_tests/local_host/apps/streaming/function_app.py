@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -120,3 +121,25 @@ def nap(req: Request) -> Response:
     """Hold a thread for a while."""
     time.sleep(int(req.path_params["milliseconds"]) / 1000)
     return Response("slept")
+
+
+@app.route(route="reads_once", methods=["POST"])
+async def reads_once(req: Request) -> Response:
+    """Read the first piece of a body and then take its time."""
+    await anext(req.stream())
+    await asyncio.sleep(60)
+    return Response("never")
+
+
+@app.route(route="uploads/{name}", methods=["POST"])
+async def uploads(req: Request) -> Response:
+    """Read a body, and remember whether it ended."""
+    name = req.path_params["name"]
+    try:
+        await anext(req.stream())
+        _closed.append(f"{name} began")
+        await req.body()
+    except ClientDisconnect:
+        _closed.append(f"{name} broken off")
+        raise
+    return Response("whole")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, List  # noqa: UP035 -- the runtime refuses list[...]
 
@@ -64,6 +66,9 @@ def takes_blob(blob: func.InputStream, copy: func.Out[bytes]) -> None:
     )
     if content == b"poison":
         raise ValueError("poison")
+    if content == b"slow":
+        time.sleep(0.5)
+        _record("takes_blob", done=blob.name)
     copy.set(content)
 
 
@@ -104,6 +109,8 @@ async def takes_session(message: func.ServiceBusMessage) -> None:
     """Take a session's message."""
     body = message.get_body().decode()
     _record("takes_session", body=body, session=message.session_id)
+    if body.startswith("sleep "):
+        await asyncio.sleep(float(body.removeprefix("sleep ")))
     if body.startswith("fail once") and not _has_failed_before(body):
         raise ValueError("once")
 
@@ -117,7 +124,10 @@ def takes_batch(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 
         "takes_batch",
         bodies=[message.get_body().decode() for message in messages],
         properties=[message.user_properties for message in messages],
+        deliveries=[message.delivery_count for message in messages],
     )
+    if any(message.get_body() == b"fail" and message.delivery_count == 1 for message in messages):
+        raise ValueError("a batch fails as a whole")
 
 
 @app.route(route="send", methods=["POST"])
@@ -126,3 +136,70 @@ def send(req: func.HttpRequest, out: func.Out[str]) -> str:
     """Send the body as a message."""
     out.set(req.get_body().decode())
     return "OK"
+
+
+@app.route(route="send-bytes", methods=["POST"])
+@app.service_bus_queue_output(arg_name="out", queue_name="%PLAIN_QUEUE%", connection="SERVICEBUS")
+def send_bytes(req: func.HttpRequest, out: func.Out[bytes]) -> str:
+    """Send the body as it is."""
+    out.set(req.get_body())
+    return "OK"
+
+
+@app.service_bus_queue_trigger(arg_name="message", queue_name="questions", connection="SERVICEBUS")
+@app.service_bus_queue_output(arg_name="$return", queue_name="%PLAIN_QUEUE%", connection="SERVICEBUS")
+def answers(message: func.ServiceBusMessage) -> str:
+    """Answer one queue's message to another queue."""
+    return f"answer to {message.get_body().decode()}"
+
+
+@app.route(route="text", methods=["POST"])
+@app.blob_output(arg_name="out", path="outbox/text", connection="AzureWebJobsStorage")
+def put_text(req: func.HttpRequest, out: func.Out[str]) -> str:
+    """Write a text."""
+    out.set(req.get_body().decode())
+    return "OK"
+
+
+@app.route(route="file", methods=["POST"])
+@app.blob_output(arg_name="out", path="outbox/file", connection="AzureWebJobsStorage")
+def put_file(req: func.HttpRequest, out: func.Out[io.StringIO]) -> str:
+    """Write what is like a file."""
+    out.set(io.StringIO("like a file"))
+    return "OK"
+
+
+@app.route(route="returned", methods=["POST"], binding_arg_name="response")
+@app.blob_output(arg_name="$return", path="outbox/returned", connection="AzureWebJobsStorage")
+def put_returned(req: func.HttpRequest, response: func.Out[func.HttpResponse]) -> str:
+    """Write what is returned, and answer nothing."""
+    return "returned"
+
+
+@app.route(route="text/{name}", methods=["GET"])
+@app.blob_input(
+    arg_name="blob", path="outbox/{name}", connection="AzureWebJobsStorage", data_type=func.DataType.STRING
+)
+def get_text(req: func.HttpRequest, blob: str) -> str:
+    """Answer with a blob as a text."""
+    return f"{type(blob).__name__}: {blob}"
+
+
+@app.route(route="stream/{name}", methods=["GET"])
+@app.blob_input(arg_name="blob", path="outbox/{name}", connection="AzureWebJobsStorage")
+def get_stream(req: func.HttpRequest, blob: func.InputStream) -> str:
+    """Answer with a blob that is read as a stream."""
+    return blob.read().decode()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 5 1 1 *", use_monitor=False)
+@app.retry(
+    strategy="exponential_backoff",
+    max_retry_count="2",
+    minimum_interval="00:00:00",
+    maximum_interval="00:00:05",
+)
+def patient(timer: func.TimerRequest, context: func.Context) -> None:
+    """Fail at each attempt."""
+    _record("patient", count=context.retry_context.retry_count, at=time.monotonic())
+    raise RuntimeError("always")
