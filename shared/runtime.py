@@ -173,7 +173,7 @@ class Runtime:
     @cached_property
     def tenant_settings(self) -> TenantSettings:
         """Return the settings in force for each tenant."""
-        return TenantSettings(self.container("tenants"), self.clock)
+        return TenantSettings(self.container("tenants"), self.clock, self.cache)
 
     @cached_property
     def prompts(self) -> PromptLibrary:

@@ -24,7 +24,7 @@ def bind_settings(runtime: "Runtime", routes: Routes) -> None:
     """Bind the settings routes; the administrator who names no tenant means the global scope."""
 
     def service(caller: TenantContext | PlatformContext, scope: Scope) -> SettingsService:
-        return SettingsService(caller, scope, runtime.container("tenants"), runtime.audit, runtime.clock)
+        return SettingsService(caller, scope, runtime.tenant_settings, runtime.audit)
 
     @routes.get("v1/settings", who=Role.TENANT_ADMIN)
     async def list_settings(caller: TenantContext | PlatformContext, query: SettingPage) -> SettingListReply:

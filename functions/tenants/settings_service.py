@@ -13,25 +13,19 @@ from functions.tenants.settings_models import (
 from shared.concurrency import side_by_side
 from shared.errors import PermissionDeniedError, ValidationError
 from shared.tenancy.audit import AuditAction
-from shared.tenancy.context import PlatformContext, as_platform
+from shared.tenancy.context import PlatformContext, TenantContext, as_platform
 from shared.tenancy.settings import SETTINGS, Scope, resolve, setting_named
-from shared.tenancy.settings_store import UNSET_ETAG, global_settings, settings_of
+from shared.tenancy.settings_store import UNSET_ETAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from pydantic import JsonValue
 
     from functions.tenants.settings_models import SettingPage
-    from shared.clock import Clock
-    from shared.cosmos.container import Container
     from shared.tenancy.audit import AuditTrail
-    from shared.tenancy.context import TenantContext
-    from shared.tenancy.settings import Setting
-    from shared.tenancy.settings_store import OwnSettings, StoredSetting
-
-type Values = Mapping[str, StoredSetting]
+    from shared.tenancy.settings import Made, Setting, TenantSettings
+    from shared.tenancy.settings_store import OwnSettings
 
 
 class SettingsService:
@@ -40,9 +34,8 @@ class SettingsService:
     Args:
         caller: Who asks.
         scope: Whose values are meant.
-        container: The container `tenants`.
+        settings: The settings of everybody.
         audit: Where it is kept who changed what.
-        clock: Dates changes.
 
     Raises:
         PermissionDeniedError: The scope is the platform's, and the caller is not its administrator.
@@ -53,13 +46,13 @@ class SettingsService:
         self,
         caller: TenantContext | PlatformContext,
         scope: Scope,
-        container: Container,
+        settings: TenantSettings,
         audit: AuditTrail,
-        clock: Clock,
     ) -> None:
         self._scope = scope
+        self._settings = settings
         self._audit = audit
-        self._global = global_settings(container, clock)
+        self._global = settings.everybodys
         self._caller: TenantContext | PlatformContext
         self._own: OwnSettings
         if scope is Scope.GLOBAL:
@@ -70,7 +63,7 @@ class SettingsService:
                 {"fields": {"header.x-tenant-id": "required"}},
             )
         else:
-            self._caller, self._own = caller, settings_of(caller, container, clock)
+            self._caller, self._own = caller, settings.of(caller)
 
     async def list(self, page: SettingPage) -> SettingListReply:
         """Return one page of settings, by key."""
@@ -104,6 +97,7 @@ class SettingsService:
         rendered = setting.render(setting.parse(value))
         async with self._recording(AuditAction.SETTING_PUT, key):
             stored = await self._own.put(key, rendered, self._caller.principal, if_match)
+            self._forget()
         return self._reply(setting, {key: stored}, {key: stored})
 
     async def remove(self, key: str, if_match: str | None) -> SettingReply:
@@ -117,6 +111,7 @@ class SettingsService:
         setting = self._changeable(key)
         async with self._recording(AuditAction.SETTING_DELETE, key):
             await self._own.remove(key, if_match)
+            self._forget()
         return self._reply(setting, *await self._read())
 
     def _changeable(self, key: str) -> Setting[Any]:
@@ -125,17 +120,21 @@ class SettingsService:
             raise PermissionDeniedError(f"Only the platform's administrator sets '{key}'", {"key": key})
         return setting
 
+    def _forget(self) -> None:
+        if isinstance(self._caller, TenantContext):
+            self._settings.forget(self._caller)
+
     def _recording(self, action: AuditAction, key: str) -> AbstractAsyncContextManager[None]:
         return self._audit.recording(self._caller, action, key, detail={"scope": self._scope})
 
-    async def _read(self) -> tuple[Values, Values]:
+    async def _read(self) -> tuple[Made, Made]:
         if self._own is self._global:
             values = await self._global.read()
             return values, values
         own, everybodys = await side_by_side([self._own.read(), self._global.read()])
         return own, everybodys
 
-    def _reply(self, setting: Setting[Any], own: Values, everybodys: Values) -> SettingReply:
+    def _reply(self, setting: Setting[Any], own: Made, everybodys: Made) -> SettingReply:
         found = resolve(setting, {} if self._scope is Scope.GLOBAL else own, everybodys)
         stored = own.get(setting.key)
         return SettingReply(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
+from shared.cache import Freshness
 from shared.concurrency import side_by_side
 from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
@@ -22,11 +23,16 @@ from shared.tokens.prices import PriceTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.cache import Cache, Region
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
-    from shared.tenancy.settings_store import StoredSetting
+    from shared.tenancy.settings_store import OwnSettings, StoredSetting
 
+FRESHNESS = Freshness(ttl_seconds=12, stale_seconds=8, keep_last_good=True, last_good_seconds=24 * 3600)
+"""A change is in force everywhere within 30 s: 20, and 10 for who derives something from settings."""
+
+_MOST_TENANTS = 5_000
 _logger = get_logger(__name__)
 
 
@@ -262,23 +268,40 @@ def resolve[T](
     return Resolved(setting.default, Source.DEFAULT)
 
 
-class TenantSettings:
-    """The settings in force, as the capabilities read them."""
+type Made = Mapping[str, StoredSetting]
+"""What one owner has set, by key."""
 
-    def __init__(self, container: Container, clock: Clock) -> None:
+
+class TenantSettings:
+    """The settings in force, as the capabilities read them.
+
+    They may be a few seconds old, and are the last known ones while the store is down: a setting protects
+    nothing. Who changes settings reads `of` and `everybodys` themselves.
+    """
+
+    def __init__(self, container: Container, clock: Clock, cache: Cache) -> None:
         self._container = container
         self._clock = clock
+        self._made: Region[tuple[Made, Made]] = cache.region("settings", FRESHNESS, _MOST_TENANTS)
+        self.everybodys = global_settings(container, clock)
+
+    def of(self, tenant: TenantContext) -> OwnSettings:
+        """Open what a tenant has set."""
+        return settings_of(tenant, self._container, self._clock)
 
     async def value[T](self, tenant: TenantContext, setting: Setting[T]) -> T:
         """Return the tenant's value, else the global one, else the default.
 
         Raises:
-            DependencyUnavailableError: The store is down.
+            DependencyUnavailableError: The store is down, and nothing was read before.
         """
-        own, everybodys = await side_by_side(
-            [
-                settings_of(tenant, self._container, self._clock).read(),
-                global_settings(self._container, self._clock).read(),
-            ]
-        )
-        return resolve(setting, own, everybodys).value
+
+        async def load() -> tuple[Made, Made]:
+            own, everybodys = await side_by_side([self.of(tenant).read(), self.everybodys.read()])
+            return own, everybodys
+
+        return resolve(setting, *await self._made.get(tenant, "", load)).value
+
+    def forget(self, tenant: TenantContext) -> None:
+        """Let a change that was made here be in force here at once."""
+        self._made.forget(tenant, "")

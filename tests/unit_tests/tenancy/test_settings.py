@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import pytest
 from pydantic import Field, TypeAdapter
 
+from shared.cache import Cache
 from shared.cosmos.container import ItemChangedError
 from shared.errors import ConflictError, DependencyUnavailableError, PreconditionFailedError, ValidationError
 from shared.tenancy import settings
@@ -28,7 +29,7 @@ from shared.tenancy.settings import (
     resolve,
     text,
 )
-from shared.tenancy.settings_store import UNSET_ETAG, OwnSettings, global_settings, settings_of
+from shared.tenancy.settings_store import UNSET_ETAG, OwnSettings, settings_of
 from tests.fakes import FakeClock, tenant_context
 from tests.memory_cosmos import MemoryCosmos, memory_cosmos
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from shared.cosmos.container import Container, Json, Key, Patch
+    from shared.tenancy.context import TenantContext
 
 ROOT = Path(__file__).parents[3]
 ACME, GLOBEX = tenant_context("acme"), tenant_context("globex")
@@ -128,18 +130,22 @@ def test_a_form_knows_choices_bounds_and_lengths() -> None:
 async def test_the_tenants_value_comes_before_the_global_one_before_the_default(
     cosmos: MemoryCosmos, own: OwnSettings
 ) -> None:
-    container, clock = cosmos.container("tenants"), FakeClock()
-    platform, read = global_settings(container, clock), TenantSettings(container, clock)
+    clock = FakeClock()
+    read = TenantSettings(cosmos.container("tenants"), clock, Cache(clock))
     key = CHAT_DEFAULT_MODEL.key
 
-    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == CHAT_DEFAULT_MODEL.default
-    await platform.put(key, "everybodys", "admin", None)
-    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == "everybodys"
+    async def in_force(tenant: TenantContext = ACME) -> str:
+        clock.advance(20)
+        return await read.value(tenant, CHAT_DEFAULT_MODEL)
+
+    assert await in_force() == CHAT_DEFAULT_MODEL.default
+    await read.everybodys.put(key, "everybodys", "admin", None)
+    assert await in_force() == "everybodys"
     await own.put(key, "ours", "key", None)
-    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == "ours"
-    assert await read.value(GLOBEX, CHAT_DEFAULT_MODEL) == "everybodys"
+    assert await in_force() == "ours"
+    assert await in_force(GLOBEX) == "everybodys"
     assert await own.remove(key, None)
-    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == "everybodys"
+    assert await in_force() == "everybodys"
 
 
 async def test_a_setting_of_the_platform_alone_ignores_what_a_tenant_has_stored(own: OwnSettings) -> None:
@@ -159,11 +165,52 @@ async def test_a_stored_value_of_another_release_counts_as_not_set(own: OwnSetti
     assert resolve(CHOICE, newer, {}).source is Source.DEFAULT
 
 
-async def test_a_store_that_is_down_is_said_so(cosmos: MemoryCosmos) -> None:
-    cosmos.transport.lose_requests = 100
+@pytest.fixture
+def in_memory(cosmos: MemoryCosmos) -> tuple[TenantSettings, FakeClock]:
+    clock = FakeClock()
+    return TenantSettings(cosmos.container("tenants"), clock, Cache(clock)), clock
 
+
+async def test_a_warm_tenants_settings_cost_no_request(
+    cosmos: MemoryCosmos, in_memory: tuple[TenantSettings, FakeClock]
+) -> None:
+    read, clock = in_memory
+    await read.value(ACME, CHAT_DEFAULT_MODEL)
+    start = cosmos.transport.requests
+
+    clock.advance(11)
+    for setting in SETTINGS.values():
+        await read.value(ACME, setting)
+
+    assert cosmos.transport.requests == start
+    await read.value(GLOBEX, CHAT_DEFAULT_MODEL)
+    assert cosmos.transport.requests == start + 2
+
+
+async def test_a_change_that_is_made_here_is_in_force_here_at_once(
+    own: OwnSettings, in_memory: tuple[TenantSettings, FakeClock]
+) -> None:
+    read, _ = in_memory
+    await read.value(ACME, CHAT_DEFAULT_MODEL)
+    await own.put(CHAT_DEFAULT_MODEL.key, "ours", "key", None)
+
+    read.forget(ACME)
+
+    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == "ours"
+
+
+async def test_the_last_known_value_stands_in_while_the_store_is_down(
+    cosmos: MemoryCosmos, own: OwnSettings, in_memory: tuple[TenantSettings, FakeClock]
+) -> None:
+    read, clock = in_memory
+    await own.put(CHAT_DEFAULT_MODEL.key, "ours", "key", None)
+    await read.value(ACME, CHAT_DEFAULT_MODEL)
+    cosmos.transport.lose_requests = 1000
+    clock.advance(3600)
+
+    assert await read.value(ACME, CHAT_DEFAULT_MODEL) == "ours"
     with pytest.raises(DependencyUnavailableError):
-        await TenantSettings(cosmos.container("tenants"), FakeClock()).value(ACME, CHAT_DEFAULT_MODEL)
+        await read.value(GLOBEX, CHAT_DEFAULT_MODEL)
 
 
 async def test_a_change_is_refused_over_a_state_that_is_no_longer_there(own: OwnSettings) -> None:
