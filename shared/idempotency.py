@@ -88,14 +88,19 @@ class KeyedRequest:
     key: str
     content: tuple[bytes, ...]
 
-    def claim_id(self) -> str:
+    def claim_id(self, owner: TenantContext | PlatformContext) -> str:
         """Return the id of its claim; the key is hashed, since a caller may put anything in it."""
-        return f"{self.route}:{hashlib.sha256(self.key.encode()).hexdigest()}"
+        return f"{self.route}:{hashlib.sha256(self._key_of(owner).encode()).hexdigest()}"
 
     def derived_id(self, owner: TenantContext) -> str:
         """Return the id of an effect that is one aggregate, and thereby its own claim."""
-        text = f"{owner.tenant_id}\n{self.route}\n{self.key}"
+        text = f"{owner.tenant_id}\n{self.route}\n{self._key_of(owner)}"
         return hashlib.sha256(text.encode()).hexdigest()[:_DERIVED_ID_LENGTH]
+
+    def _key_of(self, owner: TenantContext | PlatformContext) -> str:
+        """Return the key as its owner's: no user of a tenant is answered what another one was."""
+        user_id = owner.user_id if isinstance(owner, TenantContext) else None
+        return self.key if user_id is None else f"{user_id}\n{self.key}"
 
     def fingerprint(self) -> str:
         """Hash the content, so that another request under the same key is told from a repeated one."""
@@ -159,8 +164,9 @@ class Idempotency:
             AnswerNotKeptError: It ran, but its answer was too large to be kept.
             DependencyUnavailableError: The store does not take the claim; nothing was run.
         """
-        claims = self._claims(owner, request)
-        claim = await self._claimed(claims, request)
+        claim_id = request.claim_id(owner)
+        claims = self._claims(owner, claim_id)
+        claim = await self._claimed(claims, claim_id, request.fingerprint())
         if claim.answer is not None:
             return _again(claim.answer)
         async with AsyncExitStack() as unanswered:
@@ -172,12 +178,12 @@ class Idempotency:
             await _to_the_end(partial(self._complete, claims, claim, answer))
         return answer
 
-    async def _claimed(self, claims: Partition, request: KeyedRequest) -> Claim:
+    async def _claimed(self, claims: Partition, claim_id: str, fingerprint: str) -> Claim:
         """Return a claim of our own, or a completed one."""
         now = self._clock.now().timestamp()
         ours = Claim(
-            id=request.claim_id(),
-            fingerprint=request.fingerprint(),
+            id=claim_id,
+            fingerprint=fingerprint,
             holder=uuid.uuid4().hex,
             claimed_at=now,
             lease_until=now + LEASE_SECONDS,
@@ -236,10 +242,10 @@ class Idempotency:
         except APIError as error:
             _logger.warning("A claim was not freed", extra={"claim": claim.id, "error": type(error).__name__})
 
-    def _claims(self, owner: TenantContext | PlatformContext, request: KeyedRequest) -> Partition:
+    def _claims(self, owner: TenantContext | PlatformContext, claim_id: str) -> Partition:
         if isinstance(owner, TenantContext):
-            return Partition.of(owner, self._container, request.claim_id())
-        return Partition.of_platform(self._container, _PLATFORM, request.claim_id())
+            return Partition.of(owner, self._container, claim_id)
+        return Partition.of_platform(self._container, _PLATFORM, claim_id)
 
 
 def _again(answer: StoredAnswer) -> HttpAnswer:

@@ -52,7 +52,7 @@ _CHANGED_MEANWHILE = frozenset({404, 409, 412})
 _TURN_FIELDS = "c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at"
 _CONVERSATIONS = (
     "SELECT c.id, c.conversation_id, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version "
-    "FROM c WHERE c.kind = 'head' AND c.conversation_id > @after ORDER BY c.conversation_id"
+    "FROM c WHERE c.kind = 'head' AND c.conversation_id > @after {whose}ORDER BY c.conversation_id"
 )
 
 
@@ -101,11 +101,17 @@ class TurnItem(StoredItem):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The right to work on one turn; `recent` are the turns done before it, oldest first."""
+    """The right to work on one turn.
+
+    Attributes:
+        recent: The turns done before it, oldest first.
+        user_id: Whose turn it is, where a token or the caller says so.
+    """
 
     number: int
     holder: str
     recent: tuple[int, ...]
+    user_id: str | None = None
 
 
 class ConversationRepository:
@@ -115,6 +121,7 @@ class ConversationRepository:
         self, tenant: TenantContext, container: Container, clock: Clock, *, bot_id: str, conversation_id: str
     ) -> None:
         self._own = Partition.of(tenant, container, bot_id, conversation_id)
+        self._tenant = tenant
         self._clock = clock
         self._bot_id = bot_id
         self._conversation_id = conversation_id
@@ -123,8 +130,11 @@ class ConversationRepository:
         """Begin the next turn, once the one before it is over.
 
         Raises:
+            PermissionDeniedError: A user's token names another user.
+            ConversationNotFoundError: It is another user's.
             ConflictError: Another turn of this conversation is still in work.
         """
+        user_id = self._tenant.user_named(user_id)
         holder = uuid.uuid4().hex
         for wait in (0.0, *_WAITS):
             if wait:
@@ -168,9 +178,9 @@ class ConversationRepository:
         """Return the head.
 
         Raises:
-            ConversationNotFoundError: This tenant has no such conversation with this bot.
+            ConversationNotFoundError: This tenant, or user, has no such conversation with this bot.
         """
-        head = await self._own.read(HeadItem, _HEAD)
+        head = await self._find()
         if head is None:
             raise ConversationNotFoundError(self._conversation_id)
         return head
@@ -196,7 +206,7 @@ class ConversationRepository:
                 _raise_unless_changed(error)
             else:
                 return
-            changed = await self._own.read(HeadItem, _HEAD)
+            changed = await self._find()
             if changed is None:
                 return  # somebody else removed it, or only the answer was lost
             head = changed
@@ -206,8 +216,19 @@ class ConversationRepository:
             retry_after=1.0,
         )
 
-    async def _try_to_reserve(self, holder: str, message: str, user_id: str | None) -> Reservation | None:
+    async def _find(self) -> HeadItem | None:
+        """Read the head.
+
+        Raises:
+            ConversationNotFoundError: It is another user's.
+        """
         head = await self._own.read(HeadItem, _HEAD)
+        if head is not None and not self._tenant.sees(head.user_id):
+            raise ConversationNotFoundError(self._conversation_id)
+        return head
+
+    async def _try_to_reserve(self, holder: str, message: str, user_id: str | None) -> Reservation | None:
+        head = await self._find()
         now = self._clock.now()
         if head is not None and head.busy_until > now.timestamp():
             return None
@@ -224,7 +245,7 @@ class ConversationRepository:
             if stored is None or stored.holder != holder:
                 return None  # another message got this turn
             # It was done; only the answer was lost.
-        return Reservation(new.turns, holder, new.recent)
+        return Reservation(new.turns, holder, new.recent, user_id)
 
     def _next_head(self, head: HeadItem | None, holder: str, user_id: str | None, now: datetime) -> HeadItem:
         if head is not None:
@@ -296,14 +317,20 @@ class ConversationRepository:
 
 
 class ConversationIndex:
-    """The conversations of one tenant with one bot."""
+    """The conversations of one tenant, or of one of its users, with one bot."""
 
     def __init__(self, tenant: TenantContext, container: Container, bot_id: str) -> None:
         self._own = Partition.of(tenant, container, bot_id)
+        self._user = tenant.only_user
 
     async def list(self, after: str | None, limit: int) -> list[ConversationItem]:
         """Return conversations by id, after the given one."""
-        return await self._own.query(ConversationItem, Query(_CONVERSATIONS, {"@after": after or ""}, limit))
+        parameters = {"@after": after or ""}
+        whose = ""
+        if self._user is not None:
+            whose, parameters["@user"] = "AND c.user_id = @user ", self._user
+        query = Query(_CONVERSATIONS.format(whose=whose), parameters, limit)
+        return await self._own.query(ConversationItem, query)
 
 
 def _moving_to(new: HeadItem, etag: str | None) -> Patch:

@@ -74,6 +74,8 @@ class ChatService:
             BotNotFoundError: The tenant has no such bot.
             PromptNotFoundError: The bot's prompt is not there.
             ValidationError: The variables do not fit the bot's prompt.
+            PermissionDeniedError: A user's token names another user.
+            ConversationNotFoundError: The conversation is another user's.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
             BudgetExceededError: The tenant's budget does not admit the call now.
@@ -90,7 +92,8 @@ class ChatService:
             unanswered.push_async_callback(_fail, conversation, turn)
             with _history_untouched(conversation_id):
                 history = await conversation.history(turn, bot.history_turns)
-            completion = await self._complete(bot_id, self._prompt(bot, instructions, history, request))
+            prompt = self._prompt(bot, instructions, history, request, turn.user_id)
+            completion = await self._complete(bot_id, prompt)
             unanswered.pop_all()
         with _history_untouched(conversation_id):
             await _finished(conversation.complete(turn, completion.text, completion.usage))
@@ -113,7 +116,12 @@ class ChatService:
         return bot.system_prompt or ""
 
     def _prompt(
-        self, bot: StoredBotConfig, instructions: str, history: Sequence[TurnItem], request: ChatRequest
+        self,
+        bot: StoredBotConfig,
+        instructions: str,
+        history: Sequence[TurnItem],
+        request: ChatRequest,
+        user_id: str | None,
     ) -> ChatPrompt:
         messages = [ChatMessage(role="system", content=instructions)]
         for turn in history:
@@ -126,7 +134,7 @@ class ChatService:
             model=bot.model or self.default_model,
             max_output_tokens=bot.max_output_tokens,
             temperature=bot.temperature,
-            user=request.user_id,
+            user=user_id,
         )
 
     async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:

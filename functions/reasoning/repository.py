@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LIST = (
     "SELECT c.id, c.task_id, c.status, c.steps, c.result, c.error, c.created_at, c.updated_at FROM c"
-    " WHERE c.id > @after ORDER BY c.id"
+    " WHERE c.id > @after {whose}ORDER BY c.id"
 )
 _PENDING = (
     "SELECT c.id, c.task_id, c.status, c.request, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
@@ -55,9 +55,14 @@ class Step(BaseModel):
 
 
 class JobState(StoredItem):
-    """What a job's callers are shown; its id is the item's."""
+    """What a job's callers are shown; its id is the item's.
+
+    Attributes:
+        user_id: The user whose token asked for it; None where a key or a queue did.
+    """
 
     task_id: str | None = None
+    user_id: str | None = None
     status: JobStatus = JobStatus.QUEUED
     steps: dict[str, Step] = Field(default_factory=dict)
     result: JobResult | None = None
@@ -136,6 +141,7 @@ class JobRepository:
         item = JobItem(
             id=request.id,
             task_id=request.task_id,
+            user_id=self._tenant.user_id,
             request=request,
             outbox=outgoing,
             outbox_pending=outgoing is not None,
@@ -144,7 +150,7 @@ class JobRepository:
             updated_at=now,
         )
         job, is_new = await self._of(request.id).create_or_read(item)
-        if not job.asks_for(request):
+        if not job.asks_for(request) or not self._tenant.sees(job.user_id):
             raise JobConflictError(request.id)
         return job, is_new
 
@@ -152,17 +158,21 @@ class JobRepository:
         """Return a job.
 
         Raises:
-            JobNotFoundError: This tenant has none of this id.
+            JobNotFoundError: This tenant, or user, has none of this id.
         """
         found = await self._of(job_id).read(JobItem, job_id)
-        if found is None:
+        if found is None or not self._tenant.sees(found.user_id):
             raise JobNotFoundError(job_id)
         return found
 
     async def page(self, after: str | None, limit: int) -> list[JobState]:
         """Return jobs by id, after the given one."""
         everything = Partition.of(self._tenant, self._container)
-        return await everything.query(JobState, Query(_LIST, {"@after": after or ""}, limit))
+        parameters = {"@after": after or ""}
+        whose = ""
+        if self._tenant.only_user is not None:
+            whose, parameters["@user"] = "AND c.user_id = @user ", self._tenant.only_user
+        return await everything.query(JobState, Query(_LIST.format(whose=whose), parameters, limit))
 
     async def pending(self, before: datetime, limit: int) -> list[JobItem]:
         """Return jobs whose message has waited to be sent since before a time."""

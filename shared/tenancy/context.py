@@ -81,6 +81,20 @@ class TenantContext:
     def __post_init__(self) -> None:
         parse_tenant_id(self.tenant_id)
 
+    def user_named(self, user_id: str | None) -> str | None:
+        """Return the user that a request is for: the token's own, or with a key whomever it names.
+
+        Raises:
+            PermissionDeniedError: A user names somebody else.
+        """
+        if self.only_user is not None and user_id not in {None, self.only_user}:
+            raise PermissionDeniedError("A user speaks for nobody else", {"user_id": self.only_user})
+        return user_id or self.user_id
+
+    def sees(self, user_id: str | None) -> bool:
+        """Tell whether what is one user's, or nobody's in particular, may be seen."""
+        return self.only_user is None or self.only_user == user_id
+
 
 @dataclass(frozen=True, slots=True)
 class PlatformContext:
