@@ -55,6 +55,11 @@ def tenant_context(tenant_id: str = "acme", role: Role = Role.USER, tier: str = 
     return TenantContext(parse_tenant_id(tenant_id), tier, role, f"key-of-{tenant_id}")
 
 
+def user_context(user_id: str, tenant_id: str = "acme", role: Role = Role.USER) -> TenantContext:
+    """Build the context of a tenant's user as a token would."""
+    return TenantContext(parse_tenant_id(tenant_id), "free", role, f"user:{user_id}", user_id=user_id)
+
+
 def platform_context() -> PlatformContext:
     """Build the administrator's context as authentication would."""
     return PlatformContext("admin")

@@ -19,7 +19,7 @@ from shared.idempotency import (
     IdempotencyKeyReusedError,
     RequestInWorkError,
 )
-from tests.fakes import platform_context
+from tests.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
 
 if TYPE_CHECKING:
@@ -78,16 +78,17 @@ async def test_the_same_key_with_another_request_is_refused_by_name(
     assert "header.idempotency-key" in str(refused.value.detail)
 
 
-async def test_a_key_belongs_to_one_owner_and_one_route(idempotency: Idempotency) -> None:
+async def test_a_key_belongs_to_one_owner_one_user_and_one_route(idempotency: Idempotency) -> None:
     work = Work()
 
-    for owner in (ACME, GLOBEX, platform_context()):
+    alice, bob = user_context("alice"), user_context("bob")
+    for owner in (ACME, GLOBEX, alice, bob, platform_context()):
         for route in ("make", "mend"):
             await idempotency.once(
                 owner, replace(ASKED, route=route, content=(owner.principal.encode(),)), work
             )
 
-    assert work.runs == 6
+    assert work.runs == 10
 
 
 async def test_while_the_first_runs_the_others_are_told_to_come_back(

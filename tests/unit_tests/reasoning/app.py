@@ -104,7 +104,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.sender = cosmos, clock, FakeModel(), FakeSender()
-        authenticator = FakeAuthenticator()
+        self.authenticator = authenticator = FakeAuthenticator()
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
         self.directory = FakeDirectory(authenticator)

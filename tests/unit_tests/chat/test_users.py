@@ -1,0 +1,131 @@
+"""With a user's token, conversations are the user's own; a tenant's key speaks for any user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.tenancy.context import Role
+from tests.fakes import user_context
+
+if TYPE_CHECKING:
+    from tests.unit_tests.chat.app import App
+
+
+@pytest.fixture
+async def alice(app: App) -> dict[str, str]:
+    await app.save_bot()
+    return app.authenticator.add("alice", user_context("alice"))
+
+
+@pytest.fixture
+def bob(app: App) -> dict[str, str]:
+    return app.authenticator.add("bob", user_context("bob"))
+
+
+@pytest.fixture
+def manager(app: App) -> dict[str, str]:
+    return app.authenticator.add("manager", user_context("carol", role=Role.TENANT_ADMIN))
+
+
+async def listed(app: App, headers: dict[str, str], query: str = "") -> list[str]:
+    answer = await app.on_bot("list_conversations", query, headers=headers)
+    assert answer.status == 200
+    return [item["conversation_id"] for item in answer.json()["items"]]
+
+
+async def test_a_users_conversation_is_kept_and_metered_under_the_tokens_subject(
+    app: App, alice: dict[str, str]
+) -> None:
+    answer = await app.chat(headers=alice)
+
+    assert answer.status == 200
+    assert (await app.on_conversation(headers=alice)).json()["user_id"] == "alice"
+    assert app.model.prompts[-1].user == "alice"
+
+
+async def test_a_user_speaks_for_nobody_else(app: App, alice: dict[str, str]) -> None:
+    for_bob = await app.chat(headers=alice, user_id="bob")
+    for_herself = await app.chat(headers=alice, user_id="alice")
+
+    assert (for_bob.status, for_bob.json()["error"]) == (403, "PermissionDeniedError")
+    assert for_herself.status == 200
+    assert len(app.model.prompts) == 1
+
+
+@pytest.mark.parametrize("route", ["get_conversation", "delete_conversation"])
+async def test_another_users_conversation_looks_like_an_absent_one(
+    app: App, alice: dict[str, str], bob: dict[str, str], route: str
+) -> None:
+    await app.chat("my secret", headers=alice)
+
+    foreign = await app.on_conversation(route, headers=bob)
+
+    absent = await app.on_conversation(route, headers=app.stranger)
+    assert (foreign.status, absent.status) == (404, 404)
+    assert foreign.json()["message"] == absent.json()["message"]
+    assert foreign.json()["detail"] == absent.json()["detail"]
+    shown = (await app.on_conversation(headers=alice)).json()
+    assert [turn["message"] for turn in shown["items"]] == ["my secret"]
+
+
+async def test_another_users_conversation_is_not_continued(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("my secret", headers=alice)
+
+    intruding = await app.chat("what did she say?", headers=bob)
+
+    assert (intruding.status, intruding.json()["error"]) == (404, "ConversationNotFoundError")
+    assert len(app.model.prompts) == 1
+    assert (await app.on_conversation(headers=alice)).json()["turns"] == 1
+
+
+async def test_a_list_holds_the_users_own_and_pages_over_others(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    for number in range(4):
+        who = alice if number % 2 else bob
+        await app.chat(headers=who, conversation_id=f"c{number}")
+    await app.chat(headers=app.user, conversation_id="nobodys")
+    await app.chat(headers=app.user, conversation_id="c4", user_id="alice")
+
+    assert await listed(app, alice) == ["c1", "c3", "c4"]
+    assert await listed(app, alice, "limit=1&cursor=c1") == ["c3"]
+    assert await listed(app, bob) == ["c0", "c2"]
+
+
+async def test_a_tenants_key_and_its_administrators_see_all_and_name_any_user(
+    app: App, alice: dict[str, str], manager: dict[str, str]
+) -> None:
+    await app.chat(headers=alice, conversation_id="a")
+    await app.chat(headers=app.user, conversation_id="b", user_id="bob")
+    await app.chat(headers=manager, conversation_id="c")
+    await app.chat(headers=manager, conversation_id="d", user_id="dora")
+
+    assert await listed(app, app.user) == ["a", "b", "c", "d"]
+    assert await listed(app, manager) == ["a", "b", "c", "d"]
+    names = [prompt.user for prompt in app.model.prompts]
+    assert names == ["alice", "bob", "carol", "dora"]
+
+
+async def test_a_user_of_the_same_name_in_another_tenant_is_somebody_else(
+    app: App, alice: dict[str, str]
+) -> None:
+    await app.chat(headers=alice)
+    namesake = app.authenticator.add("namesake", user_context("alice", "globex"))
+
+    assert (await app.on_conversation(headers=namesake)).status == 404
+
+
+async def test_a_conversation_begun_anew_by_another_user_is_out_of_the_first_ones_reach(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("old", headers=alice)
+    assert (await app.on_conversation("delete_conversation", headers=alice)).status == 204
+    await app.chat("new", headers=bob)
+
+    assert (await app.on_conversation("delete_conversation", headers=alice)).status == 404
+    assert (await app.chat(headers=alice)).status == 404
+    assert (await app.on_conversation(headers=bob)).json()["turns"] == 1
