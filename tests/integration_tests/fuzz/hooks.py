@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+import uuid
 from typing import Any
 
 import schemathesis
 
-_VALID_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?")
-_numbers = itertools.count(1)
+_VALID_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,200}[\x21-\x7e])?")
+_LINE_BREAK = re.compile("\n|%0a", re.IGNORECASE)
+_WITHOUT_A_PARAMETER = "missing_parameter"
 
 
 @schemathesis.hook
@@ -19,9 +20,24 @@ def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> No
     Each Idempotency-Key is made its own: the same one with another body is rightly a 422. And line breaks are
     left out of paths: the worker's web server answers those by itself, before the app is asked.
     """
+    for name, value in (case.path_parameters or {}).items():
+        if isinstance(value, str) and _LINE_BREAK.search(value):
+            case.path_parameters[name] = _LINE_BREAK.sub("%09", value)
+    if getattr(case.meta.phase.data, "scenario", None) == _WITHOUT_A_PARAMETER:
+        return  # a case that was changed is sent as it stands, with what was to be left out
     for name, value in (case.headers or {}).items():
         if name.lower() == "idempotency-key" and isinstance(value, str) and _VALID_KEY.fullmatch(value):
-            case.headers[name] = f"{value}-{next(_numbers)}"
-    for name, value in (case.path_parameters or {}).items():
-        if isinstance(value, str) and "\n" in value:
-            case.path_parameters[name] = value.replace("\n", "\t")
+            case.headers[name] = f"{value}-{uuid.uuid4().hex}"
+
+
+@schemathesis.hook
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:  # noqa: ANN401  # JSON of any shape
+    """Write whole numbers as such: to JSON Schema 29.0 is an integer, to a strict model it is not."""
+    match body:
+        case float() if body.is_integer():
+            return int(body)
+        case dict():
+            return {name: map_body(context, value) for name, value in body.items()}
+        case list():
+            return [map_body(context, value) for value in body]
+    return body
