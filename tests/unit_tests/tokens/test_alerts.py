@@ -13,6 +13,7 @@ import pytest
 from functions.tokens.trigger import blueprint
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
+from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
 from shared.tokens.alerts import Crossing, Period, crossings
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
@@ -268,3 +269,127 @@ def test_a_lock_that_finds_too_little_left_has_met_the_end_of_the_budget() -> No
     ]
     early = scope.model_copy(update={"spent": {"d20260131": 700}})
     assert [*crossings(early, limits, asked=400)] == []
+
+
+class Spender:
+    """One application of acme's, over the app's routes."""
+
+    def __init__(self, instances: Instances, headers: dict[str, str]) -> None:
+        self._app = instances.app
+        self.headers = headers
+
+    async def lock(self, tokens: int) -> Any:  # noqa: ANN401  # JSON
+        body = {"app_id": "bot", "token_count": tokens}
+        return (await self._app.must("lock_tokens", Call.of(body, headers=self.headers))).json()
+
+    async def use(self, tokens: int) -> None:
+        request_id = (await self.lock(tokens))["request_id"]
+        body = {"app_id": "bot", "request_id": request_id, "prompt_tokens": tokens, "completion_tokens": 0}
+        await self._app.must("report_tokens", Call.of(body, headers=self.headers))
+
+
+@pytest.fixture
+async def spender(instances: Instances) -> Spender:
+    store = LimitStore(instances.app.runtime.container("ledger"))
+    await store.put(ACME, LimitsOverride(tokens_per_day=1_000, tokens_per_month=100_000))
+    return Spender(instances, await instances.app.new_key("acme", Role.USER))
+
+
+async def test_what_is_reported_over_the_routes_is_told(instances: Instances, spender: Spender) -> None:
+    told = []
+    for tokens in (790, 9, 1, 190, 10):
+        await spender.use(tokens)
+        await instances.sweep()
+        told.append(len(instances.broker.sent))
+
+    assert told == [0, 0, 1, 1, 2]
+    assert instances.told() == {("day", "2026-01-31", 80), ("day", "2026-01-31", 100)}
+
+
+async def test_a_budget_that_refuses_a_lock_is_at_its_end(instances: Instances, spender: Spender) -> None:
+    await spender.use(950)
+    await instances.sweep()
+    assert instances.told() == {("day", "2026-01-31", 80)}
+
+    for _ in range(3):
+        assert (await spender.lock(60))["allowed"] is False
+    await instances.sweep()
+
+    assert instances.told() == {("day", "2026-01-31", 80), ("day", "2026-01-31", 100)}
+    assert len(instances.broker.sent) == 2
+    exhausted = [one for one in instances.broker.received().values() if one["percent"] == 100]
+    assert [one["used_tokens"] for one in exhausted] == [950]
+
+
+async def test_a_refusal_that_a_minute_cures_is_no_end(instances: Instances, spender: Spender) -> None:
+    await spender.use(850)
+    assert (await spender.lock(100))["allowed"] is True  # may come back unused
+
+    assert (await spender.lock(100))["allowed"] is False
+    await instances.sweep()
+
+    assert instances.told() == {("day", "2026-01-31", 80)}
+
+
+async def test_refusals_in_a_flood_are_not_each_looked_into(instances: Instances, spender: Spender) -> None:
+    await spender.use(990)
+    seen: list[str] = []
+    await spender.lock(500)
+    instances.app.cosmos.transport.watch = lambda request: seen.append(request.url)
+
+    for _ in range(10):
+        await spender.lock(500)
+
+    looks = [url for url in seen if "/colls/ledger/" in url]
+    assert len(looks) <= 2 * 10  # the ledger's own: a refusal looks, and so do its headers
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_while_a_refusal_is_looked_into_leaves_it_to_the_next(
+    instances: Instances, spender: Spender, nth: int, when: str
+) -> None:
+    await spender.use(990)
+    transport, seen, killed = instances.app.cosmos.transport, 0, False
+
+    def kill(request: Any) -> None:  # noqa: ANN401  # azure-core's
+        nonlocal seen, killed
+        if "/colls/ledger/" in request.url and not killed:
+            seen += 1
+            if seen == 1 + nth:  # the first is the ledger's own
+                killed = True
+                raise KilledError
+
+    setattr(transport, "watch" if when == "before" else "watch_done", kill)
+    with pytest.raises(KilledError):
+        await spender.lock(500)
+    survivor = Spender(Instances(instances.app.another_instance()), spender.headers)
+    assert (await survivor.lock(500))["allowed"] is False
+    instances.app.clock.advance(15)
+    await instances.sweep()
+
+    assert killed
+    assert instances.told() == {("day", "2026-01-31", 80), ("day", "2026-01-31", 100)}
+    assert len(instances.broker.sent) == 2
+
+
+async def test_a_store_that_fails_meanwhile_does_not_change_the_refusal(
+    instances: Instances, spender: Spender
+) -> None:
+    await spender.use(990)
+    transport, seen = instances.app.cosmos.transport, 0
+
+    def fail(request: Any) -> None:  # noqa: ANN401  # azure-core's
+        nonlocal seen
+        if "/colls/ledger/" in request.url:
+            seen += 1
+            transport.lose_requests = int(2 <= seen <= 4)  # all three attempts of the look
+
+    transport.watch = fail
+    assert (await spender.lock(500))["allowed"] is False
+    assert seen >= 4
+
+    instances.app.clock.advance(6)
+    assert (await spender.lock(500))["allowed"] is False
+    await instances.sweep()
+    assert ("day", "2026-01-31", 100) in instances.told()

@@ -184,3 +184,40 @@ async def test_what_is_no_limit_is_refused_by_name(app: WholeApp, body: object) 
     assert answer.status == 422
     assert all(name.startswith("body") for name in answer.json()["detail"]["fields"])
     assert (await shown(app))["override"] is None
+
+
+async def test_a_change_is_in_force_with_the_next_lock_on_every_instance(app: WholeApp) -> None:
+    user = await app.new_key("acme", Role.USER)
+    other = app.another_instance()
+
+    async def lock(on: WholeApp, tokens: int) -> Answer:
+        app.clock.advance(0.01)
+        body = {"app_id": "bot", "token_count": tokens, "model": "o3"}
+        return await on.client.call("lock_tokens", Call.of(body, headers=user))
+
+    for instance in (app, other):
+        assert (await lock(instance, 100)).json()["allowed"] is True
+    await put(app, {"tokens_per_minute": 1_000})
+    for instance in (other, app):
+        assert (await lock(instance, 1_001)).status == 422
+        assert (await lock(instance, 801)).json()["allowed"] is False
+        assert (await lock(instance, 1)).headers["x-ratelimit-limit-tokens"] == "1000"
+    await put(other, {"models": {"o3": {"tokens": 10_000, "requests": 5}}, "tokens_per_lock": 5_000})
+    for instance in (app, other):
+        assert (await lock(instance, 5_001)).status == 422
+        assert (await lock(instance, 4_000)).json()["allowed"] is (instance is app)
+    await put(app, {})
+    assert (await lock(other, 50_000)).json()["allowed"] is True
+
+
+async def test_an_expired_override_is_out_of_force_for_locks(app: WholeApp) -> None:
+    user = await app.new_key("acme", Role.USER)
+    body = {"app_id": "bot", "token_count": 100}
+    await put(
+        app,
+        {"tokens_per_minute": 50, "expires_at": (app.clock.now() + timedelta(seconds=90)).isoformat()},
+    )
+
+    assert (await app.client.call("lock_tokens", Call.of(body, headers=user))).status == 422
+    app.clock.advance(100)
+    assert (await app.must("lock_tokens", Call.of(body, headers=user))).json()["allowed"] is True
