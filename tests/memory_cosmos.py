@@ -27,12 +27,15 @@ from shared.retry import Dependency
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
     from azure.cosmos.aio import CosmosClient
 
 DEFINITION = Path(__file__).parents[1] / "infra" / "cosmos.json"
+
+
+type Fault = Callable[[], Awaitable[Response | None]]
 
 
 class MemoryResponse(AsyncHttpResponse):
@@ -55,6 +58,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
     Attributes:
         lets_others_run: Whether each request waits a turn of the loop, as one over a network does.
+        fault: What happens to every request before the engine sees it: it may wait, raise, or answer instead.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -63,12 +67,15 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         self.lose_requests = 0
         self.lose_answers = 0
         self.lets_others_run = False
+        self.fault: Fault | None = None
         self.watch: Callable[[HttpRequest], None] = lambda _: None
         self.watch_done: Callable[[HttpRequest], None] = lambda _: None
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:  # noqa: ANN401  # azure-core's
         if self.lets_others_run:
             await asyncio.sleep(0)
+        if self.fault is not None and (instead := await self.fault()) is not None:
+            return MemoryResponse(request, instead)
         asked = urlsplit(request.url)
         about_items = "/docs" in asked.path
         if about_items:

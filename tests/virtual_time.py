@@ -50,6 +50,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._left_thread)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's
+        self._in_threads += 1
+        await super().shutdown_default_executor(timeout)
+
     def _left_thread(self, _: asyncio.Future[Any]) -> None:
         self._in_threads -= 1
 

@@ -169,9 +169,9 @@ def _instance(cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, 
 
 
 @asynccontextmanager
-async def whole_app(**environment: str) -> AsyncIterator[WholeApp]:
+async def whole_app(clock: FakeClock | None = None, /, **environment: str) -> AsyncIterator[WholeApp]:
     """Open the app over an empty store."""
-    clock = FakeClock()
+    clock = clock or FakeClock()
     async with memory_cosmos(clock) as cosmos:
         app = _instance(cosmos, clock, environment)
         yield app
