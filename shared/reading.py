@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from shared.errors import MalformedRequestError, PayloadTooLargeError, Validatio
 from shared.validation import refusal, refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pydantic import BaseModel
     from starlette.requests import Request
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1024 * 1024
 """design/api.md: over 1 MB is a 413."""
 
+MOST_LEVELS = 64
+"""How deep JSON may be nested; Cosmos DB takes 128 levels, and items put some around it."""
+
+LARGEST_INTEGER = 2**53 - 1
+"""What every JSON parser reads exactly (RFC 7493), and the store's numbers hold."""
+
+_DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -59,6 +68,7 @@ async def receive(route: Route, request: Request) -> Received:
         name, model = route.body
         content = await _body(request)
         arguments[name] = _checked("body", lambda: model.model_validate_json(content))
+        _check_portable(content)
     return Received(arguments, content)
 
 
@@ -102,6 +112,47 @@ async def _body(request: Request) -> bytes:
     except ClientDisconnect as error:
         raise MalformedRequestError("The body ended early") from error
     return b"".join(parts)
+
+
+def _check_portable(content: bytes) -> None:
+    """Refuse JSON that this process reads but the store, or another reader, would not.
+
+    What may stand in it is looked for first, as most bodies have nothing of the kind.
+    """
+    if content.count(b"[") + content.count(b"{") > MOST_LEVELS:
+        _check_levels(json.loads(content), MOST_LEVELS)
+    if _DOUBTFUL.search(content):
+        json.loads(content, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+
+
+def _check_levels(value: object, left: int) -> None:
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return
+    if left == 0:
+        raise refused_field("body", f"is nested more than {MOST_LEVELS} levels deep")
+    for one in inner:
+        _check_levels(one, left - 1)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > len(str(-LARGEST_INTEGER)) or abs(int(digits)) > LARGEST_INTEGER:
+        raise refused_field("body", f"holds an integer beyond {LARGEST_INTEGER}")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    if not math.isfinite(float(digits)):
+        raise refused_field("body", "holds a number beyond what a double can be")
+    return float(digits)
+
+
+def _constant(name: str) -> float:
+    raise MalformedRequestError(f"The body is not valid JSON: {name}")
 
 
 def _too_large() -> PayloadTooLargeError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import pytest
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
@@ -33,6 +33,10 @@ from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platfor
 class NoteRequest(RequestModel):
     text: str = Field(min_length=1)
     stars: int = 0
+
+
+class ScrapRequest(RequestModel):
+    scrap: JsonValue
 
 
 class NotePath(ParameterModel):
@@ -115,6 +119,11 @@ def declare_notes(services: Services) -> None:  # noqa: C901  # one small handle
     async def tenant_notes(tenant: TenantContext, path: TenantPath) -> NoteReply:
         """Show a tenant's notes."""
         return NoteReply(tenant_id=tenant.tenant_id, text=tenant.principal)
+
+    @routes.post("v1/scraps", who=Role.USER)
+    async def put_scrap(tenant: TenantContext, scrap: ScrapRequest) -> NoteReply:
+        """Take anything."""
+        return NoteReply(tenant_id=tenant.tenant_id, text=str(scrap.scrap))
 
     @routes.get("v1/endless-notes", who=Role.USER, seconds=0.01)
     async def endless_notes(tenant: TenantContext) -> NoteReply:
@@ -542,3 +551,35 @@ async def test_an_if_match_that_is_no_header_text_is_422(
     call = Call.of({"text": "x"}, headers=user | {"if-match": etag}, note_id="a")
 
     assert list((await client.call("put_note", call)).json()["detail"]["fields"]) == ["header.if-match"]
+
+
+@pytest.mark.parametrize(
+    ("scrap", "status"),
+    [
+        ("9007199254740991", 200),
+        ("-9007199254740991", 200),
+        ("9007199254740992", 422),
+        ("-9007199254740992", 422),
+        ("9" * 4_000, 422),
+        ("1.7e308", 200),
+        ("1e309", 422),
+        ("-1e400", 422),
+        ("1" * 400 + ".0", 422),
+        ("1e-400", 200),
+        ("NaN", 400),
+        ("-Infinity", 400),
+        ('"NaN is no number, nor is 12345678901234567890 here, nor 1e999"', 200),
+        ("[" * 63 + "]" * 63, 200),
+        ("[" * 64 + "]" * 64, 422),
+        ('{"a":' * 64 + "1" + "}" * 64, 422),
+        ("[" + ",".join(["[]"] * 500) + "]", 200),
+        ('"' + "[" * 500 + '"', 200),
+        ("[" * 5_000 + "]" * 5_000, 400),
+    ],
+)
+async def test_json_that_not_every_reader_reads_alike_is_refused(
+    client: RouteClient, user: dict[str, str], scrap: str, status: int
+) -> None:
+    answer = await client.call("put_scrap", Call(headers=user, body=f'{{"scrap": {scrap}}}'.encode()))
+
+    assert answer.status == status
