@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptDraft, PromptHead, PromptSource
+    from shared.prompts.models import Prompt, PromptDraft, PromptSource, PromptSummary
 
 _NAME = re.compile(NAME_PATTERN)
 
@@ -27,7 +27,7 @@ class ItemOutcome(NamedTuple):
     """What became of one item: its prompt's head, or why there is none; `name` is None where it has none."""
 
     name: str | None
-    outcome: PromptHead | APIError
+    outcome: PromptSummary | APIError
 
 
 async def save_many(

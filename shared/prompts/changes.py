@@ -165,20 +165,37 @@ def committing(change: Change, head: PromptSummary | None, own: Partition, by: s
         version=effect.version,
         label=effect.label,
     )
-    kept: PromptVersion | ChangeItem
     fields = effect.fields | {"change": record.model_dump(mode="json")}
-    if effect.draft is None or effect.version is None:
-        kept = ChangeItem(id=change_id(change.name, record.number), name=change.name, change=record)
-    else:
-        kept = _version(change.name, effect.version, effect.draft, record)
-        said = kept.model_dump(mode="json", include={"content", "description", "tags"})
-        fields |= said | {"saved": fields["change"]}
+    kept = _kept(change.name, effect, record)
+    keeping = own.creating(kept)
+    if keeping.body is not None and isinstance(kept, PromptVersion):
+        fields |= {
+            "content": keeping.body["content"],
+            "description": kept.description,
+            "tags": list(kept.tags),
+        }
+        fields |= {"saved": fields["change"]}
     if head is None:
         first = PromptHead.from_json({"id": head_id(change.name), "name": change.name, **fields})
-        return Commit(change, kept, (own.creating(first), own.creating(kept)))
-    steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items())
+        return Commit(change, kept, (own.creating(first), keeping))
+    same: dict[str, JsonValue] = {
+        "deleted": head.deleted,
+        "description": head.description,
+        "tags": list(head.tags),
+    }
+    steps = tuple(
+        PatchOperation("set", f"/{name}", value)
+        for name, value in fields.items()
+        if name not in same or same[name] != value
+    )
     moved = own.patching(head_id(change.name), Patch(steps, etag=head.etag))
-    return Commit(change, kept, (moved, own.creating(kept)))
+    return Commit(change, kept, (moved, keeping))
+
+
+def _kept(name: str, effect: Effect, record: ChangeRecord) -> PromptVersion | ChangeItem:
+    if effect.draft is None or effect.version is None:
+        return ChangeItem(id=change_id(name, record.number), name=name, change=record)
+    return _version(name, effect.version, effect.draft, record)
 
 
 def _version(name: str, version: int, draft: PromptDraft, record: ChangeRecord) -> PromptVersion:

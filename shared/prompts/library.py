@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.cache import Freshness
 from shared.concurrency import Turns
 from shared.errors import PermissionDeniedError, PromptNotFoundError, ValidationError
-from shared.prompts.models import Prompt, PromptSource, latest_version
+from shared.prompts.models import Prompt, PromptSource, PromptSummary, latest_version
 from shared.prompts.rendering import render_prompt
 from shared.prompts.store import GlobalPromptStore, PromptStore, number_of
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform, require_tenant
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FRESHNESS = Freshness(ttl_seconds=40, stale_seconds=20, keep_last_good=True, last_good_seconds=24 * 3600)
 """After 60 s an edit is seen by every instance: 40 s unasked, and 20 s more while a read in the background is
 under way. Only while the store is down may it be more."""
+
+WRITTEN = Freshness(ttl_seconds=600)
+"""Heads that this process wrote are never shown: batches are tried on them, and ETags tell which are old."""
 
 FOR_EVER = Freshness(ttl_seconds=24 * 3600)
 """Versions do not change."""
@@ -92,6 +95,7 @@ class PromptLibrary:
         self.turns = Turns()
         self.heads: Region[Held] = cache.region("prompts", FRESHNESS, MAX_CACHED)
         self.versions: Region[PromptVersion] = cache.region("prompt-versions", FOR_EVER, MAX_CACHED)
+        self.written: Region[PromptSummary] = cache.region("prompts-written", WRITTEN, MAX_CACHED)
         self._global_edits: dict[str, int] = {}
         self.prefetched = list(dict.fromkeys(prefetched))
         self._seen: set[str] = set()
@@ -260,15 +264,22 @@ class Prompts:
 
     async def change_all(
         self, wanted: Sequence[Change], source: PromptSource = PromptSource.TENANT
-    ) -> list[PromptHead | APIError]:
+    ) -> list[PromptSummary | APIError]:
         """Make one change each of many prompts, and return each one's head or failure in order.
 
         Raises:
             DependencyUnavailableError: The store is down, and nothing was changed.
             PermissionDeniedError: They are not the caller's to change.
         """
+        store = self.writable(source)
+        known = self._known([change.name for change in wanted], source)
         with self._changing([change.name for change in wanted], source):
-            return await self.writable(source).commit_all(wanted)
+            outcomes = await store.commit_all(wanted, known)
+        if isinstance(self._caller, TenantContext):
+            for head in outcomes:
+                if isinstance(head, PromptSummary):
+                    self._library.written.put(self._caller, f"{source}:{head.name}", head)
+        return outcomes
 
     async def read_all(self, names: Sequence[str]) -> dict[str, Prompt]:
         """Return the latest version of each of these prompts that is there, as the store has it.
@@ -348,6 +359,14 @@ class Prompts:
             for name, head in (await store.read_all(missing)).items():
                 found[name] = _held_now(head, store.source, began)
         return found
+
+    def _known(self, names: Sequence[str], source: PromptSource) -> dict[str, PromptSummary]:
+        """Return the heads that this process wrote lately: good enough to write on, under their ETags."""
+        caller = self._caller
+        if isinstance(caller, PlatformContext):
+            return {}
+        heads = (self._library.written.peek(caller, f"{source}:{name}") for name in names)
+        return {head.name: head for head in heads if head is not None}
 
     @contextmanager
     def _changing(self, names: Sequence[str], source: PromptSource) -> Iterator[None]:

@@ -50,14 +50,12 @@ def variables_of(template: str, field: str = "template") -> list[str]:
     Raises:
         ValidationError: A brace is neither a variable's nor doubled; `detail` names the field.
     """
-    names: dict[str, None] = {}
-    for token in _TOKEN.finditer(template):
-        if token["stray"]:
-            problem = f"a single '{token['stray']}' at character {token.start()}: double it to mean a brace"
-            raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
-        if token["name"]:
-            names[token["name"]] = None
-    return list(names)
+    found = _TOKEN.findall(template)
+    if any(stray for _, _, stray in found):
+        token = next(token for token in _TOKEN.finditer(template) if token["stray"])
+        problem = f"a single '{token['stray']}' at character {token.start()}: double it to mean a brace"
+        raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
+    return list(dict.fromkeys(name for _, name, _ in found if name))
 
 
 def places_of(template: Template) -> Places:

@@ -178,7 +178,9 @@ class PromptStore:
                     return PromptHead.from_json(stored[0]), commit.record
         raise _overtaken(change.name)
 
-    async def commit_all(self, wanted: Sequence[Change]) -> list[PromptHead | APIError]:
+    async def commit_all(
+        self, wanted: Sequence[Change], known: Mapping[str, PromptSummary] | None = None
+    ) -> list[PromptSummary | APIError]:
         """Make one change each of many prompts, 50 in one request; one that cannot be made stops no other.
 
         Without failures, n changes are n/100 reads and n/50 writes. Each change that fails on its own account
@@ -187,6 +189,8 @@ class PromptStore:
 
         Args:
             wanted: Changes of prompts that differ.
+            known: Heads as they were lately. Where all of them are known, they are not read: what became of
+                one since then is told by its ETag.
 
         Returns:
             The new head, or why there is none, in the order of the changes.
@@ -194,10 +198,15 @@ class PromptStore:
         Raises:
             DependencyUnavailableError: The store is down, and nothing was changed.
         """
-        outcomes: dict[str, PromptHead | APIError] = {}
+        outcomes: dict[str, PromptSummary | APIError] = {}
         waiting = list(wanted)
         for left in reversed(range(_ROUNDS)):
-            heads = await self._heads(PromptSummary, _SUMMARY, [change.name for change in waiting])
+            names = [change.name for change in waiting]
+            if known is not None and all(name in known for name in names):
+                heads = dict(known)
+            else:
+                heads = await self._heads(PromptSummary, _SUMMARY, names)
+            known = None
             commits: list[Commit] = []
             for change in waiting:
                 try:
@@ -256,7 +265,7 @@ class PromptStore:
         return found
 
     async def _write(
-        self, commits: Sequence[Commit], outcomes: dict[str, PromptHead | APIError], *, last_round: bool
+        self, commits: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError], *, last_round: bool
     ) -> list[Commit]:
         """Make changes together; return those to work out again because somebody was in between.
 
@@ -279,7 +288,7 @@ class PromptStore:
                 outcomes |= {commit.change.name: error for commit in left}
                 break
             else:
-                heads = [PromptHead.from_json(body) for body in stored[::2]]
+                heads = [PromptSummary.from_json(body) for body in stored[::2]]
                 outcomes |= {head.name: head for head in heads}
                 break
         return overtaken
@@ -292,7 +301,7 @@ class PromptStore:
         return await self.head(commit.change.name)
 
     async def _not_done(
-        self, overtaken: Sequence[Commit], outcomes: dict[str, PromptHead | APIError]
+        self, overtaken: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError]
     ) -> list[Change]:
         """Settle those that were made and only their answer was lost; return the others."""
         if not overtaken:
@@ -301,7 +310,7 @@ class PromptStore:
         made = {item.change.id for item in stored}
         done = [commit.change.name for commit in overtaken if commit.change.id in made]
         if done:
-            outcomes |= await self._heads(PromptHead, _HEAD, done)
+            outcomes |= await self._heads(PromptSummary, _SUMMARY, done)
         return [commit.change for commit in overtaken if commit.change.id not in made]
 
     async def list(
@@ -366,7 +375,7 @@ def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
     part: list[Commit] = []
     weight = 0
     for commit in commits:
-        bytes_of_it = 2 * len(commit.record.model_dump_json().encode())
+        bytes_of_it = _weight(commit)
         if part and (len(part) == WRITE_AT_ONCE or weight + bytes_of_it > MAX_BATCH_BYTES):
             yield part
             part, weight = [], 0
@@ -376,11 +385,20 @@ def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
         yield part
 
 
+def _weight(commit: Commit) -> int:
+    """Return about how many bytes a change is as JSON: outside of ASCII a character takes six of them."""
+    if not isinstance(commit.record, PromptVersion):
+        return 1_000
+    template = commit.record.content.template
+    ascii_only = isinstance(template, str) and template.isascii()
+    return 2_000 + 2 * commit.record.content.characters * (1 if ascii_only else 6)
+
+
 def _overtaken(name: str) -> ConflictError:
     return ConflictError(f"Prompt '{name}' is being saved by others", {"name": name}, retry_after=1.0)
 
 
-def _raise_outage(outcomes: Sequence[PromptHead | APIError]) -> None:
+def _raise_outage(outcomes: Sequence[PromptSummary | APIError]) -> None:
     """Fail as one call would where the store was down for all of them."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, APIError)]
     if failures and len(failures) == len(outcomes) and all(error.status >= _OUTAGE for error in failures):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from local.cosmos.errors import CosmosError, bad_request
 from local.cosmos.values import Json, JsonObject, normal_number
@@ -93,7 +94,7 @@ def apply_patch(item: JsonObject, patch: Patch) -> JsonObject:
     Raises:
         CosmosError: 400 where an operation cannot be applied.
     """
-    patched = copy.deepcopy(item)
+    patched: JsonObject = orjson.loads(orjson.dumps(item))  # a deep copy, ten times as fast as `copy`'s
     for number, operation in enumerate(patch.operations, 1):
         try:
             _APPLY[operation.kind](patched, operation)

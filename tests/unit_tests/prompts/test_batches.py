@@ -11,7 +11,7 @@ from shared.cosmos.container import BatchFailedError
 from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError
 from shared.prompts import changes
 from shared.prompts.changes import Change
-from shared.prompts.models import PromptDraft, PromptHead
+from shared.prompts.models import PromptDraft, PromptSummary
 from shared.prompts.store import PromptStore
 from tests.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -134,8 +134,8 @@ def saves(count: int, text: str = "mine") -> list[Change]:
     return [Change(f"p{number:03}", save) for number in range(count)]
 
 
-def made(outcomes: Sequence[PromptHead | APIError]) -> list[int]:
-    return [outcome.version for outcome in outcomes if isinstance(outcome, PromptHead)]
+def made(outcomes: Sequence[PromptSummary | APIError]) -> list[int]:
+    return [outcome.version for outcome in outcomes if isinstance(outcome, PromptSummary)]
 
 
 async def test_one_that_was_overtaken_is_worked_out_again_with_its_batch(
@@ -238,5 +238,5 @@ async def test_deleting_many_that_others_deleted_meanwhile_says_so(
 
     outcomes = await PromptStore(ACME, Interrupted(container, batches=gone), clock).commit_all(wanted)
 
-    assert isinstance(outcomes[0], PromptHead)
+    assert isinstance(outcomes[0], PromptSummary)
     assert isinstance(outcomes[1], PromptNotFoundError)
