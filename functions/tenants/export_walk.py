@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from functions.tenants.estate import OwnedItems
     from shared.cosmos.container import Json
 
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _ITEM_LEVEL = "id"
 """A level of the key that is the item's own id: below it is one item, no partition to go through."""
 
@@ -36,7 +37,7 @@ class Position(BaseModel):
 
     place: str
     levels: tuple[Annotated[str, Field(max_length=1023)], ...] = Field((), strict=False)
-    after: str = Field("", max_length=2048)
+    after: str = Field("", max_length=2048, pattern=_PRINTABLE)
 
     def as_cursor(self) -> str:
         """Render it for a query."""

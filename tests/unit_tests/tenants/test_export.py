@@ -32,6 +32,7 @@ FORGED: list[Any] = [
     {"place": "conversations", "levels": [1, 2]},
     {"place": "conversations", "levels": ["x" * 2000, "y"]},
     {"place": "bots", "after": {"$gt": ""}},
+    {"place": "blobs:logs", "after": "\x01"},
     [],
 ]
 

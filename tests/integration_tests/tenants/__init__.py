@@ -1,0 +1,1 @@
+"""Tenants from their first day to their purge, over the real SDKs and the real local platform."""
