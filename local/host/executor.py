@@ -48,6 +48,8 @@ class Tally:
     invocations: int = 0
     failures: int = 0
     running: int = 0
+    milliseconds: float = 0.0
+    last_ended: datetime | None = None
     recent_failures: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=_KEPT_FAILURES))
 
 
@@ -119,8 +121,10 @@ class Executor:
             outcome = await self._in_time(call, attempt, invocation_id, serve or self._worker.invoke)
         finally:
             tally.running -= 1
-            milliseconds = int((time.perf_counter() - started) * 1000)
-            self._finished(function, invocation_id, outcome, milliseconds, tally)
+            milliseconds = (time.perf_counter() - started) * 1000
+            tally.milliseconds += milliseconds
+            tally.last_ended = datetime.now(UTC)
+            self._finished(function, invocation_id, outcome, int(milliseconds), tally)
         return outcome
 
     async def _in_time(

@@ -9,14 +9,16 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from local.host.admin import Admin, HostState
+from local.host.admin import Admin
 from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, TimerTrigger, parse_function
 from local.host.bound_services import AzureClients
 from local.host.by_hand import HandRunner
 from local.host.clock import SystemClock
+from local.host.depths import queue_depths
 from local.host.executor import Executor, Limits, unsupported_retry
 from local.host.expressions import BlobPattern
 from local.host.http_front import FrontOptions, HttpFront, RouteTable
+from local.host.instances import Board, keep_publishing
 from local.host.keys import load_keys
 from local.host.listeners.blob import BlobListener
 from local.host.listeners.listener import keep_listening
@@ -27,6 +29,7 @@ from local.host.listeners.timer import FileMonitor, TimerListener
 from local.host.logs import LogLevels, log
 from local.host.server import Server, port_of
 from local.host.settings import SettingError
+from local.host.status import HostState, HostStatus
 
 if TYPE_CHECKING:
     import socket
@@ -103,7 +106,8 @@ class Host:
             lambda name: _blob_source(clients, name),
             streams=self.worker.streams_http,
         )
-        server = Server(self._front(port_of(bound), executor, by_hand), _DRAIN_SECONDS)
+        status = self._status(port_of(bound), executor)
+        server = Server(self._front(status, executor, by_hand), _DRAIN_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         listening: list[asyncio.Task[None]] = []
         try:
@@ -113,6 +117,8 @@ class Host:
                 asyncio.create_task(keep_listening(listener, stopped, self.clock), name=listener.name)
                 for listener in self._listeners(executor, clients)
             ]
+            publishing = keep_publishing(status.board, status.state.report, stopped, self.clock)
+            listening.append(asyncio.create_task(publishing, name="the report to the other instances"))
             await stopped.wait()
         finally:
             log.info("Stopping: what was begun is finished first.")
@@ -123,25 +129,29 @@ class Host:
             if self._receipts is not None:
                 self._receipts.close()
 
-    def _front(self, port: int, executor: Executor, by_hand: HandRunner) -> HttpFront:
-        http = self.host_json.extensions.http
-        names = [function.name for function in self.functions]
-        keys = load_keys(self.options.data_dir / "keys.json", names) if self.options.enforce_keys else None
+    def _status(self, port: int, executor: Executor) -> HostStatus:
         state = HostState(
             app_name=self.options.app_root.name,
             base_url=f"http://localhost:{port}",
-            route_prefix=http.route_prefix,
+            route_prefix=self.host_json.extensions.http.route_prefix,
             functions=self.functions,
             tallies=executor.tallies,
             poison=lambda: self._receipts.poison() if self._receipts is not None else [],
         )
         _introduce(state)
+        board = Board(self.options.data_dir / "instances")
+        return HostStatus(state, board, lambda: queue_depths(self.functions, self.settings))
+
+    def _front(self, status: HostStatus, executor: Executor, by_hand: HandRunner) -> HttpFront:
+        http = self.host_json.extensions.http
+        names = [function.name for function in self.functions]
+        keys = load_keys(self.options.data_dir / "keys.json", names) if self.options.enforce_keys else None
         home_page = not self.settings.flag("AzureWebJobsDisableHomepage")
         limit = int(self.settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or _DEFAULT_BODY_LIMIT)
         return HttpFront(
             RouteTable(self.functions, http.route_prefix),
             executor,
-            Admin(state, by_hand, keys, home_page=home_page),
+            Admin(status, by_hand, keys, home_page=home_page),
             FrontOptions(http, limit, self.worker.streams_http, keys),
         )
 

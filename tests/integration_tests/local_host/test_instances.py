@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
 from tests.integration_tests.local_host.parts import servicebus_connection
-from tests.integration_tests.local_host.running import APPS
+from tests.integration_tests.local_host.running import APPS, wait_for
 from tests.integration_tests.platform import running_platform
 
 if TYPE_CHECKING:
@@ -172,6 +173,23 @@ async def survive(life: Life, seconds: float, every: float) -> None:
     assert not missing
     # Timers run on one instance: no second has the ticks of two.
     assert len({tick for tick, _ in ticks}) == len(ticks)
+
+
+def test_each_instance_answers_for_all_of_them(life: Life) -> None:
+    def status() -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{life.url}/admin/host/status").json()
+        return answer
+
+    for number in range(20):
+        httpx.get(f"{life.url}/api/work/{number}")
+
+    def all_counted() -> bool:
+        (work,) = [function for function in status()["functions"] if function["name"] == "work"]
+        return bool(work["invocations"] == 20)
+
+    wait_for(all_counted)
+    instances = sorted(life.instances())
+    wait_for(lambda: [int(one["instanceId"]) for one in status()["instances"]] == instances)
 
 
 @pytest.mark.soak

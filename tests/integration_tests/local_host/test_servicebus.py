@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,19 @@ def test_an_output_binding_sends(bus: Bus) -> None:
 def test_what_a_queue_function_returns_is_sent_to_another_queue(bus: Bus) -> None:
     bus.send("questions", ServiceBusMessage("why"))
     wait_for(lambda: bus.lines("takes_message", body="answer to why"))
+
+
+def test_the_state_tells_how_many_messages_wait(bus: Bus) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    bus.send("batches", ServiceBusMessage("later", scheduled_enqueue_time_utc=later))
+
+    def depths() -> dict[str, int]:
+        functions = httpx.get(f"{bus.host.url}/admin/host/status").json()["functions"]
+        found: dict[str, int] = next(one["queue"] for one in functions if one["name"] == "takes_batch")
+        return found
+
+    wait_for(lambda: depths()["scheduled"] == 1)
+    assert httpx.get(f"{bus.host.url}/admin/host/view").status_code == 200
 
 
 def test_a_queue_function_can_be_run_by_hand(bus: Bus) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import json
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local.host.admin import Admin, HostState
+from local.host.admin import Admin
 from local.host.bindings import (
     BlobBinding,
     BlobTrigger,
@@ -26,14 +27,15 @@ from local.host.executor import Executor, Limits
 from local.host.hostjson import HttpOptions
 from local.host.http_front import FrontOptions, HttpFront, RouteConflictError, RouteTable
 from local.host.http_messages import classic_response
+from local.host.instances import Board
 from local.host.invocation import HttpInput, HttpOutput, Json, Outcome
 from local.host.keys import Keys, load_keys
 from local.host.logs import LogLevels
+from local.host.status import HostState, HostStatus
 from tests.unit_tests.local_host.fakes import FAILED, Browser, FakeServices, FakeWorker, a_function, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Mapping
 
     from local.host.invocation import Invocation, Receive, Scope, Send, Value
 
@@ -51,6 +53,10 @@ class _ByHand:
         self.started.append((function.name, text))
 
 
+async def no_queues() -> dict[str, dict[str, int]]:
+    return {}
+
+
 class _Site:
     """A front over functions that are one function of the test."""
 
@@ -61,6 +67,7 @@ class _Site:
         app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
         options: FrontOptions | None = None,
         home_page: bool = True,
+        queues: Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]] | None = None,
     ) -> None:
         options = options or FrontOptions(HttpOptions(), 10, app is not None)
         self.worker = FakeWorker(body or self._echo, app=app)
@@ -72,7 +79,8 @@ class _Site:
         state = HostState(
             "app", "http://localhost:1", "api", functions, executor.tallies, lambda: [{"BlobName": "p"}]
         )
-        admin = Admin(state, self.by_hand, options.keys, home_page=home_page)
+        status = HostStatus(state, Board(Path("absent")), queues or no_queues)
+        admin = Admin(status, self.by_hand, options.keys, home_page=home_page)
         self.front = HttpFront(RouteTable(functions, options.http.route_prefix), executor, admin, options)
 
     @staticmethod
@@ -298,6 +306,27 @@ async def test_the_hosts_own_pages() -> None:
     for target in ("/admin", "/admin/functions/absent", "/admin/functions/clock/else", "/elsewhere"):
         assert (await site.get(target)).status == 404
     assert (await _Site(home_page=False).get("/")).status == 204
+
+
+async def test_a_browser_gets_the_view_and_anybody_else_a_text() -> None:
+    site = _Site(_http("a"))
+    view = await site.get("/admin/host/view")
+    assert view.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in view.headers["content-security-policy"]
+    assert (await site.get("/", accept="text/html,*/*")).body == view.body
+    assert b"<html" not in (await site.get("/", accept="*/*")).body
+
+
+async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
+    async def queues() -> dict[str, dict[str, int]]:
+        return {"work": {"active": 3, "dead_lettered": 1}}
+
+    site = _Site(_http("a"), queues=queues)
+    await site.get("/api/a")
+    (function,) = json.loads((await site.get("/admin/host/status")).body)["functions"]
+    assert function["queue"] == {"active": 3, "dead_lettered": 1}
+    assert function["averageMilliseconds"] >= 0
+    assert function["lastEnded"].endswith("+00:00")
 
 
 @pytest.mark.parametrize(
