@@ -14,10 +14,10 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
+from shared.azure_transport import OneAttemptTransport
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.errors import DependencyUnavailableError, ValidationError
 from shared.retry import Policy, Transient
@@ -50,7 +50,7 @@ def open_client(
 ) -> BlobServiceClient:
     """Open a client whose own retries are off, and which holds no more than a block of a file at a time."""
     options: dict[str, Any] = {
-        "transport": transport or AioHttpTransport(use_env_settings=False),
+        "transport": transport or OneAttemptTransport(),
         "retry_total": 0,
         "max_single_put_size": _BLOCK_BYTES,
         "max_block_size": _BLOCK_BYTES,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import ClientError
 from azure.core import MatchConditions
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import CosmosClient
 from azure.cosmos.exceptions import (
     CosmosBatchOperationError,
@@ -17,6 +16,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
+from shared.azure_transport import OneAttemptTransport
 from shared.cosmos.container import BatchFailedError, ItemChangedError, ItemExistsError, ItemNotFoundError
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
 from shared.retry import Transient
@@ -46,14 +46,11 @@ def open_client(
     credential: str | AsyncTokenCredential,
     transport: AsyncHttpTransport[Any, Any] | None = None,
 ) -> CosmosClient:
-    """Open a client whose own retries are off and which looks up no proxy or netrc per request.
-
-    The look-ups are two hops through a thread pool for each request, 40 % of the SDK's time.
-    """
+    """Open a client whose own retries are off, down to those of its connections."""
     return CosmosClient(
         endpoint,
         credential,
-        transport=transport or AioHttpTransport(use_env_settings=False),
+        transport=transport or OneAttemptTransport(),
         enable_endpoint_discovery=False,  # with it, 503s and failed reads are tried again in each region
         retry_throttle_total=-1,  # 0 means "the default of 9" to the SDK
         retry_total=0,

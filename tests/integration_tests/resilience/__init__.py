@@ -1,0 +1,1 @@
+"""What outages outside of the process do to the app, over real sockets."""
