@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 WINDOW_SECONDS = 60.0
 
@@ -50,21 +50,37 @@ class Excess:
 
 def find_excess(log: Sequence[Admission], limit_tokens: int, limit_requests: int) -> list[Excess]:
     """Look at every window of 60 seconds that ends at an admission: in none may more count than the limit."""
-    found = []
+    return [
+        Excess(at, tokens, requests)
+        for at, tokens, requests, is_admission in _sums(log)
+        if is_admission and (tokens > limit_tokens or requests > limit_requests)
+    ]
+
+
+def mean_tokens(log: Sequence[Admission], since: float, until: float) -> float:
+    """Return how many tokens the last 60 seconds held, on the average over a time."""
+    area, held, last = 0.0, 0, since
+    for at, tokens, _, _ in _sums(log):
+        area += held * (min(max(at, since), until) - last)
+        last = min(max(at, since), until)
+        held = tokens
+    return (area + held * (until - last)) / (until - since)
+
+
+def _sums(log: Sequence[Admission]) -> Iterator[tuple[float, int, int, bool]]:
+    """Follow what the last 60 seconds hold: the time, tokens, requests, and whether one was admitted."""
     tokens = requests = 0
     for at, kind, admission in _events(log):
         if kind == _ADMISSION:
-            tokens += admission.tokens
-            requests += 1
-            if tokens > limit_tokens or requests > limit_requests:
-                found.append(Excess(at, tokens, requests))
-            continue
-        was_settled = kind == _EXPIRY and admission.settled_at < at
-        before = (admission.tokens_after, admission.requests_after) if was_settled else (admission.tokens, 1)
-        after = (0, 0) if kind == _EXPIRY else (admission.tokens_after, admission.requests_after)
+            before, after = (0, 0), (admission.tokens, 1)
+        else:
+            was_settled = kind == _EXPIRY and admission.settled_at < at
+            settled = (admission.tokens_after, admission.requests_after)
+            before = settled if was_settled else (admission.tokens, 1)
+            after = (0, 0) if kind == _EXPIRY else settled
         tokens += after[0] - before[0]
         requests += after[1] - before[1]
-    return found
+        yield at, tokens, requests, kind == _ADMISSION
 
 
 def _events(log: Sequence[Admission]) -> list[tuple[float, int, Admission]]:
