@@ -14,7 +14,7 @@ from shared.clock import SystemClock
 from shared.concurrency import Turns
 from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.partition import Partition
-from shared.errors import APIError, ConflictError, PromptNotFoundError, ValidationError
+from shared.errors import APIError, ConflictError, PromptNotFoundError
 from shared.prompts import changes
 from shared.prompts.changes import Change, committing
 from shared.prompts.models import (
@@ -31,7 +31,7 @@ from shared.prompts.models import (
     latest_version,
     version_id,
 )
-from shared.prompts.rendering import check_draft, render_prompt
+from shared.prompts.rendering import check_draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -118,19 +118,6 @@ class PromptStore:
         if version is None:
             raise PromptNotFoundError(head.name, number)
         return Prompt(version, head, self.source)
-
-    async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
-        """Render a prompt's latest version for a model, which takes no empty text.
-
-        Raises:
-            PromptNotFoundError: There is no such prompt.
-            ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
-                nothing to say.
-        """
-        text = render_prompt((await self.read(name)).content, variables).text
-        if not text:
-            raise ValidationError(f"Prompt '{name}' is empty with these variables", {"name": name})
-        return text
 
     async def save(self, name: str, draft: PromptDraft, if_match: str | None) -> Prompt:
         """Store the next version and move the head to it.

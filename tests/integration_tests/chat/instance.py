@@ -24,9 +24,9 @@ from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import ConflictError
 from shared.llm.model import Completion
-from shared.prompts.store import PromptStore
 from shared.retry import Dependency
 from tests.fakes import tenant_context
+from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,7 +110,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
         )
         service = ChatService(
             bots=bots,
-            prompts=PromptStore(ACME, container("prompts"), clock),
+            prompts=library_over(container("prompts"), clock).of(ACME),
             open_conversation=lambda _bot, _conversation: conversation,
             open_model=lambda _: Model(hangs),
             default_model="m",

@@ -1,87 +1,88 @@
-"""Instances that save one prompt at once leave versions without a gap, and lose none."""
+"""Two processes save one prompt at once: versions have no gap, none is lost, and no conflict is silent."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from local.supervisor.addresses import COSMOS_KEY
-from shared.cosmos.sdk import SdkContainer, classify, open_client
-from shared.errors import ConflictError, PreconditionFailedError
 from shared.prompts.models import PromptDraft
-from shared.prompts.store import PromptStore
-from shared.retry import Dependency
-from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
+from tests.integration_tests.prompts.writer import NAME, READY, prompts_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-ACME = tenant_context("acme")
-WRITERS = 64 if os.environ.get("TENANTRY_SOAK") == "1" else 16
+    from tests.integration_tests.local_cosmos.endpoint import Endpoint
+
+WRITERS = 64
+PROCESSES = 2
 
 
-@asynccontextmanager
-async def instances(address: str) -> AsyncIterator[list[PromptStore]]:
-    """Open the store twice, each time with a client and connections of its own."""
-    async with AsyncExitStack() as stack:
-        stores = []
-        for _ in range(2):
-            client = await stack.enter_async_context(open_client(address, COSMOS_KEY))
-            proxy = client.get_database_client("tenantry").get_container_client("prompts")
-            stores.append(PromptStore(ACME, SdkContainer(proxy, Dependency("Cosmos DB", classify))))
-        yield stores
-
-
-async def save_until_done(store: PromptStore, text: str) -> int:
-    """Save as a caller does who asks again when told that others are saving; return the version."""
-    while True:
-        try:
-            return (await store.save("p", PromptDraft(template=text), None)).version.version
-        except ConflictError:
-            continue
-
-
-async def test_every_version_is_there_once_and_says_what_its_writer_was_told(tmp_path: Path) -> None:
-    texts = [f"text {number}" for number in range(WRITERS)]
-    with running_endpoint(tmp_path) as endpoint:
-        async with instances(endpoint.address) as stores:
-            versions = await asyncio.gather(
-                *(save_until_done(stores[number % 2], text) for number, text in enumerate(texts))
+def answers_of_all(endpoint: Endpoint, *options: str) -> list[dict[str, Any]]:
+    """Let both processes begin at once, and return what each of their writers was told."""
+    with ExitStack() as stack:
+        processes = []
+        for number in range(PROCESSES):
+            command = [sys.executable, "-m", "tests.integration_tests.prompts.writer", endpoint.address]
+            process = stack.enter_context(
+                subprocess.Popen(  # noqa: S603  # our own module
+                    [*command, f"process{number}", str(WRITERS // PROCESSES), *options],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
             )
-            stored = {n: (await stores[0].read("p", n)).content.template for n in range(1, WRITERS + 1)}
-            latest = await stores[1].read("p")
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == READY
+            processes.append(process)
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        printed = [process.communicate()[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * PROCESSES
+    return [json.loads(line) for output in printed for line in output.splitlines()]
 
-    assert sorted(versions) == list(range(1, WRITERS + 1))
-    assert stored == dict(zip(versions, texts, strict=True))
-    assert (latest.version.version, latest.labels) == (WRITERS, {"latest": WRITERS})
 
-
-async def test_of_those_who_have_seen_one_state_one_saves_over_it(tmp_path: Path) -> None:
+async def test_64_writers_over_two_processes_make_versions_1_to_64_and_each_is_the_one_it_was_told(
+    tmp_path: Path,
+) -> None:
     with running_endpoint(tmp_path) as endpoint:
-        async with instances(endpoint.address) as stores:
-            seen = (await stores[0].save("p", PromptDraft(template="first"), None)).head.etag
-            outcomes = await asyncio.gather(
-                *(stores[n % 2].save("p", PromptDraft(template=f"text {n}"), seen) for n in range(8)),
-                return_exceptions=True,
-            )
-            latest = await stores[0].read("p")
+        answers = answers_of_all(endpoint)
+        async with prompts_at(endpoint.address) as prompts:
+            latest = await prompts.read(NAME)
+            versions = [(await prompts.read(NAME, n)).version for n in range(1, latest.version.version + 1)]
 
-    refused = [outcome for outcome in outcomes if isinstance(outcome, PreconditionFailedError)]
-    assert (len(refused), latest.version.version) == (7, 2)
+    told = {answer["version"]: answer["text"] for answer in answers if "version" in answer}
+    assert {answer.get("refused") for answer in answers} <= {None, 409}
+    assert [version.version for version in versions] == list(range(1, len(told) + 1))
+    assert {version.version: version.content.template for version in versions} == told
+    assert len(told) == WRITERS, "with turns and ten attempts each, nobody should have been sent away"
+
+
+async def test_of_64_writers_who_have_seen_one_state_one_saves_and_63_are_told_412(tmp_path: Path) -> None:
+    with running_endpoint(tmp_path) as endpoint:
+        async with prompts_at(endpoint.address) as prompts:
+            seen = (await prompts.save(NAME, PromptDraft(template="first"))).head.etag
+            assert seen is not None
+            answers = answers_of_all(endpoint, "--if-match", seen)
+            latest = await prompts.read(NAME, fresh=True)
+
+    assert sorted(str(answer.get("refused")) for answer in answers) == ["412"] * (WRITERS - 1) + ["None"]
+    (winner,) = [answer for answer in answers if "version" in answer]
+    assert (latest.version.version, latest.content.template) == (2, winner["text"])
 
 
 async def test_prompts_survive_a_killed_store(tmp_path: Path) -> None:
+    draft = PromptDraft(template="kept {x}", description="why", tags=("tag",))
     with running_endpoint(tmp_path) as endpoint:
-        async with instances(endpoint.address) as stores:
-            saved = await stores[0].save(
-                "p", PromptDraft(template="kept {x}", description="why", tags=("tag",)), None
-            )
+        async with prompts_at(endpoint.address) as prompts:
+            saved = await prompts.save(NAME, draft)
         endpoint.kill()
     with running_endpoint(tmp_path) as endpoint:
-        async with instances(endpoint.address) as stores:
-            assert await stores[0].read("p") == saved
-            assert await stores[1].resolve("p", {"x": "y"}) == "kept y"
+        async with prompts_at(endpoint.address) as prompts:
+            assert (await prompts.read(NAME))[:3] == saved[:3]
+            assert await prompts.resolve(NAME, {"x": "y"}) == "kept y"

@@ -11,9 +11,9 @@ from shared.prompts.library import PromptLibrary
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
-    from tests.fakes import FakeClock
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Fallback:
 
 def library_over(
     container: Container,
-    clock: FakeClock,
+    clock: Clock,
     fallback: Fallback | None = None,
     prefetched: Sequence[str] = (),
 ) -> PromptLibrary:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.errors import DependencyUnavailableError, PromptNotFoundError
+from shared.errors import DependencyUnavailableError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
 from shared.prompts.changes import Change
 from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
@@ -297,3 +297,36 @@ async def test_a_tenant_without_the_fallback_is_not_even_looked_up_globally(
     with pytest.raises(PromptNotFoundError):
         await library.of(ACME).read("p")
     assert cosmos.transport.requests == 1
+
+
+async def test_resolving_renders_the_latest_version(here: PromptLibrary) -> None:
+    store = here.of(ACME)
+    await store.save("p", PromptDraft(template="old {x}"))
+    await store.save("p", PromptDraft(template="new {x}"))
+
+    assert await store.resolve("p", {"x": "y"}) == "new y"
+    with pytest.raises(ValidationError, match="missing: x"):
+        await store.resolve("p", {})
+    with pytest.raises(PromptNotFoundError):
+        await store.resolve("q", {})
+
+
+async def test_a_model_is_never_given_an_empty_prompt(here: PromptLibrary) -> None:
+    store = here.of(ACME)
+    await store.save("p", PromptDraft(template="{x}"))
+
+    with pytest.raises(ValidationError, match="empty"):
+        await store.resolve("p", {"x": ""})
+
+
+async def test_64_writers_on_two_instances_make_64_versions_and_each_is_told_its_own(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    saves = [(here, there)[number % 2].of(ACME).save("p", says(f"text {number}")) for number in range(64)]
+    saved = [prompt.version for prompt in await asyncio.gather(*saves)]
+
+    stored = [(await here.of(ACME).read("p", number)).version for number in range(1, 65)]
+    assert sorted(version.version for version in saved) == list(range(1, 65))
+    told = {version.version: (version.change, version.content) for version in saved}
+    assert {version.version: (version.change, version.content) for version in stored} == told
+    assert [version.content.template for version in saved] == [f"text {number}" for number in range(64)]

@@ -225,29 +225,11 @@ async def test_what_a_newer_release_put_on_the_head_survives_a_save(
     assert (stored["config"], stored["version"]) == ({"model": "gpt-6"}, 2)
 
 
-async def test_resolving_renders_the_latest_version(store: PromptStore) -> None:
-    await store.save("p", PromptDraft(template="old {x}"), None)
-    await store.save("p", PromptDraft(template="new {x}"), None)
-
-    assert await store.resolve("p", {"x": "y"}) == "new y"
-    with pytest.raises(ValidationError, match="missing: x"):
-        await store.resolve("p", {})
-    with pytest.raises(PromptNotFoundError):
-        await store.resolve("q", {})
-
-
-async def test_a_model_is_never_given_an_empty_prompt(store: PromptStore) -> None:
-    await store.save("p", PromptDraft(template="{x}"), None)
-
-    with pytest.raises(ValidationError, match="empty"):
-        await store.resolve("p", {"x": ""})
-
-
 async def test_tenants_share_no_name(store: PromptStore, container: Container) -> None:
     await store.save("p", PromptDraft(template="of acme"), None)
     other = PromptStore(GLOBEX, container)
 
-    for attempt in (other.read("p"), other.read("p", 1), other.resolve("p", {})):
+    for attempt in (other.read("p"), other.read("p", 1)):
         with pytest.raises(PromptNotFoundError):
             await attempt
     assert await other.list(None, 10) == []
