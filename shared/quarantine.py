@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,14 @@ from shared.cosmos.partition import Partition, StoredItem
 
 if TYPE_CHECKING:
     from shared.clock import Clock
-    from shared.cosmos.container import Container
+    from shared.cosmos.container import Container, Key
     from shared.tenancy.context import TenantContext
 
 _UNATTRIBUTED = "quarantine"
+UNATTRIBUTED_KEY: Key = (f"global:{_UNATTRIBUTED}",)
+"""The partition of what names no tenant that is there and active."""
+
+_LONGEST_NAME = 128
 _LONGEST_BODY_BYTES = 300_000
 """More than Service Bus Standard takes, and few enough that an item holds them however they are escaped."""
 
@@ -24,6 +29,7 @@ class QuarantinedMessage(StoredItem):
     Attributes:
         body: What the queue had, as text.
         is_cut: Whether only the body's beginning is kept.
+        named: Which tenant the message names, whether or not there is such a tenant: a purge goes by it.
     """
 
     queue: str
@@ -32,6 +38,7 @@ class QuarantinedMessage(StoredItem):
     detail: str
     body: str
     is_cut: bool
+    named: str | None = None
     quarantined_at: datetime
 
 
@@ -61,6 +68,7 @@ class Quarantine:
                 detail=refused.detail,
                 body=_cut(refused.body),
                 is_cut=_cut(refused.body) != refused.body,
+                named=refused.named_tenant(),
                 quarantined_at=self._clock.now(),
             )
         )
@@ -77,6 +85,15 @@ class Refused:
         self.body = body.decode("utf-8", errors="replace")
         self.reason = type(error).__name__
         self.detail = str(error)
+
+    def named_tenant(self) -> str | None:
+        """Read which tenant the message names, if that can be read at all."""
+        try:
+            message = json.loads(self.body)
+        except ValueError:
+            return None
+        named = message.get("tenant_id") if isinstance(message, dict) else None
+        return named if isinstance(named, str) and len(named) <= _LONGEST_NAME else None
 
     def entry_id(self) -> str:
         """Derive the entry's id, so that a redelivery makes no second entry."""

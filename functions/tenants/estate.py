@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from shared.concurrency import side_by_side
 from shared.cosmos.container import BatchFailedError, BatchOperation, Query
+from shared.quarantine import UNATTRIBUTED_KEY
 from shared.tenancy.store import TENANT_ITEM
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ class OwnedItems:
             for key, ids in self._by_partition(found).items()
             for start in range(0, len(ids), _BATCH)
         ]
-        removed = await side_by_side((self._remove(key, ids) for key, ids in batches), at_once=_AT_ONCE)
-        return sum(removed)
+        work = (_remove(self.container, key, ids) for key, ids in batches)
+        await side_by_side(work, at_once=_AT_ONCE)
+        return len(found)
 
     def _by_partition(self, found: Sequence[Json]) -> Mapping[Key, list[str]]:
         grouped: defaultdict[Key, list[str]] = defaultdict(list)
@@ -135,16 +137,28 @@ class OwnedItems:
             grouped[self.tenant_id, *(str(item[level]) for level in self.levels)].append(str(item["id"]))
         return grouped
 
-    async def _remove(self, key: Key, ids: Sequence[str]) -> int:
-        try:
-            await self.container.batch(key, [BatchOperation("delete", item_id) for item_id in ids])
-        except BatchFailedError as error:
-            if error.cause_status != _NOT_THERE:
-                raise
-            # Some have expired meanwhile, or the answer to the first attempt was lost.
-            await side_by_side(
-                (self.container.delete(key, item_id, None) for item_id in ids), at_once=_AT_ONCE
-            )
+
+@dataclass(frozen=True, slots=True)
+class UnattributedMessages:
+    """Refused messages that name a tenant, and were not kept as its own: it was suspended, say.
+
+    They are the platform's, and so in no export; but what is in them is the tenant's.
+    """
+
+    tenant_id: TenantId
+    quarantine: Container
+
+    async def count(self) -> int:
+        """Count them by a query."""
+        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.named = @named", {"@named": self.tenant_id}, 1)
+        return sum(cast("list[int]", await self.quarantine.query(UNATTRIBUTED_KEY, query)))
+
+    async def remove_some(self) -> int:
+        """Remove a batch of them; return how many there were, 0 when none is left."""
+        query = Query("SELECT VALUE c.id FROM c WHERE c.named = @named", {"@named": self.tenant_id}, _BATCH)
+        ids = cast("list[str]", await self.quarantine.query(UNATTRIBUTED_KEY, query))
+        if ids:
+            await _remove(self.quarantine, UNATTRIBUTED_KEY, ids)
         return len(ids)
 
 
@@ -184,11 +198,23 @@ class OwnedBlobs:
 
 def owned_by(
     open_container: Callable[[str], Container], blobs: Blobs, tenant_id: TenantId, *, with_tenant: bool
-) -> Mapping[str, OwnedItems | OwnedBlobs]:
+) -> Mapping[str, OwnedItems | OwnedBlobs | UnattributedMessages]:
     """Open all that a tenant owns, by where it is; the item that is the tenant only if asked for."""
     kept = "" if with_tenant else TENANT_ITEM
     items = {
         name: OwnedItems(tenant_id, open_container(name), levels, kept if name == "tenants" else "")
         for name, levels in CONTAINERS.items()
     }
-    return items | {f"blobs:{name}": OwnedBlobs(tenant_id, blobs) for name in BLOB_CONTAINERS}
+    messages = UnattributedMessages(tenant_id, open_container("quarantine"))
+    blobs_too = {f"blobs:{name}": OwnedBlobs(tenant_id, blobs) for name in BLOB_CONTAINERS}
+    return {**items, "quarantine:unattributed": messages, **blobs_too}
+
+
+async def _remove(container: Container, key: Key, ids: Sequence[str]) -> None:
+    try:
+        await container.batch(key, [BatchOperation("delete", item_id) for item_id in ids])
+    except BatchFailedError as error:
+        if error.cause_status != _NOT_THERE:
+            raise
+        # Some have expired meanwhile, or the answer to the first attempt was lost.
+        await side_by_side((container.delete(key, item_id, None) for item_id in ids), at_once=_AT_ONCE)

@@ -57,7 +57,7 @@ class ExportService:
             ValidationError: The cursor is none that an export gave out.
         """
         position: Position | None = Position(place=self._places[0])
-        if asked.cursor is not None:
+        if asked.cursor:
             position = Position.of_cursor(asked.cursor, self._places)
         await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
         page = _Page(asked.limit)

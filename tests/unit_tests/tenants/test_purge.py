@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.tenants.estate import OwnedItems
+from functions.tenants.estate import OwnedBlobs, OwnedItems
 from functions.tenants.purging import WORK_SECONDS
+from shared.blob.store import BlobInfo, BlobPage
 from shared.cosmos.container import BatchFailedError, Query
 from shared.tenancy.context import Role, parse_tenant_id
 from tests.fakes import Answer, Call
+from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.tenants.owners import BLOB_CONTAINERS, KEY_LEVELS, everything, fill, nothing
 from tests.whole_app import WholeApp, whole_app
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 660.0
 SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 TIMER = "go_on_purging"
-ZEROS = dict.fromkeys(KEY_LEVELS, 0) | {f"blobs:{name}": 0 for name in BLOB_CONTAINERS}
+ZEROS = dict.fromkeys(
+    [*KEY_LEVELS, "quarantine:unattributed", *(f"blobs:{name}" for name in BLOB_CONTAINERS)], 0
+)
 
 
 class KilledError(BaseException):
@@ -349,6 +354,68 @@ async def test_who_asked_and_when_it_was_over_is_in_the_platforms_trail(app: Who
     assert told[1] == ("administrator", "done", {})
     assert told[0][0] == "platform"
     assert told[0][2]["left"] == "0"
+
+
+async def test_messages_that_were_refused_while_it_was_suspended_do_not_outlive_it(app: WholeApp) -> None:
+    quarantine = app.cosmos.container("quarantine")
+
+    async def unattributed() -> list[Any]:
+        query = Query("SELECT c.named, c.body FROM c ORDER BY c.named")
+        return [item["named"] for item in await quarantine.query(("global:quarantine",), query)]
+
+    suspend = Call.of({"status": "suspended"}, headers=app.admin, tenant_id="acme")
+    await app.must("update_tenant", suspend)
+    for body in ('{"tenant_id": "acme", "id": "j1", "text": "x"}', '{"tenant_id": "acme", "id": 5}'):
+        await app.functions["run_job"](FakeDelivery(body.encode()))
+    for body in ('{"tenant_id": "nobody", "id": "j1"}', "{", "[]", '{"tenant_id": 5}'):
+        await app.functions["run_job"](FakeDelivery(body.encode()))
+    assert await unattributed() == [None, None, None, "acme", "acme", "nobody"]
+
+    await ask(app)
+    state = await finish(app)
+
+    assert await unattributed() == [None, None, None, "nobody"]
+    assert state["purge"]["removed"]["quarantine:unattributed"] == 2
+
+
+async def test_two_instances_that_purge_at_once_do_no_harm(app: WholeApp) -> None:
+    neighbour = await everything(app, "globex")
+    await ask(app)
+    for _ in range(2):
+        await asyncio.gather(app.tick(TIMER), app.tick(TIMER))
+        app.clock.advance(SETTLE_SECONDS)
+
+    assert (await shown(app))["purge"]["counts"] == ZEROS
+    assert await everything(app, "acme") == nothing()
+    assert await everything(app, "globex") == neighbour
+
+
+class SparseBlobs:
+    """A container of blobs whose pages are short, and may be empty, as the service's may be."""
+
+    def __init__(self, pages: list[list[str]]) -> None:
+        self.pages = pages
+
+    async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
+        number = int(cursor or 0)
+        blobs = tuple(BlobInfo(name, 1) for name in self.pages[number][:limit] if name.startswith(prefix))
+        return BlobPage(blobs, str(number + 1) if number + 1 < len(self.pages) else None)
+
+    async def delete(self, name: str) -> bool:
+        for page in self.pages:
+            if name in page:
+                page.remove(name)
+                return True
+        return False
+
+
+async def test_an_empty_page_of_blobs_is_not_taken_for_the_last_one() -> None:
+    blobs = SparseBlobs([[], ["acme/1"], [], ["acme/2", "acme/3"]])
+    owned = OwnedBlobs(parse_tenant_id("acme"), blobs)
+
+    assert await owned.count() == 3
+    assert [await owned.remove_some() for _ in range(3)] == [1, 2, 0]
+    assert await owned.count() == 0
 
 
 class Contested:
