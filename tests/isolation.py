@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from tests.contract.documents import API, committed
@@ -120,9 +121,10 @@ class Operation:
         return {name: names[name] for name in self.parameters}
 
 
-def operations() -> list[Operation]:
+@cache
+def operations() -> tuple[Operation, ...]:
     """Read the contract."""
-    return [
+    return tuple(
         Operation(
             operation["operationId"],
             method.upper(),
@@ -133,7 +135,7 @@ def operations() -> list[Operation]:
         for path, methods in committed(API)["paths"].items()
         for method, operation in methods.items()
         if "x-role" in operation
-    ]
+    )
 
 
 def operation(name: str) -> Operation:

@@ -15,6 +15,7 @@ import azure.functions as func
 import function_app
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.contracts import Usage
+from shared.llm.counting import TokenCounter
 from shared.llm.model import Completion
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -43,6 +44,9 @@ ENVIRONMENT = {
     "REQUESTS_PER_MINUTE_PREMIUM": "1000000",
     "REQUESTS_PER_MINUTE_ADMIN": "1000000",
 }
+
+
+_TOKEN_COUNTER = TokenCounter()
 
 
 @dataclass
@@ -113,6 +117,8 @@ class MemoryRuntime(Runtime):
         self.environment = environment
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
         self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
+        # The one in earnest; it only reads its tables once for all apps of a test run.
+        self.__dict__["_token_counter"] = _TOKEN_COUNTER
 
     def container(self, name: str) -> Container:
         return self._memory.container(name)
