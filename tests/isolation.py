@@ -84,6 +84,15 @@ SETUP = (
 )
 """How tenant A comes to own something of everything."""
 
+BLOB = "{tenant_id}/2026-01-31/secret.jsonl"
+"""A blob of tenant A's; only a timer makes one, so that each suite that can puts it there itself."""
+
+QUERIES = {
+    "export_blob": f"name={BLOB}",
+    "get_token_status": "app_id=secretapp",
+}
+"""What has to stand in the query of operations that require some of it."""
+
 EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob"}
 """Reads of one resource that tenant A cannot have by calling routes alone."""
 
@@ -97,6 +106,7 @@ class Operation:
     template: str
     role: str
     query: tuple[str, ...]
+    required: tuple[str, ...]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -114,11 +124,22 @@ class Operation:
             for member, value in body.items()
         }
 
+    def needed_query(self, names: dict[str, str]) -> str:
+        """Return what must stand in the query."""
+        query = QUERIES.get(self.name, "")
+        missing = [name for name in self.required if f"{name}=" not in query]
+        assert not missing, f"{self.name} needs {missing} in QUERIES"
+        return query.format_map(names)
+
     def address(self, names: dict[str, str]) -> dict[str, str]:
         """Pick what the path needs."""
         missing = [name for name in self.parameters if name not in names]
         assert not missing, f"{self.name} needs {missing} in NAMES"
         return {name: names[name] for name in self.parameters}
+
+
+def _queried(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in operation.get("parameters", ()) if one["in"] == "query"]
 
 
 @cache
@@ -130,7 +151,8 @@ def operations() -> tuple[Operation, ...]:
             method.upper(),
             path,
             operation["x-role"],
-            tuple(one["name"] for one in operation.get("parameters", ()) if one.get("in") == "query"),
+            tuple(one["name"] for one in _queried(operation)),
+            tuple(one["name"] for one in _queried(operation) if one["required"]),
         )
         for path, methods in committed(API)["paths"].items()
         for method, operation in methods.items()

@@ -143,6 +143,12 @@ class WholeApp:
         return _instance(self.cosmos, self.clock, self.runtime.environment)
 
     @property
+    def blobs(self) -> dict[str, bytes]:
+        """What is in the container of shipped logs."""
+        stored: MemoryBlobs = self.runtime.__dict__["blobs"]
+        return stored.blobs
+
+    @property
     def admin(self) -> dict[str, str]:
         """The administrator's credential."""
         return {"authorization": f"Bearer {ADMIN_KEY}"}

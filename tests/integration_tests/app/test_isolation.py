@@ -41,7 +41,8 @@ class World:
 
     def path(self, one: Operation) -> str:
         """Address A's resource."""
-        return one.template.format_map(self.names)
+        query = one.needed_query(self.names)
+        return one.template.format_map(self.names) + (f"?{query}" if query else "")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from shared.cosmos.sdk import classify
 from shared.retry import BreakerState, Dependency
 from shared.tenancy.context import Role
 from tests.fakes import Call, FakeAuthenticator, platform_context, tenant_context
-from tests.isolation import NAMES, SETUP, Operation, operations
+from tests.isolation import BLOB, NAMES, SETUP, Operation, operations
 from tests.virtual_time import LoopClock, simulate
 from tests.whole_app import whole_app
 
@@ -147,7 +147,7 @@ class Subject:
         body = self.one.body(self.names)
         call = Call(
             self.one.address(self.names),
-            "app_id=secretapp" if "app_id" in self.one.query else "",
+            self.one.needed_query(self.names),
             self.headers | (self.admin if self.one.role == "admin" else self.boss),
             b"" if body is None else json.dumps(body).encode(),
         )
@@ -161,6 +161,7 @@ async def world() -> AsyncIterator[tuple[WholeApp, dict[str, str]]]:
     """Open an app whose one tenant has something of everything, and tell what that is called."""
     async with whole_app(LoopClock()) as app:
         await app.new_tenant(OWNER)
+        app.blobs[BLOB.format(tenant_id=OWNER)] = b"{}"
         owner = await app.new_key(OWNER, Role.TENANT_ADMIN)
         names = dict(NAMES) | {"tenant_id": OWNER}
         for step in SETUP:
