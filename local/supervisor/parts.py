@@ -66,7 +66,8 @@ PLATFORM = Platform(
         Part("llm", _llm),
         Part("azurite", _azurite),
     ),
-    host=Part(HOST, _host, grace_seconds=15.0),
+    # Longer than the host itself takes: 20 s for what was begun, 5 s for threads that hang.
+    host=Part(HOST, _host, grace_seconds=30.0),
 )
 
 

@@ -82,13 +82,13 @@ def life(tmp_path: Path) -> Iterator[Life]:
         yield Life(platform.addresses["app"], broker, platform.process.pid, record)
 
 
-async def ask(life: Life, name: str) -> Asked:
+async def ask(life: Life, name: str, work: str = "work") -> Asked:
     """Ask on a connection of its own: what fails then is this request, not a connection that was kept."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection("127.0.0.1", life.port)
-            head = f"GET /api/work/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            head = f"GET /api/{work}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             writer.write(head.encode())
             answer = await reader.read()
             writer.close()
@@ -190,6 +190,15 @@ def test_each_instance_answers_for_all_of_them(life: Life) -> None:
     wait_for(all_counted)
     instances = sorted(life.instances())
     wait_for(lambda: [int(one["instanceId"]) for one in status()["instances"]] == instances)
+
+
+async def test_a_stop_of_the_platform_lets_every_request_in_flight_finish(life: Life) -> None:
+    asking = [asyncio.create_task(ask(life, f"slow-{number}", "slow")) for number in range(6)]
+    while len(life.notes("request")) < len(asking):  # noqa: ASYNC110 - another process writes the file
+        await asyncio.sleep(0.02)
+    os.kill(life.supervisor, signal.SIGTERM)
+
+    assert [asked.failure for asked in await asyncio.gather(*asking)] == [None] * len(asking)
 
 
 @pytest.mark.soak

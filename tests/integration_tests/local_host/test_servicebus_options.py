@@ -83,8 +83,20 @@ def test_no_more_sessions_are_open_than_max_concurrent_sessions(broker: str, tmp
     with listening(broker, tmp_path, "sessions", disabled="takes_message", **options) as bus:
         for session in ("a", "b"):
             bus.send("sessions", *(ServiceBusMessage("sleep 0.1", session_id=session) for _ in range(3)))
-        wait_for(lambda: len(bus.lines("takes_session")) == 6)
-    assert [line["session"] for line in bus.lines("takes_session")] in (list("aaabbb"), list("bbbaaa"))
+        wait_for(lambda: len(bus.lines("takes_session", slept="sleep 0.1")) == 6)
+    order = [line["session"] for line in bus.lines("takes_session") if "session" in line]
+    assert order in (list("aaabbb"), list("bbbaaa"))
+    assert most_at_once(tmp_path / "record") == 1
+
+
+def test_as_many_calls_run_for_a_session_as_max_concurrent_calls_per_session(
+    broker: str, tmp_path: Path
+) -> None:
+    options = {"maxConcurrentCallsPerSession": "2"}
+    with listening(broker, tmp_path, "sessions", disabled="takes_message", **options) as bus:
+        bus.send("sessions", *(ServiceBusMessage("sleep 0.3", session_id="c") for _ in range(6)))
+        wait_for(lambda: len(bus.lines("takes_session", slept="sleep 0.3")) == 6)
+    assert most_at_once(tmp_path / "record") == 2
 
 
 def test_without_auto_complete_a_message_comes_again_until_it_is_dead_lettered(

@@ -158,3 +158,24 @@ def test_a_client_that_leaves_while_it_uploads_is_noticed(streaming: RunningHost
         )
         wait_for(lambda: "quitter began" in str(_seen(streaming)["closed"]))
     wait_for(lambda: "quitter broken off" in str(_seen(streaming)["closed"]))
+
+
+def test_requests_over_max_outstanding_requests_are_a_429(tmp_path: Path) -> None:
+    one = {"AzureFunctionsJobHost__extensions__http__maxOutstandingRequests": "1"}
+    with running_host("streaming", tmp_path, settings=one) as host:
+        with httpx.stream("GET", f"{host.url}/api/endless/holder") as answer:
+            held = answer.iter_bytes()  # while it is there, the client is
+            next(held)
+            assert httpx.get(f"{host.url}/api/ping").status_code == 429
+        wait_for(lambda: httpx.get(f"{host.url}/api/ping").status_code == 200)
+
+
+def test_requests_over_max_concurrent_requests_wait(tmp_path: Path) -> None:
+    one = {"AzureFunctionsJobHost__extensions__http__maxConcurrentRequests": "1"}
+    with running_host("streaming", tmp_path, settings=one) as host:
+        with httpx.stream("GET", f"{host.url}/api/endless/holder") as answer:
+            held = answer.iter_bytes()  # while it is there, the client is
+            next(held)
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(f"{host.url}/api/ping", timeout=1)
+        assert httpx.get(f"{host.url}/api/ping", timeout=20).text == "pong"

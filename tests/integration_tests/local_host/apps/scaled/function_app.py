@@ -27,6 +27,14 @@ async def work(req: Request) -> Response:
     return Response(str(os.getpid()), media_type="text/plain")
 
 
+@app.route(route="slow/{name}", methods=["GET"])
+async def slow(req: Request) -> Response:
+    """Take two seconds."""
+    _note(request=req.path_params["name"])
+    await asyncio.sleep(2)
+    return Response(str(os.getpid()), media_type="text/plain")
+
+
 @app.service_bus_queue_trigger(arg_name="message", queue_name="work", connection="SERVICEBUS")
 async def takes(message: func.ServiceBusMessage) -> None:
     """Take a moment, and note that it is done."""

@@ -111,6 +111,7 @@ async def takes_session(message: func.ServiceBusMessage) -> None:
     _record("takes_session", body=body, session=message.session_id)
     if body.startswith("sleep "):
         await asyncio.sleep(float(body.removeprefix("sleep ")))
+        _record("takes_session", slept=body)
     if body.startswith("fail once") and not _has_failed_before(body):
         raise ValueError("once")
 
