@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -193,6 +194,20 @@ async def test_a_forged_or_foreign_token_is_refused(
     may_ask = {"a tenant that does not exist", "a tenant in another spelling"}
     assert tenants.lookups == before + (name in may_ask)
     assert set(provider.asked) == {JWKS_URL}  # no token decides what is fetched
+
+
+async def test_the_log_gets_the_reason_and_nothing_of_the_token(
+    users: Users, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = provider.token(aud="api://another-app")
+
+    with caplog.at_level(logging.INFO):
+        await users.accept(token)
+
+    (line,) = caplog.records
+    assert line.__dict__["reason"] == "InvalidAudienceError"
+    for part in (*token.split("."), "alice"):
+        assert part not in str(line.__dict__)
 
 
 async def test_what_is_within_the_leeway_is_accepted(users: Users, provider: IdentityProvider) -> None:
