@@ -12,9 +12,12 @@ from shared.logging.formatter import ColourFormatter, JsonFormatter
 from shared.settings import LoggingSettings
 
 _OURS = ("shared", "functions")
-"""The app's loggers are named after their modules. Elsewhere the worker's own handlers serve."""
+"""The app's loggers are named after their modules. What others log is left to the worker's own handlers."""
 
 _SDKS = "azure"
+
+_components = set(_OURS)
+"""The top names of all loggers that `get_logger` was asked for."""
 
 
 class StderrHandler(logging.Handler):
@@ -43,7 +46,7 @@ def configure_logging(settings: LoggingSettings) -> None:
     are the worker's and would write them a second time.
     """
     wanted = _handlers(settings)
-    for name in _OURS:
+    for name in _components:
         logger = logging.getLogger(name)
         logger.setLevel(settings.log_level)
         logger.propagate = False
@@ -65,6 +68,20 @@ def configure_from_environment() -> None:
         logging.getLogger(__name__).error("Settings of logging are invalid", extra={"settings": invalid})
 
 
+def include(component: str) -> None:
+    """Write what a component logs as the app's own lines are written, now and after each configuration."""
+    if component in _components:
+        return
+    _components.add(component)
+    handlers = _attached()
+    if handlers:
+        logger = logging.getLogger(component)
+        logger.setLevel(logging.getLogger(_OURS[0]).level)
+        logger.propagate = False
+        for handler in handlers:
+            logger.addHandler(handler)
+
+
 def current_file() -> InstanceFileHandler | None:
     """Return what writes this process's log file, or None where no folder for logs is set."""
     return next((handler for handler in _attached() if isinstance(handler, InstanceFileHandler)), None)
@@ -73,7 +90,7 @@ def current_file() -> InstanceFileHandler | None:
 def stop_logging() -> None:
     """Take the handlers off and close the file."""
     _attach([])
-    for name in _OURS:
+    for name in _components:
         logging.getLogger(name).propagate = True
 
 
@@ -93,11 +110,11 @@ def _attached() -> list[StderrHandler | InstanceFileHandler]:
 
 def _attach(wanted: list[StderrHandler | InstanceFileHandler]) -> None:
     for former in _attached():
-        for name in _OURS:
+        for name in _components:
             logging.getLogger(name).removeHandler(former)
         former.close()
     for handler in wanted:
-        for name in _OURS:
+        for name in _components:
             logging.getLogger(name).addHandler(handler)
 
 

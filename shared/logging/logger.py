@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from shared.logging.configure import include
 from shared.settings import LoggingSettings
 
 
@@ -13,7 +14,8 @@ def get_app_name() -> str:
 
 
 def get_logger(name: str, log_level: str | None = None) -> logging.Logger:
-    """Return the logger of one component."""
+    """Return a component's logger; its lines are like the app's: structured, redacted, with their context."""
+    include(name.partition(".")[0])
     logger = logging.getLogger(name)
     if log_level is not None:
         logger.setLevel(log_level)

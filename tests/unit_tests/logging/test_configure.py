@@ -129,3 +129,26 @@ def test_a_logger_can_have_a_level_of_its_own() -> None:
     logger = get_logger("shared.loud", "DEBUG")
 
     assert logger.isEnabledFor(logging.DEBUG)
+
+
+def test_the_documents_own_component_is_written_like_the_app(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its example, but for the import line; the component is asked for before and after the set-up."""
+    early = get_logger("early_component.part")
+    configure_logging(LoggingSettings(log_dir=tmp_path))
+
+    logger = get_logger("my_component")
+    logger.info("Operation successful")
+    logger.error("Error occurred: %s", "of ann@mail.example")
+    early.info("Hello")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["logger"], line["message"]) for line in lines] == [
+        ("my_component", "Operation successful"),
+        ("my_component", "Error occurred: of [email]"),
+        ("early_component.part", "Hello"),
+    ]
+    file = current_file()
+    assert file is not None
+    assert len(file.path.read_text().splitlines()) == 3

@@ -15,10 +15,15 @@ HIDDEN = {
     "SharedAccessKeyName=root;SharedAccessKey=abc=": "SharedAccessKeyName=root;SharedAccessKey=[secret]",
     "https://a.example/c?sv=1&sig=a%2Bb%3D&se=2": "https://a.example/c?sv=1&sig=[secret]&se=2",
     '{"api_key": "k-123"}': '{"api_key": "[secret]"}',
+    "said eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl to it": "said [token] to it",
+    "key sk-proj-abcdefghijklmnop1234": "key [key]",
+    "redis://cache:hunter2@host:6379/0": "redis://cache:[secret]@host:6379/0",
+    "InstrumentationKey=3f2a9c1e-1111;Ingestion": "InstrumentationKey=[secret];Ingestion",
     "write to Ann.Lee+x@mail.example.co.uk now": "write to [email] now",
     "card 4111 1111 1111 1111 was": "card [card] was",
     "card 4111111111111111": "card [card]",
     "call +49 151 23456789 or (555) 123-4567": "call [phone] or [phone]",
+    "call 0049 151 23456789": "call [phone]",
     "call 555-123-4567, 0151 2345678": "call [phone], [phone]",
 }
 KEPT = [
