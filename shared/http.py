@@ -160,6 +160,7 @@ class Declaration(TypedDict, total=False):
         who: The least role that may call it; None for open routes.
         status: The status of success; 200 unless it is said.
         also: Further statuses that its own replies have, and what each means.
+        counts: Further headers of its own replies, each a whole number, and what it tells.
         derives: The body's field that names the one aggregate that a POST makes. Where it is left out, an id
             derived from the Idempotency-Key stands in it, and is the claim.
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
@@ -169,6 +170,7 @@ class Declaration(TypedDict, total=False):
     who: Required[Role | None]
     status: int
     also: Mapping[int, str]
+    counts: Mapping[str, str]
     derives: str
     secret: bool
     seconds: float
@@ -185,6 +187,7 @@ class Route:
         either: Whether its `caller` is a tenant, or the administrator who names none.
         status: The status of success.
         also: Further statuses that its replies have, and what each means.
+        counts: Further headers of its own replies, each a whole number, and what it tells.
         inputs: The model of each argument by its name: `path`, `query`, and one body of any other name.
         reply: The model of the answer, or None where there is none.
         derives: The body's field that an Idempotency-Key can stand for.
@@ -204,6 +207,7 @@ class Route:
     either: bool
     status: int
     also: Mapping[int, str]
+    counts: Mapping[str, str]
     inputs: Mapping[str, type[BaseModel]]
     takes_if_match: bool
     reply: type[BaseModel] | None
@@ -318,6 +322,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         either="caller" in signature.parameters,
         status=declared.get("status", 200),
         also=declared.get("also", {}),
+        counts=declared.get("counts", {}),
         inputs=inputs,
         takes_if_match="if_match" in signature.parameters,
         reply=reply if isinstance(reply, type) and issubclass(reply, BaseModel) else None,

@@ -78,6 +78,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
     "WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}},
 }
+_COUNT = {"type": "integer", "minimum": 0}
 _RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
@@ -196,6 +197,7 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
 
 def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
     headers = _headers(route, route.status)
+    headers |= {name: {"description": told, "schema": _COUNT} for name, told in route.counts.items()}
     success: dict[str, Any] = {"description": "Success", "headers": headers}
     if route.media_type != JSON:
         success["content"] = {route.media_type: {"schema": {"type": "string"}}}

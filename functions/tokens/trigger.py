@@ -24,6 +24,7 @@ from shared.tokens.limits import LimitStore
 from shared.tokens.models import TokenStatus
 from shared.tokens.service import Decision, TokenService
 from shared.tokens.wire import (
+    RATE_LIMIT_HEADERS,
     LockReply,
     LockRequest,
     ReleaseRequest,
@@ -45,7 +46,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(tenant: TenantContext) -> TokenService:
         return TokenService(tenant, runtime.ledger, runtime.settings.openai_model)
 
-    @routes.post("v1/tokens/lock", who=Role.USER, also={_REFUSED: "Refused, where `strict=true` asks for it"})
+    @routes.post(
+        "v1/tokens/lock",
+        who=Role.USER,
+        also={_REFUSED: "Refused, where `strict=true` asks for it"},
+        counts=RATE_LIMIT_HEADERS,
+    )
     async def lock_tokens(tenant: TenantContext, query: LockQuery, lock: LockRequest) -> Answered[LockReply]:
         """Take tokens out of the budget."""
         return _answered(await service(tenant).lock(lock), strict=query.strict == "true")

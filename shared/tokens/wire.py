@@ -89,6 +89,18 @@ def checked[M: TokenRequest](build: Callable[[], M]) -> M:
         raise ValidationError(f"Invalid request: {named}", {"fields": fields}) from error
 
 
+RATE_LIMIT_HEADERS = {
+    "X-RateLimit-Limit-Tokens": "The most tokens of any 60 seconds",
+    "X-RateLimit-Remaining-Tokens": "How many of them are left",
+    "X-RateLimit-Reset-Tokens": "Seconds until all of them are again, if nothing more is taken",
+    "X-RateLimit-Limit-Requests": "The most locks of any 60 seconds",
+    "X-RateLimit-Remaining-Requests": "How many of them are left",
+    "X-RateLimit-Reset-Requests": "Seconds until all of them are again, if nothing more is taken",
+    "Retry-After": "Only where the lock is refused: seconds until it is admitted, if nothing more is taken",
+}
+"""What `rate_limit_headers` and a refusal tell."""
+
+
 def rate_limit_headers(status: TokenStatus) -> dict[str, str]:
     """Render what is left as the `x-ratelimit-*` headers; resets are in whole seconds."""
     reset = str(math.ceil(status.reset_time_seconds))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.container import Query
+from shared.openapi import build_openapi
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
+from shared.tokens.wire import RATE_LIMIT_HEADERS
 from tests.fakes import Answer, Call
 from tests.whole_app import WholeApp, whole_app
 
@@ -215,3 +217,16 @@ async def test_the_status_asks_for_a_well_formed_application(app: WholeApp, acme
 async def test_a_key_is_required(app: WholeApp) -> None:
     for name in ("lock_tokens", "report_tokens", "release_tokens", "get_token_status"):
         assert (await app.client.call(name, Call())).status == 401
+
+
+async def test_the_document_knows_every_header_of_a_lock(app: WholeApp, acme: Caller) -> None:
+    document = build_openapi(app.runtime.routes, "1")
+    responses = document["paths"]["/api/v1/tokens/lock"]["post"]["responses"]
+    await acme.locked(token_count=LIMIT.tokens_per_minute)
+
+    for query, status in (("", "200"), ("strict=true", "429")):
+        refused = await acme.lock(query)
+        documented = {name.lower() for name in responses[status]["headers"]}
+        limits = {name for name in refused.headers if name.startswith(("x-ratelimit", "retry-after"))}
+        assert limits <= documented
+        assert len(limits) == 3 + len(RATE_LIMIT_HEADERS)
