@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.tokens.scopes import Scope
 
 _UNLIMITED = 2**60
+_LATEST_REPORT_SECONDS = 2 * 24 * 3600
 _MOST_BACKLOG = 5
 """So many seconds that have fallen out may wait until their room is needed."""
 
@@ -101,6 +102,12 @@ def spending_keys(time: float) -> tuple[str, str]:
     return f"d{at:%Y%m%d}", f"m{at:%Y%m}"
 
 
+def _outdated(scope: Scope, time: float) -> list[str]:
+    """Return what was spent before the days and months in which a report can still come."""
+    day, month = spending_keys(time - _LATEST_REPORT_SECONDS)
+    return [key for key in scope.spent if key < (day if key.startswith("d") else month)]
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """When a lock fits if nothing is added, on the store's clock, and what it waits for."""
@@ -148,7 +155,8 @@ class Room:
         """Return the write that takes what was counted, charged to a second, if it still fits."""
         freed = self._freed()
         gone = sum_of(self.scope, freed)
-        change = Change(freed=freed, conditions=self._conditions(gone))
+        outdated = _outdated(self.scope, second)
+        change = Change(freed=freed, outdated=outdated, conditions=self._conditions(gone))
         change.add(second, self._taken)
         return change
 

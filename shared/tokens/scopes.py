@@ -158,12 +158,14 @@ class Change:
 
     Attributes:
         freed: The seconds that fall out; each is as it was seen, or nothing is changed.
+        outdated: What was spent in days and months that nobody asks for any more; it is forgotten.
         conditions: What must hold of the scope, beside what the change itself takes for granted.
     """
 
     amounts: dict[int, Amount] = field(default_factory=dict)
     spent: dict[str, int] = field(default_factory=dict)
     freed: Sequence[int] = ()
+    outdated: Sequence[str] = ()
     conditions: Sequence[str] = ()
 
     def add(self, second: int, amount: Amount) -> None:
@@ -184,6 +186,8 @@ def operations(
         steps += _charging(seen, second, amount)
     for second in change.freed:
         steps.append(_Step(PatchOperation("remove", f"/b/{_key(second)}"), _as_seen(seen, second)))
+    for key in change.outdated:
+        steps.append(_Step(PatchOperation("remove", f"/spent/{key}"), f"IS_DEFINED(c.spent.{key})"))
     patches = []
     for start in range(0, len(steps), _MOST_OPERATIONS):
         chunk = steps[start : start + _MOST_OPERATIONS]

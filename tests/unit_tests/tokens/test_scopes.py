@@ -156,6 +156,21 @@ def test_a_used_up_month_ends_with_the_month() -> None:
     run_async(scenario())
 
 
+def test_days_and_months_that_are_over_are_forgotten() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        for _ in range(70):
+            lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+            await bench.ledger.report(TENANT, APP, lock.lock_id, used(500))
+            await asyncio.sleep(24 * 3600)
+        spent = bench.items("scope:tenant")["scope:tenant"]["spent"]
+        assert isinstance(spent, dict)
+        assert len(spent) <= 5
+        assert sum(int(str(item["prompt_tokens"])) for item in await bench.usage_items()) == 70 * 500
+
+    run_async(scenario())
+
+
 def test_what_is_locked_counts_against_the_day_until_its_minute_is_over() -> None:
     async def scenario() -> None:
         bench = Bench()
