@@ -91,10 +91,12 @@ class TokenLedger:
                 administrator has decided otherwise.
         """
         _check(app_id, tokens, model)
+        # Asked for first: an outage that begins before this is known closes the ledger.
+        on_store_failure = await self._policy.on_store_failure(tenant)
         try:
             return await self._lock(tenant, app_id, tokens, model)
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
-            if await self._policy.on_store_failure(tenant) is OnStoreFailure.CLOSED:
+            if on_store_failure is OnStoreFailure.CLOSED:
                 raise
             return self._uncounted(tenant, app_id, LockClaim(new_group(), 0, tokens, 0, model), error)
 

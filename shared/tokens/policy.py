@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shared.cache import Freshness
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.tenancy.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, OnStoreFailure
 from shared.tokens.terms import AppShares
 
@@ -27,7 +26,11 @@ class LedgerPolicy(Protocol):
         ...
 
     async def on_store_failure(self, tenant: TenantContext) -> OnStoreFailure:
-        """Return what becomes of a lock while the store is down; it needs no store to be answered."""
+        """Return what becomes of a lock while the store is down; it is asked for before the store is needed.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and nothing was read before.
+        """
         ...
 
 
@@ -77,7 +80,7 @@ class SettingsPolicy:
     """What the tenant's settings say.
 
     The settings are in the store whose failure is to be decided about: what this process read last of them
-    holds while they cannot be read, and closed where it never did.
+    holds while they cannot be read. Where it never read them, both fail, and nothing is admitted.
     """
 
     def __init__(self, settings: ReadsSettings, cache: Cache) -> None:
@@ -92,10 +95,7 @@ class SettingsPolicy:
 
     async def on_store_failure(self, tenant: TenantContext) -> OnStoreFailure:
         """Return what becomes of a lock while the store is down."""
-        try:
-            return (await self._read(tenant)).on_store_failure
-        except (DependencyUnavailableError, DependencyTimeoutError):
-            return OnStoreFailure.CLOSED
+        return (await self._read(tenant)).on_store_failure
 
     async def _read(self, tenant: TenantContext) -> _Chosen:
         async def load() -> _Chosen:
