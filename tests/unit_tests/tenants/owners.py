@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from shared.cosmos.container import Query
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.whole_app import WholeApp
 
 INFRA = Path(__file__).parents[3] / "infra"
@@ -22,9 +24,10 @@ BLOB_CONTAINERS: tuple[str, ...] = tuple(json.loads((INFRA / "storage.json").rea
 OWNED_SECRET = "what-only-the-owner-may-know"  # noqa: S105  # nobody's password
 
 
-async def fill(app: WholeApp, tenant_id: str, items: int = 2) -> None:
+async def fill(app: WholeApp, tenant_id: str, items: int = 2, places: Collection[str] = KEY_LEVELS) -> None:
     """Give a tenant items in every container, in partitions of their own where keys have lower levels."""
-    for name, levels in KEY_LEVELS.items():
+    for name in places:
+        levels = KEY_LEVELS[name]
         container = app.cosmos.container(name)
         for number in range(items):
             body: dict[str, Any] = {"id": f"item-{number:04}", "words": OWNED_SECRET}

@@ -265,7 +265,7 @@ async def test_memory_does_not_grow_with_what_there_is() -> None:
             tracemalloc.stop()
             return peak
 
-    assert await peak_of_a_page(200) < 2 * await peak_of_a_page(25)
+    assert await peak_of_a_page(100) < 2 * await peak_of_a_page(25)
 
 
 class Split:
