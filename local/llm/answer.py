@@ -50,7 +50,7 @@ class Answer:
         return "".join(part.text for part in self.parts if part.kind == "content")
 
 
-def cut_and_count(request: ChatRequest, speech: Speech) -> Answer:
+def cut_and_count(request: ChatRequest, speech: Speech, prompt_tokens: int) -> Answer:
     """Count a speech in the model's encoding, and cut it at the request's limit."""
     encoding = request.family.encoding
     meter = _Meter(request.limit, speech.reasoning_tokens)
@@ -66,7 +66,7 @@ def cut_and_count(request: ChatRequest, speech: Speech) -> Answer:
         parts.append(Part("call", meter.take(encoding, call.arguments), call.call_id, call.name))
     return Answer(
         parts=tuple(parts),
-        prompt_tokens=count_prompt(request),
+        prompt_tokens=prompt_tokens,
         completion_tokens=meter.spent,
         reasoning_tokens=min(speech.reasoning_tokens, meter.spent),
         finish_reason="length" if meter.cut else speech.finish_reason,

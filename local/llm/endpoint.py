@@ -93,7 +93,8 @@ class Endpoint:
         scripted = self.scripts.take(request)
         if scripted is not None and scripted.filtered_prompt:
             raise _filtered_prompt()
-        answer = cut_and_count(request, speak(request) if scripted is None else scripted.speech())
+        speech = speak(request) if scripted is None else scripted.speech()
+        answer = cut_and_count(request, speech, prompt_tokens)
         self.served.count(request, answer)
         return self._told(asked, _Telling(request, answer, scripted, fault), headers)
 

@@ -31,6 +31,8 @@ class Patience:
     restart_pause: float = 0.5
     failed_restarts: int = 5
     """So many starts of an instance in a row may fail before the platform gives up."""
+    quick_death: float = 1.0
+    """An instance that dies so soon after it answered has failed to start as well."""
 
 
 def check_ports(options: Options) -> None:
@@ -131,22 +133,24 @@ class Supervisor:
     async def _keep(self, part: Part, child: Child, port: int, env: Mapping[str, str]) -> None:
         """Start an instance again whenever it dies, as Azure replaces one."""
         failures = 0
-        while failures < self._patience.failed_restarts:
+        time = asyncio.get_running_loop().time
+        while True:
+            began = time()
             death = await child.ended()
+            failures = failures + 1 if time() - began < self._patience.quick_death else 0
+            if failures > self._patience.failed_restarts:
+                self._fail(death)
+                return
             print(f"local: {death}, starting it again", file=sys.stderr, flush=True)
             await asyncio.sleep(self._patience.restart_pause * failures)
             child = await self._spawn(part, port, env)
             try:
                 await child.listening(self._patience.start)
             except PartDiedError:
-                failures += 1
+                continue  # counted above: it ended at once
             except PartSilentError as error:
                 print(f"local: {error}", file=sys.stderr, flush=True)
                 await child.stop(part.grace_seconds)
-                failures += 1
-            else:
-                failures = 0
-        self._fail(await child.ended())
 
     async def _fail_when_it_ends(self, child: Child) -> None:
         self._fail(await child.ended())
