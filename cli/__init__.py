@@ -1,0 +1,1 @@
+"""Programs for the command line that speak to a deployment over HTTP."""
