@@ -113,6 +113,21 @@ async def create(app: WholeApp, tenant_id: str) -> int:
     return (await app.client.call("create_tenant", Call.of(body, headers=app.admin))).status
 
 
+async def test_a_purge_goes_by_the_id_as_it_is_spelled(app: WholeApp) -> None:
+    await app.new_tenant("MixedCase")
+    await fill(app, "MixedCase")
+
+    assert (await ask(app, "mixedcase")).status == 404
+    await ask(app, "MixedCase")
+    state = await finish(app, "MixedCase")
+
+    assert (state["tenant_id"], state["purge"]["counts"]) == ("MixedCase", ZEROS)
+    assert await everything(app, "MixedCase") == nothing()
+    other = await app.client.call("get_tenant", Call({"tenant_id": "mixedcase"}, headers=app.admin))
+    assert other.status == 404
+    assert [await create(app, tenant_id) for tenant_id in ("MixedCase", "mixedcase")] == [409, 409]
+
+
 async def test_nothing_of_the_tenant_is_left_in_the_platforms_own_partitions_but_its_id(
     app: WholeApp,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.tenancy.context import Role
-from shared.tenancy.settings import SETTINGS
+from shared.tenancy.settings import SETTINGS, Scope
 from tests.fakes import Answer, Call
 from tests.whole_app import WholeApp, whole_app
 
@@ -138,6 +138,24 @@ async def test_the_global_scope_is_the_administrators_alone(world: World, route:
     ]
 
     assert answers == [403, 403, 200, 200]
+
+
+async def test_a_setting_of_the_platform_alone_is_shown_to_tenants_and_not_theirs_to_set(
+    world: World,
+) -> None:
+    alone = [setting for setting in SETTINGS.values() if setting.scope is Scope.GLOBAL]
+    for setting in alone:
+        value = setting.render(setting.default)
+        tried = [
+            await world.boss.put(value, key=setting.key),
+            await world.admin_for_acme.put(value, key=setting.key),
+        ]
+        tried.append(await world.boss.call("delete_setting", setting.key))
+        done = await world.admin.put(value, key=setting.key, query="scope=global")
+
+        assert ([answer.status for answer in tried], done.status) == ([403] * 3, 200)
+        assert (await world.boss.call("get_setting", setting.key)).json()["source"] == "global"
+    assert alone
 
 
 async def test_the_administrator_names_the_tenant_whose_value_is_meant(world: World) -> None:
