@@ -34,6 +34,22 @@ class Seen:
     sent: float
 
 
+class Pace:
+    """How long exchanges take in this process: it learns fast that the store is slow, and forgets slowly."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Learn how long one took."""
+        change = seconds - self._seconds
+        self._seconds += change / 2 if change > 0 else change / 32
+
+    def margin(self) -> float:
+        """Return how long one may take that is no slower than usual."""
+        return min(max(_LEAST_MARGIN_SECONDS, 2 * self._seconds), _MOST_MARGIN_SECONDS)
+
+
 class Account:
     """One tenant's part of the ledger as this process last saw it, and what is known of the store's time.
 
@@ -41,9 +57,10 @@ class Account:
         partition: The tenant's part of the ledger.
         clock: Its monotonic side times the store's answers.
         store_clock: What is known of the store's time.
+        pace: How long exchanges take, of whichever tenant.
     """
 
-    def __init__(self, partition: Partition, clock: Clock, store_clock: StoreClock) -> None:
+    def __init__(self, partition: Partition, clock: Clock, store_clock: StoreClock, pace: Pace) -> None:
         self.partition = partition
         self.scopes: Memory[Seen] = Memory()
         self.groups: Memory[int | None] = Memory()
@@ -52,7 +69,7 @@ class Account:
         """Usage items that are stored, in whatever state; None where none is."""
         self._clock = clock
         self._store_clock = store_clock
-        self._usual_seconds = 0.0
+        self._pace = pace
 
     def now(self) -> float:
         """Return the monotonic clock."""
@@ -68,7 +85,7 @@ class Account:
 
     def margin(self) -> float:
         """Return how long an exchange may take that is no slower than usual."""
-        return min(max(_LEAST_MARGIN_SECONDS, 2 * self._usual_seconds), _MOST_MARGIN_SECONDS)
+        return self._pace.margin()
 
     def scope(self, scope_id: str) -> Scope | None:
         """Return a scope as it was last seen; None where there was none, or nobody looked."""
@@ -114,8 +131,7 @@ class Account:
         """
         sent = self.now()
         bodies = await self.partition.batch(operations)
-        took = self.now() - sent
-        self._usual_seconds += (took - self._usual_seconds) / 8
+        self._pace.observe(self.now() - sent)
         left = {operation.item_id: body for operation, body in zip(operations, bodies, strict=True)}
         for item_id, body in left.items():
             if item_id.startswith("scope:"):

@@ -19,7 +19,7 @@ from shared.errors import (
 )
 from shared.logging.logger import get_logger
 from shared.tenancy.settings import OnStoreFailure
-from shared.tokens.accounts import Account
+from shared.tokens.accounts import Account, Pace
 from shared.tokens.admitting import Admitting, LockRequest
 from shared.tokens.group_commit import GroupCommit
 from shared.tokens.lock_ids import LockClaim, new_group
@@ -78,6 +78,7 @@ class TokenLedger:
         self._clock = clock
         self._policy = policy
         self._store_clock = store_clock
+        self._pace = Pace()
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
 
     async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
@@ -180,7 +181,8 @@ class TokenLedger:
     def _desk(self, tenant: TenantContext) -> _Desk:
         desk = self._desks.get(tenant.tenant_id)
         if desk is None:
-            account = Account(Partition.of(tenant, self._container), self._clock, self._store_clock())
+            partition = Partition.of(tenant, self._container)
+            account = Account(partition, self._clock, self._store_clock(), self._pace)
             desk = _Desk(account, self._policy, tenant)
             self._desks[tenant.tenant_id] = desk
             if len(self._desks) > MOST_TENANTS:
