@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
 _NONE: JsonDict = {"type": "null"}
-_TEXT: JsonDict = {"required": ["text"], "properties": {"text": {"type": "string"}, "variables": _NONE}}
+_TEXT: JsonDict = {
+    "required": ["text"],
+    "properties": {"text": {"type": "string"}, "messages": _NONE, "prompt_name": _NONE, "variables": _NONE},
+}
 _MESSAGES: JsonDict = {
     "required": ["messages"],
-    "properties": {"messages": {"type": "array"}, "variables": _NONE},
+    "properties": {"text": _NONE, "messages": {"type": "array"}, "prompt_name": _NONE, "variables": _NONE},
 }
-_PROMPT: JsonDict = {"required": ["prompt_name"], "properties": {"prompt_name": {"type": "string"}}}
+_PROMPT: JsonDict = {
+    "required": ["prompt_name"],
+    "properties": {"text": _NONE, "messages": _NONE, "prompt_name": {"type": "string"}},
+}
 
 
 class JobStatus(StrEnum):

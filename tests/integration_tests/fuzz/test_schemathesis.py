@@ -53,6 +53,8 @@ def test_every_answer_is_a_documented_one_whatever_is_asked(generous: Platform, 
     if role == "admin":
         key = generous.admin.key
         chosen = ["--include-by", "/x-role == admin", "-H", f"X-Tenant-Id: {tenant_id}"]
+        # A tenant that is being purged can be asked how far that has come.
+        chosen += ["--exclude-checks", "use_after_free"]
     else:
         key = generous.caller(tenant_id, role).key
         chosen = []
