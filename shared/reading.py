@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pydantic
 from starlette.requests import ClientDisconnect
@@ -90,7 +91,7 @@ def header_text(request: Request, name: str) -> str | None:
 
 def _query(request: Request) -> dict[str, str]:
     asked: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name in asked:
             raise refused_field(f"query.{name}", "given more than once")
         asked[name] = value

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from azure.cosmos.aio import CosmosClient
 
+    from shared.clock import Clock
+
 DEFINITION = Path(__file__).parents[1] / "infra" / "cosmos.json"
 
 
@@ -123,7 +125,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 class MemoryCosmos:
     """An account with the app's containers, as the app's own client sees it."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.database = Database(":memory:")
         self.account = Account(self.database, lambda: clock.now().timestamp())
         self.account.catalog.ensure(json.loads(DEFINITION.read_text()))

@@ -45,6 +45,9 @@ def configure_logging(settings: LoggingSettings) -> None:
     Nothing is opened: the file is, with the first line. Lines do not go on to the root logger, whose handlers
     are the worker's and would write them a second time.
     """
+    # No line has these, and to find them out for each record costs as much as to write it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # typeshed does not know it
     wanted = _handlers(settings)
     for name in _components:
         logger = logging.getLogger(name)

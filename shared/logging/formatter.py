@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 16_384
 _DEEPEST = 6
 _OF_THE_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -52,7 +53,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one line."""
-        return json.dumps(describe(record, self._app), ensure_ascii=False, separators=(",", ":"))
+        return _ENCODER.encode(describe(record, self._app))
 
 
 class ColourFormatter(logging.Formatter):
@@ -118,7 +119,9 @@ def _value(value: object, depth: int) -> object:
 def _text(text: str) -> str:
     # Redacted before it is cut: a cut could leave the half of a secret that no pattern knows. A lone
     # surrogate can be in a string but not in UTF-8.
-    clean = redact(text).encode("utf-8", "backslashreplace").decode()
+    clean = redact(text)
+    if not clean.isascii():
+        clean = clean.encode("utf-8", "backslashreplace").decode()
     return clean if len(clean) <= _LONGEST_TEXT else clean[:_LONGEST_TEXT] + "…"
 
 

@@ -37,8 +37,10 @@ class Role(StrEnum):
 
     def includes(self, other: Role) -> bool:
         """Tell whether this role may do what `other` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(other)
+        return _ORDER[self] >= _ORDER[other]
+
+
+_ORDER = {role: place for place, role in enumerate(Role)}
 
 
 def parse_tenant_id(value: str | None) -> TenantId:

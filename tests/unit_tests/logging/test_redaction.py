@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shared.logging.redaction import is_sensitive, redact
+from shared.logging.redaction import RULES, is_sensitive, redact
 
 HIDDEN = {
     "key tk.acme.abcdefghijkl.s3cret-part_x ends": "key [key] ends",
@@ -66,3 +68,21 @@ def test_a_name_tells_a_secret(name: str) -> None:
 @pytest.mark.parametrize("name", ["used_tokens", "key_id", "partition_key", "tokenizer", "message"])
 def test_a_name_that_tells_none_is_kept(name: str) -> None:
     assert not is_sensitive(name)
+
+
+@settings(derandomize=True, max_examples=2_000, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(sorted(HIDDEN)),
+            st.text(st.sampled_from("0123456789+-()./ @=:;_,tkbearTKBEARsyJ\"'xé\n"), max_size=30),
+        ),
+        max_size=4,
+    ).map(" ".join)
+)
+def test_no_text_is_passed_over_that_a_rule_would_change(text: str) -> None:
+    by_rules = text
+    for pattern, replacement in RULES:
+        by_rules = pattern.sub(replacement, by_rules)
+
+    assert redact(text) == by_rules

@@ -1,0 +1,1 @@
+"""A function app with a bare function beside the app's own edge."""
