@@ -20,6 +20,8 @@ _SHALLOW = 3
 _DEEPEST = 24
 _ITEMS = 2
 _SPAN = 100
+_MOST = 10_000
+"""So long a text or array a schema may demand."""
 _FORMATS = {
     "date-time": "2026-01-31T10:30:00Z",
     "date": "2026-01-31",
@@ -68,6 +70,8 @@ class _Maker:
         if depth > _DEEPEST:
             raise NoInstanceError("it refers to itself without an end")
         schema, depth = self._whole(schema, depth)
+        if any(schema.get(keyword, 0) > _MOST for keyword in ("minItems", "minLength", "minProperties")):
+            raise NoInstanceError(f"it asks for more than {_MOST} of something")
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # The standard library has no public parser of expressions. Where this one is misread, the match fails.
 _parser: Any = importlib.import_module("re._parser")
 _MOST_REPEATS = 64
+_LONGEST = 100_000
 _PRINTABLE = [*range(ord("a"), ord("z") + 1), *range(ord("0"), ord("9") + 1), *range(32, 127)]
 _CATEGORIES: dict[str, Callable[[str], bool]] = {
     "CATEGORY_DIGIT": str.isdigit,
@@ -66,7 +67,10 @@ def _part(kind: str, value: Any, more: int) -> str:  # noqa: ANN401, PLR0911 - a
             return _text(value[1][0], more)
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
             least, most, repeated = value
-            return str(_text(repeated, more) * min(least + more, int(most), least + _MOST_REPEATS))
+            text, times = _text(repeated, more), min(least + more, int(most), least + _MOST_REPEATS)
+            if len(text) * times > _LONGEST:
+                raise UnmatchableError(f"what matches is longer than {_LONGEST} characters")
+            return text * int(times)
         case _:
             raise UnmatchableError(f"patterns with {kind} are not known here")
 

@@ -120,7 +120,7 @@ def read_body(content: bytes) -> dict[str, Any]:
         RefusedError: It is no JSON object.
     """
     try:
-        body = json.loads(content)
+        body = json.loads(content, parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
             "We could not parse the JSON body of your request. The OpenAI API expects a JSON payload, but "
@@ -130,6 +130,10 @@ def read_body(content: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise expected.type_error("", body, "an object")
     return body
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def read_request(body: Mapping[str, Any], model: str, family: Family) -> ChatRequest:

@@ -141,6 +141,9 @@ def test_other_schemas_get_one_too(schema: dict[str, Any]) -> None:
         {"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True},
         {"$defs": {"a": strict_object({"a": {"$ref": "#/$defs/a"}})}, "$ref": "#/$defs/a"},
         {"type": "string", "pattern": "a", "maxLength": 0},
+        {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
+        {"type": "array", "minItems": 1_000_000_000},
+        {"type": "string", "minLength": 1_000_000_000},
     ],
 )
 def test_what_no_value_is_found_for_is_said(schema: dict[str, Any]) -> None:

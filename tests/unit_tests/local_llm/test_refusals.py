@@ -263,7 +263,7 @@ async def test_a_reasoning_effort_has_a_name(model: Model) -> None:
     assert (await model.refused(model="o3", reasoning_effort="x"))["code"] == "invalid_value"
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"[" * 100_000, b'{"temperature": NaN}'])
 async def test_what_is_no_json_object_is_refused(model: Model, content: bytes) -> None:
     assert (await model.client.post("/v1/chat/completions", content=content)).status_code == 400
 
