@@ -6,6 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
@@ -76,6 +77,24 @@ def test_no_more_calls_run_than_max_concurrent_calls(broker: str, tmp_path: Path
         bus.send("bounded", *(ServiceBusMessage("sleep 0.3") for _ in range(6)))
         wait_for(lambda: len(bus.lines("takes_message", slept="sleep 0.3")) == 6)
     assert most_at_once(tmp_path / "record") == 2
+
+
+@pytest.mark.parametrize("prefetch", ["0", "5"])
+def test_messages_are_fetched_ahead_as_prefetch_count_says(
+    broker: str, tmp_path: Path, prefetch: str
+) -> None:
+    queue = f"prefetched{prefetch}"
+    with listening(broker, tmp_path, queue, maxConcurrentCalls="1", prefetchCount=prefetch) as bus:
+        bus.send(queue, *(ServiceBusMessage("sleep 0.4") for _ in range(6)))
+        locked: list[int] = []
+
+        def done() -> bool:
+            functions = httpx.get(f"{bus.host.url}/admin/host/status").json()["functions"]
+            locked.append(next(one["queue"]["locked"] for one in functions if one["name"] == "takes_message"))
+            return len(bus.lines("takes_message", slept="sleep 0.4")) == 6
+
+        wait_for(done)
+    assert (max(locked) > 1) is (prefetch == "5")
 
 
 def test_no_more_sessions_are_open_than_max_concurrent_sessions(broker: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -98,6 +99,16 @@ def test_exponential_retries_wait_longer_each_time(tmp_path: Path) -> None:
     gaps = [later["at"] - earlier["at"] for earlier, later in itertools.pairwise(lines)]
     assert [line["count"] for line in lines] == [0, 1, 2]
     assert gaps[0] < 0.8 <= gaps[1]
+
+
+def test_a_schedule_follows_the_clock_of_website_time_zone(tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "record", WEBSITE_TIME_ZONE="Asia/Tokyo") | _without(*_OTHERS, "ticks")
+    remembered = tmp_path / "timers" / "stubborn.json"
+    with running_host("triggers", tmp_path, settings=settings):
+        wait_for(remembered.is_file)
+        due = datetime.fromisoformat(json.loads(remembered.read_text())["Next"])
+    # Four in the morning there is seven in the evening here, the day before.
+    assert (due.astimezone(UTC).hour, due.astimezone(UTC).day) == (19, 31)
 
 
 def _tally(host: RunningHost, function: str) -> dict[str, Any]:
