@@ -324,7 +324,7 @@ class Cache:
     @property
     def counts(self) -> dict[str, RegionCounts]:
         """Return what each region did so far."""
-        return {name: region.counts for name, region in self._regions.items()}
+        return {name: region.counts for name, region in list(self._regions.items())}
 
     async def close(self) -> None:
         """End the loads under way in every region."""

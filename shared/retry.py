@@ -26,6 +26,7 @@ from shared.errors import (
     DependencyUnavailableError,
     RateLimitError,
 )
+from shared.telemetry import dependency_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -184,6 +185,7 @@ class _Call:
         part: The leave of the breaker of the throttled part that it goes to, if that has one.
         ends_at: When the time of the call is over, on the monotonic clock.
         shortened: Whether that is the caller's deadline rather than the policy's limit.
+        attempts: Attempts that were begun so far.
         failures: Attempts that failed so far.
     """
 
@@ -191,6 +193,7 @@ class _Call:
     part: Admission | None
     ends_at: float
     shortened: bool
+    attempts: int = 0
     failures: int = 0
 
 
@@ -235,7 +238,15 @@ class Dependency:
             DependencyTimeoutError: The last attempt, or the whole call, ran out of time.
             DeadlineExceededError: The caller's own time was over.
         """
-        call = self._begin(part)
+        with dependency_telemetry(self.name) as told:
+            call = self._begin(part)
+            try:
+                return await self._made(call, attempt, part)
+            finally:
+                if told is not None:
+                    told.attributes["tenantry.attempts"] = call.attempts
+
+    async def _made[T](self, call: _Call, attempt: Callable[[], Awaitable[T]], part: str) -> T:
         limit = asyncio.timeout(max(0.0, call.ends_at - self._clock.monotonic()))
         try:
             async with limit:
@@ -327,6 +338,7 @@ class Dependency:
     async def _retried[T](self, attempt: Callable[[], Awaitable[T]], call: _Call) -> T:
         async for trial in self._attempts(call):
             with trial:
+                call.attempts += 1
                 async with asyncio.timeout(self._policy.attempt_seconds):
                     return await attempt()
         raise AssertionError("unreachable: the last failure is raised again")

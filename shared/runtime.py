@@ -21,6 +21,7 @@ from shared.quarantine import Quarantine
 from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
+from shared.telemetry import readings_of, start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
@@ -30,7 +31,7 @@ from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
 from shared.tenancy.store import TenantStore, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.cosmos.aio import CosmosClient
@@ -45,10 +46,14 @@ if TYPE_CHECKING:
     from shared.llm.model import ChatModel
     from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
+    from shared.telemetry import Reading
     from shared.tenancy.context import TenantContext
     from shared.tenancy.oidc import UserTokens
     from shared.tokens.client import TokenClient
     from shared.tokens.ledger import TokenLedger
+
+
+_DEPENDENCIES = ("cosmos", "servicebus", "blob_storage", "model_dependency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,18 @@ class Runtime:
         Raises:
             ConfigurationError: Some are missing or invalid.
         """
-        return self._load()
+        settings = self._load()
+        if settings.exports_telemetry:
+            from shared.telemetry_sdk import open_telemetry  # noqa: PLC0415  # the SDK loads when it is configured
+
+            if start_telemetry(lambda: open_telemetry(settings, self._readings)):
+                self._open.push_async_callback(stop_telemetry)
+        return settings
+
+    def _readings(self) -> Iterator[Reading]:
+        """Read what was opened so far: telemetry opens nothing."""
+        opened = (self.__dict__.get(name) for name in _DEPENDENCIES)
+        return readings_of(self.__dict__.get("cache"), [one for one in opened if one is not None])
 
     @cached_property
     def authenticator(self) -> Authenticator:

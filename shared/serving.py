@@ -24,10 +24,11 @@ from shared.errors import (
     ValidationError,
 )
 from shared.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
-from shared.logging.context import attribute_logs_to, logging_as
+from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.reading import Received, header_text, receive
 from shared.request_rates import RequestRateExceededError
+from shared.telemetry import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shared.http import EdgeServices, Reply, Route
+    from shared.telemetry import Told
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _logger = get_logger(__name__)
@@ -44,7 +46,11 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     call = _Call(route, services, request, _request_id(request.headers.get("x-request-id")))
     started = services.clock.monotonic()
-    with logging_as(request_id=call.request_id), deadline(route.seconds, services.clock):
+    with (
+        logging_as(request_id=call.request_id),
+        deadline(route.seconds, services.clock),
+        request_telemetry(route.method, f"/api/{route.path}", call.request_id, request.headers) as told,
+    ):
         try:
             answer = await call.answer_in_time()
         except APIError as refusal:
@@ -53,6 +59,8 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
             _logger.exception("Unexpected failure", extra={"route": route.name})
             answer = call.refused(InternalError("The request failed for an unexpected reason"))
         _log_outcome(route, answer, services.clock.monotonic() - started)
+        if told is not None:
+            _tell_outcome(told, answer)
         return answer.as_response({"x-request-id": call.request_id, **call.edge_headers})
 
 
@@ -194,6 +202,13 @@ def _request_id(sent: str | None) -> str:
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent
     return secrets.token_hex(16)
+
+
+def _tell_outcome(told: Told, answer: HttpAnswer) -> None:
+    told.measured["http.response.status_code"] = answer.status
+    told.attributes["tenantry.tenant_id"] = log_context().tenant_id or ""
+    if answer.error is not None:
+        told.measured["error.type"] = type(answer.error).__name__
 
 
 def _log_outcome(route: Route, answer: HttpAnswer, seconds: float) -> None:

@@ -120,6 +120,15 @@ class Settings(LoggingSettings, OidcSettings):
     """How long after a tenant was closed something may still write for it: 30 s for which an instance may
     know its credentials, 600 s for which host.json lets a function run, and 30 s for clocks that differ."""
 
+    otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern="^https?://")
+    application_insights: SecretStr | None = Field(None, alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
+    telemetry_seconds: float = Field(5.0, alias="TELEMETRY_EXPORT_SECONDS", gt=0, le=300)
+
+    @property
+    def exports_telemetry(self) -> bool:
+        """Tell whether there is somewhere to export traces and metrics to."""
+        return self.otlp_endpoint is not None or self.application_insights is not None
+
     @model_validator(mode="after")
     def _name_what_no_connection_was_given_for(self) -> Settings:
         if self.servicebus is None and self.servicebus_namespace is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError, ConfigurationError
 from shared.llm.model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.logging.logger import get_logger
+from shared.telemetry import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -104,6 +105,7 @@ class MeteredModel:
         return completion
 
     async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
+        count_tokens(usage, prompt.model)
         await self._settled(
             self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user), usage
         )

@@ -1,0 +1,146 @@
+"""Traces and metrics, where an exporter is configured; where none is, no SDK is imported, nothing measured.
+
+Like logging it is the process's own. What is told of a request is its route, never its path, its body or the
+text of its errors.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from shared.logging.logger import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from shared.cache import Cache
+    from shared.contracts import Usage
+    from shared.retry import Dependency
+
+type Attributes = dict[str, str | int | float]
+
+READINGS = {
+    "tenantry.cache.answers": True,
+    "tenantry.cache.evictions": True,
+    "tenantry.cache.entries": False,
+    "tenantry.cache.oldest_served": False,
+    "tenantry.breaker.open": False,
+    "tenantry.breaker.throttled_parts": False,
+}
+"""What is read of the process when metrics are exported, and whether it only ever rises."""
+
+_logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Told:
+    """What is told of one piece of work when it is done.
+
+    Attributes:
+        attributes: Facts for its span.
+        measured: Those of them, few in number, that its duration is told apart by.
+    """
+
+    attributes: Attributes = field(default_factory=dict)
+    measured: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of the process; its name is one of `READINGS`."""
+
+    name: str
+    value: float
+    attributes: Attributes
+
+
+class Exporter(Protocol):
+    """What carries traces and metrics away; nothing in it waits for that."""
+
+    @contextmanager
+    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
+        """Trace the block and measure it under the name, as what `told` says when it ends.
+
+        Args:
+            name: The histogram of its duration; the span's name, unless `told` has a `name`.
+            told: What is known of it, filled while it runs.
+            headers: Those of the request that it answers, where it does: a caller's trace goes on.
+        """
+        ...
+
+    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+        """Let a counter rise."""
+        ...
+
+    async def stop(self) -> None:
+        """Export what is left, and stop."""
+        ...
+
+
+_exporters: list[Exporter] = []
+
+
+def start_telemetry(open_exporter: Callable[[], Exporter]) -> bool:
+    """Begin to export, unless this process does already; tell whether this call began it."""
+    if _exporters:
+        return False
+    _exporters.append(open_exporter())
+    _logger.info("Telemetry is exported")
+    return True
+
+
+async def stop_telemetry() -> None:
+    """Export what is left, and stop."""
+    while _exporters:
+        await _exporters.pop().stop()
+
+
+@contextmanager
+def request_telemetry(
+    method: str, route: str, request_id: str, headers: Mapping[str, str]
+) -> Iterator[Told | None]:
+    """Tell of one request; fill in what its answer is. None where nothing is exported."""
+    if not _exporters:
+        yield None
+        return
+    told = Told(
+        {"name": f"{method} {route}", "tenantry.request_id": request_id},
+        {"http.request.method": method, "http.route": route},
+    )
+    with _exporters[0].work("http.server.request.duration", told, headers):
+        yield told
+
+
+@contextmanager
+def dependency_telemetry(dependency: str) -> Iterator[Told | None]:
+    """Tell of one call to a dependency, with all of its attempts. None where nothing is exported."""
+    if not _exporters:
+        yield None
+        return
+    told = Told({"name": dependency}, {"tenantry.dependency": dependency})
+    with _exporters[0].work("tenantry.dependency.duration", told, None):
+        yield told
+
+
+def count_tokens(usage: Usage, model: str) -> None:
+    """Count what a model call used."""
+    for exporter in _exporters:
+        exporter.add("tenantry.tokens", usage.prompt_tokens, {"model": model, "kind": "prompt"})
+        exporter.add("tenantry.tokens", usage.completion_tokens, {"model": model, "kind": "completion"})
+
+
+def readings_of(cache: Cache | None, dependencies: Iterable[Dependency]) -> Iterator[Reading]:
+    """Read what the caches and the breakers of this process are doing."""
+    for name, counts in ({} if cache is None else cache.counts).items():
+        region: Attributes = {"region": name}
+        for kind in ("hits", "misses", "stale", "last_good"):
+            yield Reading("tenantry.cache.answers", getattr(counts, kind), region | {"kind": kind})
+        yield Reading("tenantry.cache.evictions", counts.evictions, region)
+        yield Reading("tenantry.cache.entries", counts.entries, region)
+        yield Reading("tenantry.cache.oldest_served", counts.oldest_served_seconds, region)
+    for dependency in dependencies:
+        whose: Attributes = {"tenantry.dependency": dependency.name}
+        yield Reading("tenantry.breaker.open", int(dependency.breaker.state != "closed"), whose)
+        yield Reading("tenantry.breaker.throttled_parts", dependency.throttled_parts, whose)

@@ -1,0 +1,168 @@
+"""`Exporter` on OpenTelemetry's SDK, over OTLP or to Application Insights. Imported when it is configured.
+
+Spans wait in a bounded queue for a thread that exports them; where the receiver is down they are dropped, and
+no request waits. The providers are this module's own, not the process's: what other libraries trace stays
+theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from shared.errors import APIError
+from shared.logging.files import instance_name
+from shared.telemetry import READINGS
+from shared.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Span
+
+    from shared.settings import Settings
+    from shared.telemetry import Attributes, Reading, Told
+
+_EXPORT_SECONDS = 5
+_STOP_SECONDS = 10
+_FAILED = 500
+
+
+class OpenTelemetry:
+    """Tracer and meter of this app.
+
+    Args:
+        app: The service's name.
+        spans: What carries spans away.
+        metrics: What carries metrics away.
+        read: Reads the process's values, whenever metrics are exported.
+    """
+
+    def __init__(
+        self, app: str, spans: SpanProcessor, metrics: MetricReader, read: Callable[[], Iterable[Reading]]
+    ) -> None:
+        resource = Resource.create(
+            {"service.name": app, "service.version": VERSION, "service.instance.id": instance_name()}
+        )
+        self._traces = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._traces.add_span_processor(spans)
+        self._metrics = MeterProvider([metrics], resource=resource, shutdown_on_exit=False)
+        self._tracer = self._traces.get_tracer("tenantry", VERSION)
+        self._meter = self._metrics.get_meter("tenantry", VERSION)
+        self._histograms: dict[str, Histogram] = {}
+        self._counters: dict[str, Counter] = {}
+        self._propagator = TraceContextTextMapPropagator()
+        self._observe(read)
+
+    @contextmanager
+    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
+        """Trace and measure the block."""
+        parent = None if headers is None else self._propagator.extract(headers)
+        kind = SpanKind.CLIENT if headers is None else SpanKind.SERVER
+        began = monotonic()
+        tracing = self._tracer.start_as_current_span(
+            str(told.attributes.pop("name", name)),
+            context=parent,
+            kind=kind,
+            record_exception=False,  # an error's text may quote what a tenant said
+            set_status_on_exception=False,
+        )
+        with tracing as span, ExitStack() as ending:
+            ending.push(
+                lambda _kind, error, _trace: self._ended(name, told, span, error, monotonic() - began)
+            )
+            yield
+
+    def _ended(self, name: str, told: Told, span: Span, error: BaseException | None, seconds: float) -> None:
+        if error is not None:
+            told.measured["error.type"] = type(error).__name__
+        span.set_attributes(told.measured | told.attributes)
+        # What else is raised is an answer that its caller understands.
+        if isinstance(error, APIError) or int(told.measured.get("http.response.status_code", 0)) >= _FAILED:
+            span.set_status(StatusCode.ERROR)
+        self._histogram(name).record(seconds, told.measured)
+
+    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+        """Let a counter rise."""
+        if name not in self._counters:
+            self._counters[name] = self._meter.create_counter(name)
+        self._counters[name].add(amount, attributes)
+
+    async def stop(self) -> None:
+        """Export what is left, for a bounded time, and stop."""
+
+        def shut_down() -> None:
+            self._traces.shutdown()
+            self._metrics.shutdown(_STOP_SECONDS * 1000)
+
+        await asyncio.to_thread(shut_down)
+
+    def _histogram(self, name: str) -> Histogram:
+        if name not in self._histograms:
+            self._histograms[name] = self._meter.create_histogram(name, unit="s")
+        return self._histograms[name]
+
+    def _observe(self, read: Callable[[], Iterable[Reading]]) -> None:
+        def observer(name: str) -> Callable[[CallbackOptions], list[Observation]]:
+            return lambda _: [Observation(one.value, one.attributes) for one in read() if one.name == name]
+
+        for name, rises in READINGS.items():
+            create = self._meter.create_observable_counter if rises else self._meter.create_observable_gauge
+            create(name, [observer(name)])
+
+
+def open_telemetry(settings: Settings, read: Callable[[], Iterable[Reading]]) -> OpenTelemetry:
+    """Export to what the settings name: an OTLP endpoint goes before Application Insights."""
+    spans, metrics = _exporters(settings)
+    every = settings.telemetry_seconds * 1000
+    return OpenTelemetry(
+        settings.app_name,
+        BatchSpanProcessor(spans, schedule_delay_millis=every),
+        PeriodicExportingMetricReader(
+            metrics, export_interval_millis=every, export_timeout_millis=_EXPORT_SECONDS * 1000
+        ),
+        read,
+    )
+
+
+def _exporters(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
+    if settings.otlp_endpoint is not None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415  # one of two is used
+            OTLPMetricExporter,
+        )
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  # same
+            OTLPSpanExporter,
+        )
+
+        base = settings.otlp_endpoint.rstrip("/")
+        return (
+            OTLPSpanExporter(f"{base}/v1/traces", timeout=_EXPORT_SECONDS),
+            OTLPMetricExporter(f"{base}/v1/metrics", timeout=_EXPORT_SECONDS),
+        )
+    from azure.monitor.opentelemetry.exporter import (  # noqa: PLC0415  # same
+        AzureMonitorMetricExporter,
+        AzureMonitorTraceExporter,
+    )
+
+    if settings.application_insights is None:
+        raise ValueError("no exporter is configured")
+    connection = settings.application_insights.get_secret_value()
+    return (
+        AzureMonitorTraceExporter(connection_string=connection, disable_offline_storage=True),
+        AzureMonitorMetricExporter(connection_string=connection, disable_offline_storage=True),
+    )

@@ -1,0 +1,1 @@
+"""Telemetry without an exporter, and what it reads."""

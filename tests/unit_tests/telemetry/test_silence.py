@@ -1,0 +1,120 @@
+"""Where no exporter is configured, there is no telemetry, and no SDK of one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.cache import Cache, Freshness, Region
+from shared.contracts import Usage
+from shared.retry import Dependency
+from shared.settings import Settings
+from shared.telemetry import (
+    READINGS,
+    Told,
+    count_tokens,
+    dependency_telemetry,
+    readings_of,
+    request_telemetry,
+    start_telemetry,
+    stop_telemetry,
+)
+from tests.fakes import FakeClock, tenant_context
+from tests.whole_app import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from shared.telemetry import Attributes
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import asyncio, sys
+from tests.fakes import Call
+from tests.whole_app import whole_app
+
+async def main() -> None:
+    async with whole_app() as app:
+        await app.new_tenant("acme")
+
+asyncio.run(main())
+loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
+loaded += [name for name in sys.modules if name.startswith(("azure.monitor", "shared.telemetry_sdk"))]
+sys.exit(", ".join(loaded) or 0)
+"""
+
+
+def test_a_request_without_an_exporter_loads_no_sdk() -> None:
+    done = subprocess.run(  # noqa: S603  # our own interpreter and program
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+async def test_without_an_exporter_nothing_is_told() -> None:
+    with request_telemetry("GET", "/api/x", "r", {}) as request, dependency_telemetry("the store") as call:
+        count_tokens(Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2), "gpt")
+    await stop_telemetry()
+
+    assert not Settings.model_validate(ENVIRONMENT).exports_telemetry
+    assert (request, call) == (None, None)
+
+
+class Exporter:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Told]] = []
+        self.counted: dict[str, int] = {}
+        self.stopped = False
+
+    @contextmanager
+    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
+        assert (headers is None) == (name != "http.server.request.duration")
+        self.told.append((name, told))
+        yield
+
+    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+        self.counted[f"{name} {attributes['kind']}"] = amount
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_one_exporter_is_told_of_all_work_until_it_is_stopped() -> None:
+    exporter = Exporter()
+    started = [start_telemetry(lambda: exporter), start_telemetry(Exporter)]
+    with request_telemetry("GET", "/api/x", "r", {}) as request, dependency_telemetry("the store") as call:
+        count_tokens(Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3), "gpt")
+    await stop_telemetry()
+    count_tokens(Usage(prompt_tokens=9, completion_tokens=9, total_tokens=18), "gpt")
+
+    assert started == [True, False]
+    assert exporter.told == [
+        ("http.server.request.duration", request),
+        ("tenantry.dependency.duration", call),
+    ]
+    assert exporter.counted == {"tenantry.tokens prompt": 1, "tenantry.tokens completion": 2}
+    assert exporter.stopped
+
+
+async def test_what_is_read_of_the_process_has_an_instrument_each() -> None:
+    clock = FakeClock()
+    cache = Cache(clock)
+    region: Region[int] = cache.region("notes", Freshness(10), 10)
+    region.put(tenant_context(), "a", 1)
+    store = Dependency("the store", lambda _: None, clock=clock)
+    for _ in range(5):
+        store.breaker.failed()
+
+    read = list(readings_of(cache, [store]))
+
+    assert {one.name for one in read} == set(READINGS)
+    values = {(one.name, *one.attributes.values()): one.value for one in read}
+    assert values["tenantry.cache.entries", "notes"] == 1
+    assert values["tenantry.breaker.open", "the store"] == 1
+    assert list(readings_of(None, [])) == []
