@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_validator,
+)
 
 from shared.cosmos.partition import StoredItem
 
@@ -26,6 +36,10 @@ EXAMPLES = "examples"
 """The place in a template where its few-shot examples go."""
 
 MAX_VERSION = 99_999_999
+MAX_CONFIG_DEPTH = 16
+MAX_WHOLE_NUMBER = 2**53 - 1
+"""Beyond it, what reads JSON numbers as doubles rounds."""
+
 MAX_CONTENT_BYTES = 900_000
 """What one version may weigh as JSON: it is written twice, in a batch of at most 2 MiB."""
 
@@ -81,6 +95,25 @@ type Template = Annotated[
     | Annotated[tuple[TemplatePart, ...], Field(min_length=1, max_length=100), Tag("messages")],
     Discriminator(_kind_of_template),
 ]
+
+
+def _checked_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuse numbers that JSON does not have or that stores round, and nesting that a store refuses."""
+    left: list[tuple[JsonValue, int]] = [(config, 0)]
+    while left:
+        value, depth = left.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("numbers are finite")
+        if isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
+            raise ValueError(f"whole numbers are at most {MAX_WHOLE_NUMBER}")
+        if isinstance(value, dict | list):
+            if depth == MAX_CONFIG_DEPTH:
+                raise ValueError(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
+            left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+    return config
+
+
+type Config = Annotated[dict[str, JsonValue], Field(max_length=100), AfterValidator(_checked_config)]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 type PromptTag = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -99,7 +132,7 @@ class PromptDraft(PromptPart):
     template: Template
     description: str | None = Field(None, max_length=2_000)
     tags: tuple[PromptTag, ...] = Field((), max_length=50)
-    config: dict[str, JsonValue] = Field(default_factory=dict, max_length=100)
+    config: Config = Field(default_factory=dict)
     declared_variables: dict[Variable, VariableDeclaration] = Field(default_factory=dict, max_length=200)
     examples: tuple[Example, ...] = Field((), max_length=50)
     reason: str | None = Field(None, max_length=500)

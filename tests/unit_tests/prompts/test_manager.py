@@ -143,6 +143,22 @@ def test_a_whole_draft_can_be_saved_by_its_fields(manager: CosmosPromptManager) 
     assert manager.list_prompts("acme") == ["p"]
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 2**53, {1, 2}, object()])
+def test_a_config_that_no_store_keeps_as_it_is_is_refused(
+    manager: CosmosPromptManager, value: object
+) -> None:
+    with pytest.raises(ValidationError):
+        manager.save_prompt("p", {"template": "x", "config": {"a": [value]}}, "acme")
+
+
+def test_a_config_is_not_nested_too_deeply(manager: CosmosPromptManager) -> None:
+    nested: object = 1
+    for _ in range(16):
+        nested = [nested]
+    with pytest.raises(ValidationError, match="nested 16 deep"):
+        manager.save_prompt("p", {"template": "x", "config": {"a": nested}}, "acme")
+
+
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a b", "x" * 129])
 def test_a_name_is_plain_everywhere(manager: CosmosPromptManager, name: str) -> None:
     for attempt in (

@@ -89,6 +89,25 @@ async def test_an_invalid_prompt_is_refused_by_field(app: App, body: dict[str, o
     assert (await app.get()).status == 404
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["Infinity", "NaN", "1e999", "9007199254740993", "[" * 17 + "]" * 17, '{"a":[-1e999]}', '"\\ud800"'],
+)
+async def test_a_config_that_no_store_keeps_as_it_is_is_refused(app: App, value: str) -> None:
+    body = f'{{"template": "x", "config": {{"a": {value}}}}}'.encode()
+    refused = await app.client.call("save_prompt", Call({"name": "p"}, "", app.editor, body))
+
+    assert refused.status in {400, 422}, refused.body
+
+
+async def test_a_config_comes_back_as_it_was(app: App) -> None:
+    config = {"a": [None, True, 0.1, -(2**53) + 1, "\u00e4", {"b": {}}], "c": [[[[[[]]]]]], "": 1e300}
+    saved = await app.save(config=config)
+    assert saved.status == 200, saved.body
+
+    assert (await app.get("fresh=true")).json()["config"] == config
+
+
 @pytest.mark.parametrize("name", ["a/b", ".hidden", "a b", "", "x" * 129, "a\n"])
 async def test_a_name_is_plain(app: App, name: str) -> None:
     assert (await app.save(name)).status == 422
