@@ -18,6 +18,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from tests.fakes import EPOCH
 
 if TYPE_CHECKING:
+    import asyncio
+
     from shared.clock import Clock
     from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 
@@ -78,6 +80,7 @@ class IdentityProvider:
         asked: The addresses that were fetched.
         failure: What its documents fail with.
         documents: What it answers in place of its own documents, by address.
+        gate: What holds its answers up.
     """
 
     issuer: str = ISSUER
@@ -87,6 +90,7 @@ class IdentityProvider:
     asked: list[str] = field(default_factory=list)
     failure: DependencyUnavailableError | DependencyTimeoutError | None = None
     documents: dict[str, bytes] = field(default_factory=dict)
+    gate: asyncio.Event | None = None
 
     def claims(self, **changed: object) -> dict[str, Any]:
         """Say what a user of acme's is given; a claim that is None is left out."""
@@ -137,6 +141,8 @@ class IdentityProvider:
     async def fetch(self, url: str) -> bytes:
         """Return a document, as the app asks for it."""
         self.asked.append(url)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.failure is not None:
             raise self.failure
         return self.document(url)

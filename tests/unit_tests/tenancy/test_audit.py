@@ -12,7 +12,7 @@ from shared.errors import ConflictError, DependencyUnavailableError
 from shared.logging.context import logging_as
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditAction, AuditFilter, AuditTrail, Outcome
 from shared.tenancy.context import Role, parse_tenant_id
-from tests.fakes import EPOCH, platform_context, tenant_context
+from tests.fakes import EPOCH, platform_context, tenant_context, user_context
 
 if TYPE_CHECKING:
     from shared.tenancy.audit import AuditEntry
@@ -64,6 +64,13 @@ async def test_work_of_the_platform_is_named_as_such(trail: AuditTrail) -> None:
     await trail.record(queued, AuditAction.SETTING_PUT, "x")
 
     assert (await only(trail)).actor.kind == "platform"
+
+
+async def test_a_tokens_user_is_named_by_the_subject(trail: AuditTrail) -> None:
+    await trail.record(user_context("alice", role=Role.TENANT_ADMIN), AuditAction.KEY_CREATE, "k")
+
+    actor = (await only(trail)).actor
+    assert (actor.kind, actor.id) == ("user", "alice")
 
 
 async def test_a_change_is_kept_as_begun_before_it_is_made_and_as_done_after(trail: AuditTrail) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -342,6 +343,32 @@ class TestSigningKeys:
         provider.failure = None
         clock.advance(5)
         assert await users.accept(provider.token())
+
+    async def test_those_who_come_at_once_ask_once(self, users: Users, provider: IdentityProvider) -> None:
+        provider.gate = asyncio.Event()
+        asking = [asyncio.create_task(users.accept(provider.token())) for _ in range(20)]
+        await asyncio.sleep(0)
+        provider.gate.set()
+
+        assert all(await asyncio.gather(*asking))
+        assert len(provider.asked) == 1
+
+    async def test_while_one_asks_anew_nobody_with_a_known_key_waits(
+        self, users: Users, provider: IdentityProvider, clock: FakeClock
+    ) -> None:
+        assert await users.accept(provider.token())
+        clock.advance(900)
+        provider.gate = asyncio.Event()
+        asking = asyncio.create_task(users.accept(provider.token()))
+        await asyncio.sleep(0)
+
+        assert await users.accept(provider.token())
+        assert not asking.done()
+        asking.cancel()  # whoever hangs up takes nothing along
+        await asyncio.wait([asking])
+        provider.gate.set()
+        assert await users.accept(provider.token())
+        assert len(provider.asked) == 3
 
     async def test_an_unknown_kid_while_the_provider_is_down_is_no_refusal(
         self, users: Users, provider: IdentityProvider, clock: FakeClock
