@@ -413,6 +413,15 @@ class TestSigningKeys:
         assert await users.accept(provider.token()) is None
         assert await users.accept(provider.signed_by_secret(SHARED)) is None
 
+    @pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
+    async def test_what_a_weak_key_signed_is_refused_though_the_provider_publishes_it(
+        self, users: Users, provider: IdentityProvider
+    ) -> None:
+        provider.published = [public_jwk("weak", rsa_key(2, 1024)), public_jwk("current", rsa_key())]
+
+        assert await users.accept(provider.token())
+        assert await users.accept(provider.token(key=rsa_key(2, 1024), headers={"kid": "weak"})) is None
+
     async def test_the_private_half_of_a_careless_provider_is_not_read(
         self, users: Users, provider: IdentityProvider
     ) -> None:
