@@ -284,6 +284,37 @@ async def killed_at(app: WholeApp, nth: int, when: str) -> None:
     assert dead
 
 
+@SIZE
+@pytest.mark.parametrize("trouble", ["lose_answers", "lose_requests"])
+@pytest.mark.parametrize("times", [1, 100])
+async def test_a_lost_answer_or_an_outage_at_any_request_keeps_nothing_and_harms_nobody(
+    trouble: str, times: int
+) -> None:
+    total = await requests_of_a_purge()
+    for nth in range(1 + times % 7, total + 1, 1 if SOAK else 15):
+        async with world() as app:
+            neighbour = await everything(app, "globex")
+            await ask(app)
+            start = app.cosmos.transport.requests
+
+            def lose(_: object, app: WholeApp = app, nth: int = start + nth) -> None:
+                if app.cosmos.transport.requests == nth:
+                    setattr(app.cosmos.transport, trouble, times)
+
+            app.cosmos.transport.watch = lose
+            for _ in range(2):  # the runs during which it happens
+                with suppress(APIError):
+                    await app.tick(TIMER)
+                app.clock.advance(SETTLE_SECONDS)
+            app.cosmos.transport.watch = lambda _: None
+            setattr(app.cosmos.transport, trouble, 0)
+            state = await finish(app)
+
+            assert state["purge"]["counts"] == ZEROS, nth
+            assert await everything(app, "acme") == nothing(), nth
+            assert await everything(app, "globex") == neighbour, nth
+
+
 @pytest.mark.parametrize("when", ["watch", "watch_done"])
 async def test_a_kill_while_it_is_asked_for_is_cured_by_asking_again(when: str) -> None:
     for nth in range(1, 9):
