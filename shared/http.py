@@ -192,6 +192,7 @@ class Route:
         reply: The model of the answer, or None where there is none.
         derives: The body's field that an Idempotency-Key can stand for.
         repeatable: Whether an Idempotency-Key is honoured.
+        takes_operation_id: Whether its handler is told what that stands for: the same id for the same key.
         seconds: How long an answer may take.
         media_type: What the answer is.
     """
@@ -213,6 +214,7 @@ class Route:
     reply: type[BaseModel] | None
     derives: str | None
     repeatable: bool
+    takes_operation_id: bool
     seconds: float
     media_type: str
 
@@ -328,6 +330,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         reply=reply if isinstance(reply, type) and issubclass(reply, BaseModel) else None,
         derives=declared.get("derives"),
         repeatable=method == "POST" and not declared.get("secret", False),
+        takes_operation_id="operation_id" in signature.parameters,
         seconds=declared.get("seconds", ANSWER_SECONDS),
         media_type=HTML if returned is HtmlPage else JSON,
     )

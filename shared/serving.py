@@ -148,13 +148,14 @@ class _Call:
     async def _handled(self, subject: TenantContext | PlatformContext | None) -> HttpAnswer:
         received = await receive(self.route, self.request)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
-        if key is None or subject is None:
+        keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(received))
+        derived_id = keyed.derived_id(subject) if keyed and isinstance(subject, TenantContext) else None
+        if self.route.takes_operation_id:
+            received.arguments["operation_id"] = derived_id
+        if keyed is None or subject is None:
             return await self._run(subject, received.arguments)
-        keyed = KeyedRequest(self.route.name, key, self._content(received))
-        if isinstance(subject, TenantContext):
-            derived = self._with_derived_id(keyed.derived_id(subject), received)
-            if derived is not None:
-                return await self._run_under_derived_id(subject, derived)
+        if derived_id is not None and (named := self._named_after(derived_id, received)) is not None:
+            return await self._run_under_derived_id(subject, named)
         return await self.services.idempotency.once(
             subject, keyed, lambda: self._settled(subject, received.arguments)
         )
@@ -175,7 +176,7 @@ class _Call:
         except APIError as refusal:
             return self.refused(refusal)
 
-    def _with_derived_id(self, derived_id: str, received: Received) -> dict[str, Any] | None:
+    def _named_after(self, derived_id: str, received: Received) -> dict[str, Any] | None:
         """Name the aggregate that the request makes after its key, unless the caller has named it."""
         derives, body = self.route.derives, self.route.body
         if derives is None or body is None:
@@ -185,7 +186,9 @@ class _Call:
             return None
         return received.arguments | {body[0]: sent.model_copy(update={derives: derived_id})}
 
-    async def _run_under_derived_id(self, subject: TenantContext, arguments: dict[str, Any]) -> HttpAnswer:
+    async def _run_under_derived_id(
+        self, subject: TenantContext | PlatformContext, arguments: dict[str, Any]
+    ) -> HttpAnswer:
         try:
             return await self._run(subject, arguments)
         except ConflictError as error:  # the aggregate is there, and was asked for in other words

@@ -50,6 +50,10 @@ _MOST_IN_A_BATCH = 100
 _MOST_ROUNDS = 10
 _CHANGED_MEANWHILE = frozenset({404, 409, 412})
 _TURN_FIELDS = "c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at"
+_ANSWERED = (
+    f"SELECT {_TURN_FIELDS} FROM c "  # noqa: S608  # only names of fields are put in
+    "WHERE c.operation_id = @operation_id AND c.status = 'done'"
+)
 _CONVERSATIONS = (
     "SELECT c.id, c.conversation_id, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version "
     "FROM c WHERE c.kind = 'head' AND c.conversation_id > @after {whose}ORDER BY c.conversation_id"
@@ -96,7 +100,21 @@ class TurnItem(StoredItem):
     response: str | None = None
     usage: Usage = Usage()
     holder: str
+    operation_id: str | None = None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a turn is begun with.
+
+    Attributes:
+        operation_id: What the caller's Idempotency-Key stands for; the turn is found by it when asked again.
+    """
+
+    message: str
+    user_id: str | None
+    operation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +144,14 @@ class ConversationRepository:
         self._bot_id = bot_id
         self._conversation_id = conversation_id
 
-    async def reserve(self, message: str, user_id: str | None) -> Reservation:
+    async def answered(self, operation_id: str) -> TurnItem | None:
+        """Return the turn that answered an operation, if one has."""
+        found = await self._own.query(TurnItem, Query(_ANSWERED, {"@operation_id": operation_id}, 1))
+        return found[0] if found else None
+
+    async def reserve(
+        self, message: str, user_id: str | None, operation_id: str | None = None
+    ) -> Reservation:
         """Begin the next turn, once the one before it is over.
 
         Raises:
@@ -134,12 +159,12 @@ class ConversationRepository:
             ConversationNotFoundError: It is another user's.
             ConflictError: Another turn of this conversation is still in work.
         """
-        user_id = self._tenant.user_named(user_id)
+        asked = _Asked(message, self._tenant.user_named(user_id), operation_id)
         holder = uuid.uuid4().hex
         for wait in (0.0, *_WAITS):
             if wait:
                 await self._clock.sleep(wait)
-            reserved = await self._try_to_reserve(holder, message, user_id)
+            reserved = await self._try_to_reserve(holder, asked)
             if reserved is not None:
                 return reserved
         raise ConflictError(
@@ -227,25 +252,25 @@ class ConversationRepository:
             raise ConversationNotFoundError(self._conversation_id)
         return head
 
-    async def _try_to_reserve(self, holder: str, message: str, user_id: str | None) -> Reservation | None:
+    async def _try_to_reserve(self, holder: str, asked: _Asked) -> Reservation | None:
         head = await self._find()
         now = self._clock.now()
         if head is not None and head.busy_until > now.timestamp():
             return None
         busy_until = (now + timedelta(seconds=WORK_SECONDS)).timestamp()
-        new = self._next_head(head, holder, user_id, now).model_copy(update={"busy_until": busy_until})
+        new = self._next_head(head, holder, asked.user_id, now).model_copy(update={"busy_until": busy_until})
         begin = (
             self._own.creating(new) if head is None else self._own.patching(_HEAD, _moving_to(new, head.etag))
         )
         try:
-            await self._own.batch([begin, self._own.creating(self._turn(new.turns, message, holder, now))])
+            await self._own.batch([begin, self._own.creating(self._turn(new.turns, asked, holder, now))])
         except BatchFailedError as error:
             _raise_unless_changed(error)
             stored = await self._own.read(HeadItem, _HEAD)
             if stored is None or stored.holder != holder:
                 return None  # another message got this turn
             # It was done; only the answer was lost.
-        return Reservation(new.turns, holder, new.recent, user_id)
+        return Reservation(new.turns, holder, new.recent, asked.user_id)
 
     def _next_head(self, head: HeadItem | None, holder: str, user_id: str | None, now: datetime) -> HeadItem:
         if head is not None:
@@ -264,15 +289,16 @@ class ConversationRepository:
             updated_at=now,
         )
 
-    def _turn(self, number: int, message: str, holder: str, now: datetime) -> TurnItem:
+    def _turn(self, number: int, asked: _Asked, holder: str, now: datetime) -> TurnItem:
         return TurnItem(
             id=_turn_id(number),
             bot_id=self._bot_id,
             conversation_id=self._conversation_id,
             number=number,
             status=TurnStatus.PENDING,
-            message=message,
+            message=asked.message,
             holder=holder,
+            operation_id=asked.operation_id,
             created_at=now,
         )
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         TurnItem,
     )
     from functions.chat.models import ChatRequest, Page, StoredBotConfig, TurnPage
+    from shared.contracts import Usage
     from shared.llm.model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
@@ -67,8 +68,14 @@ class ChatService:
     default_model: str
     answer_seconds: float = ANSWER_SECONDS
 
-    async def reply(self, bot_id: str, request: ChatRequest) -> ChatReply:
+    async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
+
+        Args:
+            bot_id: Who answers.
+            request: What is said.
+            operation_id: What the caller's Idempotency-Key stands for. A turn that was answered under it,
+                before a crash kept that from the caller, is neither repeated nor paid again.
 
         Raises:
             BotNotFoundError: The tenant has no such bot.
@@ -84,10 +91,13 @@ class ChatService:
         """
         bot = (await self.bots.read(bot_id)).config
         instructions = await self._instructions(bot, request)
-        conversation_id = request.conversation_id or uuid.uuid4().hex
+        conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         conversation = self.open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
-            turn = await conversation.reserve(request.message, request.user_id)
+            done = await conversation.answered(operation_id) if operation_id else None
+            if done is not None:
+                return _reply(conversation_id, done.number, done.response or "", done.usage)
+            turn = await conversation.reserve(request.message, request.user_id, operation_id)
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_fail, conversation, turn)
             with _history_untouched(conversation_id):
@@ -97,12 +107,7 @@ class ChatService:
             unanswered.pop_all()
         with _history_untouched(conversation_id):
             await _finished(conversation.complete(turn, completion.text, completion.usage))
-        return ChatReply(
-            response=completion.text,
-            conversation_id=conversation_id,
-            turn=turn.number,
-            usage=completion.usage,
-        )
+        return _reply(conversation_id, turn.number, completion.text, completion.usage)
 
     async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> str:
         if bot.prompt_name is not None:
@@ -231,6 +236,10 @@ async def _finished(storing: Coroutine[None, None, None]) -> None:
         if not task.cancelled() and isinstance(failure := task.exception(), APIError):
             _logger.warning("An answer was not stored", extra={"error": type(failure).__name__})
         raise
+
+
+def _reply(conversation_id: str, turn: int, response: str, usage: Usage) -> ChatReply:
+    return ChatReply(response=response, conversation_id=conversation_id, turn=turn, usage=usage)
 
 
 def _summary(conversation: ConversationItem) -> ConversationSummary:

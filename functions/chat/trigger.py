@@ -85,7 +85,9 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
         )
 
     @routes.post("v1/bots/{bot_id}/chat", who=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
-    async def chat(tenant: TenantContext, path: BotPath, turn: ChatRequest) -> ChatReply:
+    async def chat(
+        tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: str | None
+    ) -> ChatReply:
         """Answer one user turn."""
         default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
         service = ChatService(
@@ -95,7 +97,7 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
             lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
             default_model or runtime.settings.openai_model,
         )
-        return await service.reply(path.bot_id, turn)
+        return await service.reply(path.bot_id, turn, operation_id)
 
     @routes.get("v1/bots/{bot_id}/conversations", who=Role.USER)
     async def list_conversations(tenant: TenantContext, path: BotPath, query: Page) -> ConversationListReply:

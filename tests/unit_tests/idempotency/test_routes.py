@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.cosmos.container import Query
+from shared.idempotency import LEASE_SECONDS
 from shared.tenancy.context import Role
 from tests.fakes import Call
+from tests.unit_tests.idempotency.work import KilledError
 from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+    from azure.core.pipeline.transport import HttpRequest
 
     from tests.fakes import Answer
 
@@ -249,3 +253,57 @@ async def test_a_store_that_is_down_is_503_and_nothing_is_done(app: Instances) -
         "get_conversation", Call({"bot_id": "b", "conversation_id": "c"}, headers=app.boss)
     )
     assert shown.status == 404
+
+
+@pytest.mark.parametrize("conversation", [{}, {"conversation_id": "c"}], ids=["new", "named"])
+async def test_a_turn_that_a_crash_kept_from_its_caller_is_neither_repeated_nor_paid_again(
+    app: Instances, conversation: dict[str, str]
+) -> None:
+    call = Call.of({"message": "hi"} | conversation, headers=app.boss | KEY, bot_id="b")
+    transport = app.first.cosmos.transport
+
+    def die_before_the_answer_is_kept(request: HttpRequest) -> None:
+        if "/idempotency/" in request.url and request.method == "PATCH":
+            raise KilledError
+
+    transport.watch = die_before_the_answer_is_kept
+    with pytest.raises(KilledError):
+        await app.first.client.call("chat", call)
+    transport.watch = lambda _: None
+    waiting = await app.second.client.call("chat", call)
+    app.first.clock.advance(LEASE_SECONDS)
+    later = Call.of({"message": "meanwhile"} | conversation, headers=app.boss, bot_id="b")
+    await app.must("chat", later)
+
+    again = await app.second.client.call("chat", call)
+
+    assert (waiting.status, again.status) == (409, 200)
+    assert (again.json()["response"], again.json()["turn"]) == ("You said: hi", 1)
+    told = Call({"bot_id": "b", "conversation_id": again.json()["conversation_id"]}, headers=app.boss)
+    turns = (await app.must("get_conversation", told))["items"]
+    assert [turn["message"] for turn in turns] == ["hi"] + ["meanwhile"] * len(conversation)
+    assert (await app.second.client.call("chat", call)).body == again.body
+
+
+async def test_a_turn_that_died_with_its_model_call_is_asked_once_more(app: Instances) -> None:
+    call = Call.of({"message": "hi", "conversation_id": "c"}, headers=app.boss | KEY, bot_id="b")
+    transport = app.first.cosmos.transport
+
+    def die_before_the_turn_is_answered(request: HttpRequest) -> None:
+        if "/conversations/" in request.url and "You said" in str(request.data):
+            transport.lose_requests = 99  # the dead clean nothing up
+            raise KilledError
+
+    transport.watch = die_before_the_turn_is_answered
+    with pytest.raises(KilledError):
+        await app.first.client.call("chat", call)
+    transport.watch, transport.lose_requests = lambda _: None, 0
+    app.first.clock.advance(LEASE_SECONDS)
+
+    again = await app.second.client.call("chat", call)
+
+    assert (again.status, again.json()["turn"]) == (200, 2)
+    shown = await app.must(
+        "get_conversation", Call({"bot_id": "b", "conversation_id": "c"}, headers=app.boss)
+    )
+    assert [turn["status"] for turn in shown["items"]] == ["pending", "done"]
