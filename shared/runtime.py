@@ -199,7 +199,7 @@ class Runtime:
             self.clock,
             self.cache,
             lambda tenant: self.tenant_settings.value(tenant, PROMPTS_GLOBAL_FALLBACK),
-            self.settings.prompts_prefetch,
+            self.settings.prompts_prefetch.replace(",", " ").split(),
         )
 
     @cached_property

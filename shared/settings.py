@@ -93,7 +93,7 @@ class Settings(LoggingSettings, OidcSettings):
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")
 
-    prompts_prefetch: list[str] = Field(default_factory=list, alias="PROMPTS_PREFETCH", max_length=100)
+    prompts_prefetch: str = Field("", alias="PROMPTS_PREFETCH", pattern=r"^[A-Za-z0-9._, -]{0,8000}$")
 
     servicebus: SecretStr | None = Field(None, alias="SERVICEBUS")
     servicebus_namespace: str | None = Field(None, alias="SERVICEBUS__fullyQualifiedNamespace")
