@@ -123,7 +123,7 @@ async def test_a_part_that_dies_later_stops_everything_too(tmp_path: Path) -> No
 
 
 async def test_a_part_that_says_nothing_is_given_up(tmp_path: Path) -> None:
-    run = Run(tmp_path, platform(tmp_path, llm="silent"))
+    run = Run(tmp_path, platform(tmp_path, llm="silent"), only=frozenset({"llm"}))
 
     with pytest.raises(PartSilentError, match="llm does not answer"):
         await run.until(lambda: None, Patience(start=1.0))
@@ -174,7 +174,8 @@ async def test_an_instance_that_dies_again_and_again_is_given_up(tmp_path: Path)
 
     with pytest.raises(PartDiedError, match="host ended with exit code 7"):
         await run.until(
-            lambda: os.kill(run.pids("host")[0], signal.SIGKILL), Patience(restart_pause=0, failed_restarts=2)
+            lambda: os.kill(run.pids("host")[0], signal.SIGKILL),
+            Patience(restart_pause=0, failed_restarts=2, quick_death=60),
         )
     assert len(run.pids("host")) == 3
 
