@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 SOAK = os.environ.get("TENANTRY_SOAK") == "1"
+SIZE = pytest.mark.soak if SOAK else pytest.mark.timeout(300)
 CACHE_SECONDS = 20 if SOAK else 1
 """The default where the claim is measured in full; the same code with less of it otherwise."""
 
@@ -135,6 +136,7 @@ def dies(caller: Caller) -> float:
     return seconds
 
 
+@SIZE
 def test_a_revoked_key_dies_at_once_here_and_soon_on_the_other_instance(
     instances: Instances, tenant: Tenant
 ) -> None:
