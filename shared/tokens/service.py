@@ -80,15 +80,15 @@ class TokenService:
 
         Raises:
             LockNotFoundError: The lock is not this application's, or older than 24 hours.
+            PermissionDeniedError: A user's token names another user.
         """
         usage = Usage(
             prompt_tokens=request.prompt_tokens,
             completion_tokens=request.completion_tokens,
             total_tokens=request.prompt_tokens + request.completion_tokens,
         )
-        await self._ledger.report(
-            self._tenant, request.app_id, request.request_id, usage, user=request.user_id
-        )
+        user = self._tenant.user_named(request.user_id)
+        await self._ledger.report(self._tenant, request.app_id, request.request_id, usage, user=user)
         return SettledReply(success=True)
 
     async def release(self, request: ReleaseRequest) -> SettledReply:
