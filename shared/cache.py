@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 from shared.deadlines import no_deadline, within_deadline
 from shared.errors import APIError
 from shared.logging.logger import get_logger
+from shared.second_level import SharedEntries
 from shared.tenancy.context import require_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from pydantic import BaseModel
 
     from shared.clock import Clock
+    from shared.second_level import SecondLevel
     from shared.tenancy.context import TenantContext
 
 _REGION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -63,6 +67,8 @@ class RegionCounts:
         evictions: Entries that made room.
         entries: Entries now.
         oldest_served_seconds: The greatest age of an answer.
+        second_hits: Misses that the second level answered.
+        second_failures: Times that it could not be used.
     """
 
     hits: int = 0
@@ -73,6 +79,8 @@ class RegionCounts:
     evictions: int = 0
     entries: int = 0
     oldest_served_seconds: float = 0.0
+    second_hits: int = 0
+    second_failures: int = 0
 
 
 @dataclass(slots=True)
@@ -89,12 +97,14 @@ class _Flight[V]:
         task: The load.
         since: When it began.
         in_background: Whether it goes on when nobody waits for it.
+        from_source: Whether its value is new to the second level.
         waiters: How many wait for it.
     """
 
     task: asyncio.Task[V]
     since: float
     in_background: bool
+    from_source: bool = True
     waiters: int = 0
 
 
@@ -107,6 +117,7 @@ class _Tally:
     failed_refreshes: int = 0
     evictions: int = 0
     oldest: float = 0.0
+    second_hits: int = 0
 
 
 class Region[V]:
@@ -124,8 +135,10 @@ class Region[V]:
         self._monotonic = clock.monotonic
         self._entries: OrderedDict[str, _Entry[V]] = OrderedDict()
         self._flights: dict[str, _Flight[V]] = {}
-        self._tasks: set[asyncio.Task[V]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._tally = _Tally()
+        self._open_shared: Callable[[], SharedEntries[Any] | None] = lambda: None
+        self._opened: tuple[SharedEntries[Any] | None] | None = None
 
     async def get(self, tenant: TenantContext, key: str, load: Callable[[], Awaitable[V]]) -> V:
         """Return a value that is fresh enough, or what `load` returns; callers at once share one load.
@@ -169,12 +182,22 @@ class Region[V]:
         full = self._key(tenant, key)
         self._supersede(full)
         self._keep(full, _Entry(value, self._monotonic()))
+        if self._shared is not None:
+            self._shared.wrote(full)
+            self._see_to(self._shared.write(full, value, 0.0))
 
     def forget(self, tenant: TenantContext, key: str) -> None:
         """Drop a value that is no longer so; a load that began before does not bring it back."""
         full = self._key(tenant, key)
         self._supersede(full)
         self._entries.pop(full, None)
+        if self._shared is not None:
+            self._shared.wrote(full)
+            self._see_to(self._shared.remove(full))
+
+    def share(self, open_shared: Callable[[], SharedEntries[Any] | None]) -> None:
+        """Ask a second level before the source; it is opened when it is first needed."""
+        self._open_shared = open_shared
 
     @property
     def counts(self) -> RegionCounts:
@@ -189,6 +212,8 @@ class Region[V]:
             evictions=tally.evictions,
             entries=len(self._entries),
             oldest_served_seconds=tally.oldest,
+            second_hits=tally.second_hits,
+            second_failures=self._second_failures,
         )
 
     async def close(self) -> None:
@@ -243,6 +268,11 @@ class Region[V]:
 
     def _begin(self, full: str, load: Callable[[], Awaitable[V]], *, in_background: bool) -> _Flight[V]:
         async def run() -> V:
+            if self._shared is not None and (found := await self._shared.read(full)) is not None:
+                flight.since, flight.from_source = self._monotonic() - found.age_seconds, False
+                self._tally.second_hits += 1
+                value: V = found.value
+                return value
             return await load()
 
         with no_deadline():  # the load is for all who wait, not only for the one who came first
@@ -263,6 +293,9 @@ class Region[V]:
         error = task.exception()
         if in_force and error is None:
             self._keep(full, _Entry(task.result(), flight.since))
+            if flight.from_source and self._shared is not None:
+                age = self._monotonic() - flight.since
+                self._see_to(self._shared.write(full, task.result(), age))
         elif in_force and not _is_outage(error):
             # The source answered, and not with the value that is here: nobody gets that one any more.
             self._entries.pop(full, None)
@@ -278,6 +311,24 @@ class Region[V]:
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
             self._tally.evictions += 1
+
+    @property
+    def _shared(self) -> SharedEntries[Any] | None:
+        if self._opened is None:
+            self._opened = (self._open_shared(),)
+        return self._opened[0]
+
+    @property
+    def _second_failures(self) -> int:
+        opened = None if self._opened is None else self._opened[0]  # counting opens nothing
+        return 0 if opened is None else opened.failures
+
+    def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let the second level know without waiting; the work is the region's, and ends with it."""
+        with no_deadline():
+            task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _supersede(self, full: str) -> None:
         """Let those who wait for a load have its answer, but nobody after them."""
@@ -299,9 +350,15 @@ def _is_outage(error: BaseException | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The regions of one process, and the loads that they have under way."""
+    """The regions of one process, and the loads that they have under way.
+
+    Attributes:
+        clock: Dates entries.
+        open_second: Opens the second level, if there is one; it is called when that is first needed.
+    """
 
     clock: Clock
+    open_second: Callable[[], SecondLevel | None] = lambda: None
     _regions: dict[str, Region[Any]] = field(default_factory=dict)
 
     def region[V](self, name: str, freshness: Freshness, max_entries: int) -> Region[V]:
@@ -319,6 +376,19 @@ class Cache:
             raise ValueError(f"the cache has a region '{name}' already")
         region: Region[V] = Region(name, freshness, max_entries, self.clock)
         self._regions[name] = region
+        return region
+
+    def shared_region[V: BaseModel](
+        self, name: str, freshness: Freshness, max_entries: int, model: type[V]
+    ) -> Region[V]:
+        """Open a region whose entries, of one model, the second level holds for all instances."""
+        region: Region[V] = self.region(name, freshness, max_entries)
+
+        def open_shared() -> SharedEntries[V] | None:
+            store = self.open_second()
+            return None if store is None else SharedEntries(store, model, freshness.ttl_seconds, self.clock)
+
+        region.share(open_shared)
         return region
 
     @property

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from shared.llm.client import OpenAIChatModel
     from shared.llm.counting import TokenCounter
     from shared.llm.model import ChatModel
+    from shared.redis_level import RedisLevel
     from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
     from shared.telemetry import Reading
@@ -113,7 +114,10 @@ class Runtime:
     def _readings(self) -> Iterator[Reading]:
         """Read what was opened so far: telemetry opens nothing."""
         opened = (self.__dict__.get(name) for name in _DEPENDENCIES)
-        return readings_of(self.__dict__.get("cache"), [one for one in opened if one is not None])
+        known = [one for one in opened if one is not None]
+        if (level := self.__dict__.get("second_level")) is not None:
+            known.append(level.dependency)
+        return readings_of(self.__dict__.get("cache"), known)
 
     @cached_property
     def authenticator(self) -> Authenticator:
@@ -221,9 +225,21 @@ class Runtime:
     @cached_property
     def cache(self) -> Cache:
         """Return what this process remembers of its dependencies."""
-        cache = Cache(self.clock)
+        cache = Cache(self.clock, lambda: self.second_level)
         self._open.push_async_callback(cache.close)
         return cache
+
+    @cached_property
+    def second_level(self) -> RedisLevel | None:
+        """Return the cache that all instances share, if one is configured."""
+        url = self.settings.dragonfly_url
+        if url is None:
+            return None
+        from shared.redis_level import RedisLevel  # noqa: PLC0415  # the SDK loads when it is configured
+
+        level = RedisLevel(url.get_secret_value(), self.clock)
+        self._open.push_async_callback(level.close)
+        return level
 
     @cached_property
     def ledger(self) -> TokenLedger:

@@ -120,6 +120,9 @@ class Settings(LoggingSettings, OidcSettings):
     """How long after a tenant was closed something may still write for it: 30 s for which an instance may
     know its credentials, 600 s for which host.json lets a function run, and 30 s for clocks that differ."""
 
+    dragonfly_url: SecretStr | None = Field(None, alias="DRAGONFLY_URL")
+    """Dragonfly or Redis as a second cache level; nothing depends on it."""
+
     otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern="^https?://")
     application_insights: SecretStr | None = Field(None, alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
     telemetry_seconds: float = Field(5.0, alias="TELEMETRY_EXPORT_SECONDS", gt=0, le=300)

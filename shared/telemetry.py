@@ -23,6 +23,7 @@ type Attributes = dict[str, str | int | float]
 
 READINGS = {
     "tenantry.cache.answers": True,
+    "tenantry.cache.second_level": True,
     "tenantry.cache.evictions": True,
     "tenantry.cache.entries": False,
     "tenantry.cache.oldest_served": False,
@@ -137,6 +138,8 @@ def readings_of(cache: Cache | None, dependencies: Iterable[Dependency]) -> Iter
         region: Attributes = {"region": name}
         for kind in ("hits", "misses", "stale", "last_good"):
             yield Reading("tenantry.cache.answers", getattr(counts, kind), region | {"kind": kind})
+        for kind in ("second_hits", "second_failures"):
+            yield Reading("tenantry.cache.second_level", getattr(counts, kind), region | {"kind": kind})
         yield Reading("tenantry.cache.evictions", counts.evictions, region)
         yield Reading("tenantry.cache.entries", counts.entries, region)
         yield Reading("tenantry.cache.oldest_served", counts.oldest_served_seconds, region)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.cache import Freshness
 from shared.concurrency import Turns
 from shared.errors import PermissionDeniedError, PromptNotFoundError, ValidationError
-from shared.prompts.models import Prompt, PromptSource, PromptSummary, latest_version
+from shared.prompts.models import Prompt, PromptSource, PromptSummary, PromptVersion, latest_version
 from shared.prompts.rendering import render_prompt
 from shared.prompts.store import GlobalPromptStore, PromptStore, number_of
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform, require_tenant
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.errors import APIError
     from shared.prompts.changes import Change
-    from shared.prompts.models import PromptDraft, PromptHead, PromptVersion
+    from shared.prompts.models import PromptDraft, PromptHead
 
 FRESHNESS = Freshness(ttl_seconds=40, stale_seconds=20, keep_last_good=True, last_good_seconds=24 * 3600)
 """After 60 s an edit is seen by every instance: 40 s unasked, and 20 s more while a read in the background is
@@ -94,7 +94,7 @@ class PromptLibrary:
         self.falls_back = falls_back
         self.turns = Turns()
         self.heads: Region[Held] = cache.region("prompts", FRESHNESS, MAX_CACHED)
-        self.versions: Region[PromptVersion] = cache.region("prompt-versions", FOR_EVER, MAX_CACHED)
+        self.versions = cache.shared_region("prompt-versions", FOR_EVER, MAX_CACHED, PromptVersion)
         self.written: Region[PromptSummary] = cache.region("prompts-written", WRITTEN, MAX_CACHED)
         self._global_edits: dict[str, int] = {}
         self.prefetched = list(dict.fromkeys(prefetched))
