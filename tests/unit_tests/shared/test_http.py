@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pytest
 from pydantic import Field, JsonValue
+from starlette.requests import Request
 
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
@@ -26,6 +27,7 @@ from shared.logging.context import log_context
 from shared.openapi import build_openapi
 from shared.reading import MAX_BODY_BYTES
 from shared.request_rates import RequestRates
+from shared.serving import serve
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
 
@@ -583,3 +585,50 @@ async def test_json_that_not_every_reader_reads_alike_is_refused(
     answer = await client.call("put_scrap", Call(headers=user, body=f'{{"scrap": {scrap}}}'.encode()))
 
     assert answer.status == status
+
+
+async def test_a_route_without_parameters_takes_none(client: RouteClient, user: dict[str, str]) -> None:
+    answer = await client.call("delete_note", Call({"note_id": "a"}, query="force=1", headers=user))
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["query.force"])
+
+
+async def test_a_header_that_is_given_twice_is_422(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    route = client.route("put_note")
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/api/v1/notes/a",
+        "query_string": b"",
+        "headers": [(key.encode(), value.encode()) for key, value in user.items()]
+        + [(b"if-match", b'"1"'), (b"if-match", b'"2"')],
+        "path_params": {"note_id": "a"},
+    }
+
+    answer = await serve(route, services, Request(scope, nothing_more))
+
+    assert answer.status_code == 422
+    assert b"header.if-match" in answer.body
+
+
+async def test_a_body_that_ends_early_is_400_and_no_defect(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/api/v1/notes/a",
+        "query_string": b"",
+        "headers": [(key.encode(), value.encode()) for key, value in user.items()],
+        "path_params": {"note_id": "a"},
+    }
+
+    answer = await serve(client.route("put_note"), services, Request(scope, nothing_more))
+
+    assert answer.status_code == 400
+
+
+async def nothing_more() -> dict[str, str]:
+    return {"type": "http.disconnect"}
