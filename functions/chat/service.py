@@ -109,26 +109,26 @@ class ChatService:
             await _finished(conversation.complete(turn, completion.text, completion.usage))
         return _reply(conversation_id, turn.number, completion.text, completion.usage)
 
-    async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> str:
+    async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> tuple[ChatMessage, ...]:
         if bot.prompt_name is not None:
-            return await self.prompts.resolve(bot.prompt_name, request.variables)
+            return await self.prompts.resolve(bot.prompt_name, request.variables, "system")
         if request.variables:
             names = sorted(request.variables)
             raise ValidationError(
                 f"This bot's instructions have no variables (unknown: {', '.join(names)})",
                 {"missing": [], "unknown": names},
             )
-        return bot.system_prompt or ""
+        return (ChatMessage(role="system", content=bot.system_prompt or ""),)
 
     def _prompt(
         self,
         bot: StoredBotConfig,
-        instructions: str,
+        instructions: tuple[ChatMessage, ...],
         history: Sequence[TurnItem],
         request: ChatRequest,
         user_id: str | None,
     ) -> ChatPrompt:
-        messages = [ChatMessage(role="system", content=instructions)]
+        messages = list(instructions)
         for turn in history:
             if turn.response:
                 messages.append(ChatMessage(role="user", content=turn.message))

@@ -171,8 +171,7 @@ class JobWorker:
         if request.messages is not None:
             return tuple(request.messages)
         if request.prompt_name is not None:
-            text = await self.prompts.resolve(request.prompt_name, request.variables or {})
-            return (ChatMessage(role="user", content=text),)
+            return await self.prompts.resolve(request.prompt_name, request.variables or {}, "user")
         return (ChatMessage(role="user", content=request.text or ""),)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from shared.cache import Freshness
 from shared.concurrency import Turns
+from shared.contracts import ChatMessage
 from shared.errors import PermissionDeniedError, PromptNotFoundError, ValidationError
 from shared.prompts.models import Prompt, PromptSource, PromptSummary, PromptVersion, latest_version
 from shared.prompts.rendering import render_prompt
@@ -43,8 +44,10 @@ MAX_CACHED_CHARACTERS = 32_000
 class ResolvesPrompts(Protocol):
     """What the capabilities ask of a tenant's prompts."""
 
-    async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
-        """Render a prompt for a model, which takes no empty text.
+    async def resolve(
+        self, name: str, variables: Mapping[str, str], role: Literal["system", "user"]
+    ) -> tuple[ChatMessage, ...]:
+        """Render a prompt for a model: a chat's messages, or a text as one message of the given role.
 
         Raises:
             PromptNotFoundError: There is no such prompt.
@@ -193,18 +196,27 @@ class Prompts:
                 if not held.large:
                     self._library.heads.put(caller, self._library.key(name, None), held)
 
-    async def resolve(self, name: str, variables: Mapping[str, str]) -> str:
+    async def resolve(
+        self, name: str, variables: Mapping[str, str], role: Literal["system", "user"]
+    ) -> tuple[ChatMessage, ...]:
         """Render a prompt's latest version for a model, which takes no empty text.
+
+        Args:
+            name: The prompt.
+            variables: Its variables' values; a chat that wants lists of messages cannot be rendered so.
+            role: Who says it, where the prompt is a text.
 
         Raises:
             PromptNotFoundError: There is no such prompt.
             ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
                 nothing to say.
         """
-        text = render_prompt((await self.read(name)).content, variables).text
-        if not text:
+        rendered = render_prompt((await self.read(name)).content, variables)
+        if rendered.messages is not None:
+            return rendered.messages
+        if not rendered.text:
             raise ValidationError(f"Prompt '{name}' is empty with these variables", {"name": name})
-        return text
+        return (ChatMessage(role=role, content=rendered.text),)
 
     async def readable(self, source: PromptSource) -> PromptStore:
         """Open one of the stores to read.

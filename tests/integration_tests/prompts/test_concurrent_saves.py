@@ -85,4 +85,5 @@ async def test_prompts_survive_a_killed_store(tmp_path: Path) -> None:
     with running_endpoint(tmp_path) as endpoint:
         async with prompts_at(endpoint.address) as prompts:
             assert (await prompts.read(NAME))[:3] == saved[:3]
-            assert await prompts.resolve(NAME, {"x": "y"}) == "kept y"
+            (message,) = await prompts.resolve(NAME, {"x": "y"}, "system")
+            assert message.content == "kept y"

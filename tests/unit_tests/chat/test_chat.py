@@ -18,7 +18,7 @@ from shared.errors import (
     PromptRefusedError,
 )
 from shared.llm.model import ModelUnavailableError
-from shared.prompts.models import PromptDraft
+from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
 
@@ -126,6 +126,23 @@ async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
     await app.chat(variables={"who": "Bob"})
 
     assert (first, app.model.said[0]) == (("system", "You serve Ada."), ("system", "You obey Bob."))
+
+
+async def test_a_bots_prompt_may_be_a_chat_and_the_conversation_follows_it(app: App) -> None:
+    parts = (
+        MessageTemplate(role="system", content="You serve {who}."),
+        MessageTemplate(role="assistant", content="How may I help?"),
+    )
+    await app.prompts.save("p", PromptDraft(template=parts), None)
+    await app.save_bot(prompt_name="p")
+
+    await app.chat("one", variables={"who": "Ada"})
+
+    assert app.model.said == [
+        ("system", "You serve Ada."),
+        ("assistant", "How may I help?"),
+        ("user", "one"),
+    ]
 
 
 async def test_braces_in_a_system_prompt_are_text(app: App) -> None:

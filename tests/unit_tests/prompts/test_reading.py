@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.contracts import ChatMessage
 from shared.errors import DependencyUnavailableError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
 from shared.prompts.changes import Change
 from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
 from shared.tenancy.context import Role
 from tests.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -304,11 +305,11 @@ async def test_resolving_renders_the_latest_version(here: PromptLibrary) -> None
     await store.save("p", PromptDraft(template="old {x}"))
     await store.save("p", PromptDraft(template="new {x}"))
 
-    assert await store.resolve("p", {"x": "y"}) == "new y"
+    assert await store.resolve("p", {"x": "y"}, "user") == (ChatMessage(role="user", content="new y"),)
     with pytest.raises(ValidationError, match="missing: x"):
-        await store.resolve("p", {})
+        await store.resolve("p", {}, "user")
     with pytest.raises(PromptNotFoundError):
-        await store.resolve("q", {})
+        await store.resolve("q", {}, "user")
 
 
 async def test_a_model_is_never_given_an_empty_prompt(here: PromptLibrary) -> None:
@@ -316,7 +317,7 @@ async def test_a_model_is_never_given_an_empty_prompt(here: PromptLibrary) -> No
     await store.save("p", PromptDraft(template="{x}"))
 
     with pytest.raises(ValidationError, match="empty"):
-        await store.resolve("p", {"x": ""})
+        await store.resolve("p", {"x": ""}, "user")
 
 
 async def test_64_writers_on_two_instances_make_64_versions_and_each_is_told_its_own(
@@ -330,3 +331,29 @@ async def test_64_writers_on_two_instances_make_64_versions_and_each_is_told_its
     told = {version.version: (version.change, version.content) for version in saved}
     assert {version.version: (version.change, version.content) for version in stored} == told
     assert [version.content.template for version in saved] == [f"text {number}" for number in range(64)]
+
+
+async def test_resolving_a_chat_gives_its_messages_in_their_roles(here: PromptLibrary) -> None:
+    parts = (
+        MessageTemplate(role="system", content="Be {tone}."),
+        Placeholder(placeholder="examples"),
+        MessageTemplate(role="assistant", content="Hello."),
+    )
+    draft = PromptDraft(template=parts, examples=(Example(input="a", output="b"),))
+    await here.of(ACME).save("p", draft)
+
+    messages = await here.of(ACME).resolve("p", {"tone": "kind"}, "system")
+
+    assert [(message.role, message.content) for message in messages] == [
+        ("system", "Be kind."),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("assistant", "Hello."),
+    ]
+
+
+async def test_a_chat_that_wants_messages_is_not_resolved_without_them(here: PromptLibrary) -> None:
+    await here.of(ACME).save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
+
+    with pytest.raises(ValidationError, match="missing: history"):
+        await here.of(ACME).resolve("p", {}, "system")
