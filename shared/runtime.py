@@ -70,6 +70,11 @@ class Probe:
         """Tell whether calls to it are let through."""
         return self.dependency().breaker.state
 
+    @property
+    def throttled_parts(self) -> int:
+        """Return how many of its parts are left alone."""
+        return self.dependency().throttled_parts
+
     async def check(self) -> None:
         """Make the call; raise the `APIError` of what is wrong."""
         await self.ask()

@@ -24,12 +24,37 @@ class LiveReply(ReplyModel):
 
 
 class DependencyReply(ReplyModel):
-    """One dependency; `breaker` tells whether calls to it are let through, `reason` what is wrong."""
+    """One dependency, as this worker sees it.
+
+    Attributes:
+        breaker: Whether calls to it are let through.
+        throttled_parts: How many of its parts are left alone, because they refused this worker's rate.
+        reason: What is wrong.
+    """
 
     name: str
     state: DependencyState
     breaker: str
+    throttled_parts: int = 0
     reason: str | None = None
+
+
+class CacheReply(ReplyModel):
+    """What one region of this worker's cache did since it began.
+
+    Attributes:
+        last_good: Answers that stood in while the dependency was out.
+        oldest_served_seconds: The greatest age of an answer.
+    """
+
+    region: str
+    hits: int
+    misses: int
+    stale: int
+    last_good: int
+    evictions: int
+    entries: int
+    oldest_served_seconds: float
 
 
 class ReadyReply(ReplyModel):
@@ -37,6 +62,7 @@ class ReadyReply(ReplyModel):
 
     status: str = "ready"
     dependencies: list[DependencyReply]
+    caches: list[CacheReply]
 
 
 class OpenApiReply(ReplyModel):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from functions.ops.models import DependencyReply, DependencyState, ReadyReply
+from functions.ops.models import CacheReply, DependencyReply, DependencyState, ReadyReply
 from shared.errors import APIError, ConfigurationError, NotReadyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from shared.cache import RegionCounts
 
 
 class Probe(Protocol):
@@ -25,6 +27,11 @@ class Probe(Protocol):
         """Whether calls to it are let through."""
         ...
 
+    @property
+    def throttled_parts(self) -> int:
+        """How many of its parts are left alone."""
+        ...
+
     async def check(self) -> None:
         """Make the cheapest call that proves it answers; raise the `APIError` of what is wrong."""
         ...
@@ -33,8 +40,9 @@ class Probe(Protocol):
 class HealthService:
     """Readiness of what this app depends on."""
 
-    def __init__(self, probes: Sequence[Probe]) -> None:
+    def __init__(self, probes: Sequence[Probe], caches: Mapping[str, RegionCounts]) -> None:
         self._probes = probes
+        self._caches = caches
 
     async def ready(self) -> ReadyReply:
         """Return each dependency's state.
@@ -44,18 +52,39 @@ class HealthService:
         """
         replies = await asyncio.gather(*(_checked(probe) for probe in self._probes))
         if all(reply.state is DependencyState.UP for reply in replies):
-            return ReadyReply(dependencies=list(replies))
+            return ReadyReply(dependencies=list(replies), caches=_caches(self._caches))
         down = [reply.name for reply in replies if reply.state is not DependencyState.UP]
         raise NotReadyError(down, [reply.model_dump(mode="json") for reply in replies])
 
 
 async def _checked(probe: Probe) -> DependencyReply:
+    state, reason = DependencyState.UP, None
     try:
         await probe.check()
     except ConfigurationError as error:
         state, reason = DependencyState.NOT_CONFIGURED, error.message
     except APIError as error:
         state, reason = DependencyState.DOWN, error.message
-    else:
-        return DependencyReply(name=probe.name, state=DependencyState.UP, breaker=probe.breaker)
-    return DependencyReply(name=probe.name, state=state, breaker=probe.breaker, reason=reason)
+    return DependencyReply(
+        name=probe.name,
+        state=state,
+        breaker=probe.breaker,
+        throttled_parts=probe.throttled_parts,
+        reason=reason,
+    )
+
+
+def _caches(regions: Mapping[str, RegionCounts]) -> list[CacheReply]:
+    return [
+        CacheReply(
+            region=name,
+            hits=counts.hits,
+            misses=counts.misses,
+            stale=counts.stale,
+            last_good=counts.last_good,
+            evictions=counts.evictions,
+            entries=counts.entries,
+            oldest_served_seconds=round(counts.oldest_served_seconds, 3),
+        )
+        for name, counts in regions.items()
+    ]

@@ -9,6 +9,7 @@ import azure.functions as func
 from functions.ops.models import LiveReply, OpenApiReply, ReadyReply, UnknownPath
 from functions.ops.service import HealthService
 from shared.answers import HtmlPage
+from shared.deadlines import deadline
 from shared.errors import RouteNotFoundError
 from shared.http import Routes
 from shared.openapi import build_openapi
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 _DOCS = Path(__file__).with_name("docs.html")
+
+_PROBE_SECONDS = 8.0
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
@@ -29,10 +32,11 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Tell that the worker answers."""
         return LiveReply()
 
-    @routes.get("health/ready", who=None, seconds=10)
+    @routes.get("health/ready", who=None, seconds=_PROBE_SECONDS + 2)
     async def health_ready() -> ReadyReply:
         """Tell whether each dependency answers, by name."""
-        return await HealthService(runtime.probes).ready()
+        with deadline(_PROBE_SECONDS, runtime.clock):  # earlier than the route's, to name who did not answer
+            return await HealthService(runtime.probes, runtime.cache.counts).ready()
 
     @cache
     def document() -> OpenApiReply:

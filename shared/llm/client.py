@@ -42,6 +42,7 @@ _REASONING_MODEL = re.compile(r"(o\d|gpt-5(?!.*chat))", re.IGNORECASE)
 _UNAUTHORISED = frozenset({401, 403})
 _PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
 _TRANSIENT = frozenset({408, 409, 429})
+_TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 _REFUSED_BEFORE_WORK = frozenset({401, 403, 404, 429})
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -81,7 +82,8 @@ def classify(error: BaseException) -> Transient | None:
     """Tell which failures of the model another attempt may cure."""
     if isinstance(error, openai.APIStatusError):
         if error.status_code in _TRANSIENT or error.status_code >= _SERVER_ERRORS:
-            return Transient(_retry_after(error.response.headers))
+            throttled = error.status_code == _TOO_MANY_REQUESTS
+            return Transient(_retry_after(error.response.headers), throttled=throttled)
         return None
     return Transient() if isinstance(error, openai.APIConnectionError) else None
 
@@ -108,7 +110,7 @@ class OpenAIChatModel:
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
-        return _completion(await self._ask(lambda: self._post(prompt)))
+        return _completion(await self._ask(lambda: self._post(prompt), prompt.model))
 
     async def check(self) -> None:
         """Ask for the list of models: the cheapest call that proves that the resource answers this app."""
@@ -117,10 +119,10 @@ class OpenAIChatModel:
     async def _post(self, prompt: ChatPrompt) -> object:
         return await self._client.post(_PATH, cast_to=object, body=_body(prompt))
 
-    async def _ask(self, request: Callable[[], Awaitable[object]]) -> object:
+    async def _ask(self, request: Callable[[], Awaitable[object]], deployment: str = "") -> object:
         work = _Work()
         try:
-            return await self._dependency.call(lambda: work.attempt(request))
+            return await self._dependency.call(lambda: work.attempt(request), deployment)
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
             if work.possible:
                 raise

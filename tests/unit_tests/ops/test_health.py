@@ -10,6 +10,7 @@ import pytest
 from functions.ops.models import DependencyState
 from functions.ops.service import HealthService
 from functions.ops.trigger import blueprint
+from shared.cache import RegionCounts
 from shared.errors import APIError, ConfigurationError, DependencyUnavailableError, NotReadyError
 from shared.runtime import Runtime
 from tests.fakes import Call, FakeClock, RouteClient
@@ -25,6 +26,7 @@ class FakeProbe:
     name: str
     error: APIError | None = None
     breaker: str = "closed"
+    throttled_parts: int = 0
 
     async def check(self) -> None:
         if self.error is not None:
@@ -43,7 +45,7 @@ def client() -> RouteClient:
 
 
 async def test_ready_lists_every_dependency_that_is_up() -> None:
-    ready = await HealthService([FakeProbe("Cosmos DB"), FakeProbe("Model")]).ready()
+    ready = await HealthService([FakeProbe("Cosmos DB"), FakeProbe("Model")], {}).ready()
 
     assert [(d.name, d.state) for d in ready.dependencies] == [
         ("Cosmos DB", DependencyState.UP),
@@ -51,24 +53,39 @@ async def test_ready_lists_every_dependency_that_is_up() -> None:
     ]
 
 
+async def test_ready_tells_what_the_caches_did() -> None:
+    counts = RegionCounts(hits=3, last_good=1, oldest_served_seconds=61.23456)
+
+    (told,) = (await HealthService([], {"prompts": counts}).ready()).caches
+
+    assert (told.region, told.hits, told.last_good, told.oldest_served_seconds) == ("prompts", 3, 1, 61.235)
+
+
 async def test_one_that_is_down_is_named_beside_the_others() -> None:
     probes = [
         FakeProbe("Cosmos DB"),
-        FakeProbe("Model", DependencyUnavailableError("Model"), "open"),
+        FakeProbe("Model", DependencyUnavailableError("Model"), "open", 2),
         FakeProbe("Service Bus", ConfigurationError(["SERVICEBUS"])),
     ]
 
     with pytest.raises(NotReadyError, match="Not ready: Model, Service Bus") as caught:
-        await HealthService(probes).ready()
+        await HealthService(probes, {}).ready()
 
     states = caught.value.detail["dependencies"]
     assert states == [
-        {"name": "Cosmos DB", "state": "up", "breaker": "closed", "reason": None},
-        {"name": "Model", "state": "down", "breaker": "open", "reason": "Model is not available"},
+        {"name": "Cosmos DB", "state": "up", "breaker": "closed", "throttled_parts": 0, "reason": None},
+        {
+            "name": "Model",
+            "state": "down",
+            "breaker": "open",
+            "throttled_parts": 2,
+            "reason": "Model is not available",
+        },
         {
             "name": "Service Bus",
             "state": "not_configured",
             "breaker": "closed",
+            "throttled_parts": 0,
             "reason": "Missing or invalid settings: SERVICEBUS",
         },
     ]

@@ -269,3 +269,20 @@ def test_whom_the_store_cannot_vouch_for_is_told_so_and_not_that_the_key_is_wron
             await bear(subject, fault)
 
     simulate(run())
+
+
+@pytest.mark.parametrize("fault", OUTAGES, ids=lambda fault: fault.__name__)
+def test_readiness_names_the_store_that_is_out_in_time(fault: Fault) -> None:
+    async def run() -> None:
+        async with whole_app(LoopClock()) as app:
+            assert (await app.client.call("health_ready")).status == 200
+            app.cosmos.transport.fault = fault
+            began = app.clock.monotonic()
+            answer = await app.client.call("health_ready")
+
+            assert app.clock.monotonic() - began <= app.client.route("health_ready").seconds
+            assert answer.status == 503
+            states = {one["name"]: one["state"] for one in answer.json()["detail"]["dependencies"]}
+            assert [name for name, state in states.items() if state != "up"] == ["Cosmos DB"]
+
+    simulate(run())
