@@ -143,6 +143,8 @@ class MemoryCosmos:
 async def memory_cosmos(clock: FakeClock | None = None) -> AsyncIterator[MemoryCosmos]:
     """Open an empty account."""
     cosmos = MemoryCosmos(clock or FakeClock())
-    async with cosmos.client:
-        yield cosmos
-    cosmos.database.close()
+    try:
+        async with cosmos.client:
+            yield cosmos
+    finally:
+        cosmos.database.close()
