@@ -204,6 +204,7 @@ async def test_a_dead_claim_is_taken_over_by_one_of_many(
     await die_at_work(cosmos, idempotency)
     clock.advance(LEASE_SECONDS)
     held = Held()
+    cosmos.transport.lets_others_run = True
     tasks = [asyncio.create_task(idempotency.once(ACME, ASKED, held)) for _ in range(10)]
     await held.begun.wait()
     held.let_go.set()
@@ -309,9 +310,10 @@ async def test_an_answer_too_large_to_keep_is_known_to_have_been_given(idempoten
 
 
 async def test_fifty_at_once_over_two_instances_are_one_effect(
-    idempotency: Idempotency, elsewhere: Idempotency
+    cosmos: MemoryCosmos, idempotency: Idempotency, elsewhere: Idempotency
 ) -> None:
     held = Held()
+    cosmos.transport.lets_others_run = True
     tasks = [
         asyncio.create_task((idempotency, elsewhere)[turn % 2].once(ACME, ASKED, held)) for turn in range(50)
     ]
