@@ -1,8 +1,9 @@
-"""An OTLP/HTTP receiver: a real socket, and the protocol's own messages."""
+"""A receiver of OTLP/HTTP, and of Application Insights: a real socket, and the protocols' own messages."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,12 @@ def values(attributes: Iterable[KeyValue]) -> dict[str, str | int | float]:
     }
 
 
+def accepted(body: bytes) -> bytes:
+    """Answer as Application Insights does when it takes everything."""
+    items = len(json.loads(body))
+    return json.dumps({"itemsReceived": items, "itemsAccepted": items, "errors": []}).encode()
+
+
 @contextmanager
 def receiving() -> Iterator[Receiver]:
     """Listen on a free port."""
@@ -78,9 +85,12 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.take(self.path, gzip.decompress(body) if "content-encoding" in self.headers else body)
+            answer = b"" if self.path.startswith("/v1/") else accepted(receiver.raw[-1])
             self.send_response(200)
-            self.send_header("content-length", "0")
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's
             """Say nothing."""

@@ -13,6 +13,7 @@ from shared.cache import Cache, Freshness, Region
 from shared.errors import DependencyUnavailableError
 from tests.fakes import FakeClock, tenant_context
 from tests.unit_tests.cache.source import outage, settle
+from tests.unit_tests.local_cosmos.soak import REPEATABLE, SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -177,7 +178,7 @@ async def run(freshness: Freshness, history: list[Step]) -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(REPEATABLE, max_examples=20_000 if SOAK else 200)
 @given(freshnesses, steps)
 def test_no_answer_is_foreign_too_old_or_older_than_what_was_written(
     freshness: Freshness, history: list[Step]
