@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from shared.cache import Cache
 from shared.clock import SystemClock
+from shared.errors import ConfigurationError
 from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
 from shared.prompts.library import PromptLibrary
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from shared.settings import Settings
     from shared.telemetry import Reading
     from shared.tenancy.context import TenantContext
+    from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens
     from shared.tokens.client import TokenClient
     from shared.tokens.ledger import TokenLedger
@@ -134,23 +136,29 @@ class Runtime:
 
     @cached_property
     def _user_tokens(self) -> UserTokens | None:
-        settings = self.settings
-        if settings.oidc_issuer is None:
+        if self.settings.oidc_issuer is None:
             return None
+        from shared.tenancy.oidc import UserTokens  # noqa: PLC0415  # PyJWT loads where it is needed
+
+        return UserTokens(self.settings, self._signing_keys, self._credentials, self.clock)
+
+    @cached_property
+    def _signing_keys(self) -> SigningKeys:
         from shared.tenancy.jwks import SigningKeys  # noqa: PLC0415  # PyJWT loads where it is needed
         from shared.tenancy.jwks_http import HttpDocuments  # noqa: PLC0415  # so does aiohttp
-        from shared.tenancy.oidc import UserTokens  # noqa: PLC0415  # same
 
+        settings = self.settings
+        if settings.oidc_issuer is None:
+            raise ConfigurationError(["OIDC_ISSUER"])
         documents = HttpDocuments(self.identity_provider)
         self._open.push_async_callback(documents.close)
-        keys = SigningKeys(
+        return SigningKeys(
             settings.oidc_issuer,
             settings.oidc_jwks_url,
             documents,
             self.clock,
             allow_http=settings.oidc_allow_http,
         )
-        return UserTokens(settings, keys, self._credentials, self.clock)
 
     @cached_property
     def identity_provider(self) -> Dependency:
@@ -349,12 +357,24 @@ class Runtime:
     @cached_property
     def probes(self) -> list[Probe]:
         """Return what readiness asks, one per dependency."""
-        return [
+        probes = [
             Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos),
             Probe("Service Bus", lambda: self.servicebus, self._ask_servicebus),
             Probe("Blob Storage", lambda: self.blob_storage, self._ask_blobs),
             Probe("Model", lambda: self.model_dependency, self._ask_model),
         ]
+        if self._has_identity_provider():
+            probes.append(Probe("Identity provider", lambda: self.identity_provider, self._ask_provider))
+        return probes
+
+    def _has_identity_provider(self) -> bool:
+        try:
+            return self.settings.oidc_issuer is not None
+        except ConfigurationError:
+            return False  # the other probes say what is missing
+
+    async def _ask_provider(self) -> None:
+        await self._signing_keys.check()
 
     async def _ask_cosmos(self) -> None:
         await self.container("tenants").read(("global:tenants",), "probe")

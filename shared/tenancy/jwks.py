@@ -146,18 +146,36 @@ class SigningKeys:
             key = self._known(kid, FRESH_SECONDS)
             if key is not None:
                 return key
-            pause = INTERVAL_SECONDS if self._outage is None else OUTAGE_SECONDS
-            if self._monotonic() - self._asked_at >= pause:
-                await self._ask()
+            await self._ask_if_it_is_time()
         key = self._known(kid, MAX_SECONDS)
         if key is None and self._outage is not None:
             raise DependencyUnavailableError(PROVIDER, retry_after=OUTAGE_SECONDS) from self._outage
         return key
 
+    async def check(self) -> None:
+        """Prove that tokens can be verified, without asking the provider more often than they do.
+
+        Raises:
+            DependencyUnavailableError: They cannot: the provider is down, and what is known of it too old.
+        """
+        async with self._asking:
+            if self._age() >= FRESH_SECONDS:
+                await self._ask_if_it_is_time()
+        if self._age() >= MAX_SECONDS:
+            raise DependencyUnavailableError(PROVIDER, retry_after=OUTAGE_SECONDS) from self._outage
+
+    def _age(self) -> float:
+        return self._monotonic() - self._fetched.since
+
     def _known(self, kid: str, age: float) -> jwt.PyJWK | None:
-        if self._monotonic() - self._fetched.since >= age:
+        if self._age() >= age:
             return None
         return self._fetched.keys.get(kid)
+
+    async def _ask_if_it_is_time(self) -> None:
+        pause = INTERVAL_SECONDS if self._outage is None else OUTAGE_SECONDS
+        if self._monotonic() - self._asked_at >= pause:
+            await self._ask()
 
     async def _ask(self) -> None:
         asked_at = self._monotonic()

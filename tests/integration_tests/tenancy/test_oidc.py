@@ -75,6 +75,13 @@ class World:
     async def list_bots(self, token: str) -> Answer:
         return await self.app.client.call("list_bots", Call(headers={"authorization": f"Bearer {token}"}))
 
+    async def state(self) -> str:
+        """Ask readiness how the provider is."""
+        ready = (await self.app.client.call("health_ready", Call())).json()
+        dependencies = ready.get("dependencies") or ready["detail"]["dependencies"]
+        (state,) = [one["state"] for one in dependencies if one["name"] == "Identity provider"]
+        return str(state)
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
@@ -170,12 +177,14 @@ async def test_a_provider_that_is_down_is_a_503_until_it_is_back(world: World) -
 
     assert (answer.status, answer.json()["detail"]["dependency"]) == (503, "The identity provider")
     assert answer.headers["retry-after"] == "5"
+    assert await world.state() == "down"
     by_key = await world.app.new_key("acme", Role.USER)
     assert (await world.app.client.call("list_bots", Call(headers=by_key))).status == 200
 
     await world.server.start(port)
     world.app.clock.advance(5)
     assert (await world.list_bots(world.provider.token())).status == 200
+    assert await world.state() == "up"
 
 
 async def test_a_rotated_key_is_found_within_30_seconds(world: World) -> None:

@@ -64,6 +64,7 @@ class Users:
         keys = SigningKeys(
             ISSUER, configured.oidc_jwks_url, provider, clock, allow_http=configured.oidc_allow_http
         )
+        self.keys = keys
         self._tokens = UserTokens(configured, keys, Credentials(tenants, clock, 20), clock)
         self.tokens = self._tokens
 
@@ -369,6 +370,23 @@ class TestSigningKeys:
         provider.gate.set()
         assert await users.accept(provider.token())
         assert len(provider.asked) == 3
+
+    async def test_readiness_asks_no_more_often_than_tokens_do(
+        self, users: Users, provider: IdentityProvider, clock: FakeClock
+    ) -> None:
+        for _ in range(10):
+            await users.keys.check()
+        assert await users.accept(provider.token())
+        assert provider.asked == [JWKS_URL]
+        provider.failure = OUTAGE
+
+        clock.advance(3_599)
+        for _ in range(10):
+            await users.keys.check()  # tokens are still verified
+        assert len(provider.asked) == 2
+        clock.advance(1)
+        with pytest.raises(DependencyUnavailableError):
+            await users.keys.check()
 
     async def test_an_unknown_kid_while_the_provider_is_down_is_no_refusal(
         self, users: Users, provider: IdentityProvider, clock: FakeClock
