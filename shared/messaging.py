@@ -13,6 +13,7 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
+from shared.deadlines import deadline
 from shared.errors import APIError, RateLimitError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 PAUSES_SECONDS = (2.0, 8.0, 20.0, 30.0)
 """How long a failed delivery is kept before it is given back. The broker delivers again at once, so that one
 short outage would use every delivery up; this way five of them stretch over a minute and more."""
+
+HANDLING_SECONDS = 540.0
+"""After this, nothing more is asked of a dependency for a delivery. With the longest pause it is before the
+host ends the function, and the worker with it (host.json, `functionTimeout`)."""
 
 _SERVER_ERRORS = 500
 _DEAD_LETTER_REASON = "DeadLetterReason"
@@ -163,7 +168,8 @@ class Queue[M: Message]:
         """
         with logging_as(request_id=delivery.message_id):
             try:
-                await self._handle(delivery, handle)
+                with deadline(HANDLING_SECONDS, self.services.clock):
+                    await self._handle(delivery, handle)
             except Exception as error:
                 await self._pause(delivery, error)
                 raise
@@ -176,7 +182,8 @@ class Queue[M: Message]:
         """
         with logging_as(request_id=delivery.message_id):
             try:
-                await self._give_up(delivery, give_up)
+                with deadline(HANDLING_SECONDS, self.services.clock):
+                    await self._give_up(delivery, give_up)
             except Exception as error:
                 await self._pause(delivery, error)
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -12,6 +13,7 @@ import pytest
 
 from shared.contracts import Message
 from shared.cosmos.container import Query
+from shared.deadlines import remaining_seconds
 from shared.errors import (
     APIError,
     BudgetExceededError,
@@ -49,9 +51,11 @@ class Handler:
     failures: list[Exception] = field(default_factory=list)
     handled: list[tuple[TenantContext, Order]] = field(default_factory=list)
     contexts: list[tuple[str | None, str | None, str]] = field(default_factory=list)
+    times_left: list[float | None] = field(default_factory=list)
 
     async def __call__(self, tenant: TenantContext, message: Order) -> None:
         context = log_context()
+        self.times_left.append(remaining_seconds())
         self.contexts.append((context.request_id, context.tenant_id, ambient_tenant().tenant_id))
         if self.failures:
             raise self.failures.pop(0)
@@ -121,6 +125,17 @@ async def test_the_handler_runs_under_the_messages_id_and_tenant(edge: Edge) -> 
 
     assert edge.handler.contexts == [("m-7", "acme", "acme")]
     assert log_context() == before
+
+
+async def test_a_delivery_ends_with_its_longest_pause_before_the_host_ends_the_worker(edge: Edge) -> None:
+    await edge.take(FakeDelivery(order()))
+    await edge.move(FakeDelivery(order()))
+
+    limit = json.loads((Path(__file__).parents[3] / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = (int(part) for part in limit.split(":"))
+    for left in edge.handler.times_left:
+        assert left is not None
+        assert left + max(PAUSES_SECONDS) < 3600 * hours + 60 * minutes + seconds
 
 
 @pytest.mark.parametrize(
