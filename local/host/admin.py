@@ -75,7 +75,7 @@ class Admin:
         elif parts == ["admin", "functions"] and method == "GET":
             await _json(exchange, [_info(self._state, function) for function in self._state.functions])
         elif parts[:2] == ["admin", "functions"] and parts[2:3] and parts[2] in self._functions:
-            await self._function(self._functions[parts[2]], method, parts[3:], exchange)
+            await self._function(self._functions[parts[2]], scope, parts[3:], exchange)
         else:
             await exchange.answer(404)
 
@@ -99,13 +99,15 @@ class Admin:
         await exchange.answer(200)
 
     async def _function(
-        self, function: Function, method: str, rest: Sequence[str], exchange: Exchange
+        self, function: Function, scope: Scope, rest: Sequence[str], exchange: Exchange
     ) -> None:
-        match method, list(rest):
+        match scope["method"], list(rest):
             case "GET", []:
                 await _json(exchange, _info(self._state, function))
             case "GET", ["status"]:
                 await _json(exchange, {"errors": None} if not function.disabled else {"isDisabled": True})
+            case "POST", [] if not _is_json(scope):
+                await exchange.answer(415)
             case "POST", []:
                 await self._run(function, await exchange.body(), exchange)
             case _:
@@ -156,6 +158,12 @@ def _info(state: HostState, function: Function) -> dict[str, Any]:
         "isDirect": True,
         "isProxy": False,
     }
+
+
+def _is_json(scope: Scope) -> bool:
+    """Whether a request says that it is JSON; a page of another origin cannot, unless it is asked first."""
+    kind = headers_of(scope).get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == "application/json"
 
 
 async def _json(exchange: Exchange, content: object) -> None:

@@ -57,6 +57,9 @@ def _collection[T: BaseModel](
     """Give the routes of one collection: POST adds, GET lists, DELETE takes all back."""
 
     async def post(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            # A page of another origin cannot send JSON here without being asked first.
+            return JSONResponse({"error": "Content-Type must be application/json"}, status_code=415)
         content = await request.body()
         assert taken is not None  # noqa: S101 - there is no POST without it, below
         kind, add = taken

@@ -123,7 +123,8 @@ def test_admin_functions_describe_themselves(streaming: RunningHost) -> None:
     assert info["invoke_url_template"].endswith("/api/orders/{customer}/{id:int}/{*rest}")
     assert info["config"]["bindings"][0]["type"] == "httpTrigger"
     assert httpx.get(f"{streaming.url}/admin/functions/absent").status_code == 404
-    assert httpx.post(f"{streaming.url}/admin/functions/ping", content=b"no json").status_code == 400
+    assert httpx.post(f"{streaming.url}/admin/functions/ping", content=b"{}").status_code == 415
+    assert httpx.post(f"{streaming.url}/admin/functions/ping", json=[]).status_code == 400
 
 
 def test_an_upload_over_the_limit_is_a_413_while_it_streams(tmp_path: Path) -> None:

@@ -342,8 +342,13 @@ async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
 async def test_a_function_is_run_by_hand(body: bytes, status: int, started: list[str]) -> None:
     options = FrontOptions(HttpOptions(), 100, streams=False)
     site = _Site(a_function(TimerTrigger("t", "0 * * * * *"), name="Clock"), options=options)
-    answer = await Browser().request(site.front, "POST", "/admin/functions/CLOCK", chunks=[body])
+    kind = {"content-type": "application/json; charset=utf-8"}
+    target = "/admin/functions/CLOCK"
+    answer = await Browser().request(site.front, "POST", target, headers=kind, chunks=[body])
     assert answer.status == status
+    # What a page of another origin can send without being asked first runs nothing.
+    simple = {"content-type": "text/plain"}
+    assert (await Browser().request(site.front, "POST", target, headers=simple, chunks=[body])).status == 415
     assert site.by_hand.started == [("Clock", text) for text in started]
 
 

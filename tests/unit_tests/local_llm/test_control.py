@@ -201,6 +201,14 @@ async def test_what_cannot_be_told_is_refused(model: Model, what: str, body: dic
     assert (response.status_code, bool(response.json()["error"])) == (400, True)
 
 
+async def test_what_a_page_of_another_origin_could_send_is_refused(model: Model) -> None:
+    kind = {"content-type": "text/plain"}
+    response = await model.client.post("/_local/faults", content=b'{"status": 500}', headers=kind)
+
+    assert response.status_code == 415
+    assert (await model.ask()).status_code == 200
+
+
 async def test_what_is_served_is_counted_by_model_and_user(model: Model) -> None:
     first = (await model.ask(user="a")).json()["usage"]
     second = (await model.ask(model="gpt-4.1", user="b")).json()["usage"]
