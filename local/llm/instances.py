@@ -95,7 +95,9 @@ class _Maker:
                     raise NoInstanceError(f"{schema['$ref']!r} leads to no definition in it")
                 parts.insert(0, target)
             for part in parts:
-                whole = _merged(whole, part)
+                whole = (
+                    whole if part is True else _merged(whole, part if isinstance(part, dict) else {"not": {}})
+                )
             schema = whole
         return schema, depth
 

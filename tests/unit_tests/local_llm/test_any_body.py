@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit_tests.local_llm.client import HELLO, open_model
 
+EXAMPLES = 20_000 if os.environ.get("TENANTRY_SOAK") == "1" else 300
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -137,7 +140,8 @@ BODIES = st.one_of(
 
 
 @given(BODIES)
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
 def test_every_body_gets_an_answer_or_a_refusal(body: object) -> None:
     async def ask() -> None:
         model = open_model()

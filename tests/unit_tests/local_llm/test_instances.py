@@ -114,6 +114,7 @@ LOOSE: list[dict[str, Any]] = [
         ]
     },
     {"allOf": [{"allOf": [{"required": ["a"]}]}, {"type": "object", "allOf": [{"required": ["b"]}]}]},
+    {"allOf": [True, {"const": 1}]},
     {"oneOf": [{"type": "string", "maxLength": 3}, {"type": "integer"}]},
     {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": False, "maxItems": 2},
     {"items": {"enum": ["a", "b", "c"]}, "minItems": 3, "uniqueItems": True},
@@ -135,6 +136,7 @@ def test_other_schemas_get_one_too(schema: dict[str, Any]) -> None:
     [
         {"type": "integer", "minimum": 5, "maximum": 4},
         {"not": {}},
+        {"allOf": [False]},
         {"anyOf": [False]},
         {"properties": {"a": {"$ref": "https://example.com/schema"}}},
         {"$ref": "#/$defs/a/b", "$defs": {"a": 5}},
