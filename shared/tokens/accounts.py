@@ -43,11 +43,11 @@ class Pace:
     def observe(self, seconds: float) -> None:
         """Learn how long one took."""
         change = seconds - self._seconds
-        self._seconds += change / 2 if change > 0 else change / 32
+        self._seconds += change / 2 if change > 0 else change / 16
 
     def margin(self) -> float:
         """Return how long one may take that is no slower than usual."""
-        return min(max(_LEAST_MARGIN_SECONDS, 2 * self._seconds), _MOST_MARGIN_SECONDS)
+        return min(max(_LEAST_MARGIN_SECONDS, 1.5 * self._seconds), _MOST_MARGIN_SECONDS)
 
 
 class Account:
