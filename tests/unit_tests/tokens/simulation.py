@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.contracts import Usage
@@ -71,6 +71,7 @@ class Simulation:
     store_clock: Callable[[ProcessClock], StoreClock] = lambda _: StoreClock()
     log: list[Admission] = field(default_factory=list)
     acknowledged: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
     attempted: int = 0
 
     def run(self) -> Simulation:
@@ -96,6 +97,15 @@ class Simulation:
             for task in process.tasks:
                 task.cancel()
             await asyncio.gather(*process.tasks, return_exceptions=True)
+        await self._report_again(chance)
+
+    async def _report_again(self, chance: random.Random) -> None:
+        """Repeat every report, as its caller would, while requests of the dead are still arriving."""
+        self.plan = replace(self.plan, faults=NO_FAULTS)
+        _, ledger = self.process(chance)
+        for lock_id, used in self.sent.items():
+            await ledger.report(TENANT, APP, lock_id, Usage(prompt_tokens=used, completion_tokens=0))
+        await asyncio.sleep(30)
 
     def process(self, chance: random.Random) -> tuple[SimulatedContainer, TokenLedger]:
         clock = ProcessClock(
@@ -172,6 +182,7 @@ class Simulation:
             await process.ledger.release(TENANT, APP, lock_id)
             return
         usage = Usage(prompt_tokens=admission.used, completion_tokens=0)
+        self.sent[lock_id] = admission.used
         await process.ledger.report(TENANT, APP, lock_id, usage)
         self.acknowledged += admission.used
         if kind == "report twice":

@@ -94,6 +94,7 @@ class Faults:
     slow: float = 0.0
     leg_seconds: float = 0.004
     slow_seconds: float = 3.0
+    patience_seconds: float = 60.0
 
 
 NO_FAULTS = Faults()
@@ -176,6 +177,12 @@ def _copied(body: Json) -> Json:
     return cast("Json", orjson.loads(orjson.dumps(body)))
 
 
+def _heard[T](attempt: asyncio.Task[T]) -> None:
+    """Take note of what became of a request that nobody may wait for any more."""
+    if not attempt.cancelled():
+        attempt.exception()
+
+
 def _holds(body: Json, condition: str | None) -> bool:
     return condition is None or all(_term_holds(body, term) for term in condition.split(" AND "))
 
@@ -252,20 +259,28 @@ class SimulatedContainer:
     async def _request[T](self, work: Callable[[], T]) -> T:
         for _ in range(3):
             self._store.requests += 1
+            attempt = asyncio.ensure_future(self._attempt(work))
+            attempt.add_done_callback(_heard)
             try:
-                return await self._attempt(work)
-            except ConnectionError:
+                # Who gives up waiting does not stop the request: it may be done later than the next one.
+                return await asyncio.wait_for(asyncio.shield(attempt), self.faults.patience_seconds)
+            except (ConnectionError, TimeoutError):
                 await asyncio.sleep(self._chance.uniform(0, 0.2))
         raise DependencyUnavailableError("Cosmos DB")
 
     async def _attempt[T](self, work: Callable[[], T]) -> T:
+        if self.dead:
+            raise KilledError
         await self._leg()
+        # The request is on its way: it arrives even if who sent it is dead by then.
         if self.down or self._chance.random() < self.faults.lost_request:
             raise ConnectionError
         try:
             return work()
         finally:
             await self._leg()
+            if self.dead:
+                raise KilledError
             if self._answer_is_lost():
                 raise ConnectionError
 
@@ -279,5 +294,3 @@ class SimulatedContainer:
         slow = self._chance.random() < self.faults.slow
         longest = self.faults.slow_seconds if slow else self.faults.leg_seconds
         await asyncio.sleep(self._chance.uniform(0, longest))
-        if self.dead:
-            raise KilledError

@@ -22,6 +22,9 @@ HOSTILE = Plan(
     processes=4,
     outage_every=10.0,
 )
+LOSSY = Faults(lost_answer=0.2)
+IMPATIENT = Faults(lost_answer=0.05, slow=0.3, slow_seconds=4.0, patience_seconds=1.0)
+"""Requests arrive after who sent them has tried again, or has been killed."""
 CALM = Plan(seconds=600 if SOAK else 190, processes=3, tasks=1, tokens=(20, 600), settles=False)
 OVERLOAD = Plan(seconds=3_600 if SOAK else 300, processes=3, tasks=1, tokens=(900, 1_100), settles=False)
 
@@ -39,15 +42,15 @@ def test_no_window_is_over_when_answers_are_lost_and_processes_killed(seed: int)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_acknowledged_reports_are_in_the_usage_once(seed: int) -> None:
-    simulation = Simulation(seed, Plan(faults=Faults(lost_answer=0.2), processes=3)).run()
-    assert simulation.acknowledged > 0
-    # At the end a report may have been stored whose answer was still under way: never less, and no double.
-    sent = sum(a.used for a in simulation.log if a.settled_at < Plan.seconds)
-    assert simulation.acknowledged <= simulation.used_in_store() <= sent
+@pytest.mark.parametrize("faults", [LOSSY, IMPATIENT])
+def test_reports_are_in_the_usage_once_however_often_they_are_repeated(seed: int, faults: Faults) -> None:
+    simulation = Simulation(seed, Plan(seconds=120, faults=faults, processes=3, kill_every=9.0)).run()
+    assert 0 < simulation.acknowledged <= sum(simulation.sent.values()) == simulation.used_in_store()
     spent = simulation.scope()["spent"]
     assert isinstance(spent, dict)
     assert sum(spent.values()) == 2 * simulation.used_in_store()
+    simulation.check_the_sums()
+    assert excess(simulation) == []
 
 
 def test_overload_is_handed_95_percent_of_the_tokens() -> None:
