@@ -8,6 +8,8 @@ from typing import Any
 
 import schemathesis
 
+from shared.reading import LARGEST_INTEGER
+
 _VALID_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,200}[\x21-\x7e])?")
 _LINE_BREAK = re.compile("\n|%0a", re.IGNORECASE)
 _WITHOUT_A_PARAMETER = "missing_parameter"
@@ -17,7 +19,7 @@ _WITHOUT_A_PARAMETER = "missing_parameter"
 def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> None:  # noqa: ANN401  # the hook's call
     """Change what no rule of the document can say.
 
-    Each Idempotency-Key is made its own: the same one with another body is rightly a 422. And line breaks are
+    Each Idempotency-Key is made its own: the same one with another body is rightly a 422. Line breaks are
     left out of paths: the worker's web server answers those by itself, before the app is asked.
     """
     for name, value in (case.path_parameters or {}).items():
@@ -25,19 +27,26 @@ def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> No
             case.path_parameters[name] = _LINE_BREAK.sub("%09", value)
     if getattr(case.meta.phase.data, "scenario", None) == _WITHOUT_A_PARAMETER:
         return  # a case that was changed is sent as it stands, with what was to be left out
+    if (body := as_every_reader_reads_it(case.body)) != case.body or repr(body) != repr(case.body):
+        case.body = body
     for name, value in (case.headers or {}).items():
         if name.lower() == "idempotency-key" and isinstance(value, str) and _VALID_KEY.fullmatch(value):
             case.headers[name] = f"{value}-{uuid.uuid4().hex}"
 
 
-@schemathesis.hook
-def map_body(context: schemathesis.HookContext, body: Any) -> Any:  # noqa: ANN401  # JSON of any shape
-    """Write whole numbers as such: to JSON Schema 29.0 is an integer, to a strict model it is not."""
+def as_every_reader_reads_it(body: Any) -> Any:  # noqa: ANN401  # JSON of any shape
+    """Write whole numbers as such, and none that a double does not hold.
+
+    To JSON Schema 29.0 is an integer, to a strict model it is not. And a schema of any JSON has no place for
+    the rule that all of it must survive every reader (RFC 7493).
+    """
     match body:
+        case int() if abs(body) > LARGEST_INTEGER:
+            return LARGEST_INTEGER
         case float() if body.is_integer():
-            return int(body)
+            return as_every_reader_reads_it(int(body))
         case dict():
-            return {name: map_body(context, value) for name, value in body.items()}
+            return {name: as_every_reader_reads_it(value) for name, value in body.items()}
         case list():
-            return [map_body(context, value) for value in body]
+            return [as_every_reader_reads_it(value) for value in body]
     return body
