@@ -188,13 +188,17 @@ class Prompts:
         """Tell whether the caller has no prompts of its own."""
         return isinstance(self._caller, PlatformContext)
 
-    async def prefetch(self, names: Sequence[str]) -> None:
-        """Read prompts before they are asked for: one request for each 100, and one more for global ones."""
-        caller = self._caller
+    async def prefetch(self, names: Sequence[str]) -> dict[str, Prompt]:
+        """Read prompts, keep them for those who ask next, and return those that are there.
+
+        It is one request for each 100, and one more for each 100 that the tenant has none of its own of.
+        """
+        caller, held = self._caller, await self._heads(names)
         if isinstance(caller, TenantContext):
-            for name, held in (await self._heads(names)).items():
-                if not held.large:
-                    self._library.heads.put(caller, self._library.key(name, None), held)
+            for name, one in held.items():
+                if not one.large:
+                    self._library.heads.put(caller, self._library.key(name, None), one)
+        return {name: Prompt(one.latest, one.head, one.source) for name, one in held.items()}
 
     async def resolve(
         self, name: str, variables: Mapping[str, str], role: Literal["system", "user"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 from shared.cache import Cache
 from shared.clock import SystemClock
-from shared.errors import APIError, PromptNotFoundError, ValidationError
+from shared.errors import APIError, PromptNotFoundError
 from shared.loop_thread import LoopThread
 from shared.prompts import changes
-from shared.prompts.batches import check_name, delete_many, parse_draft, read_many, save_many
+from shared.prompts.batches import check_name, delete_many, parse_draft, save_many
 from shared.prompts.changes import Change
 from shared.prompts.library import PromptLibrary
 from shared.prompts.models import PromptDraft, PromptSource
@@ -369,11 +369,14 @@ async def _list(prompts: Prompts) -> list[PromptSummary]:
 
 
 async def _get_many(prompts: Prompts, names: Sequence[str]) -> dict[str, Template | None]:
-    found = await read_many(prompts, names)
-    for _, prompt in found:
-        if isinstance(prompt, ValidationError):
-            raise prompt
-    return {name: None if isinstance(prompt, APIError) else prompt.content.template for name, prompt in found}
+    """Read what is not at hand, in one request for each 100, and keep it at hand."""
+    for name in names:
+        check_name(name)
+    held = {name: prompts.at_hand(name) for name in names}
+    missing = [name for name, prompt in held.items() if prompt is None]
+    if missing:
+        held |= await prompts.prefetch(missing)
+    return {name: None if prompt is None else prompt.content.template for name, prompt in held.items()}
 
 
 async def _save_many(prompts: Prompts, items: Sequence[Mapping[str, object]]) -> BatchReport:

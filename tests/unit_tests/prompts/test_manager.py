@@ -106,6 +106,18 @@ async def test_the_synchronous_methods_work_inside_a_running_loop(manager: Cosmo
     assert manager.get_prompt("p", "acme") == "text"
 
 
+def test_a_batch_reads_only_what_is_not_at_hand(manager: CosmosPromptManager, account: MemoryAccount) -> None:
+    manager.save_prompts_batch([{"prompt_name": n, "prompt_data": n} for n in ("a", "b", "c")], "acme")
+    manager.get_prompt("a", "acme")
+    before = requests(account)
+
+    first = manager.get_prompts_batch(["a", "b", "c"], "acme")
+    again = manager.get_prompts_batch(["c", "a", "b"], "acme")
+
+    assert (first, requests(account) - before) == ({"a": "a", "b": "b", "c": "c"}, 1)
+    assert again == first
+
+
 def test_what_is_not_there_is_none_or_false(manager: CosmosPromptManager) -> None:
     assert manager.get_prompt("p", "acme") is None
     assert manager.get_prompt_details("p", "acme") is None
