@@ -130,9 +130,10 @@ class SdkContainer:
 
     async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
         """Do all of the operations or none."""
-        steps = [_batch_step(operation) for operation in operations]
         try:
-            results = await self._call(key, lambda: self._proxy.execute_item_batch(steps, _wire(key)))
+            results = await self._call(
+                key, lambda: self._proxy.execute_item_batch(_batch_steps(operations), _wire(key))
+            )
         except CosmosBatchOperationError as error:
             status = _batch_status(error)
             if status == _TOO_LARGE:
@@ -195,6 +196,11 @@ def _wire(key: Key) -> str | list[str]:
 
 def _if_match(etag: str | None) -> dict[str, Any]:
     return {} if etag is None else {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _batch_steps(operations: Sequence[BatchOperation]) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """Build the steps anew for each attempt: the SDK takes the conditions out of those that it is given."""
+    return [_batch_step(operation) for operation in operations]
 
 
 def _batch_step(operation: BatchOperation) -> tuple[str, tuple[Any, ...], dict[str, Any]]:

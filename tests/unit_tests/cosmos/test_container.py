@@ -138,6 +138,23 @@ async def test_a_batch_replaces_and_deletes_by_etag(container: Container) -> Non
     assert await container.read(ACME, "b") is None
 
 
+@pytest.mark.parametrize("lost", ["lose_requests", "lose_answers"])
+async def test_a_batch_that_is_sent_again_keeps_its_conditions(
+    cosmos: MemoryCosmos, container: Container, lost: str
+) -> None:
+    stored = await container.create(("acme",), {"id": "n", "tenant_id": "acme", "n": 5, "m": 0})
+    add = (PatchOperation("incr", "/m", 1),)
+    conditional = BatchOperation("patch", "n", patch=Patch(add, condition="c.n < 5"))
+    tagged = BatchOperation("patch", "n", patch=Patch(add, etag='"another"'))
+    replaced = BatchOperation("replace", "n", body={"id": "n", "tenant_id": "acme"}, etag='"another"')
+    for operation in (conditional, tagged, replaced):
+        setattr(cosmos.transport, lost, 1)
+        with pytest.raises(BatchFailedError) as caught:
+            await container.batch(("acme",), [operation])
+        assert caught.value.cause_status == 412
+    assert await container.read(("acme",), "n") == stored
+
+
 async def test_a_query_stays_in_its_partition_and_its_limit(container: Container) -> None:
     for number in range(7):
         await container.create(ACME, body(f"i{number}", n=number))
