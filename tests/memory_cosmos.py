@@ -17,6 +17,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import AsyncHttpResponse, AsyncHttpTransport, HttpRequest
 
 from local.cosmos.engine.account import Account
+from local.cosmos.engine.catalog import ContainerName
 from local.cosmos.storage.database import Database
 from local.cosmos.wire.authorization import MasterKey
 from local.cosmos.wire.gateway import Gateway
@@ -27,12 +28,14 @@ from shared.retry import Dependency
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from types import TracebackType
 
     from azure.cosmos.aio import CosmosClient
 
+    from local.cosmos.engine.partition import PartitionKey
     from shared.clock import Clock
+    from shared.cosmos.container import Key
 
 DEFINITION = Path(__file__).parents[1] / "infra" / "cosmos.json"
 
@@ -137,6 +140,21 @@ class MemoryCosmos:
         """Return one of the app's containers."""
         proxy = self.client.get_database_client("tenantry").get_container_client(name)
         return SdkContainer(proxy, self.dependency)
+
+    def split(self, name: str, keys: Iterable[Key], parts: int = 2) -> None:
+        """Split a container into physical partitions that have equally many of these keys."""
+        places = sorted(self.key_of(name, key).epk for key in keys)
+        cuts = (places[len(places) * part // parts] for part in range(1, parts))
+        self.account.catalog.split(self.name_of(name), *cuts)
+
+    def key_of(self, name: str, key: Key) -> PartitionKey:
+        """Return a key as the engine has it."""
+        return self.account.catalog.container(self.name_of(name)).policy.partition.of_components(key)
+
+    @staticmethod
+    def name_of(name: str) -> ContainerName:
+        """Return the full name of one of the app's containers."""
+        return ContainerName("tenantry", name)
 
 
 @asynccontextmanager

@@ -22,13 +22,14 @@ cost in a conversation of 10,000 turns as in one of 10, however many of its turn
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from functions.chat.models import MAX_HISTORY_TURNS, TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
+from shared.cosmos.keyset import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, ConversationNotFoundError
 
@@ -54,10 +55,8 @@ _ANSWERED = (
     f"SELECT {_TURN_FIELDS} FROM c "  # noqa: S608  # only names of fields are put in
     "WHERE c.operation_id = @operation_id AND c.status = 'done'"
 )
-_CONVERSATIONS = (
-    "SELECT c.id, c.conversation_id, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version "
-    "FROM c WHERE c.kind = 'head' AND c.conversation_id > @after {whose}ORDER BY c.conversation_id"
-)
+_LISTED = "c.id, c.conversation_id, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version"
+_IS_HEAD = "c.kind = 'head'"
 
 
 class ConversationItem(StoredItem):
@@ -351,12 +350,11 @@ class ConversationIndex:
 
     async def list(self, after: str | None, limit: int) -> list[ConversationItem]:
         """Return conversations by id, after the given one."""
-        parameters = {"@after": after or ""}
-        whose = ""
+        page = KeysetPage(_LISTED, "conversation_id", after or "", limit, where=_IS_HEAD)
         if self._user is not None:
-            whose, parameters["@user"] = "AND c.user_id = @user ", self._user
-        query = Query(_CONVERSATIONS.format(whose=whose), parameters, limit)
-        return await self._own.query(ConversationItem, query)
+            where, whose = f"{_IS_HEAD} AND c.user_id = @user", {"@user": self._user}
+            page = replace(page, where=where, parameters=whose)
+        return await self._own.page(ConversationItem, page)
 
 
 def _moving_to(new: HeadItem, etag: str | None) -> Patch:

@@ -6,7 +6,7 @@ and marked as sent after that. A crash in between leaves it pending, and the swe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.reasoning.models import JobResult, JobStatus
 from shared.contracts import ReasonerIn, Usage
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
+from shared.cosmos.keyset import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, DependencyUnavailableError, JobNotFoundError
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
-_LIST = (
-    "SELECT c.id, c.task_id, c.status, c.steps, c.result, c.error, c.created_at, c.updated_at FROM c"
-    " WHERE c.id > @after {whose}ORDER BY c.id"
-)
+_SHOWN = "c.id, c.task_id, c.status, c.steps, c.result, c.error, c.created_at, c.updated_at"
 _PENDING = (
     "SELECT c.id, c.task_id, c.status, c.request, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
     " FROM c WHERE c.outbox_pending = true AND c.outbox_since < @before"
@@ -168,11 +166,10 @@ class JobRepository:
     async def page(self, after: str | None, limit: int) -> list[JobState]:
         """Return jobs by id, after the given one."""
         everything = Partition.of(self._tenant, self._container)
-        parameters = {"@after": after or ""}
-        whose = ""
+        page = KeysetPage(_SHOWN, "id", after or "", limit)
         if self._tenant.only_user is not None:
-            whose, parameters["@user"] = "AND c.user_id = @user ", self._tenant.only_user
-        return await everything.query(JobState, Query(_LIST.format(whose=whose), parameters, limit))
+            page = replace(page, where="c.user_id = @user", parameters={"@user": self._tenant.only_user})
+        return await everything.page(JobState, page)
 
     async def pending(self, before: datetime, limit: int) -> list[JobItem]:
         """Return jobs whose message has waited to be sent since before a time."""

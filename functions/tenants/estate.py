@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from shared.concurrency import side_by_side
 from shared.cosmos.container import BatchFailedError, BatchOperation, Query
+from shared.cosmos.keyset import KeysetPage, read_page
 from shared.quarantine import UNATTRIBUTED_KEY
 from shared.tenancy.store import TENANT_ITEM
 
@@ -39,8 +40,7 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 BLOB_CONTAINERS = ("logs",)
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
 
-_IDS = "SELECT VALUE c.id FROM c WHERE c.id > @after ORDER BY c.id"
-_WHOLE = "SELECT VALUE c FROM c WHERE c.id > @after AND c.id <= @upto"
+_WHOLE = "VALUE c"
 """Whole items: an export that names its fields would lose those of which this release does not know."""
 
 _PAGE = 500
@@ -101,21 +101,9 @@ class OwnedItems:
         return min((value for value in cast("list[object]", found) if isinstance(value, str)), default=None)
 
     async def after(self, prefix: tuple[str, ...], after: str, limit: int) -> list[Json]:
-        """Return items after an id, in order, whole: at least one where there is one, at most `2 * limit`.
-
-        A prefix may lie in several physical partitions, and the SDK orders each of them for itself: so the
-        first query only finds how far to go, and the second one gets all that there is up to there.
-        """
-        key = (self.tenant_id, *prefix)
-        found = await self.container.query(key, Query(_IDS, {"@after": after}, limit))
-        ids = cast("list[str]", found)
-        while ids:
-            bounds = {"@after": after, "@upto": sorted(ids)[:limit][-1]}
-            items = await self.container.query(key, Query(_WHOLE, bounds, 2 * limit + 1))
-            if len(items) <= 2 * limit:
-                return sorted(items, key=lambda item: str(item["id"]))
-            ids = [str(item["id"]) for item in items]
-        return []
+        """Return items after an id, in order, whole."""
+        page = KeysetPage(_WHOLE, "id", after, limit)
+        return await read_page(self.container, (self.tenant_id, *prefix), page)
 
     async def remove_some(self) -> int:
         """Remove a page of them; return how many there were, 0 when none is left."""

@@ -167,5 +167,9 @@ class Container(Protocol):
         ...
 
     async def query(self, key: Key, query: Query) -> list[Json]:
-        """Return the first `query.limit` results within the key's partition or prefix."""
+        """Return the first `query.limit` results within the key's partition or prefix.
+
+        Over a prefix they may come from several physical partitions, one after another, each in its own
+        order: `shared.cosmos.keyset` pages through a prefix.
+        """
         ...

@@ -15,6 +15,7 @@ from shared.cosmos.container import (
     Patch,
     Query,
 )
+from shared.cosmos.keyset import KeysetPage, read_page
 from shared.tenancy.context import TenantContext, require_tenant
 
 if TYPE_CHECKING:
@@ -109,8 +110,12 @@ class Partition:
         return await self._container.delete(self._key, item_id, etag)
 
     async def query[M: StoredItem](self, model: type[M], query: Query) -> list[M]:
-        """Return what this owner has, at most `query.limit` of it."""
+        """Return what this owner has, at most `query.limit` of it; for an order over a prefix use `page`."""
         return [model.from_json(body) for body in await self._container.query(self._key, query)]
+
+    async def page[M: StoredItem](self, model: type[M], page: KeysetPage) -> list[M]:
+        """Return a page in the order of a field, also where the key is only a prefix."""
+        return [model.from_json(body) for body in await read_page(self._container, self._key, page)]
 
     async def batch(self, operations: Sequence[BatchOperation]) -> list[Json]:
         """Do all of the operations or none; build them with `creating`, `upserting`, `replacing`, `patching`.

@@ -151,7 +151,7 @@ class SdkContainer:
             pages = self._proxy.query_items(
                 query.text,
                 parameters=parameters,
-                partition_key=_wire(key),
+                partition_key=list(key),  # of a single value the SDK would not see that it is a prefix
                 max_item_count=query.limit,
             )
             found: list[Json] = []

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from local.cosmos.engine import identity
+from local.cosmos.engine.partition import EVERYTHING, EpkRange
 from local.cosmos.engine.policy import Policy, complete, parse_policy
 from local.cosmos.errors import bad_request, conflict, not_found, owner_not_found, precondition_failed
 from local.cosmos.storage.database import ContainerRow, DatabaseRow
 from local.cosmos.storage.items import ItemTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from local.cosmos.storage.database import Database
     from local.cosmos.values import Json, JsonObject
@@ -34,7 +36,11 @@ class ContainerName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container ready for use."""
+    """A container ready for use.
+
+    Attributes:
+        ranges: The physical partitions by their ids.
+    """
 
     name: ContainerName
     row: ContainerRow
@@ -42,6 +48,7 @@ class Container:
     table: ItemTable
     rid: str
     self_link: str
+    ranges: Mapping[str, EpkRange]
 
     def describe(self) -> JsonObject:
         """Give the container's properties as the wire shows them."""
@@ -205,6 +212,21 @@ class Catalog:
             self._drop(container)
         del self._containers[name]
 
+    def split(self, name: ContainerName, *at: bytes) -> None:
+        """Split a container, once, into physical partitions that end where the given keys begin.
+
+        It lasts until the process ends: what is stored does not depend on it.
+        """
+        container = self.container(name)
+        if len(container.ranges) > 1 or not at:
+            raise ValueError("a container is split once, and somewhere")
+        bounds = [b"", *sorted(set(at)), None]
+        ranges = {
+            str(number): EpkRange(low or b"", high)
+            for number, (low, high) in enumerate(itertools.pairwise(bounds), 1)
+        }
+        self._containers[name] = dataclasses.replace(container, ranges=ranges)
+
     def set_throughput(self, name: ContainerName, throughput: int) -> Container:
         """Store a container's throughput."""
         row = dataclasses.replace(self.container(name).row, throughput=throughput)
@@ -252,7 +274,8 @@ class Catalog:
         )
         rid = identity.container_rid(row.database, row.number)
         self_link = f"dbs/{identity.database_rid(row.database)}/colls/{rid}/"
-        container = Container(name, row, policy, table, rid, self_link)
+        ranges = {"0": EVERYTHING} if known is None else known.ranges
+        container = Container(name, row, policy, table, rid, self_link, ranges)
         self._containers[name] = container
         return container
 

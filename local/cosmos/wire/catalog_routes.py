@@ -123,24 +123,28 @@ class CatalogRoutes:
         return response
 
     def partition_key_ranges(self, request: Request, container: Container) -> Response:
-        """Answer `pkranges`: one range, which never changes."""
-        etag = f'"{container.rid}"'
+        """Answer `pkranges`: one range, or those that it was split into."""
+        is_split = len(container.ranges) > 1
+        etag = f'"{container.rid}-{len(container.ranges)}"'
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", {"etag": etag}, 0.0)
-        one: JsonObject = {
-            "_rid": f"{container.rid}ranges",
-            "id": "0",
-            "_etag": etag,
-            "minInclusive": "",
-            "maxExclusive": "FF",
-            "ridPrefix": 0,
-            "_self": f"{container.self_link}pkranges/0/",
-            "throughputFraction": 1,
-            "status": "online",
-            "parents": [],
-            "_ts": container.row.ts,
-        }
-        body: JsonObject = {"_rid": container.rid, "PartitionKeyRanges": [one], "_count": 1}
+        ranges: list[Json] = [
+            {
+                "_rid": f"{container.rid}ranges",
+                "id": range_id,
+                "_etag": etag,
+                "minInclusive": epk_range.low.hex().upper(),
+                "maxExclusive": "FF" if epk_range.high is None else epk_range.high.hex().upper(),
+                "ridPrefix": int(range_id),
+                "_self": f"{container.self_link}pkranges/{range_id}/",
+                "throughputFraction": 1 / len(container.ranges),
+                "status": "online",
+                "parents": ["0"] if is_split else [],
+                "_ts": container.row.ts,
+            }
+            for range_id, epk_range in container.ranges.items()
+        ]
+        body: JsonObject = {"_rid": container.rid, "PartitionKeyRanges": ranges, "_count": len(ranges)}
         return json_response(200, body, 0.0, etag=etag)
 
     def offers(self, request: Request, tail: list[str]) -> Response:

@@ -216,15 +216,22 @@ def _scope(request: Request, container: Container) -> Scope:
     """Read which items a feed may see; whatever narrows it is applied, whatever is unclear is refused."""
     headers, definition = request.headers, container.policy.partition
     range_id = headers.get("x-ms-documentdb-partitionkeyrangeid")
-    if range_id is not None and range_id.rpartition(",")[2] != "0":
-        raise CosmosError(410, f"The partition key range {range_id} does not exist.", substatus=1002)
     epk_range = _epk_range(headers.get("x-ms-start-epk"), headers.get("x-ms-end-epk"))
+    if range_id is not None:
+        physical = container.ranges.get(range_id.rpartition(",")[2])
+        if physical is None:
+            raise CosmosError(410, f"The partition key range {range_id} does not exist.", substatus=1002)
+        epk_range = epk_range.intersect(physical)
     everywhere = request.flag("x-ms-documentdb-query-enablecrosspartition") or range_id is not None
     header = headers.get(_KEY_HEADER)
     if header is None:
+        if range_id is None and len(container.ranges) > 1:
+            raise unsupported("A request over all partitions of a container that is split")
         return Scope(epk_range=epk_range, everywhere=everywhere)
     components = definition.parse_header(header)
     if len(components) < len(definition.paths):
+        if len(container.ranges) > 1:
+            raise bad_request("A prefix of the partition key names no one physical partition.")
         return Scope(
             epk_range=definition.prefix_range(components).intersect(epk_range), everywhere=everywhere
         )

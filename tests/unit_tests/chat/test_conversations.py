@@ -371,6 +371,26 @@ async def test_a_bots_conversations_are_listed_by_id_in_pages(app: App) -> None:
     assert first["items"][0]["user_id"] == "u"
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5, 12, 30])
+async def test_conversations_in_several_physical_partitions_are_each_listed_once_in_order(
+    app: App, limit: int
+) -> None:
+    names = [f"c{number:02}" for number in range(24)]
+    for name in names:
+        await app.chat(conversation_id=name)
+    app.cosmos.split("conversations", [("acme", "b", name) for name in names], parts=3)
+
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+        page = (await app.on_bot("list_conversations", query)).json()
+        found += [item["conversation_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert found == names
+
+
 async def test_a_removed_bots_conversations_can_be_read_but_not_continued(app: App) -> None:
     await app.chat()
     await app.on_bot("delete_bot", headers=app.editor)

@@ -146,7 +146,7 @@ def test_a_container_that_is_malformed_or_not_supported_is_refused(
     assert wire.call("GET", "/dbs/db/colls/items").status == 404
 
 
-def test_the_one_partition_key_range_never_changes(wire: Wire) -> None:
+def test_the_one_partition_key_range_stays_until_a_container_is_split(wire: Wire) -> None:
     items = wire.with_container()
     first = wire.call("GET", f"{items}/pkranges", a_im="Incremental feed")
     ranges = orjson.loads(first.body)["PartitionKeyRanges"]

@@ -171,6 +171,29 @@ async def test_jobs_are_listed_a_page_at_a_time(app: App) -> None:
     assert strangers == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5, 12, 30])
+async def test_jobs_in_several_physical_partitions_are_each_listed_once_in_order(
+    app: App, limit: int
+) -> None:
+    from tests.fakes import Call  # noqa: PLC0415  # used here only
+
+    names = [f"j{number:02}" for number in range(24)]
+    for name in names:
+        await app.accept(id=name, text="Why?")
+        await app.accept(app.stranger, id=name, text="How?")
+    app.cosmos.split("jobs", [("acme", name) for name in names], parts=3)
+
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+        page = (await app.client.call("list_jobs", Call(query=query, headers=app.user))).json()
+        found += [job["job_id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert found == names
+
+
 async def test_another_tenants_job_looks_like_none(app: App) -> None:
     await app.accept(id="j1", text="Why?")
 
