@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from local.cosmos.engine.catalog import ContainerName
 from local.cosmos.errors import CosmosError
-from tests.unit_tests.local_cosmos.wire import SIMPLE, Wire, content, message
+from tests.unit_tests.local_cosmos.wire import NESTED, SIMPLE, Wire, content, message
 
 if TYPE_CHECKING:
     from local.cosmos.values import Json, JsonObject
@@ -153,6 +154,40 @@ def test_the_one_partition_key_range_stays_until_a_container_is_split(wire: Wire
     assert [(one["id"], one["minInclusive"], one["maxExclusive"]) for one in ranges] == [("0", "", "FF")]
     again = wire.call("GET", f"{items}/pkranges", if_none_match=first.headers["etag"])
     assert (again.status, again.body) == (304, b"")
+
+
+def test_a_split_container_has_a_range_for_each_part_and_answers_for_one_at_a_time(wire: Wire) -> None:
+    items = wire.with_container()
+    before = wire.call("GET", f"{items}/pkranges").headers["etag"]
+    for number in range(20):
+        wire.create(items, {"id": f"{number:02}", "pk": f"p{number}"}, f"p{number}")
+    catalog, name = wire.account.catalog, ContainerName("db", "items")
+    catalog.split(name, b"\x20", b"\x10")
+
+    after = wire.call("GET", f"{items}/pkranges", if_none_match=before)
+    ranges = orjson.loads(after.body)["PartitionKeyRanges"]
+    assert [(one["id"], one["minInclusive"], one["maxExclusive"], one["parents"]) for one in ranges] == [
+        ("1", "", "10", ["0"]),
+        ("2", "10", "20", ["0"]),
+        ("3", "20", "FF", ["0"]),
+    ]
+    text = "SELECT VALUE c.id FROM c"
+    parts = [wire.query(items, text, x_ms_documentdb_partitionkeyrangeid=one["id"]) for one in ranges]
+    assert all(parts)
+    assert sorted(str(item_id) for part in parts for item_id in part) == [f"{n:02}" for n in range(20)]
+    assert wire.page(items, text, x_ms_documentdb_partitionkeyrangeid="0").status == 410
+    assert wire.page(items, text, x_ms_documentdb_query_enablecrosspartition="True").status == 400
+    with pytest.raises(ValueError, match="once"):
+        catalog.split(name, b"\x30")
+
+
+def test_a_prefix_of_the_key_is_refused_by_name_where_the_container_is_split(wire: Wire) -> None:
+    nested = wire.with_container(NESTED)
+    wire.account.catalog.split(ContainerName("db", "nested"), b"\x20")
+
+    refused = wire.page(nested, "SELECT * FROM c", x_ms_documentdb_partitionkey='["a"]')
+
+    assert refused.status == 400
 
 
 def test_throughput_is_stored_and_told(wire: Wire) -> None:

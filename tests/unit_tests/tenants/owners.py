@@ -50,6 +50,14 @@ async def everything(app: WholeApp, tenant_id: str) -> dict[str, list[Any]]:
     return found
 
 
+async def split(app: WholeApp, tenant_id: str) -> None:
+    """Split what a tenant has into two physical partitions, in every container that allows it."""
+    for name, items in (await everything(app, tenant_id)).items():
+        levels = KEY_LEVELS.get(name, ())
+        if len(levels) > 1:
+            app.cosmos.split(name, {tuple(str(item[level]) for level in levels) for item in items})
+
+
 def nothing() -> dict[str, list[Any]]:
     """What is left of a tenant after its purge."""
     return {name: [] for name in (*KEY_LEVELS, "blobs")}

@@ -15,7 +15,7 @@ from functions.tenants.export_service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
 from functions.tenants.export_walk import ItemWalk, Position
 from shared.tenancy.context import Role, parse_tenant_id
 from tests.fakes import Answer, Call
-from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, fill
+from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, fill, split
 from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
@@ -83,10 +83,13 @@ def key_of(thing: dict[str, Any]) -> str:
     return " ".join([thing["container"], *(thing["item"][level] for level in levels)])
 
 
+@pytest.mark.parametrize("is_split", [False, True])
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 async def test_everything_is_in_it_once_and_nothing_else(
-    app: WholeApp, boss: dict[str, str], limit: int
+    app: WholeApp, boss: dict[str, str], limit: int, *, is_split: bool
 ) -> None:
+    if is_split:
+        await split(app, "acme")
     owned = await everything(app, "acme")
 
     found = await exported(app, boss, limit)

@@ -19,7 +19,7 @@ from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.store import Tier
 from tests.fakes import Answer, Call
 from tests.unit_tests.messaging.deliveries import FakeDelivery
-from tests.unit_tests.tenants.owners import BLOB_CONTAINERS, KEY_LEVELS, everything, fill, nothing
+from tests.unit_tests.tenants.owners import BLOB_CONTAINERS, KEY_LEVELS, everything, fill, nothing, split
 from tests.whole_app import EchoModel, WholeApp, whole_app
 
 if TYPE_CHECKING:
@@ -82,7 +82,12 @@ async def finish(app: WholeApp, tenant_id: str = "acme", most_rounds: int = 6) -
     raise AssertionError(f"it is not over: {state}")
 
 
-async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(app: WholeApp) -> None:
+@pytest.mark.parametrize("is_split", [False, True])
+async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(
+    app: WholeApp, *, is_split: bool
+) -> None:
+    if is_split:
+        await split(app, "acme")
     neighbour = await everything(app, "globex")
     asked = await ask(app)
     state = await finish(app)
