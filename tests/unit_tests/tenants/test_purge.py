@@ -14,6 +14,7 @@ from functions.tenants.estate import OwnedBlobs, OwnedItems
 from functions.tenants.purging import WORK_SECONDS
 from shared.blob.store import BlobInfo, BlobPage
 from shared.cosmos.container import BatchFailedError, Query
+from shared.deadlines import no_deadline
 from shared.errors import APIError
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.store import Tier
@@ -213,9 +214,10 @@ class PurgingModel(EchoModel):
         assert self.app is not None
         if not self.prompts:
             runtime, acme = self.app.runtime, parse_tenant_id("acme")
-            await runtime.purges.request(acme, tier=Tier.FREE, created_at=self.app.clock.now())
-            await self.app.tick(TIMER)
-        assert (await everything(self.app, "acme"))["bots"] == []
+            with no_deadline():  # it is the administrator's, not this work's
+                await runtime.purges.request(acme, tier=Tier.FREE, created_at=self.app.clock.now())
+                await self.app.tick(TIMER)
+                assert (await everything(self.app, "acme"))["bots"] == []
         return await super().complete(prompt)
 
 
