@@ -20,7 +20,7 @@ unit: setup
 	$(PY) -m pytest tests/unit_tests -n 2 --cov --cov-report=term:skip-covered
 
 integration: setup
-	$(PY) -m pytest tests/integration_tests -n 2 --dist loadfile
+	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile
 
 check: setup ## what CI runs
 	$(PY) -m ruff format --check .
