@@ -139,10 +139,6 @@ class Account:
                 self._observe(scope.ts, sent)
                 self._saw(item_id, Seen(scope, sent))
 
-    def forget_scopes(self) -> None:
-        """Look again before the next lock: an answer was lost that would have told."""
-        self.scopes.clear()
-
     def _saw(self, scope_id: str, seen: Seen) -> None:
         known = self.scopes.get(scope_id)
         if known is None or known.sent <= seen.sent:

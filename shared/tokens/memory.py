@@ -27,7 +27,3 @@ class Memory[V]:
         self._known.move_to_end(name)
         if len(self._known) > self._most:
             self._known.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._known.clear()

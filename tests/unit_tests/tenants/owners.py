@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.cosmos.container import Query
+from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tests.whole_app import WholeApp
+    from collections.abc import AsyncIterator, Collection
 
 INFRA = Path(__file__).parents[3] / "infra"
 KEY_LEVELS: dict[str, tuple[str, ...]] = {
@@ -35,7 +35,17 @@ async def fill(app: WholeApp, tenant_id: str, items: int = 2, places: Collection
             body |= {"tenant_id": tenant_id}
             await container.create(tuple(str(body[level]) for level in levels), body)
     for number in range(items):
-        app.runtime.blobs.blobs[f"{tenant_id}/2026-01-31/file-{number}.jsonl"] = OWNED_SECRET.encode()  # type: ignore[attr-defined]  # the fake's
+        app.blobs[f"{tenant_id}/2026-01-31/file-{number}.jsonl"] = OWNED_SECRET.encode()
+
+
+@asynccontextmanager
+async def world(items: int = 2) -> AsyncIterator[WholeApp]:
+    """Open the app with two tenants that own something everywhere."""
+    async with whole_app() as app:
+        for tenant_id in ("acme", "globex"):
+            await app.new_tenant(tenant_id)
+            await fill(app, tenant_id, items)
+        yield app
 
 
 async def everything(app: WholeApp, tenant_id: str) -> dict[str, list[Any]]:
@@ -45,8 +55,7 @@ async def everything(app: WholeApp, tenant_id: str) -> dict[str, list[Any]]:
         query = Query("SELECT VALUE c FROM c", {}, 10_000)
         items = await app.cosmos.container(name).query((tenant_id,), query)
         found[name] = sorted(items, key=lambda item: str(sorted(item.items())))
-    blobs: dict[str, bytes] = app.runtime.blobs.blobs  # type: ignore[attr-defined]  # the fake's
-    found["blobs"] = sorted(pair for pair in blobs.items() if pair[0].startswith(f"{tenant_id}/"))
+    found["blobs"] = sorted(pair for pair in app.blobs.items() if pair[0].startswith(f"{tenant_id}/"))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import tracemalloc
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +14,13 @@ from functions.tenants.export_service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
 from functions.tenants.export_walk import ItemWalk, Position
 from shared.tenancy.context import Role, parse_tenant_id
 from tests.fakes import Answer, Call
-from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, fill, split
-from tests.whole_app import WholeApp, whole_app
+from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, split, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from shared.cosmos.container import Json, Key, Query
+    from tests.whole_app import WholeApp
 
 
 FORGED: list[Any] = [
@@ -37,19 +36,9 @@ FORGED: list[Any] = [
 ]
 
 
-@asynccontextmanager
-async def world(items: int = 5) -> AsyncIterator[WholeApp]:
-    """Open the app with two tenants that own something everywhere."""
-    async with whole_app() as app:
-        for tenant_id in ("acme", "globex"):
-            await app.new_tenant(tenant_id)
-            await fill(app, tenant_id, items)
-        yield app
-
-
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with world() as opened:
+    async with world(5) as opened:
         yield opened
 
 
@@ -200,7 +189,7 @@ async def blob(app: WholeApp, headers: dict[str, str], name: str, offset: int = 
 
 async def test_a_blob_is_exported_part_by_part(app: WholeApp, boss: dict[str, str]) -> None:
     content = bytes(range(256)) * (MAX_BLOB_BYTES // 256) + b"the end"
-    app.runtime.blobs.blobs["acme/2026-01-31/large.jsonl"] = content  # type: ignore[attr-defined]  # the fake's
+    app.blobs["acme/2026-01-31/large.jsonl"] = content
     parts: list[bytes] = []
     offset: int | None = 0
     while offset is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,15 @@ from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.store import Tier
 from tests.fakes import Answer, Call
 from tests.unit_tests.messaging.deliveries import FakeDelivery
-from tests.unit_tests.tenants.owners import BLOB_CONTAINERS, KEY_LEVELS, everything, fill, nothing, split
+from tests.unit_tests.tenants.owners import (
+    BLOB_CONTAINERS,
+    KEY_LEVELS,
+    everything,
+    fill,
+    nothing,
+    split,
+    world,
+)
 from tests.whole_app import EchoModel, WholeApp, whole_app
 
 if TYPE_CHECKING:
@@ -43,16 +51,6 @@ ZEROS = dict.fromkeys(
 
 class KilledError(BaseException):
     """The process is gone."""
-
-
-@asynccontextmanager
-async def world(items: int = 2) -> AsyncIterator[WholeApp]:
-    """Open the app with two tenants that own something everywhere."""
-    async with whole_app() as app:
-        for tenant_id in ("acme", "globex"):
-            await app.new_tenant(tenant_id)
-            await fill(app, tenant_id, items)
-        yield app
 
 
 @pytest.fixture
@@ -192,7 +190,7 @@ async def test_it_is_not_over_while_anything_is_left(app: WholeApp) -> None:
 
     def write_before_the_count(request: HttpRequest) -> None:
         if b"COUNT(1)" in str(request.data).encode() and next(late, False):
-            app.runtime.blobs.blobs["acme/late"] = b"x"  # type: ignore[attr-defined]  # the fake's
+            app.blobs["acme/late"] = b"x"
 
     app.cosmos.transport.watch = write_before_the_count
     await app.tick(TIMER)

@@ -145,13 +145,7 @@ class World:
 
     def rows(self) -> list[tuple[str, str, bytes]]:
         """Return all that is stored of A's: container, ETag and body, to the byte."""
-        connection = self.app.cosmos.database.connection
-        stored = [
-            (container, etag, bytes(body))
-            for number, container in connection.execute("SELECT number, id FROM containers").fetchall()
-            for etag, body in connection.execute(f"SELECT etag, body FROM items_{number} ORDER BY pk, id")  # noqa: S608  # a number
-        ]
-        return [row for row in stored if json.loads(row[2]).get("tenant_id") == OWNER]
+        return self.app.cosmos.rows_of(OWNER)
 
 
 @asynccontextmanager

@@ -75,17 +75,6 @@ def levels(paths: list[str], item_id: str) -> tuple[str, ...]:
     return tuple(item_id if path == "/id" else "secret" for path in paths[1:])
 
 
-def rows(cosmos: MemoryCosmos, owner: str) -> list[bytes]:
-    """Return what is stored of an owner's, to the byte."""
-    connection = cosmos.database.connection
-    found = [
-        bytes(body)
-        for (number,) in connection.execute("SELECT number FROM containers").fetchall()
-        for (body,) in connection.execute(f"SELECT body FROM items_{number} ORDER BY pk, id")  # noqa: S608  # a number
-    ]
-    return [body for body in found if json.loads(body)["tenant_id"] == owner]
-
-
 @pytest.mark.parametrize("container", CONTAINERS)
 async def test_an_operation_of_a_strangers_reaches_nothing_of_the_owners(container: str) -> None:
     paths = CONTAINERS[container]
@@ -93,7 +82,7 @@ async def test_an_operation_of_a_strangers_reaches_nothing_of_the_owners(contain
     async with memory_cosmos() as cosmos:
         theirs = Partition.of(OWNER, cosmos.container(container), *levels(paths, "secret"))
         stored = await theirs.create(Thing(id="secret", words=SECRET))
-        before = rows(cosmos, "victimcorp")
+        before = cosmos.rows_of("victimcorp")
 
         for name, tenant, item_id, etag, owner in product(
             OPERATIONS, STRANGERS, IDS, ETAGS, OWNERS_IN_BODIES
@@ -107,8 +96,10 @@ async def test_an_operation_of_a_strangers_reaches_nothing_of_the_owners(contain
             asked += 1
             assert SECRET not in answer, (name, tenant, item_id)
 
-        assert rows(cosmos, "victimcorp") == before
-        assert all(json.loads(row)["words"] != SECRET for one in STRANGERS for row in rows(cosmos, one))
+        assert cosmos.rows_of("victimcorp") == before
+        assert all(
+            json.loads(body)["words"] != SECRET for one in STRANGERS for _, _, body in cosmos.rows_of(one)
+        )
     assert asked == len(OPERATIONS) * len(STRANGERS) * len(IDS) * len(ETAGS) * len(OWNERS_IN_BODIES)
 
 
