@@ -19,6 +19,12 @@ type Json = dict[str, object]
 type Key = tuple[str, ...]
 """A partition key: one value, or one per level of a hierarchical key."""
 
+ANSWERED_BY = "_pkrange"
+"""Beside `_etag` and `_ts`, a body that is returned tells here which physical partition answered: its id.
+
+It is not stored. None, or nothing, where the answer does not tell.
+"""
+
 
 class ItemExistsError(ConflictError):
     """An item with this id is already in the partition."""
@@ -114,7 +120,10 @@ class Query:
 
 
 class Container(Protocol):
-    """One container. Each method is one request to the store when nothing fails."""
+    """One container. Each method is one request to the store when nothing fails.
+
+    The bodies that are returned, but for a query's, may tell who answered: `ANSWERED_BY`.
+    """
 
     async def read(self, key: Key, item_id: str) -> Json | None:
         """Return the item, or None where none has this id."""

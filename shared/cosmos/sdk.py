@@ -17,7 +17,13 @@ from azure.cosmos.exceptions import (
 )
 
 from shared.azure_transport import OneAttemptTransport
-from shared.cosmos.container import BatchFailedError, ItemChangedError, ItemExistsError, ItemNotFoundError
+from shared.cosmos.container import (
+    ANSWERED_BY,
+    BatchFailedError,
+    ItemChangedError,
+    ItemExistsError,
+    ItemNotFoundError,
+)
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
 from shared.retry import Transient
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.pipeline.transport import AsyncHttpTransport
+    from azure.cosmos import CosmosDict
     from azure.cosmos.aio import ContainerProxy
 
     from shared.cosmos.container import BatchOperation, Json, Key, Patch, Query
@@ -86,26 +93,29 @@ class SdkContainer:
     async def read(self, key: Key, item_id: str) -> Json | None:
         """Return the item, or None where none has this id."""
         try:
-            return await self._call(key, lambda: self._proxy.read_item(item_id, partition_key=_wire(key)))
+            found = await self._call(key, lambda: self._proxy.read_item(item_id, partition_key=_wire(key)))
+            return _body(found)
         except CosmosResourceNotFoundError:
             return None
 
     async def create(self, key: Key, body: Json) -> Json:
         """Store a new item."""
         try:
-            return await self._call(key, lambda: self._proxy.create_item(body))
+            return _body(await self._call(key, lambda: self._proxy.create_item(body)))
         except CosmosResourceExistsError as error:
             raise ItemExistsError(str(body["id"])) from error
 
     async def upsert(self, key: Key, body: Json) -> Json:
         """Store an item, whether or not one with its id is there."""
-        return await self._call(key, lambda: self._proxy.upsert_item(body))
+        return _body(await self._call(key, lambda: self._proxy.upsert_item(body)))
 
     async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
         """Replace the item that has the body's id."""
         item_id = str(body["id"])
-        return await self._conditional(
-            key, item_id, lambda: self._proxy.replace_item(item_id, body, **_if_match(etag))
+        return _body(
+            await self._conditional(
+                key, item_id, lambda: self._proxy.replace_item(item_id, body, **_if_match(etag))
+            )
         )
 
     async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
@@ -114,8 +124,10 @@ class SdkContainer:
         options = _if_match(patch.etag)
         if patch.condition is not None:
             options["filter_predicate"] = f"from c where {patch.condition}"
-        return await self._conditional(
-            key, item_id, lambda: self._proxy.patch_item(item_id, _wire(key), operations, **options)
+        return _body(
+            await self._conditional(
+                key, item_id, lambda: self._proxy.patch_item(item_id, _wire(key), operations, **options)
+            )
         )
 
     async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
@@ -139,7 +151,8 @@ class SdkContainer:
             if status == _TOO_LARGE:
                 raise PayloadTooLargeError("The item is larger than the store takes") from error
             raise BatchFailedError(error.error_index, status) from error
-        return [cast("Json", result.get("resourceBody") or {}) for result in results]
+        answered_by = {ANSWERED_BY: _physical_partition(results.get_response_headers())}
+        return [cast("Json", result.get("resourceBody") or {}) | answered_by for result in results]
 
     async def query(self, key: Key, query: Query) -> list[Json]:
         """Return the first `query.limit` results within the key's partition or prefix."""
@@ -188,6 +201,17 @@ class SdkContainer:
             if error.status_code == _PRECONDITION_FAILED:
                 raise ItemChangedError(item_id) from error
             raise
+
+
+def _body(answer: CosmosDict) -> Json:
+    answer[ANSWERED_BY] = _physical_partition(answer.get_response_headers())
+    return answer
+
+
+def _physical_partition(headers: Mapping[str, str]) -> str | None:
+    """Return the id of `{id}:{version}#{lsn}`; several that have answered together are in a list of these."""
+    found, _, progress = headers.get("x-ms-session-token", "").partition(":")
+    return found if found and progress and "," not in progress else None
 
 
 def _wire(key: Key) -> str | list[str]:

@@ -5,6 +5,7 @@ Each write is conditional on what is really stored, so that a stale account cost
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import BatchOperation
     from shared.cosmos.partition import Partition
-    from shared.tokens.store_clock import StoreClock
+    from shared.tokens.store_clock import StoreClock, StoreClocks
 
 _READS_AT_ONCE = 16
 _LEAST_MARGIN_SECONDS = 0.1
@@ -56,11 +57,12 @@ class Account:
     Args:
         partition: The tenant's part of the ledger.
         clock: Its monotonic side times the store's answers.
-        store_clock: What is known of the store's time.
+        store_clocks: What is known of the store's time, by physical partition. Until an answer has told where
+            the tenant is, or if none does, the tenant has a clock of its own.
         pace: How long exchanges take, of whichever tenant.
     """
 
-    def __init__(self, partition: Partition, clock: Clock, store_clock: StoreClock, pace: Pace) -> None:
+    def __init__(self, partition: Partition, clock: Clock, store_clocks: StoreClocks, pace: Pace) -> None:
         self.partition = partition
         self.scopes: Memory[Seen] = Memory()
         self.groups: Memory[int | None] = Memory()
@@ -68,7 +70,10 @@ class Account:
         self.usages: Memory[UsageItem | None] = Memory()
         """Usage items that are stored, in whatever state; None where none is."""
         self._clock = clock
-        self._store_clock = store_clock
+        self._store_clocks = store_clocks
+        self._own_clock = store_clocks.new()
+        self._store_clock = self._own_clock
+        self._located = -math.inf
         self._pace = pace
 
     def now(self) -> float:
@@ -100,7 +105,7 @@ class Account:
         """Learn the store's time, unless it is known precisely enough."""
         if not self._store_clock.is_precise(self._clock.monotonic()):
             sent = self.now()
-            self._observe((await self.partition.upsert(ClockItem())).ts, sent)
+            self._observe(await self.partition.upsert(ClockItem()), sent)
 
     async def look(
         self, scope_ids: Iterable[str], groups: Iterable[str] = (), usages: Iterable[str] = ()
@@ -109,7 +114,10 @@ class Account:
 
         async def look_at_scope(scope_id: str) -> None:
             sent = self.now()
-            self._saw(scope_id, Seen(await self.partition.read(Scope, scope_id), sent))
+            found = await self.partition.read(Scope, scope_id)
+            if found is not None:
+                self._locate(found.answered_by, sent)
+            self._saw(scope_id, Seen(found, sent))
 
         async def look_at_group(group: str) -> None:
             found = await self.partition.read(LockGroup, LockGroup.id_of(group))
@@ -136,7 +144,7 @@ class Account:
         for item_id, body in left.items():
             if item_id.startswith("scope:"):
                 scope = Scope.from_json(body)
-                self._observe(scope.ts, sent)
+                self._observe(scope, sent)
                 self._saw(item_id, Seen(scope, sent))
 
     def _saw(self, scope_id: str, seen: Seen) -> None:
@@ -144,5 +152,13 @@ class Account:
         if known is None or known.sent <= seen.sent:
             self.scopes.put(scope_id, seen)
 
-    def _observe(self, second: int, sent: float) -> None:
-        self._store_clock.observe(second, sent, self._clock.monotonic())
+    def _observe(self, written: Scope | ClockItem, sent: float) -> None:
+        clock = self._locate(written.answered_by, sent)
+        clock.observe(written.ts, sent, self._clock.monotonic())
+
+    def _locate(self, partition: str | None, sent: float) -> StoreClock:
+        """Turn to the clock of the physical partition that answered, unless a later request knows better."""
+        clock = self._own_clock if partition is None else self._store_clocks.of(partition)
+        if sent >= self._located:
+            self._located, self._store_clock = sent, clock
+        return clock

@@ -91,9 +91,9 @@ class Admitting:
         for _ in range(_MOST_ROUNDS):
             if not waiting:
                 return
-            await account.know_the_time()
             scopes = {name for one in waiting for name in shares.scopes(one.app_id, one.model)}
             await account.look(name for name in scopes if name not in account.scopes)
+            await account.know_the_time()  # which the look may have told: another tenant's answers know it
             plan = _Plan.of(account, waiting, shares)
             if not plan.admitted:
                 waiting = await self._refuse(plan, waiting)

@@ -27,7 +27,7 @@ from shared.tokens.models import APP_ID_PATTERN, LOCK_RECORD_SECONDS, Lock
 from shared.tokens.policy import FIXED
 from shared.tokens.scopes import TENANT_SCOPE
 from shared.tokens.settling import Settlement, Settling
-from shared.tokens.store_clock import StoreClock
+from shared.tokens.store_clock import StoreClock, StoreClocks
 from shared.tokens.terms import Terms
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TokenLedger:
         lock_ids: Makes and reads the ids of locks.
         clock: The app's time; only its monotonic side decides anything.
         policy: What tenants have set.
-        store_clock: Makes what learns a partition's time.
+        store_clock: Makes what learns a physical partition's time.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TokenLedger:
         self._lock_ids = lock_ids
         self._clock = clock
         self._policy = policy
-        self._store_clock = store_clock
+        self._store_clocks = StoreClocks(store_clock)
         self._pace = Pace()
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
 
@@ -126,15 +126,15 @@ class TokenLedger:
         _check_app_id(app_id)
         shares = await self._policy.app_shares(tenant)
         account = self._desk(tenant).account
-        await account.know_the_time()
         await account.look(shares.scopes(app_id, "")[:2])
+        await account.know_the_time()
         return Terms(account, tenant.tier, shares).standing(app_id)
 
     async def limits(self, tenant: TenantContext) -> TenantLimits:
         """Return the limits in force."""
         account = self._desk(tenant).account
-        await account.know_the_time()
         await account.look([TENANT_SCOPE])
+        await account.know_the_time()
         return Terms(account, tenant.tier, await self._policy.app_shares(tenant)).limits
 
     async def _lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
@@ -182,7 +182,7 @@ class TokenLedger:
         desk = self._desks.get(tenant.tenant_id)
         if desk is None:
             partition = Partition.of(tenant, self._container)
-            account = Account(partition, self._clock, self._store_clock(), self._pace)
+            account = Account(partition, self._clock, self._store_clocks, self._pace)
             desk = _Desk(account, self._policy, tenant)
             self._desks[tenant.tenant_id] = desk
             if len(self._desks) > MOST_TENANTS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.cosmos.container import ANSWERED_BY
 from shared.cosmos.partition import StoredItem
 
 APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
@@ -59,6 +60,7 @@ class ClockItem(StoredItem):
     id: str = "clock"
     ttl: int = 60
     ts: int = Field(0, alias="_ts", exclude=True)
+    answered_by: str | None = Field(None, alias=ANSWERED_BY, exclude=True)
 
 
 class LockGroup(StoredItem):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from shared.cosmos.container import BatchOperation, Patch, PatchOperation
+from shared.cosmos.container import ANSWERED_BY, BatchOperation, Patch, PatchOperation
 from shared.cosmos.partition import StoredItem
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Scope(StoredItem):
         limits_version: How often they were changed.
         ttl: Scopes of applications and models that nobody uses any more remove themselves.
         ts: The second of the store's clock at which it was last written.
+        answered_by: The physical partition that it was read from, or written in.
     """
 
     tokens: int = 0
@@ -57,6 +58,7 @@ class Scope(StoredItem):
     limits_version: int = 0
     ttl: int = _NEVER
     ts: int = Field(0, alias="_ts", exclude=True)
+    answered_by: str | None = Field(None, alias=ANSWERED_BY, exclude=True)
 
 
 @lru_cache(maxsize=4096)

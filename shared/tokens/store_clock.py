@@ -2,11 +2,19 @@
 
 An answer tells the whole second at which the store wrote. It wrote between sending and receiving, which
 bounds the distance of its clock from this process's monotonic one; each further answer can only narrow it.
+
+A physical partition has one clock, that of the replica which writes, for all of the tenants in it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.tokens.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SKEW_SECONDS = 0.1
 """By how much the clocks of one partition's replicas may differ."""
@@ -68,3 +76,23 @@ class StoreClock:
         if self._offset is None:
             raise RuntimeError("the store's time was asked for before an answer told it")
         return self._offset.widened(now)
+
+
+class StoreClocks:
+    """What one process knows of the clocks of all physical partitions.
+
+    Args:
+        new: Makes what learns one of them.
+    """
+
+    def __init__(self, new: Callable[[], StoreClock]) -> None:
+        self.new = new
+        self._by_partition: Memory[StoreClock] = Memory()
+
+    def of(self, partition: str) -> StoreClock:
+        """Return the clock of a physical partition; one that a split has made is not known yet."""
+        clock = self._by_partition.get(partition)
+        if clock is None:
+            clock = self.new()
+            self._by_partition.put(partition, clock)
+        return clock

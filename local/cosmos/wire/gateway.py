@@ -194,7 +194,7 @@ class Gateway:
         if response.body:
             headers["content-type"] = "application/json"
         if container is not None:
-            headers["x-ms-session-token"] = f"0:-1#{container.table.lsn}"
+            headers["x-ms-session-token"] = self._items.session_token(request, container)
             headers["lsn"] = str(container.table.lsn)
         return response
 

@@ -16,6 +16,8 @@ from local.cosmos.errors import CosmosError, SubStatus, bad_request, not_found, 
 from local.cosmos.wire.messages import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from local.cosmos.engine.account import Account
     from local.cosmos.engine.catalog import Container
     from local.cosmos.engine.partition import PartitionKey
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from local.cosmos.wire.messages import Request
 
 _KEY_HEADER: Final = "x-ms-documentdb-partitionkey"
+_RANGE_HEADER: Final = "x-ms-documentdb-partitionkeyrangeid"
 _TRIGGERS: Final = ("x-ms-documentdb-pre-trigger-include", "x-ms-documentdb-post-trigger-include")
 _HIGHEST: Final = b"\xff"
 
@@ -80,6 +83,10 @@ class ItemRoutes:
             "query": self._query,
         }
         return answers[operation](request, container)
+
+    def session_token(self, request: Request, container: Container) -> str:
+        """Say how far the physical partition has come that answers, or all of them where none is named."""
+        return ",".join(f"{name}:-1#{container.table.lsn}" for name in _answering(request, container))
 
     def _on_item(self, request: Request, container: Container, operation: str, item_id: str) -> Response:
         items, key, conditions = self._account.items, _required_key(request, container), _conditions(request)
@@ -198,6 +205,20 @@ def _optional_key(request: Request, container: Container) -> PartitionKey | None
     return definition.of_components(definition.parse_header(header))
 
 
+def _answering(request: Request, container: Container) -> Iterable[str]:
+    ranges = container.ranges
+    named = request.headers.get(_RANGE_HEADER, "").rpartition(",")[2]
+    if len(ranges) == 1:
+        return ranges
+    if named in ranges:
+        return [named]
+    try:
+        key = _optional_key(request, container)
+    except CosmosError:  # a prefix of a key, or what has been refused already
+        key = None
+    return [name for name, epk_range in ranges.items() if key is None or epk_range.holds(key.epk)]
+
+
 def _required_key(request: Request, container: Container) -> PartitionKey:
     key = _optional_key(request, container)
     if key is None:
@@ -215,7 +236,7 @@ def _conditions(request: Request) -> Conditions:
 def _scope(request: Request, container: Container) -> Scope:
     """Read which items a feed may see; whatever narrows it is applied, whatever is unclear is refused."""
     headers, definition = request.headers, container.policy.partition
-    range_id = headers.get("x-ms-documentdb-partitionkeyrangeid")
+    range_id = headers.get(_RANGE_HEADER)
     epk_range = _epk_range(headers.get("x-ms-start-epk"), headers.get("x-ms-end-epk"))
     if range_id is not None:
         physical = container.ranges.get(range_id.rpartition(",")[2])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cosmos.engine.faults import parse_rule
+from local.cosmos.wire.messages import Response
 from shared.cosmos.container import (
+    ANSWERED_BY,
     BatchFailedError,
     BatchOperation,
     Container,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from local.cosmos.values import JsonObject
+    from shared.cosmos.container import Key
     from tests.memory_cosmos import MemoryCosmos
 
 ACME = ("acme",)
@@ -153,6 +156,44 @@ async def test_a_batch_that_is_sent_again_keeps_its_conditions(
             await container.batch(("acme",), [operation])
         assert caught.value.cause_status == 412
     assert await container.read(("acme",), "n") == stored
+
+
+async def test_a_body_tells_which_physical_partition_answered(cosmos: MemoryCosmos) -> None:
+    container, keys = cosmos.container("prompts"), [(f"t{number}",) for number in range(8)]
+
+    async def told(key: Key) -> set[object]:
+        item: dict[str, object] = {"id": "a", "tenant_id": key[0]}
+        change = Patch((PatchOperation("set", "/n", 1),))
+        bodies = [
+            await container.upsert(key, item),
+            await container.replace(key, item, None),
+            await container.patch(key, "a", change),
+            await container.read(key, "a") or {},
+            *await container.batch(key, [BatchOperation("patch", "a", patch=change)]),
+        ]
+        return {body[ANSWERED_BY] for body in bodies}
+
+    assert [await told(key) for key in keys] == [{"0"}] * len(keys)
+    cosmos.split("prompts", keys)
+    assert sorted([await told(key) for key in keys], key=str) == [{"1"}] * 4 + [{"2"}] * 4
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [("7:-1#12", "7"), ("7:1#12#4=3", "7"), ("7:-1#12,8:-1#3", None), ("junk", None), (None, None)],
+)
+async def test_an_answer_of_several_physical_partitions_or_of_none_tells_nothing(
+    cosmos: MemoryCosmos, token: str | None, told: str | None
+) -> None:
+    container = cosmos.container("prompts")
+    await container.create(ACME, body())
+
+    async def answer() -> Response:
+        headers = {} if token is None else {"x-ms-session-token": token}
+        return Response(200, b'{"id": "a"}', headers)
+
+    cosmos.transport.fault = answer
+    assert await container.read(ACME, "a") == {"id": "a", ANSWERED_BY: told}
 
 
 async def test_a_query_stays_in_its_partition_and_its_limit(container: Container) -> None:

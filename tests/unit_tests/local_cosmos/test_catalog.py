@@ -181,6 +181,21 @@ def test_a_split_container_has_a_range_for_each_part_and_answers_for_one_at_a_ti
         catalog.split(name, b"\x30")
 
 
+def test_the_session_token_names_the_physical_partition_that_answers(wire: Wire) -> None:
+    items = wire.with_container()
+    keys = [f"p{number}" for number in range(20)]
+    before = {wire.create(items, {"id": "1", "pk": key}, key).headers["x-ms-session-token"] for key in keys}
+    wire.account.catalog.split(ContainerName("db", "items"), b"\x20")
+    after = {wire.read(items, "1", key).headers["x-ms-session-token"] for key in keys}
+    page = wire.page(items, "SELECT * FROM c", x_ms_documentdb_partitionkeyrangeid="2")
+    everywhere = wire.page(items, "SELECT * FROM c", x_ms_documentdb_partitionkey="[]")
+
+    assert before == {f"0:-1#{number}" for number in range(1, 21)}
+    assert after == {"1:-1#20", "2:-1#20"}
+    assert page.headers["x-ms-session-token"] == "2:-1#20"
+    assert everywhere.headers["x-ms-session-token"] == "1:-1#20,2:-1#20"
+
+
 def test_a_prefix_of_the_key_is_refused_by_name_where_the_container_is_split(wire: Wire) -> None:
     nested = wire.with_container(NESTED)
     wire.account.catalog.split(ContainerName("db", "nested"), b"\x20")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import orjson
 
 from shared.cosmos.container import (
+    ANSWERED_BY,
     BatchFailedError,
     ItemChangedError,
     ItemExistsError,
@@ -22,7 +23,7 @@ from shared.errors import DependencyUnavailableError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from shared.cosmos.container import BatchOperation, Json, Key, Patch, Query
 
@@ -102,25 +103,36 @@ NO_FAULTS = Faults()
 
 @dataclass
 class MemoryStore:
-    """One account of the store: items by partition and id, and its clock."""
+    """One account of the store: items by partition and id, and its clocks.
+
+    Attributes:
+        place: Says in which physical partition a key is, if answers tell.
+        ahead: By how many seconds the clock of a key's physical partition is ahead of the true one.
+    """
 
     partitions: dict[Key, dict[str, Json]] = field(default_factory=dict)
     writes: int = 0
     requests: int = 0
     tamper: Callable[[Sequence[BatchOperation]], Sequence[BatchOperation]] = lambda operations: operations
+    place: Callable[[Key], str | None] = lambda _: None
+    ahead: Mapping[Key, float] = field(default_factory=dict)
 
-    def time(self) -> float:
-        return START + asyncio.get_running_loop().time()
+    def time(self, key: Key) -> float:
+        return START + asyncio.get_running_loop().time() + self.ahead.get(key, 0.0)
 
     def stored(self, key: Key, body: Json) -> Json:
         self.writes += 1
-        kept = _copied(body) | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time())}
+        kept = _copied(body) | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time(key))}
+        kept.pop(ANSWERED_BY, None)
         self.partitions.setdefault(key, {})[str(body["id"])] = kept
-        return _copied(kept)
+        return self.answer(key, kept)
 
     def find(self, key: Key, item_id: str) -> Json | None:
         found = self.partitions.get(key, {}).get(item_id)
-        return None if found is None else _copied(found)
+        return None if found is None else self.answer(key, found)
+
+    def answer(self, key: Key, body: Json) -> Json:
+        return _copied(body) | {ANSWERED_BY: self.place(key)}
 
     def create(self, key: Key, body: Json) -> Json:
         if self.find(key, str(body["id"])) is not None:

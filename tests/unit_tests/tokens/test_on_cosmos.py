@@ -222,6 +222,6 @@ async def test_every_patch_and_batch_is_one_that_the_service_takes() -> None:
 
 async def test_an_error_of_the_ledger_is_one_of_the_app() -> None:
     async with world() as here:
-        here.cosmos.transport.lose_requests = 3
+        here.cosmos.transport.lose_requests = MOST_REQUESTS
         with pytest.raises(APIError):
             await here.ledger.status(TENANT, APP)

@@ -1,0 +1,146 @@
+"""The store's time: one clock per physical partition, for all tenants that are there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.errors import BudgetExceededError
+from shared.tokens.ledger import TokenLedger
+from shared.tokens.limits import LimitsOverride, LimitStore
+from shared.tokens.lock_ids import LockIds
+from shared.tokens.store_clock import SKEW_SECONDS, StoreClock, StoreClocks
+from tests.fakes import FakeClock, tenant_context
+from tests.ledger_checker import Admission, find_excess, mean_tokens
+from tests.memory_cosmos import memory_cosmos
+from tests.unit_tests.tokens.simulation import SECRET, run_async
+from tests.unit_tests.tokens.store import MemoryStore, ProcessClock, SimulatedContainer
+
+if TYPE_CHECKING:
+    from shared.cosmos.container import Key
+    from tests.memory_cosmos import MemoryCosmos
+
+APP, MODEL = "app", "gpt-4o"
+TENANTS = [tenant_context(f"tenant-{number}") for number in range(6)]
+LIMIT_TOKENS, MANY = 2_000, 100_000
+SECONDS = 150.0
+SPLIT_AT = 80.0
+
+
+def half_of(key: Key) -> str:
+    """Place every other tenant in another physical partition."""
+    return str(int(key[0].rpartition("-")[2]) % 2)
+
+
+class Town:
+    """Tenants on one store, each short of tokens, served by instances that come and go."""
+
+    def __init__(self, store: MemoryStore, seed: int = 1) -> None:
+        self.store = store
+        self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
+        self.logs: dict[str, list[Admission]] = {tenant.tenant_id: [] for tenant in TENANTS}
+
+    def run(self) -> Town:
+        """Let it live."""
+        run_async(self._run())
+        return self
+
+    @property
+    def excess(self) -> int:
+        """Count the windows of any tenant that hold too much."""
+        return sum(len(find_excess(log, LIMIT_TOKENS, MANY)) for log in self.logs.values())
+
+    @property
+    def handed_out(self) -> float:
+        """Return which part of the limits was in use."""
+        means = [mean_tokens(log, 60, SECONDS) for log in self.logs.values()]
+        return sum(means) / len(means) / LIMIT_TOKENS
+
+    async def _run(self) -> None:
+        limits = LimitsOverride(tokens_per_minute=LIMIT_TOKENS, requests_per_minute=MANY, concurrency=MANY)
+        for tenant in TENANTS:
+            await LimitStore(SimulatedContainer(self.store, self.chance)).put(tenant, limits)
+        await asyncio.gather(*(self._instances() for _ in range(3)))
+
+    async def _instances(self) -> None:
+        """Be one instance after another."""
+        loop = asyncio.get_running_loop()
+        while loop.time() < SECONDS:
+            clock = ProcessClock(self.chance.uniform(0, 1e6), 1 + self.chance.uniform(-1e-4, 1e-4))
+            ledger = TokenLedger(SimulatedContainer(self.store, self.chance), LockIds([SECRET]), clock)
+            until = loop.time() + self.chance.uniform(5, 25)
+            while loop.time() < until:
+                await self._once(ledger)
+
+    async def _once(self, ledger: TokenLedger) -> None:
+        tenant, tokens = self.chance.choice(TENANTS), self.chance.randint(5, 60)
+        try:
+            await ledger.lock(tenant, APP, tokens, MODEL)
+        except BudgetExceededError:
+            await asyncio.sleep(self.chance.uniform(0.01, 0.1))
+        else:
+            admission = Admission(asyncio.get_running_loop().time(), tokens)
+            self.logs[tenant.tenant_id].append(admission)
+
+
+def apart(seconds: float) -> dict[Key, float]:
+    """Put the clocks of the two physical partitions apart."""
+    return {(tenant.tenant_id,): seconds * (half_of((tenant.tenant_id,)) == "1") for tenant in TENANTS}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.3, -3_600.0])
+def test_no_window_is_over_where_the_clocks_of_physical_partitions_differ(seconds: float) -> None:
+    town = Town(MemoryStore(place=half_of, ahead=apart(seconds))).run()
+    assert town.excess == 0
+    assert town.handed_out > 0.94
+
+
+def test_the_checker_finds_a_ledger_that_takes_two_clocks_for_one() -> None:
+    assert Town(MemoryStore(place=lambda _: "0", ahead=apart(2.3))).run().excess
+
+
+def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
+    store = MemoryStore(ahead=apart(SKEW_SECONDS))
+    store.place = lambda key: half_of(key) if asyncio.get_running_loop().time() > SPLIT_AT else "before"
+    town = Town(store).run()
+    assert town.excess == 0
+    assert town.handed_out > 0.94
+
+
+def test_no_window_is_over_where_answers_do_not_tell_their_physical_partition() -> None:
+    assert Town(MemoryStore(ahead=apart(1.7))).run().excess == 0
+
+
+async def requests_of_a_lock(cosmos: MemoryCosmos, ledger: TokenLedger, number: int) -> int:
+    """Count the requests of a lock."""
+    before = cosmos.transport.requests
+    await ledger.lock(TENANTS[number], APP, 1, MODEL)
+    return cosmos.transport.requests - before
+
+
+async def test_a_tenant_that_is_new_to_a_process_tells_where_it_is_and_so_what_time_it_is() -> None:
+    async with memory_cosmos(FakeClock()) as cosmos:
+
+        def instance() -> TokenLedger:
+            return TokenLedger(cosmos.container("ledger"), LockIds([SECRET]), FakeClock())
+
+        for number in range(len(TENANTS)):
+            await instance().lock(TENANTS[number], APP, 1, MODEL)
+        scopes, clock, batch = 3, 1, 1
+        ledger = instance()
+        assert await requests_of_a_lock(cosmos, ledger, 0) == scopes + clock + batch
+        assert await requests_of_a_lock(cosmos, ledger, 1) == scopes + batch
+        assert await requests_of_a_lock(cosmos, ledger, 1) == batch
+
+        cosmos.split("ledger", [(tenant.tenant_id,) for tenant in TENANTS], parts=len(TENANTS))
+        assert await requests_of_a_lock(cosmos, ledger, 2) == scopes + clock + batch
+
+
+def test_each_physical_partition_has_one_clock() -> None:
+    clocks = StoreClocks(StoreClock)
+    clocks.of("0").observe(1_800_000_000, 10.0, 10.01)
+    assert clocks.of("0").is_precise(10.02)
+    assert not clocks.of("1").is_precise(10.02)
