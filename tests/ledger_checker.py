@@ -67,6 +67,20 @@ def mean_tokens(log: Sequence[Admission], since: float, until: float) -> float:
     return (area + held * (until - last)) / (until - since)
 
 
+def mean_debt_tokens(log: Sequence[Admission], since: float, until: float) -> float:
+    """Return how many tokens beyond their locks the last 60 seconds held, on the average over a time.
+
+    They were used: they count from their report on, and as long as they do, nobody else can have them.
+    """
+    area = 0.0
+    for admission in log:
+        debt = max(0, admission.used - admission.tokens)
+        if debt and admission.settled_at < until:
+            gone = admission.settled_at + WINDOW_SECONDS
+            area += debt * max(0.0, min(gone, until) - max(admission.settled_at, since))
+    return area / (until - since)
+
+
 def _sums(log: Sequence[Admission]) -> Iterator[tuple[float, int, int, bool]]:
     """Follow what the last 60 seconds hold: the time, tokens, requests, and whether one was admitted."""
     tokens = requests = 0

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
-from tests.ledger_checker import Admission, Excess, find_excess
+from tests.ledger_checker import Admission, Excess, find_excess, mean_debt_tokens
 from tests.unit_tests.tokens.simulation import LIMIT_REQUESTS, LIMIT_TOKENS, Plan, Simulation
 from tests.unit_tests.tokens.store import Faults
 
@@ -88,6 +88,14 @@ def test_the_checker_sees_a_doubling_at_a_windows_edge() -> None:
     assert find_excess(log, LIMIT_TOKENS, LIMIT_REQUESTS)
     apart = [Admission(0.0, LIMIT_TOKENS), Admission(60.0, LIMIT_TOKENS)]
     assert find_excess(apart, LIMIT_TOKENS, LIMIT_REQUESTS) == []
+
+
+def test_what_is_used_beyond_a_lock_is_in_use_for_a_minute_from_its_report() -> None:
+    within, beyond = Admission(0.0, 100, settled_at=10.0, used=40), Admission(0.0, 100, 10.0, used=130)
+    assert mean_debt_tokens([within, beyond], 0, 100) == 30 * 60 / 100
+    assert mean_debt_tokens([within, beyond], 40, 80) == 30 * 30 / 40
+    assert mean_debt_tokens([beyond, Admission(0.0, 100, used=130)], 0, 40) == 30 * 30 / 40
+    assert mean_debt_tokens([beyond], 70, 100) == mean_debt_tokens([beyond], 0, 10) == 0
 
 
 def test_the_checker_counts_what_was_reported_from_then_on_and_no_debt() -> None:
