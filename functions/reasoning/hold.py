@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
 
-HOLD_SECONDS = 75.0
-"""How long a job stays held without a sign of life: longer than a lock of its message lasts, so that who gets
-the message again waits a little."""
-
 _BEATS_PER_HOLD = 3
 _logger = get_logger(__name__)
 
@@ -28,11 +24,18 @@ class Hold:
 
     A model call may take longer than a hold lasts, so the hold is prolonged beside it. A worker that fails or
     is cancelled leaves nothing held; one that is killed does, until the time ends.
+
+    Args:
+        jobs: The tenant's jobs.
+        job: The one that was claimed.
+        seconds: How long it stays held without a sign of life.
+        clock: Time.
     """
 
-    def __init__(self, jobs: JobRepository, job: JobItem, clock: Clock) -> None:
+    def __init__(self, jobs: JobRepository, job: JobItem, seconds: float, clock: Clock) -> None:
         self._jobs = jobs
         self._job = job
+        self._seconds = seconds
         self._clock = clock
         self._beats: asyncio.Task[None] | None = None
 
@@ -57,11 +60,11 @@ class Hold:
         Raises:
             JobInWorkError: Another worker has taken the job.
         """
-        await self._jobs.extend(self._job, HOLD_SECONDS)
+        await self._jobs.extend(self._job, self._seconds)
 
     async def _beat(self) -> None:
         while True:
-            await self._clock.sleep(HOLD_SECONDS / _BEATS_PER_HOLD)
+            await self._clock.sleep(self._seconds / _BEATS_PER_HOLD)
             try:
                 await self.prolong()
             except JobInWorkError:

@@ -68,6 +68,7 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.prompts.of(tenant),
             runtime.metered_model(tenant, "reasoner"),
             runtime.settings.openai_model,
+            runtime.settings.reasoner_hold_seconds,
             runtime.clock,
         )
 

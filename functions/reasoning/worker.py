@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from functions.reasoning.hold import HOLD_SECONDS, Hold
+from functions.reasoning.hold import Hold
 from functions.reasoning.models import JobRequest, JobResult, JobStatus
 from functions.reasoning.prompting import (
     LONGEST_SUMMARY,
@@ -61,6 +61,8 @@ class JobWorker:
         prompts: The tenant's prompts.
         model: The chat model, within the tenant's budget.
         default_model: What jobs without a model of their own use.
+        hold_seconds: How long a job stays held without a sign of life: longer than a lock of its message
+            lasts, so that who gets the message again waits a little.
         clock: Waits.
     """
 
@@ -69,6 +71,7 @@ class JobWorker:
     prompts: ResolvesPrompts
     model: ChatModel
     default_model: str
+    hold_seconds: float
     clock: Clock
 
     async def work(self, message: ReasonerIn) -> None:
@@ -107,20 +110,20 @@ class JobWorker:
         waited = 0.0
         while not job.status.is_final:
             try:
-                return await self.jobs.claim(job, holder, HOLD_SECONDS)
+                return await self.jobs.claim(job, holder, self.hold_seconds)
             except ItemChangedError:
                 job = await self.jobs.read(job.id)
             if job.holder == holder and job.status is JobStatus.RUNNING:
                 return job  # it was done; only the answer was lost
             if job.status is JobStatus.RUNNING:
-                if waited > HOLD_SECONDS:
+                if waited > self.hold_seconds:
                     raise JobInWorkError(job.id, _POLL_SECONDS)
                 await self.clock.sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
         return job
 
     async def _run(self, job: JobItem) -> JobItem:
-        async with Hold(self.jobs, job, self.clock) as hold:
+        async with Hold(self.jobs, job, self.hold_seconds, self.clock) as hold:
             try:
                 if REASON not in job.steps:
                     job = await self._reason(job, hold)
@@ -143,12 +146,12 @@ class JobWorker:
             job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS,
         )
         step = _step(await self._paid(prompt, hold), _SHORTEST_REASON)
-        return await self.jobs.checkpoint(job, REASON, step, HOLD_SECONDS)
+        return await self.jobs.checkpoint(job, REASON, step, self.hold_seconds)
 
     async def _summarise(self, job: JobItem, hold: Hold) -> JobItem:
         prompt = self._prompt(job, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS)
         step = _step(await self._paid(prompt, hold), SHORTEST_SUMMARY)
-        return await self.jobs.checkpoint(job, SUMMARISE, step, HOLD_SECONDS)
+        return await self.jobs.checkpoint(job, SUMMARISE, step, self.hold_seconds)
 
     def _prompt(self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int) -> ChatPrompt:
         return ChatPrompt(messages, job.request.model or self.default_model, tokens)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tests.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme")
+HOLD_SECONDS = 75.0
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
 
 
@@ -117,7 +118,10 @@ class App:
             container=cosmos.container,
             prompts=library,
             settings=SimpleNamespace(
-                openai_model="gpt-default", reasoner_in_queue="reasoner-in", reasoner_out_queue="reasoner-out"
+                openai_model="gpt-default",
+                reasoner_in_queue="reasoner-in",
+                reasoner_out_queue="reasoner-out",
+                reasoner_hold_seconds=HOLD_SECONDS,
             ),
             metered_model=self.model.opened_for,
             sender=self.sender,

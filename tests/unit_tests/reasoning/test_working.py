@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from functions.reasoning.hold import HOLD_SECONDS
 from functions.reasoning.models import JobStatus
 from functions.reasoning.repository import JobInWorkError, Outgoing
 from functions.reasoning.worker import LONGEST_WAIT_SECONDS
@@ -14,7 +13,7 @@ from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
 from shared.prompts.models import PromptDraft
 from shared.servicebus.sender import MAX_BODY_BYTES
-from tests.unit_tests.reasoning.app import App, FakeModel, KilledError, message
+from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, KilledError, message
 
 
 async def test_a_job_is_reasoned_about_summarised_stored_and_told(app: App) -> None:
