@@ -19,10 +19,11 @@ from shared.idempotency import Idempotency
 from shared.logging.configure import configure_from_environment
 from shared.prompts.library import PromptLibrary
 from shared.quarantine import Quarantine
+from shared.readings import readings_of
 from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
-from shared.telemetry import readings_of, start_telemetry, stop_telemetry
+from shared.telemetry import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
     from shared.llm.client import OpenAIChatModel
     from shared.llm.counting import TokenCounter
     from shared.llm.model import ChatModel
+    from shared.readings import Reading
     from shared.redis_level import RedisLevel
     from shared.servicebus.sdk import SdkSender
     from shared.settings import Settings
-    from shared.telemetry import Reading
     from shared.tenancy.context import TenantContext
     from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens

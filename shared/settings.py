@@ -100,7 +100,7 @@ class Settings(LoggingSettings, OidcSettings):
     reasoner_in_queue: str = Field("reasoner-in", alias="REASONER_IN_QUEUE")
     reasoner_out_queue: str = Field("reasoner-out", alias="REASONER_OUT_QUEUE")
     reasoner_hold_seconds: float = Field(75.0, alias="REASONER_HOLD_SECONDS", ge=5, le=600)
-    """How long a job stays its worker's without a sign of life: longer than REASONER_IN_QUEUE locks a message."""
+    """How long a job stays its worker's without a sign of life: longer than its queue locks a message."""
 
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
 

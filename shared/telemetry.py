@@ -13,24 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from shared.cache import Cache
     from shared.contracts import Usage
-    from shared.retry import Dependency
 
 type Attributes = dict[str, str | int | float]
-
-READINGS = {
-    "tenantry.cache.answers": True,
-    "tenantry.cache.second_level": True,
-    "tenantry.cache.evictions": True,
-    "tenantry.cache.entries": False,
-    "tenantry.cache.oldest_served": False,
-    "tenantry.breaker.open": False,
-    "tenantry.breaker.throttled_parts": False,
-}
-"""What is read of the process when metrics are exported, and whether it only ever rises."""
 
 _logger = get_logger(__name__)
 
@@ -46,15 +33,6 @@ class Told:
 
     attributes: Attributes = field(default_factory=dict)
     measured: Attributes = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One value of the process; its name is one of `READINGS`."""
-
-    name: str
-    value: float
-    attributes: Attributes
 
 
 class Exporter(Protocol):
@@ -130,20 +108,3 @@ def count_tokens(usage: Usage, model: str) -> None:
     for exporter in _exporters:
         exporter.add("tenantry.tokens", usage.prompt_tokens, {"model": model, "kind": "prompt"})
         exporter.add("tenantry.tokens", usage.completion_tokens, {"model": model, "kind": "completion"})
-
-
-def readings_of(cache: Cache | None, dependencies: Iterable[Dependency]) -> Iterator[Reading]:
-    """Read what the caches and the breakers of this process are doing."""
-    for name, counts in ({} if cache is None else cache.counts).items():
-        region: Attributes = {"region": name}
-        for kind in ("hits", "misses", "stale", "last_good"):
-            yield Reading("tenantry.cache.answers", getattr(counts, kind), region | {"kind": kind})
-        for kind in ("second_hits", "second_failures"):
-            yield Reading("tenantry.cache.second_level", getattr(counts, kind), region | {"kind": kind})
-        yield Reading("tenantry.cache.evictions", counts.evictions, region)
-        yield Reading("tenantry.cache.entries", counts.entries, region)
-        yield Reading("tenantry.cache.oldest_served", counts.oldest_served_seconds, region)
-    for dependency in dependencies:
-        whose: Attributes = {"tenantry.dependency": dependency.name}
-        yield Reading("tenantry.breaker.open", int(dependency.breaker.state != "closed"), whose)
-        yield Reading("tenantry.breaker.throttled_parts", dependency.throttled_parts, whose)

@@ -11,8 +11,8 @@ from functions.ops.service import HealthService
 from shared.answers import HtmlPage
 from shared.deadlines import deadline
 from shared.errors import RouteNotFoundError
-from shared.http import Routes
 from shared.openapi import build_openapi
+from shared.routes import Routes
 from shared.version import VERSION
 
 if TYPE_CHECKING:

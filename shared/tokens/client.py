@@ -91,9 +91,7 @@ class TokenClient:
             raise ValueError("use_auth needs the resource_uri that tokens are issued for")
         self._app_id = app_id
         if transport is None:
-            from shared.tokens.client_http import http_transport  # noqa: PLC0415  # loads when used
-
-            transport = http_transport(base_url or "", resource_uri if use_auth else None)
+            transport = _over_http(base_url or "", resource_uri if use_auth else None)
         self._transport = transport
 
     async def lock_tokens(self, token_count: int, model: str | None = None) -> LockOutcome:
@@ -222,3 +220,18 @@ class LedgerTransport:
 
     def _service(self) -> TokenService:
         return TokenService(self._tenant or ambient_tenant(), self._ledger, self._model)
+
+
+def _over_http(base_url: str, resource_uri: str | None) -> TokenTransport:
+    """Open the way to another app: with tokens for a resource, or with the key in the settings."""
+    from shared.clock import SystemClock  # noqa: PLC0415  # loads when used, as what follows
+    from shared.retry import Dependency  # noqa: PLC0415  # same
+    from shared.tokens import client_http  # noqa: PLC0415  # same
+    from shared.tokens.client_aiohttp import AiohttpSender  # noqa: PLC0415  # same: aiohttp
+
+    clock = SystemClock()
+    credential = (
+        client_http.TenantKey() if resource_uri is None else client_http.AzureAdToken(resource_uri, clock)
+    )
+    calls = Dependency(client_http.NAME, client_http.classify, client_http.POLICY, clock)
+    return client_http.HttpTransport(base_url, AiohttpSender(), credential, calls)

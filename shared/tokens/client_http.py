@@ -246,16 +246,6 @@ class HttpTransport:
             raise DependencyUnavailableError(NAME, "answered what is no answer of a token counter") from error
 
 
-def http_transport(base_url: str, resource_uri: str | None) -> HttpTransport:
-    """Open the way to another app: with tokens for a resource, or with the key in the settings."""
-    from shared.clock import SystemClock  # noqa: PLC0415  # only production's own
-    from shared.tokens.client_aiohttp import AiohttpSender  # noqa: PLC0415  # aiohttp loads when used
-
-    clock = SystemClock()
-    credential = TenantKey() if resource_uri is None else AzureAdToken(resource_uri, clock)
-    return HttpTransport(base_url, AiohttpSender(), credential, Dependency(NAME, classify, POLICY, clock))
-
-
 def _refusal(answer: HttpAnswer) -> Exception:
     told = _told(answer)
     message = told.message or f"{NAME} answered {answer.status}"

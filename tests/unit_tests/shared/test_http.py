@@ -18,7 +18,6 @@ from shared.http import (
     ParameterModel,
     RequestModel,
     Route,
-    Routes,
     TenantPath,
     VersionedReply,
 )
@@ -27,6 +26,7 @@ from shared.logging.context import log_context
 from shared.openapi import build_openapi
 from shared.reading import MAX_BODY_BYTES
 from shared.request_rates import RequestRates
+from shared.routes import Routes
 from shared.serving import serve
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context

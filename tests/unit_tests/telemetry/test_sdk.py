@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.errors import DependencyUnavailableError
+from shared.readings import Reading
 from shared.settings import Settings
-from shared.telemetry import Reading, Told
+from shared.telemetry import Told
 from shared.telemetry_sdk import OpenTelemetry, open_telemetry
 from tests.whole_app import ENVIRONMENT
 

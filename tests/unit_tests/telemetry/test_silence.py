@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from shared.cache import Cache, Freshness, Region
 from shared.contracts import Usage
+from shared.readings import READINGS, readings_of
 from shared.retry import Dependency
 from shared.settings import Settings
 from shared.telemetry import (
-    READINGS,
     Told,
     count_tokens,
     dependency_telemetry,
-    readings_of,
     request_telemetry,
     start_telemetry,
     stop_telemetry,
