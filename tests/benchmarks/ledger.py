@@ -66,7 +66,7 @@ def measure(address: str, system: str, first: int, shape: tuple[int, int, int]) 
     together = HOT_TOGETHER if system == "ledger" and budgets == 1 else SLOWER
     cycles = HOT if waiting == 1 else together
     each = max(1, budgets // processes)
-    running = []
+    running: list[subprocess.Popen[str]] = []
     for number in range(processes):
         plan = {
             "address": address,
@@ -80,14 +80,20 @@ def measure(address: str, system: str, first: int, shape: tuple[int, int, int]) 
         running.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  # ours
         )
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "warm\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    found = [json.loads(process.communicate()[0]) for process in running]
+    try:
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "warm\n", "it broke off: its own words are above"
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = [json.loads(process.communicate()[0]) for process in running]
+    finally:
+        # Those that outlive another one's failure would only say that the store has gone away.
+        for process in running:
+            process.kill()
+            process.communicate()
     label = f"{system}, {budgets} budgets, {processes} processes, {waiting} waiting"
     return summed(label, found)
 

@@ -6,6 +6,7 @@ Its argument is a plan. It begins when it reads a line on stdin, so that several
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from local.supervisor.addresses import COSMOS_KEY
 from shared.clock import SystemClock
 from shared.contracts import Usage
-from shared.cosmos.container import ItemNotFoundError, Patch, PatchOperation
+from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.retry import Dependency, Policy
 from shared.tokens.ledger import TokenLedger
@@ -103,7 +104,9 @@ def patch_cycle(container: CountingContainer, plan: Plan) -> Callable[[int], Awa
         try:
             await container.patch((tenant_id,), "counter", take)
         except ItemNotFoundError:
-            await container.create((tenant_id,), {"id": "counter", "tenant_id": tenant_id, "tokens": 0})
+            new: Json = {"id": "counter", "tenant_id": tenant_id, "tokens": 0}
+            with contextlib.suppress(ItemExistsError):  # another process has created it just now
+                await container.create((tenant_id,), new)
             return
         await container.patch((tenant_id,), "counter", give)
 
