@@ -84,6 +84,9 @@ SETUP = (
 )
 """How tenant A comes to own something of everything."""
 
+KEY_OF_A_REQUEST = "the-owners-idempotency-key"
+"""What each of tenant A's Idempotency-Keys begins with; the operation's id follows."""
+
 BLOB = "{tenant_id}/2026-01-31/secret.jsonl"
 """A blob of tenant A's; only a timer makes one, so that each suite that can puts it there itself."""
 

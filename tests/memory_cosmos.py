@@ -143,13 +143,16 @@ class MemoryCosmos:
 
     def rows_of(self, owner: str) -> list[tuple[str, str, bytes]]:
         """Return all that is stored of a tenant's: container, ETag and body, to the byte."""
+        return [row for row in self.rows() if json.loads(row[2]).get("tenant_id") == owner]
+
+    def rows(self) -> list[tuple[str, str, bytes]]:
+        """Return all that is stored: container, ETag and body, to the byte."""
         connection = self.database.connection
-        stored = [
+        return [
             (container, etag, bytes(body))
             for number, container in connection.execute("SELECT number, id FROM containers").fetchall()
             for etag, body in connection.execute(f"SELECT etag, body FROM items_{number} ORDER BY pk, id")  # noqa: S608  # a number
         ]
-        return [row for row in stored if json.loads(row[2]).get("tenant_id") == owner]
 
     def split(self, name: str, keys: Iterable[Key], parts: int = 2) -> None:
         """Split a container into physical partitions that have equally many of these keys."""

@@ -19,6 +19,7 @@ from shared.llm.counting import TokenCounter
 from shared.llm.model import Completion
 from shared.runtime import Runtime
 from shared.settings import Settings
+from tests import isolation
 from tests.fakes import Answer, Call, FakeClock, RouteClient
 from tests.memory_cosmos import MemoryCosmos, memory_cosmos
 
@@ -163,6 +164,16 @@ class WholeApp:
         """Create a tenant."""
         body = {"tenant_id": tenant_id, "name": tenant_id, "tier": tier}
         await self.must("create_tenant", Call.of(body, headers=self.admin))
+
+    async def own_everything(self, tenant_id: str, owner: dict[str, str]) -> dict[str, str]:
+        """Let a tenant come by something of everything; returns what that is called, by path parameter."""
+        names = dict(isolation.NAMES) | {"tenant_id": tenant_id}
+        for step in isolation.SETUP:
+            headers = owner | {"idempotency-key": isolation.KEY_OF_A_REQUEST + step.operation}
+            address = isolation.operation(step.operation).address(names)
+            answer = await self.must(step.operation, Call.of(step.body, headers=headers, **address))
+            names |= {name: answer.json()[member] for name, member in step.learns.items()}
+        return names
 
     async def new_key(self, tenant_id: str, role: Role) -> dict[str, str]:
         """Make a key; returns the headers that present it."""

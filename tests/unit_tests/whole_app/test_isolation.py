@@ -25,7 +25,7 @@ from tests.fakes import Call, FakeAuthenticator, tenant_context
 from tests.isolation import (
     BLOB,
     CREATES_OWN,
-    NAMES,
+    KEY_OF_A_REQUEST,
     SECRET,
     SETUP,
     Operation,
@@ -47,7 +47,6 @@ pytestmark = pytest.mark.timeout(600)
 OWNER = "victimcorp"
 STRANGER = "stranger"
 GENERATED: Final = 100_000 if os.environ.get("TENANTRY_SOAK") else 10_000
-KEY_OF_A_REQUEST = "the-owners-idempotency-key"
 
 CALLERS = ("boss", "user", "spliced", "renamed")
 IDS = (
@@ -163,12 +162,7 @@ async def world() -> AsyncIterator[World]:
         renamed = ApiKey(theirs.tenant_id, ours.key_id, ours.secret)
         keys = {"boss": boss, "user": user, "spliced": _bearer(spliced), "renamed": _bearer(renamed)}
         app.blobs[BLOB.format(tenant_id=OWNER)] = SECRET.encode()
-        made = World(app, dict(NAMES) | {"tenant_id": OWNER}, owner, keys)
-        for step in SETUP:
-            headers = owner | {"idempotency-key": KEY_OF_A_REQUEST + step.operation}
-            address = operation(step.operation).address(made.names)
-            answer = await app.must(step.operation, Call.of(step.body, headers=headers, **address))
-            made.names |= {name: answer.json()[member] for name, member in step.learns.items()}
+        made = World(app, await app.own_everything(OWNER, owner), owner, keys)
         made.etags = [etag for _, etag, _ in made.rows()]
         made.marks = [SECRET, *made.etags, theirs.secret, theirs.hash()]
         for listing in operations():
