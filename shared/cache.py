@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _REGION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _OUTAGE = frozenset({503, 504})
+_SHARES = 8
+"""Into how many a region is divided: so few tenants at most have a share, and who has most is soon found."""
+
 _logger = get_logger(__name__)
 
 
@@ -133,7 +136,11 @@ class Region[V]:
         self._ttl = freshness.ttl_seconds
         self._max_entries = max_entries
         self._monotonic = clock.monotonic
+        self._share = -(-max_entries // _SHARES)
         self._entries: OrderedDict[str, _Entry[V]] = OrderedDict()
+        # The keys of each tenant in the order in which they were loaded: a hit, which is often, moves none.
+        self._held: defaultdict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        self._with_a_share: set[str] = set()
         self._flights: dict[str, _Flight[V]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tally = _Tally()
@@ -190,7 +197,7 @@ class Region[V]:
         """Drop a value that is no longer so; a load that began before does not bring it back."""
         full = self._key(tenant, key)
         self._supersede(full)
-        self._entries.pop(full, None)
+        self._drop(full)
         if self._shared is not None:
             self._shared.wrote(full)
             self._see_to(self._shared.remove(full))
@@ -298,7 +305,7 @@ class Region[V]:
                 self._see_to(self._shared.write(full, task.result(), age))
         elif in_force and not _is_outage(error):
             # The source answered, and not with the value that is here: nobody gets that one any more.
-            self._entries.pop(full, None)
+            self._drop(full)
         if error is not None and flight.in_background:
             self._tally.failed_refreshes += 1
             facts = {"region": self.name, "error": type(error).__name__}
@@ -306,11 +313,42 @@ class Region[V]:
             _logger.warning("A refresh failed", extra=facts, exc_info=None if expected else error)
 
     def _keep(self, full: str, entry: _Entry[V]) -> None:
+        if full not in self._entries and len(self._entries) >= self._max_entries:
+            self._make_room()
         self._entries[full] = entry
         self._entries.move_to_end(full)
-        if len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
-            self._tally.evictions += 1
+        tenant = _tenant_of(full)
+        held = self._held[tenant]
+        held[full] = None
+        held.move_to_end(full)
+        if len(held) >= self._share:
+            self._with_a_share.add(tenant)
+
+    def _make_room(self) -> None:
+        """Drop what was used least recently, or of who has most, where others have not even a share.
+
+        So what one tenant asks for pushes nobody's entries out that has fewer.
+        """
+        self._tally.evictions += 1
+        least_recent, entry = self._entries.popitem(last=False)  # at once: other threads peek
+        self._entries[least_recent] = entry
+        self._entries.move_to_end(least_recent, last=False)
+        if self._with_a_share and _tenant_of(least_recent) not in self._with_a_share:
+            most = max(self._with_a_share, key=lambda tenant: len(self._held[tenant]))
+            self._drop(next(iter(self._held[most])))
+        else:
+            self._drop(least_recent)
+
+    def _drop(self, full: str) -> None:
+        if self._entries.pop(full, None) is None:
+            return
+        tenant = _tenant_of(full)
+        held = self._held[tenant]
+        del held[full]
+        if len(held) < self._share:
+            self._with_a_share.discard(tenant)
+        if not held:
+            del self._held[tenant]
 
     @property
     def _shared(self) -> SharedEntries[Any] | None:
@@ -344,6 +382,10 @@ class Region[V]:
             del self._flights[full]
 
 
+def _tenant_of(full: str) -> str:
+    return full.split(":", 2)[1]
+
+
 def _is_outage(error: BaseException | None) -> bool:
     return isinstance(error, APIError) and error.status in _OUTAGE
 
@@ -367,7 +409,8 @@ class Cache:
         Args:
             name: The part of each key that tells the region's entries from others.
             freshness: How old its answers may be.
-            max_entries: The bound; beyond it the least recently used goes.
+            max_entries: The bound; beyond it the least recently used goes, and that of a tenant with less
+                than an eighth of all only where nobody has as much.
 
         Raises:
             ValueError: There is one of this name.
