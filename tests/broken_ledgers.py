@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.cosmos.container import Patch, PatchOperation
@@ -48,4 +47,4 @@ def forgetting(
     if not admits or chance.random() >= share:
         return list(operations)
     nothing = Patch((PatchOperation("incr", "/tokens", 0),))
-    return [one if one.patch is None else replace(one, patch=nothing) for one in operations]
+    return [one if one.patch is None else one._replace(patch=nothing) for one in operations]

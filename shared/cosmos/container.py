@@ -6,7 +6,7 @@ Bodies are JSON objects here and nowhere above: `shared.cosmos.partition` turns 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from shared.errors import ConflictError, NotFoundError, PreconditionFailedError
 
@@ -47,8 +47,7 @@ class ItemChangedError(PreconditionFailedError):
         super().__init__(f"'{item_id}' has changed meanwhile", {"id": item_id})
 
 
-@dataclass(frozen=True, slots=True)
-class PatchOperation:
+class PatchOperation(NamedTuple):
     """One step of a patch; at most 10 make one patch."""
 
     op: Literal["add", "set", "replace", "remove", "incr"]
@@ -63,8 +62,7 @@ class PatchOperation:
         return step
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """An atomic change of one item.
 
     Attributes:
@@ -79,8 +77,7 @@ class Patch:
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchOperation:
+class BatchOperation(NamedTuple):
     """One operation of a transactional batch."""
 
     kind: Literal["create", "upsert", "replace", "patch", "delete"]
@@ -167,8 +164,18 @@ class Container(Protocol):
         """
         ...
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+    ) -> list[Json]:
         """Do all of the operations, at most 100, or none.
+
+        Args:
+            key: The partition.
+            operations: What to do, in order.
+            minimal: Whether only each stored item's `_etag` is returned, for callers who know the rest.
+
+        Returns:
+            Each item as it is stored now; for a deletion an empty object.
 
         Raises:
             BatchFailedError: One of them cannot be done.

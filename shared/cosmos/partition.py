@@ -117,13 +117,16 @@ class Partition:
         """Return a page in the order of a field, also where the key is only a prefix."""
         return [model.from_json(body) for body in await read_page(self._container, self._key, page)]
 
-    async def batch(self, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(self, operations: Sequence[BatchOperation], *, minimal: bool = False) -> list[Json]:
         """Do all of the operations or none; build them with `creating`, `upserting`, `replacing`, `patching`.
+
+        Returns:
+            Each item as it is stored now, or, where `minimal`, only its `_etag`.
 
         Raises:
             BatchFailedError: One of them cannot be done.
         """
-        return await self._container.batch(self._key, operations)
+        return await self._container.batch(self._key, operations, minimal=minimal)
 
     def creating(self, item: StoredItem) -> BatchOperation:
         """Describe `create` for a batch."""

@@ -140,11 +140,14 @@ class SdkContainer:
             return False
         return True
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+    ) -> list[Json]:
         """Do all of the operations or none."""
+        options: dict[str, Any] = {"no_response": True} if minimal else {}
         try:
             results = await self._call(
-                key, lambda: self._proxy.execute_item_batch(_batch_steps(operations), _wire(key))
+                key, lambda: self._proxy.execute_item_batch(_batch_steps(operations), _wire(key), **options)
             )
         except CosmosBatchOperationError as error:
             status = _batch_status(error)
@@ -152,7 +155,7 @@ class SdkContainer:
                 raise PayloadTooLargeError("The item is larger than the store takes") from error
             raise BatchFailedError(error.error_index, status) from error
         answered_by = {ANSWERED_BY: _physical_partition(results.get_response_headers())}
-        return [cast("Json", result.get("resourceBody") or {}) | answered_by for result in results]
+        return [_left_by(result) | answered_by for result in results]
 
     async def query(self, key: Key, query: Query) -> list[Json]:
         """Return the first `query.limit` results within the key's partition or prefix."""
@@ -245,6 +248,11 @@ def _batch_step(operation: BatchOperation) -> tuple[str, tuple[Any, ...], dict[s
             if patch.etag is not None:
                 options["if_match_etag"] = patch.etag
             return "patch", (operation.item_id, [step.as_json() for step in patch.operations]), options
+
+
+def _left_by(result: dict[str, Any]) -> Json:
+    body: Json = result.get("resourceBody") or {}
+    return {"_etag": result["eTag"]} if not body and "eTag" in result else body
 
 
 def _batch_status(error: CosmosBatchOperationError) -> int:

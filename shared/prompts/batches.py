@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,14 +102,12 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         ValidationError: It is none; `detail` names the fields.
     """
     try:
-        return model.model_validate_json(json.dumps(item, allow_nan=False))
+        return model.model_validate(item)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         fields = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
         said = "; ".join(f"{field}: {message}" for field, message in fields.items())
         raise ValidationError(f"Invalid prompt: {said}", {"fields": fields}) from error
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"Invalid prompt: {error}") from error
 
 
 def check_name(name: str) -> None:

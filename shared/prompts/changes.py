@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.cosmos.container import Patch, PatchOperation
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
@@ -15,6 +15,7 @@ from shared.prompts.models import (
     ChangeRecord,
     PromptContent,
     PromptHead,
+    PromptSummary,
     PromptVersion,
     change_id,
     head_id,
@@ -22,19 +23,18 @@ from shared.prompts.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from shared.cosmos.container import BatchOperation
     from shared.cosmos.partition import Partition
     from shared.errors import JsonValue
-    from shared.prompts.models import PromptDraft, PromptSummary
+    from shared.prompts.models import PromptDraft
 
 MAX_LABELS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What a change makes of a head.
 
     Attributes:
@@ -69,13 +69,24 @@ class Change:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A change worked out on one state of the head: two operations that are done together."""
+class Commit(NamedTuple):
+    """A change worked out on one state of the head: two operations that are done together.
+
+    Attributes:
+        record: What it leaves beside the head.
+        operations: What becomes of the head, then the creation of the record.
+        after: The head's summary as the change leaves it.
+    """
 
     change: Change
     record: PromptVersion | ChangeItem
     operations: tuple[BatchOperation, BatchOperation]
+    after: Mapping[str, JsonValue]
+
+    def head(self, etag: str) -> PromptSummary:
+        """Return the head as the change leaves it, under the ETag that the store gave it."""
+        fields = {**self.after, "change": self.record.change, "etag": etag}
+        return PromptSummary(id=head_id(self.change.name), name=self.change.name, **fields)
 
 
 def save_of(draft: PromptDraft) -> Callable[[PromptSummary | None], Effect]:
@@ -165,31 +176,43 @@ def committing(change: Change, head: PromptSummary | None, own: Partition, by: s
         version=effect.version,
         label=effect.label,
     )
-    fields = effect.fields | {"change": record.model_dump(mode="json")}
     kept = _kept(change.name, effect, record)
     keeping = own.creating(kept)
-    if keeping.body is not None and isinstance(kept, PromptVersion):
-        fields |= {
-            "content": keeping.body["content"],
-            "description": kept.description,
-            "tags": list(kept.tags),
-        }
-        fields |= {"saved": fields["change"]}
+    said: dict[str, Any] = keeping.body or {}
+    before = _summary(head)
+    after = before | effect.fields
+    fields = {"change": said["change"]}
+    if isinstance(kept, PromptVersion):
+        after |= {"description": kept.description, "tags": list(kept.tags)}
+        fields |= {"content": said["content"], "saved": said["change"]}
+    item_id = head_id(change.name)
     if head is None:
-        first = PromptHead.from_json({"id": head_id(change.name), "name": change.name, **fields})
-        return Commit(change, kept, (own.creating(first), keeping))
-    same: dict[str, JsonValue] = {
-        "deleted": head.deleted,
+        first = PromptHead.from_json({"id": item_id, "name": change.name, **after, **fields})
+        return Commit(change, kept, (own.creating(first), keeping), after)
+    fields |= {name: value for name, value in after.items() if value != before[name]}
+    steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items())
+    return Commit(change, kept, (own.patching(item_id, Patch(steps, etag=head.etag)), keeping), after)
+
+
+def _summary(head: PromptSummary | None) -> dict[str, JsonValue]:
+    """Return what changes may change of a head."""
+    if head is None:
+        return {
+            "schema_version": 1,
+            "version": 0,
+            "description": None,
+            "tags": [],
+            "labels": {},
+            "deleted": False,
+        }
+    return {
+        "schema_version": head.schema_version,
+        "version": head.version,
         "description": head.description,
         "tags": list(head.tags),
+        "labels": dict(head.labels),
+        "deleted": head.deleted,
     }
-    steps = tuple(
-        PatchOperation("set", f"/{name}", value)
-        for name, value in fields.items()
-        if name not in same or same[name] != value
-    )
-    moved = own.patching(head_id(change.name), Patch(steps, etag=head.etag))
-    return Commit(change, kept, (moved, keeping))
 
 
 def _kept(name: str, effect: Effect, record: ChangeRecord) -> PromptVersion | ChangeItem:

@@ -229,7 +229,7 @@ class CosmosPromptManager:
         *,
         scope: Scope = "tenant",
     ) -> BatchReport:
-        """Store prompts, each a `prompt_name` with its `prompt_data`, 50 in one request; tell of each."""
+        """Store prompts, each a `prompt_name` with its `prompt_data`, 25 in one request; tell of each."""
         return self._thread.run(self._with(_caller(tenant_id, scope), partial(_save_many, items=prompts)))
 
     async def save_prompts_batch_async(
@@ -239,21 +239,21 @@ class CosmosPromptManager:
         *,
         scope: Scope = "tenant",
     ) -> BatchReport:
-        """Store prompts, each a `prompt_name` with its `prompt_data`, 50 in one request; tell of each."""
+        """Store prompts, each a `prompt_name` with its `prompt_data`, 25 in one request; tell of each."""
         work = self._with(_caller(tenant_id, scope), partial(_save_many, items=prompts))
         return await self._thread.join(work)
 
     def delete_prompts_batch(
         self, prompt_names: Sequence[str], tenant_id: str | None = None, *, scope: Scope = "tenant"
     ) -> BatchReport:
-        """Take prompts out of use, 50 in one request; tell of each."""
+        """Take prompts out of use, 25 in one request; tell of each."""
         work = partial(_delete_many, names=prompt_names)
         return self._thread.run(self._with(_caller(tenant_id, scope), work))
 
     async def delete_prompts_batch_async(
         self, prompt_names: Sequence[str], tenant_id: str | None = None, *, scope: Scope = "tenant"
     ) -> BatchReport:
-        """Take prompts out of use, 50 in one request; tell of each."""
+        """Take prompts out of use, 25 in one request; tell of each."""
         work = self._with(_caller(tenant_id, scope), partial(_delete_many, names=prompt_names))
         return await self._thread.join(work)
 

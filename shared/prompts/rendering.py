@@ -22,7 +22,8 @@ MAX_RENDERED_CHARACTERS = 1_000_000
 """More than any model takes. Without it one small request could make a text of gigabytes: a template may
 name a variable thousands of times."""
 
-_TOKEN = re.compile(r"(?P<escape>\{\{|\}\})|\{(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|(?P<stray>[{}])")
+_TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
+"""A variable, a doubled brace, or a stray one: that is the only one of a single character."""
 
 
 class Rendered(NamedTuple):
@@ -50,12 +51,14 @@ def variables_of(template: str, field: str = "template") -> list[str]:
     Raises:
         ValidationError: A brace is neither a variable's nor doubled; `detail` names the field.
     """
-    found = _TOKEN.findall(template)
-    if any(stray for _, _, stray in found):
-        token = next(token for token in _TOKEN.finditer(template) if token["stray"])
-        problem = f"a single '{token['stray']}' at character {token.start()}: double it to mean a brace"
-        raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
-    return list(dict.fromkeys(name for _, name, _ in found if name))
+    found: dict[str, None] = dict.fromkeys(_TOKEN.findall(template))
+    if "" in found:
+        for token in _TOKEN.finditer(template):
+            if len(token[0]) == 1:
+                problem = f"a single '{token[0]}' at character {token.start()}: double it to mean a brace"
+                raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
+        del found[""]
+    return list(found)
 
 
 def places_of(template: Template) -> Places:

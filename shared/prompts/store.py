@@ -8,10 +8,11 @@ and changes are counted without a gap, none is overwritten, and none is without 
 from __future__ import annotations
 
 import random
+from itertools import batched, chain
 from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
-from shared.concurrency import Turns
+from shared.concurrency import Turns, side_by_side
 from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.partition import Partition
 from shared.errors import APIError, ConflictError, PromptNotFoundError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from shared.clock import Clock
-    from shared.cosmos.container import Container
+    from shared.cosmos.container import Container, Json
     from shared.errors import JsonValue
     from shared.prompts.changes import Commit
     from shared.prompts.models import PromptDraft
@@ -46,8 +47,12 @@ if TYPE_CHECKING:
 READ_AT_ONCE = 100
 """How many prompts one request reads."""
 
-WRITE_AT_ONCE = 50
-"""How many changes one batch makes: each is two of the 100 operations that it may have."""
+WRITE_AT_ONCE = 25
+"""How many changes one batch makes, each by two of the 100 operations that it may have: the store works on
+one batch while the next is prepared, and one that fails holds up few others."""
+
+BATCHES_AT_ONCE = 4
+"""How many batches of one call are under way."""
 
 MAX_BATCH_BYTES = 1_500_000
 """Well below the 2 MiB that a batch may weigh."""
@@ -168,9 +173,9 @@ class PromptStore:
     async def commit_all(
         self, wanted: Sequence[Change], known: Mapping[str, PromptSummary] | None = None
     ) -> list[PromptSummary | APIError]:
-        """Make one change each of many prompts, 50 in one request; one that cannot be made stops no other.
+        """Make one change each of many prompts, 25 in one request; one that cannot be made stops no other.
 
-        Without failures, n changes are n/100 reads and n/50 writes. Each change that fails on its own account
+        Without failures, n changes are n/100 reads and n/25 writes. Each change that fails on its own account
         costs one more write; one that others overtook costs its batch another read and write, three times at
         most.
 
@@ -194,18 +199,12 @@ class PromptStore:
             else:
                 heads = await self._heads(PromptSummary, _SUMMARY, names)
             known = None
-            commits: list[Commit] = []
-            for change in waiting:
-                try:
-                    commits.append(self._worked_out(change, heads.get(change.name)))
-                except APIError as error:
-                    outcomes[change.name] = error
-            overtaken = [
-                commit
-                for part in _parts(commits)
-                for commit in await self._write(part, outcomes, last_round=not left)
+            parts = [
+                self._make(part, heads, outcomes, last_round=not left)
+                for part in batched(waiting, WRITE_AT_ONCE, strict=False)
             ]
-            waiting = await self._not_done(overtaken, outcomes)
+            overtaken = await side_by_side(parts, at_once=BATCHES_AT_ONCE)
+            waiting = await self._not_done(list(chain.from_iterable(overtaken)), outcomes)
             if not waiting:
                 break
         outcomes |= {change.name: _overtaken(change.name) for change in waiting}
@@ -251,6 +250,27 @@ class PromptStore:
             found += await self._own.query(model, Query(text, parameters, len(part)))
         return found
 
+    async def _make(
+        self,
+        wanted: Iterable[Change],
+        heads: Mapping[str, PromptSummary],
+        outcomes: dict[str, PromptSummary | APIError],
+        *,
+        last_round: bool,
+    ) -> list[Commit]:
+        """Make changes of one batch, or of a few where they are large; return those that were overtaken."""
+        commits: list[Commit] = []
+        for change in wanted:
+            try:
+                commits.append(self._worked_out(change, heads.get(change.name)))
+            except APIError as error:
+                outcomes[change.name] = error
+        return [
+            overtaken
+            for part in _parts(commits)
+            for overtaken in await self._write(part, outcomes, last_round=last_round)
+        ]
+
     async def _write(
         self, commits: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError], *, last_round: bool
     ) -> list[Commit]:
@@ -262,7 +282,9 @@ class PromptStore:
         overtaken: list[Commit] = []
         while left:
             try:
-                stored = await self._own.batch([step for commit in left for step in commit.operations])
+                stored = await self._own.batch(
+                    [step for commit in left for step in commit.operations], minimal=True
+                )
             except BatchFailedError as error:
                 failed = left.pop(error.index // 2)
                 if error.cause_status not in _CHANGED_MEANWHILE:
@@ -275,10 +297,18 @@ class PromptStore:
                 outcomes |= {commit.change.name: error for commit in left}
                 break
             else:
-                heads = [PromptSummary.from_json(body) for body in stored[::2]]
-                outcomes |= {head.name: head for head in heads}
+                outcomes |= await self._heads_after(left, stored[::2])
                 break
         return overtaken
+
+    async def _heads_after(self, made: Sequence[Commit], answers: Sequence[Json]) -> dict[str, PromptSummary]:
+        heads = {
+            commit.change.name: commit.head(str(answer["_etag"]))
+            for commit, answer in zip(made, answers, strict=True)
+            if "_etag" in answer
+        }
+        untold = [commit.change.name for commit in made if commit.change.name not in heads]
+        return heads | (await self._heads(PromptSummary, _SUMMARY, untold) if untold else {})
 
     async def _done_before(self, commit: Commit) -> PromptHead | None:
         """Find the change if it was made and only its answer was lost, even if others came after it."""
@@ -358,12 +388,12 @@ def number_of(head: PromptSummary, which: int | str | None) -> int:
 
 
 def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
-    """Cut changes into batches that the store takes."""
+    """Cut changes into batches that are not too large for the store."""
     part: list[Commit] = []
     weight = 0
     for commit in commits:
         bytes_of_it = _weight(commit)
-        if part and (len(part) == WRITE_AT_ONCE or weight + bytes_of_it > MAX_BATCH_BYTES):
+        if part and weight + bytes_of_it > MAX_BATCH_BYTES:
             yield part
             part, weight = [], 0
         part.append(commit)

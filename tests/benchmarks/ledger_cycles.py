@@ -75,10 +75,12 @@ class CountingContainer(SdkContainer):
         self.settling += patch.condition is None
         return await super().patch(key, item_id, patch)
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+    ) -> list[Json]:
         self.requests += 1
         self.settling += operations[0].kind != "create"
-        return await super().batch(key, operations)
+        return await super().batch(key, operations, minimal=minimal)
 
 
 def ledger_cycle(container: CountingContainer, plan: Plan) -> Callable[[int], Awaitable[None]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from local.cosmos.engine import charges
-from local.cosmos.engine.items import Conditions, Items, Outcome, checked_id
+from local.cosmos.engine.items import UNCONDITIONAL, Conditions, Items, Outcome, checked_id
 from local.cosmos.engine.patch import parse_patch
 from local.cosmos.errors import CosmosError, bad_request, too_large, unsupported
 
@@ -51,8 +51,16 @@ class Batches:
         self._store = store
         self._items = items
 
-    def run(self, container: Container, key: PartitionKey, body: bytes) -> BatchAnswer:
+    def run(
+        self, container: Container, key: PartitionKey, body: bytes, *, minimal: bool = False
+    ) -> BatchAnswer:
         """Run a batch; a failing operation is told by its entry's status, and changes nothing.
+
+        Args:
+            container: Where the partition is.
+            key: The partition.
+            body: The operations as JSON.
+            minimal: Whether the answer leaves out what was written; what was read is in it all the same.
 
         Raises:
             CosmosError: 400 or 413 where the batch as a whole is malformed or too large.
@@ -74,9 +82,11 @@ class Batches:
                     outcomes.append(self._attempt(container, key, position, operation))
         except _FailedError as failure:
             return _failed(failure, len(operations))
-        return BatchAnswer(
-            200, [_entry(outcome) for outcome in outcomes], sum(one.charge for one in outcomes)
-        )
+        entries = [
+            _entry(outcome, body=not minimal or _reads(operation))
+            for outcome, operation in zip(outcomes, operations, strict=True)
+        ]
+        return BatchAnswer(200, entries, sum(one.charge for one in outcomes))
 
     def _attempt(self, container: Container, key: PartitionKey, position: int, operation: Json) -> Outcome:
         try:
@@ -89,7 +99,9 @@ class Batches:
     def _run(self, container: Container, key: PartitionKey, operation: Json) -> Outcome:
         if not isinstance(operation, dict):
             raise bad_request("A batch operation has to be an object.")
-        conditions = Conditions(_text(operation, "ifMatch"), _text(operation, "ifNoneMatch"))
+        conditions = UNCONDITIONAL
+        if "ifMatch" in operation or "ifNoneMatch" in operation:
+            conditions = Conditions(_text(operation, "ifMatch"), _text(operation, "ifNoneMatch"))
         match operation.get("operationType"):
             case "Create":
                 return self._items.create(container, key, _body(operation))
@@ -108,6 +120,10 @@ class Batches:
                 raise unsupported(f"The batch operation {other!r}")
 
 
+def _reads(operation: Json) -> bool:
+    return isinstance(operation, dict) and operation.get("operationType") == "Read"
+
+
 def _text(operation: JsonObject, name: str) -> str | None:
     value = operation.get(name)
     return value if isinstance(value, str) else None
@@ -124,11 +140,12 @@ def _body(operation: JsonObject) -> JsonObject:
     return body
 
 
-def _entry(outcome: Outcome) -> Entry:
+def _entry(outcome: Outcome, *, body: bool) -> Entry:
     entry: Entry = {"statusCode": outcome.status, "requestCharge": outcome.charge}
     if outcome.row is not None:
         entry["eTag"] = outcome.row.etag
-        entry["resourceBody"] = orjson.Fragment(outcome.row.body)  # as it is stored: it is JSON already
+        if body:
+            entry["resourceBody"] = orjson.Fragment(outcome.row.body)  # as it is stored: it is JSON already
     return entry
 
 

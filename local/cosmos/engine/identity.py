@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 import time
 from typing import Final
 
 _CONTAINER_FLAG: Final = 0x80000000
 _CONTAINER_BYTES: Final = 8
+_CONTAINER: Final = struct.Struct(">II")
+_SEQ: Final = struct.Struct("<Q")
 _LARGEST: Final = 2**63 - 1
 
 
 def _encode(raw: bytes) -> str:
-    return base64.b64encode(raw, altchars=b"+-").decode()
+    return binascii.b2a_base64(raw, newline=False).replace(b"/", b"-").decode()
 
 
 def database_rid(number: int) -> str:
@@ -28,7 +31,7 @@ def container_rid(database: int, number: int) -> str:
 
 def item_rid(database: int, container: int, seq: int) -> str:
     """Give the resource id of an item."""
-    return _encode(_container_bytes(database, container) + seq.to_bytes(8, "little"))
+    return _encode(_container_bytes(database, container) + _SEQ.pack(seq))
 
 
 def item_number(rid: str) -> int | None:
@@ -42,7 +45,7 @@ def item_number(rid: str) -> int | None:
 
 
 def _container_bytes(database: int, number: int) -> bytes:
-    return database.to_bytes(4, "big") + (number | _CONTAINER_FLAG).to_bytes(4, "big")
+    return _CONTAINER.pack(database, number | _CONTAINER_FLAG)
 
 
 def etag(owner: int, lsn: int, ts: int) -> str:

@@ -99,9 +99,7 @@ class Items:
     def find(self, container: Container, key: PartitionKey, item_id: str) -> ItemRow | None:
         """Find a live item."""
         row = container.table.get(key.canonical, item_id)
-        if row is not None and row.expires is not None and row.expires <= self.now():
-            return None
-        return row
+        return None if row is None or self._is_over(row) else row
 
     def find_by_rid(self, container: Container, rid: str) -> ItemRow | None:
         """Find an item by its resource id, expired or not."""
@@ -125,9 +123,7 @@ class Items:
         key = self._key_of(container, item, key)
         item_id = checked_id(item.get("id"))
         with self._store.transaction():
-            if self.find(container, key, item_id) is not None:
-                raise conflict()
-            return self._insert(container, key, item_id, item)
+            return self._insert(container, key, item, item_id)
 
     def upsert(
         self, container: Container, key: PartitionKey | None, item: JsonObject, conditions: Conditions
@@ -136,10 +132,11 @@ class Items:
         key = self._key_of(container, item, key)
         item_id = checked_id(item.get("id"))
         with self._store.transaction():
-            existing = self.find(container, key, item_id)
+            existing = container.table.get(key.canonical, item_id)
+            if existing is None or self._is_over(existing):
+                conditions.check_write(None)
+                return self._insert(container, key, item, item_id)
             conditions.check_write(existing)
-            if existing is None:
-                return self._insert(container, key, item_id, item)
             return self._overwrite(container, existing, item)
 
     def replace(
@@ -162,10 +159,10 @@ class Items:
             stored: JsonObject = orjson.loads(existing.body)
             if patch.condition is not None and not self._passes(stored, patch.condition):
                 raise precondition_failed(SubStatus.CONDITION_NOT_MET)
-            patched = apply_patch(stored, patch)
-            if container.policy.partition.of_item(patched) != key:
+            apply_patch(stored, patch)
+            if container.policy.partition.of_item(stored) != key:
                 raise bad_request("A patch cannot change the partition key of an item.")
-            return self._overwrite(container, existing, patched)
+            return self._overwrite(container, existing, stored)
 
     def delete(
         self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions
@@ -211,15 +208,22 @@ class Items:
             )
         return key
 
-    def _insert(self, container: Container, key: PartitionKey, item_id: str, item: JsonObject) -> Outcome:
+    def _is_over(self, row: ItemRow) -> bool:
+        return row.expires is not None and row.expires <= self.now()
+
+    def _insert(self, container: Container, key: PartitionKey, item: JsonObject, item_id: str) -> Outcome:
         table = container.table
-        expired = table.get(key.canonical, item_id)
-        if expired is not None:  # its time was over, but it had not been swept yet
-            table.delete(expired.seq)
         lsn = table.next_lsn()
         row = self._row(container, item, lsn, (lsn, key.epk, key.canonical, item_id))
-        self._claim_unique_keys(container, row, item)
-        table.insert(row)
+        if not table.insert(row):
+            existing = table.get(key.canonical, item_id)
+            if existing is not None and not self._is_over(existing):
+                raise conflict()
+            if existing is not None:  # its time is over, but it has not been swept yet
+                table.delete(existing.seq)
+            table.insert(row)
+        if container.policy.unique_keys:
+            self._claim_unique_keys(container, row, item)
         return Outcome(201, row, charges.create(len(row.body)))
 
     def _overwrite(self, container: Container, existing: ItemRow, item: JsonObject) -> Outcome:
@@ -247,15 +251,14 @@ class Items:
         ttl, expires = _expiry(item, container.policy.default_ttl, ts)
         etag = identity.etag(container.row.number, lsn, ts)
         try:
-            size = len(orjson.dumps(item))
+            sent = orjson.dumps(item)
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise bad_request(f"The item cannot be written as JSON: {error}") from error
-        if size > MAX_ITEM_BYTES:
+        if len(sent) > MAX_ITEM_BYTES:
             raise too_large()
         rid = identity.item_rid(container.row.database, container.row.number, seq)
-        body = orjson.dumps(
+        added = orjson.dumps(
             {
-                **item,
                 "_rid": rid,
                 "_self": f"{container.self_link}docs/{rid}/",
                 "_etag": etag,
@@ -263,6 +266,7 @@ class Items:
                 "_ts": ts,
             }
         )
+        body = b"%b,%b" % (sent[:-1], added[1:])  # an item has an id: there is something before the comma
         return ItemRow(seq, lsn, ts, ttl, expires, epk, pk, item_id, etag, body)
 
     def _claim_unique_keys(self, container: Container, row: ItemRow, item: JsonObject) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import orjson
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from local.cosmos.errors import CosmosError, bad_request
 from local.cosmos.values import Json, JsonObject, normal_number
@@ -20,8 +18,7 @@ _SYSTEM: Final = frozenset({"id", "_rid", "_self", "_etag", "_ts", "_attachments
 type Pointer = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PatchOperation:
+class PatchOperation(NamedTuple):
     """One step of a patch."""
 
     kind: str
@@ -30,8 +27,7 @@ class PatchOperation:
     source: Pointer = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """A whole patch with the filter that the item has to pass."""
 
     operations: tuple[PatchOperation, ...]
@@ -58,8 +54,7 @@ def parse_patch(body: Json) -> Patch:
 def _parse(number: int, entry: Json) -> PatchOperation:
     if not isinstance(entry, dict):
         raise _failed(number, "Operation", "is not an object.")
-    kind = str(entry.get("op", "")).lower()
-    kind = {"increment": "incr"}.get(kind, kind)
+    kind = str(entry.get("op", "")).lower().replace("increment", "incr")
     if kind not in _APPLY:
         raise bad_request(
             f"For Operation({number}): the operation {entry.get('op')!r} is not supported. {_DOCS}"
@@ -68,15 +63,20 @@ def _parse(number: int, entry: Json) -> PatchOperation:
         raise _failed(number, kind, "needs a value.")
     path = _pointer(number, kind, entry.get("path"))
     source = _pointer(number, kind, entry.get("from")) if kind == "move" else ()
-    for touched in (path, source):
-        if touched and touched[0] in _SYSTEM:
-            raise _failed(number, kind, f"cannot change the property '{touched[0]}'.")
     return PatchOperation(kind, path, entry.get("value"), source)
 
 
 def _pointer(number: int, kind: str, path: Json) -> Pointer:
     if not isinstance(path, str) or not path.startswith("/") or path == "/":
         raise _failed(number, kind, f"has the invalid path {path!r}.")
+    steps = _steps(path)
+    if steps[0] in _SYSTEM:
+        raise _failed(number, kind, f"cannot change the property '{steps[0]}'.")
+    return steps
+
+
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> Pointer:
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
 
 
@@ -88,19 +88,17 @@ class _NoPlaceError(Exception):
     """The path leads nowhere; the message says why."""
 
 
-def apply_patch(item: JsonObject, patch: Patch) -> JsonObject:
-    """Give the item as the patch leaves it; the item itself is not changed.
+def apply_patch(item: JsonObject, patch: Patch) -> None:
+    """Change an item as the patch says.
 
     Raises:
-        CosmosError: 400 where an operation cannot be applied.
+        CosmosError: 400 where an operation cannot be applied; the item is then half changed.
     """
-    patched: JsonObject = orjson.loads(orjson.dumps(item))  # a deep copy, ten times as fast as `copy`'s
     for number, operation in enumerate(patch.operations, 1):
         try:
-            _APPLY[operation.kind](patched, operation)
+            _APPLY[operation.kind](item, operation)
         except _NoPlaceError as error:
             raise _failed(number, operation.kind, str(error)) from None
-    return patched
 
 
 def _parent(item: JsonObject, path: Pointer) -> JsonObject | list[Json]:

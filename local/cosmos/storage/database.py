@@ -17,6 +17,7 @@ import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from local.cosmos.values import JsonObject
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS containers (
 );
 """
 _SCHEMA_VERSION: Final = 1
+_INNER: Final = contextlib.nullcontext()
 
 
 class DataFormatError(Exception):
@@ -72,7 +74,8 @@ class Database:
 
     def __init__(self, path: Path | str) -> None:
         self.connection = sqlite3.connect(path, timeout=1, isolation_level=None, cached_statements=1024)
-        self._depth = 0
+        self._begun = False
+        self._numbered: dict[int, int] = {}
         execute = self.connection.execute
         self._lock(path)
         execute("PRAGMA synchronous=NORMAL")
@@ -99,23 +102,33 @@ class Database:
         """Close the file."""
         self.connection.close()
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make the block's writes all or nothing; blocks may nest, the outermost decides.
+
+        How far a container's writes are numbered is stored once, with the last of them.
+        """
+        return _INNER if self._begun else self._outermost()
+
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make the block's writes all or nothing; blocks may nest, the outermost decides."""
-        if self._depth:
-            yield
-            return
+    def _outermost(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE")
-        self._depth = 1
+        self._begun = True
         try:
             yield
+            for container, lsn in self._numbered.items():
+                self.connection.execute("UPDATE containers SET lsn = ? WHERE number = ?", (lsn, container))
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
         else:
             self.connection.execute("COMMIT")
         finally:
-            self._depth = 0
+            self._begun = False
+            self._numbered.clear()
+
+    def number_write(self, container: int, lsn: int) -> None:
+        """Remember the number of a write until the transaction that it is in ends."""
+        self._numbered[container] = lsn
 
     def databases(self) -> list[DatabaseRow]:
         """List all databases in the order of their creation."""

@@ -37,6 +37,7 @@ class ItemTable:
     """Reads and writes of one container's items; the caller holds the transaction."""
 
     def __init__(self, database: Database, number: int, *, unique_keys: int = 0) -> None:
+        self._database = database
         self._connection: sqlite3.Connection = database.connection
         self._number = number
         self._unique_keys = unique_keys
@@ -45,7 +46,10 @@ class ItemTable:
         # The table's name is built from an integer; every value is bound.
         self._select = f"SELECT {_COLUMNS} FROM {table}"
         self._get = f"{self._select} WHERE pk = ? AND id = ?"
-        self._insert = f"INSERT INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._insert = (
+            f"INSERT INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (pk, id) DO NOTHING"
+        )
         self._update = f"UPDATE {table} SET lsn=?, ts=?, ttl=?, expires=?, etag=?, body=? WHERE seq=?"
         self.lsn: int
         (self.lsn,) = self._connection.execute(
@@ -87,7 +91,7 @@ class ItemTable:
         A number that is rolled back is not given again, so two writes never share one.
         """
         self.lsn += 1
-        self._connection.execute("UPDATE containers SET lsn = ? WHERE number = ?", (self.lsn, self._number))
+        self._database.number_write(self._number, self.lsn)
         return self.lsn
 
     def get(self, pk: bytes, item_id: str) -> ItemRow | None:
@@ -100,9 +104,9 @@ class ItemTable:
         row = self._connection.execute(f"{self._select} WHERE seq = ?", (seq,)).fetchone()
         return None if row is None else ItemRow._make(row)
 
-    def insert(self, row: ItemRow) -> None:
-        """Add an item."""
-        self._connection.execute(self._insert, row)
+    def insert(self, row: ItemRow) -> bool:
+        """Add an item; tell whether its key was free."""
+        return self._connection.execute(self._insert, row).rowcount == 1
 
     def update(self, row: ItemRow) -> None:
         """Overwrite the item that has the row's number."""

@@ -119,7 +119,8 @@ class ItemRoutes:
     def _batch(self, request: Request, container: Container) -> Response:
         if not request.flag("x-ms-cosmos-batch-atomic"):
             raise unsupported("A batch that is not atomic (bulk)")
-        answer = self._account.batches.run(container, _required_key(request, container), request.body)
+        key = _required_key(request, container)
+        answer = self._account.batches.run(container, key, request.body, minimal=_wants_minimal(request))
         return Response(answer.status, orjson.dumps(answer.entries), {}, answer.charge)
 
     def _query(self, request: Request, container: Container) -> Response:
@@ -308,11 +309,15 @@ def _parse_date(text: str | None) -> int | None:
         raise bad_request(f"The If-Modified-Since {text!r} is no date.") from error
 
 
+def _wants_minimal(request: Request) -> bool:
+    return request.headers.get("prefer") == "return=minimal"
+
+
 def _item_response(request: Request, outcome: Outcome) -> Response:
     if outcome.row is None:
         return Response(outcome.status, b"", {}, outcome.charge)
     headers = {"etag": outcome.row.etag}
-    if request.method != "GET" and request.headers.get("prefer") == "return=minimal":
+    if request.method != "GET" and _wants_minimal(request):
         return Response(outcome.status, b"", headers, outcome.charge)
     return Response(outcome.status, outcome.row.body, headers, outcome.charge)
 

@@ -81,8 +81,10 @@ class ForgetfulContainer(SdkContainer):
     chance: random.Random
     share: float
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
-        return await super().batch(key, forgetting(operations, self.chance, self.share))
+    async def batch(
+        self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+    ) -> list[Json]:
+        return await super().batch(key, forgetting(operations, self.chance, self.share), minimal=minimal)
 
 
 def ledger_over(client: CosmosClient, clock: WrongClock, broken: str, chance: random.Random) -> TokenLedger:

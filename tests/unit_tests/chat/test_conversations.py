@@ -276,7 +276,13 @@ async def test_a_refusal_that_is_nobody_elses_doing_is_not_taken_for_a_conversat
     container: Container, clock: FakeClock
 ) -> None:
     class Refusing(Interrupted):
-        async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+        async def batch(
+            self,
+            key: Key,
+            operations: Sequence[BatchOperation],
+            *,
+            minimal: bool = False,  # noqa: ARG002  # it refuses all
+        ) -> list[Json]:
             raise BatchFailedError(len(operations) - len(key), 413)
 
     with pytest.raises(BatchFailedError, match="413"):

@@ -125,6 +125,23 @@ async def test_a_batch_is_done_whole_or_not_at_all(container: Container) -> None
     assert await container.read(ACME, "e") is None
 
 
+async def test_a_minimal_batch_answers_the_etags_of_what_it_stored(container: Container) -> None:
+    await container.create(ACME, body("old"))
+    operations = [
+        BatchOperation("create", "new", body("new")),
+        BatchOperation("patch", "old", patch=Patch((PatchOperation("set", "/n", 1),))),
+        BatchOperation("delete", "old"),
+    ]
+
+    first = await container.batch(ACME, operations[:2], minimal=True)
+    stored = [await container.read(ACME, item_id) for item_id in ("new", "old")]
+    last = await container.batch(ACME, operations[2:], minimal=True)
+
+    assert [answer["_etag"] for answer in first] == [item["_etag"] for item in stored if item is not None]
+    assert not any({"id", "_etag"} & answer.keys() for answer in last)
+    assert not any("id" in answer for answer in first)
+
+
 async def test_a_batch_replaces_and_deletes_by_etag(container: Container) -> None:
     etag = str((await container.create(ACME, body(n=1)))["_etag"])
     operations = [

@@ -96,6 +96,17 @@ def test_one_failure_undoes_all_and_is_told_apart(
     assert wire.create(items, {"id": "2", "pk": "p"}, "p").status == 201
 
 
+def test_a_minimal_answer_has_etags_and_only_what_was_read(wire: Wire, items: str) -> None:
+    operations: list[JsonObject] = [create("2"), {"operationType": "Read", "id": "2"}]
+
+    answer = wire.batch(items, operations, "p", prefer="return=minimal")
+
+    written, read = orjson.loads(answer.body)
+    assert (written["statusCode"], written["eTag"]) == (201, wire.read(items, "2", "p").headers["etag"])
+    assert "resourceBody" not in written
+    assert read["resourceBody"]["id"] == "2"
+
+
 def test_a_read_of_what_the_caller_has_fails_nothing(wire: Wire, items: str) -> None:
     etag = wire.read(items, "1", "p").headers["etag"]
     answer = wire.batch(items, [{"operationType": "Read", "id": "1", "ifNoneMatch": etag}, create("2")], "p")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,9 @@ ITEM: JsonObject = {"id": "1", "n": 1, "s": "x", "a": [1, 2, 3], "o": {"p": {"q"
 
 
 def change(*operations: JsonObject) -> JsonObject:
-    return apply_patch(ITEM, parse_patch({"operations": list(operations)}))
+    patched = copy.deepcopy(ITEM)
+    apply_patch(patched, parse_patch({"operations": list(operations)}))
+    return patched
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_remove_and_move() -> None:
 )
 def test_what_cannot_be_done_is_refused_by_name(operation: Json, said: str) -> None:
     with pytest.raises(CosmosError) as refused:
-        apply_patch(ITEM, parse_patch({"operations": [operation]}))
+        apply_patch(copy.deepcopy(ITEM), parse_patch({"operations": [operation]}))
     assert refused.value.status == 400
     assert said in refused.value.message
     assert "Operation(1)" in refused.value.message

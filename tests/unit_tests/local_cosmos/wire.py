@@ -96,7 +96,7 @@ class Wire:
         """Read an item."""
         return self.on_items("GET", f"{container}/docs/{item_id}", None, pk, **headers)
 
-    def batch(self, container: str, operations: list[JsonObject], pk: Json) -> Response:
+    def batch(self, container: str, operations: list[JsonObject], pk: Json, /, **headers: str) -> Response:
         """Run a transactional batch."""
         return self.on_items(
             "POST",
@@ -105,6 +105,7 @@ class Wire:
             pk,
             x_ms_cosmos_is_batch_request="True",
             x_ms_cosmos_batch_atomic="True",
+            **headers,
         )
 
     def page(

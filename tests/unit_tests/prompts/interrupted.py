@@ -26,10 +26,12 @@ class Interrupted:
         """Let these happen before the next batches."""
         self._batches += events
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+    ) -> list[Json]:
         if self._batches:
             await self._batches.pop(0)()
-        return await self._container.batch(key, operations)
+        return await self._container.batch(key, operations, minimal=minimal)
 
     async def create(self, key: Key, body: Json) -> Json:
         if self._creates:

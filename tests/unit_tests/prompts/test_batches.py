@@ -50,7 +50,7 @@ async def test_250_prompts_with_3_bad_ones_are_247_saved_and_3_named(app: App, c
     assert "single '{'" in failures[7][1]["message"]
     assert list(failures[99][1]["detail"]["fields"]) == ["name"]
     assert list(failures[200][1]["detail"]["fields"]) == ["tenant_id"]
-    assert cosmos.transport.requests == math.ceil(247 / 100) + math.ceil(247 / 50)
+    assert cosmos.transport.requests == math.ceil(247 / 100) + math.ceil(250 / 25)
     listed = [
         name
         for cursor in ("", "&cursor=p100", "&cursor=p201")
@@ -148,7 +148,8 @@ async def test_one_that_was_overtaken_is_worked_out_again_with_its_batch(
     outcomes = await PromptStore(ACME, overtake, clock).commit_all(saves(50))
 
     assert made(outcomes) == [1] * 7 + [2] + [1] * 42
-    assert cosmos.transport.requests == 2 + 2 + 2 + 1
+    read_and_two_batches, other_save, looked_for_read_and_batch = 3, 2, 3
+    assert cosmos.transport.requests == read_and_two_batches + other_save + looked_for_read_and_batch
 
 
 async def test_one_that_is_always_overtaken_is_told_and_holds_up_no_other(
@@ -158,10 +159,10 @@ async def test_one_that_is_always_overtaken_is_told_and_holds_up_no_other(
     other = PromptStore(ACME, container, clock)
     events = [lambda: other.save("p007", PromptDraft(template="x"), None)] * 4
 
-    outcomes = await PromptStore(ACME, Interrupted(container, batches=events), clock).commit_all(saves(50))
+    outcomes = await PromptStore(ACME, Interrupted(container, batches=events), clock).commit_all(saves(25))
 
     assert isinstance(outcomes[7], ConflictError)
-    assert len(made(outcomes)) == 49
+    assert len(made(outcomes)) == 24
     assert (await other.read("p007")).version.version == 4
 
 
@@ -180,11 +181,13 @@ async def test_one_that_the_store_refuses_is_left_out_and_the_others_run_again(
     cosmos: MemoryCosmos, clock: FakeClock
 ) -> None:
     class RefusingOne(Interrupted):
-        async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
             for index, operation in enumerate(operations):
                 if operation.item_id == "head:p007":
                     raise BatchFailedError(index, 400)
-            return await super().batch(key, operations)
+            return await super().batch(key, operations, minimal=minimal)
 
     outcomes = await PromptStore(ACME, RefusingOne(cosmos.container("prompts")), clock).commit_all(saves(50))
 
@@ -223,8 +226,36 @@ async def test_when_the_store_goes_down_midway_what_was_saved_is_told(
     container = Interrupted(cosmos.container("prompts"), batches=[nothing, go_down])
     outcomes = await PromptStore(ACME, container, clock).commit_all(saves(60))
 
-    assert made(outcomes) == [1] * 50
-    assert all(isinstance(outcome, DependencyUnavailableError) for outcome in outcomes[50:])
+    assert made(outcomes) == [1] * 25
+    assert all(isinstance(outcome, DependencyUnavailableError) for outcome in outcomes[25:])
+
+
+async def test_what_is_told_of_many_is_what_is_stored(cosmos: MemoryCosmos, clock: FakeClock) -> None:
+    store = PromptStore(ACME, cosmos.container("prompts"), clock)
+    saved = await store.commit_all(saves(3))
+    labelled = await store.commit_all([Change("p000", changes.label_of("p000", "live", 1))])
+    deleted = await store.commit_all([Change("p001", changes.deletion_of("p001"), reason="old")])
+    again = PromptDraft(template="x", description="why", tags=("t",))
+    resaved = await store.commit_all([Change("p000", changes.save_of(again)), *saves(2)[1:]])
+
+    stored = [await store.head(name) for name in ("p000", "p001", "p002")]
+    expected = [PromptSummary.model_validate(dict(head) | {"etag": head.etag}) for head in stored if head]
+    assert [*resaved, saved[2]] == expected
+    assert [made(outcome) for outcome in (labelled, deleted, resaved)] == [[1], [1], [2, 2]]
+
+
+async def test_where_the_store_tells_no_etags_they_are_read(cosmos: MemoryCosmos, clock: FakeClock) -> None:
+    class Silent(Interrupted):
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
+            return [{} for _ in await super().batch(key, operations, minimal=minimal)]
+
+    outcomes = await PromptStore(ACME, Silent(cosmos.container("prompts")), clock).commit_all(saves(2))
+
+    assert made(outcomes) == [1, 1]
+    heads = [await PromptStore(ACME, cosmos.container("prompts")).head(name) for name in ("p000", "p001")]
+    assert [one.etag for one in outcomes if isinstance(one, PromptSummary)] == [h.etag for h in heads if h]
 
 
 async def test_deleting_many_that_others_deleted_meanwhile_says_so(

@@ -39,7 +39,13 @@ def store(container: Container, clock: FakeClock) -> PromptStore:
 class Refusing(Interrupted):
     """A container that refuses every batch for a reason that no other writer is."""
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self,
+        key: Key,
+        operations: Sequence[BatchOperation],
+        *,
+        minimal: bool = False,  # noqa: ARG002  # it refuses all
+    ) -> list[Json]:
         raise BatchFailedError(len(operations) - len(key), 413)
 
 
@@ -189,10 +195,12 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
     """The batch is done, its answer is lost, and before it is asked for again others save on top."""
 
     class Overtaken(Interrupted):
-        async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
-            await self._container.batch(key, operations)
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
+            await self._container.batch(key, operations, minimal=minimal)
             await store.save("p", PromptDraft(template="newer"), None)
-            return await self._container.batch(key, operations)
+            return await self._container.batch(key, operations, minimal=minimal)
 
     saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft(template="mine"), None)
 

@@ -528,7 +528,13 @@ class Contested:
         self._status = status
         self.query, self.delete = self._container.query, self._container.delete
 
-    async def batch(self, _key: Key, _operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self,
+        _key: Key,
+        _operations: Sequence[BatchOperation],
+        *,
+        minimal: bool = False,  # noqa: ARG002  # it fails
+    ) -> list[Json]:
         raise BatchFailedError(0, self._status)
 
 

@@ -262,7 +262,13 @@ class SimulatedContainer:
     async def delete(self, key: Key, item_id: str, etag: str | None) -> bool:
         raise NotImplementedError
 
-    async def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
+    async def batch(
+        self,
+        key: Key,
+        operations: Sequence[BatchOperation],
+        *,
+        minimal: bool = False,  # noqa: ARG002  # never asked
+    ) -> list[Json]:
         return await self._request(lambda: self._store.batch(key, operations))
 
     async def query(self, key: Key, query: Query) -> list[Json]:
