@@ -17,10 +17,16 @@ answer; nothing is lost or overwritten.
 
 The head also carries the numbers of the last turns done. The history is thereby looked up by id, at the same
 cost in a conversation of 10,000 turns as in one of 10, however many of its turns have failed.
+
+Names of conversations are the tenant's: a key reads by its name what a user began under it. A user who names
+what is somebody else's has another place for that name, and learns nothing of the first one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -55,14 +61,21 @@ _ANSWERED = (
     f"SELECT {_TURN_FIELDS} FROM c "  # noqa: S608  # only names of fields are put in
     "WHERE c.operation_id = @operation_id AND c.status = 'done'"
 )
-_LISTED = "c.id, c.conversation_id, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version"
+_PLACE_OF_ONE_USER = re.compile(r"u\.[0-9a-f]{32}")
+_LISTED = "c.id, c.conversation_id, c.name, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version"
 _IS_HEAD = "c.kind = 'head'"
 
 
 class ConversationItem(StoredItem):
-    """What a list tells of a conversation."""
+    """What a list tells of a conversation.
+
+    Attributes:
+        conversation_id: Where it is: its name, unless that was another user's.
+        name: What its user calls it, where that is not where it is.
+    """
 
     conversation_id: str
+    name: str | None = None
     user_id: str | None = None
     turns: int
     created_at: datetime
@@ -138,13 +151,17 @@ class ConversationRepository:
         self, tenant: TenantContext, container: Container, clock: Clock, *, bot_id: str, conversation_id: str
     ) -> None:
         self._own = Partition.of(tenant, container, bot_id, conversation_id)
+        self._place = conversation_id
         self._tenant = tenant
+        self._container = container
         self._clock = clock
         self._bot_id = bot_id
         self._conversation_id = conversation_id
 
     async def answered(self, operation_id: str) -> TurnItem | None:
         """Return the turn that answered an operation, if one has."""
+        if self._tenant.only_user is not None:
+            await self._find()
         found = await self._own.query(TurnItem, Query(_ANSWERED, {"@operation_id": operation_id}, 1))
         return found[0] if found else None
 
@@ -155,7 +172,6 @@ class ConversationRepository:
 
         Raises:
             PermissionDeniedError: A user's token names another user.
-            ConversationNotFoundError: It is another user's.
             ConflictError: Another turn of this conversation is still in work.
         """
         asked = _Asked(message, self._tenant.user_named(user_id), operation_id)
@@ -241,15 +257,20 @@ class ConversationRepository:
         )
 
     async def _find(self) -> HeadItem | None:
-        """Read the head.
-
-        Raises:
-            ConversationNotFoundError: It is another user's.
-        """
+        """Read the head; from now on the conversation is where that is, or where it would be."""
         head = await self._own.read(HeadItem, _HEAD)
-        if head is not None and not self._tenant.sees(head.user_id):
-            raise ConversationNotFoundError(self._conversation_id)
-        return head
+        user = self._tenant.only_user
+        if user is None or (head is not None and head.user_id == user):
+            return head
+        place = _place_of(user, self._conversation_id)
+        if place == self._place:
+            return None
+        aside = Partition.of(self._tenant, self._container, self._bot_id, place)
+        own = await aside.read(HeadItem, _HEAD)
+        # Nobody gets by its name, as a user, where another user's may come to be.
+        if own is not None or head is not None or _PLACE_OF_ONE_USER.fullmatch(self._conversation_id):
+            self._own, self._place = aside, place
+        return own
 
     async def _try_to_reserve(self, holder: str, asked: _Asked) -> Reservation | None:
         head = await self._find()
@@ -279,7 +300,8 @@ class ConversationRepository:
             )
         return HeadItem(
             bot_id=self._bot_id,
-            conversation_id=self._conversation_id,
+            conversation_id=self._place,
+            name=None if self._place == self._conversation_id else self._conversation_id,
             user_id=user_id,
             turns=1,
             holder=holder,
@@ -292,7 +314,7 @@ class ConversationRepository:
         return TurnItem(
             id=_turn_id(number),
             bot_id=self._bot_id,
-            conversation_id=self._conversation_id,
+            conversation_id=self._place,
             number=number,
             status=TurnStatus.PENDING,
             message=asked.message,
@@ -356,6 +378,12 @@ class ConversationIndex:
             page = replace(page, where=where, parameters=whose)
         return await self._own.page(ConversationItem, page)
 
+    def name_of(self, conversation: ConversationItem) -> str:
+        """Return by what its reader asks for it."""
+        if self._user is not None and conversation.name is not None:
+            return conversation.name
+        return conversation.conversation_id
+
 
 def _moving_to(new: HeadItem, etag: str | None) -> Patch:
     """Patch the head rather than replace it, so that what a newer release put there stays."""
@@ -367,6 +395,11 @@ def _raise_unless_changed(error: BatchFailedError) -> None:
     """Tell that somebody else was faster from every other refusal."""
     if error.cause_status not in _CHANGED_MEANWHILE:
         raise error
+
+
+def _place_of(user: str, name: str) -> str:
+    """Return where one user's conversation is whose name was another's; a tenant's key can ask for that."""
+    return f"u.{hashlib.sha256(json.dumps([user, name]).encode()).hexdigest()[:32]}"
 
 
 def _turn_id(number: int) -> str:

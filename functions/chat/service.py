@@ -82,7 +82,6 @@ class ChatService:
             PromptNotFoundError: The bot's prompt is not there.
             ValidationError: The variables do not fit the bot's prompt.
             PermissionDeniedError: A user's token names another user.
-            ConversationNotFoundError: The conversation is another user's.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
             BudgetExceededError: The tenant's budget does not admit the call now.
@@ -175,7 +174,7 @@ class ConversationService:
             await self.bots.read(bot_id)
         shown = found[: page.limit]
         return ConversationListReply(
-            items=[_summary(conversation) for conversation in shown],
+            items=[_summary(one, self.index.name_of(one)) for one in shown],
             next_cursor=shown[-1].conversation_id if len(found) > page.limit else None,
         )
 
@@ -191,7 +190,7 @@ class ConversationService:
         last = min(after + page.limit, head.turns)
         shown = await conversation.turns(range(after + 1, last + 1))
         return ConversationReply(
-            **_summary(head).model_dump(),
+            **_summary(head, conversation_id).model_dump(),
             items=[_turn(turn) for turn in shown],
             next_cursor=str(last) if last < head.turns else None,
         )
@@ -242,9 +241,9 @@ def _reply(conversation_id: str, turn: int, response: str, usage: Usage) -> Chat
     return ChatReply(response=response, conversation_id=conversation_id, turn=turn, usage=usage)
 
 
-def _summary(conversation: ConversationItem) -> ConversationSummary:
+def _summary(conversation: ConversationItem, name: str) -> ConversationSummary:
     return ConversationSummary(
-        conversation_id=conversation.conversation_id,
+        conversation_id=name,
         turns=conversation.turns,
         user_id=conversation.user_id,
         created_at=conversation.created_at,

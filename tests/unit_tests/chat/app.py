@@ -119,9 +119,14 @@ class App:
         return await self.client.call("chat", Call.of(sent, headers=headers or self.user, bot_id="b"))
 
     async def on_conversation(
-        self, route: str = "get_conversation", query: str = "", *, headers: dict[str, str] | None = None
+        self,
+        route: str = "get_conversation",
+        query: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        conversation_id: str = "c",
     ) -> Answer:
-        path = {"bot_id": "b", "conversation_id": "c"}
+        path = {"bot_id": "b", "conversation_id": conversation_id}
         return await self.client.call(route, Call(path=path, query=query, headers=headers or self.user))
 
     async def on_bot(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,11 +77,90 @@ async def test_another_users_conversation_is_not_continued(
 ) -> None:
     await app.chat("my secret", headers=alice)
 
-    intruding = await app.chat("what did she say?", headers=bob)
+    await app.chat("what did she say?", headers=bob)
+    await app.chat("and now?", headers=bob)
 
-    assert (intruding.status, intruding.json()["error"]) == (404, "ConversationNotFoundError")
-    assert len(app.model.prompts) == 1
-    assert (await app.on_conversation(headers=alice)).json()["turns"] == 1
+    assert "my secret" not in str(app.model.prompts[1:])
+    hers, his = [(await app.on_conversation(headers=whose)).json() for whose in (alice, bob)]
+    assert [turn["message"] for turn in hers["items"]] == ["my secret"]
+    assert [turn["message"] for turn in his["items"]] == ["what did she say?", "and now?"]
+    assert (his["user_id"], his["conversation_id"]) == ("bob", hers["conversation_id"])
+
+
+@pytest.mark.parametrize("whose", ["alice", "key", "key for alice"])
+async def test_what_is_somebody_elses_answers_a_user_as_what_is_nobodys(
+    app: App, alice: dict[str, str], bob: dict[str, str], whose: str
+) -> None:
+    who, named = {
+        "alice": (alice, {}),
+        "key": (app.user, {}),
+        "key for alice": (app.user, {"user_id": "alice"}),
+    }[whose]
+    await app.chat("my secret", headers=who, conversation_id="hers", **named)
+    as_bob = bob | {"x-request-id": "r"}
+
+    async def seen(conversation_id: str) -> list[tuple[int, str]]:
+        """Tell all that Bob gets by a conversation's name."""
+        answers = [
+            await app.on_conversation(headers=as_bob, conversation_id=conversation_id),
+            await app.chat("hello", headers=as_bob, conversation_id=conversation_id),
+            await app.chat("again", headers=as_bob, conversation_id=conversation_id),
+            await app.on_conversation(headers=as_bob, conversation_id=conversation_id),
+            await app.on_bot("list_conversations", headers=as_bob),
+            await app.on_conversation("delete_conversation", headers=as_bob, conversation_id=conversation_id),
+            await app.on_conversation(headers=as_bob, conversation_id=conversation_id),
+        ]
+        # The model counts what it is asked.
+        said = [re.sub(f"{conversation_id}|answer [0-9]+", "*", one.body.decode()) for one in answers]
+        return [(one.status, text) for one, text in zip(answers, said, strict=True)]
+
+    assert await seen("hers") == await seen("absent")
+    shown = (await app.on_conversation(headers=who, conversation_id="hers")).json()
+    assert [turn["message"] for turn in shown["items"]] == ["my secret"]
+
+
+async def test_users_who_begin_under_one_name_at_once_each_get_their_own(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    app.cosmos.transport.lets_others_run = True
+
+    answers = await asyncio.gather(app.chat("hers", headers=alice), app.chat("his", headers=bob))
+
+    assert [(answer.status, answer.json()["turn"]) for answer in answers] == [(200, 1), (200, 1)]
+    for whose, message in ((alice, "hers"), (bob, "his")):
+        shown = (await app.on_conversation(headers=whose)).json()
+        assert [turn["message"] for turn in shown["items"]] == [message]
+
+
+async def test_a_tenants_key_sees_each_of_one_name_where_it_is(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("hers", headers=alice)
+    await app.chat("his", headers=bob)
+
+    first, second = await listed(app, app.user)
+    shown = (await app.on_conversation(headers=app.user, conversation_id=second)).json()
+
+    assert first == "c"
+    assert (shown["user_id"], shown["items"][0]["message"]) == ("bob", "his")
+    assert await listed(app, bob) == await listed(app, alice) == ["c"]
+    assert (await app.on_conversation(headers=bob, conversation_id=second)).status == 200
+    assert (await app.on_conversation(headers=alice, conversation_id=second)).status == 404
+
+
+async def test_nobody_takes_the_place_that_another_user_would_get(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("hers", headers=alice)
+    await app.chat("his", headers=bob)
+    [_, place] = await listed(app, app.user)
+    assert (await app.on_conversation("delete_conversation", headers=bob)).status == 204
+
+    await app.chat("squatting", headers=alice, conversation_id=place)
+    await app.chat("his again", headers=bob)
+
+    shown = (await app.on_conversation(headers=app.user, conversation_id=place)).json()
+    assert [turn["message"] for turn in shown["items"]] == ["his again"]
 
 
 async def test_a_list_holds_the_users_own_and_pages_over_others(
@@ -127,5 +208,15 @@ async def test_a_conversation_begun_anew_by_another_user_is_out_of_the_first_one
     await app.chat("new", headers=bob)
 
     assert (await app.on_conversation("delete_conversation", headers=alice)).status == 404
-    assert (await app.chat(headers=alice)).status == 404
+    assert (await app.chat("newer", headers=alice)).json()["turn"] == 1
     assert (await app.on_conversation(headers=bob)).json()["turns"] == 1
+
+
+async def test_a_conversation_stays_where_it_is_when_its_name_becomes_free(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("hers", headers=alice)
+    await app.chat("his", headers=bob)
+    assert (await app.on_conversation("delete_conversation", headers=alice)).status == 204
+
+    assert (await app.chat("again", headers=bob)).json()["turn"] == 2
