@@ -219,10 +219,12 @@ def test_users_of_one_tenant_see_their_own_conversations_on_both(
     assert conversation(alice_there).json()["user_id"] == "alice"
     for stranger in (bob, bob_there):
         assert conversation(stranger).status_code == 404
-        assert stranger.send("POST", f"{BOTS}/b/chat", turn).status_code == 404
         assert stranger.send("DELETE", f"{BOTS}/b/conversations/c").status_code == 404
         assert stranger.must("GET", f"{BOTS}/b/conversations")["items"] == []
-    assert conversation(tenant.boss).status_code == 200
+    begun, continued = [one.must("POST", f"{BOTS}/b/chat", turn) for one in (bob, bob_there)]
+    assert (begun["turn"], continued["turn"]) == (1, 2)
+    for owner, turns in ((alice_there, 1), (bob, 2), (tenant.boss, 1)):
+        assert conversation(owner).json()["turns"] == turns
     assert bob.send("GET", "/api/v1/audit").status_code == 403
 
 
