@@ -12,14 +12,13 @@ from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
 from shared.prompts.models import PromptDraft, PromptSummary, Template
 from shared.prompts.store import PromptStore
-from tests.fakes import tenant_context
+from tests.fakes import FakeClock, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.cosmos.container import BatchOperation, Container, Json, Key
-    from tests.fakes import FakeClock
     from tests.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme")
@@ -110,7 +109,7 @@ async def test_a_writer_that_was_overtaken_takes_the_next_version(
     container: Container, store: PromptStore
 ) -> None:
     others = [lambda: store.save("p", PromptDraft(template="first"), None)] * 2
-    slow = PromptStore(ACME, Interrupted(container, batches=others))
+    slow = PromptStore(ACME, Interrupted(container, batches=others), FakeClock())
 
     saved = await slow.save("p", PromptDraft(template="mine"), None)
 
@@ -122,7 +121,9 @@ async def test_a_writer_that_was_overtaken_does_not_save_over_what_it_has_not_se
 ) -> None:
     seen = (await store.save("p", PromptDraft(template="one"), None)).head.etag
     slow = PromptStore(
-        ACME, Interrupted(container, batches=[lambda: store.save("p", PromptDraft(template="two"), None)])
+        ACME,
+        Interrupted(container, batches=[lambda: store.save("p", PromptDraft(template="two"), None)]),
+        FakeClock(),
     )
 
     with pytest.raises(PreconditionFailedError):
@@ -137,7 +138,9 @@ async def test_a_head_that_changes_without_a_new_version_is_another_state_too(
     touched = Patch((PatchOperation("set", "/note", "changed"),))
     own = Partition.of(ACME, container)
     slow = PromptStore(
-        ACME, Interrupted(container, batches=[lambda: own.patch(PromptSummary, "head:p", touched)])
+        ACME,
+        Interrupted(container, batches=[lambda: own.patch(PromptSummary, "head:p", touched)]),
+        FakeClock(),
     )
 
     with pytest.raises(PreconditionFailedError):
@@ -149,7 +152,7 @@ async def test_a_writer_that_is_overtaken_again_and_again_is_told(
     container: Container, store: PromptStore
 ) -> None:
     others = [lambda: store.save("p", PromptDraft(template="other"), None)] * 10
-    slow = PromptStore(ACME, Interrupted(container, batches=others))
+    slow = PromptStore(ACME, Interrupted(container, batches=others), FakeClock())
 
     with pytest.raises(ConflictError, match="saved by others"):
         await slow.save("p", PromptDraft(template="mine"), None)
@@ -159,7 +162,7 @@ async def test_a_writer_that_is_overtaken_again_and_again_is_told(
 async def test_many_writers_leave_no_gap_and_lose_nothing_that_was_acknowledged(
     container: Container,
 ) -> None:
-    stores = [PromptStore(ACME, container) for _ in range(8)]
+    stores = [PromptStore(ACME, container, FakeClock()) for _ in range(8)]
 
     async def write(number: int) -> str | None:
         try:
@@ -182,7 +185,7 @@ async def test_a_save_whose_answer_was_lost_is_one_version(
     async def lose_the_answer() -> None:
         cosmos.transport.lose_answers = 1
 
-    unlucky = PromptStore(ACME, Interrupted(container, batches=[lose_the_answer]))
+    unlucky = PromptStore(ACME, Interrupted(container, batches=[lose_the_answer]), FakeClock())
     saved = await unlucky.save("p", PromptDraft(template="one"), None)
 
     assert (saved.version.version, saved.labels) == (1, {"latest": 1})
