@@ -20,7 +20,7 @@ from shared.cosmos.sdk import classify
 from shared.retry import BreakerState, Dependency
 from shared.tenancy.context import Role
 from tests.fakes import Call, FakeAuthenticator, platform_context, tenant_context
-from tests.isolation import BLOB, NAMES, SETUP, Operation, operations
+from tests.isolation import BLOB, Operation, operations
 from tests.virtual_time import LoopClock, simulate
 from tests.whole_app import whole_app
 
@@ -163,12 +163,7 @@ async def world() -> AsyncIterator[tuple[WholeApp, dict[str, str]]]:
         await app.new_tenant(OWNER)
         app.blobs[BLOB.format(tenant_id=OWNER)] = b"{}"
         owner = await app.new_key(OWNER, Role.TENANT_ADMIN)
-        names = dict(NAMES) | {"tenant_id": OWNER}
-        for step in SETUP:
-            address = OPERATIONS[step.operation].address(names)
-            answer = await app.must(step.operation, Call.of(step.body, headers=owner, **address))
-            names |= {name: answer.json()[member] for name, member in step.learns.items()}
-        yield app, names
+        yield app, await app.own_everything(OWNER, owner)
 
 
 def check_refusal(subject: Subject, seen: Seen) -> None:
