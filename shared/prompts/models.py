@@ -317,7 +317,7 @@ def change_id(name: str, number: int) -> str:
 
 def latest_version(head: PromptHead) -> PromptVersion:
     """Return the version that a head embeds."""
-    return PromptVersion.model_construct(
+    return PromptVersion(
         id=version_id(head.name, head.version),
         name=head.name,
         version=head.version,
