@@ -128,9 +128,10 @@ class Partition:
         """
         return await self._container.batch(self._key, operations, minimal=minimal)
 
-    def creating(self, item: StoredItem) -> BatchOperation:
+    def creating(self, item: StoredItem | Json) -> BatchOperation:
         """Describe `create` for a batch."""
-        return BatchOperation("create", item.id, body=self._stamped(item))
+        body = self._stamped(item)
+        return BatchOperation("create", str(body["id"]), body=body)
 
     def upserting(self, item: StoredItem) -> BatchOperation:
         """Describe `upsert` for a batch."""
@@ -154,5 +155,6 @@ class Partition:
                 return await self.create(item), True
             return stored, False
 
-    def _stamped(self, item: StoredItem) -> Json:
-        return item.model_dump(mode="json", by_alias=True) | {_OWNER: self._key[0]}
+    def _stamped(self, item: StoredItem | Json) -> Json:
+        body = item.model_dump(mode="json", by_alias=True) if isinstance(item, StoredItem) else item
+        return body | {_OWNER: self._key[0]}

@@ -11,12 +11,8 @@ from shared.errors import ConflictError, PreconditionFailedError, PromptNotFound
 from shared.prompts.models import (
     LATEST,
     ChangeAction,
-    ChangeItem,
     ChangeRecord,
-    PromptContent,
-    PromptHead,
     PromptSummary,
-    PromptVersion,
     change_id,
     head_id,
     version_id,
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from shared.cosmos.container import BatchOperation
+    from shared.cosmos.container import BatchOperation, Json
     from shared.cosmos.partition import Partition
     from shared.errors import JsonValue
     from shared.prompts.models import PromptDraft
@@ -73,20 +69,24 @@ class Commit(NamedTuple):
     """A change worked out on one state of the head: two operations that are done together.
 
     Attributes:
-        record: What it leaves beside the head.
-        operations: What becomes of the head, then the creation of the record.
-        after: The head's summary as the change leaves it.
+        operations: What becomes of the head, then the creation of a version or of the change's own item.
+        after: The head's summary as the change leaves it, but for its ETag.
+        draft: What the new version says, for a change that makes one.
     """
 
     change: Change
-    record: PromptVersion | ChangeItem
     operations: tuple[BatchOperation, BatchOperation]
-    after: Mapping[str, JsonValue]
+    after: Mapping[str, Any]
+    draft: PromptDraft | None
+
+    @property
+    def record_id(self) -> str:
+        """Return the id of the item that tells of the change."""
+        return self.operations[1].item_id
 
     def head(self, etag: str) -> PromptSummary:
-        """Return the head as the change leaves it, under the ETag that the store gave it."""
-        fields = {**self.after, "change": self.record.change, "etag": etag}
-        return PromptSummary(id=head_id(self.change.name), name=self.change.name, **fields)
+        """Return the head's summary under the ETag that the store gave it."""
+        return PromptSummary(**self.after, etag=etag)
 
 
 def save_of(draft: PromptDraft) -> Callable[[PromptSummary | None], Effect]:
@@ -176,66 +176,52 @@ def committing(change: Change, head: PromptSummary | None, own: Partition, by: s
         version=effect.version,
         label=effect.label,
     )
-    kept = _kept(change.name, effect, record)
-    keeping = own.creating(kept)
-    said: dict[str, Any] = keeping.body or {}
-    before = _summary(head)
+    said = record.model_dump(mode="json")
+    before = _summary(change.name, head)
     after = before | effect.fields
-    fields = {"change": said["change"]}
-    if isinstance(kept, PromptVersion):
-        after |= {"description": kept.description, "tags": list(kept.tags)}
-        fields |= {"content": said["content"], "saved": said["change"]}
-    item_id = head_id(change.name)
-    if head is None:
-        first = PromptHead.from_json({"id": item_id, "name": change.name, **after, **fields})
-        return Commit(change, kept, (own.creating(first), keeping), after)
-    fields |= {name: value for name, value in after.items() if value != before[name]}
-    steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items())
-    return Commit(change, kept, (own.patching(item_id, Patch(steps, etag=head.etag)), keeping), after)
-
-
-def _summary(head: PromptSummary | None) -> dict[str, JsonValue]:
-    """Return what changes may change of a head."""
-    if head is None:
-        return {
-            "schema_version": 1,
-            "version": 0,
-            "description": None,
-            "tags": [],
-            "labels": {},
-            "deleted": False,
+    about: Json = {"name": change.name, "schema_version": 1, "change": said}
+    moved: dict[str, Any] = {"change": said}
+    if effect.draft is None:
+        kept = {"id": change_id(change.name, record.number), "kind": "change", **about}
+    else:
+        draft, version = effect.draft, after["version"]
+        says = {"description": draft.description, "tags": list(draft.tags)}
+        after |= says
+        moved |= {"content": draft.content(), "saved": said}
+        item_id = version_id(change.name, version)
+        kept = {
+            "id": item_id,
+            "kind": "version",
+            "version": version,
+            "content": moved["content"],
+            **says,
+            **about,
         }
+    if head is None:
+        moving = own.creating(after | moved)
+    else:
+        moved |= {name: value for name, value in after.items() if value != before[name]}
+        steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in moved.items())
+        moving = own.patching(head.id, Patch(steps, etag=head.etag))
+    return Commit(change, (moving, own.creating(kept)), after | {"change": record}, effect.draft)
+
+
+def _summary(name: str, head: PromptSummary | None) -> dict[str, Any]:
+    """Return a head without its last change, as JSON: an empty one where there is none yet."""
+    if head is None:
+        first: Json = {"id": head_id(name), "kind": "head", "schema_version": 1, "name": name, "version": 0}
+        return first | {"description": None, "tags": [], "labels": {}, "deleted": False}
     return {
+        "id": head.id,
+        "kind": head.kind,
         "schema_version": head.schema_version,
+        "name": name,
         "version": head.version,
         "description": head.description,
         "tags": list(head.tags),
-        "labels": dict(head.labels),
+        "labels": head.labels,
         "deleted": head.deleted,
     }
-
-
-def _kept(name: str, effect: Effect, record: ChangeRecord) -> PromptVersion | ChangeItem:
-    if effect.draft is None or effect.version is None:
-        return ChangeItem(id=change_id(name, record.number), name=name, change=record)
-    return _version(name, effect.version, effect.draft, record)
-
-
-def _version(name: str, version: int, draft: PromptDraft, record: ChangeRecord) -> PromptVersion:
-    return PromptVersion(
-        id=version_id(name, version),
-        name=name,
-        version=version,
-        description=draft.description,
-        tags=draft.tags,
-        change=record,
-        content=PromptContent(
-            template=draft.template,
-            config=draft.config,
-            declared_variables=draft.declared_variables,
-            examples=draft.examples,
-        ),
-    )
 
 
 def _in_use(name: str, head: PromptSummary | None) -> PromptSummary:

@@ -141,6 +141,15 @@ class PromptDraft(PromptPart):
     examples: Annotated[tuple[Example, ...], _LISTED] = Field((), max_length=50)
     reason: str | None = Field(None, max_length=500)
 
+    def content(self) -> dict[str, JsonValue]:
+        """Return what the version says, as the JSON of a `PromptContent`."""
+        return self.model_dump(mode="json", include=_CONTENT)
+
+    @property
+    def characters(self) -> int:
+        """Return about how long it is."""
+        return _length(self)
+
     @model_validator(mode="after")
     def _fits_into_one_write(self) -> Self:
         text = self.model_dump_json()
@@ -170,10 +179,17 @@ class PromptContent(BaseModel):
     @property
     def characters(self) -> int:
         """Return about how long it is."""
-        parts = self.template
-        length = len(parts) if isinstance(parts, str) else sum(len(str(part)) for part in parts)
-        more = (self.config, self.declared_variables, self.examples)
-        return length + sum(len(str(part)) for part in more if part)
+        return _length(self)
+
+
+_CONTENT = set(PromptContent.model_fields)
+
+
+def _length(said: PromptDraft | PromptContent) -> int:
+    parts = said.template
+    length = len(parts) if isinstance(parts, str) else sum(len(str(part)) for part in parts)
+    more = (said.config, said.declared_variables, said.examples)
+    return length + sum(len(str(part)) for part in more if part)
 
 
 class ChangeAction(StrEnum):
@@ -262,12 +278,6 @@ class PromptVersion(VersionSummary):
     """One immutable version."""
 
     content: PromptContent
-
-
-class ChangeItem(PromptStoredItem):
-    """A change that made no version."""
-
-    kind: Literal["change"] = "change"
 
 
 class PromptSource(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from itertools import batched, chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.clock import SystemClock
 from shared.concurrency import Turns, side_by_side
@@ -20,7 +20,6 @@ from shared.prompts import changes
 from shared.prompts.changes import Change, committing
 from shared.prompts.models import (
     LATEST,
-    ChangeItem,
     Prompt,
     PromptHead,
     PromptSource,
@@ -138,16 +137,14 @@ class PromptStore:
             ConflictError: Others kept changing this prompt meanwhile.
         """
         check_draft(draft)
-        head, record = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
-        if not isinstance(record, PromptVersion):
-            raise TypeError("saving makes a version")
-        return Prompt(record, head, self.source)
+        head, after = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
+        return await self.version_of(head, after["version"])
 
-    async def commit(self, change: Change) -> tuple[PromptHead, PromptVersion | ChangeItem]:
+    async def commit(self, change: Change) -> tuple[PromptHead, Mapping[str, Any]]:
         """Make one change, again and again while others change the prompt meanwhile.
 
         Returns:
-            The head as it is now, and what the change left: a version, or its record.
+            The head as it is now, and its summary as the change left it: others may have come after it.
 
         Raises:
             PreconditionFailedError: The head is another one than `change.if_match`.
@@ -165,9 +162,9 @@ class PromptStore:
                     if error.cause_status not in _CHANGED_MEANWHILE:
                         raise
                     if (head := await self._done_before(commit)) is not None:
-                        return head, commit.record
+                        return head, commit.after
                 else:
-                    return PromptHead.from_json(stored[0]), commit.record
+                    return PromptHead.from_json(stored[0]), commit.after
         raise _overtaken(change.name)
 
     async def commit_all(
@@ -312,7 +309,7 @@ class PromptStore:
 
     async def _done_before(self, commit: Commit) -> PromptHead | None:
         """Find the change if it was made and only its answer was lost, even if others came after it."""
-        stored = await self._own.read(PromptStoredItem, commit.record.id)
+        stored = await self._own.read(PromptStoredItem, commit.record_id)
         if stored is None or stored.change.id != commit.change.id:
             return None
         return await self.head(commit.change.name)
@@ -323,7 +320,7 @@ class PromptStore:
         """Settle those that were made and only their answer was lost; return the others."""
         if not overtaken:
             return []
-        stored = await self._by_id(PromptStoredItem, _RECORD, [commit.record.id for commit in overtaken])
+        stored = await self._by_id(PromptStoredItem, _RECORD, [commit.record_id for commit in overtaken])
         made = {item.change.id for item in stored}
         done = [commit.change.name for commit in overtaken if commit.change.id in made]
         if done:
@@ -404,11 +401,11 @@ def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
 
 def _weight(commit: Commit) -> int:
     """Return about how many bytes a change is as JSON: outside of ASCII a character takes six of them."""
-    if not isinstance(commit.record, PromptVersion):
+    if commit.draft is None:
         return 1_000
-    template = commit.record.content.template
+    template = commit.draft.template
     ascii_only = isinstance(template, str) and template.isascii()
-    return 2_000 + 2 * commit.record.content.characters * (1 if ascii_only else 6)
+    return 2_000 + 2 * commit.draft.characters * (1 if ascii_only else 6)
 
 
 def _overtaken(name: str) -> ConflictError:
