@@ -10,16 +10,14 @@ import pytest
 from functions.chat.conversations import WORK_SECONDS, ConversationRepository, HeadItem, TurnItem
 from functions.chat.models import TurnStatus
 from shared.contracts import Usage
-from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation
+from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, ConversationNotFoundError
 from tests.unit_tests.chat.app import ACME, USAGE
-from tests.unit_tests.prompts.interrupted import Interrupted
+from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from shared.cosmos.container import Container, Json, Key
+    from shared.cosmos.container import Container, Json
     from tests.fakes import Answer, FakeClock
     from tests.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
@@ -275,16 +273,6 @@ async def test_a_turn_costs_these_requests(app: App, cosmos: MemoryCosmos) -> No
 async def test_a_refusal_that_is_nobody_elses_doing_is_not_taken_for_a_conversation_at_work(
     container: Container, clock: FakeClock
 ) -> None:
-    class Refusing(Interrupted):
-        async def batch(
-            self,
-            key: Key,
-            operations: Sequence[BatchOperation],
-            *,
-            minimal: bool = False,  # noqa: ARG002  # it refuses all
-        ) -> list[Json]:
-            raise BatchFailedError(len(operations) - len(key), 413)
-
     with pytest.raises(BatchFailedError, match="413"):
         await opened(Refusing(container), clock).reserve("hi", None)
 

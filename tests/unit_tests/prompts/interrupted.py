@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.cosmos.container import BatchFailedError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -55,3 +57,16 @@ class Interrupted:
 
     async def query(self, key: Key, query: Query) -> list[Json]:
         return await self._container.query(key, query)
+
+
+class Refusing(Interrupted):
+    """A container that refuses every batch for a reason that no other writer is."""
+
+    async def batch(
+        self,
+        key: Key,
+        operations: Sequence[BatchOperation],
+        *,
+        minimal: bool = False,  # noqa: ARG002  # it refuses all
+    ) -> list[Json]:
+        raise BatchFailedError(len(operations) - len(key), 413)

@@ -13,7 +13,7 @@ from shared.errors import ConflictError, PreconditionFailedError, PromptNotFound
 from shared.prompts.models import PromptDraft, PromptSummary, Template
 from shared.prompts.store import PromptStore
 from tests.fakes import FakeClock, tenant_context
-from tests.unit_tests.prompts.interrupted import Interrupted
+from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +33,6 @@ def container(cosmos: MemoryCosmos) -> Container:
 @pytest.fixture
 def store(container: Container, clock: FakeClock) -> PromptStore:
     return PromptStore(ACME, container, clock)
-
-
-class Refusing(Interrupted):
-    """A container that refuses every batch for a reason that no other writer is."""
-
-    async def batch(
-        self,
-        key: Key,
-        operations: Sequence[BatchOperation],
-        *,
-        minimal: bool = False,  # noqa: ARG002  # it refuses all
-    ) -> list[Json]:
-        raise BatchFailedError(len(operations) - len(key), 413)
 
 
 async def templates(store: PromptStore, name: str = "p") -> list[Template]:
