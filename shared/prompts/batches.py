@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,12 +103,15 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         ValidationError: It is none; `detail` names the fields.
     """
     try:
-        return model.model_validate(item)
+        # As JSON, so that what is wrong is told in the words of JSON, over HTTP too.
+        return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         fields = {".".join(str(part) for part in problem["loc"]): problem["msg"] for problem in problems}
         said = "; ".join(f"{field}: {message}" for field, message in fields.items())
         raise ValidationError(f"Invalid prompt: {said}", {"fields": fields}) from error
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"Invalid prompt: {error}") from error
 
 
 def check_name(name: str) -> None:

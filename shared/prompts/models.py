@@ -15,7 +15,6 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
-    Strict,
     Tag,
     model_validator,
 )
@@ -40,9 +39,6 @@ MAX_VERSION = 99_999_999
 MAX_CONFIG_DEPTH = 16
 MAX_WHOLE_NUMBER = 2**53 - 1
 """Beyond it, what reads JSON numbers as doubles rounds."""
-
-_LISTED = Strict(strict=False)
-"""JSON has no tuples, only lists."""
 
 MAX_CONTENT_BYTES = 900_000
 """What one version may weigh as JSON: it is written twice, in a batch of at most 2 MiB."""
@@ -96,7 +92,7 @@ type TemplatePart = Annotated[
 ]
 type Template = Annotated[
     Annotated[Annotated[str, Field(min_length=1, max_length=200_000)], Tag("text")]
-    | Annotated[tuple[TemplatePart, ...], _LISTED, Field(min_length=1, max_length=100), Tag("messages")],
+    | Annotated[tuple[TemplatePart, ...], Field(min_length=1, max_length=100), Tag("messages")],
     Discriminator(_kind_of_template),
 ]
 
@@ -135,10 +131,10 @@ class PromptDraft(PromptPart):
 
     template: Template
     description: str | None = Field(None, max_length=2_000)
-    tags: Annotated[tuple[PromptTag, ...], _LISTED] = Field((), max_length=50)
+    tags: tuple[PromptTag, ...] = Field((), max_length=50)
     config: Config = Field(default_factory=dict)
     declared_variables: dict[Variable, VariableDeclaration] = Field(default_factory=dict, max_length=200)
-    examples: Annotated[tuple[Example, ...], _LISTED] = Field((), max_length=50)
+    examples: tuple[Example, ...] = Field((), max_length=50)
     reason: str | None = Field(None, max_length=500)
 
     def content(self) -> dict[str, JsonValue]:

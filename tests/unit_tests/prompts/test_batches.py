@@ -138,6 +138,22 @@ def made(outcomes: Sequence[PromptSummary | APIError]) -> list[int]:
     return [outcome.version for outcome in outcomes if isinstance(outcome, PromptSummary)]
 
 
+@pytest.mark.parametrize(
+    ("item", "field", "problem"),
+    [
+        ({"template": ["no"]}, "template.messages.0.message", "Input should be an object"),
+        ({"template": "x", "tags": "t"}, "tags", "Input should be a valid array"),
+        ({"template": "x", "examples": [1]}, "examples.0", "Input should be an object"),
+    ],
+)
+async def test_what_is_wrong_is_told_in_the_words_of_json(
+    app: App, item: dict[str, object], field: str, problem: str
+) -> None:
+    reply = (await app.batch("batch_save_prompts", {"prompts": [{"name": "p", **item}]})).json()
+
+    assert reply["results"][0]["failure"]["detail"]["fields"][field] == problem
+
+
 async def test_one_that_was_overtaken_is_worked_out_again_with_its_batch(
     cosmos: MemoryCosmos, clock: FakeClock
 ) -> None:
