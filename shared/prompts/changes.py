@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.prompts.models import PromptDraft
 
 MAX_LABELS = 50
+_SUMMARY = set(PromptSummary.model_fields) - {"change"}
 
 
 class Effect(NamedTuple):
@@ -211,17 +212,7 @@ def _summary(name: str, head: PromptSummary | None) -> dict[str, Any]:
     if head is None:
         first: Json = {"id": head_id(name), "kind": "head", "schema_version": 1, "name": name, "version": 0}
         return first | {"description": None, "tags": [], "labels": {}, "deleted": False}
-    return {
-        "id": head.id,
-        "kind": head.kind,
-        "schema_version": head.schema_version,
-        "name": name,
-        "version": head.version,
-        "description": head.description,
-        "tags": list(head.tags),
-        "labels": head.labels,
-        "deleted": head.deleted,
-    }
+    return head.model_dump(mode="json", include=_SUMMARY)
 
 
 def _in_use(name: str, head: PromptSummary | None) -> PromptSummary:

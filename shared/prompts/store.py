@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from itertools import batched, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.clock import SystemClock
 from shared.concurrency import Turns, side_by_side
@@ -137,14 +137,14 @@ class PromptStore:
             ConflictError: Others kept changing this prompt meanwhile.
         """
         check_draft(draft)
-        head, after = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
-        return await self.version_of(head, after["version"])
+        head, version = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
+        return await self.version_of(head, version)
 
-    async def commit(self, change: Change) -> tuple[PromptHead, Mapping[str, Any]]:
+    async def commit(self, change: Change) -> tuple[PromptHead, int]:
         """Make one change, again and again while others change the prompt meanwhile.
 
         Returns:
-            The head as it is now, and its summary as the change left it: others may have come after it.
+            The head as it is now, and the latest version as the change left it: others may have come since.
 
         Raises:
             PreconditionFailedError: The head is another one than `change.if_match`.
@@ -162,9 +162,9 @@ class PromptStore:
                     if error.cause_status not in _CHANGED_MEANWHILE:
                         raise
                     if (head := await self._done_before(commit)) is not None:
-                        return head, commit.after
+                        return head, commit.after["version"]
                 else:
-                    return PromptHead.from_json(stored[0]), commit.after
+                    return PromptHead.from_json(stored[0]), commit.after["version"]
         raise _overtaken(change.name)
 
     async def commit_all(

@@ -132,11 +132,10 @@ class Items:
         key = self._key_of(container, item, key)
         item_id = checked_id(item.get("id"))
         with self._store.transaction():
-            existing = container.table.get(key.canonical, item_id)
-            if existing is None or self._is_over(existing):
-                conditions.check_write(None)
-                return self._insert(container, key, item, item_id)
+            existing = self.find(container, key, item_id)
             conditions.check_write(existing)
+            if existing is None:
+                return self._insert(container, key, item, item_id)
             return self._overwrite(container, existing, item)
 
     def replace(
@@ -217,10 +216,9 @@ class Items:
         row = self._row(container, item, lsn, (lsn, key.epk, key.canonical, item_id))
         if not table.insert(row):
             existing = table.get(key.canonical, item_id)
-            if existing is not None and not self._is_over(existing):
+            if existing is None or not self._is_over(existing):
                 raise conflict()
-            if existing is not None:  # its time is over, but it has not been swept yet
-                table.delete(existing.seq)
+            table.delete(existing.seq)  # its time is over, but it has not been swept yet
             table.insert(row)
         if container.policy.unique_keys:
             self._claim_unique_keys(container, row, item)
