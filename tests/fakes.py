@@ -17,7 +17,7 @@ from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_t
 from shared.tenancy.store import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
     from shared.http import EdgeServices, Route
@@ -123,6 +123,16 @@ class Answer:
     def json(self) -> Any:  # noqa: ANN401  # JSON of any shape, asserted by the test
         """Parse the body."""
         return json.loads(self.body)
+
+
+async def every_page(ask: Callable[[str], Awaitable[Answer]], limit: int) -> list[Answer]:
+    """Ask for a list with one query after the other, from the first page to the last."""
+    answers: list[Answer] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answers.append(await ask(f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")))
+        cursor = answers[-1].json()["next_cursor"]
+    return answers
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, ConversationNotFoundError
+from tests.fakes import every_page
 from tests.unit_tests.chat.app import ACME, USAGE
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
@@ -374,15 +375,9 @@ async def test_conversations_in_several_physical_partitions_are_each_listed_once
         await app.chat(conversation_id=name)
     app.cosmos.split("conversations", [("acme", "b", name) for name in names], parts=3)
 
-    found: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
-        page = (await app.on_bot("list_conversations", query)).json()
-        found += [item["conversation_id"] for item in page["items"]]
-        cursor = page["next_cursor"]
+    pages = await every_page(lambda query: app.on_bot("list_conversations", query), limit)
 
-    assert found == names
+    assert [item["conversation_id"] for page in pages for item in page.json()["items"]] == names
 
 
 async def test_a_removed_bots_conversations_can_be_read_but_not_continued(app: App) -> None:

@@ -10,6 +10,7 @@ import pytest
 from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
 from functions.reasoning.service import session_of
 from shared.servicebus.sender import MAX_BODY_BYTES
+from tests.fakes import Call, every_page
 
 if TYPE_CHECKING:
     from tests.unit_tests.reasoning.app import App
@@ -157,8 +158,6 @@ async def test_a_fresh_message_is_left_to_its_own_sender(app: App) -> None:
 
 
 async def test_jobs_are_listed_a_page_at_a_time(app: App) -> None:
-    from tests.fakes import Call  # noqa: PLC0415  # used here only
-
     for name in ("a", "b", "c"):
         await app.accept(id=name, text="Why?")
 
@@ -175,23 +174,17 @@ async def test_jobs_are_listed_a_page_at_a_time(app: App) -> None:
 async def test_jobs_in_several_physical_partitions_are_each_listed_once_in_order(
     app: App, limit: int
 ) -> None:
-    from tests.fakes import Call  # noqa: PLC0415  # used here only
-
     names = [f"j{number:02}" for number in range(24)]
     for name in names:
         await app.accept(id=name, text="Why?")
         await app.accept(app.stranger, id=name, text="How?")
     app.cosmos.split("jobs", [("acme", name) for name in names], parts=3)
 
-    found: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
-        page = (await app.client.call("list_jobs", Call(query=query, headers=app.user))).json()
-        found += [job["job_id"] for job in page["items"]]
-        cursor = page["next_cursor"]
+    pages = await every_page(
+        lambda query: app.client.call("list_jobs", Call(query=query, headers=app.user)), limit
+    )
 
-    assert found == names
+    assert [job["job_id"] for page in pages for job in page.json()["items"]] == names
 
 
 async def test_another_tenants_job_looks_like_none(app: App) -> None:
