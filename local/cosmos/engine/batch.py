@@ -35,15 +35,6 @@ class BatchAnswer:
     charge: float
 
 
-class _FailedError(Exception):
-    """One operation failed: everything is rolled back."""
-
-    def __init__(self, position: int, cause: CosmosError) -> None:
-        super().__init__(str(cause))
-        self.position = position
-        self.cause = cause
-
-
 class Batches:
     """Runs batches."""
 
@@ -78,23 +69,15 @@ class Batches:
         outcomes: list[Outcome] = []
         try:
             with self._store.transaction():
-                for position, operation in enumerate(operations):
-                    outcomes.append(self._attempt(container, key, position, operation))
-        except _FailedError as failure:
-            return _failed(failure, len(operations))
+                for operation in operations:
+                    outcomes.append(self._run(container, key, operation))  # noqa: PERF401 - it tells how far
+        except CosmosError as error:
+            return _failed(len(outcomes), error, len(operations))
         entries = [
             _entry(outcome, body=not minimal or _reads(operation))
             for outcome, operation in zip(outcomes, operations, strict=True)
         ]
         return BatchAnswer(200, entries, sum(one.charge for one in outcomes))
-
-    def _attempt(self, container: Container, key: PartitionKey, position: int, operation: Json) -> Outcome:
-        try:
-            return self._run(container, key, operation)
-        except CosmosError as error:
-            if error.status == 304:  # noqa: PLR2004 - a read of what the caller has already changes nothing
-                return Outcome(304, None, charges.read(0))
-            raise _FailedError(position, error) from error
 
     def _run(self, container: Container, key: PartitionKey, operation: Json) -> Outcome:
         if not isinstance(operation, dict):
@@ -113,11 +96,19 @@ class Batches:
                 patch = parse_patch(operation.get("resourceBody"))
                 return self._items.patch(container, key, _id(operation), patch, conditions)
             case "Read":
-                return self._items.read(container, key, _id(operation), conditions)
+                return self._read(container, key, _id(operation), conditions)
             case "Delete":
                 return self._items.delete(container, key, _id(operation), conditions)
             case other:
                 raise unsupported(f"The batch operation {other!r}")
+
+    def _read(self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions) -> Outcome:
+        try:
+            return self._items.read(container, key, item_id, conditions)
+        except CosmosError as error:
+            if error.status == 304:  # noqa: PLR2004 - a read of what the caller has already fails no batch
+                return Outcome(304, None, charges.read(0))
+            raise
 
 
 def _reads(operation: Json) -> bool:
@@ -149,13 +140,13 @@ def _entry(outcome: Outcome, *, body: bool) -> Entry:
     return entry
 
 
-def _failed(failure: _FailedError, count: int) -> BatchAnswer:
+def _failed(position: int, error: CosmosError, count: int) -> BatchAnswer:
     entries: list[Entry] = [{"statusCode": 424, "requestCharge": 0} for _ in range(count)]
     charge = charges.create(0)
-    cause: JsonObject = {"statusCode": failure.cause.status, "requestCharge": charge}
-    if failure.cause.substatus:
-        cause["subStatusCode"] = failure.cause.substatus
-    if failure.cause.retry_after_ms is not None:
-        cause["retryAfterMilliseconds"] = failure.cause.retry_after_ms
-    entries[failure.position] = {**cause, "message": failure.cause.message}
+    cause: JsonObject = {"statusCode": error.status, "requestCharge": charge}
+    if error.substatus:
+        cause["subStatusCode"] = error.substatus
+    if error.retry_after_ms is not None:
+        cause["retryAfterMilliseconds"] = error.retry_after_ms
+    entries[position] = {**cause, "message": error.message}
     return BatchAnswer(207, entries, charge)

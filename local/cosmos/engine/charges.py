@@ -7,6 +7,7 @@ returns.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 _READ_PER_KB: Final = 1 / 11
@@ -24,11 +25,13 @@ def read(size: int) -> float:
     return round(max(1.0, 1 + (size / KILOBYTE - 1) * _READ_PER_KB), 2)
 
 
+@lru_cache(maxsize=4096)
 def create(size: int) -> float:
     """Price an item's creation or deletion."""
     return round(read(size) * _WRITE_FACTOR, 2)
 
 
+@lru_cache(maxsize=4096)
 def replace(size: int) -> float:
     """Price a replacement or a patch."""
     return round(read(size) * _REPLACE_FACTOR, 2)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import struct
 import time
+from functools import lru_cache
 from typing import Final
 
 _CONTAINER_FLAG: Final = 0x80000000
@@ -44,14 +45,19 @@ def item_number(rid: str) -> int | None:
     return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= _LARGEST else None
 
 
+@lru_cache(maxsize=64)
 def _container_bytes(database: int, number: int) -> bytes:
     return _CONTAINER.pack(database, number | _CONTAINER_FLAG)
 
 
 def etag(owner: int, lsn: int, ts: int) -> str:
     """Give the etag of the write `lsn` in the container `owner`; no two writes share one."""
-    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{owner & 0xFFFF:04x}-0000-{
-        ts & 0xFFFFFFFF:08x}0000"'
+    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{_etag_end(owner, ts)}"'
+
+
+@lru_cache(maxsize=64)
+def _etag_end(owner: int, ts: int) -> str:
+    return f"{owner & 0xFFFF:04x}-0000-{ts & 0xFFFFFFFF:08x}0000"
 
 
 def http_date(seconds: float) -> str:

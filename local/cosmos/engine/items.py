@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
@@ -31,11 +30,10 @@ if TYPE_CHECKING:
 MAX_ITEM_BYTES: Final = 2 * 1024 * 1024
 MAX_ID_BYTES: Final = 1023
 TICKS_PER_SECOND: Final = 10_000_000
-_SYSTEM: Final = ("_rid", "_self", "_etag", "_attachments", "_ts")
+_SYSTEM: Final = frozenset({"_rid", "_self", "_etag", "_attachments", "_ts"})
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """If-Match and If-None-Match of one operation."""
 
     if_match: str | None = None
@@ -69,8 +67,7 @@ class Conditions:
 UNCONDITIONAL: Final = Conditions()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an operation on an item answers."""
 
     status: int
@@ -136,7 +133,7 @@ class Items:
             conditions.check_write(existing)
             if existing is None:
                 return self._insert(container, key, item, item_id)
-            return self._overwrite(container, existing, item)
+            return self._overwrite(container, existing, _identified(container, item, existing.seq))
 
     def replace(
         self, container: Container, key: PartitionKey, item_id: str, item: JsonObject, conditions: Conditions
@@ -147,7 +144,7 @@ class Items:
             raise bad_request("The id of the item in the body does not match the id in the request.")
         with self._store.transaction():
             existing = self._existing(container, key, item_id, conditions)
-            return self._overwrite(container, existing, item)
+            return self._overwrite(container, existing, _identified(container, item, existing.seq))
 
     def patch(
         self, container: Container, key: PartitionKey, item_id: str, patch: Patch, conditions: Conditions
@@ -159,9 +156,9 @@ class Items:
             if patch.condition is not None and not self._passes(stored, patch.condition):
                 raise precondition_failed(SubStatus.CONDITION_NOT_MET)
             apply_patch(stored, patch)
-            if container.policy.partition.of_item(stored) != key:
+            if not container.policy.partition.holds(key, stored):
                 raise bad_request("A patch cannot change the partition key of an item.")
-            return self._overwrite(container, existing, stored)
+            return self._overwrite(container, existing, stored)  # it says already who it is
 
     def delete(
         self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions
@@ -197,15 +194,16 @@ class Items:
 
     @staticmethod
     def _key_of(container: Container, item: JsonObject, given: PartitionKey | None) -> PartitionKey:
-        key = container.policy.partition.of_item(item)
-        if given is not None and key != given:
+        if given is None:
+            return container.policy.partition.of_item(item)
+        if not container.policy.partition.holds(given, item):
             raise bad_request(
                 "PartitionKey extracted from document doesn't match the one specified in the header. Learn "
                 "more: "
                 "https://aka.ms/CosmosDB/sql/errors/wrong-pk-value",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
-        return key
+        return given
 
     def _is_over(self, row: ItemRow) -> bool:
         return row.expires is not None and row.expires <= self.now()
@@ -213,6 +211,7 @@ class Items:
     def _insert(self, container: Container, key: PartitionKey, item: JsonObject, item_id: str) -> Outcome:
         table = container.table
         lsn = table.next_lsn()
+        item = _identified(container, item, lsn)
         row = self._row(container, item, lsn, (lsn, key.epk, key.canonical, item_id))
         if not table.insert(row):
             existing = table.get(key.canonical, item_id)
@@ -232,39 +231,27 @@ class Items:
         if container.policy.unique_keys:
             table.clear_unique(existing.seq)
             self._claim_unique_keys(container, row, item)
-        table.update(row)
+        table.update(row, existing)
         return Outcome(200, row, charges.replace(len(row.body)))
 
     def _row(
         self, container: Container, item: JsonObject, lsn: int, place: tuple[int, bytes, bytes, str]
     ) -> ItemRow:
-        """Build the stored form of an item.
+        """Build the stored form of an item that says who it is.
 
         `place` is its number, effective partition key, partition key and id.
         """
         seq, epk, pk, item_id = place
-        for name in _SYSTEM:
-            item.pop(name, None)
         ts = self.now()
         ttl, expires = _expiry(item, container.policy.default_ttl, ts)
         etag = identity.etag(container.row.number, lsn, ts)
+        item["_etag"], item["_ts"] = etag, ts
         try:
-            sent = orjson.dumps(item)
+            body = orjson.dumps(item)
+            if len(body) > MAX_ITEM_BYTES and len(orjson.dumps(_sent(item))) > MAX_ITEM_BYTES:
+                raise too_large()
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise bad_request(f"The item cannot be written as JSON: {error}") from error
-        if len(sent) > MAX_ITEM_BYTES:
-            raise too_large()
-        rid = identity.item_rid(container.row.database, container.row.number, seq)
-        added = orjson.dumps(
-            {
-                "_rid": rid,
-                "_self": f"{container.self_link}docs/{rid}/",
-                "_etag": etag,
-                "_attachments": "attachments/",
-                "_ts": ts,
-            }
-        )
-        body = b"%b,%b" % (sent[:-1], added[1:])  # an item has an id: there is something before the comma
         return ItemRow(seq, lsn, ts, ttl, expires, epk, pk, item_id, etag, body)
 
     def _claim_unique_keys(self, container: Container, row: ItemRow, item: JsonObject) -> None:
@@ -280,6 +267,17 @@ class Items:
                 raise conflict("Unique index constraint violation.")
             container.table.delete(holder)
             container.table.claim_unique(row.pk, ordinal, claim, row.seq)
+
+
+def _identified(container: Container, item: JsonObject, seq: int) -> JsonObject:
+    """Add what the service says of an item once and for all, in place of what a client says."""
+    rid = identity.item_rid(container.row.database, container.row.number, seq)
+    itself = f"{container.self_link}docs/{rid}/"
+    return _sent(item) | {"_rid": rid, "_self": itself, "_attachments": "attachments/"}
+
+
+def _sent(item: JsonObject) -> JsonObject:
+    return item if _SYSTEM.isdisjoint(item) else {name: item[name] for name in item if name not in _SYSTEM}
 
 
 def checked_id(value: Json) -> str:

@@ -69,6 +69,14 @@ class PartitionKeyDefinition:
         """Extract the full partition key from an item."""
         return self.of_components(tuple(_component(value_at(item, path)) for path in self.paths))
 
+    def holds(self, key: PartitionKey, item: JsonObject) -> bool:
+        """Tell whether an item belongs under a key: what `of_item` would say, for less."""
+        for path, component in zip(self.paths, key.components, strict=True):
+            value = _component(value_at(item, path))
+            if value != component or type(value) is not type(component):  # True == 1.0
+                return False
+        return True
+
     def of_components(self, components: tuple[Component, ...]) -> PartitionKey:
         """Place a full key.
 

@@ -54,22 +54,27 @@ def parse_patch(body: Json) -> Patch:
 def _parse(number: int, entry: Json) -> PatchOperation:
     if not isinstance(entry, dict):
         raise _failed(number, "Operation", "is not an object.")
-    kind = str(entry.get("op", "")).lower().replace("increment", "incr")
-    if kind not in _APPLY:
-        raise bad_request(
-            f"For Operation({number}): the operation {entry.get('op')!r} is not supported. {_DOCS}"
-        )
-    if kind not in {"remove", "move"} and "value" not in entry:
+    op = entry.get("op")
+    kind = _kind(op) if isinstance(op, str) else None
+    if kind is None:
+        raise bad_request(f"For Operation({number}): the operation {op!r} is not supported. {_DOCS}")
+    if "value" not in entry and kind not in {"remove", "move"}:
         raise _failed(number, kind, "needs a value.")
     path = _pointer(number, kind, entry.get("path"))
     source = _pointer(number, kind, entry.get("from")) if kind == "move" else ()
     return PatchOperation(kind, path, entry.get("value"), source)
 
 
+@lru_cache(maxsize=64)
+def _kind(op: str) -> str | None:
+    kind = op.lower().replace("increment", "incr")
+    return kind if kind in _APPLY else None
+
+
 def _pointer(number: int, kind: str, path: Json) -> Pointer:
-    if not isinstance(path, str) or not path.startswith("/") or path == "/":
+    steps = _steps(path) if isinstance(path, str) else ()
+    if not steps:
         raise _failed(number, kind, f"has the invalid path {path!r}.")
-    steps = _steps(path)
     if steps[0] in _SYSTEM:
         raise _failed(number, kind, f"cannot change the property '{steps[0]}'.")
     return steps
@@ -77,6 +82,9 @@ def _pointer(number: int, kind: str, path: Json) -> Pointer:
 
 @lru_cache(maxsize=1024)
 def _steps(path: str) -> Pointer:
+    """Split a path; one that is malformed, or that of the whole item, has no steps."""
+    if not path.startswith("/") or path == "/":
+        return ()
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
 
 
@@ -102,6 +110,8 @@ def apply_patch(item: JsonObject, patch: Patch) -> None:
 
 
 def _parent(item: JsonObject, path: Pointer) -> JsonObject | list[Json]:
+    if len(path) == 1:
+        return item
     node: Json = item
     for depth, step in enumerate(path[:-1]):
         if isinstance(node, dict) and step in node:
