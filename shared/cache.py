@@ -193,14 +193,15 @@ class Region[V]:
             self._shared.wrote(full)
             self._see_to(self._shared.write(full, value, 0.0))
 
-    def forget(self, tenant: TenantContext, key: str) -> None:
-        """Drop a value that is no longer so; a load that began before does not bring it back."""
-        full = self._key(tenant, key)
-        self._supersede(full)
-        self._drop(full)
-        if self._shared is not None:
-            self._shared.wrote(full)
-            self._see_to(self._shared.remove(full))
+    def forget(self, tenant: TenantContext, *keys: str) -> None:
+        """Drop values that are no longer so; a load that began before does not bring them back."""
+        own = self._key(tenant, "")
+        for full in [own + key for key in keys]:
+            self._supersede(full)
+            self._drop(full)
+            if self._shared is not None:
+                self._shared.wrote(full)
+                self._see_to(self._shared.remove(full))
 
     def share(self, open_shared: Callable[[], SharedEntries[Any] | None]) -> None:
         """Ask a second level before the source; it is opened when it is first needed."""

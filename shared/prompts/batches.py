@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 
 from shared.errors import APIError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
-from shared.prompts.changes import Change
+from shared.prompts.changes import Change, new_id
 from shared.prompts.models import NAME_PATTERN, NamedDraft
 from shared.prompts.rendering import check_draft
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from shared.prompts.changes import Effect
     from shared.prompts.library import Prompts
     from shared.prompts.models import Prompt, PromptDraft, PromptSource, PromptSummary
 
@@ -39,7 +42,8 @@ async def save_many(
         DependencyUnavailableError: The store is down, and nothing was saved.
         PermissionDeniedError: They are not the caller's to change.
     """
-    return await _changed(prompts, [_saving(item) for item in items], source)
+    call = new_id()
+    return await _changed(prompts, [_saving(item, call) for item in items], source)
 
 
 async def delete_many(
@@ -51,8 +55,10 @@ async def delete_many(
         DependencyUnavailableError: The store is down, and nothing was deleted.
         PermissionDeniedError: They are not the caller's to change.
     """
+    call = new_id()
     wanted: list[tuple[str | None, Change | APIError]] = [
-        (name, _problem_of(name) or Change(name, changes.deletion_of(name), reason=reason)) for name in names
+        (name, _problem_of(name) or Change(name, changes.deletion_of(name), None, reason, call))
+        for name in names
     ]
     return await _changed(prompts, wanted, source)
 
@@ -86,14 +92,30 @@ async def _changed(
     ]
 
 
-def _saving(item: Mapping[str, object]) -> tuple[str | None, Change | APIError]:
-    name = item.get("name")
+def _saving(item: Mapping[str, object], call: str) -> tuple[str | None, Change | APIError]:
+    """Tell whose an item is; what it says is read in its turn, while the store works on those before."""
+    name, if_match, reason = (item.get(field) for field in ("name", "if_match", "reason"))
+    if not isinstance(name, str):
+        return None, _refusal(item)
+    if _NAME.fullmatch(name) is None:
+        return name, _refusal(item)
+    seen = if_match if isinstance(if_match, str) else None
+    return name, Change(name, partial(_save, item), seen, reason if isinstance(reason, str) else None, call)
+
+
+def _refusal(item: Mapping[str, object]) -> ValidationError:
+    """Tell what is wrong with an item that has no plain name."""
     try:
-        draft = parse_draft(NamedDraft, item)
-        check_draft(draft)
+        name = parse_draft(NamedDraft, item).name
     except ValidationError as error:
-        return name if isinstance(name, str) else None, error
-    return draft.name, Change(draft.name, changes.save_of(draft), draft.if_match, draft.reason)
+        return error
+    raise AssertionError(f"'{name}' is a plain name")
+
+
+def _save(item: Mapping[str, object], head: PromptSummary | None) -> Effect:
+    draft = parse_draft(NamedDraft, item)
+    check_draft(draft)
+    return changes.save_of(draft)(head)
 
 
 def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D:
@@ -103,7 +125,9 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         ValidationError: It is none; `detail` names the fields.
     """
     try:
-        # As JSON, so that what is wrong is told in the words of JSON, over HTTP too.
+        with contextlib.suppress(pydantic.ValidationError):
+            return model.model_validate(item)
+        # Again, as JSON, so that what is wrong is told in the words of JSON, over HTTP too.
         return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,6 @@ from shared.errors import ConflictError, PreconditionFailedError, PromptNotFound
 from shared.prompts.models import (
     LATEST,
     ChangeAction,
-    ChangeRecord,
     PromptSummary,
     change_id,
     head_id,
@@ -20,7 +19,6 @@ from shared.prompts.models import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from shared.cosmos.container import BatchOperation, Json
     from shared.cosmos.partition import Partition
@@ -28,7 +26,13 @@ if TYPE_CHECKING:
     from shared.prompts.models import PromptDraft
 
 MAX_LABELS = 50
-_SUMMARY = set(PromptSummary.model_fields) - {"change"}
+_EMPTY: dict[str, Any] = {"version": 0, "description": None, "tags": (), "labels": {}, "deleted": False}
+"""What a prompt's first change finds."""
+
+
+def new_id() -> str:
+    """Name a call."""
+    return secrets.token_hex(16)
 
 
 class Effect(NamedTuple):
@@ -56,14 +60,14 @@ class Change:
         work_out: Tells what becomes of a head; it is given None where there is none, and the head of a
             deleted prompt too. It raises the `APIError` of a change that cannot be made.
         if_match: The ETag of the head that the caller has seen, or None to change whatever is there.
-        id: Tells this call's change from the same one by others.
+        id: The call whose change it is: it tells it from the same one by others.
     """
 
     name: str
     work_out: Callable[[PromptSummary | None], Effect]
     if_match: str | None = None
     reason: str | None = None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
 
 
 class Commit(NamedTuple):
@@ -154,11 +158,18 @@ def restoration_of(name: str) -> Callable[[PromptSummary | None], Effect]:
     return work_out
 
 
-def committing(change: Change, head: PromptSummary | None, own: Partition, by: str, at: datetime) -> Commit:
+def committing(change: Change, head: PromptSummary | None, own: Partition, by: str, at: str) -> Commit:
     """Work a change out on a head.
 
     The head moves on the condition that it is still this one, and the record's id is one that no other change
     of the prompt can have.
+
+    Args:
+        change: What is wanted.
+        head: The head as it was read, or None where there is none.
+        own: Where the prompt is.
+        by: Who changes it.
+        at: When, in ISO 8601.
 
     Raises:
         PreconditionFailedError: The head is another one than the caller has seen.
@@ -167,52 +178,48 @@ def committing(change: Change, head: PromptSummary | None, own: Partition, by: s
     if change.if_match is not None and (head is None or head.etag != change.if_match):
         raise PreconditionFailedError(f"Prompt '{change.name}' has changed meanwhile", {"name": change.name})
     effect = change.work_out(head)
-    record = ChangeRecord(
-        number=1 if head is None else head.change.number + 1,
-        id=change.id,
-        action=effect.action,
-        at=at,
-        by=by,
-        reason=change.reason,
-        version=effect.version,
-        label=effect.label,
-    )
-    said = record.model_dump(mode="json")
-    before = _summary(change.name, head)
-    after = before | effect.fields
-    about: Json = {"name": change.name, "schema_version": 1, "change": said}
+    said = _record(change, effect, 1 if head is None else head.change.number + 1, by, at)
+    before = _EMPTY if head is None else _state_of(head)
+    state = before | effect.fields
     moved: dict[str, Any] = {"change": said}
+    kept: Json = {"name": change.name, "schema_version": 1, "change": said}
     if effect.draft is None:
-        kept = {"id": change_id(change.name, record.number), "kind": "change", **about}
+        kept |= {"id": change_id(change.name, said["number"]), "kind": "change"}
+        if head is not None and head.change.action == ChangeAction.SAVE:
+            moved["saved"] = head.change.model_dump(mode="json", exclude_none=True)
     else:
-        draft, version = effect.draft, after["version"]
-        says = {"description": draft.description, "tags": list(draft.tags)}
-        after |= says
-        moved |= {"content": draft.content(), "saved": said}
-        item_id = version_id(change.name, version)
-        kept = {
-            "id": item_id,
-            "kind": "version",
-            "version": version,
-            "content": moved["content"],
-            **says,
-            **about,
-        }
+        says = {"description": effect.draft.description, "tags": effect.draft.tags}
+        state |= says
+        moved["content"] = effect.draft.content()
+        version = state["version"]
+        kept |= {"id": version_id(change.name, version), "kind": "version", "version": version}
+        kept |= {"content": moved["content"], **says}
+    after = {"id": head_id(change.name), "name": change.name, "change": said, **state}
     if head is None:
-        moving = own.creating(after | moved)
+        moving = own.creating({"kind": "head", "schema_version": 1, **after, **moved})
     else:
-        moved |= {name: value for name, value in after.items() if value != before[name]}
-        steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in moved.items())
-        moving = own.patching(head.id, Patch(steps, etag=head.etag))
-    return Commit(change, (moving, own.creating(kept)), after | {"change": record}, effect.draft)
+        moved |= {name: value for name, value in state.items() if value != before[name]}
+        steps = [PatchOperation("set", f"/{name}", value) for name, value in moved.items()]
+        moving = own.patching(head.id, Patch(tuple(steps), etag=head.etag))
+    return Commit(change, (moving, own.creating(kept)), after, effect.draft)
 
 
-def _summary(name: str, head: PromptSummary | None) -> dict[str, Any]:
-    """Return a head without its last change, as JSON: an empty one where there is none yet."""
-    if head is None:
-        first: Json = {"id": head_id(name), "kind": "head", "schema_version": 1, "name": name, "version": 0}
-        return first | {"description": None, "tags": [], "labels": {}, "deleted": False}
-    return head.model_dump(mode="json", include=_SUMMARY)
+def _record(change: Change, effect: Effect, number: int, by: str, at: str) -> dict[str, Any]:
+    """Return a `ChangeRecord` as JSON."""
+    record = {"number": number, "id": change.id, "action": effect.action, "at": at, "by": by}
+    facts = {"reason": change.reason, "version": effect.version, "label": effect.label}
+    return record | {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _state_of(head: PromptSummary) -> dict[str, Any]:
+    """Return what changes can make of a head."""
+    return {
+        "version": head.version,
+        "description": head.description,
+        "tags": head.tags,
+        "labels": head.labels,
+        "deleted": head.deleted,
+    }
 
 
 def _in_use(name: str, head: PromptSummary | None) -> PromptSummary:

@@ -390,12 +390,13 @@ class Prompts:
         try:
             yield
         finally:
-            for name in names:
-                if source is PromptSource.GLOBAL:
+            key = self._library.key
+            if source is PromptSource.GLOBAL:
+                for name in names:
                     self._library.edited_globally(name)
-                elif isinstance(self._caller, TenantContext):
-                    for scope in (None, source):
-                        self._library.heads.forget(self._caller, self._library.key(name, scope))
+            elif isinstance(self._caller, TenantContext):
+                stale = [key(name, scope) for name in names for scope in (None, source)]
+                self._library.heads.forget(self._caller, *stale)
 
     @cached_property
     def _global(self) -> GlobalPromptStore:

@@ -43,6 +43,9 @@ MAX_WHOLE_NUMBER = 2**53 - 1
 MAX_CONTENT_BYTES = 900_000
 """What one version may weigh as JSON: it is written twice, in a batch of at most 2 MiB."""
 
+MOST_BYTES_OF_A_CHARACTER = 12
+"""As it is sent, in ASCII: those beyond the first 65,536 are two escapes."""
+
 
 class PromptPart(BaseModel):
     """Part of a prompt: what callers send is held to its fields, what is stored may have more of them."""
@@ -92,7 +95,7 @@ type TemplatePart = Annotated[
 ]
 type Template = Annotated[
     Annotated[Annotated[str, Field(min_length=1, max_length=200_000)], Tag("text")]
-    | Annotated[tuple[TemplatePart, ...], Field(min_length=1, max_length=100), Tag("messages")],
+    | Annotated[tuple[TemplatePart, ...], Field(min_length=1, max_length=100, strict=False), Tag("messages")],
     Discriminator(_kind_of_template),
 ]
 
@@ -131,26 +134,32 @@ class PromptDraft(PromptPart):
 
     template: Template
     description: str | None = Field(None, max_length=2_000)
-    tags: tuple[PromptTag, ...] = Field((), max_length=50)
+    tags: tuple[PromptTag, ...] = Field((), max_length=50, strict=False)
     config: Config = Field(default_factory=dict)
     declared_variables: dict[Variable, VariableDeclaration] = Field(default_factory=dict, max_length=200)
-    examples: tuple[Example, ...] = Field((), max_length=50)
+    examples: tuple[Example, ...] = Field((), max_length=50, strict=False)
     reason: str | None = Field(None, max_length=500)
 
     def content(self) -> dict[str, JsonValue]:
         """Return what the version says, as the JSON of a `PromptContent`."""
-        return self.model_dump(mode="json", include=_CONTENT)
+        return self.model_dump(mode="json", include=_CONTENT, exclude_defaults=True)
 
     @property
     def characters(self) -> int:
         """Return about how long it is."""
-        return _length(self)
+        more = (self.description or "", self.reason or "", *self.tags)
+        return _length(self) + sum(map(len, more))
 
     @model_validator(mode="after")
     def _fits_into_one_write(self) -> Self:
+        plain = isinstance(self.template, str) and not (
+            self.config or self.declared_variables or self.examples
+        )
+        if plain and len(self.template) * MOST_BYTES_OF_A_CHARACTER < MAX_CONTENT_BYTES // 2:
+            return self
         text = self.model_dump_json()
-        # As it is sent, in ASCII, a character takes six bytes at most; near the limit they are counted.
-        if len(text) * 6 > MAX_CONTENT_BYTES and len(json.dumps(json.loads(text))) > MAX_CONTENT_BYTES:
+        possible = len(text) * MOST_BYTES_OF_A_CHARACTER  # near the limit they are counted
+        if possible > MAX_CONTENT_BYTES and len(json.dumps(json.loads(text))) > MAX_CONTENT_BYTES:
             raise ValueError(f"a version has at most {MAX_CONTENT_BYTES} bytes as JSON")
         return self
 
@@ -255,10 +264,14 @@ class PromptSummary(PromptStoredItem):
 
 
 class PromptHead(PromptSummary):
-    """A prompt's head: it embeds the latest version, so that reading that is one point read."""
+    """A prompt's head: it embeds the latest version, so that reading that is one point read.
+
+    Attributes:
+        saved: The save that made the latest version, once another change has come after it.
+    """
 
     content: PromptContent
-    saved: ChangeRecord
+    saved: ChangeRecord | None = None
 
 
 class VersionSummary(PromptStoredItem):
@@ -323,12 +336,13 @@ def change_id(name: str, number: int) -> str:
 
 def latest_version(head: PromptHead) -> PromptVersion:
     """Return the version that a head embeds."""
+    saved_last = head.saved is None or head.change.action == ChangeAction.SAVE
     return PromptVersion(
         id=version_id(head.name, head.version),
         name=head.name,
         version=head.version,
         description=head.description,
         tags=head.tags,
-        change=head.saved,
+        change=head.change if saved_last else head.saved,
         content=head.content,
     )

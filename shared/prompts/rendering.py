@@ -87,6 +87,8 @@ def check_draft(draft: PromptDraft) -> None:
             are not those of the template; examples without a place, or a place without examples.
     """
     places = places_of(draft.template)
+    if isinstance(draft.template, str) and not draft.examples and not draft.declared_variables:
+        return
     problems = dict(_problems(draft, places))
     if problems:
         said = "; ".join(problems.values())

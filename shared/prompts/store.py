@@ -7,6 +7,7 @@ and changes are counted without a gap, none is overwritten, and none is without 
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import batched, chain
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ from shared.clock import SystemClock
 from shared.concurrency import Turns, side_by_side
 from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.partition import Partition
-from shared.errors import APIError, ConflictError, PromptNotFoundError
+from shared.errors import APIError, ConflictError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
 from shared.prompts.changes import Change, committing
 from shared.prompts.models import (
     LATEST,
+    MOST_BYTES_OF_A_CHARACTER,
     Prompt,
     PromptHead,
     PromptSource,
@@ -55,6 +57,9 @@ BATCHES_AT_ONCE = 4
 
 MAX_BATCH_BYTES = 1_500_000
 """Well below the 2 MiB that a batch may weigh."""
+
+_REST_BYTES = 3_000
+"""More than the names, ids and records of one change."""
 
 _GLOBAL = "prompts"
 _ATTEMPTS = 10
@@ -230,7 +235,7 @@ class PromptStore:
         return await self._own.query(PromptStoredItem, Query(text, {"@name": name, "@before": before}, limit))
 
     def _worked_out(self, change: Change, head: PromptSummary | None) -> Commit:
-        return committing(change, head, self._own, self._by, self._clock.now())
+        return committing(change, head, self._own, self._by, self._clock.now().isoformat())
 
     async def _heads[M: PromptSummary](
         self, model: type[M], fields: str, names: Sequence[str]
@@ -320,12 +325,12 @@ class PromptStore:
         """Settle those that were made and only their answer was lost; return the others."""
         if not overtaken:
             return []
-        stored = await self._by_id(PromptStoredItem, _RECORD, [commit.record_id for commit in overtaken])
-        made = {item.change.id for item in stored}
-        done = [commit.change.name for commit in overtaken if commit.change.id in made]
-        if done:
-            outcomes |= await self._heads(PromptSummary, _SUMMARY, done)
-        return [commit.change for commit in overtaken if commit.change.id not in made]
+        ids = {commit.record_id: commit.change.id for commit in overtaken}
+        stored = await self._by_id(PromptStoredItem, _RECORD, list(ids))
+        made = {item.name for item in stored if item.change.id == ids[item.id]}
+        if made:
+            outcomes |= await self._heads(PromptSummary, _SUMMARY, list(made))
+        return [commit.change for commit in overtaken if commit.change.name not in made]
 
     async def list(
         self, after: str | None, limit: int, *, tag: str | None = None, deleted: bool = False
@@ -400,12 +405,12 @@ def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
 
 
 def _weight(commit: Commit) -> int:
-    """Return about how many bytes a change is as JSON: outside of ASCII a character takes six of them."""
-    if commit.draft is None:
-        return 1_000
-    template = commit.draft.template
-    ascii_only = isinstance(template, str) and template.isascii()
-    return 2_000 + 2 * commit.draft.characters * (1 if ascii_only else 6)
+    """Return how many bytes a change is as JSON; of a short one no more than it can be."""
+    said = 0 if commit.draft is None else commit.draft.characters
+    possible = _REST_BYTES + 2 * said * MOST_BYTES_OF_A_CHARACTER
+    if possible <= MAX_BATCH_BYTES // WRITE_AT_ONCE:
+        return possible
+    return _REST_BYTES + sum(len(json.dumps(operation)) for operation in commit.operations)
 
 
 def _overtaken(name: str) -> ConflictError:
@@ -413,7 +418,8 @@ def _overtaken(name: str) -> ConflictError:
 
 
 def _raise_outage(outcomes: Sequence[PromptSummary | APIError]) -> None:
-    """Fail as one call would where the store was down for all of them."""
-    failures = [outcome for outcome in outcomes if isinstance(outcome, APIError)]
-    if failures and len(failures) == len(outcomes) and all(error.status >= _OUTAGE for error in failures):
+    """Fail as one call would where the store was down for all that could have been changed."""
+    tried = [outcome for outcome in outcomes if not isinstance(outcome, ValidationError)]
+    failures = [outcome for outcome in tried if isinstance(outcome, APIError) and outcome.status >= _OUTAGE]
+    if failures and len(failures) == len(tried):
         raise failures[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pydantic
 import pytest
 
 from shared.cosmos.container import BatchFailedError
-from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError
+from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
 from shared.prompts.changes import Change
 from shared.prompts.models import PromptDraft, PromptSummary
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import BatchOperation, Json, Key
     from shared.errors import APIError
+    from shared.prompts.changes import Effect
     from tests.fakes import FakeClock
     from tests.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.app import App
@@ -122,6 +124,14 @@ async def test_of_two_items_of_one_name_the_first_is_saved(app: App) -> None:
     assert "twice" in reply["results"][1]["failure"]["message"]
 
 
+async def test_of_two_items_of_one_name_the_first_counts_also_where_it_is_a_bad_one(app: App) -> None:
+    reply = (await app.batch("batch_save_prompts", {"prompts": [{"name": "p000"}, *items(1)]})).json()
+
+    assert reply["succeeded"] == 0
+    assert "template" in reply["results"][0]["failure"]["message"]
+    assert "twice" in reply["results"][1]["failure"]["message"]
+
+
 async def test_a_batch_without_items_or_with_too_many_is_refused_whole(app: App) -> None:
     bodies: list[object] = [{"prompts": []}, {"prompts": items(501)}, {"prompts": ["x"]}, {}]
     for body in bodies:
@@ -211,12 +221,18 @@ async def test_one_that_the_store_refuses_is_left_out_and_the_others_run_again(
     assert len(made(outcomes)) == 49
 
 
+@pytest.mark.parametrize("text", ["x" * 190_000, "\n" * 190_000, "\0" * 140_000, "\N{OWL}" * 70_000])
 async def test_large_prompts_are_cut_into_batches_that_the_store_takes(
-    cosmos: MemoryCosmos, clock: FakeClock
+    cosmos: MemoryCosmos, clock: FakeClock, text: str
 ) -> None:
     store = PromptStore(ACME, cosmos.container("prompts"), clock)
 
-    assert made(await store.commit_all(saves(20, "x" * 190_000))) == [1] * 20
+    assert made(await store.commit_all(saves(10, text))) == [1] * 10
+
+
+def test_a_text_whose_json_is_too_large_is_refused() -> None:
+    with pytest.raises(pydantic.ValidationError, match="at most 900000 bytes as JSON"):
+        PromptDraft(template="\N{OWL}" * 80_000)
 
 
 async def test_when_the_store_is_down_for_all_the_batch_fails_as_one_call_would(
@@ -225,9 +241,12 @@ async def test_when_the_store_is_down_for_all_the_batch_fails_as_one_call_would(
     async def go_down() -> None:
         cosmos.transport.lose_requests = 10**6
 
+    def bad(_: PromptSummary | None) -> Effect:
+        raise ValidationError("a bad item")
+
     container = Interrupted(cosmos.container("prompts"), batches=[go_down])
     with pytest.raises(DependencyUnavailableError):
-        await PromptStore(ACME, container, clock).commit_all(saves(60))
+        await PromptStore(ACME, container, clock).commit_all([Change("bad", bad), *saves(60)])
 
 
 async def test_when_the_store_goes_down_midway_what_was_saved_is_told(
