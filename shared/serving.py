@@ -106,9 +106,11 @@ class _Call:
         """Tell, where no route answers, whether one of this path answers other methods."""
         path = self.request.path_params.get("rest", "")
         found = [route for route in self.services.routes if route.has_path(path)]
-        if found:
-            first = min(route.precedence for route in found)
-            allowed = sorted({route.method for route in found if route.precedence == first})
+        if not found:
+            return
+        first = min(route.precedence for route in found)
+        allowed = sorted({route.method for route in found if route.precedence == first})
+        if self.request.method not in allowed:  # else the host took another path for it: %2F is no slash
             raise MethodNotAllowedError(self.request.method, allowed)
 
     async def _authorised(self) -> TenantContext | PlatformContext | None:
@@ -116,7 +118,9 @@ class _Call:
         if route.who is None:
             return None
         authenticator = self.services.authenticator  # an open route needs no settings
-        subject = await authenticator.authenticate(self.request.headers.get("authorization"))
+        sent = self.request.headers.getlist("authorization")
+        # Of two, whatever stands before the app might have gone by the other one.
+        subject = await authenticator.authenticate(sent[0] if len(sent) == 1 else None)
         self._count(subject)
         if route.platform:
             if isinstance(subject, PlatformContext):
@@ -124,7 +128,7 @@ class _Call:
             raise PermissionDeniedError("Only the platform's administrator may do this")
         named = self.request.path_params.get("tenant_id")
         if isinstance(subject, PlatformContext):
-            acts_for = named or self.request.headers.get("x-tenant-id")
+            acts_for = named or header_text(self.request, "x-tenant-id")
             if not acts_for:
                 if route.either:
                     return subject

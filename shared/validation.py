@@ -27,6 +27,10 @@ type Day = Annotated[date, BeforeValidator(_day)]
 """A parameter that is a day, as `2026-01-31`."""
 
 
+MOST_NAMED = 100
+"""How many problems are named: of a megabyte of them, telling takes seconds, and fifty times the space."""
+
+
 def refusal(error: pydantic.ValidationError, what: str, *where: str) -> APIError:
     """Turn a model's complaints into the refusal of what was sent.
 
@@ -35,12 +39,20 @@ def refusal(error: pydantic.ValidationError, what: str, *where: str) -> APIError
         what: What was sent: `request`, `message`.
         where: What the fields' names begin with.
     """
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    if any(problem["type"] == "json_invalid" for problem in problems):
+    if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "json_invalid":
         return MalformedRequestError("The body is not valid JSON")
-    fields = {".".join([*where, *(str(part) for part in p["loc"])]): p["msg"] for p in problems}
+    fields = refused_fields(error, *where)
     said = "; ".join(f"{name}: {problem}" if name else problem for name, problem in fields.items())
     return ValidationError(f"Invalid {what}: {said}", {"fields": fields})
+
+
+def refused_fields(error: pydantic.ValidationError, *where: str) -> dict[str, str]:
+    """Tell what is wrong by field; where that is more than `MOST_NAMED` things, only how many they are."""
+    count = error.error_count()
+    if count > MOST_NAMED:
+        return {".".join(where): f"has {count} problems; no more than {MOST_NAMED} are named"}
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return {".".join([*where, *(str(part) for part in p["loc"])]): p["msg"] for p in problems}
 
 
 def refused_field(name: str, problem: str) -> ValidationError:

@@ -19,6 +19,7 @@ from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tenancy.settings_store import global_settings, settings_of
 from shared.tokens.prices import PriceTable
+from shared.validation import refused_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +91,7 @@ class Setting[T]:
         try:
             return self.check.validate_python(value)
         except pydantic.ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
-            fields = {".".join(["body.value", *(str(part) for part in p["loc"])]): p["msg"] for p in problems}
+            fields = refused_fields(error, "body.value")
             named = "; ".join(f"{name}: {message}" for name, message in fields.items())
             raise ValidationError(f"Invalid value of '{self.key}': {named}", {"fields": fields}) from error
 

@@ -36,3 +36,9 @@ async def test_another_method_is_405_and_the_answer_names_those_there_are(path: 
 )
 async def test_a_path_that_is_no_routes_is_404(path: str) -> None:
     assert (await ask(path, "GET")).status == 404
+
+
+async def test_a_routes_own_method_by_a_path_that_the_host_took_for_another_is_404() -> None:
+    answer = await ask("v1/settings/schema", "GET")  # sent as v1/settings%2Fschema
+
+    assert (answer.status, answer.headers.get("allow")) == (404, None)

@@ -35,6 +35,7 @@ from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platfor
 class NoteRequest(RequestModel):
     text: str = Field(min_length=1)
     stars: int = 0
+    marks: tuple[str, ...] = Field((), strict=False)
 
 
 class ScrapRequest(RequestModel):
@@ -611,6 +612,50 @@ async def test_a_header_that_is_given_twice_is_422(
 
     assert answer.status_code == 422
     assert b"header.if-match" in answer.body
+
+
+def twice(sent: dict[str, str], name: str, *values: str) -> Request:
+    given = [*sent.items(), *((name, value) for value in values)]
+    headers = [(key.encode(), value.encode()) for key, value in given]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers}
+    return Request(scope | {"path_params": {}}, nothing_more)
+
+
+async def test_the_administrator_names_one_tenant_and_no_two(
+    services: Services, client: RouteClient, user: dict[str, str], admin: dict[str, str]
+) -> None:
+    services.authenticator.add("other", tenant_context("globex"))
+
+    answer = await serve(client.route("list_notes"), services, twice(admin, "x-tenant-id", "acme", "globex"))
+
+    assert answer.status_code == 422
+    assert b"header.x-tenant-id" in answer.body
+
+
+async def test_of_two_credentials_none_is_taken(
+    services: Services, client: RouteClient, user: dict[str, str]
+) -> None:
+    other = services.authenticator.add("other", tenant_context("globex"))
+
+    answer = await serve(client.route("list_notes"), services, twice(user, *next(iter(other.items()))))
+
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{" + ",".join(f'"{number}":0' for number in range(50_000)) + "}",
+        '{"text":"x","marks":[' + ",".join("0" for _ in range(50_000)) + "]}",
+    ],
+)
+async def test_a_body_of_nothing_but_problems_is_not_answered_at_length(
+    client: RouteClient, user: dict[str, str], body: str
+) -> None:
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=user, body=body.encode()))
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["body"])
+    assert len(answer.body) < 1_000
 
 
 async def test_a_body_that_ends_early_is_400_and_no_defect(

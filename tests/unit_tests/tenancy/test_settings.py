@@ -106,6 +106,7 @@ def test_what_fits_comes_back_as_it_went_in(setting: Setting[Any], value: object
         (TEXT, None, "body.value"),
         (JSON, {"a": -1}, "body.value.a"),
         (JSON, [], "body.value"),
+        (JSON, {str(number): -1 for number in range(101)}, "body.value"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_the_fields_name(
