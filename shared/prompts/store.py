@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from itertools import batched, chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.clock import SystemClock
 from shared.concurrency import Turns, side_by_side
@@ -73,6 +73,20 @@ _SUMMARY = (
 )
 _HEAD = f"{_SUMMARY}, c.content, c.saved"
 _RECORD = "c.id, c.kind, c.schema_version, c.name, c.version, c.description, c.tags, c.change, c._etag"
+
+
+class _Round(NamedTuple):
+    """One try at many changes.
+
+    Attributes:
+        heads: What they are worked out on.
+        read: Whether the store was asked for these now, so that they tell what cannot be done too.
+        last: Whether there is no other.
+    """
+
+    heads: Mapping[str, PromptSummary]
+    read: bool
+    last: bool
 
 
 class PromptStore:
@@ -184,7 +198,7 @@ class PromptStore:
         Args:
             wanted: Changes of prompts that differ.
             known: Heads as they were lately. Where all of them are known, they are not read: what became of
-                one since then is told by its ETag.
+                one since then is told by its ETag. What cannot be done to one as it was is tried again.
 
         Returns:
             The new head, or why there is none, in the order of the changes.
@@ -195,18 +209,17 @@ class PromptStore:
         outcomes: dict[str, PromptSummary | APIError] = {}
         waiting = list(wanted)
         for left in reversed(range(_ROUNDS)):
-            names = [change.name for change in waiting]
-            if known is not None and all(name in known for name in names):
-                heads = dict(known)
-            else:
-                heads = await self._heads(PromptSummary, _SUMMARY, names)
+            try:
+                this = await self._round([change.name for change in waiting], known, last=not left)
+                parts = [
+                    self._make(part, this, outcomes) for part in batched(waiting, WRITE_AT_ONCE, strict=False)
+                ]
+                overtaken = await side_by_side(parts, at_once=BATCHES_AT_ONCE)
+                await self._settle(list(chain.from_iterable(overtaken)), outcomes)
+            except APIError as error:  # of what was done before, each is told
+                outcomes |= {change.name: error for change in waiting if change.name not in outcomes}
             known = None
-            parts = [
-                self._make(part, heads, outcomes, last_round=not left)
-                for part in batched(waiting, WRITE_AT_ONCE, strict=False)
-            ]
-            overtaken = await side_by_side(parts, at_once=BATCHES_AT_ONCE)
-            waiting = await self._not_done(list(chain.from_iterable(overtaken)), outcomes)
+            waiting = [change for change in waiting if change.name not in outcomes]
             if not waiting:
                 break
         outcomes |= {change.name: _overtaken(change.name) for change in waiting}
@@ -252,25 +265,28 @@ class PromptStore:
             found += await self._own.query(model, Query(text, parameters, len(part)))
         return found
 
+    async def _round(
+        self, names: Sequence[str], known: Mapping[str, PromptSummary] | None, *, last: bool
+    ) -> _Round:
+        if known is not None and all(name in known for name in names):
+            return _Round(known, read=False, last=last)
+        return _Round(await self._heads(PromptSummary, _SUMMARY, names), read=True, last=last)
+
     async def _make(
-        self,
-        wanted: Iterable[Change],
-        heads: Mapping[str, PromptSummary],
-        outcomes: dict[str, PromptSummary | APIError],
-        *,
-        last_round: bool,
+        self, wanted: Iterable[Change], this: _Round, outcomes: dict[str, PromptSummary | APIError]
     ) -> list[Commit]:
         """Make changes of one batch, or of a few where they are large; return those that were overtaken."""
         commits: list[Commit] = []
         for change in wanted:
             try:
-                commits.append(self._worked_out(change, heads.get(change.name)))
+                commits.append(self._worked_out(change, this.heads.get(change.name)))
             except APIError as error:
-                outcomes[change.name] = error
+                if this.read:  # else the head may be another one by now
+                    outcomes[change.name] = error
         return [
             overtaken
             for part in _parts(commits)
-            for overtaken in await self._write(part, outcomes, last_round=last_round)
+            for overtaken in await self._write(part, outcomes, last_round=this.last)
         ]
 
     async def _write(
@@ -287,6 +303,7 @@ class PromptStore:
                 stored = await self._own.batch(
                     [step for commit in left for step in commit.operations], minimal=True
                 )
+                outcomes |= await self._heads_after(left, stored[::2])
             except BatchFailedError as error:
                 failed = left.pop(error.index // 2)
                 if error.cause_status not in _CHANGED_MEANWHILE:
@@ -299,7 +316,6 @@ class PromptStore:
                 outcomes |= {commit.change.name: error for commit in left}
                 break
             else:
-                outcomes |= await self._heads_after(left, stored[::2])
                 break
         return overtaken
 
@@ -319,18 +335,17 @@ class PromptStore:
             return None
         return await self.head(commit.change.name)
 
-    async def _not_done(
+    async def _settle(
         self, overtaken: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError]
-    ) -> list[Change]:
-        """Settle those that were made and only their answer was lost; return the others."""
+    ) -> None:
+        """Tell of those that were made and only their answer was lost."""
         if not overtaken:
-            return []
+            return
         ids = {commit.record_id: commit.change.id for commit in overtaken}
         stored = await self._by_id(PromptStoredItem, _RECORD, list(ids))
-        made = {item.name for item in stored if item.change.id == ids[item.id]}
+        made = [item.name for item in stored if item.change.id == ids[item.id]]
         if made:
-            outcomes |= await self._heads(PromptSummary, _SUMMARY, list(made))
-        return [commit.change for commit in overtaken if commit.change.name not in made]
+            outcomes |= await self._heads(PromptSummary, _SUMMARY, made)
 
     async def list(
         self, after: str | None, limit: int, *, tag: str | None = None, deleted: bool = False

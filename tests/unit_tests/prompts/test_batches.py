@@ -11,11 +11,14 @@ import pytest
 from shared.cosmos.container import BatchFailedError
 from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError, ValidationError
 from shared.prompts import changes
+from shared.prompts.batches import delete_many, save_many
 from shared.prompts.changes import Change
-from shared.prompts.models import PromptDraft, PromptSummary
+from shared.prompts.models import PromptDraft, PromptSource, PromptSummary
 from shared.prompts.store import PromptStore
+from shared.tenancy.context import Role
 from tests.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
+from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from tests.unit_tests.prompts.app import App
 
 ACME = tenant_context("acme")
+EDITOR = tenant_context("acme", Role.TENANT_ADMIN)
+OWN = PromptSource.TENANT
 
 
 def items(count: int, **more: object) -> list[dict[str, object]]:
@@ -306,3 +311,59 @@ async def test_deleting_many_that_others_deleted_meanwhile_says_so(
 
     assert isinstance(outcomes[0], PromptSummary)
     assert isinstance(outcomes[1], PromptNotFoundError)
+
+
+async def test_what_another_instance_did_since_refuses_nothing_of_a_batch(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = cosmos.container("prompts")
+    here, there = (library_over(container, clock).of(EDITOR) for _ in range(2))
+    await save_many(here, [{"name": "p", "template": "one"}, {"name": "q", "template": "one"}], OWN)
+    await delete_many(here, ["q"], OWN)
+    newer = (await there.save("p", PromptDraft(template="two"))).head.etag
+    await there.change(Change("q", changes.restoration_of("q")))
+
+    saved = await save_many(here, [{"name": "p", "template": "three", "if_match": newer}], OWN)
+    deleted = await delete_many(here, ["q"], OWN)
+
+    assert [told.outcome.version for told in saved if isinstance(told.outcome, PromptSummary)] == [3]
+    assert [told.outcome.deleted for told in deleted if isinstance(told.outcome, PromptSummary)] == [True]
+
+
+async def test_what_was_saved_is_told_also_where_nobody_can_look_after_the_rest(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = cosmos.container("prompts")
+    other = PromptStore(ACME, container, clock)
+
+    async def nothing() -> None:
+        pass
+
+    async def overtake_and_go_down() -> None:
+        await other.save("p030", PromptDraft(template="x"), None)
+        cosmos.transport.watch_done = lambda _: setattr(cosmos.transport, "lose_requests", 10**6)
+
+    overtaken = Interrupted(container, batches=[nothing, overtake_and_go_down])
+    outcomes = await PromptStore(ACME, overtaken, clock).commit_all(saves(50))
+
+    assert made(outcomes) == [1] * 25
+    assert all(isinstance(outcome, DependencyUnavailableError) for outcome in outcomes[25:])
+
+
+async def test_where_the_store_tells_no_etags_and_goes_down_what_others_saved_is_told(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    class SilentOnce(Interrupted):
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
+            told = await super().batch(key, operations, minimal=minimal)
+            if operations[0].item_id == "head:p000":
+                return told
+            cosmos.transport.lose_requests = 10**6
+            return [{} for _ in told]
+
+    outcomes = await PromptStore(ACME, SilentOnce(cosmos.container("prompts")), clock).commit_all(saves(50))
+
+    assert made(outcomes) == [1] * 25
+    assert all(isinstance(outcome, DependencyUnavailableError) for outcome in outcomes[25:])
