@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.cosmos.partition import Partition, StoredItem
+from shared.tenancy.context import TENANT_ID_PATTERN
 
 if TYPE_CHECKING:
     from shared.clock import Clock
@@ -18,9 +20,12 @@ _UNATTRIBUTED = "quarantine"
 UNATTRIBUTED_KEY: Key = (f"global:{_UNATTRIBUTED}",)
 """The partition of what names no tenant that is there and active."""
 
-_LONGEST_NAME = 128
+_TENANT_ID = re.compile(TENANT_ID_PATTERN)
 _LONGEST_BODY_BYTES = 300_000
 """More than Service Bus Standard takes, and few enough that an item holds them however they are escaped."""
+
+_LONGEST_DETAIL_BYTES = 10_000
+"""A body can hold so many mistakes that naming them all takes more than an item."""
 
 
 class QuarantinedMessage(StoredItem):
@@ -59,15 +64,16 @@ class Quarantine:
             partition = Partition.of_platform(self._container, _UNATTRIBUTED)
         else:
             partition = Partition.of(tenant, self._container)
+        body = _cut(refused.body, _LONGEST_BODY_BYTES)
         return await partition.upsert(
             QuarantinedMessage(
                 id=refused.entry_id(),
                 queue=refused.queue,
                 message_id=refused.message_id,
                 reason=refused.reason,
-                detail=refused.detail,
-                body=_cut(refused.body),
-                is_cut=_cut(refused.body) != refused.body,
+                detail=_cut(refused.detail, _LONGEST_DETAIL_BYTES),
+                body=body,
+                is_cut=body != refused.body,
                 named=refused.named_tenant(),
                 quarantined_at=self._clock.now(),
             )
@@ -90,10 +96,10 @@ class Refused:
         """Read which tenant the message names, if that can be read at all."""
         try:
             message = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         named = message.get("tenant_id") if isinstance(message, dict) else None
-        return named if isinstance(named, str) and len(named) <= _LONGEST_NAME else None
+        return named if isinstance(named, str) and _TENANT_ID.fullmatch(named) else None
 
     def entry_id(self) -> str:
         """Derive the entry's id, so that a redelivery makes no second entry."""
@@ -101,5 +107,5 @@ class Refused:
         return f"{self.queue}:{digest[:32]}"
 
 
-def _cut(body: str) -> str:
-    return body.encode()[:_LONGEST_BODY_BYTES].decode(errors="ignore")
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

@@ -21,6 +21,7 @@ from shared.tokens.scopes import (
     WINDOW_SECONDS,
     Amount,
     Change,
+    expired,
     has_bucket,
     id_part,
     operations,
@@ -259,12 +260,22 @@ class _Batch:
                 self.operations.append(partition.patching(item_id, Patch((mark,), condition)))
         for name, change in self.scopes.items():
             if change.amounts or change.spent:
-                self.operations += operations(partition, name, account.scope(name), change)
+                seen = account.scope(name)
+                change.freed = _backlog(seen, account.earliest(), change)
+                self.operations += operations(partition, name, seen, change)
         for item_id, item in self.usages.items():
             if item_id in account.usages and account.usages.get(item_id) is None:
                 self.operations.append(partition.creating(item))
             else:
                 self.operations.append(partition.patching(item_id, _usage_patch(item)))
+
+
+def _backlog(seen: Scope | None, time: float, change: Change) -> list[int]:
+    """Find what locks would long have freed, had there been any: one batch must stay able to free it all."""
+    fallen_out = [] if seen is None else expired(seen, time)
+    if len(fallen_out) <= WINDOW_SECONDS:
+        return []
+    return [second for second in fallen_out if second not in change.amounts][:WINDOW_SECONDS]
 
 
 def _usage_item(what: Settlement, usage: Usage) -> UsageItem:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 import pytest
+from pydantic import Field
 
 from shared.contracts import Message
 from shared.cosmos.container import Query
@@ -42,6 +43,8 @@ class Order(Message):
     """A message of these tests."""
 
     what: str = "tea"
+    lots: tuple[str, ...] = ()
+    names: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass
@@ -242,6 +245,28 @@ async def test_a_body_beyond_what_an_item_holds_is_cut_and_says_so(edge: Edge, c
     kept = {str(entry["message_id"]): entry for entry in await edge.kept(PLATFORM)}
     assert 299_000 < len(str(kept["m-1"]["body"]).encode()) <= 300_000
     assert (kept["m-1"]["is_cut"], kept["m-2"]["is_cut"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"tenant_id": "\\ud800"}',
+        b'{"tenant_id": "acme", "id": "\\ud800"}',
+        b'{"tenant_id": ' + b"9" * 5_000 + b"}",
+        b'{"tenant_id": "acme", "id": "o1", "lots": [' + b"0," * 70_000 + b"0]}",
+        b'{"tenant_id": "acme", "id": "o1", "names": {"' + b"\\u0001" * 35_000 + b'": 0}}',
+    ],
+    ids=["deep", "half a character", "half elsewhere", "huge number", "many mistakes", "long name"],
+)
+async def test_no_body_is_too_strange_to_be_kept_at_its_first_delivery(edge: Edge, body: bytes) -> None:
+    await edge.take(FakeDelivery(body))
+    await edge.move(FakeDelivery(body, "m-2"))
+
+    reasons = {str(kept["message_id"]): kept["reason"] for kept in await edge.kept(PLATFORM)}
+    assert set(reasons) == {"m-1", "m-2"}
+    assert reasons["m-1"] in {"MalformedRequestError", "ValidationError"}
+    assert reasons["m-2"] == "DeliveriesExhaustedError"
 
 
 async def test_a_quarantine_that_fails_loses_nothing(edge: Edge) -> None:

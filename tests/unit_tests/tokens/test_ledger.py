@@ -107,6 +107,20 @@ def test_use_beyond_a_lock_is_a_debt_that_later_locks_pay(wait: float) -> None:
     run_async(scenario())
 
 
+def test_reports_beyond_their_locks_that_trickle_in_for_long_leave_the_next_lock_possible() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tenant = tenant_context(tier="premium")
+        locks = [await bench.ledger.lock(tenant, APP, 1, MODEL) for _ in range(500)]
+        for lock in locks:
+            await bench.ledger.report(tenant, APP, lock.lock_id, used(2))
+            await asyncio.sleep(2)
+        await asyncio.sleep(64)
+        await bench.ledger.lock(tenant, APP, TIER_LIMITS[Tier.PREMIUM].tokens_per_minute, MODEL)
+
+    run_async(scenario())
+
+
 def test_a_lock_id_of_another_tenant_application_or_deployment_is_unknown() -> None:
     async def scenario() -> None:
         bench = Bench()
