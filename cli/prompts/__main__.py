@@ -101,7 +101,10 @@ def _show(console: Console, reports: Sequence[FileReport]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for one in reports:
         # As texts, not as markup: names and reasons come from elsewhere.
-        table.add_row(Text(one.file), Text(one.outcome, _COLOURS.get(one.outcome, "green")), Text(one.detail))
+        file, detail = (
+            Text(told.encode(errors="backslashreplace").decode()) for told in (one.file, one.detail)
+        )
+        table.add_row(file, Text(one.outcome, _COLOURS.get(one.outcome, "green")), detail)
     console.print(table)
     counts = {outcome: sum(one.outcome is outcome for one in reports) for outcome in Outcome}
     console.print(

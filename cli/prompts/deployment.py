@@ -143,7 +143,7 @@ class Deployment:
             query = {"limit": str(AT_ONCE), "scope": self.source.value} | (
                 {"cursor": cursor} if cursor else {}
             )
-            page = _Page.parse(await self._ask("GET", "/api/v1/prompts", params=query))
+            page = _read(_Page, await self._ask("GET", "/api/v1/prompts", params=query))
             found += [prompt.name for prompt in page.items]
             cursor = page.next_cursor
             if cursor is None:
@@ -157,7 +157,7 @@ class Deployment:
             DependencyUnavailableError: It does not answer.
         """
         body = json.dumps({"names": list(names)}).encode()
-        got = _BatchGot.parse(await self._ask("POST", "/api/v1/prompts/batch-get", content=body))
+        got = _read(_BatchGot, await self._ask("POST", "/api/v1/prompts/batch-get", content=body))
         prompts = [result.prompt for result in got.results if result.prompt is not None]
         return [prompt for prompt in prompts if prompt.source is self.source]
 
@@ -176,7 +176,7 @@ class Deployment:
             content=b'{"prompts":[%b]}' % items,
             headers={"idempotency-key": uuid.uuid4().hex},
         )
-        return _BatchSaved.parse(answer).results
+        return _read(_BatchSaved, answer).results
 
     async def _ask(self, method: str, path: str, **request: object) -> bytes:
         async def attempt() -> httpx.Response:
@@ -199,6 +199,13 @@ class Deployment:
 def item_of(draft: NamedDraft) -> bytes:
     """Write an item of a batch as JSON."""
     return draft.model_dump_json(exclude_defaults=True).encode()
+
+
+def _read[M: Remote](model: type[M], content: bytes) -> M:
+    try:
+        return model.parse(content)
+    except ValueError as error:
+        raise RefusedError("What answers there is no deployment of this app") from error
 
 
 def _message(answer: httpx.Response) -> str:

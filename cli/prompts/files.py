@@ -18,13 +18,15 @@ from shared.prompts.models import NamedDraft
 from shared.prompts.rendering import check_draft
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from shared.prompts.models import PromptDraft
 
 MAX_FILE_BYTES = 1_000_000
 TEXT_SUFFIX = ".md"
 CHAT_SUFFIXES = (".yaml", ".yml")
 
-_FRONT_MATTER = re.compile(r"\A---\r?\n(?P<front>.*?\r?\n|)---\r?\n(?P<body>.*)\Z", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---(?P<newline>\r?\n)(?P<front>.*?\r?\n|)---\r?\n(?P<body>.*)\Z", re.DOTALL)
 _OTHER_LINE_BREAKS = re.compile("[\\x85\\u2028\\u2029]")
 _PLAIN_LINES = re.compile(r"(?:\S|\S[^\n]*\S)(?:\n(?:\S|\S[^\n]*\S))+\n?")
 """Lines that neither begin nor end with space."""
@@ -57,7 +59,7 @@ def read_prompt(file: Path) -> NamedDraft:
     if file.stat().st_size > MAX_FILE_BYTES:
         raise ValidationError(f"A file has at most {MAX_FILE_BYTES} bytes")
     try:
-        text = file.read_bytes().decode()
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValidationError(f"The file is not UTF-8: {error}") from error
     fields = _markdown(text) if file.suffix == TEXT_SUFFIX else _yaml(text)
@@ -112,7 +114,7 @@ def _markdown(text: str) -> dict[str, JsonValue]:
     fields = _yaml(parts["front"])
     if "template" in fields:
         raise ValidationError("The template is what follows the front matter, not a field in it")
-    return fields | {"template": re.sub(r"\r?\n\Z", "", parts["body"])}
+    return fields | {"template": parts["body"].removesuffix(parts["newline"])}
 
 
 def _yaml(text: str) -> dict[str, JsonValue]:
@@ -120,15 +122,36 @@ def _yaml(text: str) -> dict[str, JsonValue]:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ValidationError("YAML aliases are not read")
-        return _JSON.validate_python(yaml.safe_load(text) or {}, strict=True)
-    except yaml.YAMLError as error:
-        raise ValidationError(f"The file is not YAML: {error}") from error
+        return _JSON.validate_python(_loaded(text) or {}, strict=True)
     except RecursionError as error:
         raise ValidationError("The YAML is nested too deeply") from error
     except PydanticError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in problem["loc"] if part not in {"list", "dict"})
         raise ValidationError(f"The YAML holds what is no JSON value at '{where}'") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # All but the first are what PyYAML raises for a date or a number that is none.
+        raise ValidationError(f"The file is not YAML: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a field that is there twice, as YAML itself does: one of the two would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:  # noqa: FBT001, FBT002  # PyYAML's
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(problem=f"'{key.value}' is there twice")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _loaded(text: str) -> object:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Dumper(yaml.SafeDumper):

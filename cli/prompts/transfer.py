@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from pydantic import JsonValue
+
     from cli.prompts.deployment import Deployment, RemotePrompt
     from shared.prompts.models import NamedDraft
 
@@ -132,8 +134,7 @@ async def _save(
 
 def _drafts(folder: Path, reports: dict[str, FileReport]) -> list[tuple[Path, NamedDraft]]:
     """Read the folder; what cannot be read is reported."""
-    drafts: list[tuple[Path, NamedDraft]] = []
-    files: dict[str, str] = {}
+    found: dict[str, list[tuple[Path, NamedDraft]]] = {}
     for file in files_in(folder):
         try:
             draft = read_prompt(file)
@@ -144,12 +145,16 @@ def _drafts(folder: Path, reports: dict[str, FileReport]) -> list[tuple[Path, Na
         except OSError as error:
             reports[file.name] = FileReport(file.name, Outcome.FAILED, error.strerror or str(error))
         else:
-            other = files.setdefault(draft.name, file.name)
-            if other == file.name:
-                drafts.append((file, draft))
-            else:
-                said = f"'{draft.name}' is in {other} too"
-                reports[file.name] = FileReport(file.name, Outcome.FAILED, said)
+            found.setdefault(draft.name, []).append((file, draft))
+    drafts: list[tuple[Path, NamedDraft]] = []
+    for name, same in found.items():
+        if len(same) == 1:
+            drafts += same
+            continue
+        # Nobody can tell which one is meant: an export may have left the older one beside its own.
+        for file, _ in same:
+            others = ", ".join(other.name for other, _ in same if other != file)
+            reports[file.name] = FileReport(file.name, Outcome.FAILED, f"'{name}' is in {others} too")
     return drafts
 
 
@@ -170,7 +175,19 @@ def _parts(drafts: Sequence[tuple[Path, NamedDraft]]) -> Iterator[list[tuple[Pat
 
 def _same(draft: NamedDraft, prompt: RemotePrompt) -> bool:
     fields = set(PromptDraft.model_fields) - {"reason"}
-    return draft.model_dump(include=fields) == prompt.draft.model_dump(include=fields)
+    there = prompt.draft
+    return draft.model_dump(include=fields) == there.model_dump(include=fields) and (
+        _booleans(draft.config) == _booleans(there.config)
+    )
+
+
+def _booleans(value: JsonValue) -> object:
+    """Tell where booleans are: to Python they equal numbers."""
+    if isinstance(value, dict):
+        return {name: _booleans(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_booleans(inner) for inner in value]
+    return isinstance(value, bool)
 
 
 def _written(folder: Path, prompt: RemotePrompt) -> FileReport:

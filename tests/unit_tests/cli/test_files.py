@@ -114,6 +114,15 @@ def test_a_chat_is_yaml(tmp_path: Path) -> None:
         (b"---\n---\n{a.b}", "single '{'"),
         (b"---\n---\n\xff", "not UTF-8"),
         (b"x" * (MAX_FILE_BYTES + 1), "at most"),
+        (b"---\ndate: 2024-13-45\n---\nx", "not YAML"),
+        (b"---\nx: 0x_\n---\nx", "not YAML"),
+        (b"---\nx: !!int ''\n---\nx", "not YAML"),
+        (b"---\nx: !!bool maybe\n---\nx", "not YAML"),
+        (b"---\nx: !!timestamp x\n---\nx", "not YAML"),
+        (b"---\nx: 2001-12-14t21:59:43.10-99:99\n---\nx", "not YAML"),
+        (b"---\nx: " + b"9" * 5000 + b"\n---\nx", "not YAML"),
+        (b"---\nname: p\nname: q\n---\nx", "'name' is there twice"),
+        (b"---\nconfig: {model: a, model: b}\n---\nx", "'model' is there twice"),
     ],
 )
 def test_a_file_that_is_no_prompt_says_why(tmp_path: Path, content: bytes, said: str) -> None:
@@ -169,3 +178,19 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> 
         write_prompt(tmp_path, "p", PromptDraft(template="x"))
 
     assert [file.name for file in tmp_path.iterdir()] == ["p.md"]
+
+
+@pytest.mark.parametrize("text", ["0\r", "0\r\n", "\r", "\ufeff0"])
+def test_a_text_keeps_its_last_character_whatever_that_is(tmp_path: Path, text: str) -> None:
+    file, _ = write_prompt(tmp_path, "p", PromptDraft(template=text))
+
+    assert read_prompt(file).template == text
+
+
+def test_a_byte_order_mark_before_the_front_matter_hides_no_prompt(tmp_path: Path) -> None:
+    file = tmp_path / "p.md"
+    file.write_bytes(b"\xef\xbb\xbf---\r\ntags: [demo]\r\n---\r\nHello\r\n")
+
+    read = read_prompt(file)
+
+    assert (read.template, read.tags) == ("Hello", ("demo",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import httpx
@@ -100,11 +101,39 @@ async def test_each_bad_file_is_told_and_stops_no_other(tmp_path: Path) -> None:
     told = {report.file: report for report in reports if report.outcome is not Outcome.CREATED}
     assert {name: report.outcome for name, report in told.items()} == {
         "bad.md": Outcome.FAILED,
+        "p000.md": Outcome.FAILED,
         "twice.md": Outcome.FAILED,
         "README.md": Outcome.SKIPPED,
     }
-    assert "'p000' is in p000.md too" in told["twice.md"].detail
+    assert told["twice.md"].detail == "'p000' is in p000.md too"
+    assert told["p000.md"].detail == "'p000' is in twice.md too"
     assert len(reports) == 7
+
+
+async def test_what_an_export_left_beside_a_prompt_that_became_a_chat_is_not_saved_over_it(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "in", 1)
+    chat = [{"role": "system", "content": "now a chat"}]
+    async with wired() as wire:
+        await import_prompts(wire.deployment(), tmp_path / "in", ignored)
+        await wire.app.must("save_prompt", Call.of({"template": chat}, headers=wire.key, name="p000"))
+        await export_prompts(wire.deployment(), tmp_path / "in", ignored)
+        reports = await import_prompts(wire.deployment(), tmp_path / "in", ignored)
+        shown = await wire.app.must("get_prompt", Call({"name": "p000"}, headers=wire.key))
+
+    assert outcomes(reports) == {"chat.yaml": "unchanged", "p000.md": "failed", "p000.yaml": "failed"}
+    assert shown.json()["template"] == chat
+
+
+async def test_a_boolean_is_not_the_number_that_it_equals(tmp_path: Path) -> None:
+    fill(tmp_path / "in", 0)
+    file = tmp_path / "in" / "p.md"
+    async with wired() as wire:
+        for value, outcome in (("1", "created"), ("true", "updated"), ("true", "unchanged")):
+            file.write_text(f"---\nconfig: {{stops: [{{now: {value}}}]}}\n---\nx\n")
+            reports = await import_prompts(wire.deployment(), tmp_path / "in", ignored)
+            assert outcomes(reports)["p.md"] == outcome
 
 
 async def test_a_prompt_that_somebody_changes_meanwhile_is_not_saved_over(tmp_path: Path) -> None:
@@ -182,6 +211,13 @@ async def test_a_proxys_page_is_shown_as_it_is() -> None:
             await Deployment(client, PromptSource.TENANT, FakeClock()).names()
 
 
+async def test_a_page_that_no_deployment_answers_is_refused() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="<h1>Welcome</h1>"))
+    async with httpx.AsyncClient(base_url="http://site", transport=transport) as client:
+        with pytest.raises(RefusedError, match="no deployment"):
+            await Deployment(client, PromptSource.TENANT, FakeClock()).names()
+
+
 async def test_a_hostile_deployment_makes_no_path(tmp_path: Path) -> None:
     names = ["../escaped", "A", "a"]
     prompts: list[dict[str, object]] = [
@@ -227,6 +263,15 @@ def test_the_program_ends_with_2_where_nothing_can_be_done(
 ) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err.strip().startswith("failed: ")
+
+
+def test_the_program_tells_of_a_file_whose_name_is_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / os.fsdecode(b"p\xff.md")).write_text("---\n---\nx\n")
+
+    assert main(["import", str(tmp_path), "--url", "http://127.0.0.1:1", "--key", "k"]) == 1
+    assert "p\\udcff.md" in capsys.readouterr().out
 
 
 def test_the_program_wants_a_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
