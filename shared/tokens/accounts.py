@@ -88,9 +88,9 @@ class Account:
         """Return a time that the store's clock has certainly not passed."""
         return self._store_clock.latest(self._clock.monotonic())
 
-    def margin(self) -> float:
-        """Return how long an exchange may take that is no slower than usual."""
-        return self._pace.margin()
+    def charging_second(self) -> int:
+        """Return a second to charge to now: one that the store's clock will not have passed."""
+        return math.ceil(self.latest() + self._pace.margin())
 
     def scope(self, scope_id: str) -> Scope | None:
         """Return a scope as it was last seen; None where there was none, or nobody looked."""

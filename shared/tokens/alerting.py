@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import APIError, TokenBudgetExhaustedError
 from shared.logging.logger import get_logger
-from shared.tokens.alerts import BudgetAlerts
+from shared.tokens.alerts import BudgetAlerts, RefusedLock
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.memory import Memory
 from shared.tokens.policy import FIXED
@@ -58,7 +58,8 @@ class AlertingLedger(TokenLedger):
         if looked_at is not None and now - looked_at < _LOOK_AGAIN_SECONDS:
             return
         self._looked_at.put(tenant.tenant_id, now)
+        refused = RefusedLock(tokens, self._desk(tenant).account.charging_second())
         try:
-            await BudgetAlerts(tenant, self._container, self._clock).claim(tokens)
+            await BudgetAlerts(tenant, self._container, self._clock).claim(refused)
         except APIError as error:
             _logger.warning("A budget's alert could not be kept", extra={"error": type(error).__name__})

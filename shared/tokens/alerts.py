@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
-    from shared.tokens.limits import TenantLimits
 
 WARNING_PERCENT: Literal[80] = 80
 EXHAUSTED_PERCENT: Literal[100] = 100
@@ -59,10 +58,19 @@ class Period:
         starts = date(int(match["year"]), int(match["month"]), int(match["day"] or 1))
         return cls("month" if match["day"] is None else "day", starts)
 
-    def ended_before(self, moment: datetime) -> bool:
-        """Tell whether it was over at a moment."""
-        first_after = self.starts + timedelta(days=1 if self.kind == "day" else 31)
-        return datetime(first_after.year, first_after.month, first_after.day, tzinfo=UTC) < moment
+    @property
+    def ends_at(self) -> datetime:
+        """Return when the next one begins."""
+        at = datetime(self.starts.year, self.starts.month, self.starts.day, tzinfo=UTC)
+        return at + timedelta(days=1) if self.kind == "day" else (at + timedelta(days=31)).replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLock:
+    """A lock that a budget has just refused, and the store's second that it was to be charged to."""
+
+    tokens: int
+    second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +100,27 @@ class AlertItem(StoredItem):
         return self.id.removeprefix(_PREFIX)
 
 
-def crossings(scope: Scope, limits: TenantLimits, asked: int = 0) -> Iterator[Crossing]:
-    """Find what a tenant has used up; `asked` are the tokens of a lock that a budget has just refused."""
-    budgets = {"day": limits.tokens_per_day, "month": limits.tokens_per_month}
+def crossings(scope: Scope, tier: str, now: float, refused: RefusedLock | None = None) -> Iterator[Crossing]:
+    """Find what a tenant has used up of each period, by the limits in force now, or at its end if it is over.
+
+    Args:
+        scope: The tenant's scope.
+        tier: The tenant's tier.
+        now: In seconds since the epoch.
+        refused: A lock that a budget has just refused: so a budget of a period that is not over by then.
+    """
+    override = override_of(scope)
     for key, used in scope.spent.items():
         period = Period.of(key)
-        limit = None if period is None else budgets[period.kind]
-        if period is None or limit is None or used * 100 < limit * WARNING_PERCENT:
+        if period is None:
+            continue
+        ends_at = period.ends_at.timestamp()
+        limits = limits_in_force(tier, override, min(now, ends_at - 1))
+        limit = limits.tokens_per_day if period.kind == "day" else limits.tokens_per_month
+        if limit is None or used * 100 < limit * WARNING_PERCENT:
             continue
         yield Crossing(period, WARNING_PERCENT, limit, used)
+        asked = refused.tokens if refused is not None and refused.second < ends_at else 0
         if used >= limit or (asked and used + asked > limit):
             yield Crossing(period, EXHAUSTED_PERCENT, limit, used)
 
@@ -119,19 +139,14 @@ class BudgetAlerts:
         self._own = Partition.of(tenant, container)
         self._clock = clock
 
-    async def claim(self, asked: int = 0) -> None:
-        """Look what is used up, and keep a message for each crossing that has none.
-
-        Args:
-            asked: The tokens of a lock that a budget has just refused.
-        """
+    async def claim(self, refused: RefusedLock | None = None) -> None:
+        """Look what is used up, and keep a message for each crossing that has none; see `crossings`."""
         scope = await self._own.read(Scope, TENANT_SCOPE)
         if scope is None:
             return
         now = self._clock.now()
-        limits = limits_in_force(self._tenant.tier, override_of(scope), now.timestamp())
-        for crossing in crossings(scope, limits, asked):
-            if not crossing.period.ended_before(now - _LOOK_BACK):
+        for crossing in crossings(scope, self._tenant.tier, now.timestamp(), refused):
+            if crossing.period.ends_at >= now - _LOOK_BACK:
                 await self._keep(crossing, now)
 
     async def pending(self, limit: int) -> list[AlertItem]:

@@ -6,7 +6,6 @@ used in the place of what was locked, and adds it to the usage. All of it is sto
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -198,7 +197,7 @@ class _Batch:
         while True:
             batch = cls()
             size = 0
-            debt_second = math.ceil(account.latest() + account.margin())
+            debt_second = account.charging_second()
             for one in settlements[:count]:
                 batch._add(account, one, debt_second)
                 size = len(batch.groups) + len(batch.usages) + len(batch.scopes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,8 +57,7 @@ class Terms:
 
     def __init__(self, account: Account, tier: str, shares: AppShares) -> None:
         self.time = account.earliest()
-        self.second = math.ceil(account.latest() + account.margin())
-        """What is charged now is charged to this second: the store's clock will not have passed it."""
+        self.second = account.charging_second()
         self._account = account
         tenant = account.scope(TENANT_SCOPE)
         self._version = 0 if tenant is None else tenant.limits_version

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
-from shared.tokens.alerts import Crossing, Period, crossings
+from shared.tokens.alerts import Crossing, Period, RefusedLock, crossings
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
 from shared.tokens.scopes import TENANT_SCOPE, new_scope
 from tests.fakes import Call
@@ -194,20 +194,45 @@ async def test_a_suspended_tenant_is_told_nothing_and_keeps_no_other_waiting(ins
 
 
 def test_a_lock_that_finds_too_little_left_has_met_the_end_of_the_budget() -> None:
-    limits = TIER_LIMITS[Tier.STANDARD].model_copy(update={"tokens_per_day": 1_000})
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
     scope = new_scope(TENANT_SCOPE).model_copy(
-        update={"spent": {"d20260131": 990, "w202605": 5, "d": 5, "m20260131": 5}}
+        update={
+            "spent": {"d20260131": 990, "w202605": 5, "d": 5, "m20260131": 5},
+            "override": {"tokens_per_day": 1_000},
+        }
     )
     day = Period("day", datetime(2026, 1, 31, tzinfo=UTC).date())
+    warning, exhausted = Crossing(day, 80, 1_000, 990), Crossing(day, 100, 1_000, 990)
 
-    assert [*crossings(scope, limits)] == [Crossing(day, 80, 1_000, 990)]
-    assert [*crossings(scope, limits, asked=10)] == [Crossing(day, 80, 1_000, 990)]
-    assert [*crossings(scope, limits, asked=11)] == [
-        Crossing(day, 80, 1_000, 990),
-        Crossing(day, 100, 1_000, 990),
-    ]
+    assert [*crossings(scope, "standard", noon)] == [warning]
+    assert [*crossings(scope, "standard", noon, RefusedLock(10, noon))] == [warning]
+    assert [*crossings(scope, "standard", noon, RefusedLock(11, noon))] == [warning, exhausted]
+    assert [*crossings(scope, "standard", noon, RefusedLock(11, noon + 12 * 3600))] == [warning]
     early = scope.model_copy(update={"spent": {"d20260131": 700}})
-    assert [*crossings(early, limits, asked=400)] == []
+    assert [*crossings(early, "standard", noon, RefusedLock(400, noon))] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "midnight"),
+    [
+        ("d20260131", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("m202602", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("m202802", datetime(2028, 3, 1, tzinfo=UTC)),
+        ("d20280229", datetime(2028, 3, 1, tzinfo=UTC)),
+        ("m202612", datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_period_that_is_over_is_held_to_the_limits_of_its_end(key: str, midnight: datetime) -> None:
+    limits = {"tokens_per_day": MONTH * 3, "tokens_per_month": MONTH * 3, "expires_at": midnight.isoformat()}
+    scope = new_scope(TENANT_SCOPE).model_copy(update={"spent": {key: MONTH * 2}, "override": limits})
+    over = midnight.timestamp()
+
+    assert [*crossings(scope, "standard", over - 1)] == []
+    assert [*crossings(scope, "standard", over)] == []
+    expired = scope.model_copy(
+        update={"override": limits | {"expires_at": (midnight - timedelta(hours=1)).isoformat()}}
+    )
+    assert {crossing.percent for crossing in crossings(expired, "standard", over)} == {80, 100}
 
 
 @pytest.fixture
@@ -241,6 +266,21 @@ async def test_a_budget_that_refuses_a_lock_is_at_its_end(instance: Instance, sp
     assert len(instance.broker.sent) == 2
     exhausted = [one for one in instance.broker.received().values() if one["percent"] == 100]
     assert [one["used_tokens"] for one in exhausted] == [950]
+
+
+async def test_a_refusal_is_no_end_of_the_day_before(instance: Instance, spender: Spender) -> None:
+    await spender.use(850)
+    instance.app.clock.advance(24 * 3600)
+    await spender.use(900)
+
+    assert (await spender.lock(200))["allowed"] is False
+    await instance.sweep()
+
+    assert instance.told() == {
+        ("day", "2026-01-31", 80),
+        ("day", "2026-02-01", 80),
+        ("day", "2026-02-01", 100),
+    }
 
 
 async def test_a_refusal_that_a_minute_cures_is_no_end(instance: Instance, spender: Spender) -> None:
