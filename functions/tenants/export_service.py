@@ -32,6 +32,7 @@ _SECRETS = frozenset({"hash"})
 """What is stored of a key: with it, a key could be told from a wrong one without asking."""
 
 _BLOBS = "blobs:"
+_TRAIL = "audit"
 
 
 class ExportService:
@@ -56,14 +57,15 @@ class ExportService:
         Raises:
             ValidationError: The cursor is none that an export gave out.
         """
-        position: Position | None = Position(place=self._places[0])
-        if asked.cursor:
-            position = Position.of_cursor(asked.cursor, self._places)
-        await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
+        begin = Position(place=self._places[0])
+        position = Position.of_cursor(asked.cursor, self._places) if asked.cursor else begin
+        entry = await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
+        position = position.moved(until=position.until or entry)
         page = _Page(asked.limit)
-        while position is not None and not page.is_full:
-            position = await self._go_on(position, page)
-        return ExportReply(items=page.things, next_cursor=position.as_cursor() if position else None)
+        following: Position | None = position
+        while following is not None and not page.is_full:
+            following = await self._go_on(following, page)
+        return ExportReply(items=page.things, next_cursor=following.as_cursor() if following else None)
 
     async def blob(self, asked: ExportedBlobQuery) -> ExportedBlobReply:
         """Return some of a blob's bytes.
@@ -96,15 +98,19 @@ class ExportService:
         if following is not None:
             return following
         next_one = self._places.index(position.place) + 1
-        return Position(place=self._places[next_one]) if next_one < len(self._places) else None
+        if next_one == len(self._places):
+            return None
+        return position.moved(place=self._places[next_one], levels=(), after="")
 
     async def _add_items(self, position: Position, page: _Page) -> Position | None:
         container = self._open_container(position.place)
         owned = OwnedItems(self._tenant.tenant_id, container, CONTAINERS[position.place])
         items, end = await ItemWalk(owned).go_on(position, min(_ITEMS_AT_ONCE, page.room))
         for item in items:
+            if position.place == _TRAIL and str(item["id"]) > position.until:
+                return None
             if page.is_full and end is not None:
-                return end.model_copy(update={"after": page.last_id})
+                return end.moved(after=page.last_id)
             page.add(position.place, item)
         return end
 
@@ -116,7 +122,7 @@ class ExportService:
             for blob in found.blobs
             if blob.name.startswith(owned.prefix)
         ]
-        return None if found.cursor is None else Position(place=position.place, after=found.cursor)
+        return None if found.cursor is None else position.moved(after=found.cursor)
 
 
 class _Page:

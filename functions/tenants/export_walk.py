@@ -31,6 +31,7 @@ class Position(BaseModel):
         place: A container.
         levels: Values of the key's levels below the tenant's; none at the beginning.
         after: An item's id, or what the blob store calls the next page.
+        until: The last entry of the audit trail that is in the export: each of its pages adds one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -38,6 +39,11 @@ class Position(BaseModel):
     place: str
     levels: tuple[Annotated[str, Field(max_length=1023)], ...] = Field((), strict=False)
     after: str = Field("", max_length=2048, pattern=_PRINTABLE)
+    until: str = Field("", max_length=64, pattern=_PRINTABLE)
+
+    def moved(self, **to: object) -> Position:
+        """Return the position somewhere else in the same export."""
+        return self.model_copy(update=to)
 
     def as_cursor(self) -> str:
         """Render it for a query."""
@@ -83,7 +89,7 @@ class ItemWalk:
         while levels is not None:
             items = await self.owned.after(levels, after, limit)
             if items:
-                return items, Position(place=position.place, levels=levels, after=str(items[-1]["id"]))
+                return items, position.moved(levels=levels, after=str(items[-1]["id"]))
             levels, after = await self._next_to(levels), ""
         return [], None
 

@@ -126,14 +126,15 @@ class AuditTrail:
         *,
         tenant_id: TenantId | None = None,
         detail: Mapping[str, str] | None = None,
-    ) -> None:
-        """Keep what happens now, before going on with it.
+    ) -> str:
+        """Keep what happens now, before going on with it; return the entry's id.
 
         Raises:
             DependencyUnavailableError: It cannot be kept, so it must not be done.
         """
         entry = self._entry(who, action, subject, Outcome.DONE, detail)
         await self._keep(self._of(who, tenant_id), entry)
+        return entry.id
 
     @asynccontextmanager
     async def recording(

@@ -27,7 +27,7 @@ _NO_DIGEST = bytes(32)
 class KeepsActs(Protocol):
     """What authentication asks of the audit trail."""
 
-    async def record(self, who: TenantContext, action: AuditAction, subject: str) -> None:
+    async def record(self, who: TenantContext, action: AuditAction, subject: str) -> object:
         """Keep what happens now, before going on with it."""
         ...
 

@@ -94,6 +94,25 @@ async def test_everything_is_in_it_once_and_nothing_else(
     assert {thing["item"]["tenant_id"] for thing in found if thing["item"]} == {"acme"}
 
 
+@pytest.mark.parametrize("who", ["boss", "administrator"])
+async def test_an_export_ends_though_each_of_its_pages_is_audited(
+    app: WholeApp, boss: dict[str, str], who: str
+) -> None:
+    headers = boss if who == "boss" else app.admin
+    actions: list[str] = []
+    cursor = ""
+    for _ in range(1_000):
+        app.clock.advance(0.001)
+        found = (await page(app, headers, f"limit=1{cursor}")).json()
+        actions += [one["item"]["action"] for one in found["items"] if one["container"] == "audit"]
+        if found["next_cursor"] is None:
+            break
+        cursor = f"&cursor={found['next_cursor']}"
+
+    assert found["next_cursor"] is None
+    assert [number for number, action in enumerate(actions, 1) if action == "tenant.export"] == [len(actions)]
+
+
 async def test_an_item_is_exported_with_what_this_release_does_not_know(
     app: WholeApp, boss: dict[str, str]
 ) -> None:
