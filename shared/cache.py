@@ -184,14 +184,14 @@ class Region[V]:
         self._tally.hits += 1
         return served
 
-    def put(self, tenant: TenantContext, key: str, value: V) -> None:
-        """Keep a value that was just written; a load that began before does not replace it."""
+    def put(self, tenant: TenantContext, key: str, value: V, *, age_seconds: float = 0.0) -> None:
+        """Keep a value that was just written, or read so long ago; a load that began before gives way."""
         full = self._key(tenant, key)
         self._supersede(full)
-        self._keep(full, _Entry(value, self._monotonic()))
+        self._keep(full, _Entry(value, self._monotonic() - age_seconds))
         if self._shared is not None:
             self._shared.wrote(full)
-            self._see_to(self._shared.write(full, value, 0.0))
+            self._see_to(self._shared.write(full, value, age_seconds))
 
     def forget(self, tenant: TenantContext, *keys: str) -> None:
         """Drop values that are no longer so; a load that began before does not bring them back."""

@@ -136,6 +136,8 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         raise ValidationError(f"Invalid prompt: {said}", {"fields": fields}) from error
     except (TypeError, ValueError) as error:
         raise ValidationError(f"Invalid prompt: {error}") from error
+    except RecursionError as error:
+        raise ValidationError("Invalid prompt: it is nested too deeply") from error
 
 
 def check_name(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,6 +101,7 @@ class PromptLibrary:
         self.versions = cache.shared_region("prompt-versions", FOR_EVER, MAX_CACHED, PromptVersion)
         self.written: Region[PromptSummary] = cache.region("prompts-written", WRITTEN, MAX_CACHED)
         self._global_edits: dict[str, int] = {}
+        self._own_edits: Counter[str] = Counter()
         self.prefetched = list(dict.fromkeys(prefetched))
         self._seen: set[str] = set()
 
@@ -125,6 +127,16 @@ class PromptLibrary:
     def edited_globally(self, name: str) -> None:
         """Let every tenant in this process read the global prompt anew."""
         self._global_edits[name] = self._global_edits.get(name, 0) + 1
+
+    def edited(self, tenant: TenantContext, *names: str) -> None:
+        """Let a tenant read prompts of its own anew."""
+        self._own_edits[tenant.tenant_id] += 1
+        stale = [self.key(name, scope) for name in names for scope in (None, PromptSource.TENANT)]
+        self.heads.forget(tenant, *stale)
+
+    def edits_of(self, tenant: TenantContext) -> int:
+        """Count a tenant's own edits in this process: who reads during one may have read too early."""
+        return self._own_edits[tenant.tenant_id]
 
     def begins_to_see(self, tenant: TenantContext) -> bool:
         """Tell whether there is something to prefetch for this tenant now; to one caller only."""
@@ -193,11 +205,15 @@ class Prompts:
 
         It is one request for each 100, and one more for each 100 that the tenant has none of its own of.
         """
-        caller, held = self._caller, await self._heads(names)
-        if isinstance(caller, TenantContext):
-            for name, one in held.items():
-                if not one.large:
-                    self._library.heads.put(caller, self._library.key(name, None), one)
+        caller, library = self._caller, self._library
+        if isinstance(caller, PlatformContext):
+            return await self.read_all(names)
+        edits, keys = library.edits_of(caller), {name: library.key(name, None) for name in names}
+        held = await self._heads(names)
+        for name, one in held.items():
+            if not one.large and library.edits_of(caller) == edits:
+                age = library.clock.monotonic() - one.read_at
+                library.heads.put(caller, keys[name], one, age_seconds=age)
         return {name: Prompt(one.latest, one.head, one.source) for name, one in held.items()}
 
     async def resolve(
@@ -318,7 +334,7 @@ class Prompts:
                 return store, head
             if head is not None:
                 deleted = deleted or (store, head)
-            if store is self._own and source is None and not await self._sees_global():
+            if store is self._own and source is None and not await self._falls_back():
                 break
         if deleted is None:
             raise PromptNotFoundError(name)
@@ -370,7 +386,7 @@ class Prompts:
         found: dict[str, Held] = {}
         for store in await self._stores(None):
             missing = [name for name in names if name not in found]
-            if not missing or (store.source is PromptSource.GLOBAL and not await self._sees_global()):
+            if not missing or (store.source is PromptSource.GLOBAL and not await self._falls_back()):
                 break
             for name, head in (await store.read_all(missing)).items():
                 found[name] = _held_now(head, store.source, began)
@@ -390,13 +406,11 @@ class Prompts:
         try:
             yield
         finally:
-            key = self._library.key
             if source is PromptSource.GLOBAL:
                 for name in names:
                     self._library.edited_globally(name)
             elif isinstance(self._caller, TenantContext):
-                stale = [key(name, scope) for name in names for scope in (None, source)]
-                self._library.heads.forget(self._caller, *stale)
+                self._library.edited(self._caller, *names)
 
     @cached_property
     def _global(self) -> GlobalPromptStore:
@@ -425,9 +439,12 @@ class Prompts:
 
     async def _sees_global(self) -> bool:
         caller = self._caller
-        if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
-            return True
-        return await self._library.falls_back(caller)
+        return (isinstance(caller, TenantContext) and caller.role is Role.ADMIN) or await self._falls_back()
+
+    async def _falls_back(self) -> bool:
+        """Tell whether global prompts stand in; who acts for a tenant shares its cache, and so its answer."""
+        caller = self._caller
+        return isinstance(caller, PlatformContext) or await self._library.falls_back(caller)
 
 
 def _held_now(head: PromptHead, source: PromptSource, read_at: float) -> Held:

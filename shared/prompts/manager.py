@@ -391,7 +391,10 @@ def _item(item: Mapping[str, object]) -> Mapping[str, object]:
     """Turn an item of the document's shape into a draft's; what else is in it is refused by name later."""
     rest = {name: value for name, value in item.items() if name not in {"prompt_name", "prompt_data"}}
     fields = _fields(item["prompt_data"]) if "prompt_data" in item else {}
-    return {"name": item.get("prompt_name"), **rest, **fields}
+    said = {**rest, **fields}
+    if "prompt_name" in item and "name" in said:
+        said["prompt_data.name"] = said.pop("name")  # whose it is, is not the data's to say
+    return {"name": item.get("prompt_name"), **said}
 
 
 def _fields(data: object) -> Mapping[str, object]:

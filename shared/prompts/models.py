@@ -101,7 +101,7 @@ type Template = Annotated[
 
 
 def _checked_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuse numbers that JSON does not have or that stores round, and nesting that a store refuses."""
+    """Refuse numbers that JSON does not have or that stores round, and what a store refuses."""
     left: list[tuple[JsonValue, int]] = [(config, 0)]
     while left:
         value, depth = left.pop()
@@ -112,6 +112,10 @@ def _checked_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if isinstance(value, dict | list):
             if depth == MAX_CONFIG_DEPTH:
                 raise ValueError(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
+            if isinstance(value, dict):
+                "".join(
+                    value
+                ).encode()  # a lone surrogate, which pydantic lets pass in a key, is a ValueError
             left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
     return config
 

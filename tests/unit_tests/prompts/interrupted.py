@@ -23,10 +23,15 @@ class Interrupted:
         self._container = container
         self._batches = list(batches)
         self._creates = list(creates)
+        self._queries: list[Event] = []
 
     def next_batches(self, *events: Event) -> None:
         """Let these happen before the next batches."""
         self._batches += events
+
+    def next_queries(self, *events: Event) -> None:
+        """Let these happen after the next queries have their answers, before these arrive."""
+        self._queries += events
 
     async def batch(
         self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
@@ -56,7 +61,10 @@ class Interrupted:
         return await self._container.delete(key, item_id, etag)
 
     async def query(self, key: Key, query: Query) -> list[Json]:
-        return await self._container.query(key, query)
+        found = await self._container.query(key, query)
+        if found and self._queries:
+            await self._queries.pop(0)()
+        return found
 
 
 class Refusing(Interrupted):

@@ -205,6 +205,29 @@ def test_a_batch_tells_of_each_item_also_of_one_without_a_name(manager: CosmosPr
     }
 
 
+def test_an_item_that_no_json_can_hold_is_named_and_stops_no_other(manager: CosmosPromptManager) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    bad: dict[str, object] = {
+        "deep": {"template": "x", "config": deep},
+        "key": {"template": "x", "config": {"a": [{"\ud800": 1}]}},
+        "value": {"template": "x", "config": {"a": "\ud800"}},
+        "other": {"template": "x", "name": "victim"},
+    }
+    items = [{"prompt_name": name, "prompt_data": data} for name, data in bad.items()]
+
+    report = manager.save_prompts_batch(
+        [*items, {"prompt_name": "good", "prompt_data": "x"}, {"prompt_name": "p", "name": "q"}], "acme"
+    )
+
+    assert dict(report) == dict.fromkeys([*bad, "good", "p"], False) | {"good": True}
+    assert manager.list_prompts("acme") == ["good"]
+    assert all(isinstance(error, ValidationError) for error in report.failures.values())
+    with pytest.raises(ValidationError, match="too deeply"):
+        manager.save_prompt("deep", {"template": "x", "config": deep}, "acme")
+
+
 def test_inside_a_request_the_tenant_is_the_requests_and_no_other(manager: CosmosPromptManager) -> None:
     manager.save_prompt("p", "globex's", "globex")
     with acting_for(tenant_context("acme")):

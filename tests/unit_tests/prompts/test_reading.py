@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ACME = tenant_context("acme", Role.TENANT_ADMIN)
 GLOBEX = tenant_context("globex", Role.TENANT_ADMIN)
 ADMIN = platform_context()
+ACTING = tenant_context("acme", Role.ADMIN)
 BOUND_SECONDS = 60
 
 
@@ -298,6 +299,52 @@ async def test_a_tenant_without_the_fallback_is_not_even_looked_up_globally(
     with pytest.raises(PromptNotFoundError):
         await library.of(ACME).read("p")
     assert cosmos.transport.requests == 1
+
+
+async def test_what_the_administrator_saw_is_not_shown_to_a_tenant_without_the_fallback(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    library = library_over(cosmos.container("prompts"), clock, Fallback(on=False), prefetched=["q"])
+    for name in ("p", "q"):
+        await library.of(ADMIN).save(name, says("everybody's"), source=PromptSource.GLOBAL)
+    acting = library.of(ACTING)
+
+    assert (await acting.read("p", source=PromptSource.GLOBAL)).content.template == "everybody's"
+    for name in ("p", "q"):
+        with pytest.raises(PromptNotFoundError):
+            await acting.read(name)
+        with pytest.raises(PromptNotFoundError):
+            await library.of(ACME).read(name)
+        assert library.of(ACME).at_hand(name) is None
+
+
+@pytest.mark.parametrize("source", PromptSource)
+async def test_an_edit_is_seen_at_once_also_by_a_prefetch_that_began_before_it(
+    cosmos: MemoryCosmos, clock: FakeClock, source: PromptSource
+) -> None:
+    container = Interrupted(cosmos.container("prompts"))
+    library = library_over(container, clock)
+    await library.of(ACTING).save("p", says("old"), source=source)
+    container.next_queries(lambda: library.of(ACTING).save("p", says("new"), source=source))
+
+    await library.of(ACME).prefetch(["p"])
+
+    assert await text_of(library) == "new"
+
+
+async def test_what_was_prefetched_is_as_old_as_its_read(cosmos: MemoryCosmos, clock: FakeClock) -> None:
+    async def take_ten_seconds() -> None:
+        clock.advance(10)
+
+    container = Interrupted(cosmos.container("prompts"))
+    here, there = library_over(container, clock), library_over(cosmos.container("prompts"), clock)
+    await here.of(ACME).save("p", says("old"))
+    container.next_queries(take_ten_seconds)
+    await here.of(ACME).prefetch(["p"])
+    await there.of(ACME).save("p", says("new"))
+    clock.advance(BOUND_SECONDS - 10)
+
+    assert await text_of(here) == "new"
 
 
 async def test_resolving_renders_the_latest_version(here: PromptLibrary) -> None:
