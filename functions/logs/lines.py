@@ -36,6 +36,6 @@ class Line:
             level = fields["level"]
             named = fields["tenant_id"]
             tenant_id = None if named is None else parse_tenant_id(named)
+            return cls(tenant_id, level, at) if level in _LEVELS else None
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
-        return cls(tenant_id, level, at) if level in _LEVELS else None

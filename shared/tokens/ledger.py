@@ -11,7 +11,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from shared.cosmos.partition import Partition
+from shared.deadlines import within_deadline
 from shared.errors import (
+    DeadlineExceededError,
     DependencyTimeoutError,
     DependencyUnavailableError,
     LockNotFoundError,
@@ -142,8 +144,9 @@ class TokenLedger:
         future = asyncio.get_running_loop().create_future()
         desk.locks.submit(LockRequest(tokens, app_id, model, tenant.tier, self._clock.monotonic(), future))
         try:
-            taken = await future
-        except asyncio.CancelledError:
+            async with within_deadline("The token ledger"):
+                taken = await future
+        except (asyncio.CancelledError, DeadlineExceededError):
             if future.done() and not future.cancelled() and future.exception() is None:
                 desk.settlements.submit(Settlement(future.result().claim, app_id))
             raise

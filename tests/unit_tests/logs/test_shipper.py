@@ -71,6 +71,20 @@ async def test_a_line_that_names_no_proper_tenant_is_the_platforms(
     assert list(blobs.blobs) == [f"_platform/2026-01-31/{STEM}.jsonl"]
 
 
+@pytest.mark.parametrize("level", [[], {"a": 1}, 7, "LOUD", None])
+async def test_a_line_of_no_proper_level_is_the_platforms_and_keeps_no_other_waiting(
+    shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path, level: object
+) -> None:
+    strange = line("acme", level="x-placeholder").replace('"x-placeholder"', json.dumps(level))
+    rotated(tmp_path, strange + line("acme"))
+
+    assert await shipper.ship() == Shipped(1, 0)
+    assert blobs.blobs == {
+        f"_platform/2026-01-31/{STEM}.jsonl": strange.encode(),
+        f"acme/2026-01-31/{STEM}.jsonl": line("acme").encode(),
+    }
+
+
 async def test_what_is_no_line_is_kept_for_the_platform_with_the_day_before_it(
     shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path
 ) -> None:

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from shared.deadlines import deadline
 from shared.errors import (
     BudgetExceededError,
+    DeadlineExceededError,
     DependencyUnavailableError,
     LockNotFoundError,
     ValidationError,
@@ -18,7 +20,7 @@ from shared.tokens.lock_ids import LockClaim, LockIds, new_group
 from tests.fakes import tenant_context
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
-from tests.unit_tests.tokens.store import Faults
+from tests.unit_tests.tokens.store import Faults, ProcessClock
 
 LIMITS = TIER_LIMITS[Tier.FREE]
 
@@ -117,6 +119,23 @@ def test_reports_beyond_their_locks_that_trickle_in_for_long_leave_the_next_lock
             await asyncio.sleep(2)
         await asyncio.sleep(64)
         await bench.ledger.lock(tenant, APP, TIER_LIMITS[Tier.PREMIUM].tokens_per_minute, MODEL)
+
+    run_async(scenario())
+
+
+def test_a_lock_does_not_wait_beyond_the_callers_deadline_and_is_given_back() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        loop, clock = asyncio.get_running_loop(), ProcessClock()
+        await bench.ledger.status(TENANT, APP)
+        bench.container.faults = Faults(leg_seconds=4)
+        began = loop.time()
+        with deadline(10, clock), pytest.raises(DeadlineExceededError):
+            await bench.ledger.lock(TENANT, APP, 1_000, MODEL)
+        assert loop.time() - began < 10.5
+        bench.container.faults = Faults()
+        await asyncio.sleep(30)
+        assert (await bench.ledger.status(TENANT, APP)).locked_tokens == 0
 
     run_async(scenario())
 
