@@ -7,9 +7,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from local.part import EXIT_PORT_TAKEN
+from local.part import EXIT_PORT_TAKEN, parent_gone
 from local.supervisor.child import PartDiedError, PartSilentError
-from local.supervisor.lock import DataFolderInUseError, locked
+from local.supervisor.lock import DataFolderError, locked
 from local.supervisor.options import parse
 from local.supervisor.parts import PLATFORM
 from local.supervisor.platform import PortError, Supervisor, check_ports
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, platform: Platform = PLATFORM) 
         if not error.explained:
             print(f"local: {error}, so everything else was stopped", file=sys.stderr)
         return error.code if error.explained else 1
-    except (DataFolderInUseError, PartSilentError) as error:
+    except (DataFolderError, PartSilentError) as error:
         print(f"local: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -49,7 +49,12 @@ async def _serve(options: Options, platform: Platform) -> None:
         supervisor = Supervisor(options, platform, lock=lock)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _stop_or_kill, told, supervisor)
-        await supervisor.run(told, _say)
+        gone = asyncio.ensure_future(parent_gone()) if options.until_stdin_ends else loop.create_future()
+        gone.add_done_callback(lambda _: told.set())
+        try:
+            await supervisor.run(told, _say)
+        finally:
+            gone.cancel()
 
 
 def _stop_or_kill(told: asyncio.Event, supervisor: Supervisor) -> None:

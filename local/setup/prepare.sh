@@ -56,15 +56,19 @@ python_packages() {
     stamp packages uv.lock pyproject.toml .python-version
 }
 
+node_20() {
+    from="nodejs npm (where that is older: https://nodejs.org)"
+    command -v node >/dev/null 2>&1 || lack "Node 20 or newer" "$from" "brew install node"
+    major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+    [ "$major" -ge 20 ] || lack "Node 20 or newer (this is $(node --version))" "$from" "brew install node"
+}
+
 azurite() {
     folder=local/azurite
-    command -v node >/dev/null 2>&1 || lack "Node 20 or newer" "nodejs npm" "brew install node"
-    major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
-    [ "$major" -ge 20 ] || lack "Node 20 or newer (this is $(node --version))" "nodejs npm" "brew install node"
     if [ -d "$folder/node_modules/azurite" ] && done_for azurite "$folder/package-lock.json"; then return; fi
     command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
     say "installing Azurite into $folder"
-    npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error >&2
+    npm ci --prefix "$folder" --no-audit --no-fund --no-update-notifier --loglevel=error >&2
     stamp azurite "$folder/package-lock.json"
 }
 
@@ -97,6 +101,7 @@ token_ranks() {
     : > "$stamps/ranks"
 }
 
+node_20 # asked first: what is installed before it takes its time
 python_packages
 azurite
 token_ranks

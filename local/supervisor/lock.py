@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.1
 
 
-class DataFolderInUseError(Exception):
+class DataFolderError(Exception):
+    """The data folder cannot be worked on."""
+
+
+class DataFolderInUseError(DataFolderError):
     """Another local platform works on the data folder."""
 
 
@@ -28,6 +32,7 @@ async def locked(data_dir: Path, patience_seconds: float = 20.0) -> AsyncIterato
 
     Raises:
         DataFolderInUseError: It stays in use.
+        DataFolderError: It cannot be written to.
     """
     descriptor = _opened(data_dir)
     try:
@@ -47,8 +52,13 @@ async def locked(data_dir: Path, patience_seconds: float = 20.0) -> AsyncIterato
 
 
 def _opened(data_dir: Path) -> int:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DataFolderError(
+            f"{data_dir} cannot be written to ({error.strerror}): choose another one (--data-dir)"
+        ) from error
 
 
 def _taken(descriptor: int) -> bool:

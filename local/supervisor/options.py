@@ -35,6 +35,7 @@ class Options:
     only: frozenset[str] = frozenset(PORTS)
     servicebus_config: Path = ROOT / "local" / "servicebus" / "Config.json"
     app_root: Path = ROOT
+    until_stdin_ends: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -56,6 +57,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--servicebus-config", type=_file, default=Options().servicebus_config, metavar="FILE"
     )
     parser.add_argument("--app-root", type=_folder, default=ROOT, metavar="DIR", help="where host.json is")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="stop when whoever holds stdin is gone"
+    )
     read = parser.parse_args(arguments)
     return Options(
         ports={part: getattr(read, part) for part in PORTS},
@@ -64,6 +68,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         only=read.only,
         servicebus_config=read.servicebus_config.resolve(),
         app_root=read.app_root.resolve(),
+        until_stdin_ends=read.until_stdin_ends,
     )
 
 

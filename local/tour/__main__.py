@@ -37,12 +37,21 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     console = Console(highlight=False)
     console.print("[bold]Tenantry[/bold]: starting the local platform and the app …")
-    options.data_dir.mkdir(parents=True, exist_ok=True)
     log_file = options.data_dir / "platform.log"
-    with log_file.open("w") as log:
+    try:
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+        log = log_file.open("w")
+    except OSError as error:
+        print(
+            f"{log_file} cannot be written ({error.strerror}): --data-dir chooses another folder",
+            file=sys.stderr,
+        )
+        return 1
+    with log:
         platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-m", "local", *arguments],
+            [sys.executable, "-m", "local", *arguments, "--until-stdin-ends"],
             cwd=ROOT,
+            stdin=subprocess.PIPE,  # it ends with this process, however that ends
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

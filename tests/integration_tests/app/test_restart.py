@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +65,32 @@ def test_no_part_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     # The folder is locked for as long as any part of the first platform runs.
     with running_platform(data) as second:
         assert second.client.get("/api/health/live").status_code == 200
+
+
+@pytest.mark.timeout(120)
+def test_nothing_outlives_a_killed_tour(tmp_path: Path) -> None:
+    options = ["--data-dir", str(tmp_path)]
+    for part in ("", "cosmos-", "servicebus-", "llm-", "azurite-"):
+        options += [f"--{part}port", "0"]
+    with subprocess.Popen(  # noqa: S603  # our own command line
+        [sys.executable, "-m", "local.tour", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as tour:
+        assert tour.stdout is not None
+        assert any("Tenant acme" in line for line in tour.stdout)
+        assert not is_free(tmp_path)
+        tour.kill()
+
+    wait_for(lambda: is_free(tmp_path), bool, seconds=60)
+
+
+def is_free(data: Path) -> bool:
+    """Tell whether neither a supervisor nor any part holds the folder."""
+    with (data / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def queues_with_short_locks(folder: Path) -> Path:

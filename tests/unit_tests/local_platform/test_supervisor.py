@@ -17,7 +17,7 @@ import pytest
 from local.__main__ import main
 from local.supervisor.addresses import app_settings, ready_line
 from local.supervisor.child import PartDiedError, PartSilentError
-from local.supervisor.lock import DataFolderInUseError, locked
+from local.supervisor.lock import DataFolderError, DataFolderInUseError, locked
 from local.supervisor.options import ROOT, Options, parse
 from local.supervisor.parts import PLATFORM, Part, Platform, instances
 from local.supervisor.platform import Patience, PortError, Supervisor, check_ports
@@ -255,6 +255,14 @@ async def test_one_folder_holds_one_platform(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(DataFolderError, match=r"file/data cannot be written to \(Not a directory\)"):
+        async with locked(tmp_path / "file" / "data"):
+            pass
+
+
 async def test_an_address_that_never_answers_is_given_up() -> None:
     with pytest.raises(PartSilentError, match="does not answer 200"):
         await until_answers("http://127.0.0.1:1/", 0.3)
@@ -307,7 +315,8 @@ def test_the_command_names_a_busy_port(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"local: cosmos: port {port} is already in use" in capsys.readouterr().err
 
 
-def test_sigterm_stops_the_command_with_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["by a SIGTERM", "by the end of stdin"])
+def test_the_command_is_stopped_with_0(tmp_path: Path, how: str) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -315,11 +324,27 @@ def test_sigterm_stops_the_command_with_0(tmp_path: Path) -> None:
         "from tests.unit_tests.local_platform.test_supervisor import platform\n"
         f"sys.exit(main(sys.argv[1:], platform(Path({str(tmp_path)!r}))))\n"
     )
-    arguments = ["--only", "cosmos", "--cosmos-port", "0", "--data-dir", str(tmp_path / "data")]
+    arguments = [
+        "--only",
+        "cosmos",
+        "--cosmos-port",
+        "0",
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--until-stdin-ends",
+    ]
     with subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-c", program, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline().startswith("ready ")
-        process.terminate()
+        if how == "by a SIGTERM":
+            process.terminate()
+        else:
+            process.stdin.close()
         assert process.wait(30) == 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from rich.console import Console
 
+from local.tour.__main__ import main
 from local.tour.client import Api, TourError, wait_for
 from local.tour.display import Display
 from local.tour.journey import Budget, Isolation, Job, Journey, Shipped, Tenant, Turn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FakeApp:
@@ -120,3 +124,10 @@ def test_a_refusal_stops_the_tour_with_its_words() -> None:
 def test_what_never_comes_about_is_given_up() -> None:
     with pytest.raises(TourError, match="It did not happen within 0 s"):
         wait_for("It", lambda: 1, lambda _: False, seconds=0.2)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+
+    assert main(["--data-dir", str(tmp_path / "file" / "data")]) == 1
+    assert "cannot be written (Not a directory): --data-dir chooses another" in capsys.readouterr().err
