@@ -8,12 +8,15 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from shared.tenancy.context import TENANT_ID_PATTERN
 
 MESSAGE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 """Service Bus takes message ids of 128 characters at most."""
+
+_LARGEST_VERSION = 2**31 - 1
+"""A larger number might be stored as one that cannot be read again."""
 
 
 class Message(BaseModel):
@@ -24,6 +27,14 @@ class Message(BaseModel):
     tenant_id: str = Field(pattern=TENANT_ID_PATTERN)
     id: str = Field(pattern=MESSAGE_ID_PATTERN)
     schema_version: int = 1
+
+    @field_validator("schema_version")
+    @classmethod
+    def _can_be_stored(cls, version: int) -> int:
+        # No bound of the published schema: such a message was never handled, only delivered again and again.
+        if abs(version) > _LARGEST_VERSION:
+            raise ValueError(f"must be <= {_LARGEST_VERSION}")
+        return version
 
 
 class ChatMessage(BaseModel):

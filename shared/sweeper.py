@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from shared.deadlines import deadline
 from shared.errors import APIError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
@@ -13,8 +14,13 @@ from shared.tenancy.context import acting_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from shared.clock import Clock
     from shared.messaging import FindsTenants
     from shared.tenancy.context import TenantContext
+
+SWEEP_SECONDS = 540.0
+"""After this, nothing more is asked of a dependency in a round: a slow one must not have the host end the
+worker, and all of its other work (host.json, `functionTimeout`). What is left is the next round's."""
 
 _TENANTS_AT_ONCE = 8
 _logger = get_logger(__name__)
@@ -52,6 +58,7 @@ class Sweeper:
         directory: Lists the tenants.
         authenticator: Lets the platform's work run as one of them.
         outbox_of: Opens a tenant's outbox.
+        clock: Bounds a round.
     """
 
     def __init__(
@@ -59,10 +66,12 @@ class Sweeper:
         directory: ListsTenants,
         authenticator: FindsTenants,
         outbox_of: Callable[[TenantContext], Sweeps],
+        clock: Clock,
     ) -> None:
         self._directory = directory
         self._authenticator = authenticator
         self._outbox_of = outbox_of
+        self._clock = clock
         self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
 
     async def sweep(self) -> int:
@@ -71,7 +80,12 @@ class Sweeper:
         Raises:
             ExceptionGroup: Defects met on the way; every other tenant was served all the same.
             DependencyUnavailableError: The tenants cannot be listed.
+            DeadlineExceededError: Not all of them could be in the time of a round.
         """
+        with deadline(SWEEP_SECONDS, self._clock):
+            return await self._sweep_all()
+
+    async def _sweep_all(self) -> int:
         sent = 0
         defects: list[Exception] = []
         async for page in self._directory.active():

@@ -97,4 +97,4 @@ def _bind_sweeper(runtime: "Runtime", blueprint: func.Blueprint) -> None:
     async def sweep_outbox(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Send what a crash left in the outboxes."""
         outbox_of = partial(_outbox, runtime)
-        await Sweeper(runtime.tenants, runtime.authenticator, outbox_of).sweep()
+        await Sweeper(runtime.tenants, runtime.authenticator, outbox_of, runtime.clock).sweep()

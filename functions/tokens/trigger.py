@@ -115,7 +115,7 @@ def _bind_alerts(runtime: "Runtime", blueprint: func.Blueprint) -> None:
     @blueprint.timer_trigger(arg_name="timer", schedule="%BUDGET_ALERTS_SCHEDULE%")
     async def send_budget_alerts(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Tell of the budgets that are used up to 80 or 100 percent."""
-        await Sweeper(runtime.tenants, runtime.authenticator, outbox).sweep()
+        await Sweeper(runtime.tenants, runtime.authenticator, outbox, runtime.clock).sweep()
 
 
 def _answered(decision: Decision, *, strict: bool) -> Answered[LockReply]:

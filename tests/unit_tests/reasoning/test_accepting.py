@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
 from functions.reasoning.service import session_of
+from shared.deadlines import remaining_seconds
 from shared.servicebus.sender import MAX_BODY_BYTES
 from tests.fakes import Call, every_page
 
@@ -119,6 +121,23 @@ async def test_the_sweeper_serves_every_tenant_whatever_befalls_one(app: App) ->
     await app.sweep()
     await app.sweep()
     assert [sent.message_id for _, sent in app.sender.sent] == ["j2", "j1"]
+
+
+async def test_a_round_ends_before_the_host_ends_the_worker(app: App) -> None:
+    left: list[float | None] = []
+    app.sender.after_sending = lambda: left.append(remaining_seconds())
+    app.sender.is_down = True
+    await app.accept(id="j1", text="Why?")
+    app.sender.is_down = False
+    app.clock.advance(60)
+
+    await app.sweep()
+
+    limit = json.loads((Path(__file__).parents[3] / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = (int(part) for part in limit.split(":"))
+    assert len(left) == 1
+    assert left[0] is not None
+    assert left[0] < 3600 * hours + 60 * minutes + seconds
 
 
 async def test_a_store_that_is_down_while_sweeping_is_left_to_the_next_round(app: App) -> None:

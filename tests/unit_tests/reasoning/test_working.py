@@ -250,6 +250,8 @@ async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
         (message(max_output_tokens=1_000_000), "ValidationError"),
         (message(model="no such\n"), "ValidationError"),
         (message(id="no spaces"), "ValidationError"),
+        (message(schema_version=2**64), "ValidationError"),
+        (message(schema_version=-(10**30)), "ValidationError"),
         (message(tenant_id="nobody"), "TenantNotFoundError"),
         (message(tenant_id="global:tenants"), "ValidationError"),
     ],
