@@ -22,7 +22,7 @@ _LARGEST_VERSION = 2**31 - 1
 class Message(BaseModel):
     """What every message carries: whose it is and which one it is."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     tenant_id: str = Field(pattern=TENANT_ID_PATTERN)
     id: str = Field(pattern=MESSAGE_ID_PATTERN)

@@ -28,13 +28,13 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 class RequestModel(BaseModel):
     """What a caller sends: frozen, strict about types, refusing fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class ReplyModel(BaseModel):
     """What a caller gets."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     def headers(self) -> dict[str, str]:
         """Return what the reply also says as headers."""
@@ -64,7 +64,7 @@ class AcceptedReply(ReplyModel):
 class ParameterModel(BaseModel):
     """Path or query parameters: texts, read into the types that the fields declare."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class TenantPath(ParameterModel):

@@ -14,7 +14,7 @@ import httpx2
 import openai
 import pydantic
 from azure.core.exceptions import AzureError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Usage
 from shared.errors import (
@@ -190,6 +190,8 @@ class _Choice(BaseModel):
 
 class _Answer(BaseModel):
     """What is read of an answer; a cut one lacks something of it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # the log gets the error, not what the model said
 
     model: str
     choices: list[_Choice] = Field(min_length=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, ConversationNotFoundError
+from shared.logging.formatter import describe
 from tests.fakes import every_page
 from tests.unit_tests.chat.app import ACME, USAGE
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
@@ -475,3 +477,20 @@ async def test_a_conversation_that_is_continued_all_the_while_is_not_removed(
 
     with pytest.raises(ConflictError, match="being continued"):
         await opened(Interrupted(container, batches=[continue_it] * 40), clock).delete()
+
+
+async def test_a_turn_that_cannot_be_read_is_logged_without_what_was_said_in_it(
+    app: App, container: Container, caplog: pytest.LogCaptureFixture
+) -> None:
+    await app.save_bot()
+    await app.chat()
+    in_parts = Patch((PatchOperation("set", "/message", [{"text": "my rash"}]),))  # of a newer release
+    await container.patch(("acme", "b", "c"), "000000001", in_parts)
+
+    with caplog.at_level(logging.INFO):
+        answer = await app.on_conversation()
+
+    told = [describe(record, "app") for record in caplog.records]
+    assert answer.status == 500
+    assert [line["exception"]["type"] for line in told if "exception" in line] == ["ValidationError"]
+    assert "rash" not in str(told)

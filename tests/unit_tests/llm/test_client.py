@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -202,6 +203,13 @@ async def test_a_truncated_or_malformed_answer_is_no_answer(broken: httpx2.Respo
         await chat.complete(PROMPT)
     assert caught.value.usage is None
     assert len(endpoint.requests) == 1
+
+
+async def test_a_malformed_answer_leaves_nothing_of_itself_in_the_error() -> None:
+    chat, _, _ = model(answer(choices=[{"message": {"role": "assistant", "content": "my rash"}}]))
+    with pytest.raises(UnusableAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert "rash" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("content", ["", None])
