@@ -8,9 +8,9 @@ from tests.fakes import Answer, Call
 from tests.whole_app import whole_app
 
 
-async def ask(path: str, method: str) -> Answer:
+async def ask(path: str, method: str, query: str = "") -> Answer:
     async with whole_app() as app:
-        return await app.client.call("unknown_route", Call({"rest": path}, method=method))
+        return await app.client.call("unknown_route", Call({"rest": path}, query, method=method))
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ async def test_a_routes_own_method_by_a_path_that_the_host_took_for_another_is_4
     answer = await ask("v1/settings/schema", "GET")  # sent as v1/settings%2Fschema
 
     assert (answer.status, answer.headers.get("allow")) == (404, None)
+
+
+@pytest.mark.parametrize("query", ["a=1", "a=1&a=2"])
+async def test_a_path_that_is_no_routes_is_404_whatever_is_asked_of_it(query: str) -> None:
+    assert (await ask("v1/nothing", "GET", query)).status == 404
