@@ -29,6 +29,10 @@ class Interrupted:
         """Let these happen before the next batches."""
         self._batches += events
 
+    def calm(self) -> None:
+        """Let nothing more happen."""
+        self._batches.clear()
+
     def next_queries(self, *events: Event) -> None:
         """Let these happen after the next queries have their answers, before these arrive."""
         self._queries += events

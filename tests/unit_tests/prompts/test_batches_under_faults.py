@@ -1,0 +1,208 @@
+"""Batches over a store that loses requests and answers, beside others: what each is told is what was done."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import APIError, DependencyUnavailableError
+from shared.prompts.batches import delete_many, save_many
+from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.store import PromptStore
+from shared.tenancy.context import Role
+from tests.fakes import FakeClock, tenant_context
+from tests.memory_cosmos import memory_cosmos
+from tests.unit_tests.prompts.interrupted import Interrupted
+from tests.unit_tests.prompts.library import library_over
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shared.prompts.batches import ItemOutcome
+    from shared.prompts.models import PromptHead
+    from tests.memory_cosmos import MemoryCosmos
+    from tests.unit_tests.prompts.interrupted import Event
+
+EDITOR = tenant_context("acme", Role.TENANT_ADMIN)
+OWN = PromptSource.TENANT
+NAMES = [f"p{number:02}" for number in range(30)]
+"""More than one batch writes."""
+
+FEW = st.sampled_from([NAMES[:1], NAMES[:2], NAMES[1:3], NAMES])
+EXAMPLES = 2_000 if os.environ.get("TENANTRY_SOAK") == "1" else 10
+UNKNOWN = frozenset({503, 504})
+REFUSED = {"save": 412, "delete": 404}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is lost in the n-th request of a step and in those after it."""
+
+    request: int
+    what: Literal["requests", "answers"]
+    times: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch by one of two instances; `overtaken` are saved by somebody else before its first writes."""
+
+    action: Literal["save", "delete"]
+    names: Sequence[str]
+    instance: int
+    if_match: Literal["any", "seen", "old"]
+    fault: Fault | None
+    overtaken: Sequence[str]
+
+
+STEPS = st.builds(
+    Step,
+    st.sampled_from(["save", "save", "delete"]),
+    FEW,
+    st.integers(0, 1),
+    st.sampled_from(["any", "any", "seen", "old"]),
+    st.none()
+    | st.none()
+    | st.builds(
+        Fault,
+        st.integers(1, 6),
+        st.sampled_from(["requests", "answers"]),
+        st.sampled_from([1, 2, 3, 10**6]),
+    ),
+    st.just([]) | st.lists(st.sampled_from([*NAMES[:2], NAMES[-1]]), max_size=5),
+)
+
+
+class World:
+    """Two instances and somebody else on one store, and a look at what is stored."""
+
+    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
+        self.cosmos = cosmos
+        self.clock = clock
+        container = cosmos.container("prompts")
+        self.stored = PromptStore(EDITOR, container, clock)
+        self.containers = [Interrupted(container) for _ in range(2)]
+        self.instances = [library_over(between, clock).of(EDITOR) for between in self.containers]
+        self.marks = count()
+
+    async def heads(self) -> dict[str, PromptHead]:
+        found = [await self.stored.head(name) for name in NAMES]
+        return {head.name: head for head in found if head is not None}
+
+    async def take(self, step: Step) -> None:
+        """Take a step, and compare what it was told with what there is then."""
+        before, mark = await self.heads(), f"mark {next(self.marks)}"
+        self.containers[step.instance].next_batches(*self.others(step))
+        self.break_down(step.fault)
+        try:
+            told = await self.told(step, before, mark)
+        except DependencyUnavailableError:
+            told = None
+        self.mend()
+        after = await self.heads()
+        for name in {*step.names, *step.overtaken}:
+            await self.check_whole(name, after.get(name))
+        for place, name in enumerate(step.names):
+            done = await self.times_done(name, mark)
+            outcome = None if told is None else told[place].outcome
+            if outcome is None or (isinstance(outcome, APIError) and outcome.status in UNKNOWN):
+                assert done <= 1
+                assert step.fault is not None
+            elif isinstance(outcome, APIError):
+                assert done == 0
+                assert step.overtaken or self.may_refuse(step, before.get(name), outcome)
+            else:
+                assert done == 1
+                assert step.overtaken or outcome.etag == after[name].etag
+                assert step.overtaken or not self.must_refuse(step, before.get(name))
+
+    async def told(self, step: Step, before: Mapping[str, PromptHead], mark: str) -> Sequence[ItemOutcome]:
+        prompts = self.instances[step.instance]
+        if step.action == "delete":
+            return await delete_many(prompts, step.names, OWN, mark)
+        seen: dict[str, dict[str, object]] = {"any": {}, "old": {"if_match": "old"}}
+        return await save_many(
+            prompts,
+            [
+                {"name": name, "template": mark, "reason": mark}
+                | (seen[step.if_match] if step.if_match in seen else self.etag_of(before.get(name)))
+                for name in step.names
+            ],
+            OWN,
+        )
+
+    @staticmethod
+    def etag_of(head: PromptHead | None) -> dict[str, object]:
+        return {} if head is None else {"if_match": head.etag}
+
+    def others(self, step: Step) -> list[Event]:
+        return [partial(self.saved_by_another, name) for name in step.overtaken]
+
+    async def saved_by_another(self, name: str) -> None:
+        draft = PromptDraft(template="somebody else's")
+        lost = self.cosmos.transport.lose_requests, self.cosmos.transport.lose_answers
+        self.cosmos.transport.lose_requests = self.cosmos.transport.lose_answers = 0
+        with suppress(DependencyUnavailableError):  # where the fault falls upon it
+            await self.stored.save(name, draft, None)
+        self.cosmos.transport.lose_requests, self.cosmos.transport.lose_answers = lost
+
+    def break_down(self, fault: Fault | None) -> None:
+        transport, began = self.cosmos.transport, self.cosmos.transport.requests
+
+        def watch(_: object) -> None:
+            if fault is not None and transport.requests - began == fault.request:
+                setattr(transport, f"lose_{fault.what}", fault.times)
+
+        transport.watch = watch
+
+    def mend(self) -> None:
+        transport = self.cosmos.transport
+        transport.watch = lambda _: None
+        transport.lose_requests = transport.lose_answers = 0
+        for container in self.containers:
+            container.calm()
+        self.clock.advance(30)  # the breaker lets calls through again
+
+    async def times_done(self, name: str, mark: str) -> int:
+        return sum(item.change.reason == mark for item in await self.stored.history(name, 10**10, 1000))
+
+    async def check_whole(self, name: str, head: PromptHead | None) -> None:
+        history = [item.change for item in await self.stored.history(name, 10**10, 1000)]
+        if head is None:
+            assert history == []
+            return
+        assert [change.number for change in history] == list(range(len(history), 0, -1))
+        saves = [change for change in history if change.action == "save"]
+        assert [change.version for change in saves] == list(range(head.version, 0, -1))
+        assert head.change == history[0]
+        latest = await self.stored.version_of(head, None)
+        numbered = (await self.stored.versions(name, head.version + 1, 1))[0]
+        assert latest.version.change == numbered.change == saves[0]
+        assert latest.content.template == saves[0].reason or saves[0].reason is None
+        assert head.deleted == (history[0].action == "delete")
+
+    @staticmethod
+    def must_refuse(step: Step, head: PromptHead | None) -> bool:
+        if step.action == "delete":
+            return head is None or head.deleted
+        return step.if_match == "old"
+
+    def may_refuse(self, step: Step, head: PromptHead | None, error: APIError) -> bool:
+        return self.must_refuse(step, head) and error.status == REFUSED[step.action]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 10)
+@given(st.lists(STEPS, min_size=4, max_size=8))
+async def test_what_each_is_told_of_a_batch_is_what_was_done(steps: list[Step]) -> None:
+    clock = FakeClock()
+    async with memory_cosmos(clock) as cosmos:
+        world = World(cosmos, clock)
+        for step in steps:
+            await world.take(step)
