@@ -122,6 +122,16 @@ async def test_a_bad_item_is_named_and_stops_no_other(app: App, item: dict[str, 
     assert reply["results"][1]["version"] == 1
 
 
+async def test_an_item_of_nothing_but_problems_is_not_answered_at_length(app: App) -> None:
+    unknown = {str(number): 0 for number in range(10_000)}
+
+    answer = await app.batch("batch_save_prompts", {"prompts": [unknown | {"name": "p", "template": "x"}]})
+
+    (result,) = answer.json()["results"]
+    assert result["failure"]["message"].startswith("Invalid prompt: has 10000 problems")
+    assert len(answer.body) < 1_000
+
+
 async def test_of_two_items_of_one_name_the_first_is_saved(app: App) -> None:
     reply = (await app.batch("batch_save_prompts", {"prompts": items(1) + items(1, template="b")})).json()
 
