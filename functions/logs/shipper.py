@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from functions.logs.models import PLATFORM
 from functions.logs.splitter import split
 from shared.concurrency import side_by_side
+from shared.deadlines import deadline
 from shared.errors import APIError
 from shared.logging.files import RotatedName, adopt_abandoned
 from shared.logging.logger import get_logger
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 CLAIM_SECONDS = 600
 """How long a claim stands after its shipper's last sign of life, one per blob; an upload gives up before."""
+
+RUN_SECONDS = 480.0
+"""After this a run asks nothing more of the blob store, however slow that is: the host would end the worker,
+and all of its other work (host.json, `functionTimeout`). What is left is the next run's."""
 
 _FILES_AT_ONCE = 4
 _CLAIMED = re.compile(r"(?P<rotated>[^/]+\.jsonl)\.shipping-[a-z0-9-]+")
@@ -77,9 +82,10 @@ class LogShipper:
     async def ship(self) -> Shipped:
         """Ship every rotated file, and what dead writers left; a file that fails stays for the next run."""
         await asyncio.to_thread(adopt_abandoned, self._directory)
-        outcomes = await side_by_side(
-            (self._ship(path, name) for path, name in self._waiting()), at_once=_FILES_AT_ONCE
-        )
+        with deadline(RUN_SECONDS, self._clock):
+            outcomes = await side_by_side(
+                (self._ship(path, name) for path, name in self._waiting()), at_once=_FILES_AT_ONCE
+            )
         return Shipped(outcomes.count(True), outcomes.count(False))
 
     def _waiting(self) -> list[tuple[Path, RotatedName]]:

@@ -6,6 +6,7 @@ three times the CPU. What this app reads of an answer is checked here.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -223,7 +224,9 @@ def _refusal(error: openai.APIStatusError, name: str) -> Exception:
 def _retry_after(headers: httpx2.Headers) -> float | None:
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) * unit)
+            seconds = float(headers[name]) * unit
         except (KeyError, ValueError):  # absent, or a date
             continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     return None

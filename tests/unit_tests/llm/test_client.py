@@ -122,6 +122,13 @@ async def test_a_rate_limit_is_waited_out_as_it_asks(headers: dict[str, str], le
     assert least <= clock.slept[0] <= least + POLICY.backoff_seconds
 
 
+@pytest.mark.parametrize("told", ["inf", "1e999", "nan", "-1", "Fri, 31 Dec 1999 23:59:59 GMT"])
+async def test_a_rate_limit_that_asks_for_no_time_is_tried_again_as_any(told: str) -> None:
+    chat, _, clock = model(failure(429, {"retry-after": told}), answer())
+    await chat.complete(PROMPT)
+    assert clock.slept[0] <= POLICY.backoff_seconds
+
+
 @pytest.mark.parametrize(
     "step", [failure(408), failure(409), failure(500), failure(503), httpx2.ReadError("cut")]
 )

@@ -6,16 +6,16 @@ import asyncio
 import json
 import os
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from functions.logs.shipper import CLAIM_SECONDS, LogShipper, Shipped
+from shared.deadlines import remaining_seconds
 from tests.unit_tests.logs.fakes import STAMP, FakeBlobs, line, rotated
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.fakes import FakeClock
 
 STEM = f"tenantry-vm-1.{STAMP}"
@@ -109,6 +109,25 @@ async def test_a_file_stays_until_all_of_its_blobs_have_arrived(
     assert await shipper.ship() == Shipped(1, 0)
     assert sorted(blobs.blobs) == [f"acme/2026-01-31/{STEM}.jsonl", f"globex/2026-01-31/{STEM}.jsonl"]
     assert names(tmp_path) == []
+
+
+async def test_a_run_ends_before_the_host_ends_the_worker(
+    shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path
+) -> None:
+    rotated(tmp_path, line("acme"))
+    left: list[float | None] = []
+
+    async def look(_: str) -> None:
+        left.append(remaining_seconds())
+
+    blobs.before = look
+    await shipper.ship()
+
+    limit = json.loads((Path(__file__).parents[3] / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = (int(part) for part in limit.split(":"))
+    assert len(left) == 1
+    assert left[0] is not None
+    assert left[0] < 3600 * hours + 60 * minutes + seconds
 
 
 async def test_a_failing_file_does_not_delay_another(
