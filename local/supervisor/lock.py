@@ -51,6 +51,15 @@ async def locked(data_dir: Path, patience_seconds: float = 20.0) -> AsyncIterato
         os.close(descriptor)
 
 
+def is_locked(data_dir: Path) -> bool:
+    """Tell whether a platform, or what is left of one, holds the data folder."""
+    descriptor = _opened(data_dir)
+    try:
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _opened(data_dir: Path) -> int:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

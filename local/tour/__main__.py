@@ -18,6 +18,7 @@ import httpx
 from rich.console import Console
 
 from local.host.settings import load_settings
+from local.supervisor.lock import DataFolderError, is_locked
 from local.supervisor.options import ROOT, parse
 from local.tour.client import TourError
 from local.tour.display import Display
@@ -39,15 +40,16 @@ def main(arguments: Sequence[str]) -> int:
     console.print("[bold]Tenantry[/bold]: starting the local platform and the app …")
     log_file = options.data_dir / "platform.log"
     try:
-        options.data_dir.mkdir(parents=True, exist_ok=True)
-        log = log_file.open("w")
-    except OSError as error:
-        print(
-            f"{log_file} cannot be written ({error.strerror}): --data-dir chooses another folder",
-            file=sys.stderr,
-        )
+        in_use = is_locked(options.data_dir)
+        log = log_file.open("a")
+    except (DataFolderError, OSError) as error:
+        print(f"local: {error}", file=sys.stderr)
         return 1
     with log:
+        if not in_use:
+            log.seek(0)
+            log.truncate()
+        began = log.tell()
         platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "local", *arguments, "--until-stdin-ends"],
             cwd=ROOT,
@@ -61,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     if addresses is None:
         code = platform.wait()
         if not stopping.is_set():
-            sys.stderr.writelines(log_file.read_text().splitlines(keepends=True)[-_LAST_LINES:])
+            said = log_file.read_bytes()[began:].decode()
+            sys.stderr.writelines(said.splitlines(keepends=True)[-_LAST_LINES:])
         return code
     try:
         admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""

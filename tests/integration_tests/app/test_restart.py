@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.supervisor.lock import is_locked
 from tests.integration_tests.platform import ROOT, Caller, running_platform, wait_for
 
 if TYPE_CHECKING:
@@ -77,20 +77,10 @@ def test_nothing_outlives_a_killed_tour(tmp_path: Path) -> None:
     ) as tour:
         assert tour.stdout is not None
         assert any("Tenant acme" in line for line in tour.stdout)
-        assert not is_free(tmp_path)
+        assert is_locked(tmp_path)
         tour.kill()
 
-    wait_for(lambda: is_free(tmp_path), bool, seconds=60)
-
-
-def is_free(data: Path) -> bool:
-    """Tell whether neither a supervisor nor any part holds the folder."""
-    with (data / "lock").open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    wait_for(lambda: not is_locked(tmp_path), bool, seconds=60)
 
 
 def queues_with_short_locks(folder: Path) -> Path:

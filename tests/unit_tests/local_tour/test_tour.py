@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from rich.console import Console
 
+from local.supervisor.lock import locked
+from local.supervisor.options import ROOT
 from local.tour.__main__ import main
 from local.tour.client import Api, TourError, wait_for
 from local.tour.display import Display
@@ -130,4 +135,43 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     (tmp_path / "file").touch()
 
     assert main(["--data-dir", str(tmp_path / "file" / "data")]) == 1
-    assert "cannot be written (Not a directory): --data-dir chooses another" in capsys.readouterr().err
+    assert "cannot be written to (Not a directory): choose another one" in capsys.readouterr().err
+
+
+def run_tour(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(  # noqa: S603  # our own command line
+        [sys.executable, "-m", "local.tour", "--data-dir", str(folder), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+async def test_a_second_run_on_the_folder_says_so_and_leaves_the_first_ones_log(tmp_path: Path) -> None:
+    log = tmp_path / "platform.log"
+    log.write_text("what the first one says\n")
+
+    async with locked(tmp_path):
+        second = run_tour(tmp_path)
+
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"local: {tmp_path} is in use by another local platform")
+    assert log.read_text().startswith("what the first one says\n")
+
+
+def test_a_run_that_cannot_start_says_why_in_place_of_an_earlier_ones_log(tmp_path: Path) -> None:
+    log = tmp_path / "platform.log"
+    log.write_text("what an earlier one said\n" * 100)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        run = run_tour(tmp_path, "--only", "cosmos", "--cosmos-port", str(port))
+
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"local: cosmos: port {port} is already in use")
+    assert log.read_text() == run.stderr
