@@ -31,6 +31,7 @@ from shared.tokens.scopes import TENANT_SCOPE
 from shared.tokens.settling import Settlement, Settling
 from shared.tokens.store_clock import StoreClock, StoreClocks
 from shared.tokens.terms import Terms
+from shared.tokens.wire import MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +110,11 @@ class TokenLedger:
         """Put what was used in the place of a lock, and add it to the usage; again, it changes nothing.
 
         Raises:
+            ValidationError: More is reported than can be summed exactly.
             LockNotFoundError: The lock is not this application's, or older than 24 hours.
             DependencyUnavailableError: The store is down; reporting again is safe.
         """
+        _check_usage(usage)
         await self._settle(tenant, app_id, lock_id, usage, user)
 
     async def release(self, tenant: TenantContext, app_id: str, lock_id: str) -> None:
@@ -225,6 +228,14 @@ def _check(app_id: str, tokens: int, model: str) -> None:
             f"A model's name has 1 to {_LONGEST_MODEL_NAME} printable characters",
             {"fields": {"model": "malformed"}},
         )
+
+
+def _check_usage(usage: Usage) -> None:
+    """Refuse what only a model gone wrong reports: a sum that the store cannot hold is not read again."""
+    for name in ("prompt_tokens", "completion_tokens"):
+        if getattr(usage, name) > MOST_TOKENS:
+            problem = f"must be <= {MOST_TOKENS}"
+            raise ValidationError(f"Invalid usage: {name} {problem}", {"fields": {name: problem}})
 
 
 def _check_app_id(app_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,10 +18,14 @@ from shared.errors import (
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
+from shared.tokens.wire import MOST_TOKENS
 from tests.fakes import tenant_context
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 from tests.unit_tests.tokens.store import Faults, ProcessClock
+
+if TYPE_CHECKING:
+    from shared.contracts import Usage
 
 LIMITS = TIER_LIMITS[Tier.FREE]
 
@@ -136,6 +141,20 @@ def test_a_lock_does_not_wait_beyond_the_callers_deadline_and_is_given_back() ->
         bench.container.faults = Faults()
         await asyncio.sleep(30)
         assert (await bench.ledger.status(TENANT, APP)).locked_tokens == 0
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("usage", [used(MOST_TOKENS + 1), used(0, 2**70)])
+def test_a_report_of_more_than_can_be_summed_is_refused_and_harms_nothing(usage: Usage) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock = await bench.ledger.lock(TENANT, APP, 10, MODEL)
+        with pytest.raises(ValidationError):
+            await bench.ledger.report(TENANT, APP, lock.lock_id, usage)
+        assert (await bench.ledger.status(TENANT, APP)).locked_tokens == 10
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(MOST_TOKENS, MOST_TOKENS))
+        assert (await bench.ledger.status(TENANT, APP)).used_tokens == 2 * MOST_TOKENS
 
     run_async(scenario())
 
