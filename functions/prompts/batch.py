@@ -44,7 +44,7 @@ class PromptBatchService:
         """Save each prompt, or say why not.
 
         Raises:
-            DependencyUnavailableError: The store is down, and nothing was saved.
+            DependencyUnavailableError: The store is down, and nothing is known to be saved.
         """
         return _reply(await save_many(self._prompts, request.prompts, source))
 
@@ -52,7 +52,7 @@ class PromptBatchService:
         """Take each prompt out of use, or say why not.
 
         Raises:
-            DependencyUnavailableError: The store is down, and nothing was deleted.
+            DependencyUnavailableError: The store is down, and nothing is known to be deleted.
         """
         return _reply(await delete_many(self._prompts, request.names, query.scope, query.reason))
 

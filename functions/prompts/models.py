@@ -11,6 +11,8 @@ from shared.contracts import ChatMessage
 from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import (
     LABEL_PATTERN,
+    MAX_PLACEHOLDERS,
+    MAX_VARIABLES,
     MAX_VERSION,
     NAME_PATTERN,
     VARIABLE_PATTERN,
@@ -110,9 +112,9 @@ class MoveLabelRequest(RequestModel):
 class RenderPromptRequest(RequestModel):
     """`POST /prompts/{name}/render`: values for the variables, lists of messages for the placeholders."""
 
-    variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+    variables: dict[str, str] = Field(default_factory=dict, max_length=MAX_VARIABLES)
     messages: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], list[ChatMessage]] = Field(
-        default_factory=dict, max_length=50
+        default_factory=dict, max_length=MAX_PLACEHOLDERS
     )
 
 

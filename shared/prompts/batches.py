@@ -40,7 +40,7 @@ async def save_many(
     """Save prompts, each as JSON of a `NamedDraft`; return what became of each, in order.
 
     Raises:
-        DependencyUnavailableError: The store is down, and nothing was saved.
+        DependencyUnavailableError: The store is down, and nothing is known to be saved.
         PermissionDeniedError: They are not the caller's to change.
     """
     call = new_id()
@@ -53,7 +53,7 @@ async def delete_many(
     """Take prompts out of use; return what became of each, in order.
 
     Raises:
-        DependencyUnavailableError: The store is down, and nothing was deleted.
+        DependencyUnavailableError: The store is down, and nothing is known to be deleted.
         PermissionDeniedError: They are not the caller's to change.
     """
     call = new_id()

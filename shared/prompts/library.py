@@ -300,7 +300,7 @@ class Prompts:
         """Make one change each of many prompts, and return each one's head or failure in order.
 
         Raises:
-            DependencyUnavailableError: The store is down, and nothing was changed.
+            DependencyUnavailableError: The store is down, and nothing is known to be changed.
             PermissionDeniedError: They are not the caller's to change.
         """
         store = self.writable(source)

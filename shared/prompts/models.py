@@ -35,6 +35,10 @@ LATEST = "latest"
 EXAMPLES = "examples"
 """The place in a template where its few-shot examples go."""
 
+MAX_VARIABLES = 200
+MAX_PLACEHOLDERS = 50
+"""What one request can fill in; those filled by the prompt's own examples do not count."""
+
 MAX_VERSION = 99_999_999
 MAX_CONFIG_DEPTH = 16
 MAX_WHOLE_NUMBER = 2**53 - 1
@@ -140,7 +144,9 @@ class PromptDraft(PromptPart):
     description: str | None = Field(None, max_length=2_000)
     tags: tuple[PromptTag, ...] = Field((), max_length=50, strict=False)
     config: Config = Field(default_factory=dict)
-    declared_variables: dict[Variable, VariableDeclaration] = Field(default_factory=dict, max_length=200)
+    declared_variables: dict[Variable, VariableDeclaration] = Field(
+        default_factory=dict, max_length=MAX_VARIABLES
+    )
     examples: tuple[Example, ...] = Field((), max_length=50, strict=False)
     reason: str | None = Field(None, max_length=500)
 

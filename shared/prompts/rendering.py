@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
-from shared.prompts.models import EXAMPLES, MessageTemplate, Placeholder
+from shared.prompts.models import (
+    EXAMPLES,
+    MAX_PLACEHOLDERS,
+    MAX_VARIABLES,
+    MessageTemplate,
+    Placeholder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,11 +89,12 @@ def check_draft(draft: PromptDraft) -> None:
     """Refuse what could never be rendered.
 
     Raises:
-        ValidationError: A stray brace; a name that is both a variable and a placeholder; declarations that
-            are not those of the template; examples without a place, or a place without examples.
+        ValidationError: A stray brace; a name that is both a variable and a placeholder; more of either than
+            a request can fill in; declarations that are not those of the template; examples without a place.
     """
     places = places_of(draft.template)
-    if isinstance(draft.template, str) and not draft.examples and not draft.declared_variables:
+    plain = isinstance(draft.template, str) and not draft.examples and not draft.declared_variables
+    if plain and len(places.variables) <= MAX_VARIABLES:
         return
     problems = dict(_problems(draft, places))
     if problems:
@@ -107,9 +114,13 @@ def _problems(draft: PromptDraft, places: Places) -> Iterator[tuple[str, str]]:
     if draft.examples and not has_place:
         place = f'{{"placeholder": "{EXAMPLES}"}}' if chat else f"{{{EXAMPLES}}}"
         yield "examples", f"the template has no place for examples: {place}"
-    variables = set(places.variables)
-    if draft.examples and not chat:
-        variables.discard(EXAMPLES)
+    variables, placeholders = set(places.variables), set(places.messages)
+    if draft.examples:
+        (placeholders if chat else variables).discard(EXAMPLES)
+    if len(variables) > MAX_VARIABLES:
+        yield "template", f"more than {MAX_VARIABLES} variables"
+    if len(placeholders) > MAX_PLACEHOLDERS:
+        yield "template", f"more than {MAX_PLACEHOLDERS} lists of messages"
     declared = set(draft.declared_variables)
     if declared - variables:
         yield "declared_variables", f"not in the template: {', '.join(sorted(declared - variables))}"

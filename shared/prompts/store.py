@@ -204,7 +204,7 @@ class PromptStore:
             The new head, or why there is none, in the order of the changes.
 
         Raises:
-            DependencyUnavailableError: The store is down, and nothing was changed.
+            DependencyUnavailableError: The store is down, and nothing is known to be changed.
         """
         outcomes: dict[str, PromptSummary | APIError] = {}
         waiting = list(wanted)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.prompts.models import MAX_PLACEHOLDERS, MAX_VARIABLES
 from tests.fakes import Call
 
 if TYPE_CHECKING:
@@ -133,6 +134,33 @@ async def test_rendering_fills_in_the_latest_version_or_names_what_does_not_fit(
     refused = await app.render({"whom": "x"})
     assert (refused.status, refused.json()["detail"]) == (422, {"missing": ["who"], "unknown": ["whom"]})
     assert (await app.render({"who": 1})).status == 422
+
+
+@pytest.mark.parametrize("examples", [[], [{"input": "a", "output": "b"}]])
+async def test_what_is_saved_has_no_more_variables_than_a_request_can_fill_in(
+    app: App, examples: list[object]
+) -> None:
+    place = ["examples"] * len(examples)
+    values = {f"v{number}": "x" for number in range(MAX_VARIABLES)}
+    lists: dict[str, list[object]] = {f"m{number}": [] for number in range(MAX_PLACEHOLDERS)}
+
+    def text(*names: str) -> str:
+        return " ".join(f"{{{name}}}" for name in names)
+
+    def chat(*names: str) -> list[object]:
+        return [{"placeholder": name} for name in names]
+
+    for template, filled in (
+        (text(*values, *place), {"variables": values}),
+        (chat(*lists, *place), {"messages": lists}),
+    ):
+        assert (await app.save(template=template, examples=examples)).status == 200
+        call = Call.of(filled, headers=app.user, name="p")
+        assert (await app.client.call("render_prompt", call)).status == 200
+    for template in (text(*values, "more", *place), chat(*lists, "more", *place)):
+        refused = await app.save(template=template, examples=examples)
+        assert refused.status == 422
+        assert "more than" in refused.json()["detail"]["fields"]["body.template"]
 
 
 async def test_the_list_pages_by_name(app: App) -> None:
