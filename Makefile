@@ -46,5 +46,6 @@ format: setup
 	@local/setup/requirements.sh
 
 clean: ## back to a fresh clone, but for .local
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
-	rm -rf local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
+	rm -rf .coverage .coverage.* htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
+	find . -name __pycache__ -prune -exec rm -rf {} +

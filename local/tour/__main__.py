@@ -26,10 +26,12 @@ from local.tour.journey import Journey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
 _READY = "ready "
-_LAST_LINES = 3
+_LAST_LINES = 4
+"""What keeps the app from starting, two lines of Azurite's stopping, and the platform's own last one."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,11 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     stopping = _stop_with(platform)
     addresses = _until_ready(platform)
     if addresses is None:
-        code = platform.wait()
-        if not stopping.is_set():
-            said = log_file.read_bytes()[began:].decode()
-            sys.stderr.writelines(said.splitlines(keepends=True)[-_LAST_LINES:])
-        return code
+        return _ended(platform, stopping, log_file, began)
     try:
         admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""
         _tour(console, addresses, admin_key, started)
@@ -77,7 +75,17 @@ def main(arguments: Sequence[str]) -> int:
             return 1
     else:
         console.print(f"What the platform and the app say is in {log_file}", style="dim", soft_wrap=True)
-    return platform.wait()
+    return _ended(platform, stopping, log_file, began)
+
+
+def _ended(platform: subprocess.Popen[str], stopping: threading.Event, log_file: Path, began: int) -> int:
+    """Wait for the platform's end, say why it was where nobody has asked for it, and give its exit code."""
+    code = platform.wait()
+    if not stopping.is_set():
+        said = log_file.read_bytes()[began:].decode(errors="replace")
+        sys.stderr.writelines(said.splitlines(keepends=True)[-_LAST_LINES:])
+        print(f"All that was said before is in {log_file}", file=sys.stderr)
+    return code
 
 
 def _stop_with(platform: subprocess.Popen[str]) -> threading.Event:
@@ -105,9 +113,10 @@ def _until_ready(platform: subprocess.Popen[str]) -> Mapping[str, str] | None:
 
 def _tour(console: Console, addresses: Mapping[str, str], admin_key: str, started: float) -> None:
     display = Display(console)
-    with httpx.Client(base_url=addresses["app"], timeout=30, trust_env=False) as client:
-        for event in Journey(client, admin_key).walk():
-            display.show(event)
+    if "app" in addresses:
+        with httpx.Client(base_url=addresses["app"], timeout=30, trust_env=False) as client:
+            for event in Journey(client, admin_key).walk():
+                display.show(event)
     display.conclude(addresses, admin_key, time.monotonic() - started)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -174,4 +176,28 @@ def test_a_run_that_cannot_start_says_why_in_place_of_an_earlier_ones_log(tmp_pa
 
     assert run.returncode == 2
     assert run.stderr.startswith(f"local: cosmos: port {port} is already in use")
-    assert log.read_text() == run.stderr
+    assert run.stderr == f"{log.read_text()}All that was said before is in {log}\n"
+
+
+def test_the_end_of_a_platform_that_nobody_has_stopped_is_told(tmp_path: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "local.tour",
+        "--data-dir",
+        str(tmp_path),
+        "--only",
+        "llm",
+        "--llm-port",
+        "0",
+    ]
+    with subprocess.Popen(  # noqa: S603  # our own command line
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tour:
+        assert tour.stdout is not None
+        assert any("platform.log" in said for said in tour.stdout)
+        os.kill(int((tmp_path / "lock").read_text()), signal.SIGKILL)
+        _, told = tour.communicate(timeout=30)
+
+    assert tour.returncode != 0
+    assert told.endswith(f"All that was said before is in {tmp_path / 'platform.log'}\n")
