@@ -15,7 +15,7 @@ import httpx2
 import openai
 import pydantic
 from azure.core.exceptions import AzureError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.contracts import Usage
 from shared.errors import (
@@ -44,6 +44,9 @@ _UNAUTHORISED = frozenset({401, 403})
 _PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
 _TRANSIENT = frozenset({408, 409, 429})
 _TOO_MANY_REQUESTS = 429
+_MOST_TOKENS = 1_000_000_000
+"""No model's context is near it, and what is far beyond it can be stored, but not read again."""
+
 _SERVER_ERRORS = 500
 _REFUSED_BEFORE_WORK = frozenset({401, 403, 404, 429})
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -198,6 +201,13 @@ class _Answer(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
     usage: Usage
 
+    @field_validator("usage")
+    @classmethod
+    def _can_be_stored(cls, usage: Usage) -> Usage:
+        if max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) > _MOST_TOKENS:
+            raise ValueError("no call uses as much")
+        return usage
+
 
 def _completion(answer: object) -> Completion:
     try:
@@ -209,7 +219,12 @@ def _completion(answer: object) -> Completion:
         raise FilteredAnswerError(read.usage)
     if not choice.message.content:
         raise UnusableAnswerError(f"gave no text (it finished by '{choice.finish_reason}')", read.usage)
-    return Completion(choice.message.content, read.usage, read.model, choice.finish_reason)
+    return Completion(_whole(choice.message.content), read.usage, read.model, choice.finish_reason)
+
+
+def _whole(text: str) -> str:
+    """Replace halves of characters, as a cut answer may end with: nothing could store or send them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _refusal(error: openai.APIStatusError, name: str) -> Exception:

@@ -202,6 +202,9 @@ async def test_a_refused_prompt_names_the_models_reason() -> None:
         answer(usage=None),
         answer(finish=None),
         answer(usage={"prompt_tokens": -1}),
+        answer(usage={"prompt_tokens": 2**70}),
+        answer(usage={"completion_tokens": 1_000_000_001}),
+        answer(usage={"total_tokens": 2**64}),
     ],
 )
 async def test_a_truncated_or_malformed_answer_is_no_answer(broken: httpx2.Response) -> None:
@@ -210,6 +213,20 @@ async def test_a_truncated_or_malformed_answer_is_no_answer(broken: httpx2.Respo
         await chat.complete(PROMPT)
     assert caught.value.usage is None
     assert len(endpoint.requests) == 1
+
+
+async def test_half_a_character_in_an_answer_costs_no_more_than_itself() -> None:
+    content = (
+        r'{"model": "m", "choices": [{"message": {"content": "so \ud83d"}, "finish_reason": "stop"}],'
+        r' "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}'
+    )
+    headers = {"content-type": "application/json"}
+    chat, _, _ = model(httpx2.Response(200, content=content.encode(), headers=headers))
+
+    completion = await chat.complete(PROMPT)
+
+    assert completion.text == "so \N{REPLACEMENT CHARACTER}"
+    assert completion.text.encode()
 
 
 async def test_a_malformed_answer_leaves_nothing_of_itself_in_the_error() -> None:
