@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from shared.errors import APIError
+from shared.prompts.batches import parse_draft
 from shared.prompts.models import Example, PromptDraft, PromptSource, Template, VariableDeclaration
 from shared.retry import Dependency, Policy, Transient
 
@@ -53,15 +54,12 @@ class RemotePrompt(Remote):
 
     @property
     def draft(self) -> PromptDraft:
-        """Return what would make the same version."""
-        return PromptDraft(
-            template=self.template,
-            description=self.description,
-            tags=self.tags,
-            config=self.config,
-            declared_variables=self.declared_variables,
-            examples=self.examples,
-        )
+        """Return what would make the same version.
+
+        Raises:
+            ValidationError: A newer release takes what this one does not.
+        """
+        return parse_draft(PromptDraft, self.model_dump(mode="json", exclude={"name", "source", "etag"}))
 
 
 class Failure(Remote):

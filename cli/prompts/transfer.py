@@ -175,7 +175,10 @@ def _parts(drafts: Sequence[tuple[Path, NamedDraft]]) -> Iterator[list[tuple[Pat
 
 def _same(draft: NamedDraft, prompt: RemotePrompt) -> bool:
     fields = set(PromptDraft.model_fields) - {"reason"}
-    there = prompt.draft
+    try:
+        there = prompt.draft
+    except ValidationError:  # what this release cannot even say, no file of it says
+        return False
     return draft.model_dump(include=fields) == there.model_dump(include=fields) and (
         _booleans(draft.config) == _booleans(there.config)
     )

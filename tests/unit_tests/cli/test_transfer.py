@@ -218,13 +218,13 @@ async def test_a_page_that_no_deployment_answers_is_refused() -> None:
             await Deployment(client, PromptSource.TENANT, FakeClock()).names()
 
 
-async def test_a_hostile_deployment_makes_no_path(tmp_path: Path) -> None:
-    names = ["../escaped", "A", "a"]
+async def test_a_hostile_or_newer_deployment_makes_no_path_and_stops_no_other(tmp_path: Path) -> None:
+    names = ["../escaped", "A", "a", "newer"]
     prompts: list[dict[str, object]] = [
         {
             "name": name,
             "template": "x",
-            "description": None,
+            "description": "longer than here" * 200 if name == "newer" else None,
             "tags": [],
             "config": {},
             "declared_variables": {},
@@ -245,7 +245,9 @@ async def test_a_hostile_deployment_makes_no_path(tmp_path: Path) -> None:
         deployment = Deployment(client, PromptSource.TENANT, FakeClock())
         reports = await export_prompts(deployment, tmp_path / "out", ignored)
 
-    assert [report.outcome for report in reports] == [Outcome.FAILED, Outcome.WRITTEN, Outcome.FAILED]
+    told = [Outcome.FAILED, Outcome.WRITTEN, Outcome.FAILED, Outcome.FAILED]
+    assert [report.outcome for report in reports] == told
+    assert "description" in reports[3].detail
     assert sorted(path.name for path in everything_below(tmp_path)) == ["A.md", "out"]
 
 
