@@ -56,9 +56,7 @@ async def receive(route: Route, request: Request) -> Received:
     path, query = route.inputs.get("path"), route.inputs.get("query")
     if path is not None:
         arguments["path"] = _checked("path", lambda: path.model_validate(dict(request.path_params)))
-    asked = (
-        _query(request) if route.documented else {}
-    )  # what no route answers is not there, whatever is asked
+    asked = _query(request) if route.documented else {}  # what no route has is not there, whatever is asked
     if query is not None:
         arguments["query"] = _checked("query", lambda: query.model_validate(asked))
     elif asked:

@@ -116,10 +116,8 @@ def _checked_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if isinstance(value, dict | list):
             if depth == MAX_CONFIG_DEPTH:
                 raise ValueError(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
-            if isinstance(value, dict):
-                "".join(
-                    value
-                ).encode()  # a lone surrogate, which pydantic lets pass in a key, is a ValueError
+            for key in value if isinstance(value, dict) else ():
+                key.encode()  # pydantic lets a lone surrogate pass in a key: here it is a ValueError
             left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
     return config
 
