@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration_tests.platform import running_platform
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from tests.integration_tests.platform import Caller, Platform
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = sized(300)
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 AT_ONCE = 50
 ROUNDS = 40 if SOAK else 2
 BOT = "/api/v1/bots/b"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from functions.chat.conversations import WORK_SECONDS
 from functions.chat.models import BotConfig
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from functions.chat.conversations import TurnItem
     from tests.integration_tests.local_cosmos.endpoint import Endpoint
 
-MESSAGES = 24 if os.environ.get("TENANTRY_SOAK") == "1" else 8
+pytestmark = sized(120)
+
+MESSAGES = 24 if SOAK else 8
 """Of each process; together they stay within what a bot may be reminded of."""
 
 REMEMBERING = BotConfig(system_prompt="Count.", history_turns=50)

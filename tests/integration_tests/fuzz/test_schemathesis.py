@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration_tests.platform import ROOT, running_platform
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.integration_tests.platform import Platform
 
-pytestmark = pytest.mark.timeout(3_600)
+pytestmark = sized(3_600)
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 EXAMPLES = 60 if SOAK else 2
 PHASES = "coverage,fuzzing,stateful" if SOAK else "fuzzing,stateful"
 AT_LEAST = {"tenant_admin": 5_000, "admin": 1_000} if SOAK else {"tenant_admin": 100, "admin": 10}

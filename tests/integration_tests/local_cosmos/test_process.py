@@ -20,12 +20,14 @@ from azure.cosmos.aio import CosmosClient
 
 from local.cosmos.wire.authorization import EMULATOR_KEY
 from tests.integration_tests.local_cosmos.endpoint import DEFINITION, Endpoint, running_endpoint
-from tests.unit_tests.local_cosmos.soak import SOAK
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from azure.cosmos.aio import ContainerProxy
+
+pytestmark = sized(120)
 
 KILLS = 20 if SOAK else 2
 WRITES = 1_000 if SOAK else 200

@@ -19,11 +19,12 @@ from azure.servicebus.aio import ServiceBusClient
 from tests.integration_tests.local_host.parts import servicebus_connection
 from tests.integration_tests.local_host.running import APPS, wait_for
 from tests.integration_tests.platform import running_platform
+from tests.soak import SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS, EVERY = (60.0, 2.0) if os.environ.get("TENANTRY_SOAK") == "1" else (4.5, 1.5)
+SECONDS, EVERY = (60.0, 2.0) if SOAK else (4.5, 1.5)
 _INSTANCES = 3
 _CLIENTS = 12
 _MESSAGES_PER_SECOND = 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +12,7 @@ from azure.servicebus import ServiceBusClient
 from azure.servicebus.aio import ServiceBusClient as AsyncServiceBusClient
 
 from tests.integration_tests.local_servicebus.endpoint import KEY, Endpoint, running
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -79,7 +79,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield started
 
 
-@pytest.fixture(params=["aio", "sync"] if os.environ.get("TENANTRY_SOAK") == "1" else ["aio"])
+@pytest.fixture(params=[pytest.param(sdk, marks=sized(120)) for sdk in ("aio", "sync")[: 2 if SOAK else 1]])
 async def either_sdk(endpoint: Endpoint, request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
     """Give one SDK, both in a soak: for what is the endpoint's doing and waits for time to pass."""
     async with Sdk(endpoint, is_async=request.param == "aio") as opened:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -14,13 +13,14 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
 
 from tests.integration_tests.local_servicebus.endpoint import Endpoint, running
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
+pytestmark = sized(120)
 ROUNDS, SENDS = (20, 1000) if SOAK else (2, 100)
 BATCH = 5
 

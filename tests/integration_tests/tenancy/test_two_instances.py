@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
 from tests.identity_provider import AUDIENCE, IdentityProvider
 from tests.integration_tests.platform import Caller, Platform, running_platform, wait_for
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
-SIZE = pytest.mark.soak if SOAK else pytest.mark.timeout(300)
+SIZE = sized(300)
 CACHE_SECONDS = 20 if SOAK else 1
 """The default where the claim is measured in full; the same code with less of it otherwise."""
 

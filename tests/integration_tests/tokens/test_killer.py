@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import json
 import multiprocessing
-import os
 import random
 import time
 from collections import defaultdict
@@ -29,13 +28,13 @@ from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.integration_tests.tokens import worker
 from tests.integration_tests.tokens.worker import Orders, WrongClock, ledger_over
 from tests.ledger_checker import Admission, find_excess, mean_debt_tokens, mean_tokens
+from tests.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 PROCESSES, TASKS = 4, 64
 SETTLE_SECONDS = 65.0
 """A window and what an answer may take: from then on, what is locked has replaced what was locked first."""
@@ -267,7 +266,7 @@ MANY_BUDGETS = Run(
     (5, 300) if SOAK else (5, 40),
 )
 
-SIZE = pytest.mark.soak if SOAK else pytest.mark.timeout(120)
+SIZE = sized(120)
 
 
 @SIZE

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from shared.cache import Cache, Freshness, Region
 from shared.errors import DependencyUnavailableError
 from tests.fakes import FakeClock, tenant_context
+from tests.soak import REPEATABLE, SOAK, sized
 from tests.unit_tests.cache.source import outage, settle
-from tests.unit_tests.local_cosmos.soak import REPEATABLE, SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+pytestmark = sized(120)
 
 TENANTS = ["acme", "other"]
 KEYS = ["a", "b", "c"]

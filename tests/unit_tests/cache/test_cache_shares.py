@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from shared.cache import Cache, Freshness, Region
 from tests.fakes import FakeClock, tenant_context
-from tests.unit_tests.local_cosmos.soak import REPEATABLE, SOAK
+from tests.soak import REPEATABLE, SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+pytestmark = sized(120)
 
 ENTRIES = 32
 SHARE = ENTRIES // 8

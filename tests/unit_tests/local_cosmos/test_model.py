@@ -9,12 +9,15 @@ import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.soak import sized
 from tests.unit_tests.local_cosmos.soak import ENDPOINT
 from tests.unit_tests.local_cosmos.wire import NESTED, Wire, content
 
 if TYPE_CHECKING:
     from local.cosmos.values import Json, JsonObject
     from local.cosmos.wire.messages import Response
+
+pytestmark = sized(120)
 
 type Key = tuple[str, ...]
 type Items = dict[tuple[Key, str], JsonObject]

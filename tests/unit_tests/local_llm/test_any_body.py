@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.soak import SOAK
 from tests.unit_tests.local_llm.client import HELLO, open_model
 
-EXAMPLES = 20_000 if os.environ.get("TENANTRY_SOAK") == "1" else 300
+EXAMPLES = 20_000 if SOAK else 300
 JSON = st.recursive(
     st.none()
     | st.booleans()

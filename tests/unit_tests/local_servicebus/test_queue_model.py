@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,12 +17,15 @@ from local.servicebus.engine.broker import Broker
 from local.servicebus.engine.errors import BrokerError
 from local.servicebus.engine.model import Incoming, Outcome, QueueSpec, Settlement
 from local.servicebus.storage import SqliteStore
+from tests.soak import SOAK, sized
 from tests.unit_tests.local_servicebus.doubles import FakeClock, FakeTokens
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from local.servicebus.engine.queue import Queue
+
+pytestmark = sized(120)
 
 _LOCK, _TTL, _DELIVERIES = 1000, 5000, 3
 _MOSTLY = st.integers(0, 9).map(bool)
@@ -330,12 +332,11 @@ class SessionQueueMachine(QueueMachine):
     sessions = True
 
 
-_SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 _SETTINGS = settings(
-    max_examples=3000 if _SOAK else 150,
-    stateful_step_count=80 if _SOAK else 50,
+    max_examples=3000 if SOAK else 150,
+    stateful_step_count=80 if SOAK else 50,
     deadline=None,
-    derandomize=not _SOAK,
+    derandomize=not SOAK,
     suppress_health_check=[HealthCheck.too_slow],
 )
 QueueMachine.TestCase.settings = _SETTINGS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
 from tests.fakes import FakeClock, tenant_context
 from tests.memory_cosmos import memory_cosmos
+from tests.soak import SOAK, sized
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
 
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from tests.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.interrupted import Event
 
+pytestmark = sized(120)
+
 EDITOR = tenant_context("acme", Role.TENANT_ADMIN)
 OWN = PromptSource.TENANT
 NAMES = [f"p{number:02}" for number in range(30)]
 """More than one batch writes."""
 
 FEW = st.sampled_from([NAMES[:1], NAMES[:2], NAMES[1:3], NAMES])
-EXAMPLES = 2_000 if os.environ.get("TENANTRY_SOAK") == "1" else 10
+EXAMPLES = 300 if SOAK else 10
 UNKNOWN = frozenset({503, 504})
 REFUSED = {"save": 412, "delete": 404}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from shared.errors import APIError
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.store import Tier
 from tests.fakes import Answer, Call
+from tests.soak import SOAK, sized
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.tenants.owners import (
     BLOB_CONTAINERS,
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from tests.memory_cosmos import MemoryCosmos
 
 SETTLE_SECONDS = 660.0
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
-SIZE = pytest.mark.soak if SOAK else pytest.mark.timeout(120)
+SIZE = sized(120)
 TIMER = "go_on_purging"
 ZEROS = dict.fromkeys(
     [*KEY_LEVELS, "quarantine:unattributed", *(f"blobs:{name}" for name in BLOB_CONTAINERS)], 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from shared.tenancy.context import Role
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.scopes import TENANT_SCOPE, Scope
 from tests.fakes import Call
+from tests.soak import SOAK, sized
 from tests.unit_tests.tokens.alerting import ACME, Broker, Instance, KilledError
 from tests.whole_app import whole_app
 
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
 BUDGET = 1_000
 LARGEST = 200
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
 RUNS = range(50 if SOAK else 4)
 STEPS = 400 if SOAK else 120
 
-pytestmark = pytest.mark.soak if SOAK else pytest.mark.timeout(60)
+pytestmark = sized(60)
 
 
 class Chaos:

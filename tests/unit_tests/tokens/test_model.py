@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,15 @@ from hypothesis import strategies as st
 
 from shared.errors import BudgetExceededError
 from shared.tokens.limits import LimitsOverride
+from tests.soak import SOAK, sized
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
     from shared.tokens.models import Lock
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
+pytestmark = sized(120)
+
 LIMIT_TOKENS, LIMIT_REQUESTS, INSTANCES = 1_000, 8, 3
 LATEST_SECONDS = 66.0
 """A lock's second is up to 4 s after its admission, and is known to have fallen out up to 2 s late."""

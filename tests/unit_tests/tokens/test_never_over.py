@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 
@@ -10,10 +9,12 @@ import pytest
 
 from tests.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
 from tests.ledger_checker import Admission, Excess, find_excess, mean_debt_tokens
+from tests.soak import SOAK, sized
 from tests.unit_tests.tokens.simulation import LIMIT_REQUESTS, LIMIT_TOKENS, Plan, Simulation
 from tests.unit_tests.tokens.store import Faults
 
-SOAK = os.environ.get("TENANTRY_SOAK") == "1"
+pytestmark = sized(120)
+
 SEEDS = range(200 if SOAK else 2)
 HOSTILE = Plan(
     faults=Faults(lost_request=0.02, lost_answer=0.05, slow=0.03),

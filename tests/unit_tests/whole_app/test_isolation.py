@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from tests.isolation import (
     operation,
     operations,
 )
+from tests.soak import SOAK, sized
 from tests.whole_app import whole_app
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from tests.fakes import Answer
     from tests.whole_app import WholeApp
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = sized(600)
 
 OWNER = "victimcorp"
 STRANGER = "stranger"
-GENERATED: Final = 100_000 if os.environ.get("TENANTRY_SOAK") else 10_000
+GENERATED: Final = 100_000 if SOAK else 10_000
 
 CALLERS = ("boss", "user", "spliced", "renamed")
 IDS = (
