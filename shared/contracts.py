@@ -46,6 +46,10 @@ class ChatMessage(BaseModel):
     content: str = Field(min_length=1)
 
 
+MOST_TOKENS = 1_000_000_000
+"""The largest count that is taken: far above any model's context, and no sum of them loses precision."""
+
+
 class Usage(BaseModel):
     """The tokens that model calls used."""
 

@@ -41,12 +41,17 @@ def refusal(error: pydantic.ValidationError, what: str, *where: str) -> APIError
     """
     if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "json_invalid":
         return MalformedRequestError("The body is not valid JSON")
-    fields = refused_fields(error, *where)
+    return invalid(error, what, *where)
+
+
+def invalid(error: pydantic.ValidationError, what: str, *where: str) -> ValidationError:
+    """Name each field of what was sent that a model refused; the arguments are those of `refusal`."""
+    fields = _refused_fields(error, *where)
     said = "; ".join(f"{name}: {problem}" if name else problem for name, problem in fields.items())
     return ValidationError(f"Invalid {what}: {said}", {"fields": fields})
 
 
-def refused_fields(error: pydantic.ValidationError, *where: str) -> dict[str, str]:
+def _refused_fields(error: pydantic.ValidationError, *where: str) -> dict[str, str]:
     """Tell what is wrong by field; where that is more than `MOST_NAMED` things, only how many they are."""
     count = error.error_count()
     if count > MOST_NAMED:

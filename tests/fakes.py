@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -123,6 +124,13 @@ class Answer:
     def json(self) -> Any:  # noqa: ANN401  # JSON of any shape, asserted by the test
         """Parse the body."""
         return json.loads(self.body)
+
+
+def host_limit_seconds() -> int:
+    """Return when the host ends a function, and the worker with it."""
+    limit: str = json.loads((Path(__file__).parents[1] / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = (int(part) for part in limit.split(":"))
+    return 3600 * hours + 60 * minutes + seconds
 
 
 async def every_page(ask: Callable[[str], Awaitable[Answer]], limit: int) -> list[Answer]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.contracts import MOST_TOKENS
 from shared.errors import LockNotFoundError, ValidationError
 from shared.tokens.models import TokenStatus
-from shared.tokens.wire import MOST_TOKENS
 
 if TYPE_CHECKING:
     from shared.tokens.client import TokenClient

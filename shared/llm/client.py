@@ -17,7 +17,7 @@ import pydantic
 from azure.core.exceptions import AzureError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.contracts import Usage
+from shared.contracts import MOST_TOKENS, Usage
 from shared.errors import (
     ConfigurationError,
     DependencyTimeoutError,
@@ -44,9 +44,6 @@ _UNAUTHORISED = frozenset({401, 403})
 _PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
 _TRANSIENT = frozenset({408, 409, 429})
 _TOO_MANY_REQUESTS = 429
-_MOST_TOKENS = 1_000_000_000
-"""No model's context is near it, and what is far beyond it can be stored, but not read again."""
-
 _SERVER_ERRORS = 500
 _REFUSED_BEFORE_WORK = frozenset({401, 403, 404, 429})
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -204,7 +201,7 @@ class _Answer(BaseModel):
     @field_validator("usage")
     @classmethod
     def _can_be_stored(cls, usage: Usage) -> Usage:
-        if max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) > _MOST_TOKENS:
+        if max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) > MOST_TOKENS:
             raise ValueError("no call uses as much")
         return usage
 

@@ -15,7 +15,7 @@ from shared.prompts import changes
 from shared.prompts.changes import Change, new_id
 from shared.prompts.models import NAME_PATTERN, NamedDraft
 from shared.prompts.rendering import check_draft
-from shared.validation import refused_fields
+from shared.validation import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,9 +131,7 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         # Again, as JSON, so that what is wrong is told in the words of JSON, over HTTP too.
         return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
-        fields = refused_fields(error)
-        said = "; ".join(f"{field}: {message}" if field else message for field, message in fields.items())
-        raise ValidationError(f"Invalid prompt: {said}", {"fields": fields}) from error
+        raise invalid(error, "prompt") from error
     except (TypeError, ValueError) as error:
         raise ValidationError(f"Invalid prompt: {error}") from error
     except RecursionError as error:

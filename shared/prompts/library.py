@@ -100,7 +100,7 @@ class PromptLibrary:
         self.heads: Region[Held] = cache.region("prompts", FRESHNESS, MAX_CACHED)
         self.versions = cache.shared_region("prompt-versions", FOR_EVER, MAX_CACHED, PromptVersion)
         self.written: Region[PromptSummary] = cache.region("prompts-written", WRITTEN, MAX_CACHED)
-        self._global_edits: dict[str, int] = {}
+        self._global_edits: Counter[str] = Counter()
         self._own_edits: Counter[str] = Counter()
         self.prefetched = list(dict.fromkeys(prefetched))
         self._seen: set[str] = set()
@@ -122,11 +122,11 @@ class PromptLibrary:
 
     def key(self, name: str, source: PromptSource | None) -> str:
         """Name a head in the cache: after a change of the global prompt here, nobody finds the old one."""
-        return f"{source or 'any'}:{self._global_edits.get(name, 0)}:{name}"
+        return f"{source or 'any'}:{self._global_edits[name]}:{name}"
 
     def edited_globally(self, name: str) -> None:
         """Let every tenant in this process read the global prompt anew."""
-        self._global_edits[name] = self._global_edits.get(name, 0) + 1
+        self._global_edits[name] += 1
 
     def edited(self, tenant: TenantContext, *names: str) -> None:
         """Let a tenant read prompts of its own anew."""
@@ -210,8 +210,9 @@ class Prompts:
             return await self.read_all(names)
         edits, keys = library.edits_of(caller), {name: library.key(name, None) for name in names}
         held = await self._heads(names)
+        unedited = library.edits_of(caller) == edits
         for name, one in held.items():
-            if not one.large and library.edits_of(caller) == edits:
+            if unedited and not one.large:
                 age = library.clock.monotonic() - one.read_at
                 library.heads.put(caller, keys[name], one, age_seconds=age)
         return {name: Prompt(one.latest, one.head, one.source) for name, one in held.items()}

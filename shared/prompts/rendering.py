@@ -93,9 +93,6 @@ def check_draft(draft: PromptDraft) -> None:
             a request can fill in; declarations that are not those of the template; examples without a place.
     """
     places = places_of(draft.template)
-    plain = isinstance(draft.template, str) and not draft.examples and not draft.declared_variables
-    if plain and len(places.variables) <= MAX_VARIABLES:
-        return
     problems = dict(_problems(draft, places))
     if problems:
         said = "; ".join(problems.values())

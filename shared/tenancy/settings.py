@@ -19,7 +19,7 @@ from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tenancy.settings_store import global_settings, settings_of
 from shared.tokens.prices import PriceTable
-from shared.validation import refused_fields
+from shared.validation import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,9 +91,7 @@ class Setting[T]:
         try:
             return self.check.validate_python(value)
         except pydantic.ValidationError as error:
-            fields = refused_fields(error, "body.value")
-            named = "; ".join(f"{name}: {message}" for name, message in fields.items())
-            raise ValidationError(f"Invalid value of '{self.key}': {named}", {"fields": fields}) from error
+            raise invalid(error, f"value of '{self.key}'", "body.value") from error
 
     def render(self, value: T) -> Any:  # noqa: ANN401  # JSON of the setting's own shape
         """Turn a value into JSON."""

@@ -10,6 +10,7 @@ import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from shared.contracts import MOST_TOKENS
 from shared.cosmos.partition import Partition
 from shared.deadlines import within_deadline
 from shared.errors import (
@@ -31,7 +32,6 @@ from shared.tokens.scopes import TENANT_SCOPE
 from shared.tokens.settling import Settlement, Settling
 from shared.tokens.store_clock import StoreClock, StoreClocks
 from shared.tokens.terms import Terms
-from shared.tokens.wire import MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.contracts import MOST_TOKENS
 from shared.errors import ValidationError
 from shared.tokens.models import APP_ID_PATTERN
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 128
 LONGEST_LOCK_ID = 1024
-
-MOST_TOKENS = 1_000_000_000
-"""The largest count that is taken: far above any model's context, and no sum of them loses precision."""
 
 type AppId = Annotated[str, Field(pattern=APP_ID_PATTERN)]
 type LockId = Annotated[str, Field(min_length=1, max_length=LONGEST_LOCK_ID)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 
 from functions.tenants.estate import BLOB_CONTAINERS, CONTAINERS
 from shared.settings import Settings
 from shared.tenancy.credentials import MAX_TTL_SECONDS
+from tests.fakes import host_limit_seconds
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,9 +30,5 @@ def test_every_container_of_blobs_that_is_defined_belongs_to_the_estate() -> Non
 
 
 def test_a_purge_waits_for_whatever_may_still_write() -> None:
-    hours, minutes, seconds = map(
-        int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":")
-    )
-    longest = timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-
-    assert Settings.model_fields["purge_settle_seconds"].default >= longest + MAX_TTL_SECONDS + 30
+    settle_seconds = Settings.model_fields["purge_settle_seconds"].default
+    assert settle_seconds >= host_limit_seconds() + MAX_TTL_SECONDS + 30

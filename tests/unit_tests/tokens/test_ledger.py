@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.contracts import MOST_TOKENS
 from shared.deadlines import deadline
 from shared.errors import (
     BudgetExceededError,
@@ -18,7 +19,6 @@ from shared.errors import (
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
-from shared.tokens.wire import MOST_TOKENS
 from tests.fakes import tenant_context
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
