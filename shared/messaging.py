@@ -1,4 +1,4 @@
-"""The queue edge, the counterpart of `shared/serving.py`: parse, find the tenant, call, settle.
+"""The queue edge, the counterpart of `shared/http/pipeline.py`: parse, find the tenant, call, settle.
 
 What can never succeed goes to the quarantine with its reason, and the message is settled. What may succeed
 later raises, so that the host abandons the message and the broker delivers it again.
@@ -138,7 +138,7 @@ class Queue[M: Message]:
         async def function(message: func.ServiceBusMessage) -> None:
             await self.take(message, handle)
 
-        # See shared/routes.py on names.
+        # See shared/http/routes.py on names.
         function.__name__ = function.__qualname__ = getattr(handle, "__name__", "")
         function.__doc__ = handle.__doc__
         return function

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from shared.cache import Cache
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
-from shared.idempotency import Idempotency
+from shared.http.idempotency import Idempotency
+from shared.http.rate_limiter import RequestRates
 from shared.logging.configure import configure_from_environment
 from shared.prompts.library import PromptLibrary
 from shared.quarantine import Quarantine
 from shared.readings import readings_of
-from shared.request_rates import RequestRates
 from shared.retry import Dependency, Policy
 from shared.settings import load_settings
 from shared.telemetry import start_telemetry, stop_telemetry
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from shared.blob.sdk import SdkBlobStore
     from shared.clock import Clock
     from shared.cosmos.container import Container
-    from shared.http import Route
+    from shared.http.route import Route
     from shared.llm.client import OpenAIChatModel
     from shared.llm.counting import TokenCounter
     from shared.llm.model import ChatModel

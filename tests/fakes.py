@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from shared.errors import AuthenticationError, TenantNotFoundError
-from shared.request_rates import RequestRates
-from shared.serving import serve
+from shared.http.pipeline import serve
+from shared.http.rate_limiter import RequestRates
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.store import Tier
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
-    from shared.http import EdgeServices, Route
+    from shared.http.route import EdgeServices, Route
     from shared.tenancy.settings import Setting
 
 EPOCH = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)

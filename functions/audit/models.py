@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.http import ParameterModel, ReplyModel
+from shared.http.models import ParameterModel, ReplyModel
 from shared.tenancy.audit import ENTRY_ID_PATTERN, Outcome
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions.audit.models import AuditListReply, AuditPage
 from functions.audit.service import AuditService
-from shared.routes import Routes
+from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import Usage
-from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"

@@ -21,7 +21,7 @@ from functions.chat.models import (
     TurnPage,
 )
 from functions.chat.service import ChatService, ConversationService
-from shared.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.tenancy.context import Role, TenantContext
 from shared.tenancy.settings import CHAT_DEFAULT_MODEL
 

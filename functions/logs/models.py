@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pydantic import Field
 
 from shared.cosmos.partition import StoredItem
-from shared.http import ParameterModel, ReplyModel
+from shared.http.models import ParameterModel, ReplyModel
 from shared.validation import Day
 
 PLATFORM = "_platform"

@@ -8,9 +8,9 @@ import azure.functions as func
 from functions.logs.models import LogSummaryReply, SummaryQuery
 from functions.logs.service import LogIndex, LogService
 from functions.logs.shipper import LogShipper
+from shared.http.routes import Routes
 from shared.logging.configure import current_file
 from shared.logging.files import instance_name
-from shared.routes import Routes
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict
 
-from shared.http import ParameterModel, ReplyModel
+from shared.http.models import ParameterModel, ReplyModel
 
 
 class DependencyState(StrEnum):

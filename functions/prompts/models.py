@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from shared.contracts import ChatMessage
-from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import (
     LABEL_PATTERN,
     MAX_PLACEHOLDERS,

@@ -17,7 +17,7 @@ from functions.prompts.models import (
     RenderedPromptReply,
 )
 from shared.errors import ValidationError
-from shared.http import Answered
+from shared.http.route import Answered
 from shared.prompts import changes
 from shared.prompts.changes import Change
 from shared.prompts.comparison import compare

@@ -33,8 +33,8 @@ from functions.prompts.models import (
     WriteScope,
 )
 from functions.prompts.service import PromptService
-from shared.http import Answered
-from shared.routes import Routes
+from shared.http.route import Answered
+from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
-from shared.http import AcceptedReply, ParameterModel, ReplyModel, RequestModel
+from shared.http.models import AcceptedReply, ParameterModel, ReplyModel, RequestModel
 from shared.prompts.models import NAME_PATTERN
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from functions.reasoning.repository import JobRepository
 from functions.reasoning.service import JobService
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
+from shared.http.routes import Routes
 from shared.messaging import Queue
-from shared.routes import Routes
 from shared.sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.http import ParameterModel, ReplyModel
+from shared.http.models import ParameterModel, ReplyModel
 
 
 class ExportPage(ParameterModel):

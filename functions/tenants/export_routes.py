@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from functions.tenants.export_models import ExportedBlobQuery, ExportedBlobReply, ExportPage, ExportReply
 from functions.tenants.export_service import ExportService
-from shared.http import TenantPath
-from shared.routes import Routes
+from shared.http.models import TenantPath
+from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
-from shared.http import ParameterModel, ReplyModel, RequestModel, TenantPath
+from shared.http.models import ParameterModel, ReplyModel, RequestModel, TenantPath
 from shared.tenancy.context import Role
 from shared.tenancy.keys import KEY_ID_PATTERN
 

@@ -11,8 +11,8 @@ from functions.tenants.key_models import (
     RotateKeyRequest,
 )
 from functions.tenants.key_service import KeyService
-from shared.http import TenantPath
-from shared.routes import Routes
+from shared.http.models import TenantPath
+from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:

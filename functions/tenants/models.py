@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.tenancy.context import TENANT_ID_PATTERN
 from shared.tenancy.store import TenantStatus, Tier
 

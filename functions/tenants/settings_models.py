@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from shared.http import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.tenancy.settings import Scope, SettingType, Source
 
 

@@ -12,7 +12,7 @@ from functions.tenants.settings_models import (
     SettingSchemaReply,
 )
 from functions.tenants.settings_service import SettingsService, describe_settings
-from shared.routes import Routes
+from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from shared.tenancy.settings import Scope
 

@@ -17,8 +17,8 @@ from functions.tenants.models import (
 )
 from functions.tenants.purging import Purger
 from functions.tenants.service import TenantService
-from shared.http import TenantPath
-from shared.routes import Routes
+from shared.http.models import TenantPath
+from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role
 
 if TYPE_CHECKING:

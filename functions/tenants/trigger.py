@@ -8,7 +8,7 @@ from functions.tenants.export_routes import bind_exports
 from functions.tenants.key_routes import bind_keys
 from functions.tenants.settings_routes import bind_settings
 from functions.tenants.tenant_routes import bind_tenants
-from shared.routes import Routes
+from shared.http.routes import Routes
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from shared.http import ParameterModel, ReplyModel, VersionedReply
+from shared.http.models import ParameterModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
 from shared.tokens.limits import LimitsOverride, TenantLimits
 from shared.tokens.wire import AppId

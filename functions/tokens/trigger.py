@@ -16,8 +16,9 @@ from functions.tokens.models import (
     UsageReply,
 )
 from functions.tokens.usage import UsageService
-from shared.http import Answered, TenantPath
-from shared.routes import Routes
+from shared.http.models import TenantPath
+from shared.http.route import Answered
+from shared.http.routes import Routes
 from shared.sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 from shared.tokens.alerts import BudgetAlerts

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.contracts import BudgetAlert, Message, ReasonerIn, ReasonerOut
-from shared.openapi import build_openapi
+from shared.http.openapi import build_openapi
 from shared.version import VERSION
 from tests.contract.compatibility import Direction, breaking_api_changes, breaking_message_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.http import Route
+    from shared.http.route import Route
 
 FOLDER = Path(__file__).parents[2] / "docs" / "contract"
 API = FOLDER / "openapi.json"

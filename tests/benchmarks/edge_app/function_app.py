@@ -12,9 +12,9 @@ from pydantic import Field
 
 from functions.tenants.trigger import blueprint as tenants
 from shared.clock import SystemClock
-from shared.http import ParameterModel, ReplyModel, RequestModel
+from shared.http.models import ParameterModel, ReplyModel, RequestModel
+from shared.http.routes import Routes
 from shared.logging.configure import configure_logging
-from shared.routes import Routes
 from shared.runtime import Runtime
 from shared.settings import LoggingSettings, Settings
 from shared.tenancy.context import Role, TenantContext

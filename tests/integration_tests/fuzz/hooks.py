@@ -8,7 +8,7 @@ from typing import Any
 
 import schemathesis
 
-from shared.reading import LARGEST_INTEGER
+from shared.http.request_parsing import LARGEST_INTEGER
 
 _VALID_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,200}[\x21-\x7e])?")
 _LINE_BREAK = re.compile("\n|%0a", re.IGNORECASE)

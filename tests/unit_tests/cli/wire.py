@@ -18,7 +18,7 @@ from tests.whole_app import WholeApp, whole_app
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from shared.http import Route
+    from shared.http.route import Route
 
 
 @dataclass

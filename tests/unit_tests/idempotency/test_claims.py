@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.answers import HttpAnswer
 from shared.deadlines import deadline
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
-from shared.idempotency import (
+from shared.http.idempotency import (
     KEPT_SECONDS,
     LEASE_SECONDS,
     AnswerNotKeptError,
@@ -19,6 +18,7 @@ from shared.idempotency import (
     IdempotencyKeyReusedError,
     RequestInWorkError,
 )
+from shared.http.responses import HttpAnswer
 from tests.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.idempotency import HEADER
+from shared.http.idempotency import HEADER
 from shared.tenancy.context import Role
 from tests.contract.documents import API, committed
 from tests.fakes import Call

@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from shared.answers import HttpAnswer
-from shared.idempotency import (
+from shared.http.idempotency import (
     KEPT_SECONDS,
     LEASE_SECONDS,
     Idempotency,
@@ -19,6 +18,7 @@ from shared.idempotency import (
     KeyedRequest,
     RequestInWorkError,
 )
+from shared.http.responses import HttpAnswer
 from tests.fakes import FakeClock
 from tests.memory_cosmos import MemoryCosmos
 from tests.unit_tests.idempotency.work import ACME, Held, Work, die_at_work

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.cosmos.container import Query
-from shared.idempotency import LEASE_SECONDS
+from shared.http.idempotency import LEASE_SECONDS
 from shared.tenancy.context import Role
 from tests.fakes import Call
 from tests.unit_tests.idempotency.work import KilledError

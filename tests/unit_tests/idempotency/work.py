@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.answers import HttpAnswer
-from shared.idempotency import Idempotency, KeyedRequest
+from shared.http.idempotency import Idempotency, KeyedRequest
+from shared.http.responses import HttpAnswer
 from tests.fakes import tenant_context
 
 if TYPE_CHECKING:

@@ -12,22 +12,15 @@ from starlette.requests import Request
 
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
-from shared.http import (
-    AcceptedReply,
-    Answered,
-    ParameterModel,
-    RequestModel,
-    Route,
-    TenantPath,
-    VersionedReply,
-)
-from shared.idempotency import Idempotency
+from shared.http.idempotency import Idempotency
+from shared.http.models import AcceptedReply, ParameterModel, RequestModel, TenantPath, VersionedReply
+from shared.http.openapi import build_openapi
+from shared.http.pipeline import serve
+from shared.http.rate_limiter import RequestRates
+from shared.http.request_parsing import MAX_BODY_BYTES
+from shared.http.route import Answered, Route
+from shared.http.routes import Routes
 from shared.logging.context import log_context
-from shared.openapi import build_openapi
-from shared.reading import MAX_BODY_BYTES
-from shared.request_rates import RequestRates
-from shared.routes import Routes
-from shared.serving import serve
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
 

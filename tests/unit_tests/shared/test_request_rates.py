@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.request_rates import WINDOW_SECONDS, RequestRates
+from shared.http.rate_limiter import WINDOW_SECONDS, RequestRates
 from shared.tenancy.context import Role
 from tests.fakes import FakeClock, platform_context, tenant_context
 

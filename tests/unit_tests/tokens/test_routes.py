@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.container import Query
-from shared.openapi import build_openapi
+from shared.http.openapi import build_openapi
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS

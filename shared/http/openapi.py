@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
-from shared.answers import JSON, ErrorReply
-from shared.http import AcceptedReply, VersionedReply
+from shared.http.models import AcceptedReply, VersionedReply
+from shared.http.responses import JSON, ErrorReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from shared.http import Route
+    from shared.http.route import Route
 
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")

@@ -1,7 +1,4 @@
-"""The words of the HTTP edge: the models of what comes and goes, a route, and what the edge needs of the app.
-
-`shared.routes` declares routes, `shared.serving` answers requests by them, `shared.openapi` describes them.
-"""
+"""One declared route, and what the edge needs of the app to run it."""
 
 from __future__ import annotations
 
@@ -9,68 +6,21 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from shared.answers import JSON, HtmlPage, HttpAnswer
+from shared.http.models import ReplyModel
+from shared.http.responses import JSON, HtmlPage, HttpAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
-    from shared.idempotency import Idempotency
-    from shared.request_rates import RequestRates
+    from shared.http.idempotency import Idempotency
+    from shared.http.rate_limiter import RequestRates
     from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 ANY_METHOD = "*"
 _PARAMETER = re.compile(r"\{[^}]*\}")
-
-
-class RequestModel(BaseModel):
-    """What a caller sends: frozen, strict about types, refusing fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class ReplyModel(BaseModel):
-    """What a caller gets."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    def headers(self) -> dict[str, str]:
-        """Return what the reply also says as headers."""
-        return {}
-
-
-class VersionedReply(ReplyModel):
-    """A stored thing; its `etag` is also sent as the ETag header."""
-
-    etag: str | None = None
-
-    def headers(self) -> dict[str, str]:
-        """Return the ETag."""
-        return {"etag": self.etag} if self.etag else {}
-
-
-class AcceptedReply(ReplyModel):
-    """Work that was accepted; where to look for it is also sent as the Location header."""
-
-    status_url: str
-
-    def headers(self) -> dict[str, str]:
-        """Return the Location."""
-        return {"location": self.status_url}
-
-
-class ParameterModel(BaseModel):
-    """Path or query parameters: texts, read into the types that the fields declare."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class TenantPath(ParameterModel):
-    """The path of a route below one tenant, for its own administrators and the platform's."""
-
-    tenant_id: str
 
 
 class Authenticates(Protocol):

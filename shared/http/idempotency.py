@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.answers import HttpAnswer
 from shared.cosmos.container import (
     ItemChangedError,
     ItemExistsError,
@@ -28,6 +27,7 @@ from shared.cosmos.container import (
 from shared.cosmos.partition import Partition, StoredItem
 from shared.deadlines import no_deadline
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
+from shared.http.responses import HttpAnswer
 from shared.logging.logger import get_logger
 from shared.tenancy.context import PlatformContext, TenantContext
 

@@ -17,14 +17,14 @@ from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worke
 )
 from pydantic import BaseModel
 
-from shared.answers import HTML, JSON, HtmlPage
-from shared.http import ANY_METHOD, Answered, Route
-from shared.serving import serve
+from shared.http.pipeline import serve
+from shared.http.responses import HTML, JSON, HtmlPage
+from shared.http.route import ANY_METHOD, Answered, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from shared.http import EdgeServices, Handler
+    from shared.http.route import EdgeServices, Handler
     from shared.tenancy.context import Role
 
 ANSWER_SECONDS = 30.0

@@ -11,7 +11,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.answers import HttpAnswer, render_error
 from shared.deadlines import deadline
 from shared.errors import (
     APIError,
@@ -23,11 +22,12 @@ from shared.errors import (
     TenantNotFoundError,
     ValidationError,
 )
-from shared.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
+from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
+from shared.http.rate_limiter import RequestRateExceededError
+from shared.http.request_parsing import Received, header_text, receive
+from shared.http.responses import HttpAnswer, render_error
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
-from shared.reading import Received, header_text, receive
-from shared.request_rates import RequestRateExceededError
 from shared.telemetry import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from shared.http import EdgeServices, Reply, Route
+    from shared.http.route import EdgeServices, Reply, Route
     from shared.telemetry import Told
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

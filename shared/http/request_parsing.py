@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.requests import Request
 
-    from shared.http import Route
+    from shared.http.route import Route
 
 MAX_BODY_BYTES = 1024 * 1024
 """design/api.md: over 1 MB is a 413."""

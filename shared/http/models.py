@@ -1,0 +1,53 @@
+"""Base models of what the HTTP edge takes and answers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class RequestModel(BaseModel):
+    """What a caller sends: frozen, strict about types, refusing fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class ReplyModel(BaseModel):
+    """What a caller gets."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    def headers(self) -> dict[str, str]:
+        """Return what the reply also says as headers."""
+        return {}
+
+
+class VersionedReply(ReplyModel):
+    """A stored thing; its `etag` is also sent as the ETag header."""
+
+    etag: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return the ETag."""
+        return {"etag": self.etag} if self.etag else {}
+
+
+class AcceptedReply(ReplyModel):
+    """Work that was accepted; where to look for it is also sent as the Location header."""
+
+    status_url: str
+
+    def headers(self) -> dict[str, str]:
+        """Return the Location."""
+        return {"location": self.status_url}
+
+
+class ParameterModel(BaseModel):
+    """Path or query parameters: texts, read into the types that the fields declare."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TenantPath(ParameterModel):
+    """The path of a route below one tenant, for its own administrators and the platform's."""
+
+    tenant_id: str
