@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.cache import Cache
+from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRates
 from shared.logging.configure import configure_from_environment
+from shared.messaging.quarantine import Quarantine
 from shared.prompts.library import PromptLibrary
-from shared.quarantine import Quarantine
-from shared.readings import readings_of
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.settings import load_settings
-from shared.telemetry import start_telemetry, stop_telemetry
+from shared.telemetry.process_metrics import readings_of
+from shared.telemetry.spans import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
@@ -40,16 +41,16 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from shared.blob.sdk import SdkBlobStore
+    from shared.caching.redis import RedisLevel
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http.route import Route
     from shared.llm.client import OpenAIChatModel
     from shared.llm.counting import TokenCounter
     from shared.llm.model import ChatModel
-    from shared.readings import Reading
-    from shared.redis_level import RedisLevel
-    from shared.servicebus.sdk import SdkSender
+    from shared.messaging.servicebus import SdkSender
     from shared.settings import Settings
+    from shared.telemetry.process_metrics import Reading
     from shared.tenancy.context import TenantContext
     from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens
@@ -113,7 +114,7 @@ class Runtime:
         """
         settings = self._load()
         if settings.exports_telemetry:
-            from shared.telemetry_sdk import open_telemetry  # noqa: PLC0415  # the SDK loads when it is configured
+            from shared.telemetry.opentelemetry import open_telemetry  # noqa: PLC0415  # the SDK loads when it is configured
 
             if start_telemetry(lambda: open_telemetry(settings, self._readings)):
                 self._open.push_async_callback(stop_telemetry)
@@ -249,7 +250,7 @@ class Runtime:
         url = self.settings.dragonfly_url
         if url is None:
             return None
-        from shared.redis_level import RedisLevel  # noqa: PLC0415  # the SDK loads when it is configured
+        from shared.caching.redis import RedisLevel  # noqa: PLC0415  # the SDK loads when it is configured
 
         level = RedisLevel(url.get_secret_value(), self.clock)
         self._open.push_async_callback(level.close)
@@ -314,7 +315,7 @@ class Runtime:
     @cached_property
     def sender(self) -> SdkSender:
         """Return the way to the queues."""
-        from shared.servicebus.sdk import SdkSender, open_client  # noqa: PLC0415  # the SDK loads when used
+        from shared.messaging.servicebus import SdkSender, open_client  # noqa: PLC0415  # the SDK loads when used
 
         settings = self.settings
         connection = None if settings.servicebus is None else settings.servicebus.get_secret_value()
@@ -328,7 +329,7 @@ class Runtime:
     @cached_property
     def servicebus(self) -> Dependency:
         """Return the policy and the breaker that all sends share."""
-        from shared.servicebus.sdk import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+        from shared.messaging.servicebus import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
 
         return Dependency("Service Bus", classify, POLICY, self.clock)
 

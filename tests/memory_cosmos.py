@@ -24,7 +24,7 @@ from local.cosmos.wire.gateway import Gateway
 from local.cosmos.wire.messages import Request, Response
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import SdkContainer, classify, open_client
-from shared.retry import Dependency
+from shared.resilience.dependency import Dependency
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:

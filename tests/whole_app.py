@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import Container
     from shared.llm.model import ChatPrompt
-    from shared.servicebus.sender import OutgoingMessage
+    from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import Role, TenantContext
 
 ADMIN_KEY = "tk.the-administrators.key"

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from shared.errors import APIError
 from shared.prompts.batches import parse_draft
 from shared.prompts.models import Example, PromptDraft, PromptSource, Template, VariableDeclaration
-from shared.retry import Dependency, Policy, Transient
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

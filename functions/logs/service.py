@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from functions.logs.indexing import BlobPath, describe
 from functions.logs.models import PLATFORM, DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
-from shared.concurrency import side_by_side
 from shared.errors import TenantNotFoundError, ValidationError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
+from shared.resilience.concurrency import side_by_side
 
 if TYPE_CHECKING:
     from functions.logs.models import SummaryQuery

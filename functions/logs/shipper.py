@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from functions.logs.models import PLATFORM
 from functions.logs.splitter import split
-from shared.concurrency import side_by_side
-from shared.deadlines import deadline
 from shared.errors import APIError
 from shared.logging.files import RotatedName, adopt_abandoned
 from shared.logging.logger import get_logger
+from shared.resilience.concurrency import side_by_side
+from shared.resilience.deadlines import deadline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -11,7 +11,7 @@ from shared.errors import APIError, ConfigurationError, NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shared.cache import RegionCounts
+    from shared.caching.region import RegionCounts
 
 
 class Probe(Protocol):

@@ -8,11 +8,11 @@ import azure.functions as func
 
 from functions.ops.models import LiveReply, OpenApiReply, ReadyReply, UnknownPath
 from functions.ops.service import HealthService
-from shared.deadlines import deadline
 from shared.errors import RouteNotFoundError
 from shared.http.openapi import build_openapi
 from shared.http.responses import HtmlPage
 from shared.http.routes import Routes
+from shared.resilience.deadlines import deadline
 from shared.version import VERSION
 
 if TYPE_CHECKING:

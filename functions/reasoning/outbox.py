@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from shared.errors import APIError
 from shared.logging.logger import get_logger
-from shared.servicebus.sender import OutgoingMessage
+from shared.messaging.sender import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
-    from shared.servicebus.sender import MessageSender
+    from shared.messaging.sender import MessageSender
     from shared.tenancy.context import TenantContext
 
 SWEEP_AFTER_SECONDS = 15.0

@@ -12,7 +12,7 @@ from functions.reasoning.repository import Outgoing
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError, PayloadTooLargeError
 from shared.logging.logger import get_logger
-from shared.servicebus.sender import MAX_BODY_BYTES
+from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from functions.reasoning.models import JobPage, JobRequest

@@ -12,8 +12,8 @@ from functions.reasoning.service import JobService
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
 from shared.http.routes import Routes
-from shared.messaging import Queue
-from shared.sweeper import Sweeper
+from shared.messaging.consumer import Queue
+from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:

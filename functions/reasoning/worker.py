@@ -29,8 +29,8 @@ from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
-from shared.messaging import may_succeed_later
-from shared.servicebus.sender import MAX_BODY_BYTES
+from shared.messaging.consumer import may_succeed_later
+from shared.messaging.sender import MAX_BODY_BYTES
 from shared.validation import refusal
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from shared.concurrency import side_by_side
 from shared.cosmos.container import BatchFailedError, BatchOperation, Query
 from shared.cosmos.keyset import KeysetPage, read_page
-from shared.quarantine import UNATTRIBUTED_KEY
+from shared.messaging.quarantine import UNATTRIBUTED_KEY
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.store import TENANT_ITEM
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from shared.concurrency import side_by_side
 from shared.errors import APIError
 from shared.logging.logger import get_logger
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import parse_tenant_id, platform_work
 

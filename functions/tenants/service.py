@@ -11,13 +11,13 @@ from functions.tenants.models import (
     TenantReply,
     TenantStateReply,
 )
-from shared.concurrency import side_by_side
 from shared.errors import (
     ConflictError,
     PreconditionFailedError,
     TenantNotFoundError,
     ValidationError,
 )
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.store import TenantChange, TenantItem, TenantStatus

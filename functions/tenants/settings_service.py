@@ -10,8 +10,8 @@ from functions.tenants.settings_models import (
     SettingReply,
     SettingSchemaReply,
 )
-from shared.concurrency import side_by_side
 from shared.errors import PermissionDeniedError, ValidationError
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, TenantContext, as_platform
 from shared.tenancy.settings import SETTINGS, Scope, resolve, setting_named

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.servicebus.sender import OutgoingMessage
+from shared.messaging.sender import OutgoingMessage
 
 if TYPE_CHECKING:
-    from shared.servicebus.sender import MessageSender
+    from shared.messaging.sender import MessageSender
     from shared.tenancy.context import TenantContext
     from shared.tokens.alerts import BudgetAlerts
 

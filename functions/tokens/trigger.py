@@ -19,7 +19,7 @@ from functions.tokens.usage import UsageService
 from shared.http.models import TenantPath
 from shared.http.route import Answered
 from shared.http.routes import Routes
-from shared.sweeper import Sweeper
+from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 from shared.tokens.alerts import BudgetAlerts
 from shared.tokens.limits import LimitStore

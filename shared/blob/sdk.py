@@ -17,10 +17,10 @@ from azure.core.exceptions import (
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient
 
-from shared.azure_transport import OneAttemptTransport
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.errors import DependencyUnavailableError, ValidationError
-from shared.retry import Policy, Transient
+from shared.resilience.azure_transport import OneAttemptTransport
+from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import AsyncHttpTransport
     from azure.storage.blob.aio import BlobClient, ContainerClient
 
-    from shared.retry import Dependency
+    from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempt_seconds=60, total_seconds=150, backoff_seconds=0.5)
 """An attempt sends a whole file."""

@@ -16,7 +16,6 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from shared.azure_transport import OneAttemptTransport
 from shared.cosmos.container import (
     ANSWERED_BY,
     BatchFailedError,
@@ -25,7 +24,8 @@ from shared.cosmos.container import (
     ItemNotFoundError,
 )
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
-from shared.retry import Transient
+from shared.resilience.azure_transport import OneAttemptTransport
+from shared.resilience.policy import Transient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from azure.cosmos.aio import ContainerProxy
 
     from shared.cosmos.container import BatchOperation, Json, Key, Patch, Query
-    from shared.retry import Dependency
+    from shared.resilience.dependency import Dependency
 
 _GONE_OR_LATE = frozenset({408, 410, 449, 500, 502, 503, 504})
 _PRECONDITION_FAILED = 412

@@ -25,10 +25,10 @@ from shared.cosmos.container import (
     PatchOperation,
 )
 from shared.cosmos.partition import Partition, StoredItem
-from shared.deadlines import no_deadline
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
 from shared.http.responses import HttpAnswer
 from shared.logging.logger import get_logger
+from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.deadlines import deadline
 from shared.errors import (
     APIError,
     ConflictError,
@@ -28,7 +27,8 @@ from shared.http.request_parsing import Received, header_text, receive
 from shared.http.responses import HttpAnswer, render_error
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
-from shared.telemetry import request_telemetry
+from shared.resilience.deadlines import deadline
+from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shared.http.route import EdgeServices, Reply, Route
-    from shared.telemetry import Told
+    from shared.telemetry.spans import Told
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _logger = get_logger(__name__)

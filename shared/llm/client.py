@@ -25,13 +25,13 @@ from shared.errors import (
     PromptRefusedError,
 )
 from shared.llm.model import Completion, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
-from shared.retry import Policy, Transient
+from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from shared.llm.model import ChatPrompt
-    from shared.retry import Dependency
+    from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError, ConfigurationError
 from shared.llm.model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.logging.logger import get_logger
-from shared.telemetry import count_tokens
+from shared.telemetry.spans import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

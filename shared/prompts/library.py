@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from shared.cache import Freshness
-from shared.concurrency import Turns
+from shared.caching.region import Freshness
 from shared.contracts import ChatMessage
 from shared.errors import PermissionDeniedError, PromptNotFoundError, ValidationError
 from shared.prompts.models import Prompt, PromptSource, PromptSummary, PromptVersion, latest_version
 from shared.prompts.rendering import render_prompt
 from shared.prompts.store import GlobalPromptStore, PromptStore, number_of
+from shared.resilience.concurrency import Turns
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform, require_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-    from shared.cache import Cache, Region
+    from shared.caching.region import Cache, Region
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.errors import APIError

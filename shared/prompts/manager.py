@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
-from shared.cache import Cache
+from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.errors import APIError, PromptNotFoundError
 from shared.loop_thread import LoopThread

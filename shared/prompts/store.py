@@ -13,7 +13,6 @@ from itertools import batched, chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.clock import SystemClock
-from shared.concurrency import Turns, side_by_side
 from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.partition import Partition
 from shared.errors import APIError, ConflictError, PromptNotFoundError, ValidationError
@@ -34,6 +33,7 @@ from shared.prompts.models import (
     version_id,
 )
 from shared.prompts.rendering import check_draft
+from shared.resilience.concurrency import Turns, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

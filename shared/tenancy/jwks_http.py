@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import aiohttp
 
 from shared.errors import DependencyUnavailableError
-from shared.retry import Dependency, Policy, Transient
+from shared.resilience.policy import Policy, Transient
 from shared.tenancy.jwks import PROVIDER
+
+if TYPE_CHECKING:
+    from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempts=3, attempt_seconds=2.0, total_seconds=5.0, backoff_seconds=0.1)
 MAX_BYTES = 256 * 1024

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
-from shared.cache import Freshness
-from shared.concurrency import side_by_side
+from shared.caching.region import Freshness
 from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.settings_store import global_settings, settings_of
 from shared.tokens.prices import PriceTable
 from shared.validation import invalid
@@ -24,7 +24,7 @@ from shared.validation import invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.cache import Cache, Region
+    from shared.caching.region import Cache, Region
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext

@@ -12,7 +12,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from shared.concurrency import side_by_side
 from shared.cosmos.container import (
     BatchFailedError,
     ItemChangedError,
@@ -23,6 +22,7 @@ from shared.cosmos.container import (
 )
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, KeyNotFoundError, PreconditionFailedError, TenantNotFoundError
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, parse_tenant_id
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.concurrency import side_by_side
+from shared.resilience.concurrency import side_by_side
 from shared.tokens.memory import Memory
 from shared.tokens.models import ClockItem, LockGroup, UsageItem
 from shared.tokens.scopes import Scope

@@ -225,7 +225,7 @@ class LedgerTransport:
 def _over_http(base_url: str, resource_uri: str | None) -> TokenTransport:
     """Open the way to another app: with tokens for a resource, or with the key in the settings."""
     from shared.clock import SystemClock  # noqa: PLC0415  # loads when used, as what follows
-    from shared.retry import Dependency  # noqa: PLC0415  # same
+    from shared.resilience.dependency import Dependency  # noqa: PLC0415  # same
     from shared.tokens import client_http  # noqa: PLC0415  # same
     from shared.tokens.client_aiohttp import AiohttpSender  # noqa: PLC0415  # same: aiohttp
 

@@ -20,7 +20,7 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
-from shared.retry import Dependency, Policy, Transient
+from shared.resilience.policy import Policy, Transient
 from shared.settings import TokenClientSettings
 from shared.tokens.models import TokenStatus
 from shared.tokens.wire import LockReply, SettledReply
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from shared.clock import Clock
+    from shared.resilience.dependency import Dependency
     from shared.tokens.wire import LockRequest, ReleaseRequest, ReportRequest, TokenRequest
 
 NAME = "The token counter"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from shared.contracts import MOST_TOKENS
 from shared.cosmos.partition import Partition
-from shared.deadlines import within_deadline
 from shared.errors import (
     DeadlineExceededError,
     DependencyTimeoutError,
@@ -21,6 +20,7 @@ from shared.errors import (
     ValidationError,
 )
 from shared.logging.logger import get_logger
+from shared.resilience.deadlines import within_deadline
 from shared.tenancy.settings import OnStoreFailure
 from shared.tokens.accounts import Account, Pace
 from shared.tokens.admitting import Admitting, LockRequest

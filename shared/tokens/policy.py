@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from shared.cache import Freshness
+from shared.caching.region import Freshness
 from shared.tenancy.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, OnStoreFailure
 from shared.tokens.terms import AppShares
 
 if TYPE_CHECKING:
-    from shared.cache import Cache, Region
+    from shared.caching.region import Cache, Region
     from shared.tenancy.context import TenantContext
     from shared.tenancy.settings import Setting
 

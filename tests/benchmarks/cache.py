@@ -8,7 +8,7 @@ import tracemalloc
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from shared.clock import SystemClock
 from tests.fakes import tenant_context
 

@@ -19,7 +19,8 @@ from shared.clock import SystemClock
 from shared.contracts import Usage
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
 from shared.cosmos.sdk import SdkContainer, classify, open_client
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from local.supervisor.addresses import COSMOS_KEY
-from shared.cache import Cache
+from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.cosmos.account import CosmosAccount
 from shared.cosmos.sdk import SdkContainer, classify, open_client
@@ -29,7 +29,8 @@ from shared.prompts.library import PromptLibrary
 from shared.prompts.manager import CosmosPromptManager
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import WRITE_AT_ONCE
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 

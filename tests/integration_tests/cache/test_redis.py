@@ -15,10 +15,10 @@ import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from shared.cache import Cache, Freshness
+from shared.caching.redis import RedisLevel
+from shared.caching.region import Cache, Freshness
 from shared.clock import SystemClock
-from shared.redis_level import RedisLevel
-from shared.retry import CircuitBreaker
+from shared.resilience.circuit_breaker import CircuitBreaker
 from tests.fakes import tenant_context
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from shared.clock import SystemClock
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import APIError
 from shared.prompts.models import PromptDraft
-from shared.retry import Dependency
+from shared.resilience.dependency import Dependency
 from tests.fakes import tenant_context
 from tests.unit_tests.prompts.library import library_over
 

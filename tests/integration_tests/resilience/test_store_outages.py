@@ -17,7 +17,9 @@ import function_app
 from local.cosmos.wire.authorization import EMULATOR_KEY
 from shared.clock import SystemClock
 from shared.cosmos.sdk import classify
-from shared.retry import BreakerState, CircuitBreaker, Dependency, Policy
+from shared.resilience.circuit_breaker import BreakerState, CircuitBreaker
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.runtime import Runtime
 from shared.settings import Settings
 from shared.tenancy.context import Role

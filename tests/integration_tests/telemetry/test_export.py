@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from azure.core.exceptions import ServiceRequestError
 
-from shared.telemetry import stop_telemetry
+from shared.telemetry.spans import stop_telemetry
 from shared.tenancy.context import Role
 from tests.fakes import Call
 from tests.integration_tests.telemetry.receiver import Receiver, receiving

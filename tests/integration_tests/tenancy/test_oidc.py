@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tenancy.context import Role
 from shared.tenancy.jwks_http import MAX_BYTES, HttpDocuments, classify
 from tests.fakes import Call

@@ -15,7 +15,8 @@ import pytest
 from local.supervisor.addresses import COSMOS_KEY
 from shared.clock import SystemClock
 from shared.errors import AuthenticationError, DependencyUnavailableError
-from shared.retry import Dependency, with_token_limit_retry
+from shared.resilience.dependency import Dependency
+from shared.resilience.token_limit_retry import with_token_limit_retry
 from shared.runtime import Runtime
 from shared.settings import Settings
 from shared.tokens.client import TokenClient

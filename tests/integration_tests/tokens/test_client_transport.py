@@ -13,7 +13,8 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tokens.client import TokenClient
 from shared.tokens.client_aiohttp import AiohttpSender
 from shared.tokens.client_http import NAME, HttpTransport, TenantKey, classify

@@ -21,7 +21,7 @@ import pytest
 from local.supervisor.addresses import COSMOS_KEY
 from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
-from shared.retry import Dependency
+from shared.resilience.dependency import Dependency
 from shared.tokens.limits import LimitsOverride, LimitStore
 from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint

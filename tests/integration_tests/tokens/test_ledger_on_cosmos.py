@@ -12,7 +12,8 @@ from shared.clock import SystemClock
 from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tenancy.store import Tier
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import TIER_LIMITS

@@ -20,7 +20,8 @@ from local.supervisor.addresses import COSMOS_KEY
 from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED

@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from shared.blob.sdk import POLICY, SdkBlobStore, classify, open_client
 from shared.blob.store import BlobInfo, BlobPart
 from shared.errors import DependencyUnavailableError, ValidationError
-from shared.retry import Dependency
+from shared.resilience.dependency import Dependency
 from tests.unit_tests.blob.memory import ACCOUNT_URL, CONNECTION, MemoryBlobs
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from shared.errors import DependencyTimeoutError, PromptNotFoundError
 from tests.fakes import FakeClock, tenant_context
 from tests.unit_tests.cache.source import Source, outage, settle
@@ -285,7 +285,7 @@ async def test_a_refresh_that_fails_unexpectedly_is_logged_with_its_stack(
     await region.get(ACME, "a", source)
     clock.advance(12)
     source.failure = KeyError("a defect")
-    with caplog.at_level(logging.WARNING, "shared.cache"):
+    with caplog.at_level(logging.WARNING, "shared.caching.region"):
         await region.get(ACME, "a", source)
         await settle()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from tests.fakes import FakeClock, tenant_context
 from tests.soak import REPEATABLE, SOAK, sized
 

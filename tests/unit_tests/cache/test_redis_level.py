@@ -9,9 +9,9 @@ import pytest
 from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.caching.redis import RedisLevel, classify
 from shared.errors import DependencyUnavailableError
-from shared.redis_level import RedisLevel, classify
-from shared.retry import BreakerState
+from shared.resilience.circuit_breaker import BreakerState
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:

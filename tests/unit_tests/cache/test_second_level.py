@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import BaseModel
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from tests.fakes import FakeClock, tenant_context
 from tests.unit_tests.cache.source import settle

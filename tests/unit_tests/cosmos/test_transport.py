@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import aiohttp
 import pytest
 
-from shared.azure_transport import ConnectionLostError, OneAttemptTransport, send_once
+from shared.resilience.azure_transport import ConnectionLostError, OneAttemptTransport, send_once
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientResponse

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.deadlines import deadline
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.http.idempotency import (
     KEPT_SECONDS,
@@ -19,6 +18,7 @@ from shared.http.idempotency import (
     RequestInWorkError,
 )
 from shared.http.responses import HttpAnswer
+from shared.resilience.deadlines import deadline
 from tests.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
 

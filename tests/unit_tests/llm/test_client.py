@@ -20,7 +20,8 @@ from shared.errors import (
 )
 from shared.llm.client import POLICY, OpenAIChatModel, classify, open_client
 from shared.llm.model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
-from shared.retry import BreakerState, Dependency
+from shared.resilience.circuit_breaker import BreakerState
+from shared.resilience.dependency import Dependency
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.logs.shipper import CLAIM_SECONDS, LogShipper, Shipped
-from shared.deadlines import remaining_seconds
+from shared.resilience.deadlines import remaining_seconds
 from tests.fakes import host_limit_seconds
 from tests.unit_tests.logs.fakes import STAMP, FakeBlobs, line, rotated
 

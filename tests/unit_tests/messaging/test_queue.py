@@ -13,7 +13,6 @@ from pydantic import Field
 
 from shared.contracts import Message
 from shared.cosmos.container import Query
-from shared.deadlines import remaining_seconds
 from shared.errors import (
     APIError,
     BudgetExceededError,
@@ -25,8 +24,9 @@ from shared.errors import (
     ValidationError,
 )
 from shared.logging.context import log_context
-from shared.messaging import PAUSES_SECONDS, Queue
-from shared.quarantine import Quarantine
+from shared.messaging.consumer import PAUSES_SECONDS, Queue
+from shared.messaging.quarantine import Quarantine
+from shared.resilience.deadlines import remaining_seconds
 from shared.tenancy.context import TenantContext, ambient_tenant
 from tests.fakes import FakeAuthenticator, FakeClock, host_limit_seconds, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery

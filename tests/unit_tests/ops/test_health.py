@@ -10,7 +10,7 @@ import pytest
 from functions.ops.models import DependencyState
 from functions.ops.service import HealthService
 from functions.ops.trigger import blueprint
-from shared.cache import RegionCounts
+from shared.caching.region import RegionCounts
 from shared.errors import APIError, ConfigurationError, DependencyUnavailableError, NotReadyError
 from shared.runtime import Runtime
 from tests.fakes import Call, FakeClock, RouteClient

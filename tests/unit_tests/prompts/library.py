@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.cache import Cache
+from shared.caching.region import Cache
 from shared.prompts.library import PromptLibrary
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.llm.model import Completion
-from shared.quarantine import Quarantine
+from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
 from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from shared.llm.model import ChatModel, ChatPrompt
+    from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
-    from shared.servicebus.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
     from tests.fakes import Answer, FakeClock
     from tests.memory_cosmos import MemoryCosmos

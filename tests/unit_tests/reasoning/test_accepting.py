@@ -9,8 +9,8 @@ import pytest
 
 from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
 from functions.reasoning.service import session_of
-from shared.deadlines import remaining_seconds
-from shared.servicebus.sender import MAX_BODY_BYTES
+from shared.messaging.sender import MAX_BODY_BYTES
+from shared.resilience.deadlines import remaining_seconds
 from tests.fakes import Call, every_page, host_limit_seconds
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from functions.reasoning.repository import JobInWorkError, Outgoing
 from functions.reasoning.worker import LONGEST_WAIT_SECONDS
 from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
+from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.models import PromptDraft
-from shared.servicebus.sender import MAX_BODY_BYTES
 from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, KilledError, message
 
 

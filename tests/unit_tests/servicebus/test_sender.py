@@ -17,9 +17,10 @@ from azure.servicebus.exceptions import (
 )
 
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
-from shared.retry import Dependency, Transient
-from shared.servicebus.sdk import SdkSender, classify, open_client
-from shared.servicebus.sender import OutgoingMessage
+from shared.messaging.sender import OutgoingMessage
+from shared.messaging.servicebus import SdkSender, classify, open_client
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Transient
 from tests.fakes import FakeClock, tenant_context
 
 if TYPE_CHECKING:

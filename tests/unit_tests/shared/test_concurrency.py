@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.concurrency import side_by_side
 from shared.errors import DependencyUnavailableError
+from shared.resilience.concurrency import side_by_side
 
 
 async def test_results_come_in_order_whoever_is_first() -> None:

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from shared.clock import SystemClock
-from shared.deadlines import deadline, no_deadline, remaining_seconds, within_deadline
 from shared.errors import DeadlineExceededError
+from shared.resilience.deadlines import deadline, no_deadline, remaining_seconds, within_deadline
 from tests.fakes import FakeClock, tenant_context
 
 

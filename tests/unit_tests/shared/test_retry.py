@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from shared.clock import SystemClock
-from shared.deadlines import deadline
 from shared.errors import DeadlineExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.retry import BreakerState, CircuitBreaker, Dependency, Policy, Transient
+from shared.resilience.circuit_breaker import BreakerState, CircuitBreaker
+from shared.resilience.deadlines import deadline
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy, Transient
 from tests.fakes import FakeClock
 
 

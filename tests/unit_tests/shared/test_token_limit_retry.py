@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.deadlines import deadline
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.retry import with_token_limit_retry, with_token_limit_retry_decorator
+from shared.resilience.deadlines import deadline
+from shared.resilience.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
 from tests.virtual_time import LoopClock, simulate
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The document's example, but for the import line, which names the module's place here and both of its names.
 # Its decorated function has only a comment where a body must be; a test's own body follows that.
 EXAMPLE = """
-from shared.retry import with_token_limit_retry, with_token_limit_retry_decorator
+from shared.resilience.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
 
 # Use as a wrapper
 result = await with_token_limit_retry(my_async_function, token_client, *args, **kwargs)

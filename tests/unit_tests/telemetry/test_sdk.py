@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.errors import DependencyUnavailableError
-from shared.readings import Reading
 from shared.settings import Settings
-from shared.telemetry import Told
-from shared.telemetry_sdk import OpenTelemetry, open_telemetry
+from shared.telemetry.opentelemetry import OpenTelemetry, open_telemetry
+from shared.telemetry.process_metrics import Reading
+from shared.telemetry.spans import Told
 from tests.whole_app import ENVIRONMENT
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.cache import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region
 from shared.contracts import Usage
-from shared.readings import READINGS, readings_of
-from shared.retry import Dependency
+from shared.resilience.dependency import Dependency
 from shared.settings import Settings
-from shared.telemetry import (
+from shared.telemetry.process_metrics import READINGS, readings_of
+from shared.telemetry.spans import (
     Told,
     count_tokens,
     dependency_telemetry,
@@ -27,7 +27,7 @@ from tests.whole_app import ENVIRONMENT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from shared.telemetry import Attributes
+    from shared.telemetry.spans import Attributes
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -41,7 +41,7 @@ async def main() -> None:
 
 asyncio.run(main())
 loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
-loaded += [name for name in sys.modules if name.startswith(("azure.monitor", "shared.telemetry_sdk"))]
+loaded += [name for name in sys.modules if name.startswith(("azure.monitor", "shared.telemetry.opentelemetry"))]
 sys.exit(", ".join(loaded) or 0)
 """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import pytest
 from pydantic import Field, TypeAdapter
 
-from shared.cache import Cache
+from shared.caching.region import Cache
 from shared.cosmos.container import ItemChangedError
 from shared.errors import ConflictError, DependencyUnavailableError, PreconditionFailedError, ValidationError
 from shared.tenancy import settings

@@ -14,7 +14,7 @@ from tests.fakes import Call, tenant_context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.servicebus.sender import OutgoingMessage
+    from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
     from tests.whole_app import WholeApp
 

@@ -21,7 +21,8 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
-from shared.retry import Dependency, Policy
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy
 from shared.tenancy.context import Role, TenantContext, acting_for
 from shared.tokens.client import TokenClient
 from shared.tokens.client_http import (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.contracts import MOST_TOKENS
-from shared.deadlines import deadline
 from shared.errors import (
     BudgetExceededError,
     DeadlineExceededError,
@@ -16,6 +15,7 @@ from shared.errors import (
     LockNotFoundError,
     ValidationError,
 )
+from shared.resilience.deadlines import deadline
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group

@@ -17,7 +17,8 @@ from azure.core.exceptions import ServiceRequestError
 
 from local.cosmos.wire.messages import Response
 from shared.cosmos.sdk import classify
-from shared.retry import BreakerState, Dependency
+from shared.resilience.circuit_breaker import BreakerState
+from shared.resilience.dependency import Dependency
 from shared.tenancy.context import Role
 from tests.fakes import Call, FakeAuthenticator, platform_context, tenant_context
 from tests.isolation import BLOB, Operation, operations

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from shared.cache import Cache
-    from shared.retry import Dependency
-    from shared.telemetry import Attributes
+    from shared.caching.region import Cache
+    from shared.resilience.dependency import Dependency
+    from shared.telemetry.spans import Attributes
 
 READINGS = {
     "tenantry.cache.answers": True,

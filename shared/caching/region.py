@@ -12,10 +12,10 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.deadlines import no_deadline, within_deadline
+from shared.caching.second_level import SharedEntries
 from shared.errors import APIError
 from shared.logging.logger import get_logger
-from shared.second_level import SharedEntries
+from shared.resilience.deadlines import no_deadline, within_deadline
 from shared.tenancy.context import require_tenant
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from shared.caching.second_level import SecondLevel
     from shared.clock import Clock
-    from shared.second_level import SecondLevel
     from shared.tenancy.context import TenantContext
 
 _REGION_NAME = re.compile(r"[a-z][a-z0-9_-]*")

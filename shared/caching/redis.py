@@ -9,7 +9,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from shared.retry import Dependency, Policy, Transient
+from shared.resilience.dependency import Dependency
+from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from shared.clock import Clock

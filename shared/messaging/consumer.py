@@ -13,11 +13,11 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
-from shared.deadlines import deadline
 from shared.errors import APIError, RateLimitError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
-from shared.quarantine import Refused
+from shared.messaging.quarantine import Refused
+from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
 from shared.validation import refusal
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
-    from shared.quarantine import QuarantinedMessage
+    from shared.messaging.quarantine import QuarantinedMessage
 
 PAUSES_SECONDS = (2.0, 8.0, 20.0, 30.0)
 """How long a failed delivery is kept before it is given back. The broker delivers again at once, so that one

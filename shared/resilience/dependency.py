@@ -8,172 +8,32 @@ off.
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import random
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from shared.clock import SystemClock
-from shared.deadlines import remaining_seconds
 from shared.errors import (
     DeadlineExceededError,
     DependencyTimeoutError,
     DependencyUnavailableError,
-    RateLimitError,
 )
-from shared.telemetry import dependency_telemetry
+from shared.resilience.circuit_breaker import Admission, BreakerState, CircuitBreaker
+from shared.resilience.deadlines import remaining_seconds
+from shared.resilience.policy import Classify, Policy, Transient
+from shared.telemetry.spans import dependency_telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from shared.clock import Clock
 
 _SHORTEST_RETRY_AFTER = 0.1
 _MOST_THROTTLED_PARTS = 1024
 _LONGEST_THROTTLE_SECONDS = 60.0
-_TOO_MANY_REQUESTS = 429
-_LONGEST_WINDOW_SECONDS = 120.0
-"""A window is a minute; what cannot be had in two is refused for another reason, such as a day's budget."""
-
-_WINDOW_JITTER_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Transient:
-    """Another attempt may succeed.
-
-    Attributes:
-        retry_after: Not before so many seconds, where the dependency said so.
-        throttled: The dependency is well, and refuses this caller's rate (429).
-    """
-
-    retry_after: float | None = None
-    throttled: bool = False
-
-
-type Classify = Callable[[BaseException], Transient | None]
-"""Decides per dependency whether a failure is worth another attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How long and how often one call may try.
-
-    Attributes:
-        attempts: All attempts, the first included.
-        attempt_seconds: The time limit of one attempt.
-        total_seconds: The time limit of the call with its waits; the caller's deadline can only shorten it.
-        backoff_seconds: The ceiling of the first wait; it doubles, and each wait is drawn from 0 up to it.
-    """
-
-    attempts: int = 3
-    attempt_seconds: float = 5.0
-    total_seconds: float = 12.0
-    backoff_seconds: float = 0.1
-
-
-class BreakerState(StrEnum):
-    """Whether calls are let through."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-class CircuitBreaker:
-    """Stops calling what keeps failing, and lets a single probe find out when it is back.
-
-    Args:
-        clock: Its monotonic side measures the time open.
-        threshold: Failed calls in a row that open it.
-        open_seconds: The time until a probe is let through.
-    """
-
-    def __init__(self, clock: Clock, *, threshold: int = 5, open_seconds: float = 5.0) -> None:
-        self._clock = clock
-        self._threshold = threshold
-        self._open_seconds = open_seconds
-        self._failures = 0
-        self._open_until: float | None = None
-        self._probing = False
-
-    @property
-    def state(self) -> BreakerState:
-        """Tell whether calls are let through now."""
-        if self._open_until is None:
-            return BreakerState.CLOSED
-        return BreakerState.OPEN if self.retry_after() > 0 or self._probing else BreakerState.HALF_OPEN
-
-    def retry_after(self) -> float:
-        """Return the seconds until a probe is let through; 0 when calls are."""
-        if self._open_until is None:
-            return 0.0
-        return max(0.0, self._open_until - self._clock.monotonic())
-
-    def admit(self) -> Admission | None:
-        """Ask to make one call; the admission must be told how the call ended. None refuses it."""
-        match self.state:
-            case BreakerState.CLOSED:
-                return Admission(self, is_probe=False)
-            case BreakerState.HALF_OPEN:
-                self._probing = True
-                return Admission(self, is_probe=True)
-            case BreakerState.OPEN:
-                return None
-
-    def succeeded(self) -> None:
-        """Close it: the dependency answered."""
-        self._failures, self._open_until, self._probing = 0, None, False
-
-    def failed(self, retry_after: float = 0.0) -> None:
-        """Count a failed call, and open at the threshold or when it was the probe.
-
-        Args:
-            retry_after: How long the dependency asked to be left alone; it stays open for no less.
-        """
-        self._failures += 1
-        if self._probing or self._failures >= self._threshold:
-            self._open_until = self._clock.monotonic() + max(self._open_seconds, retry_after)
-        self._probing = False
-
-    def abandoned(self) -> None:
-        """Let another probe through: nobody learned how this one ended."""
-        self._probing = False
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Leave for one call. While the breaker is not closed only its probe's outcome counts.
-
-    Calls that were under way when it opened end late: they neither close it nor let a second probe through.
-    """
-
-    breaker: CircuitBreaker
-    is_probe: bool
-
-    def succeeded(self) -> None:
-        """Tell that the dependency answered."""
-        if self._counts:
-            self.breaker.succeeded()
-
-    def failed(self, retry_after: float = 0.0) -> None:
-        """Tell that it did not."""
-        if self._counts:
-            self.breaker.failed(retry_after)
-
-    def abandoned(self) -> None:
-        """Tell that nobody learned whether it did."""
-        if self.is_probe:
-            self.breaker.abandoned()
-
-    @property
-    def _counts(self) -> bool:
-        return self.is_probe or self.breaker.state is BreakerState.CLOSED
 
 
 @dataclass(slots=True)
@@ -369,87 +229,3 @@ class Dependency:
         ceiling = self._policy.backoff_seconds * 2 ** (state.attempt_number - 1)
         jitter = random.uniform(0, ceiling)  # noqa: S311  # spreads load, protects nothing
         return jitter + ((transient and transient.retry_after) or 0.0)
-
-
-class WindowStatus(Protocol):
-    """What waiting for a rate limit needs of a token counter's status."""
-
-    @property
-    def reset_time_seconds(self) -> float:
-        """Seconds until more is available."""
-        ...
-
-
-class TokenCounter(Protocol):
-    """What waiting for a rate limit needs of a `TokenClient`."""
-
-    async def get_status(self) -> WindowStatus:
-        """Tell what counts now."""
-        ...
-
-
-async def with_token_limit_retry[T](
-    func: Callable[..., Awaitable[T]],
-    token_client: TokenCounter,
-    *args: Any,  # noqa: ANN401  # the document's signature: whatever `func` takes
-    max_retries: int = 2,
-    **kwargs: Any,  # noqa: ANN401  # same
-) -> T:
-    """Call `func(*args, **kwargs)`, and again when a rate limit's window has passed.
-
-    The common library's document shows two shapes, and both work: what follows the client is the function's,
-    as in its example; but a number that the function has no parameter for is `max_retries`, as in its
-    signature.
-
-    A rate limit is a `RateLimitError`, or any error whose `status_code` is 429. It is waited for as long as
-    the error itself says, else as the token counter's status does, unless that is longer than a window can be
-    or than the deadline in force. Every other error is raised at once.
-    """
-    if args and type(args[0]) is int and not _takes(func, args, kwargs) and _takes(func, args[1:], kwargs):
-        max_retries, args = args[0], args[1:]
-    for retries_left in reversed(range(max_retries + 1)):
-        try:
-            return await func(*args, **kwargs)
-        except Exception as error:
-            if not retries_left or not _is_rate_limit(error):
-                raise
-            seconds = await _window_seconds(error, token_client)
-            remaining = remaining_seconds()
-            if seconds > _LONGEST_WINDOW_SECONDS or (remaining is not None and seconds > remaining):
-                raise
-        await asyncio.sleep(seconds)
-    raise AssertionError("unreachable: the last failure is raised again")
-
-
-def with_token_limit_retry_decorator[**P, T](
-    token_client: TokenCounter, max_retries: int = 2
-) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
-    """Make each call of the decorated function a `with_token_limit_retry`."""
-
-    def decorate(func: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        @functools.wraps(func)
-        async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-            call = functools.partial(func, *args, **kwargs)
-            return await with_token_limit_retry(call, token_client, max_retries=max_retries)
-
-        return retried
-
-    return decorate
-
-
-def _takes(func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    try:
-        inspect.signature(func).bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
-
-
-def _is_rate_limit(error: Exception) -> bool:
-    return isinstance(error, RateLimitError) or getattr(error, "status_code", None) == _TOO_MANY_REQUESTS
-
-
-async def _window_seconds(error: Exception, token_client: TokenCounter) -> float:
-    told = error.retry_after if isinstance(error, RateLimitError) else None
-    seconds = (await token_client.get_status()).reset_time_seconds if told is None else told
-    return seconds + random.uniform(0, _WINDOW_JITTER_SECONDS)  # noqa: S311  # spreads load, protects nothing

@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared.errors import APIError
 from shared.logging.files import instance_name
-from shared.readings import READINGS
+from shared.telemetry.process_metrics import READINGS
 from shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-    from shared.readings import Reading
     from shared.settings import Settings
-    from shared.telemetry import Attributes, Told
+    from shared.telemetry.process_metrics import Reading
+    from shared.telemetry.spans import Attributes, Told
 
 _EXPORT_SECONDS = 5
 _STOP_SECONDS = 10

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from shared.deadlines import deadline
 from shared.errors import APIError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
+from shared.resilience.deadlines import deadline
 from shared.tenancy.context import acting_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from shared.clock import Clock
-    from shared.messaging import FindsTenants
+    from shared.messaging.consumer import FindsTenants
     from shared.tenancy.context import TenantContext
 
 SWEEP_SECONDS = 540.0

@@ -19,7 +19,7 @@ from azure.servicebus.exceptions import (
 )
 
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
-from shared.retry import Policy, Transient
+from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusSender
 
-    from shared.retry import Dependency
-    from shared.servicebus.sender import OutgoingMessage
+    from shared.messaging.sender import OutgoingMessage
+    from shared.resilience.dependency import Dependency
     from shared.tenancy.context import TenantContext
 
 _REFUSALS = (

@@ -1,0 +1,1 @@
+"""The queue edge: messages taken, refused, and sent."""

@@ -1,0 +1,1 @@
+"""Calls to what may fail: retries, breakers, deadlines, bounded concurrency."""

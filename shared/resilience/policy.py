@@ -1,0 +1,43 @@
+"""Limits of one call to a dependency, and the failures that another attempt may cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Transient:
+    """Another attempt may succeed.
+
+    Attributes:
+        retry_after: Not before so many seconds, where the dependency said so.
+        throttled: The dependency is well, and refuses this caller's rate (429).
+    """
+
+    retry_after: float | None = None
+    throttled: bool = False
+
+
+type Classify = Callable[[BaseException], Transient | None]
+"""Decides per dependency whether a failure is worth another attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long and how often one call may try.
+
+    Attributes:
+        attempts: All attempts, the first included.
+        attempt_seconds: The time limit of one attempt.
+        total_seconds: The time limit of the call with its waits; the caller's deadline can only shorten it.
+        backoff_seconds: The ceiling of the first wait; it doubles, and each wait is drawn from 0 up to it.
+    """
+
+    attempts: int = 3
+    attempt_seconds: float = 5.0
+    total_seconds: float = 12.0
+    backoff_seconds: float = 0.1

@@ -1,0 +1,1 @@
+"""Traces and metrics, where an exporter is configured."""
