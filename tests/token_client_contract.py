@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts import MOST_TOKENS
 from shared.errors import LockNotFoundError, ValidationError
-from shared.tokens.models import TokenStatus
+from shared.tokens.stored_models import TokenStatus
 
 if TYPE_CHECKING:
     from shared.tokens.client import TokenClient

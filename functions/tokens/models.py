@@ -1,4 +1,4 @@
-"""What callers send and get about token budgets beside `shared.tokens.wire`."""
+"""What callers send and get about token budgets beside `shared.tokens.api_models`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 
 from shared.http.models import ParameterModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
+from shared.tokens.api_models import AppId
 from shared.tokens.limits import LimitsOverride, TenantLimits
-from shared.tokens.wire import AppId
 from shared.validation import Day
 
 

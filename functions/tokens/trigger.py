@@ -22,10 +22,7 @@ from shared.http.routes import Routes
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 from shared.tokens.alerts import BudgetAlerts
-from shared.tokens.limits import LimitStore
-from shared.tokens.models import TokenStatus
-from shared.tokens.service import Decision, TokenService
-from shared.tokens.wire import (
+from shared.tokens.api_models import (
     RATE_LIMIT_HEADERS,
     LockReply,
     LockRequest,
@@ -34,6 +31,9 @@ from shared.tokens.wire import (
     SettledReply,
     rate_limit_headers,
 )
+from shared.tokens.limits import LimitStore
+from shared.tokens.service import Decision, TokenService
+from shared.tokens.stored_models import TokenStatus
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime

@@ -15,7 +15,7 @@ from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
 from shared.tenancy.settings import USAGE_PRICES
-from shared.tokens.models import USAGE_PREFIX, UsageItem
+from shared.tokens.stored_models import USAGE_PREFIX, UsageItem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
     from shared.tokens.lock_ids import LockIds
-    from shared.tokens.models import Lock
     from shared.tokens.policy import LedgerPolicy
+    from shared.tokens.stored_models import Lock
 
 _LOOK_AGAIN_SECONDS = 5.0
 """So often at most is it looked, per tenant, what a refusal means: refusals can come in floods."""

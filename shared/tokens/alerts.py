@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from shared.contracts import BudgetAlert
 from shared.cosmos.container import ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
+from shared.tokens.counters import TENANT_SCOPE, Scope
 from shared.tokens.limits import limits_in_force, override_of
-from shared.tokens.scopes import TENANT_SCOPE, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

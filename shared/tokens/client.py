@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from shared.logging.logger import get_logger
 from shared.tenancy.context import ambient_tenant
+from shared.tokens.api_models import LockRequest, ReleaseRequest, ReportRequest, TokenRequest, checked
 from shared.tokens.service import TokenService
-from shared.tokens.wire import LockRequest, ReleaseRequest, ReportRequest, TokenRequest, checked
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from shared.tenancy.context import TenantContext
-    from shared.tokens.models import TokenStatus
+    from shared.tokens.api_models import LockReply, SettledReply
     from shared.tokens.service import Ledger
-    from shared.tokens.wire import LockReply, SettledReply
+    from shared.tokens.stored_models import TokenStatus
 
 _logger = get_logger(__name__)
 

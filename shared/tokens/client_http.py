@@ -22,8 +22,8 @@ from shared.errors import (
 )
 from shared.resilience.policy import Policy, Transient
 from shared.settings import TokenClientSettings
-from shared.tokens.models import TokenStatus
-from shared.tokens.wire import LockReply, SettledReply
+from shared.tokens.api_models import LockReply, SettledReply
+from shared.tokens.stored_models import TokenStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.resilience.dependency import Dependency
-    from shared.tokens.wire import LockRequest, ReleaseRequest, ReportRequest, TokenRequest
+    from shared.tokens.api_models import LockRequest, ReleaseRequest, ReportRequest, TokenRequest
 
 NAME = "The token counter"
 POLICY = Policy(attempt_seconds=10, total_seconds=30, backoff_seconds=0.2)

@@ -22,16 +22,16 @@ from shared.errors import (
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import within_deadline
 from shared.tenancy.settings import OnStoreFailure
-from shared.tokens.accounts import Account, Pace
-from shared.tokens.admitting import Admitting, LockRequest
+from shared.tokens.admission import Admitting, LockRequest
+from shared.tokens.counters import TENANT_SCOPE
 from shared.tokens.group_commit import GroupCommit
 from shared.tokens.lock_ids import LockClaim, new_group
-from shared.tokens.models import APP_ID_PATTERN, LOCK_RECORD_SECONDS, Lock
 from shared.tokens.policy import FIXED
-from shared.tokens.scopes import TENANT_SCOPE
-from shared.tokens.settling import Settlement, Settling
+from shared.tokens.quota import Terms
+from shared.tokens.settlement import Settlement, Settling
+from shared.tokens.snapshot import Account, Pace
 from shared.tokens.store_clock import StoreClock, StoreClocks
-from shared.tokens.terms import Terms
+from shared.tokens.stored_models import APP_ID_PATTERN, LOCK_RECORD_SECONDS, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
     from shared.tokens.limits import TenantLimits
     from shared.tokens.lock_ids import LockIds
-    from shared.tokens.models import TokenStatus
     from shared.tokens.policy import LedgerPolicy
+    from shared.tokens.stored_models import TokenStatus
 
 MOST_TENANTS = 4096
 """So many tenants' accounts are remembered."""

@@ -15,7 +15,7 @@ from shared.cosmos.container import ItemChangedError, ItemNotFoundError, Patch, 
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError
 from shared.tenancy.store import Tier
-from shared.tokens.scopes import TENANT_SCOPE, Scope, new_scope
+from shared.tokens.counters import TENANT_SCOPE, Scope, new_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

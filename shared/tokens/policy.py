@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from shared.caching.region import Freshness
 from shared.tenancy.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, OnStoreFailure
-from shared.tokens.terms import AppShares
+from shared.tokens.quota import AppShares
 
 if TYPE_CHECKING:
     from shared.caching.region import Cache, Region

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from shared.contracts import Usage
 from shared.errors import RateLimitError
-from shared.tokens.wire import LockReply, SettledReply
+from shared.tokens.api_models import LockReply, SettledReply
 
 if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
-    from shared.tokens.models import Lock, TokenStatus
-    from shared.tokens.wire import LockRequest, ReleaseRequest, ReportRequest
+    from shared.tokens.api_models import LockRequest, ReleaseRequest, ReportRequest
+    from shared.tokens.stored_models import Lock, TokenStatus
 
 
 class Ledger(Protocol):

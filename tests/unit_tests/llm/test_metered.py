@@ -18,7 +18,7 @@ from shared.llm.model import (
     ModelUnavailableError,
     UnusableAnswerError,
 )
-from shared.tokens.models import Lock
+from shared.tokens.stored_models import Lock
 from tests.fakes import tenant_context
 
 if TYPE_CHECKING:

@@ -41,7 +41,8 @@ async def main() -> None:
 
 asyncio.run(main())
 loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
-loaded += [name for name in sys.modules if name.startswith(("azure.monitor", "shared.telemetry.opentelemetry"))]
+exporters = ("azure.monitor", "shared.telemetry.opentelemetry")
+loaded += [name for name in sys.modules if name.startswith(exporters)]
 sys.exit(", ".join(loaded) or 0)
 """
 

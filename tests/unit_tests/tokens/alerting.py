@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
-from shared.tokens.scopes import TENANT_SCOPE, new_scope
+from shared.tokens.counters import TENANT_SCOPE, new_scope
 from tests.fakes import Call, tenant_context
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
 from shared.tokens.alerts import Crossing, Period, RefusedLock, crossings
+from shared.tokens.counters import TENANT_SCOPE, new_scope
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
-from shared.tokens.scopes import TENANT_SCOPE, new_scope
 from tests.fakes import Call
 from tests.unit_tests.tokens.alerting import ACME, Instance, KilledError, Spender
 from tests.whole_app import whole_app

@@ -12,8 +12,8 @@ import pytest
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
+from shared.tokens.counters import TENANT_SCOPE, Scope
 from shared.tokens.limits import LimitsOverride, LimitStore
-from shared.tokens.scopes import TENANT_SCOPE, Scope
 from tests.fakes import Call
 from tests.soak import SOAK, sized
 from tests.unit_tests.tokens.alerting import ACME, Broker, Instance, KilledError

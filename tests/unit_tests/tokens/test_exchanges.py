@@ -19,7 +19,7 @@ from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
-    from shared.tokens.models import Lock
+    from shared.tokens.stored_models import Lock
 
 ROOMY = LimitsOverride(tokens_per_minute=1_000_000, requests_per_minute=10_000, concurrency=10_000)
 

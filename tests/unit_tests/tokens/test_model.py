@@ -16,7 +16,7 @@ from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
-    from shared.tokens.models import Lock
+    from shared.tokens.stored_models import Lock
 
 pytestmark = sized(120)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from azure.core.pipeline.transport import HttpRequest
 
-    from shared.tokens.models import Lock
+    from shared.tokens.stored_models import Lock
 
 TENANT = tenant_context("acme")
 LIMIT = TIER_LIMITS[Tier.FREE].tokens_per_minute

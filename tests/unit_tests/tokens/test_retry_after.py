@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared.errors import BudgetExceededError
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FIXED, FixedPolicy
-from shared.tokens.terms import AppShares
+from shared.tokens.quota import AppShares
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import TENANT, run_async
 from tests.unit_tests.tokens.store import START

@@ -10,8 +10,8 @@ from shared.cosmos.container import Query
 from shared.http.openapi import build_openapi
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
+from shared.tokens.api_models import RATE_LIMIT_HEADERS
 from shared.tokens.limits import TIER_LIMITS
-from shared.tokens.wire import RATE_LIMIT_HEADERS
 from tests.fakes import Answer, Call
 from tests.whole_app import WholeApp, whole_app
 

@@ -15,7 +15,7 @@ from shared.errors import (
 )
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FixedPolicy
-from shared.tokens.terms import AppShares
+from shared.tokens.quota import AppShares
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 from tests.unit_tests.tokens.store import START

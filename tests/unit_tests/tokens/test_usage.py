@@ -15,7 +15,7 @@ from functions.tokens.usage import Bounds, UsageService
 from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
 from shared.tenancy.context import Role
-from shared.tokens.models import UsageItem
+from shared.tokens.stored_models import UsageItem
 from tests.fakes import Answer, Call, tenant_context
 from tests.whole_app import WholeApp, whole_app
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.errors import PermissionDeniedError
+from shared.tokens.api_models import LockRequest, ReportRequest
 from shared.tokens.service import TokenService
-from shared.tokens.wire import LockRequest, ReportRequest
 from tests.fakes import tenant_context, user_context
 from tests.whole_app import WholeApp, whole_app
 

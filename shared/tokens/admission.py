@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from shared.cosmos.container import BatchFailedError
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
+from shared.tokens.counters import operations
 from shared.tokens.lock_ids import LockClaim, new_group
-from shared.tokens.models import LockGroup
-from shared.tokens.scopes import operations
-from shared.tokens.settling import Settlement
-from shared.tokens.terms import Terms
+from shared.tokens.quota import Terms
+from shared.tokens.settlement import Settlement
+from shared.tokens.stored_models import LockGroup
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import BatchOperation
     from shared.errors import APIError
-    from shared.tokens.accounts import Account
-    from shared.tokens.models import TokenStatus
-    from shared.tokens.room import Room
-    from shared.tokens.settling import Settling
-    from shared.tokens.terms import AppShares
+    from shared.tokens.headroom import Room
+    from shared.tokens.quota import AppShares
+    from shared.tokens.settlement import Settling
+    from shared.tokens.snapshot import Account
+    from shared.tokens.stored_models import TokenStatus
 
 _CONFLICT = 409
 _MOST_OPERATIONS = 100

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.errors import ValidationError
+from shared.tokens.counters import TENANT_SCOPE, WINDOW_SECONDS, scopes_of
+from shared.tokens.headroom import Bounds, Room, model_bounds, share_bounds, tenant_bounds
 from shared.tokens.limits import limits_in_force, override_of
-from shared.tokens.models import TokenStatus
-from shared.tokens.room import Bounds, Room, model_bounds, share_bounds, tenant_bounds
-from shared.tokens.scopes import TENANT_SCOPE, WINDOW_SECONDS, scopes_of
 from shared.tokens.store_clock import MAX_WIDTH_SECONDS
+from shared.tokens.stored_models import TokenStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.errors import APIError
-    from shared.tokens.accounts import Account
+    from shared.tokens.snapshot import Account
 
 ALL_OTHERS = "*"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.resilience.concurrency import side_by_side
+from shared.tokens.counters import Scope
 from shared.tokens.memory import Memory
-from shared.tokens.models import ClockItem, LockGroup, UsageItem
-from shared.tokens.scopes import Scope
+from shared.tokens.stored_models import ClockItem, LockGroup, UsageItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

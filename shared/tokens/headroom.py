@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from shared.errors import TokenBudgetExhaustedError, TokenRateLimitError
-from shared.tokens.scopes import (
+from shared.tokens.counters import (
     WINDOW_SECONDS,
     Amount,
     Change,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from shared.errors import BudgetExceededError
+    from shared.tokens.counters import Scope
     from shared.tokens.limits import TenantLimits
-    from shared.tokens.scopes import Scope
 
 _UNLIMITED = 2**60
 _LATEST_REPORT_SECONDS = 2 * 24 * 3600

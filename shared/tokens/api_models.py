@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import MOST_TOKENS
 from shared.errors import ValidationError
-from shared.tokens.models import APP_ID_PATTERN
+from shared.tokens.stored_models import APP_ID_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.tokens.models import TokenStatus
+    from shared.tokens.stored_models import TokenStatus
 
 LONGEST_NAME = 128
 LONGEST_LOCK_ID = 1024

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError, LockNotFoundError
 from shared.logging.logger import get_logger
-from shared.tokens.models import USAGE_PREFIX, LockGroup, UsageItem
-from shared.tokens.room import spending_keys
-from shared.tokens.scopes import (
+from shared.tokens.counters import (
     TENANT_SCOPE,
     WINDOW_SECONDS,
     Amount,
@@ -26,6 +24,8 @@ from shared.tokens.scopes import (
     operations,
     scopes_of,
 )
+from shared.tokens.headroom import spending_keys
+from shared.tokens.stored_models import USAGE_PREFIX, LockGroup, UsageItem
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from shared.contracts import Usage
     from shared.cosmos.container import BatchOperation
-    from shared.tokens.accounts import Account
+    from shared.tokens.counters import Scope
     from shared.tokens.lock_ids import LockClaim
-    from shared.tokens.scopes import Scope
+    from shared.tokens.snapshot import Account
 
 _MOST_ROUNDS = 16
 _MOST_OPERATIONS = 100
