@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from compat.cosmos_account import CosmosAccount
+from compat.prompt_manager import CosmosPromptManager
 from local.supervisor.addresses import COSMOS_KEY
 from shared.caching.region import Cache
 from shared.clock import SystemClock
-from shared.cosmos.account import CosmosAccount
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.prompts.changes import Change, save_of
 from shared.prompts.library import PromptLibrary
-from shared.prompts.manager import CosmosPromptManager
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import WRITE_AT_ONCE
 from shared.resilience.dependency import Dependency

@@ -1,4 +1,4 @@
-"""`python -m cli.prompts` as its users run it, against the real platform."""
+"""`python -m tenantry_client.cli` as its users run it, against the real platform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def run(platform: Platform, key: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own module
-        [sys.executable, "-m", "cli.prompts", *words, "--url", platform.addresses["app"]],
+        [sys.executable, "-m", "tenantry_client.cli", *words, "--url", platform.addresses["app"]],
         env={"TENANTRY_KEY": key, "COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 import grimp
 
-PACKAGES = ("functions", "shared", "local", "cli", "tests")
+PACKAGES = ("functions", "shared", "compat", "tenantry_client", "local", "tests")
 
 
 def test_no_module_needs_one_that_needs_it() -> None:

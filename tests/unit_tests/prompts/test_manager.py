@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compat.prompt_manager import CosmosPromptManager
 from shared.errors import (
     ConflictError,
     DependencyUnavailableError,
     PermissionDeniedError,
     ValidationError,
 )
-from shared.prompts.manager import CosmosPromptManager
 from shared.prompts.models import MessageTemplate, PromptSource
 from shared.tenancy.context import Role, acting_for
 from tests.fakes import tenant_context
@@ -24,7 +24,7 @@ from tests.unit_tests.prompts.account import MemoryAccount
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.prompts.manager import PromptData
+    from compat.prompt_manager import PromptData
 
 EXAMPLE = Path(__file__).with_name("document_example.py.txt")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compat.prompt_manager import CosmosPromptManager
 from shared.errors import DependencyUnavailableError, ValidationError
-from shared.prompts.manager import CosmosPromptManager
 from shared.prompts.models import PromptSource
 from tests.unit_tests.prompts.account import MemoryAccount
 

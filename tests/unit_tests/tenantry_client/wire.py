@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from cli.prompts.deployment import Deployment
 from shared.prompts.models import PromptSource
 from shared.tenancy.context import Role
+from tenantry_client.cli.deployment import Deployment
 from tests.fakes import Call
 from tests.whole_app import WholeApp, whole_app
 

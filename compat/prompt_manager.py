@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
+from compat.loop_thread import LoopThread
 from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.errors import APIError, PromptNotFoundError
-from shared.loop_thread import LoopThread
 from shared.prompts import changes
 from shared.prompts.batches import check_name, delete_many, parse_draft, save_many
 from shared.prompts.changes import Change
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
+    from compat.cosmos_account import OpensContainers
     from shared.clock import Clock
-    from shared.cosmos.account import OpensContainers
     from shared.cosmos.container import Container
     from shared.prompts.batches import ItemOutcome
     from shared.prompts.library import Prompts

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cli.prompts.files import MAX_FILE_BYTES, NoPromptFileError, files_in, read_prompt, write_prompt
 from shared.errors import ValidationError
 from shared.prompts.models import PromptDraft
+from tenantry_client.cli.files import MAX_FILE_BYTES, NoPromptFileError, files_in, read_prompt, write_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`python -m cli.prompts export|import DIR --url URL`: prompts between a folder and a deployment.
+"""`python -m tenantry_client.cli export|import DIR --url URL`: prompts between a folder and a deployment.
 
 The key comes from `--key` or, better, from the variable TENANTRY_KEY. The exit code is 0 where every file is
 done, 1 where some failed, 2 where nothing could be.
@@ -19,9 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from cli.prompts.deployment import Deployment, RefusedError
-from cli.prompts.transfer import FileReport, Outcome, export_prompts, import_prompts
 from shared.prompts.models import PromptSource
+from tenantry_client.cli.deployment import Deployment, RefusedError
+from tenantry_client.cli.transfer import FileReport, Outcome, export_prompts, import_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli.prompts", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tenantry_client.cli", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("action", choices=["export", "import"])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--url", required=True, help="the deployment, such as http://127.0.0.1:7071")

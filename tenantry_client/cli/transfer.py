@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cli.prompts.deployment import AT_ONCE, MAX_BODY_BYTES, item_of
-from cli.prompts.files import NoPromptFileError, files_in, read_prompt, write_prompt
 from shared.errors import ValidationError
 from shared.prompts.models import PromptDraft
+from tenantry_client.cli.deployment import AT_ONCE, MAX_BODY_BYTES, item_of
+from tenantry_client.cli.files import NoPromptFileError, files_in, read_prompt, write_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from cli.prompts.deployment import Deployment, RemotePrompt
     from shared.prompts.models import NamedDraft
+    from tenantry_client.cli.deployment import Deployment, RemotePrompt
 
 type Step = Callable[[int, int], None]
 """Told how many of how many are done."""

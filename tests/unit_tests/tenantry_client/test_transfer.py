@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cli.prompts.__main__ import main
-from cli.prompts.deployment import Deployment, RefusedError
-from cli.prompts.transfer import FileReport, Outcome, export_prompts, import_prompts
 from shared.prompts.models import PromptSource
+from tenantry_client.cli.__main__ import main
+from tenantry_client.cli.deployment import Deployment, RefusedError
+from tenantry_client.cli.transfer import FileReport, Outcome, export_prompts, import_prompts
 from tests.fakes import Call, FakeClock
-from tests.unit_tests.cli.wire import wired
+from tests.unit_tests.tenantry_client.wire import wired
 
 if TYPE_CHECKING:
     from pathlib import Path

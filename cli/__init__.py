@@ -1,1 +1,0 @@
-"""Programs for the command line that speak to a deployment over HTTP."""

@@ -1,1 +1,0 @@
-"""Import and export of prompts as a folder of files: `python -m cli.prompts`."""

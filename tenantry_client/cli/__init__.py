@@ -1,0 +1,1 @@
+"""The command `tenantry`: prompts between a deployment and a folder of files."""
