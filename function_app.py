@@ -4,15 +4,19 @@ import azure.functions as func
 
 from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
+from functions.exports.trigger import blueprint as exports
+from functions.keys.trigger import blueprint as keys
 from functions.logs.trigger import blueprint as logs
 from functions.ops.trigger import blueprint as ops
 from functions.prompts.trigger import blueprint as prompts
+from functions.purges.trigger import blueprint as purges
 from functions.reasoning.trigger import blueprint as reasoning
+from functions.settings.trigger import blueprint as settings
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
 
-CAPABILITIES = (tenants, audit, prompts, chat, reasoning, tokens, logs, ops)
+CAPABILITIES = (tenants, keys, settings, exports, purges, audit, prompts, chat, reasoning, tokens, logs, ops)
 
 runtime = Runtime()
 app = func.FunctionApp()

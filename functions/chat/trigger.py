@@ -5,22 +5,18 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.chat.bots import BotRepository
-from functions.chat.conversations import ConversationIndex, ConversationRepository
-from functions.chat.models import (
-    BotConfig,
-    BotListReply,
-    BotPath,
-    BotReply,
+from functions.chat.bots.models import BotConfig, BotListReply, BotPath, BotReply, Page
+from functions.chat.bots.repository import BotRepository
+from functions.chat.conversations.models import (
     ChatReply,
     ChatRequest,
     ConversationListReply,
     ConversationPath,
     ConversationReply,
-    Page,
     TurnPage,
 )
-from functions.chat.service import ChatService, ConversationService
+from functions.chat.conversations.repository import ConversationIndex, ConversationRepository
+from functions.chat.conversations.service import ChatService, ConversationService
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.tenancy.context import Role, TenantContext
 from shared.tenancy.settings import CHAT_DEFAULT_MODEL

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from functions.logs.indexing import BlobPath, describe
+from functions.logs.manifest import BlobPath, describe
 from functions.logs.models import PLATFORM, DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import TenantNotFoundError, ValidationError

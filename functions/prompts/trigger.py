@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.prompts.batch import PromptBatchService
+from functions.prompts.batch_service import PromptBatchService
 from functions.prompts.models import (
     BatchChangeReply,
     BatchGetReply,

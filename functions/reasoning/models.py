@@ -1,15 +1,15 @@
-"""What callers send and get about reasoning jobs."""
+"""Requests and replies about reasoning jobs."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
 from shared.http.models import AcceptedReply, ParameterModel, ReplyModel, RequestModel
+from shared.jobs.models import JobResult, JobStatus
 from shared.prompts.models import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -28,20 +28,6 @@ _PROMPT: JsonDict = {
     "required": ["prompt_name"],
     "properties": {"text": _NONE, "messages": _NONE, "prompt_name": {"type": "string"}},
 }
-
-
-class JobStatus(StrEnum):
-    """How far a job has come."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-    @property
-    def is_final(self) -> bool:
-        """Tell whether nothing changes any more."""
-        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED}
 
 
 class JobPath(ParameterModel):
@@ -92,13 +78,6 @@ class StepReply(ReplyModel):
 
     name: str
     usage: Usage
-
-
-class JobResult(ReplyModel):
-    """What came of a job."""
-
-    reason: str
-    summary: str
 
 
 class JobReply(ReplyModel):

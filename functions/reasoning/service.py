@@ -6,18 +6,19 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING
 
-from functions.reasoning.models import JobAccepted, JobListReply, JobReply, JobStatus, StepReply
-from functions.reasoning.prompting import STEPS
-from functions.reasoning.repository import Outgoing
+from functions.reasoning.models import JobAccepted, JobListReply, JobReply, StepReply
+from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError, PayloadTooLargeError
+from shared.jobs.models import JobStatus
+from shared.jobs.repository import Outgoing
 from shared.logging.logger import get_logger
 from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from functions.reasoning.models import JobPage, JobRequest
-    from functions.reasoning.outbox import Outbox
-    from functions.reasoning.repository import JobRepository, JobState
+    from shared.jobs.outbox import Outbox
+    from shared.jobs.repository import JobRepository, JobState
     from shared.tenancy.context import TenantContext
 
 SESSIONS_PER_TENANT = 4

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.reasoning.models import JobAccepted, JobListReply, JobPage, JobPath, JobReply, JobRequest
-from functions.reasoning.outbox import Outbox
-from functions.reasoning.repository import JobRepository
 from functions.reasoning.service import JobService
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
 from shared.http.routes import Routes
+from shared.jobs.outbox import Outbox
+from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from functions.reasoning.hold import Hold
-from functions.reasoning.models import JobRequest, JobResult, JobStatus
-from functions.reasoning.prompting import (
+from functions.reasoning.models import JobRequest
+from functions.reasoning.prompts import (
     LONGEST_SUMMARY,
     REASON,
     SHORTEST_SUMMARY,
@@ -23,10 +22,12 @@ from functions.reasoning.prompting import (
     reasoning_prompt,
     summary_prompt,
 )
-from functions.reasoning.repository import JobInWorkError, Outcome, Outgoing, Step
 from shared.contracts import ChatMessage, ReasonerOut, Usage
 from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
+from shared.jobs.lease import Hold
+from shared.jobs.models import JobResult, JobStatus
+from shared.jobs.repository import JobInWorkError, Outcome, Outgoing, Step
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import may_succeed_later
@@ -34,10 +35,10 @@ from shared.messaging.sender import MAX_BODY_BYTES
 from shared.validation import refusal
 
 if TYPE_CHECKING:
-    from functions.reasoning.outbox import Outbox
-    from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
     from shared.contracts import ReasonerIn
+    from shared.jobs.outbox import Outbox
+    from shared.jobs.repository import JobItem, JobRepository
     from shared.llm.model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 

@@ -75,16 +75,6 @@ class TenantStateReply(TenantReply):
     purge: PurgeReply | None = None
 
 
-class PurgeAcceptedReply(TenantStateReply):
-    """A purge that goes on in the background."""
-
-    status_url: str
-
-    def headers(self) -> dict[str, str]:
-        """Return the ETag and the Location."""
-        return super().headers() | {"location": self.status_url}
-
-
 class TenantListReply(ReplyModel):
     """One page of tenants."""
 

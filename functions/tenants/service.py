@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from functions.tenants.models import (
-    PurgeAcceptedReply,
-    PurgeReply,
     TenantListReply,
     TenantReply,
     TenantStateReply,
 )
 from shared.errors import (
     ConflictError,
-    PreconditionFailedError,
-    TenantNotFoundError,
     ValidationError,
 )
-from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
-from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.store import TenantChange, TenantItem, TenantStatus
+from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -32,8 +27,8 @@ if TYPE_CHECKING:
     )
     from shared.clock import Clock
     from shared.tenancy.audit import AuditTrail
-    from shared.tenancy.context import PlatformContext, TenantId
-    from shared.tenancy.purges import PurgeItem, Purges
+    from shared.tenancy.context import PlatformContext
+    from shared.tenancy.purges import Purges
     from shared.tenancy.store import TenantStore
 
 RESERVED_IDS = frozenset(
@@ -109,10 +104,8 @@ class TenantService:
         Raises:
             TenantNotFoundError: There is none, and there never was one of this id.
         """
-        known = _parsed(tenant_id)
-        found = await side_by_side([self._tenants.read(known), self._purges.read(known)])
-        tenant, purge = cast("tuple[TenantItem | None, PurgeItem | None]", tuple(found))
-        return _state(tenant_id, tenant, purge)
+        state = await read_tenant_state(self._tenants, self._purges, known_tenant_id(tenant_id))
+        return TenantStateReply.model_validate(state._asdict(), from_attributes=True)
 
     async def list(self, page: TenantPage) -> TenantListReply:
         """Return one page of tenants, by id; those that were purged are none any more."""
@@ -132,7 +125,7 @@ class TenantService:
             PreconditionFailedError: It is in another state than `if_match`.
             ConflictError: It is being purged.
         """
-        known = _parsed(tenant_id)
+        known = known_tenant_id(tenant_id)
         status = None if request.status is None else TenantStatus(request.status)
         change = TenantChange(request.name, request.tier, status)
         facts = {"tier": request.tier, "status": status}
@@ -140,55 +133,10 @@ class TenantService:
         async with self._recording(AuditAction.TENANT_UPDATE, tenant_id, **told):
             return _reply(await self._tenants.update(known, change, if_match))
 
-    async def purge(self, tenant_id: str, if_match: str | None) -> PurgeAcceptedReply:
-        """Have all that a tenant owns removed; asking again shows how far that is.
-
-        Raises:
-            TenantNotFoundError: There is none, and there never was one of this id.
-            PreconditionFailedError: It is in another state than `if_match`.
-        """
-        known = _parsed(tenant_id)
-        state = await self.read(tenant_id)
-        if state.purge is None:
-            if if_match is not None and if_match != state.etag:
-                raise PreconditionFailedError(
-                    f"Tenant '{tenant_id}' has changed meanwhile", {"tenant_id": tenant_id}
-                )
-            async with self._recording(AuditAction.TENANT_PURGE, tenant_id):
-                await self._purges.request(tenant_id=known, tier=state.tier, created_at=state.created_at)
-                await self._tenants.close(known)
-            state = await self.read(tenant_id)
-        return PurgeAcceptedReply(**state.model_dump(), status_url=f"/api/v1/tenants/{tenant_id}")
-
     def _recording(
         self, action: AuditAction, tenant_id: str, **detail: str
     ) -> AbstractAsyncContextManager[None]:
         return self._audit.recording(self._platform, action, tenant_id, detail=detail)
-
-
-def _parsed(tenant_id: str) -> TenantId:
-    try:
-        return parse_tenant_id(tenant_id)
-    except ValueError as error:
-        raise TenantNotFoundError(tenant_id) from error
-
-
-def _state(tenant_id: str, tenant: TenantItem | None, purge: PurgeItem | None) -> TenantStateReply:
-    shown = None if purge is None else PurgeReply.model_validate(purge, from_attributes=True)
-    if tenant is not None:
-        status = tenant.status if purge is None else TenantStatus.PURGING
-        return TenantStateReply(**_reply(tenant).model_dump() | {"status": status}, purge=shown)
-    if purge is None:
-        raise TenantNotFoundError(tenant_id)
-    over = purge.finished_at is not None
-    return TenantStateReply(
-        tenant_id=purge.purged,
-        name="",
-        tier=purge.tier,
-        status=TenantStatus.PURGED if over else TenantStatus.PURGING,
-        created_at=purge.created_at,
-        purge=shown,
-    )
 
 
 def _reply(tenant: TenantItem) -> TenantReply:

@@ -1,24 +1,53 @@
-"""Binds the routes of tenants, keys, settings and exports."""
+"""Bind the routes of tenants."""
 
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.tenants.export_routes import bind_exports
-from functions.tenants.key_routes import bind_keys
-from functions.tenants.settings_routes import bind_settings
-from functions.tenants.tenant_routes import bind_tenants
+from functions.tenants.models import (
+    CreateTenantRequest,
+    TenantListReply,
+    TenantPage,
+    TenantReply,
+    TenantStateReply,
+    UpdateTenantRequest,
+)
+from functions.tenants.service import TenantService
+from shared.http.models import TenantPath
 from shared.http.routes import Routes
+from shared.tenancy.context import PlatformContext, Role
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
-    """Bind the routes of tenants, keys, settings and exports."""
+    """Bind the routes of tenants."""
     routes = Routes(runtime, "tenants")
-    bind_tenants(runtime, routes)
-    bind_keys(runtime, routes)
-    bind_settings(runtime, routes)
-    bind_exports(runtime, routes)
+
+    def service(platform: PlatformContext) -> TenantService:
+        return TenantService(platform, runtime.tenants, runtime.purges, runtime.audit, runtime.clock)
+
+    @routes.post("v1/tenants", who=Role.ADMIN, status=201)
+    async def create_tenant(platform: PlatformContext, tenant: CreateTenantRequest) -> TenantReply:
+        """Create a tenant."""
+        return await service(platform).create(tenant)
+
+    @routes.get("v1/tenants", who=Role.ADMIN)
+    async def list_tenants(platform: PlatformContext, query: TenantPage) -> TenantListReply:
+        """List the tenants."""
+        return await service(platform).list(query)
+
+    @routes.get("v1/tenants/{tenant_id}", who=Role.ADMIN)
+    async def get_tenant(platform: PlatformContext, path: TenantPath) -> TenantStateReply:
+        """Show one tenant, and how far its purge is."""
+        return await service(platform).read(path.tenant_id)
+
+    @routes.patch("v1/tenants/{tenant_id}", who=Role.ADMIN)
+    async def update_tenant(
+        platform: PlatformContext, path: TenantPath, change: UpdateTenantRequest, if_match: str | None
+    ) -> TenantReply:
+        """Change a tenant's name, tier or status."""
+        return await service(platform).update(path.tenant_id, change, if_match)
+
     return routes.blueprint

@@ -135,6 +135,8 @@ def _schema_changes(  # noqa: PLR0913, PLR0917  # a recursion carries its place 
     old, new = _resolved(old, schemas.old), _resolved(new, schemas.new)
     yield from (f"{place}: {change}" for change in _limit_changes(old, new, direction))
     yield from _variant_changes(old, new, direction, place)
+    for variant, other in _pairs_of_named_variants(old, new):
+        yield from _schema_changes(variant, other, direction, schemas, place, seen)
     properties, changed = old.get("properties", {}), new.get("properties", {})
     for name, schema in properties.items():
         inner = f"{place}.{name}".lstrip(".")
@@ -184,8 +186,17 @@ def _variant_changes(old: Json, new: Json, direction: Direction, place: str) -> 
         yield f"{place}: {word} {', '.join(sorted(lost_kinds))}" + (" no more" if word == "takes" else "")
 
 
+def _pairs_of_named_variants(old: Json, new: Json) -> list[tuple[Json, Json]]:
+    """Pair the named schemas among the variants, by their order: a name is nothing on the wire."""
+    before, after = ([kind for kind in schema.get("anyOf", ()) if "$ref" in kind] for schema in (old, new))
+    return list(zip(before, after, strict=False))
+
+
 def _kinds(schema: Json) -> set[str]:
-    return {str(kind.get("$ref") or kind.get("type") or kind) for kind in schema.get("anyOf", ())}
+    variants = schema.get("anyOf", ())
+    named = sum("$ref" in kind for kind in variants)
+    plain = {str(kind.get("type") or kind) for kind in variants if "$ref" not in kind}
+    return plain | {f"a named schema ({number})" for number in range(named)}
 
 
 def _resolved(schema: Json, named: Json) -> Json:

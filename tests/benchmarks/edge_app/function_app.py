@@ -10,6 +10,7 @@ import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 from pydantic import Field
 
+from functions.keys.trigger import blueprint as keys
 from functions.tenants.trigger import blueprint as tenants
 from shared.clock import SystemClock
 from shared.http.models import ParameterModel, ReplyModel, RequestModel
@@ -80,6 +81,7 @@ async def take_note(tenant: TenantContext, path: NotePath, query: NoteQuery, not
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(tenants(runtime))
+app.register_functions(keys(runtime))
 app.register_functions(routes.blueprint)
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from functions.chat.bots import BotRepository
-from functions.chat.conversations import ConversationRepository
-from functions.chat.models import ChatRequest
-from functions.chat.service import ChatService
+from functions.chat.bots.repository import BotRepository
+from functions.chat.conversations.models import ChatRequest
+from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.service import ChatService
 from local.supervisor.addresses import COSMOS_KEY
 from shared.clock import SystemClock
 from shared.contracts import Usage
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from functions.chat.models import ChatReply
+    from functions.chat.conversations.models import ChatReply
     from shared.llm.model import ChatPrompt
 
 ACME = tenant_context("acme")

@@ -8,8 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from functions.chat.conversations import WORK_SECONDS
-from functions.chat.models import BotConfig
+from functions.chat.bots.models import BotConfig
+from functions.chat.conversations.repository import WORK_SECONDS
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.soak import SOAK, sized
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from functions.chat.conversations import TurnItem
+    from functions.chat.conversations.repository import TurnItem
     from tests.integration_tests.local_cosmos.endpoint import Endpoint
 
 pytestmark = sized(120)

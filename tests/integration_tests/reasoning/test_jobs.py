@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.reasoning.models import JobRequest
-from functions.reasoning.outbox import Outbox
-from functions.reasoning.repository import JobRepository
 from functions.reasoning.service import JobService
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
+from shared.jobs.outbox import Outbox
+from shared.jobs.repository import JobRepository
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.integration_tests.platform import ADMIN_KEY, wait_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from functions.chat.conversations import ConversationRepository
+from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.trigger import blueprint
 from shared.contracts import Usage
 from shared.llm.model import Completion

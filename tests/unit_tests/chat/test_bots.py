@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.chat.bots import BotRepository
-from functions.chat.models import MAX_BOT_ID, BotConfig
+from functions.chat.bots.models import MAX_BOT_ID, BotConfig
+from functions.chat.bots.repository import BotRepository
 from shared.cosmos.container import Patch, PatchOperation
 from shared.errors import ConflictError
 from tests.fakes import Call

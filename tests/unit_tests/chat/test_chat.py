@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.chat.bots import BotRepository
-from functions.chat.conversations import WORK_SECONDS
-from functions.chat.models import ChatRequest
-from functions.chat.service import ANSWER_SECONDS, ChatService
+from functions.chat.bots.repository import BotRepository
+from functions.chat.conversations.models import ChatRequest
+from functions.chat.conversations.repository import WORK_SECONDS
+from functions.chat.conversations.service import ANSWER_SECONDS, ChatService
 from shared.errors import (
     BudgetExceededError,
     DependencyTimeoutError,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.chat.conversations import WORK_SECONDS, ConversationRepository, HeadItem, TurnItem
-from functions.chat.models import TurnStatus
+from functions.chat.conversations.models import TurnStatus
+from functions.chat.conversations.repository import WORK_SECONDS, ConversationRepository, HeadItem, TurnItem
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition

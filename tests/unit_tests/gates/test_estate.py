@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from functions.tenants.estate import BLOB_CONTAINERS, CONTAINERS
 from shared.settings import Settings
 from shared.tenancy.credentials import MAX_TTL_SECONDS
+from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS
 from tests.fakes import host_limit_seconds
 
 ROOT = Path(__file__).parents[3]

@@ -47,7 +47,7 @@ def requests(account: MemoryAccount) -> int:
 def test_the_documents_example_runs_but_for_its_import_line(account: MemoryAccount) -> None:
     program = re.sub(
         r"^from azpaddypy\S* import",
-        "from shared.prompts.manager import",
+        "from compat.prompt_manager import",
         EXAMPLE.read_text(),
         flags=re.MULTILINE,
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import azure.functions as func
 
-from functions.reasoning.outbox import Outbox
-from functions.reasoning.repository import JobRepository
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
+from shared.jobs.outbox import Outbox
+from shared.jobs.repository import JobRepository
 from shared.llm.model import Completion
 from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role

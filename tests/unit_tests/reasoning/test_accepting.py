@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.reasoning.outbox import SWEEP_AFTER_SECONDS
 from functions.reasoning.service import session_of
+from shared.jobs.outbox import SWEEP_AFTER_SECONDS
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.resilience.deadlines import remaining_seconds
 from tests.fakes import Call, every_page, host_limit_seconds

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from functions.reasoning.models import JobStatus
-from functions.reasoning.repository import JobInWorkError, Outgoing
 from functions.reasoning.worker import LONGEST_WAIT_SECONDS
 from shared.contracts import ReasonerIn
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
+from shared.jobs.models import JobStatus
+from shared.jobs.repository import JobInWorkError, Outgoing
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.models import PromptDraft
 from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, KilledError, message

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.tenants.estate import CONTAINERS, OwnedItems
-from functions.tenants.export_service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
-from functions.tenants.export_walk import ItemWalk, Position
+from functions.exports.cursor import ItemWalk, Position
+from functions.exports.service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
 from shared.tenancy.context import Role, parse_tenant_id
+from shared.tenancy.owned_data import CONTAINERS, OwnedItems
 from tests.fakes import Answer, Call, every_page
 from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, split, world
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.tenants.estate import OwnedBlobs, OwnedItems
-from functions.tenants.purging import WORK_SECONDS
+from functions.purges.purger import WORK_SECONDS
 from shared.blob.store import BlobInfo, BlobPage
 from shared.cosmos.container import BatchFailedError, Query
 from shared.errors import APIError
 from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import Role, parse_tenant_id
+from shared.tenancy.owned_data import OwnedBlobs, OwnedItems
 from shared.tenancy.store import Tier
 from tests.fakes import Answer, Call
 from tests.soak import SOAK, sized

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from functions.tenants.trigger import blueprint
+from functions.keys.trigger import blueprint as keys
+from functions.tenants.trigger import blueprint as tenants
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
@@ -44,7 +45,8 @@ class App:
             purges=Purges(cosmos.container("tenants"), clock),
             audit=self.audit,
         )
-        blueprint(cast("Runtime", runtime))
+        for bind in (tenants, keys):
+            bind(cast("Runtime", runtime))
         self.client = RouteClient(runtime)
 
     async def create(self, tenant_id: str, **body: object) -> Answer:

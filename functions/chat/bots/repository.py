@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from functions.chat.models import MAX_BOT_ID, BotListReply, BotReply, StoredBotConfig
+from functions.chat.bots.models import MAX_BOT_ID, BotListReply, BotReply, StoredBotConfig
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError, ValidationError
 
 if TYPE_CHECKING:
-    from functions.chat.models import BotConfig, Page
+    from functions.chat.bots.models import BotConfig, Page
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.tenants.estate import CONTAINERS
 from shared.errors import ValidationError
+from shared.tenancy.owned_data import CONTAINERS
 
 if TYPE_CHECKING:
-    from functions.tenants.estate import OwnedItems
     from shared.cosmos.container import Json
+    from shared.tenancy.owned_data import OwnedItems
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _ITEM_LEVEL = "id"

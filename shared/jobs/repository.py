@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.reasoning.models import JobResult, JobStatus
 from shared.contracts import ReasonerIn, Usage
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
 from shared.cosmos.keyset import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, DependencyUnavailableError, JobNotFoundError
+from shared.jobs.models import JobResult, JobStatus
 
 if TYPE_CHECKING:
     from shared.clock import Clock

@@ -32,7 +32,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from functions.chat.models import MAX_HISTORY_TURNS, TurnStatus
+from functions.chat.bots.models import MAX_HISTORY_TURNS
+from functions.chat.conversations.models import TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
 from shared.cosmos.keyset import KeysetPage

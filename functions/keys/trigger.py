@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from functions.tenants.key_models import (
+import azure.functions as func
+
+from functions.keys.models import (
     CreateKeyRequest,
     KeyListReply,
     KeyPage,
@@ -10,7 +12,7 @@ from functions.tenants.key_models import (
     KeyReply,
     RotateKeyRequest,
 )
-from functions.tenants.key_service import KeyService
+from functions.keys.service import KeyService
 from shared.http.models import TenantPath
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 
-def bind_keys(runtime: "Runtime", routes: Routes) -> None:
-    """Bind the key routes; the edge has matched the path's tenant with the caller's."""
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the routes of API keys; the edge has matched the path's tenant with the caller's."""
+    routes = Routes(runtime, "keys")
 
     def service(tenant: TenantContext) -> KeyService:
         return KeyService(tenant, runtime.tenants, runtime.audit, runtime.clock)
@@ -46,3 +49,5 @@ def bind_keys(runtime: "Runtime", routes: Routes) -> None:
     async def rotate_key(tenant: TenantContext, path: KeyPath, rotation: RotateKeyRequest) -> KeyReply:
         """Replace an API key, which goes on working for a while; the new one is shown this once."""
         return await service(tenant).rotate(path.key_id, rotation)
+
+    return routes.blueprint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from functions.tenants.key_models import KeyListReply, KeyReply, KeyStatus, KeySummary
+from functions.keys.models import KeyListReply, KeyReply, KeyStatus, KeySummary
 from shared.errors import ConflictError, PermissionDeniedError, ValidationError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import Role
@@ -15,7 +15,7 @@ from shared.tenancy.store import NewKey
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from functions.tenants.key_models import CreateKeyRequest, KeyPage, RotateKeyRequest
+    from functions.keys.models import CreateKeyRequest, KeyPage, RotateKeyRequest
     from shared.clock import Clock
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from functions.tenants.export_models import ExportedBlobQuery, ExportedBlobReply, ExportPage, ExportReply
-from functions.tenants.export_service import ExportService
+import azure.functions as func
+
+from functions.exports.models import ExportedBlobQuery, ExportedBlobReply, ExportPage, ExportReply
+from functions.exports.service import ExportService
 from shared.http.models import TenantPath
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 
-def bind_exports(runtime: "Runtime", routes: Routes) -> None:
-    """Bind the export routes; the edge has matched the path's tenant with the caller's."""
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the routes of exports; the edge has matched the path's tenant with the caller's."""
+    routes = Routes(runtime, "exports")
 
     def service(tenant: TenantContext) -> ExportService:
         return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit)
@@ -31,3 +34,5 @@ def bind_exports(runtime: "Runtime", routes: Routes) -> None:
     ) -> ExportedBlobReply:
         """Export the content of one of the tenant's blobs, part by part."""
         return await service(tenant).blob(query)
+
+    return routes.blueprint

@@ -12,8 +12,8 @@ from shared.messaging.sender import OutgoingMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
+    from shared.jobs.repository import JobItem, JobRepository
     from shared.messaging.sender import MessageSender
     from shared.tenancy.context import TenantContext
 

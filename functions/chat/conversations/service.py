@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from functions.chat.models import (
+from functions.chat.conversations.models import (
     ChatReply,
     ConversationListReply,
     ConversationReply,
@@ -29,15 +29,16 @@ from shared.logging.logger import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from functions.chat.bots import BotRepository
-    from functions.chat.conversations import (
+    from functions.chat.bots.models import Page, StoredBotConfig
+    from functions.chat.bots.repository import BotRepository
+    from functions.chat.conversations.models import ChatRequest, TurnPage
+    from functions.chat.conversations.repository import (
         ConversationIndex,
         ConversationItem,
         ConversationRepository,
         Reservation,
         TurnItem,
     )
-    from functions.chat.models import ChatRequest, Page, StoredBotConfig, TurnPage
     from shared.contracts import Usage
     from shared.llm.model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts

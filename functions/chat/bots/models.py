@@ -1,14 +1,12 @@
-"""What callers send and get about bots and conversations."""
+"""Requests and replies about bots."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.contracts import Usage
 from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
 
@@ -19,16 +17,6 @@ MAX_BOT_ID = 124
 MAX_HISTORY_TURNS = 50
 """The most turns that a bot may be reminded of; as many are kept at hand per conversation."""
 
-USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$"
-
-
-class TurnStatus(StrEnum):
-    """How far a turn has come: only those done belong to the history."""
-
-    PENDING = "pending"
-    DONE = "done"
-    FAILED = "failed"
-
 
 class BotPath(ParameterModel):
     """The path of one bot."""
@@ -36,23 +24,11 @@ class BotPath(ParameterModel):
     bot_id: str = Field(pattern=ID_PATTERN)
 
 
-class ConversationPath(BotPath):
-    """The path of one conversation."""
-
-    conversation_id: str = Field(pattern=ID_PATTERN)
-
-
 class Page(ParameterModel):
     """A page of a list: `cursor` is the `next_cursor` of the page before."""
 
     limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, max_length=200)
-
-
-class TurnPage(Page):
-    """A page of a conversation's turns; the cursor is a turn's number."""
-
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
 
 
 class BotConfig(RequestModel):
@@ -108,57 +84,4 @@ class BotListReply(ReplyModel):
     """One page of bots."""
 
     items: list[BotReply]
-    next_cursor: str | None
-
-
-class ChatRequest(RequestModel):
-    """`POST /bots/{bot_id}/chat`: a conversation id that is new begins a conversation."""
-
-    message: str = Field(min_length=1, max_length=100_000)
-    conversation_id: str | None = Field(None, pattern=ID_PATTERN)
-    user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
-    variables: dict[str, str] = Field(default_factory=dict, max_length=200)
-
-
-class ChatReply(ReplyModel):
-    """The bot's answer; `turn` counts the conversation's turns from 1."""
-
-    response: str
-    conversation_id: str
-    turn: int
-    usage: Usage
-
-
-class TurnReply(ReplyModel):
-    """One turn of a conversation."""
-
-    turn: int
-    status: TurnStatus
-    message: str
-    response: str | None
-    usage: Usage
-    created_at: datetime
-
-
-class ConversationSummary(ReplyModel):
-    """A conversation in a list; `turns` counts those begun."""
-
-    conversation_id: str
-    turns: int
-    user_id: str | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class ConversationListReply(ReplyModel):
-    """One page of a bot's conversations."""
-
-    items: list[ConversationSummary]
-    next_cursor: str | None
-
-
-class ConversationReply(ConversationSummary):
-    """A conversation with one page of its turns, oldest first."""
-
-    items: list[TurnReply]
     next_cursor: str | None

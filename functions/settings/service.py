@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from functions.tenants.settings_models import (
+from functions.settings.models import (
     SettingFormReply,
     SettingListReply,
     SettingReply,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from functions.tenants.settings_models import SettingPage
+    from functions.settings.models import SettingPage
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.settings import Made, Setting, TenantSettings
     from shared.tenancy.settings_store import OwnSettings

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from functions.tenants.settings_models import (
+import azure.functions as func
+
+from functions.settings.models import (
     PutSettingRequest,
     SettingListReply,
     SettingPage,
@@ -11,7 +13,7 @@ from functions.tenants.settings_models import (
     SettingReply,
     SettingSchemaReply,
 )
-from functions.tenants.settings_service import SettingsService, describe_settings
+from functions.settings.service import SettingsService, describe_settings
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from shared.tenancy.settings import Scope
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 
-def bind_settings(runtime: "Runtime", routes: Routes) -> None:
-    """Bind the settings routes; the administrator who names no tenant means the global scope."""
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the routes of settings; the administrator who names no tenant means the global scope."""
+    routes = Routes(runtime, "settings")
 
     def service(caller: TenantContext | PlatformContext, scope: Scope) -> SettingsService:
         return SettingsService(caller, scope, runtime.tenant_settings, runtime.audit)
@@ -60,3 +63,5 @@ def bind_settings(runtime: "Runtime", routes: Routes) -> None:
     ) -> SettingReply:
         """Take a value back, and show the one in force without it."""
         return await service(caller, query.scope).remove(path.key, if_match)
+
+    return routes.blueprint

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from functions.reasoning.repository import JobInWorkError
 from shared.errors import APIError
+from shared.jobs.repository import JobInWorkError
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from functions.reasoning.repository import JobItem, JobRepository
     from shared.clock import Clock
+    from shared.jobs.repository import JobItem, JobRepository
 
 _BEATS_PER_HOLD = 3
 _logger = get_logger(__name__)

@@ -6,20 +6,20 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from functions.tenants.estate import BLOB_CONTAINERS, CONTAINERS, OwnedBlobs, OwnedItems
-from functions.tenants.export_models import ExportedBlob, ExportedBlobReply, ExportedThing, ExportReply
-from functions.tenants.export_walk import ItemWalk, Position
+from functions.exports.cursor import ItemWalk, Position
+from functions.exports.models import ExportedBlob, ExportedBlobReply, ExportedThing, ExportReply
 from shared.errors import BlobNotFoundError
 from shared.tenancy.audit import AuditAction
+from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS, OwnedBlobs, OwnedItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from functions.tenants.estate import ReadableBlobs
-    from functions.tenants.export_models import ExportedBlobQuery, ExportPage
+    from functions.exports.models import ExportedBlobQuery, ExportPage
     from shared.cosmos.container import Container, Json
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext
+    from shared.tenancy.owned_data import ReadableBlobs
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 MAX_BLOB_BYTES = 1024 * 1024

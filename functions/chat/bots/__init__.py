@@ -1,0 +1,1 @@
+"""Bots: their configuration and where it is stored."""

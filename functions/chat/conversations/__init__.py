@@ -1,0 +1,1 @@
+"""Conversations with bots: their turns, and the way of one turn."""

@@ -1,0 +1,1 @@
+"""Purges of all that a tenant owns."""

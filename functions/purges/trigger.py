@@ -1,0 +1,44 @@
+"""Bind the route that asks for a purge, and the timer that carries purges out."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.purges.models import PurgeAcceptedReply
+from functions.purges.purger import Purger
+from functions.purges.service import PurgeService
+from shared.http.models import TenantPath
+from shared.http.routes import Routes
+from shared.tenancy.context import PlatformContext, Role
+from shared.tenancy.owned_data import owned_by
+
+if TYPE_CHECKING:
+    from shared.runtime import Runtime
+
+
+def blueprint(runtime: "Runtime") -> func.Blueprint:
+    """Bind the purges of tenants."""
+    routes = Routes(runtime, "purges")
+
+    @routes.delete("v1/tenants/{tenant_id}", who=Role.ADMIN, status=202)
+    async def purge_tenant(
+        platform: PlatformContext, path: TenantPath, if_match: str | None
+    ) -> PurgeAcceptedReply:
+        """Purge a tenant: remove all that it owns, in the background."""
+        service = PurgeService(platform, runtime.tenants, runtime.purges, runtime.audit)
+        return await service.request(path.tenant_id, if_match)
+
+    @routes.blueprint.timer_trigger(arg_name="timer", schedule="%TENANT_PURGE_SCHEDULE%")
+    async def go_on_purging(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Go on with every purge that is not over."""
+        await Purger(
+            runtime.purges,
+            runtime.tenants,
+            partial(owned_by, runtime.container, runtime.blobs),
+            runtime.audit,
+            runtime.clock,
+            runtime.settings.purge_settle_seconds,
+        ).run()
+
+    return routes.blueprint

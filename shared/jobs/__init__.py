@@ -1,0 +1,1 @@
+"""Jobs that go on without their caller: models, store and outbox."""
