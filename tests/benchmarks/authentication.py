@@ -20,8 +20,8 @@ from shared.tenancy.credentials import Credentials
 from shared.tenancy.jwks import SigningKeys
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.oidc import UserTokens
-from tests.fakes import FakeClock
-from tests.identity_provider import AUDIENCE, ISSUER, JWKS_URL, IdentityProvider
+from tests.support.fakes import FakeClock
+from tests.support.identity_provider import AUDIENCE, ISSUER, JWKS_URL, IdentityProvider
 from tests.unit_tests.tenancy.tenants import FakeAudit, FakeTenants, new_key
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.caching.region import Cache, Freshness, Region
 from shared.clock import SystemClock
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

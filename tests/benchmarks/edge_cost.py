@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.integration_tests.local_host.running import environment
-from tests.whole_app import ADMIN_KEY
+from tests.support.whole_app import ADMIN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from shared.resilience.policy import Policy
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

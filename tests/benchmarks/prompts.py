@@ -31,8 +31,8 @@ from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import WRITE_AT_ONCE
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
-from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import FakeClock
-from tests.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support.fakes import FakeClock
+from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

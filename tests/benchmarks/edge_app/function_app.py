@@ -19,8 +19,8 @@ from shared.logging.configure import configure_logging
 from shared.runtime import Runtime
 from shared.settings import LoggingSettings, Settings
 from shared.tenancy.context import Role, TenantContext
-from tests.memory_cosmos import MemoryCosmos
-from tests.whole_app import ENVIRONMENT
+from tests.support.memory_cosmos import MemoryCosmos
+from tests.support.whole_app import ENVIRONMENT
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Container

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration_tests.platform import running_platform
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration_tests.platform import wait_for
-from tests.isolation import (
+from tests.support.isolation import (
     CREATES_OWN,
     EMPTY_UNTIL_A_TIMER_RUNS,
     NAMES,

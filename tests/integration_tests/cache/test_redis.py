@@ -19,7 +19,7 @@ from shared.caching.redis import RedisLevel
 from shared.caching.region import Cache, Freshness
 from shared.clock import SystemClock
 from shared.resilience.circuit_breaker import CircuitBreaker
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

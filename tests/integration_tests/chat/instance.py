@@ -25,7 +25,7 @@ from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import ConflictError
 from shared.llm.model import Completion
 from shared.resilience.dependency import Dependency
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:

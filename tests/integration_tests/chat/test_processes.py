@@ -12,7 +12,7 @@ from functions.chat.bots.models import BotConfig
 from functions.chat.conversations.repository import WORK_SECONDS
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

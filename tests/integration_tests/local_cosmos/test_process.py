@@ -20,7 +20,7 @@ from azure.cosmos.aio import CosmosClient
 
 from local.cosmos.wire.authorization import EMULATOR_KEY
 from tests.integration_tests.local_cosmos.endpoint import DEFINITION, Endpoint, running_endpoint
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from azure.servicebus.aio import ServiceBusClient
 from tests.integration_tests.local_host.parts import servicebus_connection
 from tests.integration_tests.local_host.running import APPS, wait_for
 from tests.integration_tests.platform import running_platform
-from tests.soak import SOAK
+from tests.support.soak import SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

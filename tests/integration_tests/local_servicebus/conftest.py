@@ -12,7 +12,7 @@ from azure.servicebus import ServiceBusClient
 from azure.servicebus.aio import ServiceBusClient as AsyncServiceBusClient
 
 from tests.integration_tests.local_servicebus.endpoint import KEY, Endpoint, running
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -13,7 +13,7 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
 
 from tests.integration_tests.local_servicebus.endpoint import Endpoint, running
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,16 +23,16 @@ from shared.resilience.policy import Policy
 from shared.runtime import Runtime
 from shared.settings import Settings
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, RouteClient, platform_context, tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
-from tests.whole_app import ENVIRONMENT, EchoModel, MemoryBlobs, MemorySender
+from tests.support.fakes import Call, FakeAuthenticator, RouteClient, platform_context, tenant_context
+from tests.support.whole_app import ENVIRONMENT, EchoModel, MemoryBlobs, MemorySender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.fakes import Answer
     from tests.integration_tests.local_cosmos.endpoint import Endpoint
+    from tests.support.fakes import Answer
 
 QUICK = Policy(attempt_seconds=0.4, total_seconds=1.5, backoff_seconds=0.02)
 OPEN_SECONDS = 0.5

@@ -16,8 +16,8 @@ KEY = "3f2a9c1e-1111-4222-8333-123456789012"
 PROGRAM = """
 import asyncio, sys
 from shared.tenancy.context import Role
-from tests.fakes import Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 async def main() -> None:
     async with whole_app(APPLICATIONINSIGHTS_CONNECTION_STRING=sys.argv[1]) as app:

@@ -11,14 +11,14 @@ from azure.core.exceptions import ServiceRequestError
 
 from shared.telemetry.spans import stop_telemetry
 from shared.tenancy.context import Role
-from tests.fakes import Call
 from tests.integration_tests.telemetry.receiver import Receiver, receiving
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.whole_app import WholeApp
+    from tests.support.whole_app import WholeApp
 
 WORDS = "what a tenant said in confidence"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -16,15 +16,15 @@ from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.tenancy.context import Role
 from shared.tenancy.jwks_http import MAX_BYTES, HttpDocuments, classify
-from tests.fakes import Call
-from tests.identity_provider import AUDIENCE, IdentityProvider, public_jwk, public_pem, rsa_key
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.identity_provider import AUDIENCE, IdentityProvider, public_jwk, public_pem, rsa_key
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from tests.fakes import Answer
-    from tests.whole_app import WholeApp
+    from tests.support.fakes import Answer
+    from tests.support.whole_app import WholeApp
 
 type Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -13,9 +13,9 @@ import pytest
 
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
-from tests.identity_provider import AUDIENCE, IdentityProvider
 from tests.integration_tests.platform import Caller, Platform, running_platform, wait_for
-from tests.soak import SOAK, sized
+from tests.support.identity_provider import AUDIENCE, IdentityProvider
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from shared.tokens.client import TokenClient
 from shared.tokens.client_aiohttp import AiohttpSender
 from shared.tokens.client_http import NAME, POLICY, HttpTransport, classify
 from tests.integration_tests.platform import ADMIN_KEY, ROOT
-from tests.token_client_contract import TokenClientContract
+from tests.support.token_client_contract import TokenClientContract
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,12 +23,12 @@ from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.resilience.dependency import Dependency
 from shared.tokens.limits import LimitsOverride, LimitStore
-from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.integration_tests.tokens import worker
 from tests.integration_tests.tokens.worker import Orders, WrongClock, ledger_over
-from tests.ledger_checker import Admission, find_excess, mean_debt_tokens, mean_tokens
-from tests.soak import SOAK, sized
+from tests.support.fakes import tenant_context
+from tests.support.ledger_checker import Admission, find_excess, mean_debt_tokens, mean_tokens
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

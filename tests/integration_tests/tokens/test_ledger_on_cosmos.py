@@ -18,8 +18,8 @@ from shared.tenancy.store import Tier
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockIds
-from tests.fakes import tenant_context
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -26,8 +26,8 @@ from shared.tokens.ledger import TokenLedger
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
-from tests.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
-from tests.fakes import tenant_context
+from tests.support.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

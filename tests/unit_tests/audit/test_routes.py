@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.tenancy.context import Role
-from tests.fakes import Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.whole_app import WholeApp
+    from tests.support.whole_app import WholeApp
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from azure.core.credentials_async import AsyncTokenCredential
 
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
 SECURE_URL = "https://account.blob.core.windows.net"
 MEGABYTE = 1024 * 1024

@@ -10,7 +10,7 @@ from functions.chat.trigger import blueprint
 from shared.contracts import Usage
 from shared.llm.model import Completion
 from shared.tenancy.context import Role
-from tests.fakes import (
+from tests.support.fakes import (
     Call,
     FakeAuthenticator,
     FakeTenantSettings,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from shared.llm.model import ChatModel, ChatPrompt
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
-    from tests.fakes import Answer, FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import Answer, FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme")
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)

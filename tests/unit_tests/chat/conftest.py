@@ -9,8 +9,8 @@ import pytest
 from tests.unit_tests.chat.app import App
 
 if TYPE_CHECKING:
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from functions.chat.bots.models import MAX_BOT_ID, BotConfig
 from functions.chat.bots.repository import BotRepository
 from shared.cosmos.container import Patch, PatchOperation
 from shared.errors import ConflictError
-from tests.fakes import Call
+from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME
 from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json, Key
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
 
 MINE = BotConfig(system_prompt="mine")

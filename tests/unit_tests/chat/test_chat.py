@@ -19,7 +19,7 @@ from shared.errors import (
 )
 from shared.llm.model import ModelUnavailableError
 from shared.prompts.models import MessageTemplate, PromptDraft
-from tests.fakes import Call
+from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, ConversationNotFoundError
 from shared.logging.formatter import describe
-from tests.fakes import every_page
+from tests.support.fakes import every_page
 from tests.unit_tests.chat.app import ACME, USAGE
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Container, Json
-    from tests.fakes import Answer, FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import Answer, FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
 
 FIRST_TURN = 4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.tenancy.context import Role
-from tests.fakes import user_context
+from tests.support.fakes import user_context
 
 if TYPE_CHECKING:
     from tests.unit_tests.chat.app import App

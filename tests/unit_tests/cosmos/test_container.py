@@ -22,14 +22,14 @@ from shared.cosmos.container import (
 )
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from local.cosmos.values import JsonObject
     from shared.cosmos.container import Key
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = ("acme",)
 CONDITION = "c.tokens + 5 <= 10"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
     from shared.cosmos.sdk import SdkContainer
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = ("acme",)
 IDS = [f"j{number:03}" for number in range(60)]

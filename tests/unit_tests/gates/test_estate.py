@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.settings import Settings
 from shared.tenancy.credentials import MAX_TTL_SECONDS
 from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS
-from tests.fakes import host_limit_seconds
+from tests.support.fakes import host_limit_seconds
 
 ROOT = Path(__file__).parents[3]
 

@@ -19,14 +19,14 @@ from shared.http.idempotency import (
 )
 from shared.http.responses import HttpAnswer
 from shared.resilience.deadlines import deadline
-from tests.fakes import platform_context, user_context
+from tests.support.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 
 @pytest.fixture

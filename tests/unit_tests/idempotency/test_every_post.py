@@ -1,7 +1,8 @@
 """Every POST of the contract, fifty times at once under one Idempotency-Key over two instances: done once.
 
-The cases are generated from the contract, with the bodies and the world of `tests.isolation`. What one leaves
-in the store, in the queues and with the model is compared, item by item, with what fifty leave.
+The cases are generated from the contract, with the bodies and the world of `tests.support.isolation`.
+What one call leaves in the store, in the queues and with the model is compared, item by item, with what
+fifty leave.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import pytest
 from shared.http.idempotency import HEADER
 from shared.tenancy.context import Role
 from tests.contract.documents import API, committed
-from tests.fakes import Call
-from tests.isolation import BODIES, Operation, operation, operations
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Call
+from tests.support.isolation import BODIES, Operation, operation, operations
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.fakes import Answer
+    from tests.support.fakes import Answer
 
 AT_ONCE = 50
 TENANT = "acme"

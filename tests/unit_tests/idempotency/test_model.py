@@ -19,8 +19,8 @@ from shared.http.idempotency import (
     RequestInWorkError,
 )
 from shared.http.responses import HttpAnswer
-from tests.fakes import FakeClock
-from tests.memory_cosmos import MemoryCosmos
+from tests.support.fakes import FakeClock
+from tests.support.memory_cosmos import MemoryCosmos
 from tests.unit_tests.idempotency.work import ACME, Held, Work, die_at_work
 
 KEYS, CONTENTS = st.sampled_from("ab"), st.sampled_from([b"1", b"2"])

@@ -11,16 +11,16 @@ import pytest
 from shared.cosmos.container import Query
 from shared.http.idempotency import LEASE_SECONDS
 from shared.tenancy.context import Role
-from tests.fakes import Call
+from tests.support.fakes import Call
+from tests.support.whole_app import WholeApp, whole_app
 from tests.unit_tests.idempotency.work import KilledError
-from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from azure.core.pipeline.transport import HttpRequest
 
-    from tests.fakes import Answer
+    from tests.support.fakes import Answer
 
 AT_ONCE = 50
 KEY = {"idempotency-key": "order 66"}

@@ -10,10 +10,10 @@ import pytest
 
 from shared.http.idempotency import Idempotency, KeyedRequest
 from shared.http.responses import HttpAnswer
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME, GLOBEX = tenant_context("acme"), tenant_context("globex")
 ASKED = KeyedRequest("make", "k1", (b"POST", b"body"))

@@ -22,7 +22,7 @@ from shared.llm.client import POLICY, OpenAIChatModel, classify, open_client
 from shared.llm.model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from shared.llm.client import Provider

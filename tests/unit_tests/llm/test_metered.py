@@ -19,7 +19,7 @@ from shared.llm.model import (
     UnusableAnswerError,
 )
 from shared.tokens.stored_models import Lock
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext

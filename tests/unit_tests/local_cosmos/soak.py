@@ -6,7 +6,7 @@ from typing import Final
 
 from hypothesis import settings
 
-from tests.soak import REPEATABLE, SOAK
+from tests.support.soak import REPEATABLE, SOAK
 
 ENDPOINT: Final = settings(
     REPEATABLE, max_examples=500 if SOAK else 30, stateful_step_count=100 if SOAK else 40

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.soak import sized
+from tests.support.soak import sized
 from tests.unit_tests.local_cosmos.soak import ENDPOINT
 from tests.unit_tests.local_cosmos.wire import NESTED, Wire, content
 

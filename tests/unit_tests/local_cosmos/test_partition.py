@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKeyDefinition
 from local.cosmos.values import UNDEFINED
-from tests.soak import REPEATABLE
+from tests.support.soak import REPEATABLE
 
 FLAT = PartitionKeyDefinition((("a",),), hierarchical=False)
 OLD = PartitionKeyDefinition((("a",),), hierarchical=False, version=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from local.cosmos.sql.query import PageRequest, Row, compile_query
 from local.cosmos.values import UNDEFINED, Value, deep_equal, sort_key
-from tests.soak import sized
+from tests.support.soak import sized
 from tests.unit_tests.local_cosmos.soak import QUERIES
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.soak import SOAK
+from tests.support.soak import SOAK
 from tests.unit_tests.local_llm.client import HELLO, open_model
 
 EXAMPLES = 20_000 if SOAK else 300

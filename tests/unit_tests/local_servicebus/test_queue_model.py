@@ -17,7 +17,7 @@ from local.servicebus.engine.broker import Broker
 from local.servicebus.engine.errors import BrokerError
 from local.servicebus.engine.model import Incoming, Outcome, QueueSpec, Settlement
 from local.servicebus.storage import SqliteStore
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 from tests.unit_tests.local_servicebus.doubles import FakeClock, FakeTokens
 
 if TYPE_CHECKING:

@@ -15,7 +15,14 @@ from shared.logging.logger import get_logger
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
-from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, generous_rates, tenant_context
+from tests.support.fakes import (
+    Call,
+    FakeAuthenticator,
+    FakeClock,
+    RouteClient,
+    generous_rates,
+    tenant_context,
+)
 from tests.unit_tests.logs.fakes import FakeBlobs, line
 
 if TYPE_CHECKING:
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.runtime import Runtime
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 DAY = "2026-01-31"
 

@@ -12,13 +12,13 @@ import pytest
 
 from functions.logs.shipper import CLAIM_SECONDS, LogShipper, Shipped
 from shared.resilience.deadlines import remaining_seconds
-from tests.fakes import host_limit_seconds
+from tests.support.fakes import host_limit_seconds
 from tests.unit_tests.logs.fakes import STAMP, FakeBlobs, line, rotated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
 STEM = f"tenantry-vm-1.{STAMP}"
 

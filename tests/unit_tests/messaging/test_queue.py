@@ -28,11 +28,11 @@ from shared.messaging.consumer import PAUSES_SECONDS, Queue
 from shared.messaging.quarantine import Quarantine
 from shared.resilience.deadlines import remaining_seconds
 from shared.tenancy.context import TenantContext, ambient_tenant
-from tests.fakes import FakeAuthenticator, FakeClock, host_limit_seconds, tenant_context
+from tests.support.fakes import FakeAuthenticator, FakeClock, host_limit_seconds, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 PLATFORM = "global:quarantine"
 SECRET = "what-the-customer-wrote"  # noqa: S105  # nobody's password

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.documents import API, committed
-from tests.fakes import Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
-    from tests.fakes import Answer
+    from tests.support.fakes import Answer
 
 PAGE_IN_NODE = """
 const api = JSON.parse(require("fs").readFileSync(0, "utf8"));

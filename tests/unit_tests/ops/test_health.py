@@ -13,7 +13,7 @@ from functions.ops.trigger import blueprint
 from shared.caching.region import RegionCounts
 from shared.errors import APIError, ConfigurationError, DependencyUnavailableError, NotReadyError
 from shared.runtime import Runtime
-from tests.fakes import Call, FakeClock, RouteClient
+from tests.support.fakes import Call, FakeClock, RouteClient
 
 if TYPE_CHECKING:
     from shared.settings import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes import Answer, Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Answer, Call
+from tests.support.whole_app import whole_app
 
 
 async def ask(path: str, method: str, query: str = "") -> Answer:

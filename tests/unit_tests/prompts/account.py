@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.fakes import FakeClock
-from tests.memory_cosmos import MemoryCosmos
+from tests.support.fakes import FakeClock
+from tests.support.memory_cosmos import MemoryCosmos
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Container

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from functions.prompts.trigger import blueprint
 from shared.tenancy.context import Role
-from tests.fakes import (
+from tests.support.fakes import (
     Call,
     FakeAuthenticator,
     RouteClient,
@@ -19,8 +19,8 @@ from tests.unit_tests.prompts.library import Fallback, library_over
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
-    from tests.fakes import Answer, FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import Answer, FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 
 class App:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.tenancy.context import Role
-from tests.fakes import Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 
 async def test_the_prompts_that_the_deployment_names_are_read_together() -> None:

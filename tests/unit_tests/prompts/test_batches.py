@@ -16,7 +16,7 @@ from shared.prompts.changes import Change
 from shared.prompts.models import PromptDraft, PromptSource, PromptSummary
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from shared.cosmos.container import BatchOperation, Json, Key
     from shared.errors import APIError
     from shared.prompts.changes import Effect
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.app import App
 
 ACME = tenant_context("acme")

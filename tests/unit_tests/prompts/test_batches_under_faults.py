@@ -16,9 +16,9 @@ from shared.prompts.batches import delete_many, save_many
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
-from tests.fakes import FakeClock, tenant_context
-from tests.memory_cosmos import memory_cosmos
-from tests.soak import SOAK, sized
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.memory_cosmos import memory_cosmos
+from tests.support.soak import SOAK, sized
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from shared.prompts.batches import ItemOutcome
     from shared.prompts.models import PromptHead
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.interrupted import Event
 
 pytestmark = sized(120)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import Call
+from tests.support.fakes import Call
 
 if TYPE_CHECKING:
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.app import App
 
 

@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.prompts.models import MessageTemplate, PromptSource
 from shared.tenancy.context import Role, acting_for
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.account import MemoryAccount
 
 if TYPE_CHECKING:

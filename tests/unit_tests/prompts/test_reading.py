@@ -14,14 +14,14 @@ from shared.prompts.changes import Change
 from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
 from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
 from shared.tenancy.context import Role
-from tests.fakes import platform_context, tenant_context
+from tests.support.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import Fallback, library_over
 
 if TYPE_CHECKING:
     from shared.prompts.library import PromptLibrary
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme", Role.TENANT_ADMIN)
 GLOBEX = tenant_context("globex", Role.TENANT_ADMIN)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.prompts.models import MAX_PLACEHOLDERS, MAX_VARIABLES
-from tests.fakes import Call
+from tests.support.fakes import Call
 
 if TYPE_CHECKING:
-    from tests.fakes import Answer
+    from tests.support.fakes import Answer
     from tests.unit_tests.prompts.app import App
 
 

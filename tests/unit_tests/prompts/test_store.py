@@ -12,14 +12,14 @@ from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
 from shared.prompts.models import PromptDraft, PromptSummary, Template
 from shared.prompts.store import PromptStore
-from tests.fakes import FakeClock, tenant_context
+from tests.support.fakes import FakeClock, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.cosmos.container import BatchOperation, Container, Json, Key
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme")
 GLOBEX = tenant_context("globex")

@@ -19,7 +19,7 @@ from shared.llm.model import Completion
 from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
-from tests.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
+from tests.support.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.prompts.library import library_over
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
-    from tests.fakes import Answer, FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import Answer, FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme")
 HOLD_SECONDS = 75.0

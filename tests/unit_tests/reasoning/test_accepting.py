@@ -11,7 +11,7 @@ from functions.reasoning.service import session_of
 from shared.jobs.outbox import SWEEP_AFTER_SECONDS
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.resilience.deadlines import remaining_seconds
-from tests.fakes import Call, every_page, host_limit_seconds
+from tests.support.fakes import Call, every_page, host_limit_seconds
 
 if TYPE_CHECKING:
     from tests.unit_tests.reasoning.app import App

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.tenancy.context import Role
-from tests.fakes import Call, user_context
+from tests.support.fakes import Call, user_context
 
 if TYPE_CHECKING:
     from tests.unit_tests.reasoning.app import App

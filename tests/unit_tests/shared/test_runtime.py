@@ -8,7 +8,7 @@ from shared.errors import APIError, ConfigurationError
 from shared.llm.metered import MeteredModel
 from shared.runtime import Runtime
 from shared.settings import Settings
-from tests.fakes import FakeClock, tenant_context
+from tests.support.fakes import FakeClock, tenant_context
 
 SERVICEBUS = "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;"
 STORAGE = (

@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.telemetry.opentelemetry import OpenTelemetry, open_telemetry
 from shared.telemetry.process_metrics import Reading
 from shared.telemetry.spans import Told
-from tests.whole_app import ENVIRONMENT
+from tests.support.whole_app import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

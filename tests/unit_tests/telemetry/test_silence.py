@@ -21,8 +21,8 @@ from shared.telemetry.spans import (
     start_telemetry,
     stop_telemetry,
 )
-from tests.fakes import FakeClock, tenant_context
-from tests.whole_app import ENVIRONMENT
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.whole_app import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, sys
-from tests.fakes import Call
-from tests.whole_app import whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 
 async def main() -> None:
     async with whole_app() as app:

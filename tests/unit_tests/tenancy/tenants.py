@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.tenancy.context import Role, TenantId, parse_tenant_id
 from shared.tenancy.keys import ApiKey, generate_key
 from shared.tenancy.store import TenantItem, TenantKeyItem, TenantStatus, Tier
-from tests.fakes import EPOCH
+from tests.support.fakes import EPOCH
 
 if TYPE_CHECKING:
     import asyncio

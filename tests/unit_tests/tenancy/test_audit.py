@@ -12,12 +12,12 @@ from shared.errors import ConflictError, DependencyUnavailableError
 from shared.logging.context import logging_as
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditAction, AuditFilter, AuditTrail, Outcome
 from shared.tenancy.context import Role, parse_tenant_id
-from tests.fakes import EPOCH, platform_context, tenant_context, user_context
+from tests.support.fakes import EPOCH, platform_context, tenant_context, user_context
 
 if TYPE_CHECKING:
     from shared.tenancy.audit import AuditEntry
-    from tests.fakes import FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = tenant_context("acme", Role.TENANT_ADMIN)
 EVERYTHING = AuditFilter()

@@ -15,11 +15,11 @@ from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_t
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.store import TenantStatus, Tier
-from tests.fakes import EPOCH
+from tests.support.fakes import EPOCH
 from tests.unit_tests.tenancy.tenants import Comparer, FakeAudit, FakeTenants, new_key
 
 if TYPE_CHECKING:
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
 TTL = 20.0
 ADMIN_KEY = "an-administrators-key"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.tenancy.context import Role, acting_for, ambient_tenant, parse_tenant_id, require_tenant
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 
 
 @pytest.mark.parametrize("missing", [None, ""])

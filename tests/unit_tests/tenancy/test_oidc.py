@@ -18,7 +18,7 @@ from shared.tenancy.jwks import SigningKeys
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.oidc import UserTokens
 from shared.tenancy.store import TenantStatus, Tier
-from tests.identity_provider import (
+from tests.support.identity_provider import (
     AUDIENCE,
     ISSUER,
     JWKS_URL,
@@ -34,7 +34,7 @@ from tests.unit_tests.tenancy.tenants import FakeAudit, FakeTenants, new_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
 SHARED = b"a secret that the provider shares with somebody"
 OUTAGE = DependencyUnavailableError("The identity provider")

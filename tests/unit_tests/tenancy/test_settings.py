@@ -30,8 +30,8 @@ from shared.tenancy.settings import (
     text,
 )
 from shared.tenancy.settings_store import UNSET_ETAG, OwnSettings, settings_of
-from tests.fakes import FakeClock, tenant_context
-from tests.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

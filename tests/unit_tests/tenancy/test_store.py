@@ -10,10 +10,10 @@ from shared.cosmos.partition import Partition
 from shared.errors import KeyNotFoundError
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.store import DirectoryItem, TenantItem, TenantStatus, TenantStore, Tier
-from tests.fakes import EPOCH
+from tests.support.fakes import EPOCH
 
 if TYPE_CHECKING:
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ACME = parse_tenant_id("acme")
 

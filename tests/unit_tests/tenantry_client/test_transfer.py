@@ -13,7 +13,7 @@ from shared.prompts.models import PromptSource
 from tenantry_client.cli.__main__ import main
 from tenantry_client.cli.deployment import Deployment, RefusedError
 from tenantry_client.cli.transfer import FileReport, Outcome, export_prompts, import_prompts
-from tests.fakes import Call, FakeClock
+from tests.support.fakes import Call, FakeClock
 from tests.unit_tests.tenantry_client.wire import wired
 
 if TYPE_CHECKING:

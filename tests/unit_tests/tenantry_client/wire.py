@@ -12,8 +12,8 @@ import httpx
 from shared.prompts.models import PromptSource
 from shared.tenancy.context import Role
 from tenantry_client.cli.deployment import Deployment
-from tests.fakes import Call
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Call
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

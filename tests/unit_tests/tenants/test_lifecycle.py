@@ -9,10 +9,10 @@ import pytest
 from functions.tenants.service import RESERVED_IDS
 from shared.cosmos.container import Query
 from shared.tenancy.context import Role
-from tests.fakes import Answer, Call
+from tests.support.fakes import Answer, Call
+from tests.support.whole_app import WholeApp, whole_app
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.tenants.owners import everything
-from tests.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,12 +16,12 @@ from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.purges import Purges
 from shared.tenancy.store import TenantChange, TenantStatus, TenantStore
-from tests.fakes import Call, RouteClient, generous_rates
+from tests.support.fakes import Call, RouteClient, generous_rates
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
-    from tests.fakes import Answer, FakeClock
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.fakes import Answer, FakeClock
+    from tests.support.memory_cosmos import MemoryCosmos
 
 ADMIN = {"authorization": "Bearer the-administrators-key"}
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
 from shared.tokens.counters import TENANT_SCOPE, new_scope
-from tests.fakes import Call, tenant_context
+from tests.support.fakes import Call, tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
-    from tests.whole_app import WholeApp
+    from tests.support.whole_app import WholeApp
 
 ACME = tenant_context("acme", tier="standard")
 

@@ -14,8 +14,8 @@ from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
-from tests.fakes import tenant_context
-from tests.ledger_checker import Admission
+from tests.support.fakes import tenant_context
+from tests.support.ledger_checker import Admission
 from tests.unit_tests.tokens.store import (
     NO_FAULTS,
     Faults,

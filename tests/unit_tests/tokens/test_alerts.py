@@ -13,9 +13,9 @@ from shared.tenancy.store import Tier
 from shared.tokens.alerts import Crossing, Period, RefusedLock, crossings
 from shared.tokens.counters import TENANT_SCOPE, new_scope
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
-from tests.fakes import Call
+from tests.support.fakes import Call
+from tests.support.whole_app import whole_app
 from tests.unit_tests.tokens.alerting import ACME, Instance, KilledError, Spender
-from tests.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,10 +14,10 @@ from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
 from shared.tokens.counters import TENANT_SCOPE, Scope
 from shared.tokens.limits import LimitsOverride, LimitStore
-from tests.fakes import Call
-from tests.soak import SOAK, sized
+from tests.support.fakes import Call
+from tests.support.soak import SOAK, sized
+from tests.support.whole_app import whole_app
 from tests.unit_tests.tokens.alerting import ACME, Broker, Instance, KilledError
-from tests.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

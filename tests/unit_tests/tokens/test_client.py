@@ -35,9 +35,9 @@ from shared.tokens.client_http import (
     TenantKey,
     classify,
 )
-from tests.fakes import Call, FakeClock
-from tests.token_client_contract import TokenClientContract
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Call, FakeClock
+from tests.support.token_client_contract import TokenClientContract
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -19,7 +19,7 @@ from shared.resilience.deadlines import deadline
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
-from tests.fakes import tenant_context
+from tests.support.fakes import tenant_context
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 from tests.unit_tests.tokens.store import Faults, ProcessClock

@@ -11,8 +11,8 @@ from shared.tenancy.audit import AuditAction, AuditFilter
 from shared.tenancy.context import Role, TenantContext
 from shared.tenancy.store import Tier
 from shared.tokens.limits import LARGEST, TIER_LIMITS
-from tests.fakes import Answer, Call
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Answer, Call
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ import pytest
 from shared.errors import PreconditionFailedError
 from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore, RateLimit, limits_in_force
-from tests.fakes import EPOCH, tenant_context
-from tests.memory_cosmos import memory_cosmos
+from tests.support.fakes import EPOCH, tenant_context
+from tests.support.memory_cosmos import memory_cosmos
 
 ACME, GLOBEX = tenant_context("acme"), tenant_context("globex")
 AT = EPOCH.timestamp()

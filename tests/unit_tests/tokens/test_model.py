@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.errors import BudgetExceededError
 from shared.tokens.limits import LimitsOverride
-from tests.soak import SOAK, sized
+from tests.support.soak import SOAK, sized
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
-from tests.ledger_checker import Admission, Excess, find_excess, mean_debt_tokens
-from tests.soak import SOAK, sized
+from tests.support.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
+from tests.support.ledger_checker import Admission, Excess, find_excess, mean_debt_tokens
+from tests.support.soak import SOAK, sized
 from tests.unit_tests.tokens.simulation import LIMIT_REQUESTS, LIMIT_TOKENS, Plan, Simulation
 from tests.unit_tests.tokens.store import Faults
 

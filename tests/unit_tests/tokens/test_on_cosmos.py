@@ -17,8 +17,8 @@ from shared.tenancy.store import Tier
 from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockIds
-from tests.fakes import FakeClock, tenant_context
-from tests.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,8 +12,8 @@ from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
 from shared.tokens.api_models import RATE_LIMIT_HEADERS
 from shared.tokens.limits import TIER_LIMITS
-from tests.fakes import Answer, Call
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Answer, Call
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

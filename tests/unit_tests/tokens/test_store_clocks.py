@@ -13,15 +13,15 @@ from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.store_clock import SKEW_SECONDS, StoreClock, StoreClocks
-from tests.fakes import FakeClock, tenant_context
-from tests.ledger_checker import Admission, find_excess, mean_tokens
-from tests.memory_cosmos import memory_cosmos
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.ledger_checker import Admission, find_excess, mean_tokens
+from tests.support.memory_cosmos import memory_cosmos
 from tests.unit_tests.tokens.simulation import SECRET, run_async
 from tests.unit_tests.tokens.store import MemoryStore, ProcessClock, SimulatedContainer
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Key
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 APP, MODEL = "app", "gpt-4o"
 TENANTS = [tenant_context(f"tenant-{number}") for number in range(6)]

@@ -16,8 +16,8 @@ from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
 from shared.tenancy.context import Role
 from shared.tokens.stored_models import UsageItem
-from tests.fakes import Answer, Call, tenant_context
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Answer, Call, tenant_context
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

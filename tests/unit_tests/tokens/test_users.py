@@ -9,8 +9,8 @@ import pytest
 from shared.errors import PermissionDeniedError
 from shared.tokens.api_models import LockRequest, ReportRequest
 from shared.tokens.service import TokenService
-from tests.fakes import tenant_context, user_context
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import tenant_context, user_context
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -20,17 +20,17 @@ from shared.cosmos.sdk import classify
 from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, platform_context, tenant_context
-from tests.isolation import BLOB, Operation, operations
-from tests.virtual_time import LoopClock, simulate
-from tests.whole_app import whole_app
+from tests.support.fakes import Call, FakeAuthenticator, platform_context, tenant_context
+from tests.support.isolation import BLOB, Operation, operations
+from tests.support.virtual_time import LoopClock, simulate
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from tests.fakes import Answer
-    from tests.memory_cosmos import Fault
-    from tests.whole_app import WholeApp
+    from tests.support.fakes import Answer
+    from tests.support.memory_cosmos import Fault
+    from tests.support.whole_app import WholeApp
 
 OPERATIONS = {one.name: one for one in operations()}
 OWNER = "victimcorp"

@@ -20,8 +20,8 @@ from local.cosmos.engine.effective_key import effective_key
 from shared.cosmos.container import Query
 from shared.tenancy.context import Role
 from shared.tenancy.keys import ApiKey, parse_key
-from tests.fakes import Call, FakeAuthenticator, tenant_context
-from tests.isolation import (
+from tests.support.fakes import Call, FakeAuthenticator, tenant_context
+from tests.support.isolation import (
     BLOB,
     CREATES_OWN,
     KEY_OF_A_REQUEST,
@@ -31,16 +31,16 @@ from tests.isolation import (
     operation,
     operations,
 )
-from tests.soak import SOAK, sized
-from tests.whole_app import whole_app
+from tests.support.soak import SOAK, sized
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from azure.core.pipeline.transport import HttpRequest
 
-    from tests.fakes import Answer
-    from tests.whole_app import WholeApp
+    from tests.support.fakes import Answer
+    from tests.support.whole_app import WholeApp
 
 pytestmark = sized(600)
 

@@ -11,8 +11,8 @@ import pytest
 from shared.cosmos.container import BatchOperation, ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError
-from tests.fakes import tenant_context
-from tests.memory_cosmos import DEFINITION, MemoryCosmos, memory_cosmos
+from tests.support.fakes import tenant_context
+from tests.support.memory_cosmos import DEFINITION, MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

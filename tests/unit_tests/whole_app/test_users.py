@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.tenancy.context import Role
-from tests.fakes import Call, FakeAuthenticator, tenant_context, user_context
-from tests.isolation import NAMES, Operation, operation, operations
-from tests.whole_app import whole_app
+from tests.support.fakes import Call, FakeAuthenticator, tenant_context, user_context
+from tests.support.isolation import NAMES, Operation, operation, operations
+from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.whole_app import WholeApp
+    from tests.support.whole_app import WholeApp
 
 SECRET = "what-alice-said"  # noqa: S105  # nobody's password
 ALICES = ("conversations", "jobs")

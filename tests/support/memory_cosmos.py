@@ -25,7 +25,7 @@ from local.cosmos.wire.messages import Request, Response
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.resilience.dependency import Dependency
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Key
 
-DEFINITION = Path(__file__).parents[1] / "infra" / "cosmos.json"
+DEFINITION = Path(__file__).parents[2] / "infra" / "cosmos.json"
 
 
 type Fault = Callable[[], Awaitable[Response | None]]

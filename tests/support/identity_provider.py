@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from tests.fakes import EPOCH
+from tests.support.fakes import EPOCH
 
 if TYPE_CHECKING:
     import asyncio

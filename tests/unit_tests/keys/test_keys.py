@@ -12,14 +12,14 @@ from shared.errors import AuthenticationError, ConflictError
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.keys import generate_key, parse_key
 from shared.tenancy.store import NewKey
-from tests.fakes import EPOCH, Call
-from tests.whole_app import MemoryRuntime, whole_app
+from tests.support.fakes import EPOCH, Call
+from tests.support.whole_app import MemoryRuntime, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.fakes import Answer
-    from tests.whole_app import WholeApp
+    from tests.support.fakes import Answer
+    from tests.support.whole_app import WholeApp
 
 DAY = 24 * 3600
 

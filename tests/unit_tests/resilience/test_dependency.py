@@ -12,7 +12,7 @@ from shared.resilience.circuit_breaker import BreakerState, CircuitBreaker
 from shared.resilience.deadlines import deadline
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy, Transient
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 class BusyError(Exception):

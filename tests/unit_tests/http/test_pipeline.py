@@ -22,7 +22,14 @@ from shared.http.route import Answered, Route
 from shared.http.routes import Routes
 from shared.logging.context import log_context
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
-from tests.fakes import Call, FakeAuthenticator, FakeClock, RouteClient, platform_context, tenant_context
+from tests.support.fakes import (
+    Call,
+    FakeAuthenticator,
+    FakeClock,
+    RouteClient,
+    platform_context,
+    tenant_context,
+)
 
 
 class NoteRequest(RequestModel):

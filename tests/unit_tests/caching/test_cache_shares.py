@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.caching.region import Cache, Freshness, Region
-from tests.fakes import FakeClock, tenant_context
-from tests.soak import REPEATABLE, SOAK, sized
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.soak import REPEATABLE, SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -19,9 +19,9 @@ from shared.llm.counting import TokenCounter
 from shared.llm.model import Completion
 from shared.runtime import Runtime
 from shared.settings import Settings
-from tests import isolation
-from tests.fakes import Answer, Call, FakeClock, RouteClient
-from tests.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support import isolation
+from tests.support.fakes import Answer, Call, FakeClock, RouteClient
+from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.http.rate_limiter import WINDOW_SECONDS, RequestRates
 from shared.tenancy.context import Role
-from tests.fakes import FakeClock, platform_context, tenant_context
+from tests.support.fakes import FakeClock, platform_context, tenant_context
 
 ACME, GLOBEX = tenant_context("acme"), tenant_context("globex", tier="premium")
 

@@ -10,8 +10,8 @@ import pytest
 
 from shared.caching.region import Cache, Freshness, Region
 from shared.errors import DependencyTimeoutError, PromptNotFoundError
-from tests.fakes import FakeClock, tenant_context
-from tests.unit_tests.cache.source import Source, outage, settle
+from tests.support.fakes import FakeClock, tenant_context
+from tests.unit_tests.caching.source import Source, outage, settle
 
 if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext

@@ -12,7 +12,7 @@ import pytest
 from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.resilience.deadlines import deadline
 from shared.resilience.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
-from tests.virtual_time import LoopClock, simulate
+from tests.support.virtual_time import LoopClock, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -17,8 +17,9 @@ from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.owned_data import OwnedBlobs, OwnedItems
 from shared.tenancy.store import Tier
-from tests.fakes import Answer, Call
-from tests.soak import SOAK, sized
+from tests.support.fakes import Answer, Call
+from tests.support.soak import SOAK, sized
+from tests.support.whole_app import EchoModel, WholeApp, whole_app
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.tenants.owners import (
     BLOB_CONTAINERS,
@@ -29,7 +30,6 @@ from tests.unit_tests.tenants.owners import (
     split,
     world,
 )
-from tests.whole_app import EchoModel, WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import BatchOperation, Json, Key
     from shared.llm.model import ChatPrompt, Completion
-    from tests.memory_cosmos import MemoryCosmos
+    from tests.support.memory_cosmos import MemoryCosmos
 
 SETTLE_SECONDS = 660.0
 SIZE = sized(120)

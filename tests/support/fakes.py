@@ -128,7 +128,7 @@ class Answer:
 
 def host_limit_seconds() -> int:
     """Return when the host ends a function, and the worker with it."""
-    limit: str = json.loads((Path(__file__).parents[1] / "host.json").read_text())["functionTimeout"]
+    limit: str = json.loads((Path(__file__).parents[2] / "host.json").read_text())["functionTimeout"]
     hours, minutes, seconds = (int(part) for part in limit.split(":"))
     return 3600 * hours + 60 * minutes + seconds
 

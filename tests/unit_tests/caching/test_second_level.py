@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from shared.caching.region import Cache, Freshness, Region
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
-from tests.fakes import FakeClock, tenant_context
-from tests.unit_tests.cache.source import settle
+from tests.support.fakes import FakeClock, tenant_context
+from tests.unit_tests.caching.source import settle
 
 ACME = tenant_context("acme")
 

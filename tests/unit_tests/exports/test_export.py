@@ -13,14 +13,14 @@ from functions.exports.cursor import ItemWalk, Position
 from functions.exports.service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.owned_data import CONTAINERS, OwnedItems
-from tests.fakes import Answer, Call, every_page
+from tests.support.fakes import Answer, Call, every_page
 from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, split, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from shared.cosmos.container import Json, Key, Query
-    from tests.whole_app import WholeApp
+    from tests.support.whole_app import WholeApp
 
 
 FORGED: list[Any] = [

@@ -10,7 +10,7 @@ import selectors
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes import EPOCH, FakeClock
+from tests.support.fakes import EPOCH, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

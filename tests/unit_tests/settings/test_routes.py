@@ -9,8 +9,8 @@ import pytest
 
 from shared.tenancy.context import Role
 from shared.tenancy.settings import SETTINGS, Scope
-from tests.fakes import Answer, Call
-from tests.whole_app import WholeApp, whole_app
+from tests.support.fakes import Answer, Call
+from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

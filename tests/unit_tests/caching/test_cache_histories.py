@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from shared.caching.region import Cache, Freshness, Region
 from shared.errors import DependencyUnavailableError
-from tests.fakes import FakeClock, tenant_context
-from tests.soak import REPEATABLE, SOAK, sized
-from tests.unit_tests.cache.source import outage, settle
+from tests.support.fakes import FakeClock, tenant_context
+from tests.support.soak import REPEATABLE, SOAK, sized
+from tests.unit_tests.caching.source import outage, settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

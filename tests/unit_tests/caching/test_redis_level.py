@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from shared.caching.redis import RedisLevel, classify
 from shared.errors import DependencyUnavailableError
 from shared.resilience.circuit_breaker import BreakerState
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from shared.messaging.sender import OutgoingMessage
 from shared.messaging.servicebus import SdkSender, classify, open_client
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Transient
-from tests.fakes import FakeClock, tenant_context
+from tests.support.fakes import FakeClock, tenant_context
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

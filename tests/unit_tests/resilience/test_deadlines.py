@@ -10,7 +10,7 @@ from shared.caching.region import Cache, Freshness, Region
 from shared.clock import SystemClock
 from shared.errors import DeadlineExceededError
 from shared.resilience.deadlines import deadline, no_deadline, remaining_seconds, within_deadline
-from tests.fakes import FakeClock, tenant_context
+from tests.support.fakes import FakeClock, tenant_context
 
 
 def test_the_shorter_of_two_deadlines_is_in_force() -> None:

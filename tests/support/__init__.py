@@ -1,0 +1,1 @@
+"""Fakes, simulated time and drivers that several tests share."""

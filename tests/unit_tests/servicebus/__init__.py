@@ -1,1 +1,0 @@
-"""Sending over Service Bus."""
