@@ -8,7 +8,6 @@ for hosts that can call it; no promise depends on it.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,11 @@ from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRates
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
+from shared.process_metrics import measure_process
 from shared.prompts.library import PromptLibrary
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.settings import load_settings
-from shared.telemetry.process_metrics import readings_of
 from shared.telemetry.spans import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
@@ -34,7 +33,7 @@ from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
 from shared.tenancy.store import TenantStore, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.cosmos.aio import CosmosClient
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from shared.llm.model import ChatModel
     from shared.messaging.servicebus import SdkSender
     from shared.settings import Settings
-    from shared.telemetry.process_metrics import Reading
+    from shared.telemetry.measurements import Measurement
     from shared.tenancy.context import TenantContext
     from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens
@@ -59,29 +58,6 @@ if TYPE_CHECKING:
 
 
 _DEPENDENCIES = ("cosmos", "servicebus", "blob_storage", "model_dependency")
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The cheapest call that proves that a dependency answers."""
-
-    name: str
-    dependency: Callable[[], Dependency]
-    ask: Callable[[], Awaitable[None]]
-
-    @property
-    def breaker(self) -> str:
-        """Tell whether calls to it are let through."""
-        return self.dependency().breaker.state
-
-    @property
-    def throttled_parts(self) -> int:
-        """Return how many of its parts are left alone."""
-        return self.dependency().throttled_parts
-
-    async def check(self) -> None:
-        """Make the call; raise the `APIError` of what is wrong."""
-        await self.ask()
 
 
 def _start() -> Settings:
@@ -116,17 +92,17 @@ class Runtime:
         if settings.exports_telemetry:
             from shared.telemetry.opentelemetry import open_telemetry  # noqa: PLC0415  # the SDK loads when it is configured
 
-            if start_telemetry(lambda: open_telemetry(settings, self._readings)):
+            if start_telemetry(lambda: open_telemetry(settings, self._measure)):
                 self._open.push_async_callback(stop_telemetry)
         return settings
 
-    def _readings(self) -> Iterator[Reading]:
+    def _measure(self) -> Iterator[Measurement]:
         """Read what was opened so far: telemetry opens nothing."""
         opened = (self.__dict__.get(name) for name in _DEPENDENCIES)
         known = [one for one in opened if one is not None]
         if (level := self.__dict__.get("second_level")) is not None:
             known.append(level.dependency)
-        return readings_of(self.__dict__.get("cache"), known)
+        return measure_process(self.__dict__.get("cache"), known)
 
     @cached_property
     def authenticator(self) -> Authenticator:
@@ -142,10 +118,15 @@ class Runtime:
             return None
         from shared.tenancy.oidc import UserTokens  # noqa: PLC0415  # PyJWT loads where it is needed
 
-        return UserTokens(self.settings, self._signing_keys, self._credentials, self.clock)
+        return UserTokens(self.settings, self.signing_keys, self._credentials, self.clock)
 
     @cached_property
-    def _signing_keys(self) -> SigningKeys:
+    def signing_keys(self) -> SigningKeys:
+        """Return the identity provider's signing keys.
+
+        Raises:
+            ConfigurationError: No provider is configured.
+        """
         from shared.tenancy.jwks import SigningKeys  # noqa: PLC0415  # PyJWT loads where it is needed
         from shared.tenancy.jwks_http import HttpDocuments  # noqa: PLC0415  # so does aiohttp
 
@@ -355,40 +336,6 @@ class Runtime:
     def quarantine(self) -> Quarantine:
         """Return where messages go that are refused for good."""
         return Quarantine(self.container("quarantine"), self.clock)
-
-    @cached_property
-    def probes(self) -> list[Probe]:
-        """Return what readiness asks, one per dependency."""
-        probes = [
-            Probe("Cosmos DB", lambda: self.cosmos, self._ask_cosmos),
-            Probe("Service Bus", lambda: self.servicebus, self._ask_servicebus),
-            Probe("Blob Storage", lambda: self.blob_storage, self._ask_blobs),
-            Probe("Model", lambda: self.model_dependency, self._ask_model),
-        ]
-        if self._has_identity_provider():
-            probes.append(Probe("Identity provider", lambda: self.identity_provider, self._ask_provider))
-        return probes
-
-    def _has_identity_provider(self) -> bool:
-        try:
-            return self.settings.oidc_issuer is not None
-        except ConfigurationError:
-            return False  # the other probes say what is missing
-
-    async def _ask_provider(self) -> None:
-        await self._signing_keys.check()
-
-    async def _ask_cosmos(self) -> None:
-        await self.container("tenants").read(("global:tenants",), "probe")
-
-    async def _ask_servicebus(self) -> None:
-        await self.sender.check(self.settings.reasoner_in_queue)
-
-    async def _ask_blobs(self) -> None:
-        await self.blobs.check()
-
-    async def _ask_model(self) -> None:
-        await self.chat_model.check()
 
     async def close(self) -> None:
         """Close every client that was opened, the last one first."""

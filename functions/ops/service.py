@@ -19,17 +19,17 @@ class Probe(Protocol):
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """Name of the dependency."""
         ...
 
     @property
     def breaker(self) -> str:
-        """Whether calls to it are let through."""
+        """State of its circuit breaker."""
         ...
 
     @property
     def throttled_parts(self) -> int:
-        """How many of its parts are left alone."""
+        """Number of its parts that are left alone."""
         ...
 
     async def check(self) -> None:
@@ -50,14 +50,14 @@ class HealthService:
         Raises:
             NotReadyError: At least one is not up; its detail has them all.
         """
-        replies = await asyncio.gather(*(_checked(probe) for probe in self._probes))
+        replies = await asyncio.gather(*(_check(probe) for probe in self._probes))
         if all(reply.state is DependencyState.UP for reply in replies):
-            return ReadyReply(dependencies=list(replies), caches=_caches(self._caches))
+            return ReadyReply(dependencies=list(replies), caches=_describe_caches(self._caches))
         down = [reply.name for reply in replies if reply.state is not DependencyState.UP]
         raise NotReadyError(down, [reply.model_dump(mode="json") for reply in replies])
 
 
-async def _checked(probe: Probe) -> DependencyReply:
+async def _check(probe: Probe) -> DependencyReply:
     state, reason = DependencyState.UP, None
     try:
         await probe.check()
@@ -74,7 +74,7 @@ async def _checked(probe: Probe) -> DependencyReply:
     )
 
 
-def _caches(regions: Mapping[str, RegionCounts]) -> list[CacheReply]:
+def _describe_caches(regions: Mapping[str, RegionCounts]) -> list[CacheReply]:
     return [
         CacheReply(
             region=name,

@@ -1,4 +1,4 @@
-"""Binds health, the OpenAPI document and the answer for unknown paths."""
+"""Bind health, the OpenAPI document and the answer for unknown paths."""
 
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from shared.errors import RouteNotFoundError
 from shared.http.openapi import build_openapi
 from shared.http.responses import HtmlPage
 from shared.http.routes import Routes
+from shared.probes import probe_dependencies
 from shared.resilience.deadlines import deadline
 from shared.version import VERSION
 
@@ -36,7 +37,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def health_ready() -> ReadyReply:
         """Tell whether each dependency answers, by name."""
         with deadline(_PROBE_SECONDS, runtime.clock):  # earlier than the route's, to name who did not answer
-            return await HealthService(runtime.probes, runtime.cache.counts).ready()
+            return await HealthService(probe_dependencies(runtime), runtime.cache.counts).ready()
 
     @cache
     def document() -> OpenApiReply:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shared.http.route import EdgeServices, Reply, Route
-    from shared.telemetry.spans import Told
+    from shared.telemetry.spans import SpanFacts
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _logger = get_logger(__name__)
@@ -211,7 +211,7 @@ def _request_id(sent: str | None) -> str:
     return secrets.token_hex(16)
 
 
-def _tell_outcome(told: Told, answer: HttpAnswer) -> None:
+def _tell_outcome(told: SpanFacts, answer: HttpAnswer) -> None:
     told.measured["http.response.status_code"] = answer.status
     told.attributes["tenantry.tenant_id"] = log_context().tenant_id or ""
     if answer.error is not None:

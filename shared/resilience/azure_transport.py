@@ -1,4 +1,4 @@
-"""How the Azure SDKs reach their services: aiohttp, one request per attempt. Imported when first used."""
+"""Transport of the Azure SDKs: aiohttp, one request per attempt. Imported when first used."""
 
 from __future__ import annotations
 

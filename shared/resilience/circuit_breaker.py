@@ -48,22 +48,22 @@ class CircuitBreaker:
             return 0.0
         return max(0.0, self._open_until - self._clock.monotonic())
 
-    def admit(self) -> Admission | None:
-        """Ask to make one call; the admission must be told how the call ended. None refuses it."""
+    def admit(self) -> BreakerPermit | None:
+        """Ask to make one call; the permit has to record how the call ended. None refuses it."""
         match self.state:
             case BreakerState.CLOSED:
-                return Admission(self, is_probe=False)
+                return BreakerPermit(self, is_probe=False)
             case BreakerState.HALF_OPEN:
                 self._probing = True
-                return Admission(self, is_probe=True)
+                return BreakerPermit(self, is_probe=True)
             case BreakerState.OPEN:
                 return None
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Close it: the dependency answered."""
         self._failures, self._open_until, self._probing = 0, None, False
 
-    def failed(self, retry_after: float = 0.0) -> None:
+    def record_failure(self, retry_after: float = 0.0) -> None:
         """Count a failed call, and open at the threshold or when it was the probe.
 
         Args:
@@ -74,14 +74,14 @@ class CircuitBreaker:
             self._open_until = self._clock.monotonic() + max(self._open_seconds, retry_after)
         self._probing = False
 
-    def abandoned(self) -> None:
+    def record_abandonment(self) -> None:
         """Let another probe through: nobody learned how this one ended."""
         self._probing = False
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """Leave for one call. While the breaker is not closed only its probe's outcome counts.
+class BreakerPermit:
+    """Permit for one call. While the breaker is not closed only its probe's outcome counts.
 
     Calls that were under way when it opened end late: they neither close it nor let a second probe through.
     """
@@ -89,20 +89,20 @@ class Admission:
     breaker: CircuitBreaker
     is_probe: bool
 
-    def succeeded(self) -> None:
-        """Tell that the dependency answered."""
+    def record_success(self) -> None:
+        """Record that the dependency answered."""
         if self._counts:
-            self.breaker.succeeded()
+            self.breaker.record_success()
 
-    def failed(self, retry_after: float = 0.0) -> None:
-        """Tell that it did not."""
+    def record_failure(self, retry_after: float = 0.0) -> None:
+        """Record that it did not."""
         if self._counts:
-            self.breaker.failed(retry_after)
+            self.breaker.record_failure(retry_after)
 
-    def abandoned(self) -> None:
-        """Tell that nobody learned whether it did."""
+    def record_abandonment(self) -> None:
+        """Record that nobody learned whether it did."""
         if self.is_probe:
-            self.breaker.abandoned()
+            self.breaker.record_abandonment()
 
     @property
     def _counts(self) -> bool:

@@ -1,4 +1,4 @@
-"""How long the work at hand may still take: set at the edges, kept by everything below that waits."""
+"""Deadline of the work at hand: set at the edges, kept by everything below that waits."""
 
 from __future__ import annotations
 

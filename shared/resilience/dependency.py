@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from shared.clock import SystemClock
@@ -21,7 +21,7 @@ from shared.errors import (
     DependencyTimeoutError,
     DependencyUnavailableError,
 )
-from shared.resilience.circuit_breaker import Admission, BreakerState, CircuitBreaker
+from shared.resilience.circuit_breaker import BreakerPermit, BreakerState, CircuitBreaker
 from shared.resilience.deadlines import remaining_seconds
 from shared.resilience.policy import Classify, Policy, Transient
 from shared.telemetry.spans import dependency_telemetry
@@ -37,20 +37,20 @@ _LONGEST_THROTTLE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class _Call:
+class _OngoingCall:
     """One call under way: who let it through, how long it may take, and how often it was tried.
 
     Attributes:
-        whole: The leave of the dependency's own breaker.
-        part: The leave of the breaker of the throttled part that it goes to, if that has one.
+        permit: The permit of the dependency's own breaker.
+        part_permit: That of the throttled part that it goes to, if that has a breaker.
         ends_at: When the time of the call is over, on the monotonic clock.
         shortened: Whether that is the caller's deadline rather than the policy's limit.
         attempts: Attempts that were begun so far.
         failures: Attempts that failed so far.
     """
 
-    whole: Admission
-    part: Admission | None
+    permit: BreakerPermit
+    part_permit: BreakerPermit | None
     ends_at: float
     shortened: bool
     attempts: int = 0
@@ -79,7 +79,7 @@ class Dependency:
         self._policy = policy or Policy()
         self._clock = clock or SystemClock()
         self.breaker = CircuitBreaker(self._clock)
-        self._parts: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._parts: LRUCache[str, CircuitBreaker] = LRUCache(_MOST_THROTTLED_PARTS)
 
     @property
     def throttled_parts(self) -> int:
@@ -98,112 +98,112 @@ class Dependency:
             DependencyTimeoutError: The last attempt, or the whole call, ran out of time.
             DeadlineExceededError: The caller's own time was over.
         """
-        with dependency_telemetry(self.name) as told:
+        with dependency_telemetry(self.name) as facts:
             call = self._begin(part)
             try:
-                return await self._made(call, attempt, part)
+                return await self._run_call(call, attempt, part)
             finally:
-                if told is not None:
-                    told.attributes["tenantry.attempts"] = call.attempts
+                if facts is not None:
+                    facts.attributes["tenantry.attempts"] = call.attempts
 
-    async def _made[T](self, call: _Call, attempt: Callable[[], Awaitable[T]], part: str) -> T:
+    async def _run_call[T](self, call: _OngoingCall, attempt: Callable[[], Awaitable[T]], part: str) -> T:
         limit = asyncio.timeout(max(0.0, call.ends_at - self._clock.monotonic()))
         try:
             async with limit:
-                result = await self._retried(attempt, call)
+                result = await self._run_attempts(attempt, call)
         except TimeoutError as error:
-            raise self._timed_out(call, expired=limit.expired()) from error
+            raise self._record_timeout(call, expired=limit.expired()) from error
         except Exception as error:
-            if (failure := self._failed(call, part, error)) is None:
+            if (failure := self._record_error(call, part, error)) is None:
                 raise
             raise failure from error
         except BaseException:
             self._abandon(call)
             raise
-        self._answered(call, part)
+        self._record_success(call, part)
         return result
 
-    def _begin(self, part: str) -> _Call:
+    def _begin(self, part: str) -> _OngoingCall:
         total = self._policy.total_seconds
         remaining = remaining_seconds()
         if remaining is not None and remaining <= 0:
             raise DeadlineExceededError(self.name)
-        of_part, by_part = self._parts.get(part), None
-        if of_part is not None and (by_part := of_part.admit()) is None:
-            raise self._refused(of_part)
-        whole = self.breaker.admit()
-        if whole is None:
-            if by_part is not None:
-                by_part.abandoned()
-            raise self._refused(self.breaker)
+        part_breaker, part_permit = self._parts.get(part), None
+        if part_breaker is not None and (part_permit := part_breaker.admit()) is None:
+            raise self._refusal(part_breaker)
+        permit = self.breaker.admit()
+        if permit is None:
+            if part_permit is not None:
+                part_permit.record_abandonment()
+            raise self._refusal(self.breaker)
         shortened = remaining is not None and remaining < total
         seconds = remaining if remaining is not None and shortened else total
-        return _Call(whole, by_part, self._clock.monotonic() + seconds, shortened)
+        return _OngoingCall(permit, part_permit, self._clock.monotonic() + seconds, shortened)
 
-    def _refused(self, breaker: CircuitBreaker) -> DependencyUnavailableError:
+    def _refusal(self, breaker: CircuitBreaker) -> DependencyUnavailableError:
         return DependencyUnavailableError(
             self.name, retry_after=max(breaker.retry_after(), _SHORTEST_RETRY_AFTER)
         )
 
-    def _answered(self, call: _Call, part: str) -> None:
-        call.whole.succeeded()
-        if call.part is not None:
-            call.part.succeeded()
-            if call.part.breaker.state is BreakerState.CLOSED:
+    def _record_success(self, call: _OngoingCall, part: str) -> None:
+        call.permit.record_success()
+        if call.part_permit is not None:
+            call.part_permit.record_success()
+            if call.part_permit.breaker.state is BreakerState.CLOSED:
                 self._parts.pop(part, None)
 
-    def _abandon(self, call: _Call) -> None:
-        call.whole.abandoned()
-        if call.part is not None:
-            call.part.abandoned()
+    def _abandon(self, call: _OngoingCall) -> None:
+        call.permit.record_abandonment()
+        if call.part_permit is not None:
+            call.part_permit.record_abandonment()
 
-    def _timed_out(self, call: _Call, *, expired: bool) -> DependencyTimeoutError:
+    def _record_timeout(self, call: _OngoingCall, *, expired: bool) -> DependencyTimeoutError:
         if expired and call.shortened:
             if call.failures:
-                self._down(call)
+                self._record_failure(call)
             else:  # it may only have been given too little time
                 self._abandon(call)
             return DeadlineExceededError(self.name)
-        self._down(call)
+        self._record_failure(call)
         return DependencyTimeoutError(self.name, self._policy.total_seconds)
 
-    def _failed(self, call: _Call, part: str, error: Exception) -> DependencyUnavailableError | None:
-        """Tell the breakers how the call ended; return what it means, or None where the error says it."""
-        transient = self._transient(error)
+    def _record_error(
+        self, call: _OngoingCall, part: str, error: Exception
+    ) -> DependencyUnavailableError | None:
+        """Record how the call ended; return what is raised in the place of a transient error."""
+        transient = self._transient_failure(error)
         if transient is None:
-            self._answered(call, part)
+            self._record_success(call, part)
             return None
         if transient.throttled:
-            self._throttled(call, part, transient.retry_after or 0.0)
+            self._record_throttling(call, part, transient.retry_after or 0.0)
         else:
-            self._down(call)
+            self._record_failure(call)
         return DependencyUnavailableError(self.name, retry_after=transient.retry_after or 1.0)
 
-    def _down(self, call: _Call) -> None:
-        call.whole.failed()
-        if call.part is not None:
-            call.part.abandoned()
+    def _record_failure(self, call: _OngoingCall) -> None:
+        call.permit.record_failure()
+        if call.part_permit is not None:
+            call.part_permit.record_abandonment()
 
-    def _throttled(self, call: _Call, part: str, retry_after: float) -> None:
-        call.whole.succeeded()
+    def _record_throttling(self, call: _OngoingCall, part: str, retry_after: float) -> None:
+        call.permit.record_success()
         if not part:
             return
-        if call.part is None:
+        if call.part_permit is None:
             breaker = self._parts.setdefault(part, CircuitBreaker(self._clock, open_seconds=1.0))
-            if len(self._parts) > _MOST_THROTTLED_PARTS:
-                self._parts.popitem(last=False)
-            call.part = Admission(breaker, is_probe=False)
-        call.part.failed(min(retry_after, _LONGEST_THROTTLE_SECONDS))
+            call.part_permit = BreakerPermit(breaker, is_probe=False)
+        call.part_permit.record_failure(min(retry_after, _LONGEST_THROTTLE_SECONDS))
 
-    async def _retried[T](self, attempt: Callable[[], Awaitable[T]], call: _Call) -> T:
-        async for trial in self._attempts(call):
+    async def _run_attempts[T](self, attempt: Callable[[], Awaitable[T]], call: _OngoingCall) -> T:
+        async for trial in self._plan_attempts(call):
             with trial:
                 call.attempts += 1
                 async with asyncio.timeout(self._policy.attempt_seconds):
                     return await attempt()
         raise AssertionError("unreachable: the last failure is raised again")
 
-    def _attempts(self, call: _Call) -> AsyncRetrying:
+    def _plan_attempts(self, call: _OngoingCall) -> AsyncRetrying:
         def count(state: RetryCallState) -> None:
             call.failures = state.attempt_number
 
@@ -213,19 +213,19 @@ class Dependency:
 
         return AsyncRetrying(
             stop=used_up,
-            wait=self._wait,
-            retry=retry_if_exception(lambda error: self._transient(error) is not None),
+            wait=self._backoff_seconds,
+            retry=retry_if_exception(lambda error: self._transient_failure(error) is not None),
             after=count,
             sleep=self._clock.sleep,
             reraise=True,
         )
 
-    def _transient(self, error: BaseException) -> Transient | None:
+    def _transient_failure(self, error: BaseException) -> Transient | None:
         return Transient() if isinstance(error, TimeoutError) else self._classify(error)
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _backoff_seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        transient = self._transient(error) if error else None
+        transient = self._transient_failure(error) if error else None
         ceiling = self._policy.backoff_seconds * 2 ** (state.attempt_number - 1)
         jitter = random.uniform(0, ceiling)  # noqa: S311  # spreads load, protects nothing
         return jitter + ((transient and transient.retry_after) or 0.0)

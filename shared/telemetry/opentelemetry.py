@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared.errors import APIError
 from shared.logging.files import instance_name
-from shared.telemetry.process_metrics import READINGS
+from shared.telemetry.measurements import MEASUREMENTS
 from shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from shared.settings import Settings
-    from shared.telemetry.process_metrics import Reading
-    from shared.telemetry.spans import Attributes, Told
+    from shared.telemetry.measurements import Measurement
+    from shared.telemetry.spans import Attributes, SpanFacts
+
+type Measure = Callable[[], Iterable[Measurement]]
 
 _EXPORT_SECONDS = 5
 _STOP_SECONDS = 10
@@ -49,14 +51,12 @@ class OpenTelemetry:
 
     Args:
         app: The service's name.
-        spans: What carries spans away.
-        metrics: What carries metrics away.
-        read: Reads the process's values, whenever metrics are exported.
+        spans: Exports spans.
+        metrics: Exports metrics.
+        measure: Reads the process's values, whenever metrics are exported.
     """
 
-    def __init__(
-        self, app: str, spans: SpanProcessor, metrics: MetricReader, read: Callable[[], Iterable[Reading]]
-    ) -> None:
+    def __init__(self, app: str, spans: SpanProcessor, metrics: MetricReader, measure: Measure) -> None:
         resource = Resource.create(
             {"service.name": app, "service.version": VERSION, "service.instance.id": instance_name()}
         )
@@ -68,16 +68,16 @@ class OpenTelemetry:
         self._histograms: dict[str, Histogram] = {}
         self._counters: dict[str, Counter] = {}
         self._propagator = TraceContextTextMapPropagator()
-        self._observe(read)
+        self._observe(measure)
 
     @contextmanager
-    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
+    def work(self, name: str, facts: SpanFacts, headers: Mapping[str, str] | None) -> Iterator[None]:
         """Trace and measure the block."""
         parent = None if headers is None else self._propagator.extract(headers)
         kind = SpanKind.CLIENT if headers is None else SpanKind.SERVER
         began = monotonic()
         tracing = self._tracer.start_as_current_span(
-            str(told.attributes.pop("name", name)),
+            str(facts.attributes.pop("name", name)),
             context=parent,
             kind=kind,
             record_exception=False,  # an error's text may quote what a tenant said
@@ -85,18 +85,20 @@ class OpenTelemetry:
         )
         with tracing as span, ExitStack() as ending:
             ending.push(
-                lambda _kind, error, _trace: self._ended(name, told, span, error, monotonic() - began)
+                lambda _kind, error, _trace: self._end_span(name, facts, span, error, monotonic() - began)
             )
             yield
 
-    def _ended(self, name: str, told: Told, span: Span, error: BaseException | None, seconds: float) -> None:
+    def _end_span(
+        self, name: str, facts: SpanFacts, span: Span, error: BaseException | None, seconds: float
+    ) -> None:
         if error is not None:
-            told.measured["error.type"] = type(error).__name__
-        span.set_attributes(told.measured | told.attributes)
+            facts.measured["error.type"] = type(error).__name__
+        span.set_attributes(facts.measured | facts.attributes)
         # What else is raised is an answer that its caller understands.
-        if isinstance(error, APIError) or int(told.measured.get("http.response.status_code", 0)) >= _FAILED:
+        if isinstance(error, APIError) or int(facts.measured.get("http.response.status_code", 0)) >= _FAILED:
             span.set_status(StatusCode.ERROR)
-        self._histogram(name).record(seconds, told.measured)
+        self._histogram(name).record(seconds, facts.measured)
 
     def add(self, name: str, amount: int, attributes: Attributes) -> None:
         """Let a counter rise."""
@@ -118,16 +120,16 @@ class OpenTelemetry:
             self._histograms[name] = self._meter.create_histogram(name, unit="s")
         return self._histograms[name]
 
-    def _observe(self, read: Callable[[], Iterable[Reading]]) -> None:
+    def _observe(self, measure: Measure) -> None:
         def observer(name: str) -> Callable[[CallbackOptions], list[Observation]]:
-            return lambda _: [Observation(one.value, one.attributes) for one in read() if one.name == name]
+            return lambda _: [Observation(one.value, one.attributes) for one in measure() if one.name == name]
 
-        for name, rises in READINGS.items():
+        for name, rises in MEASUREMENTS.items():
             create = self._meter.create_observable_counter if rises else self._meter.create_observable_gauge
             create(name, [observer(name)])
 
 
-def open_telemetry(settings: Settings, read: Callable[[], Iterable[Reading]]) -> OpenTelemetry:
+def open_telemetry(settings: Settings, measure: Measure) -> OpenTelemetry:
     """Export to what the settings name: an OTLP endpoint goes before Application Insights."""
     spans, metrics = _exporters(settings)
     every = settings.telemetry_seconds * 1000
@@ -137,7 +139,7 @@ def open_telemetry(settings: Settings, read: Callable[[], Iterable[Reading]]) ->
         PeriodicExportingMetricReader(
             metrics, export_interval_millis=every, export_timeout_millis=_EXPORT_SECONDS * 1000
         ),
-        read,
+        measure,
     )
 
 

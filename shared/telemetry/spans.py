@@ -1,7 +1,7 @@
 """Traces and metrics, where an exporter is configured; where none is, no SDK is imported, nothing measured.
 
-Like logging it is the process's own. What is told of a request is its route, never its path, its body or the
-text of its errors.
+Like logging it is the process's own. A span names a request's route, never its path, its body or the text of
+its errors.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _logger = get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Told:
-    """What is told of one piece of work when it is done.
+class SpanFacts:
+    """Attributes of one piece of work, filled while it runs.
 
     Attributes:
         attributes: Facts for its span.
-        measured: Those of them, few in number, that its duration is told apart by.
+        measured: Those of them, few in number, that its duration is grouped by.
     """
 
     attributes: Attributes = field(default_factory=dict)
@@ -36,15 +36,15 @@ class Told:
 
 
 class Exporter(Protocol):
-    """What carries traces and metrics away; nothing in it waits for that."""
+    """Exporter of traces and metrics; nothing waits for it."""
 
     @contextmanager
-    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
-        """Trace the block and measure it under the name, as what `told` says when it ends.
+    def work(self, name: str, facts: SpanFacts, headers: Mapping[str, str] | None) -> Iterator[None]:
+        """Trace the block and measure it under the name, with the facts as they are when it ends.
 
         Args:
-            name: The histogram of its duration; the span's name, unless `told` has a `name`.
-            told: What is known of it, filled while it runs.
+            name: The histogram of its duration; the span's name, unless `facts` has a `name`.
+            facts: What is known of it, filled while it runs.
             headers: Those of the request that it answers, where it does: a caller's trace goes on.
         """
         ...
@@ -79,28 +79,28 @@ async def stop_telemetry() -> None:
 @contextmanager
 def request_telemetry(
     method: str, route: str, request_id: str, headers: Mapping[str, str]
-) -> Iterator[Told | None]:
-    """Tell of one request; fill in what its answer is. None where nothing is exported."""
+) -> Iterator[SpanFacts | None]:
+    """Trace one request; the caller fills in its answer. None where nothing is exported."""
     if not _exporters:
         yield None
         return
-    told = Told(
+    facts = SpanFacts(
         {"name": f"{method} {route}", "tenantry.request_id": request_id},
         {"http.request.method": method, "http.route": route},
     )
-    with _exporters[0].work("http.server.request.duration", told, headers):
-        yield told
+    with _exporters[0].work("http.server.request.duration", facts, headers):
+        yield facts
 
 
 @contextmanager
-def dependency_telemetry(dependency: str) -> Iterator[Told | None]:
-    """Tell of one call to a dependency, with all of its attempts. None where nothing is exported."""
+def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
+    """Trace one call to a dependency, with all of its attempts. None where nothing is exported."""
     if not _exporters:
         yield None
         return
-    told = Told({"name": dependency}, {"tenantry.dependency": dependency})
-    with _exporters[0].work("tenantry.dependency.duration", told, None):
-        yield told
+    facts = SpanFacts({"name": dependency}, {"tenantry.dependency": dependency})
+    with _exporters[0].work("tenantry.dependency.duration", facts, None):
+        yield facts
 
 
 def count_tokens(usage: Usage, model: str) -> None:

@@ -131,7 +131,7 @@ async def test_each_route_answers_in_time_and_the_store_is_left_alone_until_it_i
             await app.until_it_works("save_bot")
             await control(endpoint, "POST", FAULTS[fault] | {"count": None})
             for name in app.calls:
-                app.runtime.cosmos.breaker.succeeded()
+                app.runtime.cosmos.breaker.record_success()
                 before = await hits(endpoint)
                 answer, seconds = await app.ask(name)
                 sent = await hits(endpoint) - before
@@ -159,7 +159,7 @@ async def test_a_store_that_was_killed_is_used_again_when_it_is_back_on_its_port
             await app.until_it_works("save_bot")
             first.kill()
             for name in app.calls:
-                app.runtime.cosmos.breaker.succeeded()
+                app.runtime.cosmos.breaker.record_success()
                 answer, seconds = await app.ask(name)
                 assert answer.status in {503, 504}
                 assert seconds < QUICK.total_seconds + 0.5

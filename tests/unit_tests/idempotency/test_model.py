@@ -110,7 +110,7 @@ class ClaimMachine(RuleBasedStateMachine):
             return
         now = self.clock.monotonic()
         self.loop.run(die_at_work(self.cosmos, self.instances[instance], _request(key, content)))
-        self.cosmos.dependency.breaker.succeeded()
+        self.cosmos.dependency.breaker.record_success()
         self.known[key] = Modelled(content, None, now + LEASE_SECONDS, now + KEPT_SECONDS)
 
     @precondition(lambda self: not self.running)

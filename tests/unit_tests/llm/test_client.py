@@ -160,7 +160,7 @@ async def test_whether_tokens_may_have_been_used_is_told(steps: list[Step], erro
 async def test_an_open_breaker_used_nothing() -> None:
     dependency = Dependency("The model", classify, POLICY, FakeClock())
     while dependency.breaker.state is not BreakerState.OPEN:
-        dependency.breaker.failed()
+        dependency.breaker.record_failure()
     client = open_client("http://model.test", "2024-10-21", "key")
     with pytest.raises(ModelUnavailableError):
         await OpenAIChatModel(client, dependency).complete(PROMPT)

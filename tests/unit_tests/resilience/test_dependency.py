@@ -165,13 +165,13 @@ async def test_the_breaker_closes_by_itself_when_a_probe_succeeds() -> None:
 def test_only_one_probe_is_let_through_and_its_failure_opens_again() -> None:
     clock = FakeClock()
     breaker = CircuitBreaker(clock, threshold=1, open_seconds=5)
-    breaker.failed()
+    breaker.record_failure()
     clock.advance(5)
 
     probe, second, third = breaker.admit(), breaker.admit(), breaker.admit()
     assert probe is not None
     assert (second, third) == (None, None)
-    probe.failed()
+    probe.record_failure()
     assert breaker.state is BreakerState.OPEN
     assert breaker.retry_after() == 5
 
@@ -179,12 +179,12 @@ def test_only_one_probe_is_let_through_and_its_failure_opens_again() -> None:
 def test_an_abandoned_probe_lets_the_next_one_through() -> None:
     clock = FakeClock()
     breaker = CircuitBreaker(clock, threshold=1, open_seconds=5)
-    breaker.failed()
+    breaker.record_failure()
     clock.advance(5)
     probe = breaker.admit()
     assert probe is not None
 
-    probe.abandoned()
+    probe.record_abandonment()
 
     assert breaker.admit() is not None
 
@@ -196,17 +196,17 @@ def test_calls_from_before_it_opened_end_late_without_a_say() -> None:
     assert good is not None
     assert bad is not None
     assert first is not None
-    first.failed()
-    good.succeeded()
+    first.record_failure()
+    good.record_success()
     after_the_good_one = breaker.state
     clock.advance(5)
     probe = breaker.admit()
-    bad.failed()
+    bad.record_failure()
 
     assert after_the_good_one is BreakerState.OPEN
     assert breaker.admit() is None
     assert probe is not None
-    probe.succeeded()
+    probe.record_success()
     assert breaker.state is BreakerState.CLOSED
 
 
@@ -278,7 +278,7 @@ async def test_an_open_breaker_takes_no_probe_from_a_throttled_part() -> None:
     await throttle(target, "bots:acme")
     clock.advance(1)
     for _ in range(5):
-        target.breaker.failed()
+        target.breaker.record_failure()
     with pytest.raises(DependencyUnavailableError):
         await target.call(Service(), "bots:acme")
     clock.advance(5)

@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import APIError, ConfigurationError
 from shared.llm.metered import MeteredModel
+from shared.probes import probe_dependencies
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.support.fakes import FakeClock, tenant_context
@@ -49,7 +50,7 @@ async def test_everything_is_opened_once_and_closed_together() -> None:
 async def test_every_dependency_that_is_down_says_so_by_name() -> None:
     runtime = Runtime(settings, FakeClock())
     try:
-        probes = {probe.name: probe for probe in runtime.probes}
+        probes = {probe.name: probe for probe in probe_dependencies(runtime)}
         assert {"Cosmos DB", "Service Bus", "Model", "Blob Storage"} <= set(probes)
         for probe in probes.values():
             assert probe.breaker == "closed"

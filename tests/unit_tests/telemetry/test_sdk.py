@@ -13,9 +13,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.errors import DependencyUnavailableError
 from shared.settings import Settings
+from shared.telemetry.measurements import Measurement
 from shared.telemetry.opentelemetry import OpenTelemetry, open_telemetry
-from shared.telemetry.process_metrics import Reading
-from shared.telemetry.spans import Told
+from shared.telemetry.spans import SpanFacts
 from tests.support.whole_app import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class Seen:
         self._metrics = InMemoryMetricReader()
         self.telemetry = OpenTelemetry("app", SimpleSpanProcessor(self._spans), self._metrics, self.read)
 
-    def read(self) -> Iterable[Reading]:
+    def read(self) -> Iterable[Measurement]:
         return [
-            Reading("tenantry.cache.answers", 3, {"region": "notes"}),
-            Reading("tenantry.cache.entries", 2, {"region": "notes"}),
+            Measurement("tenantry.cache.answers", 3, {"region": "notes"}),
+            Measurement("tenantry.cache.entries", 2, {"region": "notes"}),
         ]
 
     @property
@@ -59,7 +59,7 @@ class Seen:
 
 def test_work_is_a_span_and_a_duration() -> None:
     seen = Seen()
-    told = Told({"name": "GET /x", "id": "r-1"}, {"http.route": "/x"})
+    told = SpanFacts({"name": "GET /x", "id": "r-1"}, {"http.route": "/x"})
     with seen.telemetry.work("duration", told, {}):
         told.measured["http.response.status_code"] = 200
 
@@ -75,7 +75,7 @@ def test_work_is_a_span_and_a_duration() -> None:
 )
 def test_only_what_a_dependency_did_not_answer_is_its_error(error: Exception, status: StatusCode) -> None:
     seen = Seen()
-    with pytest.raises(type(error)), seen.telemetry.work("duration", Told(), None):
+    with pytest.raises(type(error)), seen.telemetry.work("duration", SpanFacts(), None):
         raise error
 
     (span,) = seen.spans
@@ -87,7 +87,7 @@ def test_only_what_a_dependency_did_not_answer_is_its_error(error: Exception, st
 def test_a_failed_request_is_an_error_and_a_refused_one_is_none() -> None:
     seen = Seen()
     for status in (404, 503):
-        with seen.telemetry.work("duration", Told({}, {"http.response.status_code": status}), {}):
+        with seen.telemetry.work("duration", SpanFacts({}, {"http.response.status_code": status}), {}):
             pass
 
     assert [span.status.status_code for span in seen.spans] == [StatusCode.UNSET, StatusCode.ERROR]
@@ -108,9 +108,9 @@ async def test_work_side_by_side_is_each_below_its_own_request() -> None:
     seen = Seen()
 
     async def request(name: str) -> None:
-        with seen.telemetry.work("duration", Told({"name": name}), {}):
+        with seen.telemetry.work("duration", SpanFacts({"name": name}), {}):
             await asyncio.sleep(0)
-            with seen.telemetry.work("call", Told({"name": f"below {name}"}), None):
+            with seen.telemetry.work("call", SpanFacts({"name": f"below {name}"}), None):
                 await asyncio.sleep(0)
 
     await asyncio.gather(request("a"), request("b"))

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from shared.caching.region import Cache, Freshness, Region
 from shared.contracts import Usage
+from shared.process_metrics import measure_process
 from shared.resilience.dependency import Dependency
 from shared.settings import Settings
-from shared.telemetry.process_metrics import READINGS, readings_of
+from shared.telemetry.measurements import MEASUREMENTS
 from shared.telemetry.spans import (
-    Told,
+    SpanFacts,
     count_tokens,
     dependency_telemetry,
     request_telemetry,
@@ -68,12 +69,12 @@ class Exporter:
     """Keeps what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Told]] = []
+        self.told: list[tuple[str, SpanFacts]] = []
         self.counted: dict[str, int] = {}
         self.stopped = False
 
     @contextmanager
-    def work(self, name: str, told: Told, headers: Mapping[str, str] | None) -> Iterator[None]:
+    def work(self, name: str, told: SpanFacts, headers: Mapping[str, str] | None) -> Iterator[None]:
         assert (headers is None) == (name != "http.server.request.duration")
         self.told.append((name, told))
         yield
@@ -109,12 +110,12 @@ async def test_what_is_read_of_the_process_has_an_instrument_each() -> None:
     region.put(tenant_context(), "a", 1)
     store = Dependency("the store", lambda _: None, clock=clock)
     for _ in range(5):
-        store.breaker.failed()
+        store.breaker.record_failure()
 
-    read = list(readings_of(cache, [store]))
+    read = list(measure_process(cache, [store]))
 
-    assert {one.name for one in read} == set(READINGS)
+    assert {one.name for one in read} == set(MEASUREMENTS)
     values = {(one.name, *one.attributes.values()): one.value for one in read}
     assert values["tenantry.cache.entries", "notes"] == 1
     assert values["tenantry.breaker.open", "the store"] == 1
-    assert list(readings_of(None, [])) == []
+    assert list(measure_process(None, [])) == []
