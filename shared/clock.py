@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the app asks of time."""
+    """Port to time: the wall clock, a monotonic clock, and waiting."""
 
     def now(self) -> datetime:
         """Return the wall clock, aware and in UTC."""

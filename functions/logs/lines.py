@@ -1,4 +1,4 @@
-"""What shipping and indexing read of a log line."""
+"""A log line, as far as shipping and indexing read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """The fields of a line that decide where it goes and how it counts.
 
     Attributes:
@@ -28,7 +28,7 @@ class Line:
     at: datetime
 
     @classmethod
-    def parse(cls, text: bytes) -> Line | None:
+    def parse(cls, text: bytes) -> LogLine | None:
         """Read a line; None where it is none of this app's."""
         try:
             fields = json.loads(text)

@@ -1,4 +1,4 @@
-"""Makes the manifest of a shipped blob."""
+"""Manifest of a shipped blob: its lines, counted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,36 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from functions.logs.lines import UNREADABLE, Line
-from functions.logs.models import Manifest
+from functions.logs.lines import UNREADABLE, LogLine
+from shared.cosmos.partition import StoredItem
+
+PLATFORM = "_platform"
+"""The folder of lines that no tenant caused; no tenant id begins like it."""
 
 _PARTS = 3
+
+
+class ManifestSummary(StoredItem):
+    """A manifest without its details."""
+
+    lines: int
+    levels: dict[str, int]
+
+
+class Manifest(ManifestSummary):
+    """One shipped blob; the id is the last part of its name, the rest of which is the partition's key.
+
+    Attributes:
+        counts: Lines per level and, within it, per hour of the day.
+    """
+
+    day: date
+    blob: str
+    bytes: int
+    first_at: datetime | None
+    last_at: datetime | None
+    counts: dict[str, dict[str, int]]
+    indexed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +68,7 @@ class BlobPath:
         return f"{self.owner}/{self.day.isoformat()}/{self.name}"
 
 
-def describe(path: BlobPath, content: bytes, indexed_at: datetime) -> Manifest:
+def build_manifest(path: BlobPath, content: bytes, indexed_at: datetime) -> Manifest:
     """Count a blob's lines; the same content always makes the same counts."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     first: datetime | None = None
@@ -51,7 +77,7 @@ def describe(path: BlobPath, content: bytes, indexed_at: datetime) -> Manifest:
     hour = "00"
     for text in io.BytesIO(content):
         lines += 1
-        line = Line.parse(text)
+        line = LogLine.parse(text)
         if line is None:
             counts[UNREADABLE][hour] += 1
             continue

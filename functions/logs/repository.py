@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.logs.models import Manifest, ManifestSummary
+from functions.logs.manifest import Manifest, ManifestSummary
 from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
 

@@ -7,8 +7,8 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from functions.logs.manifest import BlobPath, describe
-from functions.logs.models import PLATFORM, DaySummary, LogSummaryReply
+from functions.logs.manifest import PLATFORM, BlobPath, build_manifest
+from functions.logs.models import DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import TenantNotFoundError, ValidationError
 from shared.logging.context import logging_as
@@ -26,8 +26,8 @@ _DAYS_AT_ONCE = 8
 _logger = get_logger(__name__)
 
 
-class FindsTenants(Protocol):
-    """What indexing asks of `shared.tenancy`."""
+class ActsForTenants(Protocol):
+    """Port to `shared.tenancy`: the platform's work runs as a tenant."""
 
     async def for_platform(self, tenant_id: str) -> TenantContext:
         """Let the platform's work run as a tenant that exists and is active."""
@@ -35,9 +35,9 @@ class FindsTenants(Protocol):
 
 
 class LogIndex:
-    """Indexes blobs for whichever tenant their name says, where there is such a tenant."""
+    """Index of shipped blobs: each is the tenant's that its name says, where there is such a tenant."""
 
-    def __init__(self, tenants: FindsTenants, container: Container, clock: Clock) -> None:
+    def __init__(self, tenants: ActsForTenants, container: Container, clock: Clock) -> None:
         self._tenants = tenants
         self._container = container
         self._clock = clock
@@ -57,7 +57,7 @@ class LogIndex:
         except ValueError:
             _logger.warning("A blob that no shipper named was left", extra={"blob": blob})
             return
-        manifest = await asyncio.to_thread(describe, path, content, self._clock.now())
+        manifest = await asyncio.to_thread(build_manifest, path, content, self._clock.now())
         if path.owner == PLATFORM:
             await PlatformManifests(self._container).put(manifest)
             return
@@ -83,12 +83,12 @@ class LogService:
         Raises:
             ValidationError: The days are out of order or too many.
         """
-        days = _days(query, self._clock.now().date())
-        summaries = await side_by_side((self._day(day) for day in days), at_once=_DAYS_AT_ONCE)
+        days = _list_days(query, self._clock.now().date())
+        summaries = await side_by_side((self._sum_day(day) for day in days), at_once=_DAYS_AT_ONCE)
         found = [summary for summary in summaries if summary.chunks]
         return LogSummaryReply(days=found, chunks=sum(summary.chunks for summary in found))
 
-    async def _day(self, day: date) -> DaySummary:
+    async def _sum_day(self, day: date) -> DaySummary:
         lines = chunks = 0
         levels: Counter[str] = Counter()
         async for manifest in self._manifests.of_day(day):
@@ -98,7 +98,7 @@ class LogService:
         return DaySummary(day=day, lines=lines, chunks=chunks, levels=dict(sorted(levels.items())))
 
 
-def _days(query: SummaryQuery, today: date) -> list[date]:
+def _list_days(query: SummaryQuery, today: date) -> list[date]:
     last = query.to or (today if query.from_ is None else max(query.from_, today))
     first = query.from_ or last
     count = (last - first).days + 1

@@ -1,4 +1,4 @@
-"""Ships rotated log files: claim, split, upload, and only then remove.
+"""Shipping of rotated log files: claim, split, upload, and only then remove.
 
 A claim is a rename, which only one of two shippers can do. A claim whose shipper died is taken over; should
 it live after all, both write the same blobs with the same content.
@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from functions.logs.models import PLATFORM
-from functions.logs.splitter import split
+from functions.logs.manifest import PLATFORM
+from functions.logs.splitter import split_file
 from shared.errors import APIError
 from shared.logging.files import RotatedName, adopt_abandoned
 from shared.logging.logger import get_logger
@@ -47,15 +47,15 @@ class ClaimLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
-    """What one run did, in files."""
+class ShippingReport:
+    """Outcome of one run, in files."""
 
     shipped: int
     failed: int
 
 
 class LogShipper:
-    """Ships the files of one folder.
+    """Shipper of the files of one folder.
 
     Args:
         directory: Where the log files are; several workers may share it.
@@ -79,16 +79,16 @@ class LogShipper:
         self._clock = clock
         self._instance = instance
 
-    async def ship(self) -> Shipped:
+    async def ship(self) -> ShippingReport:
         """Ship every rotated file, and what dead writers left; a file that fails stays for the next run."""
         await asyncio.to_thread(adopt_abandoned, self._directory)
         with deadline(RUN_SECONDS, self._clock):
             outcomes = await side_by_side(
-                (self._ship(path, name) for path, name in self._waiting()), at_once=_FILES_AT_ONCE
+                (self._ship(path, name) for path, name in self._find_waiting()), at_once=_FILES_AT_ONCE
             )
-        return Shipped(outcomes.count(True), outcomes.count(False))
+        return ShippingReport(outcomes.count(True), outcomes.count(False))
 
-    def _waiting(self) -> list[tuple[Path, RotatedName]]:
+    def _find_waiting(self) -> list[tuple[Path, RotatedName]]:
         """Find rotated files and abandoned claims, the oldest first."""
         found: list[tuple[Path, RotatedName]] = []
         for path in self._directory.iterdir() if self._directory.is_dir() else ():
@@ -101,7 +101,7 @@ class LogShipper:
     async def _ship(self, path: Path, name: RotatedName) -> bool | None:
         """Ship one file; tell whether that succeeded, or None where another shipper has it."""
         try:
-            async with self._claimed(path, name) as claim:
+            async with self._hold_claim(path, name) as claim:
                 await self._upload(claim, name)
                 claim.unlink()
         except (ClaimLostError, FileNotFoundError):
@@ -115,7 +115,7 @@ class LogShipper:
         return True
 
     @asynccontextmanager
-    async def _claimed(self, path: Path, name: RotatedName) -> AsyncIterator[Path]:
+    async def _hold_claim(self, path: Path, name: RotatedName) -> AsyncIterator[Path]:
         """Hold a file's claim; one that was not shipped is given back."""
         claim = self._claim(path, name)
         try:
@@ -124,12 +124,12 @@ class LogShipper:
             self._give_back(claim, name)
 
     def _claim(self, path: Path, name: RotatedName) -> Path:
-        self._sign_of_life(path)  # before the rename: a new claim must never look like an old one
+        self._touch(path)  # before the rename: a new claim must never look like an old one
         token = secrets.token_hex(4)
         return path.rename(self._directory / f"{name.stem}.jsonl.shipping-{self._instance}-{token}")
 
     def _give_back(self, claim: Path, name: RotatedName) -> None:
-        shutil.rmtree(_parts_of(claim), ignore_errors=True)
+        shutil.rmtree(_parts_folder(claim), ignore_errors=True)
         with suppress(FileNotFoundError):  # shipped and removed, or taken over
             claim.rename(self._directory / f"{name.stem}.jsonl")
 
@@ -137,11 +137,11 @@ class LogShipper:
         """Upload every part, even after one that failed, which is then raised."""
         for left in self._directory.glob(f"{name.stem}.jsonl.shipping-*.parts"):
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
-        parts = await asyncio.to_thread(split, claim, name, _parts_of(claim))
+        parts = await asyncio.to_thread(split_file, claim, name, _parts_folder(claim))
         failure: APIError | None = None
         for blob, part in parts.items():
             try:
-                self._sign_of_life(claim)
+                self._touch(claim)
             except FileNotFoundError as error:
                 raise ClaimLostError(name.stem) from error
             try:
@@ -153,7 +153,7 @@ class LogShipper:
         if failure is not None:
             raise failure
 
-    def _sign_of_life(self, path: Path) -> None:
+    def _touch(self, path: Path) -> None:
         now = self._clock.now().timestamp()
         os.utime(path, (now, now))
 
@@ -163,5 +163,5 @@ class LogShipper:
         return False
 
 
-def _parts_of(claim: Path) -> Path:
+def _parts_folder(claim: Path) -> Path:
     return claim.with_name(claim.name + ".parts")

@@ -1,12 +1,13 @@
-"""Splits a rotated file by tenant and day, a line at a time: memory does not grow with the file."""
+"""Splitting of a rotated file by tenant and day, a line at a time: memory does not grow with the file."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import IO, TYPE_CHECKING
 
-from functions.logs.lines import Line
-from functions.logs.models import PLATFORM
+from cachetools import LRUCache
+
+from functions.logs.lines import LogLine
+from functions.logs.manifest import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,43 +19,48 @@ _LONGEST_LINE = 1024 * 1024
 _MOST_OPEN = 32
 
 
-class _Parts:
+class _OpenFiles(LRUCache[str, IO[bytes]]):
+    """Open files by blob name; the least recently used is closed to make room."""
+
+    def popitem(self) -> tuple[str, IO[bytes]]:
+        blob, file = super().popitem()
+        file.close()
+        return blob, file
+
+
+class _PartFiles:
     """Files that are appended to by blob name; of many, only the last used are open."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._open: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._open = _OpenFiles(_MOST_OPEN)
         self.paths: dict[str, Path] = {}
 
     def append(self, blob: str, text: bytes) -> None:
-        file = self._open.pop(blob, None)
+        file = self._open.get(blob)
         if file is None:
-            if len(self._open) >= _MOST_OPEN:
-                self._open.popitem(last=False)[1].close()
             path = self.paths.setdefault(blob, self._directory / f"{len(self.paths)}.part")
-            file = path.open("ab")
-        self._open[blob] = file
+            file = self._open[blob] = path.open("ab")
         file.write(text)
 
     def close(self) -> None:
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+        while self._open:
+            self._open.popitem()
 
 
-def split(source: Path, name: RotatedName, directory: Path) -> Mapping[str, Path]:
+def split_file(source: Path, name: RotatedName, directory: Path) -> Mapping[str, Path]:
     """Write the parts of a file into `directory`; return them by the names of their blobs.
 
     The same file always makes the same parts, whoever splits it. What is no line of this app goes to the
     platform, with the day of the line before it.
     """
     directory.mkdir()
-    parts = _Parts(directory)
+    parts = _PartFiles(directory)
     day = name.rotated_at.date().isoformat()
     try:
         with source.open("rb") as file:
             while text := file.readline(_LONGEST_LINE):
-                line = Line.parse(text)
+                line = LogLine.parse(text)
                 owner = PLATFORM
                 if line is not None:
                     day = line.at.date().isoformat()

@@ -1,4 +1,4 @@
-"""What health and documentation answer."""
+"""Replies of health and documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.http.models import ParameterModel, ReplyModel
 
 
 class DependencyState(StrEnum):
-    """What is known of a dependency."""
+    """State of a dependency."""
 
     UP = "up"
     DOWN = "down"
@@ -40,7 +40,7 @@ class DependencyReply(ReplyModel):
 
 
 class CacheReply(ReplyModel):
-    """What one region of this worker's cache did since it began.
+    """Counts of one region of this worker's cache since it began.
 
     Attributes:
         last_good: Answers that stood in while the dependency was out.

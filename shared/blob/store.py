@@ -1,4 +1,4 @@
-"""What the app asks of a blob store."""
+"""Port to a blob store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bounded cache in this process: each tenant's entries apart by their keys, one load per key in flight.
+"""A bounded cache in this process: each tenant's entries apart by their keys, one load per key at a time.
 
 Values are shared by all who get them, so they must not be changed. A key once seen as absent is a value like
 any other: what `load` returns is kept, None included; what it raises is not.
@@ -37,7 +37,7 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old what a region serves may be; an age counts from when its load began.
+    """Bounds of the age of what a region serves; an age counts from when its load began.
 
     Attributes:
         ttl_seconds: Served without asking up to this age.
@@ -59,7 +59,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class RegionCounts:
-    """What one region did since the process began.
+    """Counts of one region since the process began.
 
     Attributes:
         hits: Answers younger than their TTL.
@@ -93,7 +93,7 @@ class _Entry[V]:
 
 
 @dataclass(slots=True)
-class _Flight[V]:
+class _Load[V]:
     """One load under way.
 
     Attributes:
@@ -141,7 +141,7 @@ class Region[V]:
         # The keys of each tenant in the order in which they were loaded: a hit, which is often, moves none.
         self._held: defaultdict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
         self._with_a_share: set[str] = set()
-        self._flights: dict[str, _Flight[V]] = {}
+        self._loads: dict[str, _Load[V]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tally = _Tally()
         self._open_shared: Callable[[], SharedEntries[Any] | None] = lambda: None
@@ -159,13 +159,13 @@ class Region[V]:
             age = self._monotonic() - entry.since
             if age < self._ttl:
                 self._tally.hits += 1
-                return self._served(full, entry, age)
+                return self._serve(full, entry, age)
             if age < self._ttl + self._freshness.stale_seconds:
-                if full not in self._flights:
-                    self._begin(full, load, in_background=True)
+                if full not in self._loads:
+                    self._start_load(full, load, in_background=True)
                 self._tally.stale += 1
-                return self._served(full, entry, age)
-        return await self._loaded(full, load)
+                return self._serve(full, entry, age)
+        return await self._await_load(full, load)
 
     def peek(self, tenant: TenantContext, key: str) -> V | None:
         """Return a value within its TTL, or None; nothing is loaded, and any thread may ask.
@@ -178,7 +178,7 @@ class Region[V]:
         if entry is None or (age := self._monotonic() - entry.since) >= self._ttl:
             return None
         try:
-            served = self._served(full, entry, age)
+            served = self._serve(full, entry, age)
         except KeyError:  # it made room in between, on the loop's thread
             return None
         self._tally.hits += 1
@@ -188,10 +188,10 @@ class Region[V]:
         """Keep a value that was just written, or read so long ago; a load that began before gives way."""
         full = self._key(tenant, key)
         self._supersede(full)
-        self._keep(full, _Entry(value, self._monotonic() - age_seconds))
+        self._store(full, _Entry(value, self._monotonic() - age_seconds))
         if self._shared is not None:
             self._shared.wrote(full)
-            self._see_to(self._shared.write(full, value, age_seconds))
+            self._run_in_background(self._shared.write(full, value, age_seconds))
 
     def forget(self, tenant: TenantContext, *keys: str) -> None:
         """Drop values that are no longer so; a load that began before does not bring them back."""
@@ -201,7 +201,7 @@ class Region[V]:
             self._drop(full)
             if self._shared is not None:
                 self._shared.wrote(full)
-                self._see_to(self._shared.remove(full))
+                self._run_in_background(self._shared.remove(full))
 
     def share(self, open_shared: Callable[[], SharedEntries[Any] | None]) -> None:
         """Ask a second level before the source; it is opened when it is first needed."""
@@ -226,7 +226,7 @@ class Region[V]:
 
     async def close(self) -> None:
         """End the loads under way."""
-        self._flights.clear()
+        self._loads.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -236,29 +236,29 @@ class Region[V]:
         # Neither a tenant id nor a region's name has a colon: no two triples make the same key.
         return f"tenant:{require_tenant(tenant).tenant_id}:{self.name}:{key}"
 
-    def _served(self, full: str, entry: _Entry[V], age: float) -> V:
+    def _serve(self, full: str, entry: _Entry[V], age: float) -> V:
         self._entries.move_to_end(full)
         if age > self._tally.oldest:  # noqa: PLR1730  # `max` is a call, on the path of every hit
             self._tally.oldest = age
         return entry.value
 
-    async def _loaded(self, full: str, load: Callable[[], Awaitable[V]]) -> V:
+    async def _await_load(self, full: str, load: Callable[[], Awaitable[V]]) -> V:
         self._tally.misses += 1
-        flight = self._flights.get(full) or self._begin(full, load, in_background=False)
-        flight.waiters += 1
+        ongoing = self._loads.get(full) or self._start_load(full, load, in_background=False)
+        ongoing.waiters += 1
         try:
             # The shield lets one waiter go without ending the load for the others.
             async with within_deadline(f"the load of '{self.name}'"):
-                return await asyncio.shield(flight.task)
+                return await asyncio.shield(ongoing.task)
         except APIError as error:
             entry = self._last_good(full) if _is_outage(error) else None
             if entry is None:
                 raise
             return self._serve_last_good(full, entry, error)
         finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.in_background:
-                self._abandon(full, flight)
+            ongoing.waiters -= 1
+            if not ongoing.waiters and not ongoing.in_background:
+                self._abandon(full, ongoing)
 
     def _last_good(self, full: str) -> _Entry[V] | None:
         entry = self._entries.get(full)
@@ -272,12 +272,12 @@ class Region[V]:
         age = self._monotonic() - entry.since
         facts = {"region": self.name, "age_seconds": round(age, 1), "error": type(error).__name__}
         _logger.warning("The last good value stands in for one that cannot be loaded", extra=facts)
-        return self._served(full, entry, age)
+        return self._serve(full, entry, age)
 
-    def _begin(self, full: str, load: Callable[[], Awaitable[V]], *, in_background: bool) -> _Flight[V]:
+    def _start_load(self, full: str, load: Callable[[], Awaitable[V]], *, in_background: bool) -> _Load[V]:
         async def run() -> V:
             if self._shared is not None and (found := await self._shared.read(full)) is not None:
-                flight.since, flight.from_source = self._monotonic() - found.age_seconds, False
+                ongoing.since, ongoing.from_source = self._monotonic() - found.age_seconds, False
                 self._tally.second_hits += 1
                 value: V = found.value
                 return value
@@ -285,35 +285,35 @@ class Region[V]:
 
         with no_deadline():  # the load is for all who wait, not only for the one who came first
             task = asyncio.create_task(run())
-        flight = _Flight(task, self._monotonic(), in_background)
-        self._flights[full] = flight
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(lambda task: self._land(full, flight, task))
-        return flight
+        ongoing = _Load(task, self._monotonic(), in_background)
+        self._loads[full] = ongoing
+        self._tasks.add(ongoing.task)
+        ongoing.task.add_done_callback(lambda task: self._finish_load(full, ongoing, task))
+        return ongoing
 
-    def _land(self, full: str, flight: _Flight[V], task: asyncio.Task[V]) -> None:
+    def _finish_load(self, full: str, ongoing: _Load[V], task: asyncio.Task[V]) -> None:
         self._tasks.discard(task)
-        in_force = self._flights.get(full) is flight
+        in_force = self._loads.get(full) is ongoing
         if in_force:
-            del self._flights[full]
+            del self._loads[full]
         if task.cancelled():
             return
         error = task.exception()
         if in_force and error is None:
-            self._keep(full, _Entry(task.result(), flight.since))
-            if flight.from_source and self._shared is not None:
-                age = self._monotonic() - flight.since
-                self._see_to(self._shared.write(full, task.result(), age))
+            self._store(full, _Entry(task.result(), ongoing.since))
+            if ongoing.from_source and self._shared is not None:
+                age = self._monotonic() - ongoing.since
+                self._run_in_background(self._shared.write(full, task.result(), age))
         elif in_force and not _is_outage(error):
             # The source answered, and not with the value that is here: nobody gets that one any more.
             self._drop(full)
-        if error is not None and flight.in_background:
+        if error is not None and ongoing.in_background:
             self._tally.failed_refreshes += 1
             facts = {"region": self.name, "error": type(error).__name__}
             expected = isinstance(error, APIError)
             _logger.warning("A refresh failed", extra=facts, exc_info=None if expected else error)
 
-    def _keep(self, full: str, entry: _Entry[V]) -> None:
+    def _store(self, full: str, entry: _Entry[V]) -> None:
         if full not in self._entries and len(self._entries) >= self._max_entries:
             self._make_room()
         self._entries[full] = entry
@@ -362,7 +362,7 @@ class Region[V]:
         opened = None if self._opened is None else self._opened[0]  # counting opens nothing
         return 0 if opened is None else opened.failures
 
-    def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Let the second level know without waiting; the work is the region's, and ends with it."""
         with no_deadline():
             task = asyncio.create_task(work)
@@ -371,16 +371,16 @@ class Region[V]:
 
     def _supersede(self, full: str) -> None:
         """Let those who wait for a load have its answer, but nobody after them."""
-        flight = self._flights.pop(full, None)
-        if flight is not None and not flight.waiters:
-            flight.task.cancel()
+        ongoing = self._loads.pop(full, None)
+        if ongoing is not None and not ongoing.waiters:
+            ongoing.task.cancel()
 
-    def _abandon(self, full: str, flight: _Flight[V]) -> None:
-        if flight.task.done():
+    def _abandon(self, full: str, ongoing: _Load[V]) -> None:
+        if ongoing.task.done():
             return
-        flight.task.cancel()
-        if self._flights.get(full) is flight:
-            del self._flights[full]
+        ongoing.task.cancel()
+        if self._loads.get(full) is ongoing:
+            del self._loads[full]
 
 
 def _tenant_of(full: str) -> str:

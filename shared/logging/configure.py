@@ -1,4 +1,4 @@
-"""Where the app's log lines go: stderr, and a file where a folder for logs is set."""
+"""Destinations of the app's log lines: stderr, and a file where a folder for logs is set."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def configure_logging(settings: LoggingSettings) -> None:
         logger.setLevel(settings.log_level)
         logger.propagate = False
     logging.getLogger(_SDKS).setLevel(logging.WARNING)
-    if [_place(handler) for handler in wanted] != [_place(handler) for handler in _attached()]:
+    if [_describe_destination(handler) for handler in wanted] != [
+        _describe_destination(handler) for handler in _attached()
+    ]:
         _attach(wanted)
 
 
@@ -71,7 +73,7 @@ def configure_from_environment() -> None:
         logging.getLogger(__name__).error("Settings of logging are invalid", extra={"settings": invalid})
 
 
-def include(component: str) -> None:
+def include_component(component: str) -> None:
     """Write what a component logs as the app's own lines are written, now and after each configuration."""
     if component in _components:
         return
@@ -121,5 +123,5 @@ def _attach(wanted: list[StderrHandler | InstanceFileHandler]) -> None:
             logging.getLogger(name).addHandler(handler)
 
 
-def _place(handler: StderrHandler | InstanceFileHandler) -> str:
+def _describe_destination(handler: StderrHandler | InstanceFileHandler) -> str:
     return f"stderr of {handler.app}" if isinstance(handler, StderrHandler) else str(handler.path)

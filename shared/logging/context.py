@@ -1,4 +1,4 @@
-"""What every log line says of itself: the request and the tenant, carried by context variables."""
+"""Context of log lines: the request and the tenant, carried by context variables."""
 
 from __future__ import annotations
 

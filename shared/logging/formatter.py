@@ -1,4 +1,4 @@
-"""How a record is written: one JSON object per line, or a coloured line for a person."""
+"""Formatters of log records: one JSON object per line, or a coloured line for a person."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class ColourFormatter(logging.Formatter):
         fields = describe(record, self._app)
         facts = {name: fields[name] for name in ("tenant_id", "request_id") if fields[name]}
         facts |= fields.get("extra", {})
-        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        facts_text = " ".join(f"{name}={value}" for name, value in facts.items())
         head = (
             f"\x1b[2m{fields['timestamp'][11:23]}\x1b[0m \x1b[{_COLOURS.get(record.levelname, '0')}m"
             f"{record.levelname:<8}\x1b[0m {_visible(fields['message'])}"
         )
-        tail = f" \x1b[2m{_visible(told)} {record.name}\x1b[0m"
+        tail = f" \x1b[2m{_visible(facts_text)} {record.name}\x1b[0m"
         stack = fields.get("exception", {}).get("stack", "") + fields.get("stack", "")
         return head + tail + (f"\n{_visible(stack, keep='\n')}".rstrip() if stack else "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from shared.logging.configure import include
+from shared.logging.configure import include_component
 from shared.settings import LoggingSettings
 
 
@@ -15,7 +15,7 @@ def get_app_name() -> str:
 
 def get_logger(name: str, log_level: str | None = None) -> logging.Logger:
     """Return a component's logger; its lines are like the app's: structured, redacted, with their context."""
-    include(name.partition(".")[0])
+    include_component(name.partition(".")[0])
     logger = logging.getLogger(name)
     if log_level is not None:
         logger.setLevel(log_level)

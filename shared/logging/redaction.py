@@ -1,4 +1,4 @@
-"""What must never reach a log: credentials and what identifies a person. Every string passes here."""
+"""Redaction of credentials and of what identifies a person. Every logged string passes here."""
 
 from __future__ import annotations
 

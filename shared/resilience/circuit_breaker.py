@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BreakerState(StrEnum):
-    """Whether calls are let through."""
+    """State of a breaker: calls are let through, refused, or one probe is."""
 
     CLOSED = "closed"
     OPEN = "open"

@@ -28,7 +28,7 @@ type Classify = Callable[[BaseException], Transient | None]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long and how often one call may try.
+    """Limits of one call's attempts and time.
 
     Attributes:
         attempts: All attempts, the first included.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.logs.shipper import CLAIM_SECONDS, LogShipper, Shipped
+from functions.logs.shipper import CLAIM_SECONDS, LogShipper, ShippingReport
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import host_limit_seconds
 from tests.unit_tests.logs.fakes import STAMP, FakeBlobs, line, rotated
@@ -53,7 +53,7 @@ async def test_lines_go_to_their_tenant_and_day(
     content = [line("acme", late), line("acme"), line("globex"), line(None), line("acme", level="ERROR")]
     rotated(tmp_path, "".join(content))
 
-    assert await shipper.ship() == Shipped(1, 0)
+    assert await shipper.ship() == ShippingReport(1, 0)
     assert {name: text.decode() for name, text in blobs.blobs.items()} == {
         f"acme/2026-01-30/{STEM}.jsonl": content[0],
         f"acme/2026-01-31/{STEM}.jsonl": content[1] + content[4],
@@ -80,7 +80,7 @@ async def test_a_line_of_no_proper_level_is_the_platforms_and_keeps_no_other_wai
     strange = line("acme", level="x-placeholder").replace('"x-placeholder"', json.dumps(level))
     rotated(tmp_path, strange + line("acme"))
 
-    assert await shipper.ship() == Shipped(1, 0)
+    assert await shipper.ship() == ShippingReport(1, 0)
     assert blobs.blobs == {
         f"_platform/2026-01-31/{STEM}.jsonl": strange.encode(),
         f"acme/2026-01-31/{STEM}.jsonl": line("acme").encode(),
@@ -103,12 +103,12 @@ async def test_a_file_stays_until_all_of_its_blobs_have_arrived(
     rotated(tmp_path, line("acme") + line("globex"))
     blobs.failing = {"acme/"}
 
-    assert await shipper.ship() == Shipped(0, 1)
+    assert await shipper.ship() == ShippingReport(0, 1)
     assert names(tmp_path) == [f"{STEM}.jsonl"]
     assert f"globex/2026-01-31/{STEM}.jsonl" in blobs.blobs
 
     blobs.failing = set()
-    assert await shipper.ship() == Shipped(1, 0)
+    assert await shipper.ship() == ShippingReport(1, 0)
     assert sorted(blobs.blobs) == [f"acme/2026-01-31/{STEM}.jsonl", f"globex/2026-01-31/{STEM}.jsonl"]
     assert names(tmp_path) == []
 
@@ -146,7 +146,7 @@ async def test_a_failing_file_does_not_delay_another(
     blobs.before = before
     blobs.failing = {"vm-1"}
 
-    assert await shipper.ship() == Shipped(1, 1)
+    assert await shipper.ship() == ShippingReport(1, 1)
     assert names(tmp_path) == [f"{STEM}.jsonl"]
 
 
@@ -173,9 +173,9 @@ async def test_a_dead_shippers_claim_is_taken_over_with_what_it_left(
     now = clock.now().timestamp()
     os.utime(claim, (now, now))
 
-    assert await shipper.ship() == Shipped(0, 0)
+    assert await shipper.ship() == ShippingReport(0, 0)
     clock.advance(CLAIM_SECONDS + 1)
-    assert await shipper.ship() == Shipped(1, 0)
+    assert await shipper.ship() == ShippingReport(1, 0)
     assert blobs.blobs == {f"acme/2026-01-31/{STEM}.jsonl": line("acme").encode()}
     assert names(tmp_path) == []
 
@@ -190,7 +190,7 @@ async def test_a_shipper_that_lost_its_claim_leaves_the_file_to_the_new_one(
 
     blobs.before = taken_over
 
-    assert await shipper.ship() == Shipped(0, 0)
+    assert await shipper.ship() == ShippingReport(0, 0)
     assert blobs.uploads == [f"acme/2026-01-31/{STEM}.jsonl"]
     assert names(tmp_path) == [f"{STEM}.jsonl.shipping-vm-10-0a1b2c3d"]
 
@@ -222,7 +222,7 @@ async def test_a_dead_writers_file_is_shipped_and_strangers_files_are_left(
     for name in ("notes.txt", "data.jsonl", "x.jsonl.shipping-vm-1-0a1b2c3d"):
         (tmp_path / name).write_text(line("acme"))
 
-    assert await shipper.ship() == Shipped(1, 0)
+    assert await shipper.ship() == ShippingReport(1, 0)
     assert [name.split(".")[0] for name in blobs.blobs] == ["acme/2026-01-31/tenantry-vm-7"]
     assert names(tmp_path) == ["data.jsonl", "notes.txt", "x.jsonl.shipping-vm-1-0a1b2c3d"]
 
@@ -230,9 +230,9 @@ async def test_a_dead_writers_file_is_shipped_and_strangers_files_are_left(
 async def test_a_folder_that_is_not_there_yet_has_nothing_to_ship(
     blobs: FakeBlobs, tmp_path: Path, clock: FakeClock
 ) -> None:
-    assert await LogShipper(tmp_path / "none", blobs, clock, "vm-9", nobody_was_purged).ship() == Shipped(
-        0, 0
-    )
+    assert await LogShipper(
+        tmp_path / "none", blobs, clock, "vm-9", nobody_was_purged
+    ).ship() == ShippingReport(0, 0)
 
 
 async def test_a_file_of_many_tenants_keeps_every_line_with_few_files_open(
@@ -276,6 +276,6 @@ async def test_lines_of_a_purged_tenant_are_not_brought_back(
     rotated(tmp_path, line("acme") + line("globex") + line(None))
     shipped = await LogShipper(tmp_path, blobs, clock, "vm-9", acme_was_purged).ship()
 
-    assert shipped == Shipped(1, 0)
+    assert shipped == ShippingReport(1, 0)
     assert {name.partition("/")[0] for name in blobs.blobs} == {"globex", "_platform"}
     assert (names(tmp_path), asked) == ([], ["acme", "globex"])
