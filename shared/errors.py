@@ -18,9 +18,17 @@ class APIError(Exception):
         message: One sentence for the caller; holds no secret and no other tenant's data.
         detail: Machine-readable facts that belong to the message.
         retry_after: Seconds until another attempt makes sense, where that is known.
+
+    Attributes:
+        status: The HTTP status that the edge answers with; nothing else decides by it.
+        transient: Whether the same request may succeed later: a queue delivers it again.
+        is_outage: Whether something that the app needs is at fault, and said nothing of what was asked: what
+            was known before still holds.
     """
 
     status: ClassVar[int] = 500
+    transient: ClassVar[bool] = False
+    is_outage: ClassVar[bool] = False
 
     def __init__(
         self, message: str, detail: Detail | None = None, *, retry_after: float | None = None
@@ -175,6 +183,7 @@ class RateLimitError(APIError):
     """A rate was reached: the same request succeeds after `retry_after`."""
 
     status = 429
+    transient = True
 
 
 class BudgetExceededError(RateLimitError):
@@ -193,12 +202,15 @@ class InternalError(APIError):
     """A defect of ours; the log has it under the request id."""
 
     status = 500
+    transient = True
 
 
 class DependencyUnavailableError(APIError):
     """A store, queue or model is down or refuses work."""
 
     status = 503
+    transient = True
+    is_outage = True
 
     def __init__(
         self, dependency: str, reason: str = "is not available", *, retry_after: float = 1.0
@@ -211,6 +223,8 @@ class ConfigurationError(APIError):
     """The deployment lacks settings; `detail` names them."""
 
     status = 503
+    transient = True
+    is_outage = True
 
     def __init__(self, missing: Sequence[str]) -> None:
         names = ", ".join(missing)
@@ -222,6 +236,8 @@ class NotReadyError(APIError):
     """The app cannot do its work: dependencies are down or not configured; `detail` has the state of each."""
 
     status = 503
+    transient = True
+    is_outage = True
 
     def __init__(self, down: Sequence[str], dependencies: Sequence[Mapping[str, JsonValue]]) -> None:
         super().__init__(
@@ -233,12 +249,16 @@ class ConversationUnavailableError(APIError):
     """The conversation cannot be read or continued now; its history is untouched."""
 
     status = 503
+    transient = True
+    is_outage = True
 
 
 class DependencyTimeoutError(APIError):
     """A dependency did not answer in time."""
 
     status = 504
+    transient = True
+    is_outage = True
 
     def __init__(self, dependency: str, seconds: float) -> None:
         super().__init__(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _REGION_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_OUTAGE = frozenset({503, 504})
 _SHARES = 8
 """Into how many a region is divided: so few tenants at most have a share, and who has most is soon found."""
 
@@ -388,7 +387,7 @@ def _tenant_of(full: str) -> str:
 
 
 def _is_outage(error: BaseException | None) -> bool:
-    return isinstance(error, APIError) and error.status in _OUTAGE
+    return isinstance(error, APIError) and error.is_outage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Bodies are JSON objects here and nowhere above: `shared.cosmos.partition` turns 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from shared.errors import ConflictError, NotFoundError, PreconditionFailedError
@@ -87,18 +88,46 @@ class BatchOperation(NamedTuple):
     etag: str | None = None
 
 
+class BatchFailure(StrEnum):
+    """Reason for which an operation rolled its batch back.
+
+    A batch that is too large is a `PayloadTooLargeError`; one that may pass later fails as a dependency does.
+    """
+
+    EXISTS = "exists"
+    MISSING = "missing"
+    CHANGED = "changed"
+    """Its ETag or its condition does not hold."""
+    REFUSED = "refused"
+
+
+_FAILURES = {404: BatchFailure.MISSING, 409: BatchFailure.EXISTS, 412: BatchFailure.CHANGED}
+
+
 class BatchFailedError(ConflictError):
     """A batch was rolled back because of one of its operations.
 
     Attributes:
-        index: Which operation, counted from 0.
-        status: What the service said of it: 404, 409, 412, ...
+        index: The operation's place in the batch, counted from 0.
+        reason: The reason, of which the service gives one for the first operation that fails.
     """
 
-    def __init__(self, index: int, status: int) -> None:
-        super().__init__(f"Operation {index} of the batch failed with {status}")
+    def __init__(self, index: int, reason: BatchFailure | int) -> None:
+        if isinstance(reason, int):
+            reason = _FAILURES.get(reason, BatchFailure.REFUSED)
+        super().__init__(f"Operation {index} of the batch failed: {reason}")
         self.index = index
-        self.cause_status = status
+        self.reason = reason
+
+    @property
+    def is_race(self) -> bool:
+        """Tell whether somebody else changed what is stored in between: reading it anew may help."""
+        return self.reason is not BatchFailure.REFUSED
+
+    @property
+    def cause_status(self) -> int:
+        """Return the reason as a status, for callers who do not yet ask for the reason."""
+        return next((status for status, reason in _FAILURES.items() if reason is self.reason), 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +215,6 @@ class Container(Protocol):
         """Return the first `query.limit` results within the key's partition or prefix.
 
         Over a prefix they may come from several physical partitions, one after another, each in its own
-        order: `shared.cosmos.keyset` pages through a prefix.
+        order: `shared.cosmos.paging` pages through a prefix.
         """
         ...

@@ -15,14 +15,16 @@ from shared.cosmos.container import (
     Patch,
     Query,
 )
-from shared.cosmos.keyset import KeysetPage, read_page
+from shared.cosmos.paging import KeysetPage, read_page, read_prefix_page
+from shared.cosmos.queries import fields_of, select
 from shared.tenancy.context import TenantContext, require_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _ETAG = "_etag"
 _OWNER = "tenant_id"
+_READ_AT_ONCE = 100
 
 
 class StoredItem(BaseModel):
@@ -84,15 +86,6 @@ class Partition:
         """Store an item over whatever had its id, and return it with its ETag."""
         return type(item).from_json(await self._container.upsert(self._key, self._stamped(item)))
 
-    async def replace[M: StoredItem](self, item: M, etag: str | None) -> M:
-        """Replace the item of this id and return it with its new ETag.
-
-        Raises:
-            ItemNotFoundError: This owner has none.
-            ItemChangedError: Its ETag is another one.
-        """
-        return type(item).from_json(await self._container.replace(self._key, self._stamped(item), etag))
-
     async def patch[M: StoredItem](self, model: type[M], item_id: str, patch: Patch) -> M:
         """Change an item where it stands and return it.
 
@@ -110,16 +103,33 @@ class Partition:
         """
         return await self._container.delete(self._key, item_id, etag)
 
+    async def read_many[M: StoredItem](self, model: type[M], ids: Iterable[str]) -> list[M]:
+        """Return those of the items that are there, in no order: one request for each 100."""
+        wanted = list(dict.fromkeys(ids))
+        found: list[M] = []
+        for start in range(0, len(wanted), _READ_AT_ONCE):
+            part = wanted[start : start + _READ_AT_ONCE]
+            parameters = {f"@id{number}": item_id for number, item_id in enumerate(part)}
+            text = select(model, where=f"c.id IN ({', '.join(parameters)})")
+            found += await self.query(model, Query(text, parameters, len(part)))
+        return found
+
     async def query[M: StoredItem](self, model: type[M], query: Query) -> list[M]:
-        """Return what this owner has, at most `query.limit` of it; for an order over a prefix use `page`."""
+        """Return what this owner has, at most `query.limit` of it; for an order use a page."""
         return [model.from_json(body) for body in await self._container.query(self._key, query)]
 
-    async def page[M: StoredItem](self, model: type[M], page: KeysetPage) -> list[M]:
-        """Return a page in the order of a field, also where the key is only a prefix."""
-        return [model.from_json(body) for body in await read_page(self._container, self._key, page)]
+    async def read_page[M: StoredItem](self, model: type[M], page: KeysetPage) -> list[M]:
+        """Return a page of this partition in the order of a field."""
+        found = await read_page(self._container, self._key, page, fields_of(model))
+        return [model.from_json(body) for body in found]
+
+    async def read_prefix_page[M: StoredItem](self, model: type[M], page: KeysetPage) -> list[M]:
+        """Return a page in the order of a field where the key is only a prefix."""
+        found = await read_prefix_page(self._container, self._key, page, fields_of(model))
+        return [model.from_json(body) for body in found]
 
     async def batch(self, operations: Sequence[BatchOperation], *, minimal: bool = False) -> list[Json]:
-        """Do all of the operations or none; build them with `creating`, `upserting`, `replacing`, `patching`.
+        """Do all of the operations or none; build them with `creating` and `patching`.
 
         Returns:
             Each item as it is stored now, or, where `minimal`, only its `_etag`.
@@ -133,14 +143,6 @@ class Partition:
         """Describe `create` for a batch."""
         body = self._stamped(item)
         return BatchOperation("create", str(body["id"]), body=body)
-
-    def upserting(self, item: StoredItem) -> BatchOperation:
-        """Describe `upsert` for a batch."""
-        return BatchOperation("upsert", item.id, body=self._stamped(item))
-
-    def replacing(self, item: StoredItem, etag: str | None) -> BatchOperation:
-        """Describe `replace` for a batch."""
-        return BatchOperation("replace", item.id, body=self._stamped(item), etag=etag)
 
     def patching(self, item_id: str, patch: Patch) -> BatchOperation:
         """Describe `patch` for a batch."""

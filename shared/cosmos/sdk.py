@@ -19,6 +19,7 @@ from azure.cosmos.exceptions import (
 from shared.cosmos.container import (
     ANSWERED_BY,
     BatchFailedError,
+    BatchFailure,
     ItemChangedError,
     ItemExistsError,
     ItemNotFoundError,
@@ -44,6 +45,7 @@ _TOO_MANY_REQUESTS = 429
 _TOO_LARGE = 413
 _FOR_THE_CALLER = frozenset({404, 409, 412})
 _FAILED_DEPENDENCY = 424
+_FAILURES = {404: BatchFailure.MISSING, 409: BatchFailure.EXISTS, 412: BatchFailure.CHANGED}
 _OK = 200
 _MULTIPLE_CHOICES = 300
 
@@ -153,7 +155,7 @@ class SdkContainer:
             status = _batch_status(error)
             if status == _TOO_LARGE:
                 raise PayloadTooLargeError("The item is larger than the store takes") from error
-            raise BatchFailedError(error.error_index, status) from error
+            raise BatchFailedError(error.error_index, _FAILURES.get(status, BatchFailure.REFUSED)) from error
         answered_by = {ANSWERED_BY: _physical_partition(results.get_response_headers())}
         return [_left_by(result) | answered_by for result in results]
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import ReasonerIn, Usage
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
-from shared.cosmos.keyset import KeysetPage
+from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, DependencyUnavailableError, JobNotFoundError
 from shared.jobs.models import JobResult, JobStatus
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
-_SHOWN = "c.id, c.task_id, c.status, c.steps, c.result, c.error, c.created_at, c.updated_at"
 _PENDING = (
     "SELECT c.id, c.task_id, c.status, c.request, c.outbox, c.outbox_pending, c.created_at, c.updated_at"
     " FROM c WHERE c.outbox_pending = true AND c.outbox_since < @before"
@@ -166,10 +165,10 @@ class JobRepository:
     async def page(self, after: str | None, limit: int) -> list[JobState]:
         """Return jobs by id, after the given one."""
         everything = Partition.of(self._tenant, self._container)
-        page = KeysetPage(_SHOWN, "id", after or "", limit)
+        page = KeysetPage(limit, after)
         if self._tenant.only_user is not None:
             page = replace(page, where="c.user_id = @user", parameters={"@user": self._tenant.only_user})
-        return await everything.page(JobState, page)
+        return await everything.read_prefix_page(JobState, page)
 
     async def pending(self, before: datetime, limit: int) -> list[JobItem]:
         """Return jobs whose message has waited to be sent since before a time."""

@@ -13,7 +13,7 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
-from shared.errors import APIError, RateLimitError, TenantNotFoundError
+from shared.errors import APIError, TenantNotFoundError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.messaging.quarantine import Refused
@@ -35,7 +35,6 @@ HANDLING_SECONDS = 540.0
 """After this, nothing more is asked of a dependency for a delivery. With the longest pause it is before the
 host ends the function, and the worker with it (host.json, `functionTimeout`)."""
 
-_SERVER_ERRORS = 500
 _DEAD_LETTER_REASON = "DeadLetterReason"
 _logger = get_logger(__name__)
 
@@ -267,7 +266,7 @@ class DeliveriesExhaustedError(APIError):
 
 def may_succeed_later(error: APIError) -> bool:
     """Tell a failure that another delivery may cure from one that stays."""
-    return error.status >= _SERVER_ERRORS or isinstance(error, RateLimitError)
+    return error.transient
 
 
 def _reason(delivery: Delivery) -> str:

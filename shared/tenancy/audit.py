@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
+from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
+from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import APIError
+from shared.errors import APIError, InternalError
 from shared.logging.context import log_context
 from shared.logging.logger import get_logger
 from shared.tenancy.context import PLATFORM, PlatformContext, Role, TenantContext, TenantId
@@ -33,10 +34,9 @@ ENTRY_ID_PATTERN = r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{16}$"
 """Time first, so that ids sort as the entries came."""
 
 _PLATFORM = "platform"
-_SERVER_ERROR = 500
-_FIELDS = (
-    "c.id, c.schema_version, c.at, c.actor, c.action, c.subject, c.outcome, c.request_id, c.detail, c._etag"
-)
+_AFTER_ALL = "9"
+"""Comes after every entry's id."""
+
 _logger = get_logger(__name__)
 
 
@@ -157,7 +157,7 @@ class AuditTrail:
         try:
             yield
         except APIError as error:
-            if error.status < _SERVER_ERROR:
+            if not (error.is_outage or isinstance(error, InternalError)):
                 await self._close(own, entry, Outcome.REFUSED)
             raise
         await self._close(own, entry, Outcome.DONE)
@@ -166,18 +166,21 @@ class AuditTrail:
         self, who: TenantContext | PlatformContext, wanted: AuditFilter, limit: int
     ) -> list[AuditEntry]:
         """Return entries, the newest first."""
-        conditions = ["c.id < @before"]
-        parameters = {"@before": wanted.before or "9"}
-        if wanted.until is not None:
-            parameters["@before"] = min(parameters["@before"], _stamp(wanted.until))
+        conditions: list[str] = []
+        parameters: dict[str, str] = {}
+        before = min(
+            wanted.before or _AFTER_ALL, _AFTER_ALL if wanted.until is None else _stamp(wanted.until)
+        )
         if wanted.since is not None:
             conditions.append("c.id >= @since")
             parameters["@since"] = _stamp(wanted.since)
         if wanted.action is not None:
             conditions.append("c.action = @action")
             parameters["@action"] = wanted.action
-        text = f"SELECT {_FIELDS} FROM c WHERE {' AND '.join(conditions)} ORDER BY c.id DESC"  # noqa: S608  # fixed texts; every value is a parameter
-        return await self._of(who, None).query(AuditEntry, Query(text, parameters, limit))
+        page = KeysetPage(
+            limit, before, descending=True, where=" AND ".join(conditions), parameters=parameters
+        )
+        return await self._of(who, None).read_page(AuditEntry, page)
 
     def _entry(
         self,

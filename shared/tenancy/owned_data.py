@@ -10,8 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from shared.cosmos.container import BatchFailedError, BatchOperation, Query
-from shared.cosmos.keyset import KeysetPage, read_page
+from shared.cosmos.container import BatchFailedError, BatchFailure, BatchOperation, Query
+from shared.cosmos.paging import KeysetPage, read_prefix_page
+from shared.cosmos.queries import WHOLE, name_fields, select
 from shared.messaging.quarantine import UNATTRIBUTED_KEY
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.store import TENANT_ITEM
@@ -40,13 +41,11 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 BLOB_CONTAINERS = ("logs",)
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
 
-_WHOLE = "VALUE c"
-"""Whole items: an export that names its fields would lose those of which this release does not know."""
-
 _PAGE = 500
 _BATCH = 100
 _AT_ONCE = 8
-_NOT_THERE = 404
+_NOT_KEPT = "c.id != @kept"
+_NAMED = "c.named = @named"
 _RANGES = 1000
 """A prefix may lie in several physical partitions: an aggregate has one result for each, however merged."""
 
@@ -91,24 +90,23 @@ class OwnedItems:
 
     async def count(self) -> int:
         """Count them by a query."""
-        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.id != @kept", {"@kept": self.kept}, _RANGES)
+        query = Query(select("VALUE COUNT(1)", where=_NOT_KEPT), {"@kept": self.kept}, _RANGES)
         return sum(cast("list[int]", await self.container.query((self.tenant_id,), query)))
 
     async def least(self, prefix: tuple[str, ...], level: str, after: str) -> str | None:
         """Return the least value of a level of the key after the given one, within a prefix of the key."""
-        text = f"SELECT VALUE MIN(c.{level}) FROM c WHERE c.{level} > @after"  # noqa: S608  # a field's name
+        text = select(f"VALUE MIN(c.{level})", where=f"c.{level} > @after")
         found = await self.container.query((self.tenant_id, *prefix), Query(text, {"@after": after}, _RANGES))
         return min((value for value in cast("list[object]", found) if isinstance(value, str)), default=None)
 
     async def after(self, prefix: tuple[str, ...], after: str, limit: int) -> list[Json]:
         """Return items after an id, in order, whole."""
-        page = KeysetPage(_WHOLE, "id", after, limit)
-        return await read_page(self.container, (self.tenant_id, *prefix), page)
+        key = (self.tenant_id, *prefix)
+        return await read_prefix_page(self.container, key, KeysetPage(limit, after), WHOLE)
 
     async def remove_some(self) -> int:
         """Remove a page of them; return how many there were, 0 when none is left."""
-        fields = ", ".join(f"c.{name}" for name in dict.fromkeys(("id", *self.levels)))
-        text = f"SELECT {fields} FROM c WHERE c.id != @kept"  # noqa: S608  # only names of fields are put in
+        text = select(name_fields(dict.fromkeys(("id", *self.levels))), where=_NOT_KEPT)
         found = await self.container.query((self.tenant_id,), Query(text, {"@kept": self.kept}, _PAGE))
         batches = [
             (key, ids[start : start + _BATCH])
@@ -138,12 +136,12 @@ class UnattributedMessages:
 
     async def count(self) -> int:
         """Count them by a query."""
-        query = Query("SELECT VALUE COUNT(1) FROM c WHERE c.named = @named", {"@named": self.tenant_id}, 1)
+        query = Query(select("VALUE COUNT(1)", where=_NAMED), {"@named": self.tenant_id}, 1)
         return sum(cast("list[int]", await self.quarantine.query(UNATTRIBUTED_KEY, query)))
 
     async def remove_some(self) -> int:
         """Remove a batch of them; return how many there were, 0 when none is left."""
-        query = Query("SELECT VALUE c.id FROM c WHERE c.named = @named", {"@named": self.tenant_id}, _BATCH)
+        query = Query(select("VALUE c.id", where=_NAMED), {"@named": self.tenant_id}, _BATCH)
         ids = cast("list[str]", await self.quarantine.query(UNATTRIBUTED_KEY, query))
         if ids:
             await _remove(self.quarantine, UNATTRIBUTED_KEY, ids)
@@ -202,7 +200,7 @@ async def _remove(container: Container, key: Key, ids: Sequence[str]) -> None:
     try:
         await container.batch(key, [BatchOperation("delete", item_id) for item_id in ids])
     except BatchFailedError as error:
-        if error.cause_status != _NOT_THERE:
+        if error.reason is not BatchFailure.MISSING:
             raise
         # Some have expired meanwhile, or the answer to the first attempt was lost.
         await side_by_side((container.delete(key, item_id, None) for item_id in ids), at_once=_AT_ONCE)

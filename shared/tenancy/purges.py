@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from shared.cosmos.container import Patch, PatchOperation, Query
+from shared.cosmos.container import Patch, PatchOperation
+from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.tenancy.store import Tier
 
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
 
-_FIELDS = (
-    "c.id, c.schema_version, c.purged, c.tier, c.created_at, c.requested_at, c.closed_at, c.removed, "
-    "c.counts, c.counted_at, c.finished_at, c._etag"
-)
-_UNFINISHED = (
-    f"SELECT {_FIELDS} FROM c"  # noqa: S608  # names of fields
-    " WHERE (NOT IS_DEFINED(c.finished_at) OR IS_NULL(c.finished_at)) AND c.id > @after ORDER BY c.id"
-)
+_UNFINISHED = "NOT IS_DEFINED(c.finished_at) OR IS_NULL(c.finished_at)"
 
 
 class PurgeItem(StoredItem):
@@ -84,9 +78,9 @@ class Purges:
         """Tell whether an id, in whatever spelling, was or is being purged."""
         return await self._own.read(PurgeItem, tenant_id.casefold()) is not None
 
-    async def unfinished(self, after: str, limit: int) -> list[PurgeItem]:
+    async def unfinished(self, after: str | None, limit: int) -> list[PurgeItem]:
         """Return purges that are still to be worked on, by id."""
-        return await self._own.query(PurgeItem, Query(_UNFINISHED, {"@after": after}, limit))
+        return await self._own.read_page(PurgeItem, KeysetPage(limit, after, where=_UNFINISHED))
 
     async def close(self, purge: PurgeItem) -> PurgeItem:
         """Note that the store says of the tenant that it is being purged."""

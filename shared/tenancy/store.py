@@ -20,7 +20,9 @@ from shared.cosmos.container import (
     PatchOperation,
     Query,
 )
+from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition, StoredItem
+from shared.cosmos.queries import fields_of, select
 from shared.errors import ConflictError, KeyNotFoundError, PreconditionFailedError, TenantNotFoundError
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, parse_tenant_id
@@ -38,9 +40,6 @@ TENANT_ITEM = "tenant"
 _DIRECTORY = "tenants"
 _PAGE = 100
 _AT_ONCE = 16
-_NAMES = (
-    "SELECT c.id, c.name, c.claimed_as, c.schema_version, c._etag FROM c WHERE c.id > @after ORDER BY c.id"
-)
 _KEY_END = "key;"
 """The first text after all ids of keys."""
 
@@ -121,13 +120,7 @@ class NewKey:
     expires_at: datetime | None = None
 
 
-def _fields_of(*models: type[StoredItem]) -> str:
-    fields = {field.alias or name: None for model in models for name, field in model.model_fields.items()}
-    return ", ".join(f"c.{name}" for name in fields)
-
-
-_CREDENTIAL = f"SELECT {_fields_of(TenantItem, TenantKeyItem)} FROM c WHERE c.id IN (@tenant, @key)"  # noqa: S608  # names of fields
-_KEYS = f"SELECT {_fields_of(TenantKeyItem)} FROM c WHERE c.id > @after AND c.id < @end ORDER BY c.id"  # noqa: S608  # same
+_CREDENTIAL = select(fields_of(TenantItem, TenantKeyItem), where="c.id IN (@tenant, @key)")
 
 
 class DirectoryItem(StoredItem):
@@ -209,12 +202,11 @@ class TenantStore:
 
     async def _in_order(self, after: str | None, size: int) -> AsyncIterator[list[TenantItem]]:
         """Go through the directory; an id that nobody has (a crash, a purge) is passed over."""
-        names: list[DirectoryItem] = []
-        while not names or len(names) == size:
-            names = await self._directory.query(DirectoryItem, Query(_NAMES, {"@after": after or ""}, size))
-            if not names:
-                return
-            after = names[-1].id
+
+        async def read_names(after: str | None, limit: int) -> list[DirectoryItem]:
+            return await self._directory.read_page(DirectoryItem, KeysetPage(limit, after))
+
+        async for names in walk_pages(read_names, lambda name: name.id, size, after):
             read = (self.read(parse_tenant_id(name.claimed_as)) for name in names)
             yield [tenant for tenant in await side_by_side(read, at_once=_AT_ONCE) if tenant is not None]
 
@@ -289,10 +281,10 @@ class TenantStore:
 
     async def page_of_keys(self, tenant_id: TenantId, after: str | None, limit: int) -> list[TenantKeyItem]:
         """Return a tenant's keys by their ids, after the given one."""
-        return await self._own(tenant_id).query(
-            TenantKeyItem,
-            Query(_KEYS, {"@after": _key_item_id(after or ""), "@end": _KEY_END}, limit),
+        page = KeysetPage(
+            limit, _key_item_id(after or ""), where="c.id < @end", parameters={"@end": _KEY_END}
         )
+        return await self._own(tenant_id).read_page(TenantKeyItem, page)
 
     async def revoke_key(self, tenant_id: TenantId, key_id: str, at: datetime) -> None:
         """End a key now; one that was revoked before stays revoked since then.

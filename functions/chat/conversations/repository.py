@@ -36,7 +36,7 @@ from functions.chat.bots.models import MAX_HISTORY_TURNS
 from functions.chat.conversations.models import TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
-from shared.cosmos.keyset import KeysetPage
+from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import ConflictError, ConversationNotFoundError
 
@@ -63,7 +63,6 @@ _ANSWERED = (
     "WHERE c.operation_id = @operation_id AND c.status = 'done'"
 )
 _PLACE_OF_ONE_USER = re.compile(r"u\.[0-9a-f]{32}")
-_LISTED = "c.id, c.conversation_id, c.name, c.user_id, c.turns, c.created_at, c.updated_at, c.schema_version"
 _IS_HEAD = "c.kind = 'head'"
 
 
@@ -373,11 +372,11 @@ class ConversationIndex:
 
     async def list(self, after: str | None, limit: int) -> list[ConversationItem]:
         """Return conversations by id, after the given one."""
-        page = KeysetPage(_LISTED, "conversation_id", after or "", limit, where=_IS_HEAD)
+        page = KeysetPage(limit, after, "conversation_id", where=_IS_HEAD)
         if self._user is not None:
             where, whose = f"{_IS_HEAD} AND c.user_id = @user", {"@user": self._user}
             page = replace(page, where=where, parameters=whose)
-        return await self._own.page(ConversationItem, page)
+        return await self._own.read_prefix_page(ConversationItem, page)
 
     def name_of(self, conversation: ConversationItem) -> str:
         """Return by what its reader asks for it."""

@@ -276,7 +276,7 @@ async def test_a_turn_costs_these_requests(app: App, cosmos: MemoryCosmos) -> No
 async def test_a_refusal_that_is_nobody_elses_doing_is_not_taken_for_a_conversation_at_work(
     container: Container, clock: FakeClock
 ) -> None:
-    with pytest.raises(BatchFailedError, match="413"):
+    with pytest.raises(BatchFailedError, match="refused"):
         await opened(Refusing(container), clock).reserve("hi", None)
 
 

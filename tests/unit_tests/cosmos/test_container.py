@@ -11,6 +11,7 @@ from local.cosmos.wire.messages import Response
 from shared.cosmos.container import (
     ANSWERED_BY,
     BatchFailedError,
+    BatchFailure,
     BatchOperation,
     Container,
     ItemChangedError,
@@ -119,8 +120,8 @@ async def test_a_batch_is_done_whole_or_not_at_all(container: Container) -> None
         await container.batch(ACME, [BatchOperation("upsert", "e", body("e")), operations[1]])
 
     assert [item["id"] for item in stored] == ["b", "counter", "c"]
-    assert (exists.value.index, exists.value.cause_status) == (1, 409)
-    assert (refused.value.index, refused.value.cause_status) == (1, 412)
+    assert (exists.value.index, exists.value.reason) == (1, BatchFailure.EXISTS)
+    assert (refused.value.index, refused.value.reason) == (1, BatchFailure.CHANGED)
     assert await container.read(ACME, "d") is None
     assert await container.read(ACME, "e") is None
 
@@ -154,7 +155,7 @@ async def test_a_batch_replaces_and_deletes_by_etag(container: Container) -> Non
     with pytest.raises(BatchFailedError) as stale:
         await container.batch(ACME, [BatchOperation("delete", "a", etag=etag)])
 
-    assert stale.value.cause_status == 412
+    assert stale.value.reason is BatchFailure.CHANGED
     assert await container.read(ACME, "b") is None
 
 
@@ -171,7 +172,7 @@ async def test_a_batch_that_is_sent_again_keeps_its_conditions(
         setattr(cosmos.transport, lost, 1)
         with pytest.raises(BatchFailedError) as caught:
             await container.batch(("acme",), [operation])
-        assert caught.value.cause_status == 412
+        assert caught.value.reason is BatchFailure.CHANGED
     assert await container.read(("acme",), "n") == stored
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from functions.purges.purger import WORK_SECONDS
 from shared.blob.store import BlobInfo, BlobPage
-from shared.cosmos.container import BatchFailedError, Query
+from shared.cosmos.container import BatchFailedError, BatchFailure, Query
 from shared.errors import APIError
 from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import Role, parse_tenant_id
@@ -522,9 +522,9 @@ async def test_an_empty_page_of_blobs_is_not_taken_for_the_last_one() -> None:
 class Contested:
     """A container in which somebody else removes items at the same time."""
 
-    def __init__(self, cosmos: MemoryCosmos, status: int) -> None:
+    def __init__(self, cosmos: MemoryCosmos, reason: BatchFailure) -> None:
         self._container = cosmos.container("bots")
-        self._status = status
+        self._reason = reason
         self.query, self.delete = self._container.query, self._container.delete
 
     async def batch(
@@ -534,18 +534,18 @@ class Contested:
         *,
         minimal: bool = False,  # noqa: ARG002  # it fails
     ) -> list[Json]:
-        raise BatchFailedError(0, self._status)
+        raise BatchFailedError(0, self._reason)
 
 
 async def test_items_that_expire_meanwhile_do_not_hold_up_the_others(app: WholeApp) -> None:
-    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, 404))  # type: ignore[arg-type]  # what is used of it
+    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, BatchFailure.MISSING))  # type: ignore[arg-type]  # what is used of it
 
     assert await owned.remove_some() == 2
     assert await owned.count() == 0
 
 
 async def test_a_batch_that_is_refused_for_another_reason_is_not_taken_for_done(app: WholeApp) -> None:
-    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, 403))  # type: ignore[arg-type]  # same
+    owned = OwnedItems(parse_tenant_id("acme"), Contested(app.cosmos, BatchFailure.REFUSED))  # type: ignore[arg-type]  # same
 
     with pytest.raises(BatchFailedError):
         await owned.remove_some()

@@ -51,7 +51,6 @@ OPERATIONS: dict[str, Operation] = {
     "read": lambda mine, thing, _: mine.read(Thing, thing.id),
     "create": lambda mine, thing, _: mine.create(thing),
     "upsert": lambda mine, thing, _: mine.upsert(thing),
-    "replace": lambda mine, thing, etag: mine.replace(thing, etag),
     "patch": lambda mine, thing, etag: mine.patch(Thing, thing.id, _patch(etag)),
     "delete": lambda mine, thing, etag: mine.delete(thing.id, etag),
     "create or read": lambda mine, thing, _: mine.create_or_read(thing),
@@ -63,8 +62,6 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "batch of creates": lambda mine, thing, _: mine.batch([mine.creating(thing)]),
-    "batch of upserts": lambda mine, thing, _: mine.batch([mine.upserting(thing)]),
-    "batch of replaces": lambda mine, thing, etag: mine.batch([mine.replacing(thing, etag)]),
     "batch of patches": lambda mine, thing, etag: mine.batch([mine.patching(thing.id, _patch(etag))]),
     "batch of deletes": lambda mine, thing, etag: mine.batch([BatchOperation("delete", thing.id, etag=etag)]),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.container import Query
-from shared.cosmos.keyset import KeysetPage, read_page
+from shared.cosmos.paging import KeysetPage, read_page, read_prefix_page, walk_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +42,8 @@ async def walk(jobs: SdkContainer, limit: int, where: str = "true") -> list[str]
     """Follow the pages to the end."""
     found: list[str] = []
     while True:
-        page = KeysetPage("c.id, c.tenant_id", "id", found[-1] if found else "", limit, where)
-        items = await read_page(jobs, ACME, page)
+        page = KeysetPage(limit, found[-1] if found else None, where=where)
+        items = await read_prefix_page(jobs, ACME, page, "c.id, c.tenant_id")
         assert all(item["tenant_id"] == "acme" for item in items)
         found += [str(item["id"]) for item in items]
         if len(items) < limit:
@@ -83,12 +83,12 @@ async def test_a_page_takes_two_requests_and_an_empty_one_takes_one(
 ) -> None:
     await fill(jobs, IDS)
 
-    async def requests(after: str, limit: int) -> int:
+    async def requests(after: str | None, limit: int) -> int:
         before = cosmos.transport.requests
-        await read_page(jobs, ACME, KeysetPage("c.id", "id", after, limit))
+        await read_prefix_page(jobs, ACME, KeysetPage(limit, after), "c.id")
         return cosmos.transport.requests - before
 
-    assert [await requests("", 10), await requests("j050", 20), await requests("j059", 10)] == [2, 2, 1]
+    assert [await requests(None, 10), await requests("j050", 20), await requests("j059", 10)] == [2, 2, 1]
 
 
 async def test_what_is_removed_while_a_page_is_read_does_not_end_the_list(
@@ -107,6 +107,46 @@ async def test_what_is_removed_while_a_page_is_read_does_not_end_the_list(
                 table.delete_partition(key.canonical, key.epk)
 
     cosmos.transport.watch = remove_between_the_queries
-    items = await read_page(jobs, ACME, KeysetPage("c.id", "id", "", 5))
+    items = await read_prefix_page(jobs, ACME, KeysetPage(5), "c.id")
 
     assert [item["id"] for item in items] == IDS[4:9]
+
+
+async def test_a_page_of_one_partition_takes_one_request_in_either_order(
+    cosmos: MemoryCosmos, jobs: SdkContainer
+) -> None:
+    bots = cosmos.container("bots")
+    for item_id in IDS:
+        await bots.create(ACME, {"id": item_id, "tenant_id": "acme", "n": 1})
+        await bots.create(("acme-eu",), {"id": item_id, "tenant_id": "acme-eu", "n": 1})
+    before = cosmos.transport.requests
+
+    first = await read_page(bots, ACME, KeysetPage(2), "c.id, c.tenant_id")
+    following = await read_page(bots, ACME, KeysetPage(2, "j001"), "c.id")
+    backwards = await read_page(bots, ACME, KeysetPage(2, "j050", descending=True), "c.id")
+
+    assert cosmos.transport.requests - before == 3
+    assert [(item["id"], item["tenant_id"]) for item in first] == [("j000", "acme"), ("j001", "acme")]
+    assert [item["id"] for item in following] == ["j002", "j003"]
+    assert [item["id"] for item in backwards] == ["j049", "j048"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("after", [None, "b", "e"])
+async def test_a_walk_goes_through_every_page_once_and_hands_out_no_empty_one(
+    size: int, after: str | None
+) -> None:
+    everything = ["a", "b", "c", "d"]
+    asked: list[str | None] = []
+
+    async def read(after: str | None, limit: int) -> list[str]:
+        asked.append(after)
+        return [name for name in everything if after is None or name > after][:limit]
+
+    pages = [list(page) async for page in walk_pages(read, str, size, after)]
+
+    assert [name for page in pages for name in page] == [
+        name for name in everything if after is None or name > after
+    ]
+    assert all(pages)
+    assert asked == [after, *(page[-1] for page in pages if len(page) == size)]
