@@ -199,7 +199,7 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
 
 
 async def test_a_refusal_that_is_nobody_elses_doing_is_not_tried_again(container: Container) -> None:
-    with pytest.raises(BatchFailedError, match="413"):
+    with pytest.raises(BatchFailedError, match="refused"):
         await PromptStore(ACME, Refusing(container)).save("p", PromptDraft(template="one"), None)
 
 
