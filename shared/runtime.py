@@ -16,10 +16,12 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRates
+from shared.llm.settings import CHAT_DEFAULT_MODEL
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
 from shared.prompts.library import PromptLibrary
+from shared.prompts.settings import PROMPTS_GLOBAL_FALLBACK
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.settings import load_settings
@@ -29,8 +31,9 @@ from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.purges import Purges
-from shared.tenancy.settings import PROMPTS_GLOBAL_FALLBACK, TenantSettings
+from shared.tenancy.settings import SettingRegistry, TenantSettings
 from shared.tenancy.store import TenantStore, Tier
+from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, USAGE_PRICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +59,17 @@ if TYPE_CHECKING:
     from shared.tokens.client import TokenClient
     from shared.tokens.ledger import TokenLedger
 
+
+SETTINGS = SettingRegistry(
+    (
+        CHAT_DEFAULT_MODEL,
+        PROMPTS_GLOBAL_FALLBACK,
+        TOKENS_APP_SHARES,
+        TOKENS_ON_STORE_FAILURE,
+        USAGE_PRICES,
+    )
+)
+"""Every tenant setting that the app's domains declare."""
 
 _DEPENDENCIES = ("cosmos", "servicebus", "blob_storage", "model_dependency")
 
@@ -189,7 +203,7 @@ class Runtime:
     @cached_property
     def tenant_settings(self) -> TenantSettings:
         """Return the settings in force for each tenant."""
-        return TenantSettings(self.container("tenants"), self.clock, self.cache)
+        return TenantSettings(SETTINGS, self.container("tenants"), self.clock, self.cache)
 
     @cached_property
     def prompts(self) -> PromptLibrary:

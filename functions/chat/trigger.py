@@ -18,8 +18,8 @@ from functions.chat.conversations.models import (
 from functions.chat.conversations.repository import ConversationIndex, ConversationRepository
 from functions.chat.conversations.service import ChatService, ConversationService
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.llm.settings import CHAT_DEFAULT_MODEL
 from shared.tenancy.context import Role, TenantContext
-from shared.tenancy.settings import CHAT_DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, JsonValue
 
 from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
-from shared.tenancy.settings import Scope, SettingType, Source
+from shared.tenancy.settings import SettingScope, SettingSource, SettingType
 
 
 class SettingPath(ParameterModel):
@@ -20,7 +20,7 @@ class SettingPath(ParameterModel):
 class SettingQuery(ParameterModel):
     """Whose value is meant: the tenant's, or the platform's for all who have none."""
 
-    scope: Scope = Scope.TENANT
+    scope: SettingScope = SettingScope.TENANT
 
 
 class SettingPage(SettingQuery):
@@ -46,7 +46,7 @@ class SettingReply(VersionedReply):
 
     key: str
     value: JsonValue
-    source: Source
+    source: SettingSource
     updated_at: datetime | None = None
     updated_by: str | None = None
 
@@ -65,7 +65,7 @@ class SettingFormReply(ReplyModel):
     type: SettingType
     label: str
     description: str
-    scope: Scope
+    scope: SettingScope
     default: JsonValue
     choices: list[str] | None
     minimum: int | None

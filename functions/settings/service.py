@@ -14,7 +14,7 @@ from shared.errors import PermissionDeniedError, ValidationError
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, TenantContext, as_platform
-from shared.tenancy.settings import SETTINGS, Scope, resolve, setting_named
+from shared.tenancy.settings import SettingScope, resolve
 from shared.tenancy.settings_store import UNSET_ETAG
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from functions.settings.models import SettingPage
     from shared.tenancy.audit import AuditTrail
-    from shared.tenancy.settings import Made, Setting, TenantSettings
+    from shared.tenancy.settings import Setting, SettingRegistry, StoredSettings, TenantSettings
     from shared.tenancy.settings_store import OwnSettings
 
 
@@ -45,17 +45,18 @@ class SettingsService:
     def __init__(
         self,
         caller: TenantContext | PlatformContext,
-        scope: Scope,
+        scope: SettingScope,
         settings: TenantSettings,
         audit: AuditTrail,
     ) -> None:
         self._scope = scope
         self._settings = settings
+        self._registry = settings.registry
         self._audit = audit
         self._global = settings.everybodys
         self._caller: TenantContext | PlatformContext
         self._own: OwnSettings
-        if scope is Scope.GLOBAL:
+        if scope is SettingScope.GLOBAL:
             self._caller, self._own = as_platform(caller), self._global
         elif isinstance(caller, PlatformContext):
             raise ValidationError(
@@ -68,11 +69,11 @@ class SettingsService:
     async def list(self, page: SettingPage) -> SettingListReply:
         """Return one page of settings, by key."""
         own, everybodys = await self._read()
-        keys = [key for key in SETTINGS if key > (page.cursor or "")]
-        shown = keys[: page.limit]
+        left = [setting for setting in self._registry if setting.key > (page.cursor or "")]
+        shown = left[: page.limit]
         return SettingListReply(
-            items=[self._reply(SETTINGS[key], own, everybodys) for key in shown],
-            next_cursor=shown[-1] if len(keys) > page.limit else None,
+            items=[self._reply(setting, own, everybodys) for setting in shown],
+            next_cursor=shown[-1].key if len(left) > page.limit else None,
         )
 
     async def read(self, key: str) -> SettingReply:
@@ -81,7 +82,7 @@ class SettingsService:
         Raises:
             SettingNotFoundError: There is no such setting.
         """
-        setting = setting_named(key)
+        setting = self._registry.find(key)
         return self._reply(setting, *await self._read())
 
     async def put(self, key: str, value: JsonValue, if_match: str | None) -> SettingReply:
@@ -115,8 +116,8 @@ class SettingsService:
         return self._reply(setting, *await self._read())
 
     def _changeable(self, key: str) -> Setting[Any]:
-        setting = setting_named(key)
-        if setting.scope is Scope.GLOBAL and self._scope is Scope.TENANT:
+        setting = self._registry.find(key)
+        if setting.scope is SettingScope.GLOBAL and self._scope is SettingScope.TENANT:
             raise PermissionDeniedError(f"Only the platform's administrator sets '{key}'", {"key": key})
         return setting
 
@@ -127,15 +128,15 @@ class SettingsService:
     def _recording(self, action: AuditAction, key: str) -> AbstractAsyncContextManager[None]:
         return self._audit.recording(self._caller, action, key, detail={"scope": self._scope})
 
-    async def _read(self) -> tuple[Made, Made]:
+    async def _read(self) -> tuple[StoredSettings, StoredSettings]:
         if self._own is self._global:
             values = await self._global.read()
             return values, values
         own, everybodys = await side_by_side([self._own.read(), self._global.read()])
         return own, everybodys
 
-    def _reply(self, setting: Setting[Any], own: Made, everybodys: Made) -> SettingReply:
-        found = resolve(setting, {} if self._scope is Scope.GLOBAL else own, everybodys)
+    def _reply(self, setting: Setting[Any], own: StoredSettings, everybodys: StoredSettings) -> SettingReply:
+        found = resolve(setting, {} if self._scope is SettingScope.GLOBAL else own, everybodys)
         stored = own.get(setting.key)
         return SettingReply(
             key=setting.key,
@@ -147,9 +148,9 @@ class SettingsService:
         )
 
 
-def describe_settings() -> SettingSchemaReply:
+def describe_settings(registry: SettingRegistry) -> SettingSchemaReply:
     """Describe every setting for a form."""
-    return SettingSchemaReply(items=[_form(setting) for setting in SETTINGS.values()])
+    return SettingSchemaReply(items=[_form(setting) for setting in registry])
 
 
 def _form(setting: Setting[Any]) -> SettingFormReply:

@@ -16,7 +16,7 @@ from functions.settings.models import (
 from functions.settings.service import SettingsService, describe_settings
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
-from shared.tenancy.settings import Scope
+from shared.tenancy.settings import SettingScope
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -26,7 +26,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the routes of settings; the administrator who names no tenant means the global scope."""
     routes = Routes(runtime, "settings")
 
-    def service(caller: TenantContext | PlatformContext, scope: Scope) -> SettingsService:
+    def service(caller: TenantContext | PlatformContext, scope: SettingScope) -> SettingsService:
         return SettingsService(caller, scope, runtime.tenant_settings, runtime.audit)
 
     @routes.get("v1/settings", who=Role.TENANT_ADMIN)
@@ -37,7 +37,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     @routes.get("v1/settings/schema", who=Role.TENANT_ADMIN)
     async def describe_setting_forms(caller: TenantContext | PlatformContext) -> SettingSchemaReply:  # noqa: ARG001  # the registry is the same for all
         """Describe the settings for a form."""
-        return describe_settings()
+        return describe_settings(runtime.tenant_settings.registry)
 
     @routes.get("v1/settings/{key}", who=Role.TENANT_ADMIN)
     async def get_setting(

@@ -14,7 +14,7 @@ from functions.tokens.models import UsageReply, UsageRow, UsageSum
 from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
-from shared.tenancy.settings import USAGE_PRICES
+from shared.tokens.settings import USAGE_PRICES
 from shared.tokens.stored_models import USAGE_PREFIX, UsageItem
 
 if TYPE_CHECKING:

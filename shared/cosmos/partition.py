@@ -43,6 +43,11 @@ class StoredItem(BaseModel):
         return cls.model_validate(body)
 
 
+def platform_key(name: str, *levels: str) -> Key:
+    """Return the key of one of the platform's own partitions; no tenant id can collide with it."""
+    return (f"global:{name}", *levels)
+
+
 class Partition:
     """The items of one owner in one container.
 
@@ -67,7 +72,7 @@ class Partition:
     @classmethod
     def of_platform(cls, container: Container, name: str, *levels: str) -> Partition:
         """Open one of the platform's own partitions; no tenant id can collide with its `global:` key."""
-        return cls(container, (f"global:{name}", *levels))
+        return cls(container, platform_key(name, *levels))
 
     async def read[M: StoredItem](self, model: type[M], item_id: str) -> M | None:
         """Return the item, or None where this owner has none of this id."""

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 
 from shared.cosmos.partition import Partition, StoredItem
 from shared.tenancy.context import TENANT_ID_PATTERN
+from shared.tenancy.owned_data import UNATTRIBUTED
 
 if TYPE_CHECKING:
     from shared.clock import Clock
-    from shared.cosmos.container import Container, Key
+    from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
-
-_UNATTRIBUTED = "quarantine"
-UNATTRIBUTED_KEY: Key = (f"global:{_UNATTRIBUTED}",)
-"""The partition of what names no tenant that is there and active."""
 
 _TENANT_ID = re.compile(TENANT_ID_PATTERN)
 _LONGEST_BODY_BYTES = 300_000
@@ -61,7 +58,7 @@ class Quarantine:
             DependencyUnavailableError: The store does not take it; the message must stay in its queue.
         """
         if tenant is None:
-            partition = Partition.of_platform(self._container, _UNATTRIBUTED)
+            partition = Partition.of_platform(self._container, UNATTRIBUTED)
         else:
             partition = Partition.of(tenant, self._container)
         body = _cut(refused.body, _LONGEST_BODY_BYTES)

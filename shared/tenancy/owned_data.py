@@ -1,4 +1,4 @@
-"""A tenant's estate: everything that it owns, wherever that is, without regard to what it means.
+"""Everything that a tenant owns, wherever that is, without regard to its meaning.
 
 `CONTAINERS` and `BLOB_CONTAINERS` say where. A test compares them with infra/cosmos.json and
 infra/storage.json, so that what a new capability stores is purged and exported from its first day.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from shared.cosmos.container import BatchFailedError, BatchFailure, BatchOperation, Query
 from shared.cosmos.paging import KeysetPage, read_prefix_page
+from shared.cosmos.partition import platform_key
 from shared.cosmos.queries import WHOLE, name_fields, select
-from shared.messaging.quarantine import UNATTRIBUTED_KEY
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.store import TENANT_ITEM
 
@@ -38,6 +38,9 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 }
 """The levels of each container's partition key below the tenant's."""
 
+UNATTRIBUTED = "quarantine"
+"""The platform's partition of refused messages that name no tenant that is there and active."""
+
 BLOB_CONTAINERS = ("logs",)
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
 
@@ -46,6 +49,7 @@ _BATCH = 100
 _AT_ONCE = 8
 _NOT_KEPT = "c.id != @kept"
 _NAMED = "c.named = @named"
+_UNATTRIBUTED_KEY = platform_key(UNATTRIBUTED)
 _RANGES = 1000
 """A prefix may lie in several physical partitions: an aggregate has one result for each, however merged."""
 
@@ -137,14 +141,14 @@ class UnattributedMessages:
     async def count(self) -> int:
         """Count them by a query."""
         query = Query(select("VALUE COUNT(1)", where=_NAMED), {"@named": self.tenant_id}, 1)
-        return sum(cast("list[int]", await self.quarantine.query(UNATTRIBUTED_KEY, query)))
+        return sum(cast("list[int]", await self.quarantine.query(_UNATTRIBUTED_KEY, query)))
 
     async def remove_some(self) -> int:
         """Remove a batch of them; return how many there were, 0 when none is left."""
         query = Query(select("VALUE c.id", where=_NAMED), {"@named": self.tenant_id}, _BATCH)
-        ids = cast("list[str]", await self.quarantine.query(UNATTRIBUTED_KEY, query))
+        ids = cast("list[str]", await self.quarantine.query(_UNATTRIBUTED_KEY, query))
         if ids:
-            await _remove(self.quarantine, UNATTRIBUTED_KEY, ids)
+            await _remove(self.quarantine, _UNATTRIBUTED_KEY, ids)
         return len(ids)
 
 

@@ -1,7 +1,7 @@
-"""What tenants can set: a typed registry, and each value resolved from tenant to global to default.
+"""Tenant settings: typed declarations, a registry, and values resolved from tenant to global to default.
 
-A setting is declared here once. Its type checks what is written, describes the form's field and is what
-readers get; `SETTINGS` lists them all. docs/adr/0015-tenant-settings.md says how they are stored.
+A setting is declared once, beside the domain that reads it. Its type checks the values that are written,
+describes the form's field and is the type that readers get. docs/adr/0015-tenant-settings.md has the storage.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from shared.errors import SettingNotFoundError, ValidationError
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.settings_store import global_settings, settings_of
-from shared.tokens.prices import PriceTable
 from shared.validation import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from shared.caching.region import Cache, Region
     from shared.clock import Clock
@@ -38,7 +37,7 @@ _logger = get_logger(__name__)
 
 
 class SettingType(StrEnum):
-    """What kind of field a form shows."""
+    """Kind of field that a form shows."""
 
     BOOL = "bool"
     CHOICE = "choice"
@@ -47,15 +46,15 @@ class SettingType(StrEnum):
     JSON = "json"
 
 
-class Scope(StrEnum):
-    """Who may set it: each tenant for itself (and the platform for all of them), or the platform alone."""
+class SettingScope(StrEnum):
+    """Owners who may set it: each tenant for itself (and the platform for all), or the platform alone."""
 
     TENANT = "tenant"
     GLOBAL = "global"
 
 
-class Source(StrEnum):
-    """Where a value comes from, the strongest first."""
+class SettingSource(StrEnum):
+    """Level that a value comes from, the strongest first."""
 
     TENANT = "tenant"
     GLOBAL = "global"
@@ -80,7 +79,7 @@ class Setting[T]:
     default: T
     type: SettingType
     check: TypeAdapter[T]
-    scope: Scope = Scope.TENANT
+    scope: SettingScope = SettingScope.TENANT
 
     def parse(self, value: object) -> T:
         """Check a value that came in JSON.
@@ -104,12 +103,12 @@ class Setting[T]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What every setting says of itself."""
+    """Facts that every setting states of itself."""
 
     key: str
     label: str
     description: str
-    scope: Scope = Scope.TENANT
+    scope: SettingScope = SettingScope.TENANT
 
 
 def _setting[T](about: About, kind: SettingType, check: TypeAdapter[T], default: T) -> Setting[T]:
@@ -151,91 +150,32 @@ def document[T](about: About, check: TypeAdapter[T], *, default: T) -> Setting[T
     return _setting(about, SettingType.JSON, check, default)
 
 
-CHAT_DEFAULT_MODEL = text(
-    About(
-        key="chat.default_model",
-        label="Default model",
-        description="The model of bots that name none; empty for the platform's own.",
-    ),
-    default="",
-    max_length=128,
-    pattern=r"^[A-Za-z0-9._:/-]*$",
-)
-
-USAGE_PRICES = document(
-    About(
-        key="usage.prices",
-        label="Prices of models",
-        description="What a million prompt and completion tokens of each model cost, and in which currency.",
-        scope=Scope.GLOBAL,
-    ),
-    TypeAdapter(PriceTable),
-    default=PriceTable(),
-)
-
-PROMPTS_GLOBAL_FALLBACK = boolean(
-    About(
-        key="prompts.global_fallback",
-        label="Use global prompts",
-        description="Whether a prompt that the tenant has none of is taken from the global ones.",
-    ),
-    default=True,
-)
-
-
-class OnStoreFailure(StrEnum):
-    """What becomes of calls to models while the token ledger's store is down."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-
-
-TOKENS_ON_STORE_FAILURE = choice(
-    About(
-        key="tokens.on_store_failure",
-        label="While the token ledger is down",
-        description="closed: no call is admitted. open: calls are admitted, and counted by their reports.",
-    ),
-    default=OnStoreFailure.CLOSED,
-)
-
-type _AppShare = Annotated[float, Field(gt=0, le=1)]
-type _AppName = Annotated[StrictStr, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,127}|\*)$")]
-
-TOKENS_APP_SHARES = document(
-    About(
-        key="tokens.app_shares",
-        label="Shares of applications",
-        description="The part of the tenant's tokens and requests per minute that each application may use, "
-        "above 0 and at most 1. Where any is set, all applications that are not named share that of '*'.",
-    ),
-    TypeAdapter(Annotated[dict[_AppName, _AppShare], Field(max_length=100)]),
-    default={},
-)
-
-_DECLARED: tuple[Setting[Any], ...] = (
-    CHAT_DEFAULT_MODEL,
-    PROMPTS_GLOBAL_FALLBACK,
-    TOKENS_APP_SHARES,
-    TOKENS_ON_STORE_FAILURE,
-    USAGE_PRICES,
-)
-
-SETTINGS: Mapping[str, Setting[Any]] = {
-    setting.key: setting for setting in sorted(_DECLARED, key=lambda declared: declared.key)
-}
-"""Every setting by its key, in order. A test demands that each is read somewhere."""
-
-
-def setting_named(key: str) -> Setting[Any]:
-    """Find a setting.
+class SettingRegistry:
+    """Every setting of the app by its key, in order; each domain declares its own.
 
     Raises:
-        SettingNotFoundError: None has this key.
+        ValueError: Two have one key.
     """
-    if key not in SETTINGS:
-        raise SettingNotFoundError(key)
-    return SETTINGS[key]
+
+    def __init__(self, declared: Iterable[Setting[Any]]) -> None:
+        self._by_key: dict[str, Setting[Any]] = {}
+        for setting in sorted(declared, key=lambda one: one.key):
+            if setting.key in self._by_key:
+                raise ValueError(f"there is a setting '{setting.key}' already")
+            self._by_key[setting.key] = setting
+
+    def __iter__(self) -> Iterator[Setting[Any]]:
+        return iter(self._by_key.values())
+
+    def find(self, key: str) -> Setting[Any]:
+        """Return a setting.
+
+        Raises:
+            SettingNotFoundError: None has this key.
+        """
+        if key not in self._by_key:
+            raise SettingNotFoundError(key)
+        return self._by_key[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +183,7 @@ class Resolved[T]:
     """A setting's value in force, and who has set it."""
 
     value: T
-    source: Source
+    source: SettingSource
 
 
 def resolve[T](
@@ -253,9 +193,9 @@ def resolve[T](
 
     A stored value that this release does not accept, such as a choice of a newer one, counts as not set.
     """
-    levels = [(Source.GLOBAL, everybodys)]
-    if setting.scope is Scope.TENANT:
-        levels.insert(0, (Source.TENANT, own))
+    levels = [(SettingSource.GLOBAL, everybodys)]
+    if setting.scope is SettingScope.TENANT:
+        levels.insert(0, (SettingSource.TENANT, own))
     for source, level in levels:
         if (stored := level.get(setting.key)) is None:
             continue
@@ -263,11 +203,14 @@ def resolve[T](
             return Resolved(setting.parse(stored.value), source)
         except ValidationError:
             _logger.warning("A stored setting is not accepted", extra={"key": setting.key, "source": source})
-    return Resolved(setting.default, Source.DEFAULT)
+    return Resolved(setting.default, SettingSource.DEFAULT)
 
 
-type Made = Mapping[str, StoredSetting]
-"""What one owner has set, by key."""
+type StoredSettings = Mapping[str, StoredSetting]
+"""The values that one owner has set, by key."""
+
+type _Levels = tuple[StoredSettings, StoredSettings]
+"""A tenant's own ones and everybody's."""
 
 
 class TenantSettings:
@@ -275,12 +218,19 @@ class TenantSettings:
 
     They may be a few seconds old, and are the last known ones while the store is down: a setting protects
     nothing. Who changes settings reads `of` and `everybodys` themselves.
+
+    Args:
+        registry: The settings that there are.
+        container: The container of what was set.
+        clock: Dates changes.
+        cache: Remembers what was set.
     """
 
-    def __init__(self, container: Container, clock: Clock, cache: Cache) -> None:
+    def __init__(self, registry: SettingRegistry, container: Container, clock: Clock, cache: Cache) -> None:
+        self.registry = registry
         self._container = container
         self._clock = clock
-        self._made: Region[tuple[Made, Made]] = cache.region("settings", FRESHNESS, _MOST_TENANTS)
+        self._stored: Region[_Levels] = cache.region("settings", FRESHNESS, _MOST_TENANTS)
         self.everybodys = global_settings(container, clock)
 
     def of(self, tenant: TenantContext) -> OwnSettings:
@@ -294,12 +244,12 @@ class TenantSettings:
             DependencyUnavailableError: The store is down, and nothing was read before.
         """
 
-        async def load() -> tuple[Made, Made]:
+        async def load() -> _Levels:
             own, everybodys = await side_by_side([self.of(tenant).read(), self.everybodys.read()])
             return own, everybodys
 
-        return resolve(setting, *await self._made.get(tenant, "", load)).value
+        return resolve(setting, *await self._stored.get(tenant, "", load)).value
 
     def forget(self, tenant: TenantContext) -> None:
         """Let a change that was made here be in force here at once."""
-        self._made.forget(tenant, "")
+        self._stored.forget(tenant, "")

@@ -21,13 +21,13 @@ from shared.errors import (
 )
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import within_deadline
-from shared.tenancy.settings import OnStoreFailure
 from shared.tokens.admission import Admitting, LockRequest
 from shared.tokens.counters import TENANT_SCOPE
 from shared.tokens.group_commit import GroupCommit
 from shared.tokens.lock_ids import LockClaim, new_group
 from shared.tokens.policy import FIXED
 from shared.tokens.quota import Terms
+from shared.tokens.settings import OnStoreFailure
 from shared.tokens.settlement import Settlement, Settling
 from shared.tokens.snapshot import Account, Pace
 from shared.tokens.store_clock import StoreClock, StoreClocks

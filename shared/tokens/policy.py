@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shared.caching.region import Freshness
-from shared.tenancy.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, OnStoreFailure
 from shared.tokens.quota import AppShares
+from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, OnStoreFailure
 
 if TYPE_CHECKING:
     from shared.caching.region import Cache, Region

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,14 +14,14 @@ from pydantic import Field, TypeAdapter
 from shared.caching.region import Cache
 from shared.cosmos.container import ItemChangedError
 from shared.errors import ConflictError, DependencyUnavailableError, PreconditionFailedError, ValidationError
-from shared.tenancy import settings
+from shared.llm.settings import CHAT_DEFAULT_MODEL
+from shared.runtime import SETTINGS
 from shared.tenancy.settings import (
-    CHAT_DEFAULT_MODEL,
-    SETTINGS,
     About,
-    Scope,
     Setting,
-    Source,
+    SettingRegistry,
+    SettingScope,
+    SettingSource,
     TenantSettings,
     boolean,
     choice,
@@ -48,7 +49,7 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
-def about(key: str = "a.b", scope: Scope = Scope.TENANT) -> About:
+def about(key: str = "a.b", scope: SettingScope = SettingScope.TENANT) -> About:
     return About(key=key, label="A label", description="What it decides.", scope=scope)
 
 
@@ -132,7 +133,7 @@ async def test_the_tenants_value_comes_before_the_global_one_before_the_default(
     cosmos: MemoryCosmos, own: OwnSettings
 ) -> None:
     clock = FakeClock()
-    read = TenantSettings(cosmos.container("tenants"), clock, Cache(clock))
+    read = TenantSettings(SETTINGS, cosmos.container("tenants"), clock, Cache(clock))
     key = CHAT_DEFAULT_MODEL.key
 
     async def in_force(tenant: TenantContext = ACME) -> str:
@@ -151,11 +152,11 @@ async def test_the_tenants_value_comes_before_the_global_one_before_the_default(
 
 async def test_a_setting_of_the_platform_alone_ignores_what_a_tenant_has_stored(own: OwnSettings) -> None:
     stored = {"a.b": await own.put("a.b", 7, "key", None)}
-    alone = integer(about(scope=Scope.GLOBAL), default=5, minimum=1, maximum=10)
+    alone = integer(about(scope=SettingScope.GLOBAL), default=5, minimum=1, maximum=10)
 
     assert resolve(alone, stored, {}).value == 5
-    assert resolve(INT, stored, {}).source is Source.TENANT
-    assert resolve(alone, {}, stored).source is Source.GLOBAL
+    assert resolve(INT, stored, {}).source is SettingSource.TENANT
+    assert resolve(alone, {}, stored).source is SettingSource.GLOBAL
 
 
 async def test_a_stored_value_of_another_release_counts_as_not_set(own: OwnSettings) -> None:
@@ -163,13 +164,13 @@ async def test_a_stored_value_of_another_release_counts_as_not_set(own: OwnSetti
     known = {"a.b": await own.put("a.b", "blue", "key", None)}
 
     assert resolve(CHOICE, newer, known) == resolve(CHOICE, {}, known)
-    assert resolve(CHOICE, newer, {}).source is Source.DEFAULT
+    assert resolve(CHOICE, newer, {}).source is SettingSource.DEFAULT
 
 
 @pytest.fixture
 def in_memory(cosmos: MemoryCosmos) -> tuple[TenantSettings, FakeClock]:
     clock = FakeClock()
-    return TenantSettings(cosmos.container("tenants"), clock, Cache(clock)), clock
+    return TenantSettings(SETTINGS, cosmos.container("tenants"), clock, Cache(clock)), clock
 
 
 async def test_a_warm_tenants_settings_cost_no_request(
@@ -180,7 +181,7 @@ async def test_a_warm_tenants_settings_cost_no_request(
     start = cosmos.transport.requests
 
     clock.advance(11)
-    for setting in SETTINGS.values():
+    for setting in SETTINGS:
         await read.value(ACME, setting)
 
     assert cosmos.transport.requests == start
@@ -279,16 +280,41 @@ async def test_who_never_gets_his_turn_is_told_to_come_back(cosmos: MemoryCosmos
     assert (await own.read())["a.b"].value == 1
 
 
-def test_every_setting_is_read_somewhere() -> None:
-    names = {name: value.key for name, value in vars(settings).items() if isinstance(value, Setting)}
+def declarations() -> dict[str, Setting[Any]]:
+    """Return the settings that the domains declare, by the names of their constants."""
+    found: dict[str, Setting[Any]] = {}
+    for folder in ("functions", "shared"):
+        for file in (ROOT / folder).rglob("settings.py"):
+            module = import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+            found |= {name: value for name, value in vars(module).items() if isinstance(value, Setting)}
+    return found
+
+
+def test_every_setting_that_a_domain_declares_is_registered_and_read() -> None:
     read = {
-        node.id
+        node.args[1].id
         for folder in ("functions", "shared")
         for file in (ROOT / folder).rglob("*.py")
-        if file.name != "settings.py"
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Name)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "value"
+        and len(node.args) == 2
+        and isinstance(node.args[1], ast.Name)
     }
+    declared = declarations()
 
-    assert sorted(names.values()) == list(SETTINGS)
-    assert [name for name in names if name not in read] == []
+    assert {setting.key for setting in declared.values()} == {setting.key for setting in SETTINGS}
+    assert len(declared) > 3
+    assert [name for name in declared if name not in read] == []
+
+
+def test_tenancy_declares_no_domains_setting() -> None:
+    import shared.tenancy.settings as tenancy  # noqa: PLC0415  # the module itself is looked at
+
+    assert [name for name, value in vars(tenancy).items() if isinstance(value, Setting)] == []
+
+
+def test_two_settings_of_one_key_are_refused() -> None:
+    with pytest.raises(ValueError, match="there is a setting"):
+        SettingRegistry([BOOL, INT])

@@ -12,9 +12,9 @@ from shared.errors import (
     DependencyUnavailableError,
     LockNotFoundError,
 )
-from shared.tenancy.settings import OnStoreFailure
 from shared.tokens.limits import LimitsOverride
 from shared.tokens.policy import FixedPolicy
+from shared.tokens.settings import OnStoreFailure
 from tests.unit_tests.tokens.bench import Bench, used
 from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 
