@@ -27,15 +27,15 @@ check: setup ## what CI runs
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
+	@.venv/bin/deptry .
 	@local/setup/requirements.sh --check
 	@$(MAKE) --no-print-directory test
 
 bench: setup ## the benchmarks, as tables
-	@local/setup/peers.sh
-	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o python_files='*.py' -o timeout=900
+	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o timeout=900 $(ARGS)
 
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
-	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600
+	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600 $(ARGS)
 
 contract: setup ## write the contract's documents, unless that breaks somebody
 	$(PY) -m tests.contract

@@ -57,10 +57,19 @@ class CacheReply(ReplyModel):
     oldest_served_seconds: float
 
 
+class LogFileState(StrEnum):
+    """State of this worker's log file; lines go to stderr in any case."""
+
+    OFF = "off"
+    WRITTEN = "written"
+    FAILING = "failing"
+
+
 class ReadyReply(ReplyModel):
     """Each dependency by name; all are up, or the reply's status would be 503."""
 
     status: str = "ready"
+    log_file: LogFileState
     dependencies: list[DependencyReply]
     caches: list[CacheReply]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from functions.ops.models import CacheReply, DependencyReply, DependencyState, ReadyReply
+from functions.ops.models import CacheReply, DependencyReply, DependencyState, LogFileState, ReadyReply
 from shared.errors import APIError, ConfigurationError, NotReadyError
 
 if TYPE_CHECKING:
@@ -40,9 +40,15 @@ class Probe(Protocol):
 class HealthService:
     """Readiness of what this app depends on."""
 
-    def __init__(self, probes: Sequence[Probe], caches: Mapping[str, RegionCounts]) -> None:
+    def __init__(
+        self,
+        probes: Sequence[Probe],
+        caches: Mapping[str, RegionCounts],
+        log_file: LogFileState = LogFileState.OFF,
+    ) -> None:
         self._probes = probes
         self._caches = caches
+        self._log_file = log_file
 
     async def ready(self) -> ReadyReply:
         """Return each dependency's state.
@@ -52,7 +58,8 @@ class HealthService:
         """
         replies = await asyncio.gather(*(_check(probe) for probe in self._probes))
         if all(reply.state is DependencyState.UP for reply in replies):
-            return ReadyReply(dependencies=list(replies), caches=_describe_caches(self._caches))
+            caches = _describe_caches(self._caches)
+            return ReadyReply(log_file=self._log_file, dependencies=list(replies), caches=caches)
         down = [reply.name for reply in replies if reply.state is not DependencyState.UP]
         raise NotReadyError(down, [reply.model_dump(mode="json") for reply in replies])
 

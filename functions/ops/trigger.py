@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.ops.models import LiveReply, OpenApiReply, ReadyReply, UnknownPath
+from functions.ops.models import LiveReply, LogFileState, OpenApiReply, ReadyReply, UnknownPath
 from functions.ops.service import HealthService
 from shared.errors import RouteNotFoundError
 from shared.http.openapi import build_openapi
 from shared.http.responses import HtmlPage
 from shared.http.routes import Routes
+from shared.logging.configure import current_file
 from shared.probes import probe_dependencies
 from shared.resilience.deadlines import deadline
 from shared.version import VERSION
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 _DOCS = Path(__file__).with_name("docs.html")
 
 _PROBE_SECONDS = 8.0
+
+
+def _log_file_state() -> LogFileState:
+    file = current_file()
+    if file is None:
+        return LogFileState.OFF
+    return LogFileState.WRITTEN if file.failure is None else LogFileState.FAILING
 
 
 def blueprint(runtime: "Runtime") -> func.Blueprint:
@@ -37,7 +45,8 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def health_ready() -> ReadyReply:
         """Tell whether each dependency answers, by name."""
         with deadline(_PROBE_SECONDS, runtime.clock):  # earlier than the route's, to name who did not answer
-            return await HealthService(probe_dependencies(runtime), runtime.cache.counts).ready()
+            probes = probe_dependencies(runtime)
+            return await HealthService(probes, runtime.cache.counts, _log_file_state()).ready()
 
     @cache
     def document() -> OpenApiReply:

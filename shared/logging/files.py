@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 * 1024 * 1024
 """A file is rotated when it would grow beyond this, and when its day (UTC) is over."""
 
+_logger = logging.getLogger(__name__)
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _ROTATED = re.compile(r"(?P<stem>[a-z0-9][a-z0-9-]*\.(?P<stamp>\d{8}T\d{12}Z))\.jsonl")
 
@@ -71,6 +73,8 @@ class InstanceFileHandler(logging.Handler):
         self._max_bytes = max_bytes
         self._stream: TextIO | None = None
         self._day = ""
+        self.failure: str | None = None
+        """Error that keeps lines out of the file, as the last line met it; None while they are written."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, rotating first where that is due."""
@@ -83,8 +87,12 @@ class InstanceFileHandler(logging.Handler):
                 self._day = day
             self._stream.write(line)
             self._stream.flush()
-        except (OSError, ValueError, TypeError):
+        except OSError as error:
+            self._note_failure(error)
+        except (ValueError, TypeError):
             self.handleError(record)
+        else:
+            self._note_success()
 
     def rotate(self) -> Path | None:
         """Set the current file aside if it has lines; return its new name."""
@@ -96,6 +104,20 @@ class InstanceFileHandler(logging.Handler):
         with self._guard():
             self._release()
         super().close()
+
+    def _note_failure(self, error: OSError) -> None:
+        """Log once that lines are lost: a traceback for each would flood the other handlers."""
+        with suppress(OSError):
+            self._release()  # the next line tries to open the file anew
+        is_new, self.failure = self.failure is None, error.strerror or type(error).__name__
+        if is_new:
+            facts = {"file": self.path.name, "error": type(error).__name__, "reason": self.failure}
+            _logger.error("Log lines are not kept in the file", extra=facts)
+
+    def _note_success(self) -> None:
+        if self.failure is not None:
+            self.failure = None
+            _logger.warning("Log lines are kept in the file again", extra={"file": self.path.name})
 
     def _guard(self) -> _HandlerLock:
         return _HandlerLock(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from local.cosmos.engine.murmur import murmur3_32, murmur3_128
+import mmh3
+
 from local.cosmos.values import Undefined
 
 type Component = str | float | bool | Undefined | None
@@ -35,7 +36,7 @@ def hashed_form(component: Component, string_end: bytes = b"\xff") -> bytes:
 
 def effective_key(component: Component) -> bytes:
     """Hash one component by version 2."""
-    low, high = murmur3_128(hashed_form(component))
+    low, high = mmh3.hash64(hashed_form(component), signed=False)
     # The two top bits are cleared, so that "FF" stays above every key.
     return ((high << 64 | low) & _BELOW_FF).to_bytes(16, "big")
 
@@ -43,7 +44,7 @@ def effective_key(component: Component) -> bytes:
 def effective_key_v1(component: Component) -> bytes:
     """Hash a whole key by version 1: its hash as a number, then the key itself, both in ordered form."""
     short = component[:_LONGEST_V1] if isinstance(component, str) else component
-    return _ordered_form(float(murmur3_32(hashed_form(short, b"\x00")))) + _ordered_form(short)
+    return _ordered_form(float(mmh3.hash(hashed_form(short, b"\x00"), signed=False))) + _ordered_form(short)
 
 
 def _ordered_form(component: Component) -> bytes:

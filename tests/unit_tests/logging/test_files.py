@@ -45,6 +45,28 @@ def test_nothing_is_opened_before_the_first_line(handler: InstanceFileHandler) -
     assert handler.path.read_text() == "one\n"
 
 
+def test_a_folder_that_takes_no_file_is_logged_once_and_seen_until_it_takes_one_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "logs"
+    folder.write_text("a file where the folder should be")
+    handler = InstanceFileHandler(folder, "tenantry", "vm-1")
+    for _ in range(3):
+        handler.handle(record("lost"))
+    failures = [handler.failure]
+    folder.unlink()
+    handler.handle(record("kept"))
+    failures.append(handler.failure)
+    handler.close()
+
+    assert failures == ["File exists", None]
+    assert handler.path.read_text() == "kept\n"
+    assert [line.getMessage() for line in caplog.records] == [
+        "Log lines are not kept in the file",
+        "Log lines are kept in the file again",
+    ]
+
+
 def test_a_file_is_rotated_before_it_grows_beyond_its_size(handler: InstanceFileHandler) -> None:
     for message in ("123456789", "123456789", "x", "a line longer than a file may be", "y"):
         handler.handle(record(message))
@@ -130,15 +152,13 @@ def test_a_file_that_somebody_is_adopting_is_left(tmp_path: Path) -> None:
     assert len(adopt_abandoned(tmp_path)) == 1
 
 
-def test_a_folder_that_cannot_be_made_loses_the_line_and_not_the_program(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_made_loses_the_line_and_not_the_program(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     handler = InstanceFileHandler(tmp_path / "file" / "logs", "a", "b")
     handler.handle(record("one"))
     handler.close()
 
-    assert "NotADirectoryError" in capsys.readouterr().err
+    assert handler.failure == "Not a directory"
 
 
 def test_an_instance_is_named_by_host_and_process() -> None:

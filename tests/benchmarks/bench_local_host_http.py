@@ -1,6 +1,6 @@
 """How fast and how big one host instance is: a trivial function beside bare uvicorn, a stream, its memory.
 
-Run with `pytest tests/benchmarks/local_host_http.py -s`. The servers run on the first core and
+Run with `pytest tests/benchmarks/bench_local_host_http.py -s`. The servers run on the first core and
 the load on the last one. Figures of a shared machine are no claims: nothing is asserted.
 """
 

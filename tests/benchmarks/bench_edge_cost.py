@@ -1,8 +1,8 @@
 """What the edge costs: a route that authenticates, limits, validates and renders, beside a bare function.
 
 Both are functions of one app in one process of the local host, and take the same request in turns. Counted is
-the CPU time of that process, all of its threads. Run with `pytest tests/benchmarks/edge_cost.py -s`; nothing
-is asserted, since a shared machine's figures are no claims.
+the CPU time of that process, all of its threads. Run with `pytest tests/benchmarks/bench_edge_cost.py -s`;
+nothing is asserted, since a shared machine's figures are no claims.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How many requests per second the local Cosmos endpoint answers, the SDK's client on the other core.
 
-Run with `pytest tests/benchmarks/local_cosmos_throughput.py -s`. Figures are printed, not asserted.
+Run with `pytest tests/benchmarks/bench_local_cosmos_throughput.py -s`. Figures are printed, not asserted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a query in one partition costs amid other partitions' items, few and many.
 
-Run with `pytest tests/benchmarks/local_cosmos_isolation.py -s`. Figures are printed, not asserted.
+Run with `pytest tests/benchmarks/bench_local_cosmos_isolation.py -s`. Figures are printed, not asserted.
 """
 
 from __future__ import annotations

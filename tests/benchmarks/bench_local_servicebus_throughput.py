@@ -1,6 +1,6 @@
 """Messages per second through the Service Bus endpoint, by the real SDK on the other core.
 
-Run: `python -m tests.benchmarks.local_servicebus_throughput`
+Run: `python -m tests.benchmarks.bench_local_servicebus_throughput`
 """
 
 from __future__ import annotations

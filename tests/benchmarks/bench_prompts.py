@@ -1,6 +1,6 @@
 """How fast prompts are read and saved, beside azpaddypy and a bare `read_item`, on one local Cosmos.
 
-Run with `pytest tests/benchmarks/prompts.py -s` after `local/setup/peers.sh`. Figures are printed, not
+Run with `pytest tests/benchmarks/bench_prompts.py -s`. Figures are printed, not
 asserted.
 """
 
@@ -14,7 +14,6 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from itertools import batched
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -36,12 +35,12 @@ from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from pathlib import Path
 
     from azure.cosmos.aio import ContainerProxy
 
     from shared.tenancy.context import TenantContext
 
-PEER_PYTHON = Path(__file__).parents[2] / ".tools" / "peers" / "bin" / "python"
 TEMPLATE = (
     "You help the customers of {company} with their {product}. Answer in {language}. "
     + "Be brief, kind and exact, and promise nothing that you cannot keep. " * 9
@@ -130,14 +129,14 @@ def repeated(work: Callable[[], object]) -> float:
     return [seconds_of(work) for _ in range(3)][-1]
 
 
-def beside_the_peer(address: str) -> dict[str, tuple[float, float]]:
+def beside_the_peer(address: str, python: Path) -> dict[str, tuple[float, float]]:
     """Measure the facade through its synchronous methods and the peer, in turns; return the best of each.
 
     A neighbour on the machine can only slow a turn down, and slows down both.
     """
     names = [f"prompt{number}" for number in range(BATCH)]
     items = [{"prompt_name": name, "prompt_data": TEMPLATE} for name in names]
-    command = [str(PEER_PYTHON), "-c", PEER, address, COSMOS_KEY, TEMPLATE, str(BATCH), str(GETS)]
+    command = [str(python), "-c", PEER, address, COSMOS_KEY, TEMPLATE, str(BATCH), str(GETS)]
     with (
         CosmosPromptManager(CosmosAccount(address, COSMOS_KEY), "tenantry", "prompts") as manager,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,  # noqa: S603  # our own program
@@ -257,10 +256,8 @@ def report(what: str, mine: float, other: float, wanted: str = "") -> None:
 
 
 @pytest.mark.timeout(600)
-def test_prompts_beside_their_peers(address: str) -> None:
-    if not PEER_PYTHON.exists():
-        pytest.skip("local/setup/peers.sh installs the peer")
-    best = beside_the_peer(address)
+def test_prompts_beside_their_peers(address: str, peer_python: Path) -> None:
+    best = beside_the_peer(address, peer_python)
     store = asyncio.run(seconds_from_the_store(address))
     print(f"\n{'':<57} {'ours':>12} {'other':>13}  {'ratio':>8}  wanted")
     report("cached get, beside azpaddypy's get", *best["get"], ">= 100")

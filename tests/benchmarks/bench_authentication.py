@@ -1,7 +1,7 @@
 """What authenticating one request costs, in microseconds of CPU, beside what others do for each request.
 
-Run with `pytest tests/benchmarks/authentication.py -s`. Figures are printed, not asserted; asserted is that
-what is measured does what it is measured for.
+Run with `pytest tests/benchmarks/bench_authentication.py -s`. Figures are printed, not asserted; asserted is
+that what is measured does what it is measured for.
 """
 
 from __future__ import annotations

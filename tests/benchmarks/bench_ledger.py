@@ -1,6 +1,6 @@
 """Lock + report cycles of the token ledger beside token-throttle and beside one conditional patch per lock.
 
-Run with `pytest tests/benchmarks/ledger.py -s`. One run measures all of them; figures are printed, not
+Run with `pytest tests/benchmarks/bench_ledger.py -s`. One run measures all of them; figures are printed, not
 asserted. CPU is that of the processes that lock, not of the store. token-throttle's backends keep their
 counts in the process or in a file, the ledger in the local Cosmos endpoint, through the SDK.
 """
@@ -18,9 +18,8 @@ import pytest
 
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 
-PEERS = Path(".tools/peers/bin/python")
 THROTTLE = Path("tests/benchmarks/peers/token_throttle_cycles.py")
-WORKER = "tests.benchmarks.ledger_cycles"
+WORKER = "tests.benchmarks.bench_ledger_cycles"
 MANY = 1_000
 HOT, HOT_TOGETHER, SLOWER = 200, 20_480, 1_024
 """Cycles of one task, of 256 on one budget of the ledger, and of 256 where each cycle is two requests."""
@@ -98,10 +97,10 @@ def measure(address: str, system: str, first: int, shape: tuple[int, int, int]) 
     return summed(label, found)
 
 
-def throttle(where: str, budgets: int, waiting: int, name: str) -> Result:
+def throttle(python: Path, where: str, budgets: int, waiting: int, name: str) -> Result:
     """Measure token-throttle in its own environment."""
     command = [
-        str(PEERS),
+        str(python),
         str(THROTTLE),
         where,
         str(budgets),
@@ -113,11 +112,10 @@ def throttle(where: str, budgets: int, waiting: int, name: str) -> Result:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not PEERS.exists(), reason="the peers are not installed: local/setup/peers.sh")
-def test_cycles(tmp_path: Path) -> None:
+def test_cycles(tmp_path: Path, peer_python: Path) -> None:
     peers = {
-        "memory": throttle("memory", 1, 256, "token-throttle in memory"),
-        "SQLite": throttle(str(tmp_path / "throttle.db"), 1, 256, "token-throttle on SQLite"),
+        "memory": throttle(peer_python, "memory", 1, 256, "token-throttle in memory"),
+        "SQLite": throttle(peer_python, str(tmp_path / "throttle.db"), 1, 256, "token-throttle on SQLite"),
     }
     print(f"\n{'':<44} {'cycles/s':>8} {'CPU ms':>8} {'p99 ms':>9} {'RT/lock':>8}  ratio to memory, SQLite")
     for peer in peers.values():
