@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions.logs.manifest import Manifest, ManifestSummary
-from shared.cosmos.container import Query
+from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition
 
 if TYPE_CHECKING:
@@ -31,20 +31,14 @@ class ManifestRepository:
 
     async def of_day(self, day: date) -> AsyncIterator[ManifestSummary]:
         """Go through a day's manifests, a page at a time."""
-        after = ""
-        while True:
-            query = Query(
-                "SELECT c.id, c.schema_version, c.lines, c.levels, c._etag FROM c "
-                "WHERE c.id > @after ORDER BY c.id",
-                {"@after": after},
-                _PAGE,
-            )
-            page = await self._of(day).query(ManifestSummary, query)
+        partition = self._of(day)
+
+        async def read(after: str | None, size: int) -> list[ManifestSummary]:
+            return await partition.read_page(ManifestSummary, KeysetPage(size, after))
+
+        async for page in walk_pages(read, lambda manifest: manifest.id, _PAGE):
             for manifest in page:
                 yield manifest
-            if len(page) < _PAGE:
-                return
-            after = page[-1].id
 
     def _of(self, day: date) -> Partition:
         return Partition.of(self._tenant, self._container, day.isoformat())
