@@ -15,7 +15,7 @@ from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
-from shared.http.rate_limiter import RequestRates
+from shared.http.rate_limiter import RequestRateLimiter
 from shared.llm.settings import CHAT_DEFAULT_MODEL
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
@@ -179,7 +179,7 @@ class Runtime:
         return Idempotency(self.container("idempotency"), self.clock)
 
     @cached_property
-    def request_rates(self) -> RequestRates:
+    def rate_limiter(self) -> RequestRateLimiter:
         """Return what bounds the requests of each tenant on this instance."""
         settings = self.settings
         per_minute: dict[str, int] = {
@@ -188,7 +188,7 @@ class Runtime:
             Tier.PREMIUM: settings.requests_per_minute_premium,
             Tier.OWN: settings.requests_per_minute_premium,
         }
-        return RequestRates(per_minute, settings.requests_per_minute_admin, self.clock)
+        return RequestRateLimiter(per_minute, settings.requests_per_minute_admin, self.clock)
 
     @cached_property
     def tenants(self) -> TenantStore:

@@ -1,4 +1,4 @@
-"""What callers send and get about the audit trail."""
+"""Queries and replies about the audit trail."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.http.models import ParameterModel, ReplyModel
+from shared.http.models import ReplyModel
+from shared.http.paging import PageQuery
 from shared.tenancy.audit import ENTRY_ID_PATTERN, Outcome
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
-class AuditPage(ParameterModel):
-    """`GET /audit`: entries from `from` on and before `to`, the newest first.
-
-    `cursor` is the `next_cursor` of the page before.
-    """
+class AuditQuery(PageQuery):
+    """`GET /audit`: entries from `from` on and before `to`, the newest first."""
 
     since: AwareDatetime | None = Field(None, alias="from", ge=_FIRST, le=_LAST)
     until: AwareDatetime | None = Field(None, alias="to", ge=_FIRST, le=_LAST)
     action: str | None = Field(None, pattern=r"^[a-z]+\.[a-z]+$", max_length=50)
-    limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, pattern=ENTRY_ID_PATTERN)
 
 
 class ActorReply(ReplyModel):
-    """Who did it; `id` is a key's id or a user token's subject."""
+    """Actor of an entry; `id` is a key's id or a user token's subject."""
 
     kind: Literal["administrator", "key", "user", "platform"]
     id: str
@@ -45,10 +42,3 @@ class AuditEntryReply(ReplyModel):
     outcome: Outcome
     request_id: str | None
     detail: dict[str, str]
-
-
-class AuditListReply(ReplyModel):
-    """One page of the trail."""
-
-    items: list[AuditEntryReply]
-    next_cursor: str | None

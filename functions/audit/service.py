@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.audit.models import ActorReply, AuditEntryReply, AuditListReply
+from functions.audit.models import ActorReply, AuditEntryReply
+from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditFilter
 
 if TYPE_CHECKING:
-    from functions.audit.models import AuditPage
+    from functions.audit.models import AuditQuery
     from shared.tenancy.audit import AuditEntry, AuditTrail
     from shared.tenancy.context import PlatformContext, TenantContext
 
@@ -16,19 +17,15 @@ if TYPE_CHECKING:
 class AuditService:
     """One tenant's trail, or the platform's own."""
 
-    def __init__(self, who: TenantContext | PlatformContext, trail: AuditTrail) -> None:
-        self._who = who
+    def __init__(self, caller: TenantContext | PlatformContext, trail: AuditTrail) -> None:
+        self._caller = caller
         self._trail = trail
 
-    async def list(self, page: AuditPage) -> AuditListReply:
+    async def list(self, query: AuditQuery) -> ListReply[AuditEntryReply]:
         """Return one page of entries, the newest first."""
-        wanted = AuditFilter(page.since, page.until, page.action, page.cursor)
-        found = await self._trail.page(self._who, wanted, page.limit + 1)
-        shown = found[: page.limit]
-        return AuditListReply(
-            items=[_reply(entry) for entry in shown],
-            next_cursor=shown[-1].id if len(found) > page.limit else None,
-        )
+        wanted = AuditFilter(query.since, query.until, query.action, query.cursor)
+        found = await self._trail.page(self._caller, wanted, query.fetch_limit)
+        return ListReply[AuditEntryReply].of(cut_page(found, query.limit, lambda entry: entry.id), _reply)
 
 
 def _reply(entry: AuditEntry) -> AuditEntryReply:

@@ -1,11 +1,12 @@
-"""Binds the routes of the audit trail."""
+"""Bind the routes of the audit trail."""
 
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.audit.models import AuditListReply, AuditPage
+from functions.audit.models import AuditEntryReply, AuditQuery
 from functions.audit.service import AuditService
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
@@ -17,13 +18,13 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the audit routes."""
     routes = Routes(runtime, "audit")
 
-    @routes.get("v1/audit", who=Role.TENANT_ADMIN)
-    async def list_audit(tenant: TenantContext, query: AuditPage) -> AuditListReply:
+    @routes.get("v1/audit", min_role=Role.TENANT_ADMIN)
+    async def list_audit(tenant: TenantContext, query: AuditQuery) -> ListReply[AuditEntryReply]:
         """List what was done in the tenant, and by the administrator for it."""
         return await AuditService(tenant, runtime.audit).list(query)
 
-    @routes.get("v1/platform/audit", who=Role.ADMIN)
-    async def list_platform_audit(platform: PlatformContext, query: AuditPage) -> AuditListReply:
+    @routes.get("v1/platform/audit", min_role=Role.ADMIN)
+    async def list_platform_audit(platform: PlatformContext, query: AuditQuery) -> ListReply[AuditEntryReply]:
         """List what was done to the platform itself."""
         return await AuditService(platform, runtime.audit).list(query)
 

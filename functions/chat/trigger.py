@@ -1,22 +1,24 @@
-"""Binds the routes of bots, chat and conversations."""
+"""Bind the routes of bots, chat and conversations."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.chat.bots.models import BotConfig, BotListReply, BotPath, BotReply, Page
+from functions.chat.bots.models import BotConfig, BotPath, BotReply
 from functions.chat.bots.repository import BotRepository
 from functions.chat.conversations.models import (
     ChatReply,
     ChatRequest,
-    ConversationListReply,
     ConversationPath,
     ConversationReply,
-    TurnPage,
+    ConversationSummary,
+    TurnPageQuery,
 )
 from functions.chat.conversations.repository import ConversationIndex, ConversationRepository
 from functions.chat.conversations.service import ChatService, ConversationService
+from shared.http.inputs import IfMatch, OperationId
+from shared.http.paging import ListReply, PageQuery
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.llm.settings import CHAT_DEFAULT_MODEL
 from shared.tenancy.context import Role, TenantContext
@@ -50,25 +52,25 @@ def _conversation(
 
 
 def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
-    @routes.put("v1/bots/{bot_id}", who=Role.TENANT_ADMIN)
+    @routes.put("v1/bots/{bot_id}", min_role=Role.TENANT_ADMIN)
     async def save_bot(
-        tenant: TenantContext, path: BotPath, bot: BotConfig, if_match: str | None
+        tenant: TenantContext, path: BotPath, bot: BotConfig, if_match: IfMatch | None
     ) -> BotReply:
         """Save a bot."""
         return await _bots(runtime, tenant).save(path.bot_id, bot, if_match)
 
-    @routes.get("v1/bots/{bot_id}", who=Role.USER)
+    @routes.get("v1/bots/{bot_id}", min_role=Role.USER)
     async def get_bot(tenant: TenantContext, path: BotPath) -> BotReply:
         """Show a bot."""
         return await _bots(runtime, tenant).read(path.bot_id)
 
-    @routes.get("v1/bots", who=Role.USER)
-    async def list_bots(tenant: TenantContext, query: Page) -> BotListReply:
+    @routes.get("v1/bots", min_role=Role.USER)
+    async def list_bots(tenant: TenantContext, query: PageQuery) -> ListReply[BotReply]:
         """List the bots."""
         return await _bots(runtime, tenant).list(query)
 
-    @routes.delete("v1/bots/{bot_id}", who=Role.TENANT_ADMIN)
-    async def delete_bot(tenant: TenantContext, path: BotPath, if_match: str | None) -> None:
+    @routes.delete("v1/bots/{bot_id}", min_role=Role.TENANT_ADMIN)
+    async def delete_bot(tenant: TenantContext, path: BotPath, if_match: IfMatch | None) -> None:
         """Remove a bot."""
         await _bots(runtime, tenant).delete(path.bot_id, if_match)
 
@@ -80,9 +82,9 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
             _bots(runtime, tenant), index, partial(_conversation, runtime, tenant, bot_id)
         )
 
-    @routes.post("v1/bots/{bot_id}/chat", who=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
+    @routes.post("v1/bots/{bot_id}/chat", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
     async def chat(
-        tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: str | None
+        tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: OperationId | None
     ) -> ChatReply:
         """Answer one user turn."""
         default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
@@ -95,20 +97,22 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
         )
         return await service.reply(path.bot_id, turn, operation_id)
 
-    @routes.get("v1/bots/{bot_id}/conversations", who=Role.USER)
-    async def list_conversations(tenant: TenantContext, path: BotPath, query: Page) -> ConversationListReply:
+    @routes.get("v1/bots/{bot_id}/conversations", min_role=Role.USER)
+    async def list_conversations(
+        tenant: TenantContext, path: BotPath, query: PageQuery
+    ) -> ListReply[ConversationSummary]:
         """List a bot's conversations."""
         return await conversations(tenant, path.bot_id).list(path.bot_id, query)
 
-    @routes.get("v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER)
+    @routes.get("v1/bots/{bot_id}/conversations/{conversation_id}", min_role=Role.USER)
     async def get_conversation(
-        tenant: TenantContext, path: ConversationPath, query: TurnPage
+        tenant: TenantContext, path: ConversationPath, query: TurnPageQuery
     ) -> ConversationReply:
         """Show a conversation."""
         return await conversations(tenant, path.bot_id).read(path.conversation_id, query)
 
     @routes.delete(
-        "v1/bots/{bot_id}/conversations/{conversation_id}", who=Role.USER, seconds=LONGEST_ANSWER_SECONDS
+        "v1/bots/{bot_id}/conversations/{conversation_id}", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS
     )
     async def delete_conversation(tenant: TenantContext, path: ConversationPath) -> None:
         """Remove a conversation."""

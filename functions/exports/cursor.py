@@ -23,7 +23,7 @@ _ITEM_LEVEL = "id"
 
 
 class Position(BaseModel):
-    """How far somebody has come: he has all before `place`, and in it all up to here.
+    """Position on the way through an estate: who is there has all before `place`, and in it all up to here.
 
     It names no tenant: whoever presents it, forged or not, goes through his own estate.
 

@@ -1,4 +1,4 @@
-"""What callers send and get about exports."""
+"""Queries and replies about exports."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.http.models import ParameterModel, ReplyModel
+from shared.http.models import QueryModel, ReplyModel
+from shared.http.paging import PageQuery
 
 
-class ExportPage(ParameterModel):
-    """`GET /tenants/{tenant_id}/export`: `cursor` is the `next_cursor` of the page before."""
+class ExportQuery(PageQuery):
+    """`GET /tenants/{tenant_id}/export`."""
 
-    limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, max_length=4096)
 
 
-class ExportedBlobQuery(ParameterModel):
+class ExportedBlobQuery(QueryModel):
     """`GET /tenants/{tenant_id}/export/blob`: which blob, and from which byte on."""
 
     name: str = Field(min_length=1, max_length=1024)
@@ -36,13 +36,6 @@ class ExportedThing(ReplyModel):
     container: str
     item: dict[str, Any] | None = None
     blob: ExportedBlob | None = None
-
-
-class ExportReply(ReplyModel):
-    """One page of what a tenant owns."""
-
-    items: list[ExportedThing]
-    next_cursor: str | None
 
 
 class ExportedBlobReply(ReplyModel):

@@ -7,15 +7,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from functions.exports.cursor import ItemWalk, Position
-from functions.exports.models import ExportedBlob, ExportedBlobReply, ExportedThing, ExportReply
+from functions.exports.models import ExportedBlob, ExportedBlobReply, ExportedThing
 from shared.errors import BlobNotFoundError
+from shared.http.paging import ListReply
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS, OwnedBlobs, OwnedItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from functions.exports.models import ExportedBlobQuery, ExportPage
+    from functions.exports.models import ExportedBlobQuery, ExportQuery
     from shared.cosmos.container import Container, Json
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext
@@ -51,21 +52,23 @@ class ExportService:
         self._audit = audit
         self._places = [*CONTAINERS, *(f"{_BLOBS}{name}" for name in BLOB_CONTAINERS)]
 
-    async def page(self, asked: ExportPage) -> ExportReply:
+    async def page(self, query: ExportQuery) -> ListReply[ExportedThing]:
         """Return the next things, container by container.
 
         Raises:
             ValidationError: The cursor is none that an export gave out.
         """
         begin = Position(place=self._places[0])
-        position = Position.of_cursor(asked.cursor, self._places) if asked.cursor else begin
+        position = Position.of_cursor(query.cursor, self._places) if query.cursor else begin
         entry = await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
         position = position.moved(until=position.until or entry)
-        page = _Page(asked.limit)
+        page = _Page(query.limit)
         following: Position | None = position
         while following is not None and not page.is_full:
             following = await self._go_on(following, page)
-        return ExportReply(items=page.things, next_cursor=following.as_cursor() if following else None)
+        return ListReply[ExportedThing](
+            items=page.things, next_cursor=following.as_cursor() if following else None
+        )
 
     async def blob(self, asked: ExportedBlobQuery) -> ExportedBlobReply:
         """Return some of a blob's bytes.

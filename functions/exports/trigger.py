@@ -1,12 +1,13 @@
-"""Binds the routes of exports."""
+"""Bind the routes of exports."""
 
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.exports.models import ExportedBlobQuery, ExportedBlobReply, ExportPage, ExportReply
+from functions.exports.models import ExportedBlobQuery, ExportedBlobReply, ExportedThing, ExportQuery
 from functions.exports.service import ExportService
 from shared.http.models import TenantPath
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
 
@@ -21,17 +22,13 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(tenant: TenantContext) -> ExportService:
         return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit)
 
-    @routes.get("v1/tenants/{tenant_id}/export", who=Role.TENANT_ADMIN)
-    async def export_tenant(tenant: TenantContext, path: TenantPath, query: ExportPage) -> ExportReply:  # noqa: ARG001  # the edge has matched the path with the tenant
+    @routes.get("v1/tenants/{tenant_id}/export", min_role=Role.TENANT_ADMIN, path=TenantPath)
+    async def export_tenant(tenant: TenantContext, query: ExportQuery) -> ListReply[ExportedThing]:
         """Export all that the tenant owns, page by page."""
         return await service(tenant).page(query)
 
-    @routes.get("v1/tenants/{tenant_id}/export/blob", who=Role.TENANT_ADMIN)
-    async def export_blob(
-        tenant: TenantContext,
-        path: TenantPath,  # noqa: ARG001  # same
-        query: ExportedBlobQuery,
-    ) -> ExportedBlobReply:
+    @routes.get("v1/tenants/{tenant_id}/export/blob", min_role=Role.TENANT_ADMIN, path=TenantPath)
+    async def export_blob(tenant: TenantContext, query: ExportedBlobQuery) -> ExportedBlobReply:
         """Export the content of one of the tenant's blobs, part by part."""
         return await service(tenant).blob(query)
 

@@ -1,4 +1,4 @@
-"""What callers send and get about API keys."""
+"""Requests and replies about API keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
-from shared.http.models import ParameterModel, ReplyModel, RequestModel, TenantPath
+from shared.http.models import ReplyModel, RequestModel, TenantPath
+from shared.http.paging import PageQuery
 from shared.tenancy.context import Role
 from shared.tenancy.keys import KEY_ID_PATTERN
 
@@ -29,10 +30,9 @@ class KeyPath(TenantPath):
     key_id: str = Field(pattern=KEY_ID_PATTERN)
 
 
-class KeyPage(ParameterModel):
-    """A page of keys: `cursor` is the `next_cursor` of the page before."""
+class KeyQuery(PageQuery):
+    """`GET /tenants/{tenant_id}/keys`: the cursor is a key's id."""
 
-    limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, pattern=KEY_ID_PATTERN)
 
 
@@ -72,10 +72,3 @@ class KeySummary(ReplyModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     replaced_by: str | None
-
-
-class KeyListReply(ReplyModel):
-    """One page of a tenant's keys."""
-
-    items: list[KeySummary]
-    next_cursor: str | None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from functions.keys.models import KeyListReply, KeyReply, KeyStatus, KeySummary
+from functions.keys.models import KeyReply, KeyStatus, KeySummary
 from shared.errors import ConflictError, PermissionDeniedError, ValidationError
+from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import Role
 from shared.tenancy.keys import generate_key
@@ -15,7 +16,7 @@ from shared.tenancy.store import NewKey
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from functions.keys.models import CreateKeyRequest, KeyPage, RotateKeyRequest
+    from functions.keys.models import CreateKeyRequest, KeyQuery, RotateKeyRequest
     from shared.clock import Clock
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext
@@ -58,15 +59,12 @@ class KeyService:
             )
         return _shown_once(key, stored)
 
-    async def list(self, page: KeyPage) -> KeyListReply:
+    async def list(self, query: KeyQuery) -> ListReply[KeySummary]:
         """Return one page of keys without their secrets, by id."""
-        found = await self._tenants.page_of_keys(self._tenant.tenant_id, page.cursor, page.limit + 1)
+        found = await self._tenants.page_of_keys(self._tenant.tenant_id, query.cursor, query.fetch_limit)
         now = self._clock.now()
-        shown = found[: page.limit]
-        return KeyListReply(
-            items=[_summary(key, now) for key in shown],
-            next_cursor=shown[-1].key_id if len(found) > page.limit else None,
-        )
+        page = cut_page(found, query.limit, lambda key: key.key_id)
+        return ListReply[KeySummary].of(page, lambda key: _summary(key, now))
 
     async def revoke(self, key_id: str) -> None:
         """End a key: at once here, within 30 s everywhere. Revoking it again changes nothing.

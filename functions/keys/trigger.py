@@ -1,4 +1,4 @@
-"""Binds the routes of API keys."""
+"""Bind the routes of API keys."""
 
 from typing import TYPE_CHECKING
 
@@ -6,14 +6,15 @@ import azure.functions as func
 
 from functions.keys.models import (
     CreateKeyRequest,
-    KeyListReply,
-    KeyPage,
     KeyPath,
+    KeyQuery,
     KeyReply,
+    KeySummary,
     RotateKeyRequest,
 )
 from functions.keys.service import KeyService
 from shared.http.models import TenantPath
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
 
@@ -28,23 +29,25 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(tenant: TenantContext) -> KeyService:
         return KeyService(tenant, runtime.tenants, runtime.audit, runtime.clock)
 
-    @routes.post("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN, status=201, secret=True)
-    async def create_key(tenant: TenantContext, path: TenantPath, key: CreateKeyRequest) -> KeyReply:  # noqa: ARG001  # the edge has matched the path with the tenant
+    @routes.post(
+        "v1/tenants/{tenant_id}/keys", min_role=Role.TENANT_ADMIN, path=TenantPath, status=201, secret=True
+    )
+    async def create_key(tenant: TenantContext, key: CreateKeyRequest) -> KeyReply:
         """Make an API key, shown this once."""
         return await service(tenant).create(key)
 
-    @routes.get("v1/tenants/{tenant_id}/keys", who=Role.TENANT_ADMIN)
-    async def list_keys(tenant: TenantContext, path: TenantPath, query: KeyPage) -> KeyListReply:  # noqa: ARG001  # same
+    @routes.get("v1/tenants/{tenant_id}/keys", min_role=Role.TENANT_ADMIN, path=TenantPath)
+    async def list_keys(tenant: TenantContext, query: KeyQuery) -> ListReply[KeySummary]:
         """List the API keys, without their secrets."""
         return await service(tenant).list(query)
 
-    @routes.delete("v1/tenants/{tenant_id}/keys/{key_id}", who=Role.TENANT_ADMIN)
+    @routes.delete("v1/tenants/{tenant_id}/keys/{key_id}", min_role=Role.TENANT_ADMIN)
     async def revoke_key(tenant: TenantContext, path: KeyPath) -> None:
         """Revoke an API key."""
         await service(tenant).revoke(path.key_id)
 
     @routes.post(
-        "v1/tenants/{tenant_id}/keys/{key_id}/rotate", who=Role.TENANT_ADMIN, status=201, secret=True
+        "v1/tenants/{tenant_id}/keys/{key_id}/rotate", min_role=Role.TENANT_ADMIN, status=201, secret=True
     )
     async def rotate_key(tenant: TenantContext, path: KeyPath, rotation: RotateKeyRequest) -> KeyReply:
         """Replace an API key, which goes on working for a while; the new one is shown this once."""

@@ -6,11 +6,11 @@ from datetime import date
 
 from pydantic import Field
 
-from shared.http.models import ParameterModel, ReplyModel
+from shared.http.models import QueryModel, ReplyModel
 from shared.validation import Day
 
 
-class SummaryQuery(ParameterModel):
+class SummaryQuery(QueryModel):
     """`GET /logs/summary`: whole days in UTC, both included; without them, today."""
 
     from_: Day | None = Field(None, alias="from")

@@ -1,4 +1,4 @@
-"""Binds the shipping of logs, their index and the route that sums them up."""
+"""Bind the shipping of logs, their index and the route that sums them up."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the logs capability."""
     routes = Routes(runtime, "logs")
 
-    @routes.get("v1/logs/summary", who=Role.TENANT_ADMIN)
+    @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
     async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
         """Sum the tenant's log lines up by day."""
         return await LogService(tenant, runtime.container("log_index"), runtime.clock).summary(query)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict
 
-from shared.http.models import ParameterModel, ReplyModel
+from shared.http.models import PathModel, ReplyModel
 
 
 class DependencyState(StrEnum):
@@ -80,7 +80,7 @@ class OpenApiReply(ReplyModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class UnknownPath(ParameterModel):
-    """Whatever no other route has."""
+class UnknownPath(PathModel):
+    """Path that no other route has."""
 
     rest: str = ""

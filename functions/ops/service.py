@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shared.caching.region import RegionCounts
 
 
-class Probe(Protocol):
+class DependencyProbe(Protocol):
     """One dependency as health sees it."""
 
     @property
@@ -42,7 +42,7 @@ class HealthService:
 
     def __init__(
         self,
-        probes: Sequence[Probe],
+        probes: Sequence[DependencyProbe],
         caches: Mapping[str, RegionCounts],
         log_file: LogFileState = LogFileState.OFF,
     ) -> None:
@@ -64,7 +64,7 @@ class HealthService:
         raise NotReadyError(down, [reply.model_dump(mode="json") for reply in replies])
 
 
-async def _check(probe: Probe) -> DependencyReply:
+async def _check(probe: DependencyProbe) -> DependencyReply:
     state, reason = DependencyState.UP, None
     try:
         await probe.check()

@@ -36,12 +36,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the operational routes; all of them are open."""
     routes = Routes(runtime, "ops")
 
-    @routes.get("health/live", who=None)
+    @routes.get("health/live", min_role=None)
     async def health_live() -> LiveReply:
         """Tell that the worker answers."""
         return LiveReply()
 
-    @routes.get("health/ready", who=None, seconds=_PROBE_SECONDS + 2)
+    @routes.get("health/ready", min_role=None, seconds=_PROBE_SECONDS + 2)
     async def health_ready() -> ReadyReply:
         """Tell whether each dependency answers, by name."""
         with deadline(_PROBE_SECONDS, runtime.clock):  # earlier than the route's, to name who did not answer
@@ -52,7 +52,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def document() -> OpenApiReply:
         return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION))
 
-    @routes.get("openapi.json", who=None)
+    @routes.get("openapi.json", min_role=None)
     async def openapi() -> OpenApiReply:
         """Describe this API."""
         return document()
@@ -61,12 +61,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def page() -> HtmlPage:
         return HtmlPage(_DOCS.read_text())
 
-    @routes.get("docs", who=None)
+    @routes.get("docs", min_role=None)
     async def docs() -> HtmlPage:
         """Show this API to people."""
         return page()
 
-    @routes.anything_else("{*rest}")
+    @routes.catch_all("{*rest}")
     async def unknown_route(path: UnknownPath) -> None:
         """Answer what no other route does."""
         raise RouteNotFoundError(f"No route '/api/{path.rest}'", {"path": path.rest})

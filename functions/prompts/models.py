@@ -1,4 +1,4 @@
-"""What callers send and get about prompts."""
+"""Requests and replies about prompts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from shared.contracts import ChatMessage
-from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.paging import PageQuery
 from shared.prompts.models import (
     LABEL_PATTERN,
     MAX_PLACEHOLDERS,
@@ -29,7 +30,7 @@ type PromptName = Annotated[str, Field(pattern=NAME_PATTERN)]
 type Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
 
 
-class PromptPath(ParameterModel):
+class PromptPath(PathModel):
     """The path of one prompt."""
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -47,20 +48,20 @@ class PromptLabelPath(PromptPath):
     label: str = Field(pattern=LABEL_PATTERN)
 
 
-class ReadScope(ParameterModel):
-    """Whose prompt to read: the tenant's where there is one and else everybody's, unless it is said."""
+class ReadScope(QueryModel):
+    """Scope to read from: the tenant's where there is one and else everybody's, unless it is said."""
 
     scope: PromptSource | None = None
 
 
-class WriteScope(ParameterModel):
-    """Whose prompt to change: the tenant's; the administrator may say `global`."""
+class WriteScope(QueryModel):
+    """Scope to write to: the tenant's; the administrator may say `global`."""
 
     scope: PromptSource = PromptSource.TENANT
 
 
 class ChangeQuery(WriteScope):
-    """Why a change without a body is made."""
+    """Reason for a change without a body."""
 
     reason: str | None = Field(None, max_length=500)
 
@@ -81,20 +82,17 @@ class DiffQuery(ReadScope):
     to: str = Field("latest", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
 
 
-class PromptPage(ParameterModel):
-    """`GET /prompts`: `cursor` is the `next_cursor` of the page before; `deleted` shows those out of use."""
+class PromptPageQuery(PageQuery):
+    """`GET /prompts`: `deleted` shows those out of use."""
 
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=200)
     tag: str | None = Field(None, min_length=1, max_length=64)
     deleted: bool = False
     scope: PromptSource = PromptSource.TENANT
 
 
-class NumberedPage(ReadScope):
-    """A page of versions or changes, the newest first."""
+class NumberedPageQuery(PageQuery, ReadScope):
+    """Query for versions or changes, the newest first: the cursor is a number."""
 
-    limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,10}$")
 
 
@@ -173,13 +171,6 @@ class PromptSummaryReply(VersionedReply):
     updated_by: str
 
 
-class PromptListReply(ReplyModel):
-    """One page of prompts by name."""
-
-    items: list[PromptSummaryReply]
-    next_cursor: str | None
-
-
 class PromptVersionSummary(ReplyModel):
     """A version without its template."""
 
@@ -192,15 +183,8 @@ class PromptVersionSummary(ReplyModel):
     created_by: str
 
 
-class PromptVersionListReply(ReplyModel):
-    """One page of versions, the newest first."""
-
-    items: list[PromptVersionSummary]
-    next_cursor: str | None
-
-
 class PromptChange(ReplyModel):
-    """Who changed a prompt, how, when and why."""
+    """One change of a prompt: by whom, how, when and why."""
 
     number: int
     action: str
@@ -211,13 +195,6 @@ class PromptChange(ReplyModel):
     by: str
 
 
-class PromptHistoryReply(ReplyModel):
-    """One page of changes, the last first."""
-
-    items: list[PromptChange]
-    next_cursor: str | None
-
-
 class PromptLabelsReply(VersionedReply):
     """Each label of a prompt with its version."""
 
@@ -226,7 +203,7 @@ class PromptLabelsReply(VersionedReply):
 
 
 class PromptDiffReply(ReplyModel):
-    """What differs between two versions: which fields, and a unified diff; 0 is what was before the first."""
+    """Difference between two versions: the fields, and a unified diff; 0 is what was before the first."""
 
     name: str
     from_version: int
@@ -251,7 +228,7 @@ class RenderedPromptReply(ReplyModel):
 
 
 class BatchFailure(ReplyModel):
-    """Why an item of a batch was refused, as the route for one would have said it."""
+    """Refusal of one item of a batch, as the route for one would have said it."""
 
     error: str
     message: str
@@ -274,7 +251,7 @@ class BatchGetReply(ReplyModel):
 
 
 class BatchChangeResult(ReplyModel):
-    """What became of one item.
+    """Result of one item.
 
     Attributes:
         index: Its place in the request.

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 from functions.prompts.models import (
     PromptChange,
     PromptDiffReply,
-    PromptHistoryReply,
     PromptLabelsReply,
-    PromptListReply,
     PromptReply,
     PromptSummaryReply,
-    PromptVersionListReply,
     PromptVersionSummary,
     RenderedPromptReply,
 )
 from shared.errors import ValidationError
+from shared.http.paging import ListReply, cut_page
 from shared.http.route import Answered
 from shared.prompts import changes
 from shared.prompts.changes import Change
@@ -29,14 +27,14 @@ if TYPE_CHECKING:
         ChangeQuery,
         DiffQuery,
         MoveLabelRequest,
-        NumberedPage,
-        PromptPage,
+        NumberedPageQuery,
+        PromptPageQuery,
         PromptQuery,
         RenderPromptRequest,
         SavePromptRequest,
     )
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptSummary
+    from shared.prompts.models import Prompt, PromptSummary, VersionSummary
 
 _BEYOND = 10**10
 
@@ -85,53 +83,36 @@ class PromptService:
         change = Change(name, changes.restoration_of(name), if_match, query.reason)
         return _summary(await self._prompts.change(change, query.scope), query.scope)
 
-    async def list(self, page: PromptPage) -> PromptListReply:
+    async def list(self, query: PromptPageQuery) -> ListReply[PromptSummaryReply]:
         """Return one page of prompts, by name."""
-        store = await self._prompts.readable(page.scope)
-        found = await store.list(page.cursor, page.limit + 1, tag=page.tag, deleted=page.deleted)
-        shown = found[: page.limit]
-        return PromptListReply(
-            items=[_summary(head, page.scope) for head in shown],
-            next_cursor=shown[-1].name if len(found) > page.limit else None,
-        )
+        store = await self._prompts.readable(query.scope)
+        found = await store.list(query.cursor, query.fetch_limit, tag=query.tag, deleted=query.deleted)
+        page = cut_page(found, query.limit, lambda head: head.name)
+        return ListReply[PromptSummaryReply].of(page, lambda head: _summary(head, query.scope))
 
-    async def versions(self, name: str, page: NumberedPage) -> PromptVersionListReply:
+    async def versions(self, name: str, query: NumberedPageQuery) -> ListReply[PromptVersionSummary]:
         """Return one page of a prompt's versions, the newest first.
 
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        latest = await self._prompts.read(name, source=page.scope)
+        latest = await self._prompts.read(name, source=query.scope)
         store = await self._prompts.readable(latest.source)
-        found = await store.versions(name, int(page.cursor or MAX_VERSION + 1), page.limit + 1)
-        shown = found[: page.limit]
-        items = [
-            PromptVersionSummary(
-                version=one.version,
-                labels=_labels_at(latest.head, one.version),
-                description=one.description,
-                tags=list(one.tags),
-                reason=one.change.reason,
-                created_at=one.change.at,
-                created_by=one.change.by,
-            )
-            for one in shown
-        ]
-        more = len(found) > page.limit
-        return PromptVersionListReply(items=items, next_cursor=str(shown[-1].version) if more else None)
+        found = await store.versions(name, int(query.cursor or MAX_VERSION + 1), query.fetch_limit)
+        page = cut_page(found, query.limit, lambda one: str(one.version))
+        return ListReply[PromptVersionSummary].of(page, lambda one: _version_summary(one, latest.head))
 
-    async def history(self, name: str, page: NumberedPage) -> PromptHistoryReply:
+    async def history(self, name: str, query: NumberedPageQuery) -> ListReply[PromptChange]:
         """Return one page of a prompt's changes, the last first; of a deleted one too.
 
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        store, _ = await self._prompts.found(name, page.scope)
-        found = await store.history(name, int(page.cursor or _BEYOND), page.limit + 1)
-        shown = [item.change for item in found[: page.limit]]
-        return PromptHistoryReply(
-            items=[PromptChange.model_validate(change.model_dump(exclude={"id"})) for change in shown],
-            next_cursor=str(shown[-1].number) if len(found) > page.limit else None,
+        store, _ = await self._prompts.found(name, query.scope)
+        found = await store.history(name, int(query.cursor or _BEYOND), query.fetch_limit)
+        page = cut_page(found, query.limit, lambda item: str(item.change.number))
+        return ListReply[PromptChange].of(
+            page, lambda item: PromptChange.model_validate(item.change.model_dump(exclude={"id"}))
         )
 
     async def labels(self, name: str, source: PromptSource | None) -> PromptLabelsReply:
@@ -226,6 +207,18 @@ def _number_or_label(text: str) -> int | str:
 
 def _labels_at(head: PromptSummary, version: int) -> dict[str, int]:
     return {label: number for label, number in head.all_labels.items() if number == version}
+
+
+def _version_summary(version: VersionSummary, head: PromptSummary) -> PromptVersionSummary:
+    return PromptVersionSummary(
+        version=version.version,
+        labels=_labels_at(head, version.version),
+        description=version.description,
+        tags=list(version.tags),
+        reason=version.change.reason,
+        created_at=version.change.at,
+        created_by=version.change.by,
+    )
 
 
 def _labels(head: PromptSummary) -> PromptLabelsReply:

@@ -1,4 +1,4 @@
-"""Binds the routes of prompts."""
+"""Bind the routes of prompts."""
 
 from typing import TYPE_CHECKING
 
@@ -13,19 +13,18 @@ from functions.prompts.models import (
     ChangeQuery,
     DiffQuery,
     MoveLabelRequest,
-    NumberedPage,
+    NumberedPageQuery,
+    PromptChange,
     PromptDiffReply,
-    PromptHistoryReply,
     PromptLabelPath,
     PromptLabelsReply,
-    PromptListReply,
-    PromptPage,
+    PromptPageQuery,
     PromptPath,
     PromptQuery,
     PromptReply,
     PromptSummaryReply,
-    PromptVersionListReply,
     PromptVersionPath,
+    PromptVersionSummary,
     ReadScope,
     RenderedPromptReply,
     RenderPromptRequest,
@@ -33,6 +32,8 @@ from functions.prompts.models import (
     WriteScope,
 )
 from functions.prompts.service import PromptService
+from shared.http.inputs import IfMatch
+from shared.http.paging import ListReply
 from shared.http.route import Answered
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
@@ -56,44 +57,52 @@ def _service(runtime: "Runtime", caller: TenantContext | PlatformContext) -> Pro
 
 
 def _bind_prompts(runtime: "Runtime", routes: Routes) -> None:
-    @routes.put("v1/prompts/{name}", who=Role.TENANT_ADMIN)
+    @routes.put("v1/prompts/{name}", min_role=Role.TENANT_ADMIN)
     async def save_prompt(
         caller: TenantContext | PlatformContext,
         path: PromptPath,
         query: WriteScope,
         prompt: SavePromptRequest,
-        if_match: str | None,
+        if_match: IfMatch | None,
     ) -> PromptReply:
         """Save a prompt's next version."""
         return await _service(runtime, caller).save(path.name, prompt, query.scope, if_match)
 
-    @routes.get("v1/prompts/{name}", who=Role.USER)
+    @routes.get("v1/prompts/{name}", min_role=Role.USER)
     async def get_prompt(
         caller: TenantContext | PlatformContext, path: PromptPath, query: PromptQuery
     ) -> Answered[PromptReply]:
         """Show a prompt."""
         return await _service(runtime, caller).read(path.name, query)
 
-    @routes.get("v1/prompts", who=Role.USER)
-    async def list_prompts(caller: TenantContext | PlatformContext, query: PromptPage) -> PromptListReply:
+    @routes.get("v1/prompts", min_role=Role.USER)
+    async def list_prompts(
+        caller: TenantContext | PlatformContext, query: PromptPageQuery
+    ) -> ListReply[PromptSummaryReply]:
         """List the prompts."""
         return await _service(runtime, caller).list(query)
 
-    @routes.delete("v1/prompts/{name}", who=Role.TENANT_ADMIN)
+    @routes.delete("v1/prompts/{name}", min_role=Role.TENANT_ADMIN)
     async def delete_prompt(
-        caller: TenantContext | PlatformContext, path: PromptPath, query: ChangeQuery, if_match: str | None
+        caller: TenantContext | PlatformContext,
+        path: PromptPath,
+        query: ChangeQuery,
+        if_match: IfMatch | None,
     ) -> None:
         """Take a prompt out of use; it can be restored."""
         await _service(runtime, caller).delete(path.name, query, if_match)
 
-    @routes.post("v1/prompts/{name}/restore", who=Role.TENANT_ADMIN)
+    @routes.post("v1/prompts/{name}/restore", min_role=Role.TENANT_ADMIN)
     async def restore_prompt(
-        caller: TenantContext | PlatformContext, path: PromptPath, query: ChangeQuery, if_match: str | None
+        caller: TenantContext | PlatformContext,
+        path: PromptPath,
+        query: ChangeQuery,
+        if_match: IfMatch | None,
     ) -> PromptSummaryReply:
         """Take a deleted prompt into use again."""
         return await _service(runtime, caller).restore(path.name, query, if_match)
 
-    @routes.post("v1/prompts/{name}/render", who=Role.USER)
+    @routes.post("v1/prompts/{name}/render", min_role=Role.USER)
     async def render_prompt(
         caller: TenantContext | PlatformContext,
         path: PromptPath,
@@ -105,14 +114,14 @@ def _bind_prompts(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_versions(runtime: "Runtime", routes: Routes) -> None:
-    @routes.get("v1/prompts/{name}/versions", who=Role.USER)
+    @routes.get("v1/prompts/{name}/versions", min_role=Role.USER)
     async def list_prompt_versions(
-        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPage
-    ) -> PromptVersionListReply:
+        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPageQuery
+    ) -> ListReply[PromptVersionSummary]:
         """List a prompt's versions."""
         return await _service(runtime, caller).versions(path.name, query)
 
-    @routes.get("v1/prompts/{name}/versions/{version}", who=Role.USER)
+    @routes.get("v1/prompts/{name}/versions/{version}", min_role=Role.USER)
     async def get_prompt_version(
         caller: TenantContext | PlatformContext, path: PromptVersionPath, query: ReadScope
     ) -> Answered[PromptReply]:
@@ -120,47 +129,47 @@ def _bind_versions(runtime: "Runtime", routes: Routes) -> None:
         wanted = PromptQuery(version=path.version, label=None, scope=query.scope)
         return await _service(runtime, caller).read(path.name, wanted)
 
-    @routes.get("v1/prompts/{name}/diff", who=Role.USER)
+    @routes.get("v1/prompts/{name}/diff", min_role=Role.USER)
     async def diff_prompt(
         caller: TenantContext | PlatformContext, path: PromptPath, query: DiffQuery
     ) -> PromptDiffReply:
         """Compare two versions of a prompt."""
         return await _service(runtime, caller).diff(path.name, query)
 
-    @routes.get("v1/prompts/{name}/history", who=Role.USER)
+    @routes.get("v1/prompts/{name}/history", min_role=Role.USER)
     async def get_prompt_history(
-        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPage
-    ) -> PromptHistoryReply:
+        caller: TenantContext | PlatformContext, path: PromptPath, query: NumberedPageQuery
+    ) -> ListReply[PromptChange]:
         """Show who changed a prompt, when and why."""
         return await _service(runtime, caller).history(path.name, query)
 
 
 def _bind_labels(runtime: "Runtime", routes: Routes) -> None:
-    @routes.get("v1/prompts/{name}/labels", who=Role.USER)
+    @routes.get("v1/prompts/{name}/labels", min_role=Role.USER)
     async def list_prompt_labels(
         caller: TenantContext | PlatformContext, path: PromptPath, query: ReadScope
     ) -> PromptLabelsReply:
         """Show where a prompt's labels point."""
         return await _service(runtime, caller).labels(path.name, query.scope)
 
-    @routes.put("v1/prompts/{name}/labels/{label}", who=Role.TENANT_ADMIN)
+    @routes.put("v1/prompts/{name}/labels/{label}", min_role=Role.TENANT_ADMIN)
     async def move_prompt_label(
         caller: TenantContext | PlatformContext,
         path: PromptLabelPath,
         query: WriteScope,
         target: MoveLabelRequest,
-        if_match: str | None,
+        if_match: IfMatch | None,
     ) -> PromptLabelsReply:
         """Point a label at a version."""
         at = (path.name, path.label)
         return await _service(runtime, caller).move_label(at, target, query.scope, if_match)
 
-    @routes.delete("v1/prompts/{name}/labels/{label}", who=Role.TENANT_ADMIN)
+    @routes.delete("v1/prompts/{name}/labels/{label}", min_role=Role.TENANT_ADMIN)
     async def remove_prompt_label(
         caller: TenantContext | PlatformContext,
         path: PromptLabelPath,
         query: ChangeQuery,
-        if_match: str | None,
+        if_match: IfMatch | None,
     ) -> None:
         """Take a label away."""
         await _service(runtime, caller).remove_label(path.name, path.label, query, if_match)
@@ -170,21 +179,21 @@ def _bind_batches(runtime: "Runtime", routes: Routes) -> None:
     def service(caller: TenantContext | PlatformContext) -> PromptBatchService:
         return PromptBatchService(runtime.prompts.of(caller))
 
-    @routes.post("v1/prompts/batch-get", who=Role.USER)
+    @routes.post("v1/prompts/batch-get", min_role=Role.USER)
     async def batch_get_prompts(
         caller: TenantContext | PlatformContext, names: BatchNamesRequest
     ) -> BatchGetReply:
         """Show many prompts."""
         return await service(caller).get(names)
 
-    @routes.post("v1/prompts/batch-save", who=Role.TENANT_ADMIN)
+    @routes.post("v1/prompts/batch-save", min_role=Role.TENANT_ADMIN)
     async def batch_save_prompts(
         caller: TenantContext | PlatformContext, query: WriteScope, batch: BatchSaveRequest
     ) -> BatchChangeReply:
         """Save many prompts."""
         return await service(caller).save(batch, query.scope)
 
-    @routes.post("v1/prompts/batch-delete", who=Role.TENANT_ADMIN)
+    @routes.post("v1/prompts/batch-delete", min_role=Role.TENANT_ADMIN)
     async def batch_delete_prompts(
         caller: TenantContext | PlatformContext, query: ChangeQuery, names: BatchNamesRequest
     ) -> BatchChangeReply:

@@ -36,7 +36,7 @@ _logger = get_logger(__name__)
 
 
 class Owned(Protocol):
-    """What one tenant has in one place."""
+    """Things of one tenant in one place."""
 
     async def count(self) -> int:
         """Count it by asking the store."""

@@ -8,6 +8,7 @@ import azure.functions as func
 from functions.purges.models import PurgeAcceptedReply
 from functions.purges.purger import Purger
 from functions.purges.service import PurgeService
+from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role
@@ -21,9 +22,9 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the purges of tenants."""
     routes = Routes(runtime, "purges")
 
-    @routes.delete("v1/tenants/{tenant_id}", who=Role.ADMIN, status=202)
+    @routes.delete("v1/tenants/{tenant_id}", min_role=Role.ADMIN, status=202)
     async def purge_tenant(
-        platform: PlatformContext, path: TenantPath, if_match: str | None
+        platform: PlatformContext, path: TenantPath, if_match: IfMatch | None
     ) -> PurgeAcceptedReply:
         """Purge a tenant: remove all that it owns, in the background."""
         service = PurgeService(platform, runtime.tenants, runtime.purges, runtime.audit)

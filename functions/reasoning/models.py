@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
-from shared.http.models import AcceptedReply, ParameterModel, ReplyModel, RequestModel
+from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.jobs.models import JobResult, JobStatus
 from shared.prompts.models import NAME_PATTERN
 
@@ -30,17 +30,10 @@ _PROMPT: JsonDict = {
 }
 
 
-class JobPath(ParameterModel):
+class JobPath(PathModel):
     """The path of one job."""
 
     job_id: str = Field(pattern=MESSAGE_ID_PATTERN)
-
-
-class JobPage(ParameterModel):
-    """`GET /reasoning/jobs`: `cursor` is the `next_cursor` of the page before."""
-
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=200)
 
 
 class JobRequest(RequestModel):
@@ -92,10 +85,3 @@ class JobReply(ReplyModel):
     error: str | None
     created_at: datetime
     updated_at: datetime
-
-
-class JobListReply(ReplyModel):
-    """One page of jobs."""
-
-    items: list[JobReply]
-    next_cursor: str | None

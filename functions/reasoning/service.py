@@ -6,17 +6,19 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING
 
-from functions.reasoning.models import JobAccepted, JobListReply, JobReply, StepReply
+from functions.reasoning.models import JobAccepted, JobReply, StepReply
 from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError, PayloadTooLargeError
+from shared.http.paging import ListReply, cut_page
 from shared.jobs.models import JobStatus
 from shared.jobs.repository import Outgoing
 from shared.logging.logger import get_logger
 from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from functions.reasoning.models import JobPage, JobRequest
+    from functions.reasoning.models import JobRequest
+    from shared.http.paging import PageQuery
     from shared.jobs.outbox import Outbox
     from shared.jobs.repository import JobRepository, JobState
     from shared.tenancy.context import TenantContext
@@ -77,14 +79,10 @@ class JobService:
         """
         return _reply(await self._jobs.read(job_id))
 
-    async def list(self, page: JobPage) -> JobListReply:
+    async def list(self, query: PageQuery) -> ListReply[JobReply]:
         """Return one page of jobs, by id."""
-        found = await self._jobs.page(page.cursor, page.limit + 1)
-        shown = found[: page.limit]
-        return JobListReply(
-            items=[_reply(job) for job in shown],
-            next_cursor=shown[-1].id if len(found) > page.limit else None,
-        )
+        found = await self._jobs.page(query.cursor, query.fetch_limit)
+        return ListReply[JobReply].of(cut_page(found, query.limit, lambda job: job.id), _reply)
 
 
 def _reply(job: JobState) -> JobReply:

@@ -1,14 +1,15 @@
-"""Binds the routes of jobs, their queue, its dead letters and the sweeper."""
+"""Bind the routes of jobs, their queue, its dead letters and the sweeper."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.reasoning.models import JobAccepted, JobListReply, JobPage, JobPath, JobReply, JobRequest
+from functions.reasoning.models import JobAccepted, JobPath, JobReply, JobRequest
 from functions.reasoning.service import JobService
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
+from shared.http.paging import ListReply, PageQuery
 from shared.http.routes import Routes
 from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
@@ -42,17 +43,17 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     def service(tenant: TenantContext) -> JobService:
         return JobService(tenant, _jobs(runtime, tenant), _outbox(runtime, tenant))
 
-    @routes.post("v1/reasoning/jobs", who=Role.USER, status=202, derives="id")
+    @routes.post("v1/reasoning/jobs", min_role=Role.USER, status=202, id_field="id")
     async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:
         """Accept a reasoning job."""
         return await service(tenant).accept(job)
 
-    @routes.get("v1/reasoning/jobs", who=Role.USER)
-    async def list_jobs(tenant: TenantContext, query: JobPage) -> JobListReply:
+    @routes.get("v1/reasoning/jobs", min_role=Role.USER)
+    async def list_jobs(tenant: TenantContext, query: PageQuery) -> ListReply[JobReply]:
         """List the reasoning jobs."""
         return await service(tenant).list(query)
 
-    @routes.get("v1/reasoning/jobs/{job_id}", who=Role.USER)
+    @routes.get("v1/reasoning/jobs/{job_id}", min_role=Role.USER)
     async def get_job(tenant: TenantContext, path: JobPath) -> JobReply:
         """Show a reasoning job."""
         return await service(tenant).read(path.job_id)

@@ -1,4 +1,4 @@
-"""What callers send and get about settings."""
+"""Requests and replies about settings."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.paging import PageQuery
 from shared.tenancy.settings import SettingScope, SettingSource, SettingType
 
 
-class SettingPath(ParameterModel):
+class SettingPath(PathModel):
     """The path of one setting."""
 
     key: str = Field(max_length=128)
 
 
-class SettingQuery(ParameterModel):
-    """Whose value is meant: the tenant's, or the platform's for all who have none."""
+class SettingQuery(QueryModel):
+    """Scope of the value: the tenant's, or the platform's for all who have none."""
 
     scope: SettingScope = SettingScope.TENANT
 
 
-class SettingPage(SettingQuery):
-    """`GET /settings`: `cursor` is the `next_cursor` of the page before."""
-
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=128)
+class SettingPageQuery(PageQuery, SettingQuery):
+    """`GET /settings`: the cursor is a setting's key."""
 
 
 class PutSettingRequest(RequestModel):
@@ -51,15 +49,8 @@ class SettingReply(VersionedReply):
     updated_by: str | None = None
 
 
-class SettingListReply(ReplyModel):
-    """One page of settings."""
-
-    items: list[SettingReply]
-    next_cursor: str | None
-
-
 class SettingFormReply(ReplyModel):
-    """What a form has to know of one setting; `json_schema` is what a value is checked against."""
+    """Description of one setting for a form; `json_schema` is what a value is checked against."""
 
     key: str
     type: SettingType

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from functions.settings.models import (
     SettingFormReply,
-    SettingListReply,
     SettingReply,
     SettingSchemaReply,
 )
 from shared.errors import PermissionDeniedError, ValidationError
+from shared.http.paging import ListReply, cut_page
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, TenantContext, as_platform
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from functions.settings.models import SettingPage
+    from functions.settings.models import SettingPageQuery
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.settings import Setting, SettingRegistry, StoredSettings, TenantSettings
     from shared.tenancy.settings_store import OwnSettings
@@ -66,15 +66,12 @@ class SettingsService:
         else:
             self._caller, self._own = caller, settings.of(caller)
 
-    async def list(self, page: SettingPage) -> SettingListReply:
+    async def list(self, query: SettingPageQuery) -> ListReply[SettingReply]:
         """Return one page of settings, by key."""
         own, everybodys = await self._read()
-        left = [setting for setting in self._registry if setting.key > (page.cursor or "")]
-        shown = left[: page.limit]
-        return SettingListReply(
-            items=[self._reply(setting, own, everybodys) for setting in shown],
-            next_cursor=shown[-1].key if len(left) > page.limit else None,
-        )
+        found = [setting for setting in self._registry if setting.key > (query.cursor or "")]
+        page = cut_page(found, query.limit, lambda setting: setting.key)
+        return ListReply[SettingReply].of(page, lambda setting: self._reply(setting, own, everybodys))
 
     async def read(self, key: str) -> SettingReply:
         """Return a setting's value in force.

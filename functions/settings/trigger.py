@@ -1,4 +1,4 @@
-"""Binds the routes of settings."""
+"""Bind the routes of settings."""
 
 from typing import TYPE_CHECKING
 
@@ -6,14 +6,15 @@ import azure.functions as func
 
 from functions.settings.models import (
     PutSettingRequest,
-    SettingListReply,
-    SettingPage,
+    SettingPageQuery,
     SettingPath,
     SettingQuery,
     SettingReply,
     SettingSchemaReply,
 )
 from functions.settings.service import SettingsService, describe_settings
+from shared.http.inputs import IfMatch
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from shared.tenancy.settings import SettingScope
@@ -29,37 +30,42 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(caller: TenantContext | PlatformContext, scope: SettingScope) -> SettingsService:
         return SettingsService(caller, scope, runtime.tenant_settings, runtime.audit)
 
-    @routes.get("v1/settings", who=Role.TENANT_ADMIN)
-    async def list_settings(caller: TenantContext | PlatformContext, query: SettingPage) -> SettingListReply:
+    @routes.get("v1/settings", min_role=Role.TENANT_ADMIN)
+    async def list_settings(
+        caller: TenantContext | PlatformContext, query: SettingPageQuery
+    ) -> ListReply[SettingReply]:
         """List the settings with their values."""
         return await service(caller, query.scope).list(query)
 
-    @routes.get("v1/settings/schema", who=Role.TENANT_ADMIN)
-    async def describe_setting_forms(caller: TenantContext | PlatformContext) -> SettingSchemaReply:  # noqa: ARG001  # the registry is the same for all
+    @routes.get("v1/settings/schema", min_role=Role.TENANT_ADMIN)
+    async def describe_setting_forms() -> SettingSchemaReply:
         """Describe the settings for a form."""
         return describe_settings(runtime.tenant_settings.registry)
 
-    @routes.get("v1/settings/{key}", who=Role.TENANT_ADMIN)
+    @routes.get("v1/settings/{key}", min_role=Role.TENANT_ADMIN)
     async def get_setting(
         caller: TenantContext | PlatformContext, path: SettingPath, query: SettingQuery
     ) -> SettingReply:
         """Show a setting's value and where it comes from."""
         return await service(caller, query.scope).read(path.key)
 
-    @routes.put("v1/settings/{key}", who=Role.TENANT_ADMIN)
+    @routes.put("v1/settings/{key}", min_role=Role.TENANT_ADMIN)
     async def put_setting(
         caller: TenantContext | PlatformContext,
         path: SettingPath,
         query: SettingQuery,
         setting: PutSettingRequest,
-        if_match: str | None,
+        if_match: IfMatch | None,
     ) -> SettingReply:
         """Set a value."""
         return await service(caller, query.scope).put(path.key, setting.value, if_match)
 
-    @routes.delete("v1/settings/{key}", who=Role.TENANT_ADMIN, status=200)
+    @routes.delete("v1/settings/{key}", min_role=Role.TENANT_ADMIN, status=200)
     async def delete_setting(
-        caller: TenantContext | PlatformContext, path: SettingPath, query: SettingQuery, if_match: str | None
+        caller: TenantContext | PlatformContext,
+        path: SettingPath,
+        query: SettingQuery,
+        if_match: IfMatch | None,
     ) -> SettingReply:
         """Take a value back, and show the one in force without it."""
         return await service(caller, query.scope).remove(path.key, if_match)

@@ -1,4 +1,4 @@
-"""What callers send and get about tenants."""
+"""Requests and replies about tenants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import ReplyModel, RequestModel, VersionedReply
 from shared.tenancy.context import TENANT_ID_PATTERN
 from shared.tenancy.store import TenantStatus, Tier
 
@@ -34,15 +34,8 @@ class UpdateTenantRequest(RequestModel):
         return self
 
 
-class TenantPage(ParameterModel):
-    """`GET /tenants`: `cursor` is the `next_cursor` of the page before."""
-
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=200)
-
-
 class PurgeReply(ReplyModel):
-    """How far a tenant's purge is.
+    """Progress of a tenant's purge.
 
     Attributes:
         closed_at: Since when no credential of the tenant's is given out.
@@ -73,10 +66,3 @@ class TenantStateReply(TenantReply):
     """A tenant, with its purge where one was asked for."""
 
     purge: PurgeReply | None = None
-
-
-class TenantListReply(ReplyModel):
-    """One page of tenants."""
-
-    items: list[TenantReply]
-    next_cursor: str | None

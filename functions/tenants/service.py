@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions.tenants.models import (
-    TenantListReply,
     TenantReply,
     TenantStateReply,
 )
@@ -13,6 +12,7 @@ from shared.errors import (
     ConflictError,
     ValidationError,
 )
+from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.store import TenantChange, TenantItem, TenantStatus
 from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from functions.tenants.models import (
         CreateTenantRequest,
-        TenantPage,
         UpdateTenantRequest,
     )
     from shared.clock import Clock
+    from shared.http.paging import PageQuery
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import PlatformContext
     from shared.tenancy.purges import Purges
@@ -107,15 +107,11 @@ class TenantService:
         state = await read_tenant_state(self._tenants, self._purges, known_tenant_id(tenant_id))
         return TenantStateReply.model_validate(state._asdict(), from_attributes=True)
 
-    async def list(self, page: TenantPage) -> TenantListReply:
+    async def list(self, query: PageQuery) -> ListReply[TenantReply]:
         """Return one page of tenants, by id; those that were purged are none any more."""
-        found = await self._tenants.page(page.cursor, page.limit + 1)
-        shown = found[: page.limit]
-        more = len(found) > page.limit
-        return TenantListReply(
-            items=[_reply(tenant) for tenant in shown],
-            next_cursor=shown[-1].tenant_id.casefold() if more else None,
-        )
+        found = await self._tenants.page(query.cursor, query.fetch_limit)
+        page = cut_page(found, query.limit, lambda tenant: tenant.tenant_id.casefold())
+        return ListReply[TenantReply].of(page, _reply)
 
     async def update(self, tenant_id: str, request: UpdateTenantRequest, if_match: str | None) -> TenantReply:
         """Change a tenant; one that is suspended is locked out within 30 s.

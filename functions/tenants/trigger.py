@@ -6,14 +6,14 @@ import azure.functions as func
 
 from functions.tenants.models import (
     CreateTenantRequest,
-    TenantListReply,
-    TenantPage,
     TenantReply,
     TenantStateReply,
     UpdateTenantRequest,
 )
 from functions.tenants.service import TenantService
+from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
+from shared.http.paging import ListReply, PageQuery
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role
 
@@ -28,24 +28,24 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(platform: PlatformContext) -> TenantService:
         return TenantService(platform, runtime.tenants, runtime.purges, runtime.audit, runtime.clock)
 
-    @routes.post("v1/tenants", who=Role.ADMIN, status=201)
+    @routes.post("v1/tenants", min_role=Role.ADMIN, status=201)
     async def create_tenant(platform: PlatformContext, tenant: CreateTenantRequest) -> TenantReply:
         """Create a tenant."""
         return await service(platform).create(tenant)
 
-    @routes.get("v1/tenants", who=Role.ADMIN)
-    async def list_tenants(platform: PlatformContext, query: TenantPage) -> TenantListReply:
+    @routes.get("v1/tenants", min_role=Role.ADMIN)
+    async def list_tenants(platform: PlatformContext, query: PageQuery) -> ListReply[TenantReply]:
         """List the tenants."""
         return await service(platform).list(query)
 
-    @routes.get("v1/tenants/{tenant_id}", who=Role.ADMIN)
+    @routes.get("v1/tenants/{tenant_id}", min_role=Role.ADMIN)
     async def get_tenant(platform: PlatformContext, path: TenantPath) -> TenantStateReply:
         """Show one tenant, and how far its purge is."""
         return await service(platform).read(path.tenant_id)
 
-    @routes.patch("v1/tenants/{tenant_id}", who=Role.ADMIN)
+    @routes.patch("v1/tenants/{tenant_id}", min_role=Role.ADMIN)
     async def update_tenant(
-        platform: PlatformContext, path: TenantPath, change: UpdateTenantRequest, if_match: str | None
+        platform: PlatformContext, path: TenantPath, change: UpdateTenantRequest, if_match: IfMatch | None
     ) -> TenantReply:
         """Change a tenant's name, tier or status."""
         return await service(platform).update(path.tenant_id, change, if_match)

@@ -1,4 +1,4 @@
-"""What a tenant may use: its tier's limits, and what the administrator gave it in their place for a time."""
+"""Limits of a tenant: its tier's limits, and what the administrator gave it in their place for a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers send and get about token budgets beside `shared.tokens.api_models`."""
+"""Requests and replies about token budgets, beside those of `shared.tokens.api_models`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from shared.http.models import ParameterModel, ReplyModel, VersionedReply
+from shared.http.models import QueryModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
 from shared.tokens.api_models import AppId
 from shared.tokens.limits import LimitsOverride, TenantLimits
 from shared.validation import Day
 
 
-class StatusQuery(ParameterModel):
+class StatusQuery(QueryModel):
     """`GET /tokens/status`: the application that asks."""
 
     app_id: AppId
 
 
-class LockQuery(ParameterModel):
+class LockQuery(QueryModel):
     """`POST /tokens/lock`: with `strict=true` a refusal is a 429 instead of a 200 that says so."""
 
     strict: Literal["true", "false"] = "false"
 
 
 class Dimension(StrEnum):
-    """What usage can be grouped by."""
+    """Dimension that usage can be grouped by."""
 
     DAY = "day"
     MODEL = "model"
@@ -36,7 +36,7 @@ class Dimension(StrEnum):
     USER_ID = "user_id"
 
 
-class UsageQuery(ParameterModel):
+class UsageQuery(QueryModel):
     """`GET /usage`: days in UTC, both included; without them, the month to this day."""
 
     since: Day | None = Field(None, alias="from")
@@ -54,7 +54,7 @@ class UsageQuery(ParameterModel):
 
 
 class UsageSum(ReplyModel):
-    """What was used, and its cost at the prices of now.
+    """Usage, and its cost at the prices of now.
 
     `cost` is exact and in the reply's currency. It is null where a model has no price: `unpriced_models` has
     those.

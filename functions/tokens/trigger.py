@@ -1,4 +1,4 @@
-"""Binds the routes of token budgets."""
+"""Bind the routes of token budgets."""
 
 import math
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from functions.tokens.models import (
     UsageReply,
 )
 from functions.tokens.usage import UsageService
+from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.route import Answered
 from shared.http.routes import Routes
@@ -50,25 +51,25 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.post(
         "v1/tokens/lock",
-        who=Role.USER,
-        also={_REFUSED: "Refused, where `strict=true` asks for it"},
-        counts=RATE_LIMIT_HEADERS,
+        min_role=Role.USER,
+        extra_statuses={_REFUSED: "Refused, where `strict=true` asks for it"},
+        response_headers=RATE_LIMIT_HEADERS,
     )
     async def lock_tokens(tenant: TenantContext, query: LockQuery, lock: LockRequest) -> Answered[LockReply]:
         """Take tokens out of the budget."""
         return _answered(await service(tenant).lock(lock), strict=query.strict == "true")
 
-    @routes.post("v1/tokens/report", who=Role.USER)
+    @routes.post("v1/tokens/report", min_role=Role.USER)
     async def report_tokens(tenant: TenantContext, report: ReportRequest) -> SettledReply:
         """Report what a lock's call used."""
         return await service(tenant).report(report)
 
-    @routes.post("v1/tokens/release", who=Role.USER)
+    @routes.post("v1/tokens/release", min_role=Role.USER)
     async def release_tokens(tenant: TenantContext, release: ReleaseRequest) -> SettledReply:
         """Give a lock back unused."""
         return await service(tenant).release(release)
 
-    @routes.get("v1/tokens/status", who=Role.USER)
+    @routes.get("v1/tokens/status", min_role=Role.USER)
     async def get_token_status(tenant: TenantContext, query: StatusQuery) -> TokenStatus:
         """Show what counts now against the tenant's limits."""
         return await service(tenant).status(query.app_id)
@@ -80,7 +81,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
 
 def _bind_usage(runtime: "Runtime", routes: Routes) -> None:
-    @routes.get("v1/usage", who=Role.TENANT_ADMIN)
+    @routes.get("v1/usage", min_role=Role.TENANT_ADMIN)
     async def get_usage(tenant: TenantContext, query: UsageQuery) -> UsageReply:
         """Show what was used, and what it cost."""
         container = runtime.container("ledger")
@@ -92,17 +93,14 @@ def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
         store = LimitStore(runtime.container("ledger"))
         return LimitsService(tenant, store, runtime.audit, runtime.clock)
 
-    @routes.get("v1/tenants/{tenant_id}/limits", who=Role.TENANT_ADMIN)
-    async def get_limits(tenant: TenantContext, path: TenantPath) -> LimitsReply:  # noqa: ARG001  # the edge has matched the path with the tenant
+    @routes.get("v1/tenants/{tenant_id}/limits", min_role=Role.TENANT_ADMIN, path=TenantPath)
+    async def get_limits(tenant: TenantContext) -> LimitsReply:
         """Show what the tenant may use."""
         return await service(tenant).read()
 
-    @routes.put("v1/tenants/{tenant_id}/limits", who=Role.ADMIN)
+    @routes.put("v1/tenants/{tenant_id}/limits", min_role=Role.ADMIN, path=TenantPath)
     async def put_limits(
-        tenant: TenantContext,
-        path: TenantPath,  # noqa: ARG001  # the edge has matched it with the tenant
-        limits: PutLimitsRequest,
-        if_match: str | None,
+        tenant: TenantContext, limits: PutLimitsRequest, if_match: IfMatch | None
     ) -> LimitsReply:
         """Give the tenant limits of its own, for a time."""
         return await service(tenant).put(limits, if_match)

@@ -1,4 +1,4 @@
-"""What a tenant used and what it cost, out of the ledger's usage items.
+"""Usage of a tenant and its cost, out of the ledger's usage items.
 
 A day's items are next to each other by their ids. They are read in pages and summed as they come, so that
 memory holds the groups of the answer and one page; both are bounded.
@@ -37,8 +37,8 @@ _ITEMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much one answer may take.
+class UsageBounds:
+    """Bounds of one answer.
 
     Attributes:
         page: Items to a page. A month of most tenants is one: one query of one partition.
@@ -51,11 +51,11 @@ class Bounds:
     rows: int = 10_000
 
 
-BOUNDS = Bounds()
+BOUNDS = UsageBounds()
 
 
-class ReadsSettings(Protocol):
-    """What this asks of the tenant's settings."""
+class ReadsPrices(Protocol):
+    """Tenant settings, as pricing needs them."""
 
     async def value[T](self, tenant: TenantContext, setting: Setting[T]) -> T:
         """Return the value in force."""
@@ -124,9 +124,9 @@ class UsageService:
         self,
         tenant: TenantContext,
         ledger: Container,
-        settings: ReadsSettings,
+        settings: ReadsPrices,
         clock: Clock,
-        bounds: Bounds = BOUNDS,
+        bounds: UsageBounds = BOUNDS,
     ) -> None:
         self._tenant = tenant
         self._items = Partition.of(tenant, ledger)

@@ -26,7 +26,7 @@ from shared.cosmos.container import (
 )
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
-from shared.http.responses import HttpAnswer
+from shared.http.responses import HttpResponse
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import PlatformContext, TenantContext
@@ -145,12 +145,12 @@ class Idempotency:
         self._container = container
         self._clock = clock
 
-    async def once(
+    async def run_once(
         self,
         owner: TenantContext | PlatformContext,
         request: KeyedRequest,
-        run: Callable[[], Awaitable[HttpAnswer]],
-    ) -> HttpAnswer:
+        run: Callable[[], Awaitable[HttpResponse]],
+    ) -> HttpResponse:
         """Run a request unless it ran before, and answer what it answered then.
 
         Args:
@@ -168,7 +168,7 @@ class Idempotency:
         claims = self._claims(owner, claim_id)
         claim = await self._claimed(claims, claim_id, request.fingerprint())
         if claim.answer is not None:
-            return _again(claim.answer)
+            return _replay(claim.answer)
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_to_the_end, partial(self._free, claims, claim))
             answer = await run()
@@ -215,7 +215,7 @@ class Idempotency:
                 return stored  # it was done; only the answer was lost
             raise RequestInWorkError(1.0) from error
 
-    async def _complete(self, claims: Partition, claim: Claim, answer: HttpAnswer) -> None:
+    async def _complete(self, claims: Partition, claim: Claim, answer: HttpResponse) -> None:
         """Keep an answer.
 
         Where the store does not take it, the caller has it all the same: the effect is there, and to
@@ -248,10 +248,10 @@ class Idempotency:
         return Partition.of_platform(self._container, _PLATFORM, claim_id)
 
 
-def _again(answer: StoredAnswer) -> HttpAnswer:
+def _replay(answer: StoredAnswer) -> HttpResponse:
     if answer.body is None:
         raise AnswerNotKeptError
-    return HttpAnswer(answer.status, answer.headers, answer.body.encode())
+    return HttpResponse(answer.status, answer.headers, answer.body.encode())
 
 
 async def _to_the_end(settle: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -1,4 +1,4 @@
-"""Base models of what the HTTP edge takes and answers."""
+"""Base models of the HTTP edge: paths, queries and bodies that come in, replies that go out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RequestModel(BaseModel):
-    """What a caller sends: frozen, strict about types, refusing fields it does not know."""
+    """Body that a caller sends: frozen, strict about types, refusing fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class ReplyModel(BaseModel):
-    """What a caller gets."""
+    """Body that a caller gets."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -41,13 +41,19 @@ class AcceptedReply(ReplyModel):
         return {"location": self.status_url}
 
 
-class ParameterModel(BaseModel):
-    """Path or query parameters: texts, read into the types that the fields declare."""
+class PathModel(BaseModel):
+    """Path parameters: texts, read into the types that the fields declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class TenantPath(ParameterModel):
-    """The path of a route below one tenant, for its own administrators and the platform's."""
+class QueryModel(BaseModel):
+    """Query parameters: texts, read into the types that the fields declare."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TenantPath(PathModel):
+    """Path of a route below one tenant, for its own administrators and the platform's."""
 
     tenant_id: str

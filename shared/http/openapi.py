@@ -1,12 +1,12 @@
-"""The OpenAPI document, from the same declarations that the edge runs."""
+"""OpenAPI document, built from the same declarations that the edge runs."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
+from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
 from shared.http.responses import JSON, ErrorReply
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from shared.http.route import Route
 
 _REFERENCE = "#/components/schemas/{model}"
-_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 _REFUSALS = {
     400: "The body is not JSON",
     401: "No key, or not a valid one",
@@ -90,7 +89,7 @@ def build_openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
     schemas = {(model, mode): generated[model, mode] for model, mode in models}
     paths: dict[str, Any] = {}
     for route in shown:
-        path = "/api/" + _PARAMETER.sub(r"{\1}", route.path)
+        path = "/api/" + PATH_PARAMETER.sub(r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, definitions)
     return {
         "openapi": "3.1.0",
@@ -111,7 +110,7 @@ type _Schemas = Mapping[tuple[type[BaseModel], _Mode], dict[str, Any]]
 def _models(routes: Iterable[Route]) -> set[tuple[type[BaseModel], _Mode]]:
     models: set[tuple[type[BaseModel], _Mode]] = {(ErrorReply, "serialization")}
     for route in routes:
-        models.update((model, "validation") for model in route.inputs.values())
+        models.update((model, "validation") for model in route.inputs.models())
         if route.reply is not None:
             models.add((route.reply, "serialization"))
     return models
@@ -129,19 +128,18 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         "parameters": _parameters(route, schemas, definitions),
         "responses": _responses(route, schemas),
     }
-    if route.who is not None:
+    if route.min_role is not None:
         operation["security"] = [{"key": []}]
-        operation["x-role"] = route.who
-    if route.body is not None:
-        schema = schemas[route.body[1], "validation"]
+        operation["x-role"] = route.min_role
+    if route.inputs.body is not None:
+        schema = schemas[route.inputs.body, "validation"]
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return operation
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
-    for where in ("path", "query"):
-        model = route.inputs.get(where)
+    for where, model in (("path", route.inputs.path), ("query", route.inputs.query)):
         if model is None:
             continue
         reference = schemas[model, "validation"]["$ref"].rpartition("/")[2]
@@ -151,13 +149,13 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
                 "name": name,
                 "in": where,
                 "required": where == "path" or name in schema.get("required", ()),
-                "schema": _on_the_wire(properties),
+                "schema": _drop_null(properties),
             }
             for name, properties in schema["properties"].items()
         ]
-    if route.takes_if_match:
+    if route.inputs.takes(InputSource.IF_MATCH):
         parameters.append(_header("If-Match", "The ETag of the state to change", _HEADER_TEXT))
-    if route.who is not None and not route.platform:
+    if route.min_role is not None and route.serves_tenants:
         described = "The tenant that the platform's administrator acts for"
         parameters.append(_header("X-Tenant-Id", described, {"type": "string"}))
     if route.repeatable:
@@ -166,7 +164,7 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
     return parameters
 
 
-def _on_the_wire(schema: dict[str, Any]) -> dict[str, Any]:
+def _drop_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Leave null out of a parameter's schema: a text is never null, it is left out."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1 or len(kinds) == len(schema["anyOf"]):
@@ -190,54 +188,56 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         for status in sorted(_refusals(route))
     }
     success = _success(route, schemas)
-    for status, meaning in route.also.items():
-        described[status] = _as_well(described.get(status), success | {"description": meaning})
+    for status, meaning in route.extra_statuses.items():
+        described[status] = _merge_refusal(described.get(status), success | {"description": meaning})
     return {str(route.status): success} | {str(status): answer for status, answer in described.items()}
 
 
 def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
     headers = _headers(route, route.status)
-    headers |= {name: {"description": told, "schema": _COUNT} for name, told in route.counts.items()}
+    headers |= {
+        name: {"description": told, "schema": _COUNT} for name, told in route.response_headers.items()
+    }
     success: dict[str, Any] = {"description": "Success", "headers": headers}
     if route.media_type != JSON:
         success["content"] = {route.media_type: {"schema": {"type": "string"}}}
     elif route.reply is not None:
         success["content"] = {JSON: {"schema": schemas[route.reply, "serialization"]}}
         if issubclass(route.reply, VersionedReply):
-            headers |= _named("ETag")
+            headers |= _refer_to_headers("ETag")
         if issubclass(route.reply, AcceptedReply):
-            headers |= _named("Location")
+            headers |= _refer_to_headers("Location")
     return success
 
 
 def _refusals(route: Route) -> set[int]:
-    refusals = set(_OPEN if route.who is None else _AUTHENTICATED)
+    refusals = set(_OPEN if route.min_role is None else _AUTHENTICATED)
     if route.method != "GET":
         refusals.add(409)
-    if route.body is not None:
+    if route.inputs.body is not None:
         refusals.update(_WITH_BODY)
-    if route.takes_if_match:
+    if route.inputs.takes(InputSource.IF_MATCH):
         refusals.add(412)
     return refusals
 
 
 def _headers(route: Route, status: int) -> dict[str, Any]:
-    headers = _named("X-Request-Id")
+    headers = _refer_to_headers("X-Request-Id")
     if status == _UNAUTHORISED:
-        return headers | _named("WWW-Authenticate")
+        return headers | _refer_to_headers("WWW-Authenticate")
     # An error may come before the credential is known to be valid: then there is no rate to tell.
-    if route.who is not None and status < 500:  # noqa: PLR2004  # the server's errors
-        headers |= _named(*_RATES)
+    if route.min_role is not None and status < 500:  # noqa: PLR2004  # the server's errors
+        headers |= _refer_to_headers(*_RATES)
     if status in _COME_BACK:
-        headers |= _named("Retry-After")
+        headers |= _refer_to_headers("Retry-After")
     return headers
 
 
-def _named(*names: str) -> dict[str, Any]:
+def _refer_to_headers(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _as_well(refusal: dict[str, Any] | None, reply: dict[str, Any]) -> dict[str, Any]:
+def _merge_refusal(refusal: dict[str, Any] | None, reply: dict[str, Any]) -> dict[str, Any]:
     """Describe a status that the route's own reply and the edge's refusal share."""
     if refusal is None or "content" not in reply:
         return reply

@@ -1,4 +1,4 @@
-"""How many requests per minute a tenant may send: decided in this process, without asking anybody.
+"""Rate limiter of each tenant's requests per minute, decided in this process without asking anybody.
 
 A guard against a caller that runs wild, not an account: each instance counts for itself. What is counted
 exactly, over all instances, is tokens (`shared.tokens`).
@@ -38,8 +38,8 @@ class RequestRateExceededError(RateLimitError):
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """How one request was judged.
+class RateDecision:
+    """Decision about one request.
 
     Attributes:
         limit: Requests per minute.
@@ -62,7 +62,7 @@ class Admission:
         }
 
 
-class RequestRates:
+class RequestRateLimiter:
     """A token bucket per caller that holds one minute's requests, kept as one number (GCRA).
 
     The number is the time at which the bucket is full again: a request moves it on by what one request takes
@@ -89,7 +89,7 @@ class RequestRates:
         self._most_callers = most_callers
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    def admit(self, caller: TenantContext | PlatformContext) -> Admission:
+    def hit(self, caller: TenantContext | PlatformContext) -> RateDecision:
         """Count one request, if the caller may send one now; one that is refused costs nothing."""
         if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
             name, limit = ADMINISTRATOR, self._administrator
@@ -100,9 +100,9 @@ class RequestRates:
         full_at = max(self._full_at.get(name, now), now)
         room = WINDOW_SECONDS - (full_at - now)
         if room < one - _ROUNDING:
-            return Admission(limit, 0, full_at - now, retry_after=one - room)
+            return RateDecision(limit, 0, full_at - now, retry_after=one - room)
         self._remember(name, full_at + one)
-        return Admission(limit, int((room - one) / one + _ROUNDING), full_at + one - now)
+        return RateDecision(limit, int((room - one) / one + _ROUNDING), full_at + one - now)
 
     def _remember(self, name: str, full_at: float) -> None:
         self._full_at[name] = full_at

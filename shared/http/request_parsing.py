@@ -1,4 +1,4 @@
-"""What a request says, read into the models that its route declares; everything else is refused by name."""
+"""Parsing of a request into the models that its route declares; everything else is refused by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pydantic
 from starlette.requests import ClientDisconnect
 
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
+from shared.http.inputs import InputSource
 from shared.validation import refusal, refused_field
 
 if TYPE_CHECKING:
@@ -30,21 +31,21 @@ MOST_LEVELS = 64
 """How deep JSON may be nested; Cosmos DB takes 128 levels, and items put some around it."""
 
 LARGEST_INTEGER = 2**53 - 1
-"""What every JSON parser reads exactly (RFC 7493), and the store's numbers hold."""
+"""The largest that every JSON parser reads exactly (RFC 7493), and the store's numbers hold."""
 
 _DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A request as its handler takes it, and its body as it came."""
+class ReceivedRequest:
+    """Checked parts of a request, and its body as it came."""
 
-    arguments: dict[str, Any]
+    parts: dict[InputSource, Any]
     content: bytes
 
 
-async def receive(route: Route, request: Request) -> Received:
+async def read_request(route: Route, request: Request) -> ReceivedRequest:
     """Read a request.
 
     Raises:
@@ -52,25 +53,26 @@ async def receive(route: Route, request: Request) -> Received:
         MalformedRequestError: The body is not JSON, or ended early.
         PayloadTooLargeError: The body is larger than `MAX_BODY_BYTES`.
     """
-    arguments: dict[str, Any] = {}
-    path, query = route.inputs.get("path"), route.inputs.get("query")
+    parts: dict[InputSource, Any] = {}
+    path, query, body = route.inputs.path, route.inputs.query, route.inputs.body
     if path is not None:
-        arguments["path"] = _checked("path", lambda: path.model_validate(dict(request.path_params)))
-    asked = _query(request) if route.documented else {}  # what no route has is not there, whatever is asked
+        parts[InputSource.PATH] = _validate("path", lambda: path.model_validate(dict(request.path_params)))
+    sent = (
+        _parse_query(request) if route.documented else {}
+    )  # an unknown path is 404, whatever is asked of it
     if query is not None:
-        arguments["query"] = _checked("query", lambda: query.model_validate(asked))
-    elif asked:
-        unknown = {f"query.{name}": "Extra inputs are not permitted" for name in asked}
+        parts[InputSource.QUERY] = _validate("query", lambda: query.model_validate(sent))
+    elif sent:
+        unknown = {f"query.{name}": "Extra inputs are not permitted" for name in sent}
         raise ValidationError(f"Invalid request: unknown: {', '.join(unknown)}", {"fields": unknown})
-    if route.takes_if_match:
-        arguments["if_match"] = header_text(request, "if-match")
+    if route.inputs.takes(InputSource.IF_MATCH):
+        parts[InputSource.IF_MATCH] = header_text(request, "if-match")
     content = b""
-    if route.body is not None:
-        name, model = route.body
-        content = await _body(request)
-        arguments[name] = _checked("body", lambda: model.model_validate_json(content))
+    if body is not None:
+        content = await _read_body(request)
+        parts[InputSource.BODY] = _validate("body", lambda: body.model_validate_json(content))
         _check_portable(content)
-    return Received(arguments, content)
+    return ReceivedRequest(parts, content)
 
 
 def header_text(request: Request, name: str) -> str | None:
@@ -89,26 +91,26 @@ def header_text(request: Request, name: str) -> str | None:
     return values[0]
 
 
-def _query(request: Request) -> dict[str, str]:
-    asked: dict[str, str] = {}
+def _parse_query(request: Request) -> dict[str, str]:
+    parameters: dict[str, str] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        if name in asked:
+        if name in parameters:
             raise refused_field(f"query.{name}", "given more than once")
-        asked[name] = value
-    return asked
+        parameters[name] = value
+    return parameters
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES:
-        raise _too_large()
+        raise _body_too_large()
     parts: list[bytes] = []
     size = 0
     try:
         async for part in request.stream():
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise _too_large()
+                raise _body_too_large()
             parts.append(part)
     except ClientDisconnect as error:
         raise MalformedRequestError("The body ended early") from error
@@ -118,12 +120,14 @@ async def _body(request: Request) -> bytes:
 def _check_portable(content: bytes) -> None:
     """Refuse JSON that this process reads but the store, or another reader, would not.
 
-    What may stand in it is looked for first, as most bodies have nothing of the kind.
+    A scan of the bytes comes first, as most bodies have nothing of the kind.
     """
     if content.count(b"[") + content.count(b"{") > MOST_LEVELS:
         _check_levels(json.loads(content), MOST_LEVELS)
     if _DOUBTFUL.search(content):
-        json.loads(content, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+        json.loads(
+            content, parse_int=_check_integer, parse_float=_check_float, parse_constant=_refuse_constant
+        )
 
 
 def _check_levels(value: object, left: int) -> None:
@@ -140,29 +144,29 @@ def _check_levels(value: object, left: int) -> None:
         _check_levels(one, left - 1)
 
 
-def _integer(digits: str) -> int:
+def _check_integer(digits: str) -> int:
     if len(digits) > len(str(-LARGEST_INTEGER)) or abs(int(digits)) > LARGEST_INTEGER:
         raise refused_field("body", f"holds an integer beyond {LARGEST_INTEGER}")
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _check_float(digits: str) -> float:
     if not math.isfinite(float(digits)):
         raise refused_field("body", "holds a number beyond what a double can be")
     return float(digits)
 
 
-def _constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise MalformedRequestError(f"The body is not valid JSON: {name}")
 
 
-def _too_large() -> PayloadTooLargeError:
+def _body_too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(
         f"The body is larger than {MAX_BODY_BYTES} bytes", {"max_bytes": MAX_BODY_BYTES}
     )
 
 
-def _checked(where: str, validate: Callable[[], BaseModel]) -> BaseModel:
+def _validate(where: str, validate: Callable[[], BaseModel]) -> BaseModel:
     try:
         return validate()
     except pydantic.ValidationError as error:

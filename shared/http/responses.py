@@ -1,4 +1,4 @@
-"""What the edge answers, as data: so that it can be stored and given once more, byte for byte."""
+"""Responses of the edge as data, so that one can be stored and given once more, byte for byte."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class ErrorReply(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """One answer.
+class HttpResponse:
+    """One response.
 
     Attributes:
         status: Its status.
@@ -79,7 +79,7 @@ class HttpAnswer:
         later = self.status == _TOO_MANY_REQUESTS or _RETRY_AFTER in self.headers
         return self.status < _SERVER_ERRORS and not later
 
-    def as_response(self, edge_headers: Mapping[str, str]) -> StarletteResponse:
+    def to_starlette(self, edge_headers: Mapping[str, str]) -> StarletteResponse:
         """Build the response, with the headers that the edge puts on every answer."""
         response = cast("StarletteResponse", Response(self.body or None, status_code=self.status))
         own = [*edge_headers.items(), *self.headers.items()]
@@ -104,13 +104,13 @@ class HtmlPage:
         closed = ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
         return "; ".join(["default-src 'none'", *admitted, "connect-src 'self'", "img-src data:", *closed])
 
-    def answer(self, status: int) -> HttpAnswer:
+    def render(self, status: int) -> HttpResponse:
         """Render the page."""
         headers = {"content-type": HTML, "content-security-policy": self.policy()}
-        return HttpAnswer(status, headers, self.html.encode())
+        return HttpResponse(status, headers, self.html.encode())
 
 
-def render_error(error: APIError, now: datetime, request_id: str) -> HttpAnswer:
+def render_error(error: APIError, now: datetime, request_id: str) -> HttpResponse:
     """Render a refusal in the one shape that all of them have."""
     headers = {"content-type": JSON}
     if error.retry_after is not None:
@@ -126,4 +126,4 @@ def render_error(error: APIError, now: datetime, request_id: str) -> HttpAnswer:
         timestamp=now.isoformat(),
         request_id=request_id,
     )
-    return HttpAnswer(error.status, headers, reply.model_dump_json().encode(), error)
+    return HttpResponse(error.status, headers, reply.model_dump_json().encode(), error)

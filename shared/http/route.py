@@ -1,4 +1,4 @@
-"""One declared route, and what the edge needs of the app to run it."""
+"""One declared route, and the services of the app that the edge runs it with."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 from shared.http.models import ReplyModel
-from shared.http.responses import JSON, HtmlPage, HttpAnswer
+from shared.http.responses import JSON, HtmlPage, HttpResponse
+from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
     from shared.http.idempotency import Idempotency
-    from shared.http.rate_limiter import RequestRates
-    from shared.tenancy.context import PlatformContext, Role, TenantContext
+    from shared.http.inputs import Inputs
+    from shared.http.rate_limiter import RequestRateLimiter
+    from shared.tenancy.context import Role
 
 ANY_METHOD = "*"
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 class Authenticates(Protocol):
-    """What the edge asks of `shared.tenancy`."""
+    """Authentication, as the edge needs it of `shared.tenancy`."""
 
     async def authenticate(self, authorization: str | None) -> TenantContext | PlatformContext:
         """Check an `Authorization` header."""
@@ -36,7 +38,7 @@ class Authenticates(Protocol):
 
 
 class EdgeServices(Protocol):
-    """What the edge needs of the composition root."""
+    """The composition root, as the edge needs it."""
 
     @property
     def routes(self) -> list[Route]:
@@ -50,23 +52,23 @@ class EdgeServices(Protocol):
 
     @property
     def authenticator(self) -> Authenticates:
-        """What turns credentials into contexts."""
+        """Checks credentials and turns them into contexts."""
         ...
 
     @property
-    def request_rates(self) -> RequestRates:
-        """What bounds each caller's requests."""
+    def rate_limiter(self) -> RequestRateLimiter:
+        """Bounds each caller's requests."""
         ...
 
     @property
     def idempotency(self) -> Idempotency:
-        """What knows the requests that were answered before."""
+        """Knows the requests that were answered before."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Answered[M: BaseModel]:
-    """A reply with a status or headers of its own; each such status stands in its route's `also`."""
+    """Reply with a status or headers of its own; its route declares them in `extra_statuses`."""
 
     reply: M
     status: int | None = None
@@ -83,19 +85,16 @@ class Route:
 
     Attributes:
         name: The handler's name, unique in the app; the function's name and the operation's id.
-        who: The least role that may call it; None for open routes.
-        platform: Whether it is the administrator's alone, acting for no tenant.
-        either: Whether its `caller` is a tenant, or the administrator who names none.
+        min_role: The least role that may call it; None for open routes.
+        inputs: The handler's arguments, and the models of path, query and body.
         status: The status of success.
-        also: Further statuses that its replies have, and what each means.
-        counts: Further headers of its own replies, each a whole number, and what it tells.
-        inputs: The model of each argument by its name: `path`, `query`, and one body of any other name.
+        extra_statuses: Further statuses that its replies have, and what each means.
+        response_headers: Further headers of its own replies, each a whole number, and what it tells.
         reply: The model of the answer, or None where there is none.
-        derives: The body's field that an Idempotency-Key can stand for.
+        id_field: The body's field that an Idempotency-Key can stand for.
         repeatable: Whether an Idempotency-Key is honoured.
-        takes_operation_id: Whether its handler is told what that stands for: the same id for the same key.
         seconds: How long an answer may take.
-        media_type: What the answer is.
+        media_type: The content type of the answer.
     """
 
     method: str
@@ -104,18 +103,14 @@ class Route:
     tag: str
     summary: str
     handler: Handler
-    who: Role | None
-    platform: bool
-    either: bool
+    min_role: Role | None
+    inputs: Inputs
     status: int
-    also: Mapping[int, str]
-    counts: Mapping[str, str]
-    inputs: Mapping[str, type[BaseModel]]
-    takes_if_match: bool
+    extra_statuses: Mapping[int, str]
+    response_headers: Mapping[str, str]
     reply: type[BaseModel] | None
-    derives: str | None
+    id_field: str | None
     repeatable: bool
-    takes_operation_id: bool
     seconds: float
     media_type: str
 
@@ -123,6 +118,16 @@ class Route:
     def documented(self) -> bool:
         """Tell whether the OpenAPI document shows it."""
         return self.method != ANY_METHOD
+
+    @property
+    def serves_tenants(self) -> bool:
+        """Tell whether it can work for a tenant."""
+        return TenantContext in self.inputs.callers
+
+    @property
+    def serves_platform(self) -> bool:
+        """Tell whether it can work for the administrator who names no tenant."""
+        return PlatformContext in self.inputs.callers
 
     def has_path(self, path: str) -> bool:
         """Tell whether a path below the app's prefix is this route's, as the host decides it."""
@@ -134,24 +139,16 @@ class Route:
         """Order routes that have one path as the host does: a fixed part comes before a parameter."""
         return ["{" in part for part in self.path.split("/")]
 
-    @property
-    def body(self) -> tuple[str, type[BaseModel]] | None:
-        """Return the name and the model of the argument that is the request's body."""
-        for name, model in self.inputs.items():
-            if name not in {"path", "query"}:
-                return name, model
-        return None
-
-    def render(self, returned: Reply) -> HttpAnswer:
-        """Render what the handler returned."""
+    def render(self, returned: Reply) -> HttpResponse:
+        """Render the reply that the handler returned."""
         if isinstance(returned, HtmlPage):
-            return returned.answer(self.status)
+            return returned.render(self.status)
         status, headers, reply = self.status, {}, returned
         if isinstance(returned, Answered):
             status, headers, reply = returned.status or status, dict(returned.headers), returned.reply
         if not isinstance(reply, BaseModel):
-            return HttpAnswer(status, headers)
+            return HttpResponse(status, headers)
         if isinstance(reply, ReplyModel):
             headers |= reply.headers()
         content = reply.model_dump_json(by_alias=True).encode()
-        return HttpAnswer(status, headers | {"content-type": JSON}, content)
+        return HttpResponse(status, headers | {"content-type": JSON}, content)

@@ -1,7 +1,13 @@
-"""How a capability declares its routes.
+"""Declaration of a capability's routes.
 
-A trigger module declares them on a `Routes`; the same declaration registers the function with the host,
-decides who may call it, validates what comes in and describes the route in the OpenAPI document.
+    routes = Routes(runtime, "reasoning")
+
+    @routes.post("v1/reasoning/jobs", min_role=Role.USER, status=202, id_field="id")
+    async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:
+        ...
+
+The same declaration registers the function with the host, decides who may call it, validates the request and
+describes the route in the OpenAPI document. A handler's arguments are filled by their types (`inputs.py`).
 """
 
 from __future__ import annotations
@@ -17,15 +23,17 @@ from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worke
 )
 from pydantic import BaseModel
 
+from shared.http.inputs import InputSource, RouteDeclarationError, read_inputs
 from shared.http.pipeline import serve
 from shared.http.responses import HTML, JSON, HtmlPage
 from shared.http.route import ANY_METHOD, Answered, Route
+from shared.tenancy.context import Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from shared.http.models import PathModel
     from shared.http.route import EdgeServices, Handler
-    from shared.tenancy.context import Role
 
 ANSWER_SECONDS = 30.0
 LONGEST_ANSWER_SECONDS = 185.0
@@ -36,24 +44,26 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 class Declaration(TypedDict, total=False):
-    """What a route says of itself beside its method and path.
+    """Facts that a route declares beside its method and path.
 
     Attributes:
-        who: The least role that may call it; None for open routes.
+        min_role: The least role that may call it; None for open routes.
+        path: The model of the path's parameters, where the handler does not take them.
         status: The status of success; 200 unless it is said.
-        also: Further statuses that its own replies have, and what each means.
-        counts: Further headers of its own replies, each a whole number, and what it tells.
-        derives: The body's field that names the one aggregate that a POST makes. Where it is left out, an id
+        extra_statuses: Further statuses that its own replies have, and what each means.
+        response_headers: Further headers of its own replies, each a whole number, and what it tells.
+        id_field: The body's field that names the one aggregate that a POST makes. Where it is left out, an id
             derived from the Idempotency-Key stands in it, and is the claim.
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
         seconds: How long an answer may take; 30 unless it is said, 185 at most.
     """
 
-    who: Required[Role | None]
+    min_role: Required[Role | None]
+    path: type[PathModel]
     status: int
-    also: Mapping[int, str]
-    counts: Mapping[str, str]
-    derives: str
+    extra_statuses: Mapping[int, str]
+    response_headers: Mapping[str, str]
+    id_field: str
     secret: bool
     seconds: float
 
@@ -66,29 +76,29 @@ class Routes:
     tag: str
     blueprint: func.Blueprint = field(default_factory=func.Blueprint)
 
-    def get(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+    def get(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a GET route."""
         return self._declare("GET", path, declared)
 
-    def post(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+    def post(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a POST route."""
         return self._declare("POST", path, declared)
 
-    def put(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+    def put(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a PUT route."""
         return self._declare("PUT", path, declared)
 
-    def patch(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a PATCH route."""
         return self._declare("PATCH", path, declared)
 
-    def delete(self, path: str, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a DELETE route; it answers 204 unless it says otherwise."""
         return self._declare("DELETE", path, {"status": 204, **declared})
 
-    def anything_else(self, path: str) -> Callable[[Handler], Handler]:
-        """Declare an open catch-all for every method; the OpenAPI document does not show it."""
-        return self._declare(ANY_METHOD, path, {"who": None})
+    def catch_all(self, path: str) -> Callable[[Handler], Handler]:
+        """Declare an open route for every method and any path; the OpenAPI document does not show it."""
+        return self._declare(ANY_METHOD, path, {"min_role": None})
 
     def _declare(self, method: str, path: str, declared: Declaration) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
@@ -106,36 +116,41 @@ class Routes:
 
 
 def _describe(handler: Handler, method: str, path: str, tag: str, declared: Declaration) -> Route:
-    signature = inspect.signature(handler, eval_str=True)
-    inputs = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel)
-    }
-    returned = signature.return_annotation
+    returned = inspect.signature(handler, eval_str=True).return_annotation
     reply = get_args(returned)[0] if get_origin(returned) is Answered else returned
-    return Route(
+    route = Route(
         method=method,
         path=path,
         name=cast("str", getattr(handler, "__name__", "")),
         tag=tag,
         summary=(inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
         handler=handler,
-        who=declared["who"],
-        platform="platform" in signature.parameters,
-        either="caller" in signature.parameters,
+        min_role=declared["min_role"],
+        inputs=read_inputs(handler, path, declared.get("path")),
         status=declared.get("status", 200),
-        also=declared.get("also", {}),
-        counts=declared.get("counts", {}),
-        inputs=inputs,
-        takes_if_match="if_match" in signature.parameters,
+        extra_statuses=declared.get("extra_statuses", {}),
+        response_headers=declared.get("response_headers", {}),
         reply=reply if isinstance(reply, type) and issubclass(reply, BaseModel) else None,
-        derives=declared.get("derives"),
+        id_field=declared.get("id_field"),
         repeatable=method == "POST" and not declared.get("secret", False),
-        takes_operation_id="operation_id" in signature.parameters,
         seconds=declared.get("seconds", ANSWER_SECONDS),
         media_type=HTML if returned is HtmlPage else JSON,
     )
+    _check(route)
+    return route
+
+
+def _check(route: Route) -> None:
+    """Refuse declarations that contradict themselves."""
+    if route.min_role is None and route.inputs.takes(InputSource.CALLER):
+        raise RouteDeclarationError(route.name, "an open route has no caller")
+    if not route.serves_tenants and route.min_role is not Role.ADMIN:
+        raise RouteDeclarationError(route.name, "a PlatformContext needs min_role=Role.ADMIN")
+    if route.inputs.takes(InputSource.OPERATION_ID) and not route.repeatable:
+        raise RouteDeclarationError(route.name, "only a POST without a secret has an OperationId")
+    body = route.inputs.body
+    if route.id_field is not None and (body is None or route.id_field not in body.model_fields):
+        raise RouteDeclarationError(route.name, f"the body has no field '{route.id_field}'")
 
 
 def _function_for(route: Route, services: EdgeServices) -> Callable[[Any], Awaitable[Any]]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from shared.errors import AuthenticationError, TenantNotFoundError
 from shared.http.pipeline import serve
-from shared.http.rate_limiter import RequestRates
+from shared.http.rate_limiter import RequestRateLimiter
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.store import Tier
 
@@ -66,9 +66,9 @@ def platform_context() -> PlatformContext:
     return PlatformContext("admin")
 
 
-def generous_rates(clock: Clock) -> RequestRates:
+def generous_rates(clock: Clock) -> RequestRateLimiter:
     """Build request rates that no test reaches."""
-    return RequestRates(dict.fromkeys(Tier, 1_000_000), 1_000_000, clock)
+    return RequestRateLimiter(dict.fromkeys(Tier, 1_000_000), 1_000_000, clock)
 
 
 @dataclass

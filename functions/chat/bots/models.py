@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.http.models import ParameterModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -18,17 +18,10 @@ MAX_HISTORY_TURNS = 50
 """The most turns that a bot may be reminded of; as many are kept at hand per conversation."""
 
 
-class BotPath(ParameterModel):
+class BotPath(PathModel):
     """The path of one bot."""
 
     bot_id: str = Field(pattern=ID_PATTERN)
-
-
-class Page(ParameterModel):
-    """A page of a list: `cursor` is the `next_cursor` of the page before."""
-
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=200)
 
 
 class BotConfig(RequestModel):
@@ -78,10 +71,3 @@ class BotReply(VersionedReply):
     bot_id: str
     config: StoredBotConfig
     updated_at: datetime
-
-
-class BotListReply(ReplyModel):
-    """One page of bots."""
-
-    items: list[BotReply]
-    next_cursor: str | None

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import MAX_BOT_ID, BotListReply, BotReply, StoredBotConfig
+from functions.chat.bots.models import MAX_BOT_ID, BotReply, StoredBotConfig
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError, ValidationError
+from shared.http.paging import ListReply, cut_page
 
 if TYPE_CHECKING:
-    from functions.chat.bots.models import BotConfig, Page
+    from functions.chat.bots.models import BotConfig
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.http.paging import PageQuery
     from shared.tenancy.context import TenantContext
 
 _ATTEMPTS = 3
@@ -78,15 +80,11 @@ class BotRepository:
             raise BotNotFoundError(bot_id)
         return _reply(found)
 
-    async def list(self, page: Page) -> BotListReply:
+    async def list(self, query: PageQuery) -> ListReply[BotReply]:
         """Return one page of bots, by id."""
-        query = Query(_LIST, {"@after": page.cursor or ""}, page.limit + 1)
-        found = await self._own.query(BotItem, query)
-        shown = found[: page.limit]
-        return BotListReply(
-            items=[_reply(bot) for bot in shown],
-            next_cursor=shown[-1].id if len(found) > page.limit else None,
-        )
+        after = Query(_LIST, {"@after": query.cursor or ""}, query.fetch_limit)
+        found = await self._own.query(BotItem, after)
+        return ListReply[BotReply].of(cut_page(found, query.limit, lambda bot: bot.id), _reply)
 
     async def delete(self, bot_id: str, if_match: str | None) -> None:
         """Remove a bot; its conversations stay readable.

@@ -7,15 +7,16 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from functions.chat.bots.models import ID_PATTERN, BotPath, Page
+from functions.chat.bots.models import ID_PATTERN, BotPath
 from shared.contracts import Usage
 from shared.http.models import ReplyModel, RequestModel
+from shared.http.paging import PageQuery
 
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$"
 
 
 class TurnStatus(StrEnum):
-    """How far a turn has come: only those done belong to the history."""
+    """Stage of a turn: only those done belong to the history."""
 
     PENDING = "pending"
     DONE = "done"
@@ -28,8 +29,8 @@ class ConversationPath(BotPath):
     conversation_id: str = Field(pattern=ID_PATTERN)
 
 
-class TurnPage(Page):
-    """A page of a conversation's turns; the cursor is a turn's number."""
+class TurnPageQuery(PageQuery):
+    """Query for a conversation's turns: the cursor is a turn's number."""
 
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
 
@@ -71,13 +72,6 @@ class ConversationSummary(ReplyModel):
     user_id: str | None
     created_at: datetime
     updated_at: datetime
-
-
-class ConversationListReply(ReplyModel):
-    """One page of a bot's conversations."""
-
-    items: list[ConversationSummary]
-    next_cursor: str | None
 
 
 class ConversationReply(ConversationSummary):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from functions.chat.conversations.models import (
     ChatReply,
-    ConversationListReply,
     ConversationReply,
     ConversationSummary,
     TurnReply,
@@ -23,15 +22,16 @@ from shared.errors import (
     DependencyUnavailableError,
     ValidationError,
 )
+from shared.http.paging import ListReply, cut_page
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from functions.chat.bots.models import Page, StoredBotConfig
+    from functions.chat.bots.models import StoredBotConfig
     from functions.chat.bots.repository import BotRepository
-    from functions.chat.conversations.models import ChatRequest, TurnPage
+    from functions.chat.conversations.models import ChatRequest, TurnPageQuery
     from functions.chat.conversations.repository import (
         ConversationIndex,
         ConversationItem,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         TurnItem,
     )
     from shared.contracts import Usage
+    from shared.http.paging import PageQuery
     from shared.llm.model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
@@ -164,22 +165,19 @@ class ConversationService:
     index: ConversationIndex
     open_conversation: Callable[[str], ConversationRepository]
 
-    async def list(self, bot_id: str, page: Page) -> ConversationListReply:
+    async def list(self, bot_id: str, query: PageQuery) -> ListReply[ConversationSummary]:
         """Return one page of conversations, by id; those of a bot that was removed, too.
 
         Raises:
             BotNotFoundError: The tenant has no such bot and no conversation with it.
         """
-        found = await self.index.list(page.cursor, page.limit + 1)
+        found = await self.index.list(query.cursor, query.fetch_limit)
         if not found:
             await self.bots.read(bot_id)
-        shown = found[: page.limit]
-        return ConversationListReply(
-            items=[_summary(one, self.index.name_of(one)) for one in shown],
-            next_cursor=shown[-1].conversation_id if len(found) > page.limit else None,
-        )
+        page = cut_page(found, query.limit, lambda one: one.conversation_id)
+        return ListReply[ConversationSummary].of(page, lambda one: _summary(one, self.index.name_of(one)))
 
-    async def read(self, conversation_id: str, page: TurnPage) -> ConversationReply:
+    async def read(self, conversation_id: str, query: TurnPageQuery) -> ConversationReply:
         """Return a conversation with one page of its turns.
 
         Raises:
@@ -187,8 +185,8 @@ class ConversationService:
         """
         conversation = self.open_conversation(conversation_id)
         head = await conversation.read()
-        after = int(page.cursor or 0)
-        last = min(after + page.limit, head.turns)
+        after = int(query.cursor or 0)
+        last = min(after + query.limit, head.turns)
         shown = await conversation.turns(range(after + 1, last + 1))
         return ConversationReply(
             **_summary(head, conversation_id).model_dump(),

@@ -13,7 +13,7 @@ from pydantic import Field
 from functions.keys.trigger import blueprint as keys
 from functions.tenants.trigger import blueprint as tenants
 from shared.clock import SystemClock
-from shared.http.models import ParameterModel, ReplyModel, RequestModel
+from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
 from shared.http.routes import Routes
 from shared.logging.configure import configure_logging
 from shared.runtime import Runtime
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
 
 
-class NotePath(ParameterModel):
+class NotePath(PathModel):
     """Which note."""
 
     note_id: str = Field(pattern=r"^[a-z]+$")
 
 
-class NoteQuery(ParameterModel):
+class NoteQuery(QueryModel):
     """How much of it."""
 
     limit: int = Field(10, ge=1, le=100)
@@ -73,7 +73,7 @@ runtime = MemoryRuntime()
 routes = Routes(runtime, "notes")
 
 
-@routes.post("v1/notes/{note_id}", who=Role.USER)
+@routes.post("v1/notes/{note_id}", min_role=Role.USER)
 async def take_note(tenant: TenantContext, path: NotePath, query: NoteQuery, note: NoteRequest) -> NoteReply:
     """Take a note."""
     return NoteReply(note_id=path.note_id, text=note.text, stars=note.stars)

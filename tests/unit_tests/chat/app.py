@@ -91,7 +91,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
+            rate_limiter=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
 from shared.http.idempotency import Idempotency
-from shared.http.models import AcceptedReply, ParameterModel, RequestModel, TenantPath, VersionedReply
+from shared.http.inputs import IfMatch
+from shared.http.models import AcceptedReply, PathModel, QueryModel, RequestModel, TenantPath, VersionedReply
 from shared.http.openapi import build_openapi
 from shared.http.pipeline import serve
-from shared.http.rate_limiter import RequestRates
+from shared.http.rate_limiter import RequestRateLimiter
 from shared.http.request_parsing import MAX_BODY_BYTES
 from shared.http.route import Answered, Route
 from shared.http.routes import Routes
@@ -42,11 +43,11 @@ class ScrapRequest(RequestModel):
     scrap: JsonValue
 
 
-class NotePath(ParameterModel):
+class NotePath(PathModel):
     note_id: str = Field(pattern=r"^[a-z]+$")
 
 
-class NoteQuery(ParameterModel):
+class NoteQuery(QueryModel):
     limit: int = Field(10, ge=1, le=100)
 
 
@@ -70,8 +71,8 @@ class Services:
     rates: dict[str, int] = field(default_factory=lambda: {"free": 60})
 
     @cached_property
-    def request_rates(self) -> RequestRates:
-        return RequestRates(self.rates, 60, self.clock)
+    def rate_limiter(self) -> RequestRateLimiter:
+        return RequestRateLimiter(self.rates, 60, self.clock)
 
     @property
     def idempotency(self) -> Idempotency:
@@ -81,31 +82,31 @@ class Services:
 def declare_notes(services: Services) -> None:  # noqa: C901  # one small handler per claim
     routes = Routes(services, "notes")
 
-    @routes.put("v1/notes/{note_id}", who=Role.USER)
+    @routes.put("v1/notes/{note_id}", min_role=Role.USER)
     async def put_note(
-        tenant: TenantContext, path: NotePath, note: NoteRequest, if_match: str | None
+        tenant: TenantContext, path: NotePath, note: NoteRequest, if_match: IfMatch | None
     ) -> NoteReply:
         """Keep a note."""
         text = f"{path.note_id} {note.text} {note.stars} {if_match} {log_context().tenant_id}"
         return NoteReply(tenant_id=ambient_tenant().tenant_id, text=text, etag='"7"')
 
-    @routes.post("v1/notes", who=Role.TENANT_ADMIN, status=202)
+    @routes.post("v1/notes", min_role=Role.TENANT_ADMIN, status=202)
     async def accept_note(tenant: TenantContext, note: NoteRequest) -> NoteAccepted:
         """Take a note for later."""
         return NoteAccepted(note_id=note.text, status_url=f"/api/v1/notes/{note.text}")
 
-    @routes.get("v1/notes", who=Role.USER)
+    @routes.get("v1/notes", min_role=Role.USER)
     async def list_notes(tenant: TenantContext, query: NoteQuery) -> NoteReply:
         """List the notes."""
         return NoteReply(tenant_id=tenant.tenant_id, text=str(query.limit))
 
-    @routes.patch("v1/notes/{note_id}", who=Role.USER, also={429: "The note is not taken now"})
+    @routes.patch("v1/notes/{note_id}", min_role=Role.USER, extra_statuses={429: "The note is not taken now"})
     async def patch_note(tenant: TenantContext, path: NotePath, note: NoteRequest) -> Answered[NoteReply]:
         """Change a note."""
         reply = NoteReply(tenant_id=tenant.tenant_id, text=note.text, etag='"8"')
         return Answered(reply, 429 if note.stars else None, {"x-note": path.note_id})
 
-    @routes.delete("v1/notes/{note_id}", who=Role.USER)
+    @routes.delete("v1/notes/{note_id}", min_role=Role.USER)
     async def delete_note(tenant: TenantContext, path: NotePath) -> None:
         """Forget a note."""
         match path.note_id:
@@ -118,17 +119,17 @@ def declare_notes(services: Services) -> None:  # noqa: C901  # one small handle
             case "defect":
                 raise RuntimeError("an api key of tk.secret")
 
-    @routes.get("v1/tenants/{tenant_id}/notes", who=Role.TENANT_ADMIN)
+    @routes.get("v1/tenants/{tenant_id}/notes", min_role=Role.TENANT_ADMIN)
     async def tenant_notes(tenant: TenantContext, path: TenantPath) -> NoteReply:
         """Show a tenant's notes."""
         return NoteReply(tenant_id=tenant.tenant_id, text=tenant.principal)
 
-    @routes.post("v1/scraps", who=Role.USER)
+    @routes.post("v1/scraps", min_role=Role.USER)
     async def put_scrap(tenant: TenantContext, scrap: ScrapRequest) -> NoteReply:
         """Take anything."""
         return NoteReply(tenant_id=tenant.tenant_id, text=str(scrap.scrap))
 
-    @routes.get("v1/endless-notes", who=Role.USER, seconds=0.01)
+    @routes.get("v1/endless-notes", min_role=Role.USER, seconds=0.01)
     async def endless_notes(tenant: TenantContext) -> NoteReply:
         """Wait for a note that never comes."""
         try:
@@ -137,17 +138,17 @@ def declare_notes(services: Services) -> None:  # noqa: C901  # one small handle
             services.ended.append("endless_notes")
         raise AssertionError("unreachable")
 
-    @routes.get("v1/impatient-notes", who=Role.USER)
+    @routes.get("v1/impatient-notes", min_role=Role.USER)
     async def impatient_notes(tenant: TenantContext) -> NoteReply:
         """Run out of a time of its own."""
         raise TimeoutError
 
-    @routes.get("v1/all-notes", who=Role.ADMIN)
+    @routes.get("v1/all-notes", min_role=Role.ADMIN)
     async def all_notes(platform: PlatformContext) -> NoteReply:
         """Show everybody's notes."""
         return NoteReply(tenant_id="", text=platform.principal)
 
-    @routes.get("ping", who=None)
+    @routes.get("ping", min_role=None)
     async def ping() -> NoteReply:
         """Answer."""
         return NoteReply(tenant_id=str(log_context().tenant_id), text="pong")

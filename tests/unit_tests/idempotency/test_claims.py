@@ -17,7 +17,7 @@ from shared.http.idempotency import (
     IdempotencyKeyReusedError,
     RequestInWorkError,
 )
-from shared.http.responses import HttpAnswer
+from shared.http.responses import HttpResponse
 from shared.resilience.deadlines import deadline
 from tests.support.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
@@ -45,7 +45,7 @@ async def test_a_repeated_request_is_answered_as_the_first_one_was(
 ) -> None:
     work = Work()
 
-    answers = [await one.once(ACME, ASKED, work) for one in (idempotency, elsewhere, idempotency)]
+    answers = [await one.run_once(ACME, ASKED, work) for one in (idempotency, elsewhere, idempotency)]
 
     assert work.runs == 1
     assert answers == [DONE, DONE, DONE]
@@ -54,9 +54,9 @@ async def test_a_repeated_request_is_answered_as_the_first_one_was(
 async def test_a_keyed_request_costs_two_requests_and_a_repeated_one_two(
     cosmos: MemoryCosmos, idempotency: Idempotency
 ) -> None:
-    await idempotency.once(ACME, ASKED, Work())
+    await idempotency.run_once(ACME, ASKED, Work())
     first = cosmos.transport.requests
-    await idempotency.once(ACME, ASKED, Work())
+    await idempotency.run_once(ACME, ASKED, Work())
 
     assert (first, cosmos.transport.requests - first) == (2, 2)
 
@@ -69,10 +69,10 @@ async def test_the_same_key_with_another_request_is_refused_by_name(
 ) -> None:
     assert isinstance(other, type(ASKED))
     work = Work()
-    await idempotency.once(ACME, ASKED, work)
+    await idempotency.run_once(ACME, ASKED, work)
 
     with pytest.raises(IdempotencyKeyReusedError) as refused:
-        await idempotency.once(ACME, other, work)
+        await idempotency.run_once(ACME, other, work)
 
     assert (refused.value.status, work.runs) == (422, 1)
     assert "header.idempotency-key" in str(refused.value.detail)
@@ -84,7 +84,7 @@ async def test_a_key_belongs_to_one_owner_one_user_and_one_route(idempotency: Id
     alice, bob = user_context("alice"), user_context("bob")
     for owner in (ACME, GLOBEX, alice, bob, platform_context()):
         for route in ("make", "mend"):
-            await idempotency.once(
+            await idempotency.run_once(
                 owner, replace(ASKED, route=route, content=(owner.principal.encode(),)), work
             )
 
@@ -95,17 +95,17 @@ async def test_while_the_first_runs_the_others_are_told_to_come_back(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:
     held, other = Held(), Work()
-    first = asyncio.create_task(idempotency.once(ACME, ASKED, held))
+    first = asyncio.create_task(idempotency.run_once(ACME, ASKED, held))
     await held.begun.wait()
 
     with pytest.raises(RequestInWorkError) as early:
-        await elsewhere.once(ACME, ASKED, other)
+        await elsewhere.run_once(ACME, ASKED, other)
     clock.advance(30)
     with pytest.raises(RequestInWorkError) as late:
-        await elsewhere.once(ACME, ASKED, other)
+        await elsewhere.run_once(ACME, ASKED, other)
     held.let_go.set()
 
-    assert await first == await elsewhere.once(ACME, ASKED, other) == DONE
+    assert await first == await elsewhere.run_once(ACME, ASKED, other) == DONE
     assert (early.value.status, other.runs) == (409, 0)
     assert (early.value.retry_after, late.value.retry_after) == (1.0, 30.0)
 
@@ -113,34 +113,34 @@ async def test_while_the_first_runs_the_others_are_told_to_come_back(
 @pytest.mark.parametrize(
     "outcome",
     [
-        HttpAnswer(503),
-        HttpAnswer(500),
-        HttpAnswer(429),
-        HttpAnswer(409, {"retry-after": "1"}),
-        HttpAnswer(200, {"retry-after": "9"}),
+        HttpResponse(503),
+        HttpResponse(500),
+        HttpResponse(429),
+        HttpResponse(409, {"retry-after": "1"}),
+        HttpResponse(200, {"retry-after": "9"}),
         RuntimeError("a defect"),
     ],
     ids=str,
 )
 async def test_what_is_not_final_frees_the_key(
-    idempotency: Idempotency, elsewhere: Idempotency, outcome: HttpAnswer | Exception
+    idempotency: Idempotency, elsewhere: Idempotency, outcome: HttpResponse | Exception
 ) -> None:
     work = Work([outcome])
     if isinstance(outcome, Exception):
         with pytest.raises(type(outcome)):
-            await idempotency.once(ACME, ASKED, work)
+            await idempotency.run_once(ACME, ASKED, work)
     else:
-        assert await idempotency.once(ACME, ASKED, work) == outcome
+        assert await idempotency.run_once(ACME, ASKED, work) == outcome
 
-    assert await elsewhere.once(ACME, ASKED, work) == DONE
+    assert await elsewhere.run_once(ACME, ASKED, work) == DONE
     assert work.runs == 2
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 422])
 async def test_a_refusal_that_would_come_again_is_kept(idempotency: Idempotency, status: int) -> None:
-    work = Work([HttpAnswer(status, {}, b"{}")])
+    work = Work([HttpResponse(status, {}, b"{}")])
 
-    answers = [await idempotency.once(ACME, ASKED, work) for _ in range(2)]
+    answers = [await idempotency.run_once(ACME, ASKED, work) for _ in range(2)]
 
     assert [answer.status for answer in answers] == [status, status]
     assert work.runs == 1
@@ -148,14 +148,14 @@ async def test_a_refusal_that_would_come_again_is_kept(idempotency: Idempotency,
 
 async def test_a_cancelled_request_frees_its_key(idempotency: Idempotency, elsewhere: Idempotency) -> None:
     held, work = Held(), Work()
-    cancelled = asyncio.create_task(idempotency.once(ACME, ASKED, held))
+    cancelled = asyncio.create_task(idempotency.run_once(ACME, ASKED, held))
     await held.begun.wait()
 
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
 
-    assert await elsewhere.once(ACME, ASKED, work) == DONE
+    assert await elsewhere.run_once(ACME, ASKED, work) == DONE
 
 
 async def test_an_answer_is_kept_even_if_its_caller_is_cancelled_meanwhile(
@@ -168,11 +168,11 @@ async def test_an_answer_is_kept_even_if_its_caller_is_cancelled_meanwhile(
             task.cancel()
 
     cosmos.transport.watch = cancel_when_it_is_kept
-    task = asyncio.create_task(idempotency.once(ACME, ASKED, work))
+    task = asyncio.create_task(idempotency.run_once(ACME, ASKED, work))
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert await idempotency.once(ACME, ASKED, work) == DONE
+    assert await idempotency.run_once(ACME, ASKED, work) == DONE
     assert work.runs == 1
 
 
@@ -184,14 +184,14 @@ async def test_a_dead_workers_claim_is_taken_over_when_its_lease_has_ended_and_n
     work = Work()
 
     with pytest.raises(RequestInWorkError) as early:
-        await elsewhere.once(ACME, ASKED, work)
+        await elsewhere.run_once(ACME, ASKED, work)
     clock.advance(LEASE_SECONDS - 1 - (clock.monotonic() - died_at))
     with pytest.raises(RequestInWorkError) as late:
-        await elsewhere.once(ACME, ASKED, work)
+        await elsewhere.run_once(ACME, ASKED, work)
     clock.advance(2)
 
-    assert await elsewhere.once(ACME, ASKED, work) == DONE
-    assert await idempotency.once(ACME, ASKED, work) == DONE
+    assert await elsewhere.run_once(ACME, ASKED, work) == DONE
+    assert await idempotency.run_once(ACME, ASKED, work) == DONE
     assert work.runs == 1
     assert early.value.retry_after is not None
     assert late.value.retry_after is not None
@@ -205,7 +205,7 @@ async def test_a_dead_claim_is_taken_over_by_one_of_many(
     clock.advance(LEASE_SECONDS)
     held = Held()
     cosmos.transport.lets_others_run = True
-    tasks = [asyncio.create_task(idempotency.once(ACME, ASKED, held)) for _ in range(10)]
+    tasks = [asyncio.create_task(idempotency.run_once(ACME, ASKED, held)) for _ in range(10)]
     await held.begun.wait()
     held.let_go.set()
 
@@ -219,34 +219,34 @@ async def test_a_dead_claim_is_taken_over_by_one_of_many(
 async def test_who_was_taken_over_keeps_nothing_and_frees_nothing(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:
-    slow, quick = Held(outcome=HttpAnswer(200, {}, b"slow")), Held()
-    paused = asyncio.create_task(idempotency.once(ACME, ASKED, slow))
+    slow, quick = Held(outcome=HttpResponse(200, {}, b"slow")), Held()
+    paused = asyncio.create_task(idempotency.run_once(ACME, ASKED, slow))
     await slow.begun.wait()
     clock.advance(LEASE_SECONDS)
-    taken_over = asyncio.create_task(elsewhere.once(ACME, ASKED, quick))
+    taken_over = asyncio.create_task(elsewhere.run_once(ACME, ASKED, quick))
     await quick.begun.wait()
 
     slow.let_go.set()
     await paused
     with pytest.raises(RequestInWorkError):
-        await idempotency.once(ACME, ASKED, Work())
+        await idempotency.run_once(ACME, ASKED, Work())
     quick.let_go.set()
 
     assert await taken_over == DONE
-    assert await idempotency.once(ACME, ASKED, Work()) == DONE
+    assert await idempotency.run_once(ACME, ASKED, Work()) == DONE
 
 
 async def test_an_answer_is_forgotten_after_a_day(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:
     work = Work()
-    await idempotency.once(ACME, ASKED, work)
+    await idempotency.run_once(ACME, ASKED, work)
 
     clock.advance(KEPT_SECONDS - 2)
-    await elsewhere.once(ACME, ASKED, work)
+    await elsewhere.run_once(ACME, ASKED, work)
     assert work.runs == 1
     clock.advance(3)
-    await elsewhere.once(ACME, replace(ASKED, content=(b"another",)), work)
+    await elsewhere.run_once(ACME, replace(ASKED, content=(b"another",)), work)
 
     assert work.runs == 2
 
@@ -256,10 +256,10 @@ async def test_with_the_store_down_nothing_is_run(cosmos: MemoryCosmos, idempote
     cosmos.transport.lose_requests = 3
 
     with pytest.raises((DependencyUnavailableError, DependencyTimeoutError)):
-        await idempotency.once(ACME, ASKED, work)
+        await idempotency.run_once(ACME, ASKED, work)
 
     assert work.runs == 0
-    assert await idempotency.once(ACME, ASKED, work) == DONE
+    assert await idempotency.run_once(ACME, ASKED, work) == DONE
 
 
 async def test_a_claim_whose_confirmation_was_lost_is_ours_all_the_same(
@@ -267,7 +267,7 @@ async def test_a_claim_whose_confirmation_was_lost_is_ours_all_the_same(
 ) -> None:
     work = Work()
     cosmos.transport.lose_answers = 1
-    assert await idempotency.once(ACME, ASKED, work) == DONE
+    assert await idempotency.run_once(ACME, ASKED, work) == DONE
 
     taken = replace(ASKED, key="k2")
     await die_at_work(cosmos, idempotency, taken)
@@ -279,32 +279,32 @@ async def test_a_claim_whose_confirmation_was_lost_is_ours_all_the_same(
             cosmos.transport.watch = lambda _: None
 
     cosmos.transport.watch = lose_the_take_over
-    assert await idempotency.once(ACME, taken, work) == DONE
+    assert await idempotency.run_once(ACME, taken, work) == DONE
     assert work.runs == 2
 
 
 async def test_an_answer_that_cannot_be_kept_reaches_its_caller_and_is_not_run_again_at_once(
     cosmos: MemoryCosmos, idempotency: Idempotency, clock: FakeClock
 ) -> None:
-    async def done_and_cut_off() -> HttpAnswer:
+    async def done_and_cut_off() -> HttpResponse:
         cosmos.transport.lose_requests = 99
         return DONE
 
-    assert await idempotency.once(ACME, ASKED, done_and_cut_off) == DONE
+    assert await idempotency.run_once(ACME, ASKED, done_and_cut_off) == DONE
     cosmos.transport.lose_requests = 0
     clock.advance(10)
 
     with pytest.raises(RequestInWorkError):
-        await idempotency.once(ACME, ASKED, Work())
+        await idempotency.run_once(ACME, ASKED, Work())
 
 
 async def test_an_answer_too_large_to_keep_is_known_to_have_been_given(idempotency: Idempotency) -> None:
-    large = HttpAnswer(200, {}, b"x" * 3_000_000)
+    large = HttpResponse(200, {}, b"x" * 3_000_000)
     work = Work([large])
 
-    assert await idempotency.once(ACME, ASKED, work) == large
+    assert await idempotency.run_once(ACME, ASKED, work) == large
     with pytest.raises(AnswerNotKeptError):
-        await idempotency.once(ACME, ASKED, work)
+        await idempotency.run_once(ACME, ASKED, work)
 
     assert work.runs == 1
 
@@ -315,7 +315,8 @@ async def test_fifty_at_once_over_two_instances_are_one_effect(
     held = Held()
     cosmos.transport.lets_others_run = True
     tasks = [
-        asyncio.create_task((idempotency, elsewhere)[turn % 2].once(ACME, ASKED, held)) for turn in range(50)
+        asyncio.create_task((idempotency, elsewhere)[turn % 2].run_once(ACME, ASKED, held))
+        for turn in range(50)
     ]
     await held.begun.wait()
     held.let_go.set()
@@ -324,17 +325,17 @@ async def test_fifty_at_once_over_two_instances_are_one_effect(
 
     assert held.runs == 1
     assert all(outcome == DONE or isinstance(outcome, RequestInWorkError) for outcome in outcomes)
-    assert await elsewhere.once(ACME, ASKED, held) == DONE
+    assert await elsewhere.run_once(ACME, ASKED, held) == DONE
 
 
 async def test_a_claim_is_settled_even_when_the_requests_time_is_over(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:
-    async def takes_all_its_time() -> HttpAnswer:
+    async def takes_all_its_time() -> HttpResponse:
         clock.advance(5)
-        return HttpAnswer(504)
+        return HttpResponse(504)
 
     with deadline(5, clock):
-        assert (await idempotency.once(ACME, ASKED, takes_all_its_time)).status == 504
+        assert (await idempotency.run_once(ACME, ASKED, takes_all_its_time)).status == 504
 
-    assert await elsewhere.once(ACME, ASKED, Work()) == DONE
+    assert await elsewhere.run_once(ACME, ASKED, Work()) == DONE

@@ -18,7 +18,7 @@ from shared.http.idempotency import (
     KeyedRequest,
     RequestInWorkError,
 )
-from shared.http.responses import HttpAnswer
+from shared.http.responses import HttpResponse
 from tests.support.fakes import FakeClock
 from tests.support.memory_cosmos import MemoryCosmos
 from tests.unit_tests.idempotency.work import ACME, Held, Work, die_at_work
@@ -50,7 +50,7 @@ class ClaimMachine(RuleBasedStateMachine):
         self.cosmos = MemoryCosmos(self.clock)
         self.instances = [Idempotency(self.cosmos.container("idempotency"), self.clock) for _ in range(2)]
         self.known: dict[str, Modelled] = {}
-        self.running: dict[str, tuple[asyncio.Task[HttpAnswer], Held]] = {}
+        self.running: dict[str, tuple[asyncio.Task[HttpResponse], Held]] = {}
         self.answers = 0
 
     def teardown(self) -> None:
@@ -64,7 +64,7 @@ class ClaimMachine(RuleBasedStateMachine):
     @rule(instance=st.integers(0, 1), key=KEYS, content=CONTENTS, status=STATUSES)
     def ask(self, instance: int, key: str, content: bytes, status: int) -> None:
         self.answers += 1
-        work = Work([HttpAnswer(status, {}, str(self.answers).encode())])
+        work = Work([HttpResponse(status, {}, str(self.answers).encode())])
         expected = self._expected(key, content)
 
         seen = self.loop.run(self._asked(instance, key, content, work))
@@ -94,7 +94,7 @@ class ClaimMachine(RuleBasedStateMachine):
     def end(self, status: int) -> None:
         key, (task, held) = self.running.popitem()
         self.answers += 1
-        held.outcome = HttpAnswer(status, {}, str(self.answers).encode())
+        held.outcome = HttpResponse(status, {}, str(self.answers).encode())
         held.let_go.set()
         assert self.loop.run(_result(task)).body == held.outcome.body
         if status in _FINAL:
@@ -131,13 +131,13 @@ class ClaimMachine(RuleBasedStateMachine):
 
     async def _asked(self, instance: int, key: str, content: bytes, work: Work) -> bytes | type[Exception]:
         try:
-            return (await self.instances[instance].once(ACME, _request(key, content), work)).body
+            return (await self.instances[instance].run_once(ACME, _request(key, content), work)).body
         except (IdempotencyKeyReusedError, RequestInWorkError) as refused:
             return type(refused)
 
     async def _begin(self, instance: int, key: str, content: bytes) -> None:
         held = Held()
-        task = asyncio.create_task(self.instances[instance].once(ACME, _request(key, content), held))
+        task = asyncio.create_task(self.instances[instance].run_once(ACME, _request(key, content), held))
         await held.begun.wait()
         self.running[key] = (task, held)
 
@@ -146,7 +146,7 @@ def _request(key: str, content: bytes) -> KeyedRequest:
     return KeyedRequest("make", key, (content,))
 
 
-async def _result(task: asyncio.Task[HttpAnswer]) -> HttpAnswer:
+async def _result(task: asyncio.Task[HttpResponse]) -> HttpResponse:
     return await task
 
 

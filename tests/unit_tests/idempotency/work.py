@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.http.idempotency import Idempotency, KeyedRequest
-from shared.http.responses import HttpAnswer
+from shared.http.responses import HttpResponse
 from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ACME, GLOBEX = tenant_context("acme"), tenant_context("globex")
 ASKED = KeyedRequest("make", "k1", (b"POST", b"body"))
-DONE = HttpAnswer(201, {"etag": '"1"', "location": "/made/1"}, '{"name":"é"}'.encode())
+DONE = HttpResponse(201, {"etag": '"1"', "location": "/made/1"}, '{"name":"é"}'.encode())
 
 
 class KilledError(BaseException):
@@ -28,10 +28,10 @@ class KilledError(BaseException):
 class Work:
     """A request's effect, counted; `outcomes` are what comes of it run by run, and then DONE."""
 
-    outcomes: list[HttpAnswer | BaseException] = field(default_factory=list)
+    outcomes: list[HttpResponse | BaseException] = field(default_factory=list)
     runs: int = 0
 
-    async def __call__(self) -> HttpAnswer:
+    async def __call__(self) -> HttpResponse:
         self.runs += 1
         outcome = self.outcomes.pop(0) if self.outcomes else DONE
         if isinstance(outcome, BaseException):
@@ -45,10 +45,10 @@ class Held:
 
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: HttpAnswer = DONE
+    outcome: HttpResponse = DONE
     runs: int = 0
 
-    async def __call__(self) -> HttpAnswer:
+    async def __call__(self) -> HttpResponse:
         self.runs += 1
         self.begun.set()
         await self.let_go.wait()
@@ -58,10 +58,10 @@ class Held:
 async def die_at_work(cosmos: MemoryCosmos, idempotency: Idempotency, request: KeyedRequest = ASKED) -> None:
     """Leave a claim as a killed worker does: neither completed nor freed."""
 
-    async def killed() -> HttpAnswer:
+    async def killed() -> HttpResponse:
         cosmos.transport.lose_requests = 99
         raise KilledError
 
     with pytest.raises(KilledError):
-        await idempotency.once(ACME, request, killed)
+        await idempotency.run_once(ACME, request, killed)
     cosmos.transport.lose_requests = 0

@@ -55,7 +55,7 @@ class App:
             "Runtime",
             SimpleNamespace(
                 routes=[],
-                request_rates=generous_rates(clock),
+                rate_limiter=generous_rates(clock),
                 clock=clock,
                 authenticator=self.authenticator,
                 container=cosmos.container,

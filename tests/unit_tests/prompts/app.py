@@ -35,7 +35,7 @@ class App:
         self.fallback = Fallback()
         runtime = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
+            rate_limiter=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             prompts=library_over(cosmos.container("prompts"), clock, self.fallback),

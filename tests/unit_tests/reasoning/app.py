@@ -112,7 +112,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         self.runtime = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
+            rate_limiter=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

@@ -38,7 +38,7 @@ class App:
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
             routes=[],
-            request_rates=generous_rates(clock),
+            rate_limiter=generous_rates(clock),
             clock=clock,
             authenticator=authenticator,
             tenants=self.tenants,

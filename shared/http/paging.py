@@ -1,0 +1,72 @@
+"""Paging of lists: one query, one reply, one way to cut a page.
+
+    async def list(self, query: PageQuery) -> ListReply[BotReply]:
+        found = await self._bots.after(query.cursor, query.fetch_limit)
+        page = cut_page(found, query.limit, lambda bot: bot.id)
+        return ListReply[BotReply].of(page, _reply)
+
+The cursor of a page is the key of its last item, so that a page begins after what the one before has shown,
+whatever was added or removed meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, override
+
+from pydantic import BaseModel, Field
+
+from shared.http.models import QueryModel, ReplyModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class PageQuery(QueryModel):
+    """Query of a list: `cursor` is the `next_cursor` of the page before."""
+
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200)
+
+    @property
+    def fetch_limit(self) -> int:
+        """Number of items to fetch: one more than the page has tells that there is a next one."""
+        return self.limit + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page[T]:
+    """One page of what was found; `next_cursor` is None on the last one."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+class ListReply[T: BaseModel](ReplyModel):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+    @classmethod
+    @override
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name a list after its items: `BotReplyList`."""
+        return f"{params[0].__name__}List"
+
+    @classmethod
+    def of[S](cls, page: Page[S], render: Callable[[S], T]) -> Self:
+        """Render each item of a page."""
+        return cls(items=[render(item) for item in page.items], next_cursor=page.next_cursor)
+
+
+def cut_page[T](found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> Page[T]:
+    """Cut what was found to a page.
+
+    Args:
+        found: Up to `limit + 1` items, in the order of the list.
+        limit: Items to a page, 1 at least.
+        cursor_of: Tells after what the next page begins, from the last item of this one.
+    """
+    items = found[:limit]
+    return Page(items, cursor_of(items[-1]) if len(found) > limit else None)
