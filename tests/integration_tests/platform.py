@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.support.isolation import KEY_OF_A_REQUEST, NAMES, SETUP, operation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -106,10 +108,24 @@ def running_platform(
                 assert process.wait(60) == 0, "the platform did not stop cleanly"
 
 
-def wait_for[T](ask: Callable[[], T], done: Callable[[T], bool], seconds: float = 60) -> T:
-    """Ask until the answer is the wanted one, and return it."""
+def own_everything(owner: Caller, tenant_id: str) -> dict[str, str]:
+    """Let a tenant come by something of everything; return what that is called, by path parameter."""
+    names = dict(NAMES) | {"tenant_id": tenant_id}
+    for step in SETUP:
+        one = operation(step.operation)
+        path = one.template.format_map(one.address(names))
+        key = {"idempotency-key": KEY_OF_A_REQUEST + step.operation} if one.method == "POST" else {}
+        answer = owner.must(one.method, path, step.body, **key)
+        names |= {name: answer[member] for name, member in step.learns.items()}
+    return names
+
+
+def wait_for[T](
+    ask: Callable[[], T], done: Callable[[T], bool], seconds: float = 60, hint: str = "last seen"
+) -> T:
+    """Ask until the answer is the wanted one, and return it; the hint says what the last one was."""
     until = time.monotonic() + seconds
     while not done(answer := ask()):
-        assert time.monotonic() < until, f"it did not come about within {seconds} s; last seen: {answer}"
+        assert time.monotonic() < until, f"it did not come about within {seconds} s; {hint}: {answer}"
         time.sleep(0.05)
     return answer

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration_tests.platform import wait_for
+from tests.integration_tests.platform import own_everything, wait_for
 from tests.support.isolation import (
     CREATES_OWN,
     EMPTY_UNTIL_A_TIMER_RUNS,
     NAMES,
     SECRET,
-    SETUP,
     Operation,
-    operation,
     operations,
 )
 
@@ -56,11 +54,8 @@ class Strangers:
 @pytest.fixture(scope="module")
 def world(platform: Platform) -> World:
     owner_id = platform.new_tenant()
-    made = World(owner_id, platform.caller(owner_id), dict(NAMES) | {"tenant_id": owner_id})
-    for step in SETUP:
-        one = operation(step.operation)
-        answer = made.owner.must(one.method, made.path(one), step.body)
-        made.names.update({name: answer[member] for name, member in step.learns.items()})
+    owner = platform.caller(owner_id)
+    made = World(owner_id, owner, own_everything(owner, owner_id))
     wait_for(
         lambda: made.owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
         lambda job: job["status"] == "succeeded",
