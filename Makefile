@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run test unit integration check bench soak contract format setup clean
+.PHONY: run quick test unit integration check bench soak contract format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -21,6 +21,13 @@ unit: setup
 
 integration: setup
 	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile
+
+quick: setup ## format, lint, types, import rules and the quick unit tests: the inner loop
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+	$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
+	$(PY) -m pytest tests/unit_tests -n 2 -q -m "not slow" $(ARGS)
 
 check: setup ## what CI runs
 	$(PY) -m ruff format --check .
