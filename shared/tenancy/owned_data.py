@@ -1,13 +1,15 @@
 """Everything that a tenant owns, wherever that is, without regard to its meaning.
 
-`CONTAINERS` and `BLOB_CONTAINERS` say where. A test compares them with infra/cosmos.json and
-infra/storage.json, so that what a new capability stores is purged and exported from its first day.
+`CONTAINERS` and `BLOB_CONTAINERS` say where, as infra/cosmos.json and infra/storage.json define it: what a
+new capability stores is purged and exported from its first day.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from shared.cosmos.container import BatchFailedError, BatchFailure, BatchOperation, Query
@@ -24,24 +26,32 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container, Json, Key
     from shared.tenancy.context import TenantId
 
-CONTAINERS: Mapping[str, tuple[str, ...]] = {
-    "tenants": (),
-    "prompts": (),
-    "bots": (),
-    "conversations": ("bot_id", "conversation_id"),
-    "ledger": (),
-    "jobs": ("id",),
-    "idempotency": ("id",),
-    "quarantine": (),
-    "log_index": ("day",),
-    "audit": (),
-}
+_INFRA = Path(__file__).parents[2] / "infra"
+"""Definition of all containers, from which Azure's and the local ones are made, too."""
+
+
+def _read_containers() -> dict[str, tuple[str, ...]]:
+    """Read the levels of each container's partition key below the tenant's.
+
+    Raises:
+        ValueError: A container's key does not begin with the tenant.
+    """
+    levels: dict[str, tuple[str, ...]] = {}
+    for container in json.loads((_INFRA / "cosmos.json").read_text())["containers"]:
+        tenant, *below = (path.removeprefix("/") for path in container["partitionKey"]["paths"])
+        if tenant != "tenant_id":
+            raise ValueError(f"the partition key of '{container['id']}' does not begin with /tenant_id")
+        levels[container["id"]] = tuple(below)
+    return levels
+
+
+CONTAINERS: Mapping[str, tuple[str, ...]] = _read_containers()
 """The levels of each container's partition key below the tenant's."""
 
 UNATTRIBUTED = "quarantine"
 """The platform's partition of refused messages that name no tenant that is there and active."""
 
-BLOB_CONTAINERS = ("logs",)
+BLOB_CONTAINERS: tuple[str, ...] = tuple(json.loads((_INFRA / "storage.json").read_text())["containers"])
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
 
 _PAGE = 500

@@ -17,5 +17,5 @@ REPEATABLE: Final = settings(derandomize=not SOAK, deadline=None)
 
 
 def sized(seconds: float) -> MarkDecorator:
-    """Mark what is larger in a soak, so that `make soak` runs it; by default it is slow, with a time limit."""
+    """Mark what is larger in a soak, for `make soak`; by default it is slow, with a time limit."""
     return pytest.mark.soak if SOAK else pytest.mark.slow(seconds)

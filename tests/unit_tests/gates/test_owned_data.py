@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from shared.settings import Settings
 from shared.tenancy.credentials import MAX_TTL_SECONDS
@@ -13,20 +15,42 @@ from tests.support.fakes import host_limit_seconds
 ROOT = Path(__file__).parents[3]
 
 
-def test_every_container_that_is_defined_belongs_to_the_estate() -> None:
-    defined = json.loads((ROOT / "infra" / "cosmos.json").read_text())["containers"]
-    keys = {
-        container["id"]: [path.removeprefix("/") for path in container["partitionKey"]["paths"]]
-        for container in defined
-    }
-
-    assert {name: ["tenant_id", *levels] for name, levels in CONTAINERS.items()} == keys
+def test_the_levels_below_the_tenants_are_those_of_the_definition() -> None:
+    assert CONTAINERS["prompts"] == ()
+    assert CONTAINERS["jobs"] == ("id",)
+    assert CONTAINERS["conversations"] == ("bot_id", "conversation_id")
+    assert BLOB_CONTAINERS == ("logs",)
 
 
-def test_every_container_of_blobs_that_is_defined_belongs_to_the_estate() -> None:
-    defined = json.loads((ROOT / "infra" / "storage.json").read_text())["containers"]
+@pytest.mark.parametrize(
+    ("path", "is_deployed"),
+    [
+        ("infra/cosmos.json", True),
+        ("infra/storage.json", True),
+        ("shared/tenancy/owned_data.py", True),
+        ("shared/llm/ranks/fb374d419588a4632f3f557e76b4b70aebbca790", True),
+        ("tenantry_client/__init__.py", True),
+        ("infra/main.bicep", False),
+        ("local/host/host.py", False),
+        ("tests/conftest.py", False),
+        ("compat/prompt_manager.py", False),
+    ],
+)
+def test_what_the_app_reads_is_deployed_and_nothing_else(path: str, *, is_deployed: bool) -> None:
+    command = [
+        "git",
+        "-c",
+        f"core.excludesFile={ROOT / '.funcignore'}",
+        "check-ignore",
+        "-v",
+        "--no-index",
+        path,
+    ]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  # git, with fixed arguments
 
-    assert list(BLOB_CONTAINERS) == defined
+    last = found.stdout.split("\t", maxsplit=1)[0]
+    is_left_out = ".funcignore:" in last and not last.rpartition(":")[2].startswith("!")
+    assert is_left_out is not is_deployed
 
 
 def test_a_purge_waits_for_whatever_may_still_write() -> None:
