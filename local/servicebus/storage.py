@@ -58,6 +58,8 @@ _UPDATE: Final = (
 )
 _CACHED_BYTES: Final = 64 * 1024 * 1024
 _SCHEMA_VERSION: Final = 1
+_PRIVATE_FOLDER: Final = 0o700
+_PRIVATE_FILE: Final = 0o600
 _LOCKED_SECONDS: Final = 1.0
 """How long to wait for a broker on the same file that is just ending."""
 
@@ -75,7 +77,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, cached_bytes: int = _CACHED_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self._db = _open(path)
         self._in_transaction = False
         self._inserts: dict[int, tuple[Record, bytes]] = {}
@@ -238,21 +240,35 @@ class SqliteStore:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
+        _keep_private(path)
         db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
         try:
             _prepare(db, path)
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path} cannot be opened: {error}") from error
     return db
+
+
+def _keep_private(path: Path) -> None:
+    """Make the folder and the files in it their owner's alone; SQLite's log gets the mode of its database."""
+    path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    path.touch(_PRIVATE_FILE)
+    files = list(path.parent.iterdir())
+    if all(file.name.startswith(path.name) for file in files):  # not a folder that holds other things too
+        path.parent.chmod(_PRIVATE_FOLDER)
+    for file in files:
+        if file.name.startswith(path.name):
+            file.chmod(_PRIVATE_FILE)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA locking_mode=EXCLUSIVE")  # one broker per file; also spares shared memory
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA secure_delete=ON")  # what a consumer has taken is not left behind in freed pages
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version not in (0, _SCHEMA_VERSION):
         raise StoreError(f"{path} was written by another version ({version}, not {_SCHEMA_VERSION})")
