@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -159,7 +158,7 @@ class Feeds:
             scope: Whose changes.
             after: The cursor of the page before; None begins at `since`, or at the beginning.
             since: The second from which on changes are wanted.
-            most: How many changes at most.
+            most: How many changes at most, but for those of the same batch as the last.
         """
         table = container.table
         newest = table.lsn
@@ -168,9 +167,14 @@ class Feeds:
         rows = self._changed_rows(container, scope, after)
         if since is not None:
             rows = (row for row in rows if row.ts >= since)
-        page = list(itertools.islice(rows, most))
+        page: list[ItemRow] = []
+        cursor = max(newest, after)
+        for row in rows:
+            if len(page) >= most and row.lsn != page[-1].lsn:
+                cursor = page[-1].lsn
+                break
+            page.append(row)
         results = [row.body[:-1] + b',"_lsn":%d}' % row.lsn for row in page]
-        cursor = page[-1].lsn if len(page) == most else max(newest, after)
         return Changes(results, cursor, charges.feed(sum(map(len, results))))
 
     def _changed_rows(self, container: Container, scope: Scope, after: int) -> Iterator[ItemRow]:

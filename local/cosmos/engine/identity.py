@@ -1,4 +1,4 @@
-"""Resource ids, etags and the dates of the wire: what the service makes up about a resource."""
+"""Resource ids, etags and the dates of the wire, which the service makes up about a resource."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _container_bytes(database: int, number: int) -> bytes:
     return _CONTAINER.pack(database, number | _CONTAINER_FLAG)
 
 
-def etag(owner: int, lsn: int, ts: int) -> str:
-    """Give the etag of the write `lsn` in the container `owner`; no two writes share one."""
-    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{_etag_end(owner, ts)}"'
+def etag(owner: int, number: int, ts: int) -> str:
+    """Give the etag of a write in the container `owner` by its number; no two writes share one."""
+    return f'"{number & 0xFFFFFFFF:08x}-{number >> 32 & 0xFFFF:04x}-{_etag_end(owner, ts)}"'
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from local.cosmos.engine import identity
+from local.cosmos.engine import charges, identity
 from local.cosmos.engine.catalog import Container, ContainerName, describe_database
 from local.cosmos.errors import CosmosError, bad_request, not_found, unsupported
 from local.cosmos.sql.query import PageRequest, Row, compile_query
@@ -15,6 +15,7 @@ from local.cosmos.wire.messages import Response, json_response
 
 if TYPE_CHECKING:
     from local.cosmos.engine.account import Account
+    from local.cosmos.engine.partition import EpkRange
     from local.cosmos.values import Json, JsonObject
     from local.cosmos.wire.messages import Request
 
@@ -111,15 +112,12 @@ class CatalogRoutes:
                 return Response(204, charge=5.0)
             case _:
                 raise _method(request)
-        response = json_response(200, container.describe(), 1.0, etag=container.row.etag)
+        described = container.describe()
+        if request.flag("x-ms-documentdb-populatepartitionstatistics"):
+            described["statistics"] = [_statistics(*one, container) for one in container.ranges.items()]
+        response = json_response(200, described, 1.0, etag=container.row.etag)
         if request.flag("x-ms-documentdb-populatequotainfo"):
-            count = container.table.count()
-            response.headers["x-ms-resource-usage"] = (
-                f"documentsCount={count};collectionSize=0;documentsSize=0;"
-            )
-            response.headers["x-ms-resource-quota"] = (
-                "documentsCount=-1;collectionSize=20971520;documentsSize=20971520;"
-            )
+            response.headers.update(_quota(container))
         return response
 
     def partition_key_ranges(self, request: Request, container: Container) -> Response:
@@ -199,6 +197,27 @@ class CatalogRoutes:
             found = [orjson.loads(result) for result in page.results]
         body: JsonObject = {"_rid": "", name: found, "_count": len(found)}
         return json_response(200, body, 1.0, **{"x-ms-item-count": str(len(found))})
+
+
+def _quota(container: Container) -> dict[str, str]:
+    """Describe a container's size in kilobytes, in the form of the service's headers."""
+    extent = container.table.measure(b"", None)
+    size = extent.size // charges.KILOBYTE
+    usage = f"documentSize=0;documentsSize={size};documentsCount={extent.items};collectionSize={size};"
+    quota = "documentSize=10240;documentsSize=20971520;documentsCount=-1;collectionSize=20971520;"
+    return {"x-ms-resource-usage": usage, "x-ms-resource-quota": quota}
+
+
+def _statistics(range_id: str, epk_range: EpkRange, container: Container) -> JsonObject:
+    """Describe a physical partition's size; keys are listed by the service only from a gigabyte on."""
+    extent = container.table.measure(epk_range.low, epk_range.high)
+    return {
+        "id": range_id,
+        "sizeInKB": extent.size // charges.KILOBYTE,
+        "documentCount": extent.items,
+        "sampledDistinctPartitionKeyCount": extent.partitions,
+        "partitionKeys": [],
+    }
 
 
 def _method(request: Request) -> CosmosError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -194,8 +195,15 @@ class Gateway:
         if response.body:
             headers["content-type"] = "application/json"
         if container is not None:
-            headers["x-ms-session-token"] = self._items.session_token(request, container)
+            answering = list(self._items.answering(request, container))
+            headers["x-ms-session-token"] = self._items.session_token(answering, container)
             headers["lsn"] = str(container.table.lsn)
+            headers["x-ms-alt-content-path"] = quote(
+                f"dbs/{container.name.database}/colls/{container.name.container}"
+            )
+            headers["x-ms-content-path"] = container.rid
+            if len(answering) == 1:
+                headers["x-ms-documentdb-partitionkeyrangeid"] = answering[0]
         return response
 
 

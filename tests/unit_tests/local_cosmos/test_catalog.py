@@ -68,6 +68,45 @@ def test_containers_are_created_found_listed_queried_and_deleted(wire: Wire) -> 
     assert wire.call("GET", "/dbs/db/colls/items").status == 404
 
 
+@pytest.mark.parametrize(
+    ("given", "excluded"),
+    [
+        ({"excludedPaths": [{"path": "/a/*"}]}, ["/a/*", '/"_etag"/?']),
+        ({"excludedPaths": [{"path": '/"_etag"/?'}]}, ['/"_etag"/?']),
+        ({"includedPaths": [{"path": "/*"}, {"path": '/"_etag"/?'}]}, []),
+        ({"indexingMode": "none"}, None),
+    ],
+)
+def test_the_etag_is_not_indexed_unless_it_is_asked_for(
+    wire: Wire, given: JsonObject, excluded: list[str] | None
+) -> None:
+    """Documented: https://learn.microsoft.com/azure/cosmos-db/index-policy#includeexclude-strategy."""
+    items = wire.with_container(indexingPolicy=given)
+    listed = orjson.loads(wire.call("GET", items).body)["indexingPolicy"].get("excludedPaths")
+    assert excluded == (None if listed is None else [one["path"] for one in listed])
+
+
+def test_a_container_describes_its_partitions_when_asked(wire: Wire) -> None:
+    """The fields are those of `PartitionKeyRangeStatistics` in azure-cosmos-dotnet-v3's src/direct."""
+    items = wire.with_container()
+    for number in range(20):
+        wire.create(items, {"id": str(number), "pk": f"p{number % 4}", "t": "x" * 1024}, f"p{number % 4}")
+    assert "statistics" not in content(wire.call("GET", items))
+    asked = {"x_ms_documentdb_populatepartitionstatistics": "True"}
+    (whole,) = orjson.loads(wire.call("GET", items, **asked).body)["statistics"]
+    assert whole == {
+        "id": "0",
+        "sizeInKB": 24,
+        "documentCount": 20,
+        "sampledDistinctPartitionKeyCount": 4,
+        "partitionKeys": [],
+    }
+    wire.account.catalog.split(ContainerName("db", "items"), b"\x20")
+    parts = orjson.loads(wire.call("GET", items, **asked).body)["statistics"]
+    assert sum(part["documentCount"] for part in parts) == 20
+    assert [part["id"] for part in parts] == ["1", "2"]
+
+
 def test_a_missing_owner_is_told_apart_from_a_missing_item(wire: Wire) -> None:
     for method, path in (
         ("GET", "/dbs/absent/colls/items"),

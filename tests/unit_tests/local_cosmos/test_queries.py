@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from local.cosmos.sql.query import PageRequest, Row, compile_query
-from tests.unit_tests.local_cosmos.wire import NESTED, content, documents, message
+from tests.unit_tests.local_cosmos.wire import NESTED, SIMPLE, content, documents, message
 
 if TYPE_CHECKING:
     from local.cosmos.values import Json, JsonObject
@@ -131,6 +131,23 @@ def test_a_token_of_another_query_is_refused(wire: Wire, shop: str) -> None:
         ("SELECT * FROM c", "p0", "WzEsMl0="),
     ):
         refused = wire.page(shop, text, x_ms_continuation=given, **keyed(pk))
+        assert refused.status == 400
+        assert "Continuation" in message(refused)
+
+
+def test_a_token_is_bound_to_the_parameters_and_the_container(wire: Wire, shop: str) -> None:
+    text, given = "SELECT VALUE c.n FROM c WHERE c.n >= @low", {"x_ms_max_item_count": "1", **keyed("p0")}
+    token = wire.page(shop, text, {"@low": 2}, **given).headers["x-ms-continuation"]
+    assert documents(wire.page(shop, text, {"@low": 2}, **given, x_ms_continuation=token)) == [4]
+    other = wire.with_container({**SIMPLE, "id": "other"})
+    for container, parameters in (
+        (shop, {"@low": 3}),
+        (shop, {"@low": 2.5}),
+        (shop, {"@low": "2"}),
+        (shop, {"@low": 2, "@more": 1}),
+        (other, {"@low": 2}),
+    ):
+        refused = wire.page(container, text, dict(parameters), **given, x_ms_continuation=token)
         assert refused.status == 400
         assert "Continuation" in message(refused)
 
