@@ -238,6 +238,14 @@ class ItemTable:
             rule, values = "CASE WHEN ttl IS NULL THEN ts + ? WHEN ttl > 0 THEN ts + ttl END", (default_ttl,)
         self._connection.execute(f"UPDATE {self._table} SET expires = {rule}", values)
 
+    def distinct_keys(self, low: bytes, high: bytes | None) -> list[bytes]:
+        """List the effective partition keys of a range of partitions in their order."""
+        bound, values = ("", ()) if high is None else (" AND epk < ?", (high,))
+        rows = self._connection.execute(
+            f"SELECT DISTINCT epk FROM {self._table} WHERE epk >= ?{bound} ORDER BY epk", (low, *values)
+        )
+        return [epk for (epk,) in rows]
+
     def count(self) -> int:
         """Count all items, expired ones included."""
         return self.measure(b"", None).items

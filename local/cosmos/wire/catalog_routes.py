@@ -121,9 +121,8 @@ class CatalogRoutes:
         return response
 
     def partition_key_ranges(self, request: Request, container: Container) -> Response:
-        """Answer `pkranges`: one range, or those that it was split into."""
-        is_split = len(container.ranges) > 1
-        etag = f'"{container.rid}-{len(container.ranges)}"'
+        """Answer `pkranges`: the physical partitions."""
+        etag = f'"{container.rid}-{container.partitions.newest}"'
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", {"etag": etag}, 0.0)
         ranges: list[Json] = [
@@ -137,7 +136,7 @@ class CatalogRoutes:
                 "_self": f"{container.self_link}pkranges/{range_id}/",
                 "throughputFraction": 1 / len(container.ranges),
                 "status": "online",
-                "parents": ["0"] if is_split else [],
+                "parents": list(container.partitions.parents[range_id]),
                 "_ts": container.row.ts,
             }
             for range_id, epk_range in container.ranges.items()

@@ -142,7 +142,10 @@ class ItemRoutes:
     def _query(self, request: Request, container: Container) -> Response:
         text, parameters = parse_query_body(request)
         if request.flag("x-ms-cosmos-is-query-plan-request"):
-            return Response(200, orjson.dumps(self._account.feeds.plan(text)), {}, 1.0)
+            listed = request.headers.get("x-ms-cosmos-supported-query-features")
+            features = None if listed is None else {feature.strip() for feature in listed.split(",")}
+            plan = self._account.feeds.plan(container, text, parameters, features)
+            return Response(200, orjson.dumps(plan), {}, 1.0)
         asked = FeedRequest(
             _scope(request, container), text, parameters, _page_size(request), _token(request)
         )
@@ -162,6 +165,12 @@ class ItemRoutes:
         mode = request.headers["a-im"].lower()
         if mode not in {"incremental feed", "incremental"}:
             raise unsupported("The change feed mode AllVersionsAndDeletes")
+        if (
+            len(container.ranges) > 1
+            and _KEY_HEADER not in request.headers
+            and _RANGE_HEADER not in request.headers
+        ):
+            raise unsupported("The change feed over all partitions of a container that is split")
         cursor = request.headers.get("if-none-match")
         after = container.table.lsn if cursor == "*" else _parse_cursor(cursor)
         since = _parse_date(request.headers.get("if-modified-since"))
@@ -249,8 +258,6 @@ def _scope(request: Request, container: Container) -> Scope:
     everywhere = request.flag("x-ms-documentdb-query-enablecrosspartition") or range_id is not None
     header = headers.get(_KEY_HEADER)
     if header is None:
-        if range_id is None and len(container.ranges) > 1:
-            raise unsupported("A request over all partitions of a container that is split")
         return Scope(epk_range=epk_range, everywhere=everywhere)
     components = definition.parse_header(header)
     if len(components) < len(definition.paths):

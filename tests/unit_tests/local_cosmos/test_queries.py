@@ -338,7 +338,7 @@ def test_a_scalar_subquery_with_two_results_is_refused(wire: Wire, shop: str) ->
     assert "cardinality" in message(refused)
 
 
-def test_a_plan_tells_the_client_to_send_the_query_as_it_is(wire: Wire, shop: str) -> None:
+def test_a_plan_is_for_all_partitions_and_refuses_what_is_wrong(wire: Wire, shop: str) -> None:
     plan = content(wire.page(shop, "SELECT * FROM c ORDER BY c.n", x_ms_cosmos_is_query_plan_request="True"))
     assert plan["queryRanges"] == [{"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}]
     refused = wire.page(shop, "SELECT FOO(1)", x_ms_cosmos_is_query_plan_request="True")
