@@ -9,11 +9,12 @@ import time
 from functools import lru_cache
 from typing import Final
 
+from local.cosmos.values import LARGEST_NUMBER
+
 _CONTAINER_FLAG: Final = 0x80000000
 _CONTAINER_BYTES: Final = 8
 _CONTAINER: Final = struct.Struct(">II")
 _SEQ: Final = struct.Struct("<Q")
-_LARGEST: Final = 2**63 - 1
 
 
 def _encode(raw: bytes) -> str:
@@ -42,7 +43,7 @@ def item_number(rid: str) -> int | None:
     except (binascii.Error, ValueError):
         return None
     seq = int.from_bytes(raw[_CONTAINER_BYTES:], "little")
-    return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= _LARGEST else None
+    return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= LARGEST_NUMBER else None
 
 
 @lru_cache(maxsize=64)

@@ -131,11 +131,11 @@ class Database:
                 self.connection.execute(
                     "UPDATE containers SET lsn = ?, writes = ? WHERE number = ?", (lsn, writes, container)
                 )
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        else:
             self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:  # on a full disk, SQLite has ended it already
+                self.connection.execute("ROLLBACK")
+            raise
         finally:
             self._begun = False
             self._numbered.clear()

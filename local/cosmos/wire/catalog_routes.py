@@ -229,7 +229,7 @@ def _throughput(request: Request) -> int | None:
     header = request.headers.get("x-ms-offer-throughput")
     if header is None:
         return None
-    if not header.isdigit():
+    if not header.isdecimal():
         raise bad_request(f"The offer throughput {header!r} is invalid.")
     return _checked_throughput(int(header))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -39,6 +41,7 @@ _REFUSED: Final[dict[str, str]] = {
     "clientencryptionkeys": "Client encryption keys",
 }
 _CONTAINER_DEPTH: Final = 4
+_log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -65,6 +68,10 @@ class Gateway:
             response = _render(request, error)
         except RecursionError:
             response = _render(request, bad_request("The request is nested too deeply."))
+        except sqlite3.Error as error:
+            # One line: a full disk has no use for a traceback with each request.
+            _log.error("%s %r failed in the store: %s", request.method, request.path, error)
+            response = _render(request, CosmosError(500, f"The data cannot be read or written: {error}"))
         return self._finished(request, response, container)
 
     def _container_of(self, segments: list[str]) -> Container | None:

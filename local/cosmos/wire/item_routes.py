@@ -13,6 +13,7 @@ from local.cosmos.engine.items import MAX_ITEM_BYTES, UNCONDITIONAL, Conditions,
 from local.cosmos.engine.partition import EVERYTHING, EpkRange
 from local.cosmos.engine.patch import parse_patch
 from local.cosmos.errors import CosmosError, SubStatus, bad_request, not_found, too_large, unsupported
+from local.cosmos.values import LARGEST_NUMBER
 from local.cosmos.wire.messages import Response
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def _parse_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     text = cursor.strip('"')
-    if not text.isdigit():
+    if not text.isdecimal() or int(text) > LARGEST_NUMBER:
         raise bad_request(f"The change feed's continuation {cursor!r} is invalid.")
     return int(text)
 

@@ -119,7 +119,12 @@ def test_expired_items_are_no_changes(wire: Wire) -> None:
 
 
 def test_what_is_no_cursor_or_date_is_refused(wire: Wire, items: str) -> None:
-    for headers in ({"if_none_match": "nonsense"}, {"if_modified_since": "yesterday"}):
+    for headers in (
+        {"if_none_match": "nonsense"},
+        {"if_none_match": '"²"'},
+        {"if_none_match": f'"{2**63}"'},
+        {"if_modified_since": "yesterday"},
+    ):
         assert wire.call("GET", f"{items}/docs", a_im="Incremental feed", **headers).status == 400
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import orjson
@@ -150,6 +151,15 @@ def test_a_token_is_bound_to_the_parameters_and_the_container(wire: Wire, shop: 
         refused = wire.page(container, text, dict(parameters), **given, x_ms_continuation=token)
         assert refused.status == 400
         assert "Continuation" in message(refused)
+
+
+def test_a_token_whose_numbers_are_out_of_range_is_refused(wire: Wire, shop: str) -> None:
+    first = wire.page(shop, "SELECT * FROM c", x_ms_max_item_count="2", **keyed("p0"))
+    parts = orjson.loads(base64.urlsafe_b64decode(first.headers["x-ms-continuation"]))
+    for at in (3, 4, 5, 6):
+        for number in (-1, 2**63):
+            forged = base64.urlsafe_b64encode(orjson.dumps([*parts[:at], number, *parts[at + 1 :]])).decode()
+            assert wire.page(shop, "SELECT * FROM c", x_ms_continuation=forged, **keyed("p0")).status == 400
 
 
 def test_order_values_too_long_for_a_token_are_refused(wire: Wire, shop: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cosmos.storage.database import Database, DataFormatError, DataInUseError
-from tests.unit_tests.local_cosmos.wire import Wire, content
+from tests.unit_tests.local_cosmos.wire import Wire, content, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,18 @@ def test_a_failed_transaction_leaves_nothing(wire: Wire) -> None:
         fail()
     assert [row.id for row in wire.store.databases()] == ["db"]
     assert wire.call("POST", "/dbs", {"id": "next"}).status == 201
+
+
+def test_a_full_disk_is_said_so_and_costs_only_what_it_has_no_room_for(wire: Wire) -> None:
+    items = wire.with_container()
+    wire.create(items, {"id": "1", "pk": "p", "t": "x" * 50_000}, "p")
+    wire.store.connection.execute("PRAGMA max_page_count=1")  # as many as there are
+    refused = wire.create(items, {"id": "2", "pk": "p", "t": "x" * 50_000}, "p")
+    assert refused.status == 500
+    assert "database or disk is full" in message(refused)
+    assert wire.read(items, "2", "p").status == 404
+    assert wire.on_items("DELETE", f"{items}/docs/1", None, "p").status == 204
+    assert wire.create(items, {"id": "2", "pk": "p"}, "p").status == 201
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
