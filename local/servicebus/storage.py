@@ -6,6 +6,7 @@ import sqlite3
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from local.data_folder import make_private
 from local.servicebus.engine.model import MessageState, Record, SavedQueue, SavedSession
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ _UPDATE: Final = (
 )
 _CACHED_BYTES: Final = 64 * 1024 * 1024
 _SCHEMA_VERSION: Final = 1
-_PRIVATE_FOLDER: Final = 0o700
-_PRIVATE_FILE: Final = 0o600
 _LOCKED_SECONDS: Final = 1.0
 """How long to wait for a broker on the same file that is just ending."""
 
@@ -240,7 +239,7 @@ class SqliteStore:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
-        _keep_private(path)
+        make_private(path)
         db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
         try:
             _prepare(db, path)
@@ -250,18 +249,6 @@ def _open(path: Path) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path} cannot be opened: {error}") from error
     return db
-
-
-def _keep_private(path: Path) -> None:
-    """Make the folder and the files in it their owner's alone; SQLite's log gets the mode of its database."""
-    path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    path.touch(_PRIVATE_FILE)
-    files = list(path.parent.iterdir())
-    if all(file.name.startswith(path.name) for file in files):  # not a folder that holds other things too
-        path.parent.chmod(_PRIVATE_FOLDER)
-    for file in files:
-        if file.name.startswith(path.name):
-            file.chmod(_PRIVATE_FILE)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from local.data_folder import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -40,8 +42,6 @@ UPDATE containers SET writes = lsn;
 """
 """Writes had one counter, of which each operation of a batch took a number, and containers one range."""
 _SCHEMA_VERSION: Final = 2
-_PRIVATE_FOLDER: Final = 0o700
-_PRIVATE_FILE: Final = 0o600
 _INNER: Final = contextlib.nullcontext()
 
 
@@ -83,7 +83,8 @@ class Database:
     """One connection to one file; everything happens on the thread that opened it."""
 
     def __init__(self, path: Path | str) -> None:
-        _keep_private(path)
+        if isinstance(path, Path):  # not in memory
+            make_private(path)
         self.connection = sqlite3.connect(path, timeout=1, isolation_level=None, cached_statements=1024)
         self._begun = False
         self._numbered: dict[int, tuple[int, int]] = {}
@@ -212,17 +213,3 @@ class Database:
     def set_database_throughput(self, number: int, throughput: int | None) -> None:
         """Store a database's throughput."""
         self.connection.execute("UPDATE databases SET throughput = ? WHERE number = ?", (throughput, number))
-
-
-def _keep_private(path: Path | str) -> None:
-    """Make the folder and the files in it their owner's alone; SQLite's log gets the mode of its database."""
-    if not isinstance(path, Path):  # in memory
-        return
-    path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    path.touch(_PRIVATE_FILE)
-    files = list(path.parent.iterdir())
-    if all(file.name.startswith(path.name) for file in files):  # not a folder that holds other things too
-        path.parent.chmod(_PRIVATE_FOLDER)
-    for file in files:
-        if file.name.startswith(path.name):
-            file.chmod(_PRIVATE_FILE)
