@@ -195,9 +195,9 @@ class Gateway:
         """Split a physical partition at a given key, or evenly; tell which there are then."""
         catalog, name = self._account.catalog, _container_name(body)
         range_id, at, parts = body.get("range"), body.get("at"), body.get("parts", 2)
-        if isinstance(at, str):
+        if at is not None:
             try:
-                container = catalog.split(name, bytes.fromhex(at))
+                container = catalog.split(name, bytes.fromhex(str(at)))
             except ValueError as error:
                 raise bad_request(
                     'The split\'s "at" has to be an effective partition key in hexadecimal.'

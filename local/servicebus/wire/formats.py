@@ -85,6 +85,7 @@ class TransferFormats:
                 self._attach(frame)
             case frames.BEGIN:
                 self._ids[frame.channel] = DeliveryIds()
+                self._partial = {key for key in self._partial if key[0] != frame.channel}
             case frames.DISPOSITION:
                 return self._disposition(frame)
         return None

@@ -276,7 +276,14 @@ def test_a_partition_is_split_on_command(wire: Wire) -> None:
     assert split() == (200, ["1", "2"])
     assert split(range="1", parts=3) == (200, ["3", "4", "5", "2"])
     assert split(at="3f") == (200, ["3", "4", "5", "6", "7"])
-    for refused in ({"at": "3f"}, {"at": "x"}, {"parts": 1}, {"parts": True}, {"range": "7", "parts": 40}):
+    for refused in (
+        {"at": "3f"},
+        {"at": "x"},
+        {"at": 5},
+        {"parts": 1},
+        {"parts": True},
+        {"range": "7", "parts": 40},
+    ):
         assert split(**refused)[0] == 400
     assert split(range="0")[0] == 404
     assert wire.call("POST", "/_local/split", {"container": "db"}).status == 400

@@ -101,6 +101,13 @@ def test_a_frame_is_passed_on_once_it_is_whole_and_with_the_number_that_follows(
     assert shown == begun() + transfer(7, b"x") + transfer(8, b"y" * 300)
 
 
+def test_a_delivery_that_its_session_left_in_parts_is_not_gone_on_with_in_the_next() -> None:
+    formats = TransferFormats()
+    formats.feed(begun() + transfer(7, b"x") + transfer(7, b"part", more=True))
+    stream = begun()[len(AMQP) :] + transfer(3, b"x") + transfer(4, b"y")
+    assert formats.feed(stream) == stream
+
+
 def test_a_session_that_begins_anew_counts_anew() -> None:
     formats = TransferFormats()
     formats.feed(begun() + transfer(7, b"x") + transfer(7, b"x"))
