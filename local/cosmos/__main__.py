@@ -44,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
-    options.data_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(Database(options.data_dir / "cosmos.sqlite")) as store:
         account = Account(store, time.time)
         _prepare(account, options)

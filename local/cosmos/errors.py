@@ -43,16 +43,24 @@ class CosmosError(Exception):
         message: What the client is told.
         substatus: The service's finer code, 0 for none.
         retry_after_ms: How long a throttled client is to wait.
+        details: JSON that the client's SDK reads.
     """
 
     def __init__(
-        self, status: int, message: str, *, substatus: int = 0, retry_after_ms: int | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        substatus: int = 0,
+        retry_after_ms: int | None = None,
+        details: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.substatus = substatus
         self.retry_after_ms = retry_after_ms
+        self.details = details
 
     @property
     def code(self) -> str:
@@ -93,6 +101,19 @@ def precondition_failed(substatus: int = 0) -> CosmosError:
 def not_modified() -> CosmosError:
     """Build a 304, which travels as an error because it ends the operation without a result."""
     return CosmosError(304, "")
+
+
+def not_servable_across_partitions(plan: str) -> CosmosError:
+    """Build the 400 at which an SDK carries a query out by its plan, one partition at a time."""
+    return CosmosError(
+        400,
+        "The provided cross partition query can not be directly served by the gateway. This is a first "
+        "chance (internal) exception that all newer clients will know how to handle gracefully. This "
+        "exception is traced, but unless you see it bubble up as an exception (which only happens on older "
+        "SDK clients), then you can safely ignore this message.",
+        substatus=SubStatus.CROSS_PARTITION_NOT_SERVABLE,
+        details=plan,
+    )
 
 
 def too_large(message: str = "Request size is too large") -> CosmosError:

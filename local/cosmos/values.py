@@ -95,5 +95,8 @@ def normal_number(value: float) -> Value:
     return value
 
 
+LARGEST_NUMBER: Final = 2**63 - 1
+"""The largest number that the store can count to."""
+
 MAX_SAFE_INTEGER: Final = 2**53
 """Numbers are IEEE doubles in the service; above this, integers lose digits there."""

@@ -68,10 +68,7 @@ async def _serve(config: Config, store: SqliteStore, listening: socket.socket) -
     await server.over.wait()
     told.cancel()
     await server.stop()
-    if server.failure is not None:
-        log(f"the queues cannot be written, so nothing more is accepted: {server.failure!r}")
-        return _EXIT_FAILED
-    return 0
+    return 0 if server.failure is None else _EXIT_FAILED
 
 
 def _mention(config: Config, store: SqliteStore) -> None:

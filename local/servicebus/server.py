@@ -8,9 +8,12 @@ of a commit is shared by all that happened in that turn.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import sys
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from local.servicebus.admin import Admin, looks_like_http
@@ -40,7 +43,10 @@ def wall_clock() -> int:
 
 def log(line: str) -> None:
     """Say something to whoever runs the endpoint."""
-    print(f"servicebus: {line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(
+        OSError
+    ):  # a log on the disk that is full; whatever is to be said is done all the same
+        print(f"servicebus: {line}", file=sys.stderr, flush=True)
 
 
 class Server:
@@ -69,8 +75,8 @@ class Server:
         self._ticker: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
         """Set when the endpoint has to end."""
-        self.failure: Exception | None = None
-        """Why the store can no longer be written: nothing may be told to anybody from then on."""
+        self.failure: str | None = None
+        """Why the endpoint ends, if nobody told it to."""
 
     async def start(self, listening: socket.socket) -> None:
         """Begin to answer."""
@@ -106,10 +112,34 @@ class Server:
         self._touched[connected] = None
         self.turn()
 
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do what may write to the store, unless it can no longer be written."""
+        if self.failure is not None:
+            return
+        try:
+            action()
+        except sqlite3.Error as error:
+            self.fail(error)
+
     def turn(self) -> None:
         """Have the end of the turn come."""
         if self._turn is None:
             self._turn = self._loop.call_soon(self._end_turn)
+
+    def fail(self, error: Exception) -> None:
+        """End the endpoint, because the queues cannot be written; say why to the operator and each client.
+
+        Nothing else is told to anybody from then on: what was not committed did not happen.
+        """
+        if self.failure is not None:
+            return
+        self.failure = (
+            f"the queues in {self._store.path} cannot be written, so nothing more is accepted: {error}"
+        )
+        log(self.failure)
+        for connected in list(self._sockets):
+            connected.fail(self.failure)
+        self.over.set()
 
     def _end_turn(self) -> None:
         if self._turn is not None:
@@ -122,8 +152,7 @@ class Server:
             self._hub.pump()
             self._store.commit()
         except Exception as error:  # noqa: BLE001 - memory and file may differ now: nothing may go on from here
-            self.failure = error
-            self.over.set()
+            self.fail(error)
             return
         # A message may have been handed to any connection, not only to those that were heard from.
         for connected in list(self._sockets):
@@ -142,7 +171,7 @@ class Server:
 
     def _later(self, delay_ms: int, action: Callable[[], None]) -> asyncio.TimerHandle:
         def act() -> None:
-            action()
+            self.attempt(action)
             self.turn()
 
         return self._loop.call_later(delay_ms / 1000, act)
@@ -181,12 +210,12 @@ class _Socket(asyncio.Protocol):
             data, self._first = self._first, b""
             self._amqp = Connection(self._node, log)
             self._server.joined(self)
-        self._amqp.feed(data)
+        self._server.attempt(partial(self._amqp.feed, data))
         self._server.touch(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._amqp is not None:
-            self._amqp.lost()
+            self._server.attempt(self._amqp.lost)
             self._amqp = None
             self._server.left(self)
 
@@ -205,6 +234,11 @@ class _Socket(asyncio.Protocol):
     def tick(self) -> None:
         if self._amqp is not None:
             self._amqp.tick()
+
+    def fail(self, reason: str) -> None:
+        if self._amqp is not None and self._transport is not None:
+            self._transport.write(self._amqp.fail(reason))
+            self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:

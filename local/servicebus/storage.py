@@ -6,6 +6,7 @@ import sqlite3
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from local.data_folder import make_private
 from local.servicebus.engine.model import MessageState, Record, SavedQueue, SavedSession
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, cached_bytes: int = _CACHED_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self._db = _open(path)
         self._in_transaction = False
         self._inserts: dict[int, tuple[Record, bytes]] = {}
@@ -238,13 +239,14 @@ class SqliteStore:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
+        make_private(path)
         db = sqlite3.connect(path, timeout=_LOCKED_SECONDS, isolation_level=None)
         try:
             _prepare(db, path)
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path} cannot be opened: {error}") from error
     return db
 
@@ -253,6 +255,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA locking_mode=EXCLUSIVE")  # one broker per file; also spares shared memory
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA secure_delete=ON")  # what a consumer has taken is not left behind in freed pages
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version not in (0, _SCHEMA_VERSION):
         raise StoreError(f"{path} was written by another version ({version}, not {_SCHEMA_VERSION})")

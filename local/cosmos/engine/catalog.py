@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from local.cosmos.engine import identity
-from local.cosmos.engine.partition import EVERYTHING, EpkRange
+from local.cosmos.engine.partitions import Partitions
 from local.cosmos.engine.policy import Policy, complete, parse_policy
 from local.cosmos.errors import bad_request, conflict, not_found, owner_not_found, precondition_failed
 from local.cosmos.storage.database import ContainerRow, DatabaseRow
@@ -18,6 +17,7 @@ from local.cosmos.storage.items import ItemTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from local.cosmos.engine.partition import EpkRange
     from local.cosmos.storage.database import Database
     from local.cosmos.values import Json, JsonObject
 
@@ -36,11 +36,7 @@ class ContainerName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container ready for use.
-
-    Attributes:
-        ranges: The physical partitions by their ids.
-    """
+    """A container ready for use."""
 
     name: ContainerName
     row: ContainerRow
@@ -48,7 +44,12 @@ class Container:
     table: ItemTable
     rid: str
     self_link: str
-    ranges: Mapping[str, EpkRange]
+    partitions: Partitions
+
+    @property
+    def ranges(self) -> Mapping[str, EpkRange]:
+        """The physical partitions by their ids."""
+        return self.partitions.ranges
 
     def describe(self) -> JsonObject:
         """Give the container's properties as the wire shows them."""
@@ -170,13 +171,15 @@ class Catalog:
         if name in self._containers:
             raise conflict()
         completed = complete(properties)
-        parse_policy(completed)
+        version = parse_policy(completed).partition.version
+        cut = Partitions.for_throughput(throughput, version)
         ts = int(self._clock())
         with self._store.transaction():
             row = self._store.add_container(
                 ContainerRow(0, database.number, name.container, ts, "", completed, throughput)
             )
-            row = dataclasses.replace(row, etag=identity.etag(row.number, 0, ts))
+            ranges = None if len(cut.ranges) == 1 else cut.to_json()
+            row = dataclasses.replace(row, etag=identity.etag(row.number, 0, ts), ranges=ranges)
             self._store.update_container(row)
             ItemTable.create(self._store, row.number)
         return self._open(row, database_id)
@@ -212,20 +215,35 @@ class Catalog:
             self._drop(container)
         del self._containers[name]
 
-    def split(self, name: ContainerName, *at: bytes) -> None:
-        """Split a container, once, into physical partitions that end where the given keys begin.
+    def split(self, name: ContainerName, *at: bytes) -> Container:
+        """Split a container's physical partitions at the given keys, each of which begins a new one.
 
-        It lasts until the process ends: what is stored does not depend on it.
+        Raises:
+            CosmosError: 400 where a key is a bound already, or none is given.
         """
         container = self.container(name)
-        if len(container.ranges) > 1 or not at:
-            raise ValueError("a container is split once, and somewhere")
-        bounds = [b"", *sorted(set(at)), None]
-        ranges = {
-            str(number): EpkRange(low or b"", high)
-            for number, (low, high) in enumerate(itertools.pairwise(bounds), 1)
+        row = dataclasses.replace(container.row, ranges=container.partitions.split(at).to_json())
+        with self._store.transaction():
+            self._store.update_container(row)
+        return self._open(row, name.database)
+
+    def split_evenly(self, name: ContainerName, range_id: str | None, parts: int) -> Container:
+        """Split one physical partition, or the largest, into parts that have equally many of its keys.
+
+        Raises:
+            CosmosError: 400 where it has fewer keys than it is to have parts, 404 where there is no such one.
+        """
+        container = self.container(name)
+        sizes = {
+            one: container.table.measure(own.low, own.high).items for one, own in container.ranges.items()
         }
-        self._containers[name] = dataclasses.replace(container, ranges=ranges)
+        chosen = max(sizes, key=sizes.__getitem__) if range_id is None else range_id
+        if chosen not in sizes:
+            raise not_found(f"There is no physical partition {chosen!r}; there are {', '.join(sizes)}.")
+        keys = container.table.distinct_keys(container.ranges[chosen].low, container.ranges[chosen].high)
+        if len(keys) < parts:
+            raise bad_request(f"The physical partition has {len(keys)} keys, too few for {parts} parts.")
+        return self.split(name, *(keys[len(keys) * part // parts] for part in range(1, parts)))
 
     def set_throughput(self, name: ContainerName, throughput: int) -> Container:
         """Store a container's throughput."""
@@ -274,8 +292,7 @@ class Catalog:
         )
         rid = identity.container_rid(row.database, row.number)
         self_link = f"dbs/{identity.database_rid(row.database)}/colls/{rid}/"
-        ranges = {"0": EVERYTHING} if known is None else known.ranges
-        container = Container(name, row, policy, table, rid, self_link, ranges)
+        container = Container(name, row, policy, table, rid, self_link, Partitions.from_json(row.ranges))
         self._containers[name] = container
         return container
 

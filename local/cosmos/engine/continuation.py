@@ -11,7 +11,7 @@ import orjson
 
 from local.cosmos.errors import CosmosError, bad_request
 from local.cosmos.sql.query import Resume
-from local.cosmos.values import UNDEFINED, Json, Value
+from local.cosmos.values import LARGEST_NUMBER, UNDEFINED, Json, Value
 
 _VERSION: Final = 1
 MAX_TOKEN: Final = 7 * 1024
@@ -52,7 +52,9 @@ def decode(token: str, bound_to: str) -> Resume:
         raise _invalid() from None
     match parts:
         case [int(version), str(bound), str(epk), int(seq), int(within), int(given), int(skipped), keys] if (
-            version == _VERSION and bound == bound_to
+            version == _VERSION
+            and bound == bound_to
+            and all(0 <= number <= LARGEST_NUMBER for number in (seq, within, given, skipped))
         ):
             return Resume((_bytes(epk), seq), within, given, skipped, _keys(keys))
         case _:

@@ -47,6 +47,13 @@ def effective_key_v1(component: Component) -> bytes:
     return _ordered_form(float(mmh3.hash(hashed_form(short, b"\x00"), signed=False))) + _ordered_form(short)
 
 
+def even_bounds(version: int, parts: int) -> list[bytes]:
+    """Give the keys that cut the hashes of a version into so many equal parts."""
+    if version == 1:
+        return [_ordered_form(float((1 << 32) * part // parts)) for part in range(1, parts)]
+    return [((_BELOW_FF + 1) * part // parts - 1).to_bytes(16, "big") for part in range(1, parts)]
+
+
 def _ordered_form(component: Component) -> bytes:
     match component:
         case None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,17 +9,18 @@ import orjson
 
 from local.cosmos.engine import charges, continuation
 from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKey
-from local.cosmos.errors import bad_request
-from local.cosmos.sql.query import PageRequest, Position, Query, Row, compile_query
+from local.cosmos.errors import bad_request, not_servable_across_partitions
+from local.cosmos.sql.plan import needs_merging, plan_query
+from local.cosmos.sql.query import PageRequest, Position, Query, Resume, Row, compile_query
 from local.cosmos.storage.items import ItemRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from local.cosmos.engine.catalog import Container
     from local.cosmos.engine.items import Items
     from local.cosmos.sql.constraints import Pins
-    from local.cosmos.values import JsonObject, Value
+    from local.cosmos.values import Json, JsonObject, Value
 
 DEFAULT_PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
@@ -111,6 +111,17 @@ class Feeds:
         scope = self._narrowed(container, request.scope, pins, query)
         bound_to = continuation.fingerprint(container.rid, request.text, request.parameters, request.scope)
         resume = None if request.token is None else continuation.decode(request.token, bound_to)
+        following: EpkRange | None = None
+        if scope.key is None and query.reads_items:
+            parts = _parts(container, scope, pins)
+            if len(parts) > 1 and needs_merging(query):
+                plan = orjson.dumps(self.plan(container, request.text, request.parameters, None)).decode()
+                raise not_servable_across_partitions(plan)
+            if len(container.ranges) > 1:  # one after the other, and no page has results of two
+                at = b"" if resume is None or query.ordered_scan else resume.position[0]
+                left = [part for part in parts if part.high is None or part.high > at]
+                following = left[1] if len(left) > 1 else None
+                scope = replace(scope, epk_range=left[0] if left else scope.epk_range)
         start: Position = (b"", 0) if resume is None or query.ordered_scan else resume.position
         rows = _Counted(self._rows(container, scope, pins, start) if query.reads_items else _one_empty_row())
         page = query.run(
@@ -119,31 +130,39 @@ class Feeds:
             self._items.now_ticks(),
             PageRequest(request.most, resume, keeps_undefined=keeps_undefined),
         )
-        token = None if page.resume is None else continuation.encode(page.resume, bound_to)
+        rest = page.resume
+        if rest is None and following is not None:
+            rest = Resume((following.low, 0))
+        token = None if rest is None else continuation.encode(rest, bound_to)
         size = sum(map(len, page.results))
         return FeedPage(page.results, token, charges.query(rows.count, size), rows.count)
 
     @staticmethod
-    def plan(text: str) -> JsonObject:
-        """Tell a client how to run a query: as it is, on the one range there is."""
-        compile_query(text)
-        nothing: JsonObject = {
-            "distinctType": "None",
-            "top": None,
-            "offset": None,
-            "limit": None,
-            "orderBy": [],
-            "orderByExpressions": [],
-            "groupByExpressions": [],
-            "groupByAliases": [],
-            "aggregates": [],
-            "groupByAliasToAggregateType": {},
-            "rewrittenQuery": "",
-            "hasSelectValue": False,
-            "hasNonStreamingOrderBy": False,
-        }
-        everything: JsonObject = {"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}
-        return {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": nothing, "queryRanges": [everything]}
+    def plan(
+        container: Container,
+        text: str,
+        given: tuple[tuple[str, Value], ...],
+        supported: Collection[str] | None,
+    ) -> JsonObject:
+        """Tell a client how to carry a query out over several physical partitions.
+
+        Args:
+            container: Where.
+            text: The query.
+            given: Its parameters.
+            supported: What the client is able to do, None if that is not to be checked.
+
+        Raises:
+            CosmosError: 400 for what is wrong with the query, or what the client is not able to do.
+        """
+        query, parameters = compile_query(text), dict(given)
+        keys = _pinned_keys(container, query.pins(parameters))
+        plan = plan_query(query, parameters, in_one_partition=keys is not None and len(keys) == 1)
+        if supported is not None:
+            plan.check_features(supported)
+        everything: Json = {"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}
+        ranges = [everything] if keys is None else [_point(epk) for epk in sorted({key.epk for key in keys})]
+        return {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": plan.info, "queryRanges": ranges}
 
     def listing(self, container: Container, request: FeedRequest) -> FeedPage:
         """Give one page of a plain listing."""
@@ -159,7 +178,7 @@ class Feeds:
             scope: Whose changes.
             after: The cursor of the page before; None begins at `since`, or at the beginning.
             since: The second from which on changes are wanted.
-            most: How many changes at most.
+            most: How many changes at most, but for those of the same batch as the last.
         """
         table = container.table
         newest = table.lsn
@@ -168,9 +187,14 @@ class Feeds:
         rows = self._changed_rows(container, scope, after)
         if since is not None:
             rows = (row for row in rows if row.ts >= since)
-        page = list(itertools.islice(rows, most))
+        page: list[ItemRow] = []
+        cursor = max(newest, after)
+        for row in rows:
+            if len(page) >= most and row.lsn != page[-1].lsn:
+                cursor = page[-1].lsn
+                break
+            page.append(row)
         results = [row.body[:-1] + b',"_lsn":%d}' % row.lsn for row in page]
-        cursor = page[-1].lsn if len(page) == most else max(newest, after)
         return Changes(results, cursor, charges.feed(sum(map(len, results))))
 
     def _changed_rows(self, container: Container, scope: Scope, after: int) -> Iterator[ItemRow]:
@@ -192,7 +216,7 @@ class Feeds:
             return replace(scope, key=next(iter(keys)))
         if not scope.everywhere:
             raise bad_request(_NO_CROSS_PARTITION)
-        if query.wraps_aggregates:
+        if query.wraps_aggregates and len(container.ranges) == 1:  # by its plan, where there are several
             raise bad_request("Cross partition query only supports 'VALUE <AggregateFunc>' for aggregates.")
         return scope
 
@@ -201,15 +225,16 @@ class Feeds:
     ) -> Iterable[tuple[Position, ItemRow]]:
         """Find the items that can match by the best index there is, in the order of their positions."""
         found = self._looked_up(container, scope, pins)
+        by_key = scope.key is None and scope.epk_range != EVERYTHING
         if found is not None:
-            positioned = sorted(((b"", row.seq), row) for row in found)
+            positioned = sorted(((row.epk if by_key else b"", row.seq), row) for row in found)
             return (entry for entry in positioned if entry[0] >= start)
         table, now = container.table, self._items.now()
         epk, seq = start
         if scope.key is not None:
             rows = table.scan_partition(scope.key.canonical, scope.key.epk, seq - 1, now)
             return (((b"", row.seq), row) for row in rows if scope.epk_range.holds(row.epk))
-        if scope.epk_range != EVERYTHING:
+        if by_key:
             ranged = table.scan_range(scope.epk_range.low, scope.epk_range.high, (epk, seq - 1), now)
             return (((row.epk, row.seq), row) for row in ranged)
         return (((b"", row.seq), row) for row in table.scan_all(seq - 1, now))
@@ -231,6 +256,18 @@ class Feeds:
             if row is not None and scope.epk_range.holds(row.epk):
                 found[row.seq] = row
         return list(found.values())
+
+
+def _parts(container: Container, scope: Scope, pins: list[Pins]) -> list[EpkRange]:
+    """Give what a request is to look at of each physical partition that can have something of it."""
+    parts = container.partitions.of(scope.epk_range)
+    keys = _pinned_keys(container, pins) if len(parts) > 1 else None
+    return parts if keys is None else [part for part in parts if any(part.holds(key.epk) for key in keys)]
+
+
+def _point(epk: bytes) -> Json:
+    key = epk.hex().upper()
+    return {"min": key, "max": key, "isMinInclusive": True, "isMaxInclusive": True}
 
 
 def _one_empty_row() -> Iterator[tuple[Position, ItemRow]]:

@@ -1,4 +1,4 @@
-"""Resource ids, etags and the dates of the wire: what the service makes up about a resource."""
+"""Resource ids, etags and the dates of the wire, which the service makes up about a resource."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import time
 from functools import lru_cache
 from typing import Final
 
+from local.cosmos.values import LARGEST_NUMBER
+
 _CONTAINER_FLAG: Final = 0x80000000
 _CONTAINER_BYTES: Final = 8
 _CONTAINER: Final = struct.Struct(">II")
 _SEQ: Final = struct.Struct("<Q")
-_LARGEST: Final = 2**63 - 1
 
 
 def _encode(raw: bytes) -> str:
@@ -42,7 +43,7 @@ def item_number(rid: str) -> int | None:
     except (binascii.Error, ValueError):
         return None
     seq = int.from_bytes(raw[_CONTAINER_BYTES:], "little")
-    return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= _LARGEST else None
+    return seq if len(raw) == 2 * _CONTAINER_BYTES and seq <= LARGEST_NUMBER else None
 
 
 @lru_cache(maxsize=64)
@@ -50,9 +51,9 @@ def _container_bytes(database: int, number: int) -> bytes:
     return _CONTAINER.pack(database, number | _CONTAINER_FLAG)
 
 
-def etag(owner: int, lsn: int, ts: int) -> str:
-    """Give the etag of the write `lsn` in the container `owner`; no two writes share one."""
-    return f'"{lsn & 0xFFFFFFFF:08x}-{lsn >> 32 & 0xFFFF:04x}-{_etag_end(owner, ts)}"'
+def etag(owner: int, number: int, ts: int) -> str:
+    """Give the etag of a write in the container `owner` by its number; no two writes share one."""
+    return f'"{number & 0xFFFFFFFF:08x}-{number >> 32 & 0xFFFF:04x}-{_etag_end(owner, ts)}"'
 
 
 @lru_cache(maxsize=64)

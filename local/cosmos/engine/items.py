@@ -26,6 +26,7 @@ from local.cosmos.values import UNDEFINED, Json, JsonObject, Value, sort_key
 if TYPE_CHECKING:
     from local.cosmos.engine.catalog import Clock, Container
     from local.cosmos.storage.database import Database
+    from local.cosmos.storage.items import Write
 
 MAX_ITEM_BYTES: Final = 2 * 1024 * 1024
 MAX_ID_BYTES: Final = 1023
@@ -39,19 +40,15 @@ class Conditions(NamedTuple):
     if_match: str | None = None
     if_none_match: str | None = None
 
-    def check_write(self, existing: ItemRow | None) -> None:
+    def check_write(self, existing: ItemRow) -> None:
         """Refuse a write whose condition the stored item does not meet.
 
         Raises:
             CosmosError: 412.
         """
-        if self.if_match is not None and (existing is None or self.if_match not in {"*", existing.etag}):
+        if self.if_match is not None and self.if_match not in {"*", existing.etag}:
             raise precondition_failed()
-        if (
-            self.if_none_match is not None
-            and existing is not None
-            and self.if_none_match in {"*", existing.etag}
-        ):
+        if self.if_none_match is not None and self.if_none_match in {"*", existing.etag}:
             raise precondition_failed()
 
     def check_read(self, existing: ItemRow) -> None:
@@ -68,11 +65,16 @@ UNCONDITIONAL: Final = Conditions()
 
 
 class Outcome(NamedTuple):
-    """What an operation on an item answers."""
+    """The answer to an operation on an item."""
 
     status: int
     row: ItemRow | None
     charge: float
+
+    @property
+    def size(self) -> int:
+        """The bytes of the item as it is stored."""
+        return 0 if self.row is None else len(self.row.body)
 
 
 class Items:
@@ -125,26 +127,28 @@ class Items:
     def upsert(
         self, container: Container, key: PartitionKey | None, item: JsonObject, conditions: Conditions
     ) -> Outcome:
-        """Create an item, or replace the one that has its id."""
+        """Create an item, whatever the conditions, or replace the one that has its id if that meets them."""
         key = self._key_of(container, item, key)
         item_id = checked_id(item.get("id"))
         with self._store.transaction():
             existing = self.find(container, key, item_id)
-            conditions.check_write(existing)
             if existing is None:
                 return self._insert(container, key, item, item_id)
+            conditions.check_write(existing)
             return self._overwrite(container, existing, _identified(container, item, existing.seq))
 
     def replace(
         self, container: Container, key: PartitionKey, item_id: str, item: JsonObject, conditions: Conditions
     ) -> Outcome:
-        """Replace an item."""
+        """Replace an item, whose id may change as well."""
         self._key_of(container, item, key)
-        if checked_id(item.get("id")) != item_id:
-            raise bad_request("The id of the item in the body does not match the id in the request.")
+        new_id = checked_id(item.get("id"))
         with self._store.transaction():
             existing = self._existing(container, key, item_id, conditions)
-            return self._overwrite(container, existing, _identified(container, item, existing.seq))
+            if new_id != item_id:
+                self._free_id(container, key, new_id)
+            item = _identified(container, item, existing.seq)
+            return self._overwrite(container, existing, item, new_id)
 
     def patch(
         self, container: Container, key: PartitionKey, item_id: str, patch: Patch, conditions: Conditions
@@ -158,7 +162,10 @@ class Items:
             apply_patch(stored, patch)
             if not container.policy.partition.holds(key, stored):
                 raise bad_request("A patch cannot change the partition key of an item.")
-            return self._overwrite(container, existing, stored)  # it says already who it is
+            outcome = self._overwrite(container, existing, stored)  # it says already who it is
+            if outcome.size > MAX_ITEM_BYTES and len(orjson.dumps(_sent(stored))) > MAX_ITEM_BYTES:
+                raise too_large()
+            return outcome
 
     def delete(
         self, container: Container, key: PartitionKey, item_id: str, conditions: Conditions
@@ -166,14 +173,14 @@ class Items:
         """Delete an item."""
         with self._store.transaction():
             existing = self._existing(container, key, item_id, conditions)
-            container.table.next_lsn()
+            container.table.next_write()
             container.table.delete(existing.seq)
         return Outcome(204, None, charges.create(len(existing.body)))
 
     def delete_partition(self, container: Container, key: PartitionKey) -> None:
         """Delete all items of a partition."""
         with self._store.transaction():
-            container.table.next_lsn()
+            container.table.next_write()
             container.table.delete_partition(key.canonical, key.epk)
 
     def _existing(
@@ -210,24 +217,31 @@ class Items:
 
     def _insert(self, container: Container, key: PartitionKey, item: JsonObject, item_id: str) -> Outcome:
         table = container.table
-        lsn = table.next_lsn()
-        item = _identified(container, item, lsn)
-        row = self._row(container, item, lsn, (lsn, key.epk, key.canonical, item_id))
+        write = table.next_write()
+        item = _identified(container, item, write.number)
+        row = self._row(container, item, write, (write.number, key.epk, key.canonical, item_id))
         if not table.insert(row):
-            existing = table.get(key.canonical, item_id)
-            if existing is None or not self._is_over(existing):
-                raise conflict()
-            table.delete(existing.seq)  # its time is over, but it has not been swept yet
+            self._free_id(container, key, item_id)
             table.insert(row)
         if container.policy.unique_keys:
             self._claim_unique_keys(container, row, item)
         return Outcome(201, row, charges.create(len(row.body)))
 
-    def _overwrite(self, container: Container, existing: ItemRow, item: JsonObject) -> Outcome:
+    def _free_id(self, container: Container, key: PartitionKey, item_id: str) -> None:
+        """Delete what holds an id if its time is over and it has not been swept yet; else refuse."""
+        holder = container.table.get(key.canonical, item_id)
+        if holder is None:
+            return
+        if not self._is_over(holder):
+            raise conflict()
+        container.table.delete(holder.seq)
+
+    def _overwrite(
+        self, container: Container, existing: ItemRow, item: JsonObject, new_id: str | None = None
+    ) -> Outcome:
         table = container.table
-        row = self._row(
-            container, item, table.next_lsn(), (existing.seq, existing.epk, existing.pk, existing.id)
-        )
+        place = (existing.seq, existing.epk, existing.pk, new_id or existing.id)
+        row = self._row(container, item, table.next_write(), place)
         if container.policy.unique_keys:
             table.clear_unique(existing.seq)
             self._claim_unique_keys(container, row, item)
@@ -235,7 +249,7 @@ class Items:
         return Outcome(200, row, charges.replace(len(row.body)))
 
     def _row(
-        self, container: Container, item: JsonObject, lsn: int, place: tuple[int, bytes, bytes, str]
+        self, container: Container, item: JsonObject, write: Write, place: tuple[int, bytes, bytes, str]
     ) -> ItemRow:
         """Build the stored form of an item that says who it is.
 
@@ -244,15 +258,13 @@ class Items:
         seq, epk, pk, item_id = place
         ts = self.now()
         ttl, expires = _expiry(item, container.policy.default_ttl, ts)
-        etag = identity.etag(container.row.number, lsn, ts)
+        etag = identity.etag(container.row.number, write.number, ts)
         item["_etag"], item["_ts"] = etag, ts
         try:
             body = orjson.dumps(item)
-            if len(body) > MAX_ITEM_BYTES and len(orjson.dumps(_sent(item))) > MAX_ITEM_BYTES:
-                raise too_large()
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise bad_request(f"The item cannot be written as JSON: {error}") from error
-        return ItemRow(seq, lsn, ts, ttl, expires, epk, pk, item_id, etag, body)
+        return ItemRow(seq, write.lsn, ts, ttl, expires, epk, pk, item_id, etag, body)
 
     def _claim_unique_keys(self, container: Container, row: ItemRow, item: JsonObject) -> None:
         for ordinal, paths in enumerate(container.policy.unique_keys):

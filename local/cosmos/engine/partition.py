@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES: Final = 2048
 MAX_LEVELS: Final = 3
 LATEST_VERSION: Final = 2
-_PATH_STEP: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|([^/"]+))')
+_PATH_STEP: Final = re.compile(
+    r"""/(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'|(?P<plain>[^/"'][^/"]*))"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,9 @@ class PartitionKeyDefinition:
                 f"Partition key {header} is invalid: the container has {len(self.paths)} path(s).",
                 SubStatus.PARTITION_KEY_MISMATCH,
             )
-        return tuple(_component(UNDEFINED if part == {} else part) for part in parsed)
+        if any(isinstance(part, dict) and part for part in parsed):
+            raise bad_request(f"Partition key {header} is invalid: an object in it has to be empty.")
+        return tuple(map(_component, parsed))
 
     def prefix_range(self, components: tuple[Component, ...]) -> EpkRange:
         """Give the range that holds exactly the keys that begin with whole `components`."""
@@ -152,7 +156,7 @@ def _split_path(path: str) -> tuple[str, ...]:
         step = _PATH_STEP.match(path, at)
         if step is None:
             raise bad_request(f"The path {path!r} is invalid.")
-        steps.append(step[2] if step[1] is None else step[1])
+        steps.append(step[step.lastgroup or "plain"])
         at = step.end()
     if not steps:
         raise bad_request(f"The path {path!r} is invalid.")
@@ -160,7 +164,7 @@ def _split_path(path: str) -> tuple[str, ...]:
 
 
 def parse_path(path: Json) -> tuple[str, ...]:
-    """Split a path like `/a/"b c"` into its property names."""
+    """Split a path like `/a/"b c"/'d e'` into its property names."""
     if not isinstance(path, str):
         raise bad_request(f"The path {path!r} is invalid.")
     return _split_path(path)
@@ -177,7 +181,11 @@ def value_at(item: Json, path: Sequence[str]) -> Value:
 
 
 def _component(value: Value) -> Component:
-    if isinstance(value, dict | list):
+    if isinstance(
+        value, dict
+    ):  # as if nothing were there, like the SDKs: their keys have no form for objects
+        return UNDEFINED
+    if isinstance(value, list):
         raise bad_request("A partition key value has to be a string, a number, a boolean or null.")
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -16,11 +16,13 @@ type CompositeIndex = tuple[tuple[Path, bool], ...]
 
 MAX_TTL: Final = 2**31 - 1
 MAX_UNIQUE_KEYS: Final = 10
+_ETAG_PATH: Final = '/"_etag"/?'
+_ETAG_PATHS: Final = {_ETAG_PATH, "/'_etag'/?", "/_etag/?"}
 _DEFAULT_INDEXING: Final[JsonObject] = {
     "indexingMode": "consistent",
     "automatic": True,
     "includedPaths": [{"path": "/*"}],
-    "excludedPaths": [{"path": '/"_etag"/?'}],
+    "excludedPaths": [{"path": _ETAG_PATH}],
 }
 _DEFAULT_CONFLICTS: Final[JsonObject] = {
     "mode": "LastWriterWins",
@@ -81,7 +83,7 @@ class IndexingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a container's properties mean."""
+    """The meaning of a container's properties."""
 
     partition: PartitionKeyDefinition
     default_ttl: int | None
@@ -108,7 +110,17 @@ def _complete_indexing(indexing: JsonObject) -> JsonObject:
     completed: JsonObject = {"indexingMode": mode, "automatic": mode != "none"}
     if mode != "none":
         completed |= {"includedPaths": [{"path": "/*"}], "excludedPaths": []}
-    return {**completed, **indexing, "indexingMode": mode}
+    completed |= {**indexing, "indexingMode": mode}
+    excluded = completed.get("excludedPaths")
+    if mode != "none" and isinstance(excluded, list) and not _names_etag(completed):
+        completed["excludedPaths"] = [*excluded, {"path": _ETAG_PATH}]
+    return completed
+
+
+def _names_etag(indexing: JsonObject) -> bool:
+    listed = (indexing.get("includedPaths"), indexing.get("excludedPaths"))
+    paths = [entry for entries in listed if isinstance(entries, list) for entry in entries]
+    return any(isinstance(entry, dict) and str(entry.get("path")) in _ETAG_PATHS for entry in paths)
 
 
 def parse_policy(properties: JsonObject) -> Policy:

@@ -375,19 +375,8 @@ class Compiler:
             if len(node.sources) != 1 or scope.grouped:
                 raise syntax_error("'SELECT *' is only valid with a single input set.", 0, 0, "SC2040")
             return _slot_reader(next(iter(scope.aliases.values())))
-        properties: list[tuple[str, Evaluate]] = []
-        unnamed = 0
-        for item in node.items:
-            name = item.alias or _last_name(item.expression)
-            if name is None:
-                unnamed += 1
-                name = f"${unnamed}"
-            if any(name == other for other, _ in properties):
-                raise syntax_error(
-                    f"The name '{name}' is used for more than one select item.", 0, 0, "SC2021"
-                )
-            properties.append((name, self.expression(item.expression, scope)))
-        return _object_of(properties)
+        values = [self.expression(item.expression, scope) for item in node.items]
+        return _object_of(list(zip(item_names(node.items), values, strict=True)))
 
     def _sources(
         self, sources: tuple[tree.Source, ...], scope: Scope, parent: Scope | None
@@ -430,6 +419,25 @@ class Compiler:
         return _elements(read) if source.elements else _single(read)
 
 
+def item_names(items: tuple[tree.SelectItem, ...]) -> tuple[str, ...]:
+    """Name the items of a select list: by alias, by the property that they read, or by number.
+
+    Raises:
+        CosmosError: 400 where two have one name.
+    """
+    names: list[str] = []
+    unnamed = 0
+    for item in items:
+        name = item.alias or _last_name(item.expression)
+        if name is None:
+            unnamed += 1
+            name = f"${unnamed}"
+        if name in names:
+            raise syntax_error(f"The name '{name}' is used for more than one select item.", 0, 0, "SC2021")
+        names.append(name)
+    return tuple(names)
+
+
 def _refuse_in_subquery(node: tree.Select) -> None:
     for clause, present in (
         ("ORDER BY", node.order_by),
@@ -449,13 +457,14 @@ def _check_order(node: tree.Select) -> None:
 
 def _has_aggregate(node: tree.Select) -> bool:
     expressions = [node.value] if node.value is not None else [item.expression for item in node.items or ()]
-    return any(map(_contains_aggregate, expressions))
+    return any(map(contains_aggregate, expressions))
 
 
-def _contains_aggregate(node: tree.Node) -> bool:
+def contains_aggregate(node: tree.Node) -> bool:
+    """Tell whether an expression has an aggregate in it, subqueries apart."""
     if isinstance(node, tree.Call) and node.name in AGGREGATES:
         return True
-    return any(_contains_aggregate(child) for child in children(node))
+    return any(contains_aggregate(child) for child in children(node))
 
 
 def children(node: tree.Node) -> Iterator[tree.Node]:  # noqa: C901, PLR0912 - one case per node

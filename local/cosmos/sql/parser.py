@@ -101,6 +101,11 @@ def _number(token: str) -> tree.Constant:
     return tree.Constant(int(token) if token.isdigit() and abs(number) <= 2**53 else number)
 
 
+def is_reserved(name: str) -> bool:
+    """Tell whether a word may not be a name."""
+    return _RESERVED.fullmatch(name) is not None
+
+
 def _plain(name: Token) -> str:
     """Refuse a reserved word as a name; the contextual lexer lets some through where no keyword can stand."""
     if _RESERVED.fullmatch(name):

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from local.data_folder import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from local.cosmos.values import JsonObject
 
@@ -30,10 +32,16 @@ CREATE TABLE IF NOT EXISTS databases (
 CREATE TABLE IF NOT EXISTS containers (
     number INTEGER PRIMARY KEY AUTOINCREMENT, database INTEGER NOT NULL REFERENCES databases (number),
     id TEXT NOT NULL, ts INTEGER NOT NULL, etag TEXT NOT NULL, properties BLOB NOT NULL, throughput INTEGER,
-    lsn INTEGER NOT NULL DEFAULT 0, UNIQUE (database, id)
+    lsn INTEGER NOT NULL DEFAULT 0, writes INTEGER NOT NULL DEFAULT 0, ranges BLOB, UNIQUE (database, id)
 );
 """
-_SCHEMA_VERSION: Final = 1
+_FROM_VERSION_1: Final = """
+ALTER TABLE containers ADD COLUMN writes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE containers ADD COLUMN ranges BLOB;
+UPDATE containers SET writes = lsn;
+"""
+"""Writes had one counter, of which each operation of a batch took a number, and containers one range."""
+_SCHEMA_VERSION: Final = 2
 _INNER: Final = contextlib.nullcontext()
 
 
@@ -67,25 +75,30 @@ class ContainerRow:
     etag: str
     properties: JsonObject
     throughput: int | None
+    ranges: JsonObject | None = None
+    """How it is cut into physical partitions, None if it is not."""
 
 
 class Database:
     """One connection to one file; everything happens on the thread that opened it."""
 
     def __init__(self, path: Path | str) -> None:
+        if isinstance(path, Path):  # not in memory
+            make_private(path)
         self.connection = sqlite3.connect(path, timeout=1, isolation_level=None, cached_statements=1024)
         self._begun = False
-        self._numbered: dict[int, int] = {}
+        self._numbered: dict[int, tuple[int, int]] = {}
         execute = self.connection.execute
         self._lock(path)
         execute("PRAGMA synchronous=NORMAL")
         execute("PRAGMA cache_size=-65536")
+        execute("PRAGMA secure_delete=ON")  # what was deleted is not left behind in freed pages
         (version,) = execute("PRAGMA user_version").fetchone()
-        if version not in {0, _SCHEMA_VERSION}:
+        if version not in {0, 1, _SCHEMA_VERSION}:
             self.connection.close()
             raise DataFormatError(f"{path} has data format {version}, this program reads {_SCHEMA_VERSION}")
-        self.connection.executescript(_SCHEMA)
-        execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        script = _FROM_VERSION_1 if version == 1 else _SCHEMA
+        self.connection.executescript(f"BEGIN; {script} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
 
     def _lock(self, path: Path | str) -> None:
         """Keep the file to this process: the numbers of writes are counted in memory."""
@@ -115,20 +128,26 @@ class Database:
         self._begun = True
         try:
             yield
-            for container, lsn in self._numbered.items():
-                self.connection.execute("UPDATE containers SET lsn = ? WHERE number = ?", (lsn, container))
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        else:
+            for container, (lsn, writes) in self._numbered.items():
+                self.connection.execute(
+                    "UPDATE containers SET lsn = ?, writes = ? WHERE number = ?", (lsn, writes, container)
+                )
             self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:  # on a full disk, SQLite has ended it already
+                self.connection.execute("ROLLBACK")
+            raise
         finally:
             self._begun = False
             self._numbered.clear()
 
-    def number_write(self, container: int, lsn: int) -> None:
-        """Remember the number of a write until the transaction that it is in ends."""
-        self._numbered[container] = lsn
+    def has_written(self, container: int) -> bool:
+        """Tell whether the transaction has written to a container already."""
+        return container in self._numbered
+
+    def number_write(self, container: int, lsn: int, writes: int) -> None:
+        """Remember how far a container's writes are numbered until the transaction that they are in ends."""
+        self._numbered[container] = (lsn, writes)
 
     def databases(self) -> list[DatabaseRow]:
         """List all databases in the order of their creation."""
@@ -153,11 +172,13 @@ class Database:
     def containers(self) -> list[ContainerRow]:
         """List the containers of all databases in the order of their creation."""
         rows = self.connection.execute(
-            "SELECT number, database, id, ts, etag, properties, throughput FROM containers ORDER BY number"
+            "SELECT number, database, id, ts, etag, properties, throughput, ranges FROM containers"
+            " ORDER BY number"
         )
         return [
-            ContainerRow(number, database, container_id, ts, etag, orjson.loads(properties), throughput)
-            for number, database, container_id, ts, etag, properties, throughput in rows
+            ContainerRow(number, database, container_id, ts, etag, orjson.loads(properties), throughput, cuts)
+            for number, database, container_id, ts, etag, properties, throughput, ranges in rows
+            for cuts in (None if ranges is None else orjson.loads(ranges),)
         ]
 
     def add_container(self, row: ContainerRow) -> ContainerRow:
@@ -168,15 +189,21 @@ class Database:
             (row.database, row.id, row.ts, row.etag, orjson.dumps(row.properties), row.throughput),
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an insert always has one
-        return ContainerRow(
-            cursor.lastrowid, row.database, row.id, row.ts, row.etag, row.properties, row.throughput
-        )
+        return replace(row, number=cursor.lastrowid)
 
     def update_container(self, row: ContainerRow) -> None:
         """Store changed properties."""
         self.connection.execute(
-            "UPDATE containers SET ts = ?, etag = ?, properties = ?, throughput = ? WHERE number = ?",
-            (row.ts, row.etag, orjson.dumps(row.properties), row.throughput, row.number),
+            "UPDATE containers SET ts = ?, etag = ?, properties = ?, throughput = ?, ranges = ?"
+            " WHERE number = ?",
+            (
+                row.ts,
+                row.etag,
+                orjson.dumps(row.properties),
+                row.throughput,
+                None if row.ranges is None else orjson.dumps(row.ranges),
+                row.number,
+            ),
         )
 
     def drop_container(self, number: int) -> None:

@@ -1,8 +1,8 @@
 """The items of one container: one SQLite table, found by key, by partition and by order of change.
 
-`seq` is the rowid: the item's number in order of creation. `lsn` numbers the container's writes. Every access
-path has its index: (pk, id) for point reads, (epk) for partitions and ranges of them, (lsn) for the change
-feed.
+`seq` is the rowid: the number of the write that created the item. `lsn` numbers the container's transactions:
+the operations of a batch share one. Every access path has its index: (pk, id) for point reads, (epk) for
+partitions and ranges of them, (lsn) for the change feed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,21 @@ class ItemRow(NamedTuple):
     body: bytes
 
 
+class Extent(NamedTuple):
+    """The size of a range of partitions."""
+
+    items: int
+    size: int
+    partitions: int
+
+
+class Write(NamedTuple):
+    """The numbers of one write: its own, and that of the transaction which it is part of."""
+
+    number: int
+    lsn: int
+
+
 class ItemTable:
     """Reads and writes of one container's items; the caller holds the transaction."""
 
@@ -51,10 +66,12 @@ class ItemTable:
             " ON CONFLICT (pk, id) DO NOTHING"
         )
         self._update = f"UPDATE {table} SET lsn=?, ts=?, etag=?, body=? WHERE seq=?"
+        self._rename = f"UPDATE {table} SET id=? WHERE seq=?"
         self._set_expiry = f"UPDATE {table} SET ttl=?, expires=? WHERE seq=?"
         self.lsn: int
-        (self.lsn,) = self._connection.execute(
-            "SELECT lsn FROM containers WHERE number = ?", (number,)
+        self._writes: int
+        (self.lsn, self._writes) = self._connection.execute(
+            "SELECT lsn, writes FROM containers WHERE number = ?", (number,)
         ).fetchone()
 
     @staticmethod
@@ -86,14 +103,16 @@ class ItemTable:
         database.connection.execute(f"DROP TABLE items_{number}")
         database.connection.execute(f"DROP TABLE unique_{number}")
 
-    def next_lsn(self) -> int:
+    def next_write(self) -> Write:
         """Number the next write.
 
         A number that is rolled back is not given again, so two writes never share one.
         """
-        self.lsn += 1
-        self._database.number_write(self._number, self.lsn)
-        return self.lsn
+        if not self._database.has_written(self._number):
+            self.lsn += 1
+        self._writes += 1
+        self._database.number_write(self._number, self.lsn, self._writes)
+        return Write(self._writes, self.lsn)
 
     def get(self, pk: bytes, item_id: str) -> ItemRow | None:
         """Find one item by its key."""
@@ -110,8 +129,10 @@ class ItemTable:
         return self._connection.execute(self._insert, row).rowcount == 1
 
     def update(self, row: ItemRow, existing: ItemRow) -> None:
-        """Overwrite an item; most expire no other time than before, which spares an index."""
+        """Overwrite an item; most keep their id and their time to expire, which spares indexes."""
         self._connection.execute(self._update, (row.lsn, row.ts, row.etag, row.body, row.seq))
+        if row.id != existing.id:
+            self._connection.execute(self._rename, (row.id, row.seq))
         if (row.ttl, row.expires) != (existing.ttl, existing.expires):
             self._connection.execute(self._set_expiry, (row.ttl, row.expires, row.seq))
 
@@ -171,13 +192,15 @@ class ItemTable:
 
     def changes(self, after_lsn: int, now: int) -> Iterator[ItemRow]:
         """Read live items in the order of their last change."""
-        return self._rows("WHERE lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY lsn", (after_lsn, now))
+        return self._rows(
+            "WHERE lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY lsn, seq", (after_lsn, now)
+        )
 
     def partition_changes(self, pk: bytes, epk: bytes, after_lsn: int, now: int) -> Iterator[ItemRow]:
         """Read one partition's live items in the order of their last change."""
         return self._rows(
             # The unary plus keeps SQLite on the partition's index: it must not walk everybody's changes.
-            "WHERE epk = ? AND pk = ? AND +lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY +lsn",
+            "WHERE epk = ? AND pk = ? AND +lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY +lsn, seq",
             (epk, pk, after_lsn, now),
         )
 
@@ -185,7 +208,7 @@ class ItemTable:
         """Read the live items of a range of partitions in the order of their last change."""
         bound, values = ("", ()) if high is None else (" AND epk < ?", (high,))
         return self._rows(
-            f"WHERE epk >= ?{bound} AND +lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY +lsn",
+            f"WHERE epk >= ?{bound} AND +lsn > ? AND (expires IS NULL OR expires > ?) ORDER BY +lsn, seq",
             (low, *values, after_lsn, now),
         )
 
@@ -215,10 +238,27 @@ class ItemTable:
             rule, values = "CASE WHEN ttl IS NULL THEN ts + ? WHEN ttl > 0 THEN ts + ttl END", (default_ttl,)
         self._connection.execute(f"UPDATE {self._table} SET expires = {rule}", values)
 
+    def distinct_keys(self, low: bytes, high: bytes | None) -> list[bytes]:
+        """List the effective partition keys of a range of partitions in their order."""
+        bound, values = ("", ()) if high is None else (" AND epk < ?", (high,))
+        rows = self._connection.execute(
+            f"SELECT DISTINCT epk FROM {self._table} WHERE epk >= ?{bound} ORDER BY epk", (low, *values)
+        )
+        return [epk for (epk,) in rows]
+
     def count(self) -> int:
         """Count all items, expired ones included."""
-        (count,) = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}").fetchone()
-        return int(count)
+        return self.measure(b"", None).items
+
+    def measure(self, low: bytes, high: bytes | None) -> Extent:
+        """Count a range's items, expired ones included, their bytes and their partitions."""
+        bound, values = ("", ()) if high is None else (" AND epk < ?", (high,))
+        found = self._connection.execute(
+            "SELECT COUNT(*), COALESCE(SUM(LENGTH(body)), 0), COUNT(DISTINCT pk) "
+            f"FROM {self._table} WHERE epk >= ?{bound}",
+            (low, *values),
+        ).fetchone()
+        return Extent._make(found)
 
     def _rows(self, clause: str, values: Sequence[object]) -> Iterator[ItemRow]:
         return map(ItemRow._make, self._connection.execute(f"{self._select} {clause}", values))

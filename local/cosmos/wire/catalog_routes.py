@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from local.cosmos.engine import identity
+from local.cosmos.engine import charges, identity
 from local.cosmos.engine.catalog import Container, ContainerName, describe_database
 from local.cosmos.errors import CosmosError, bad_request, not_found, unsupported
 from local.cosmos.sql.query import PageRequest, Row, compile_query
@@ -15,6 +15,7 @@ from local.cosmos.wire.messages import Response, json_response
 
 if TYPE_CHECKING:
     from local.cosmos.engine.account import Account
+    from local.cosmos.engine.partition import EpkRange
     from local.cosmos.values import Json, JsonObject
     from local.cosmos.wire.messages import Request
 
@@ -111,21 +112,17 @@ class CatalogRoutes:
                 return Response(204, charge=5.0)
             case _:
                 raise _method(request)
-        response = json_response(200, container.describe(), 1.0, etag=container.row.etag)
+        described = container.describe()
+        if request.flag("x-ms-documentdb-populatepartitionstatistics"):
+            described["statistics"] = [_statistics(*one, container) for one in container.ranges.items()]
+        response = json_response(200, described, 1.0, etag=container.row.etag)
         if request.flag("x-ms-documentdb-populatequotainfo"):
-            count = container.table.count()
-            response.headers["x-ms-resource-usage"] = (
-                f"documentsCount={count};collectionSize=0;documentsSize=0;"
-            )
-            response.headers["x-ms-resource-quota"] = (
-                "documentsCount=-1;collectionSize=20971520;documentsSize=20971520;"
-            )
+            response.headers.update(_quota(container))
         return response
 
     def partition_key_ranges(self, request: Request, container: Container) -> Response:
-        """Answer `pkranges`: one range, or those that it was split into."""
-        is_split = len(container.ranges) > 1
-        etag = f'"{container.rid}-{len(container.ranges)}"'
+        """Answer `pkranges`: the physical partitions."""
+        etag = f'"{container.rid}-{container.partitions.newest}"'
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", {"etag": etag}, 0.0)
         ranges: list[Json] = [
@@ -139,7 +136,7 @@ class CatalogRoutes:
                 "_self": f"{container.self_link}pkranges/{range_id}/",
                 "throughputFraction": 1 / len(container.ranges),
                 "status": "online",
-                "parents": ["0"] if is_split else [],
+                "parents": list(container.partitions.parents[range_id]),
                 "_ts": container.row.ts,
             }
             for range_id, epk_range in container.ranges.items()
@@ -201,6 +198,27 @@ class CatalogRoutes:
         return json_response(200, body, 1.0, **{"x-ms-item-count": str(len(found))})
 
 
+def _quota(container: Container) -> dict[str, str]:
+    """Describe a container's size in kilobytes, in the form of the service's headers."""
+    extent = container.table.measure(b"", None)
+    size = extent.size // charges.KILOBYTE
+    usage = f"documentSize=0;documentsSize={size};documentsCount={extent.items};collectionSize={size};"
+    quota = "documentSize=10240;documentsSize=20971520;documentsCount=-1;collectionSize=20971520;"
+    return {"x-ms-resource-usage": usage, "x-ms-resource-quota": quota}
+
+
+def _statistics(range_id: str, epk_range: EpkRange, container: Container) -> JsonObject:
+    """Describe a physical partition's size; keys are listed by the service only from a gigabyte on."""
+    extent = container.table.measure(epk_range.low, epk_range.high)
+    return {
+        "id": range_id,
+        "sizeInKB": extent.size // charges.KILOBYTE,
+        "documentCount": extent.items,
+        "sampledDistinctPartitionKeyCount": extent.partitions,
+        "partitionKeys": [],
+    }
+
+
 def _method(request: Request) -> CosmosError:
     return CosmosError(405, f"The method {request.method} is not allowed on {request.path}.")
 
@@ -211,7 +229,7 @@ def _throughput(request: Request) -> int | None:
     header = request.headers.get("x-ms-offer-throughput")
     if header is None:
         return None
-    if not header.isdigit():
+    if not header.isdecimal():
         raise bad_request(f"The offer throughput {header!r} is invalid.")
     return _checked_throughput(int(header))
 

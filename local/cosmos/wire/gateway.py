@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -38,6 +41,7 @@ _REFUSED: Final[dict[str, str]] = {
     "clientencryptionkeys": "Client encryption keys",
 }
 _CONTAINER_DEPTH: Final = 4
+_log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -64,6 +68,10 @@ class Gateway:
             response = _render(request, error)
         except RecursionError:
             response = _render(request, bad_request("The request is nested too deeply."))
+        except sqlite3.Error as error:
+            # One line: a full disk has no use for a traceback with each request.
+            _log.error("%s %r failed in the store: %s", request.method, request.path, error)
+            response = _render(request, CosmosError(500, f"The data cannot be read or written: {error}"))
         return self._finished(request, response, container)
 
     def _container_of(self, segments: list[str]) -> Container | None:
@@ -164,6 +172,8 @@ class Gateway:
             case "DELETE", ["faults"]:
                 faults.clear()
                 return Response(204)
+            case "POST", ["split"]:
+                return json_response(200, self._split(request.json_object()), 0.0)
             case "PUT", ["throughput"]:
                 self._limit(request.json_object())
                 return json_response(200, {"limits": dict(limits.describe())}, 0.0)
@@ -173,16 +183,30 @@ class Gateway:
                 raise not_found(f"There is no local route {request.method} {request.path}.")
 
     def _limit(self, body: JsonObject) -> None:
-        container, per_second = body.get("container"), body.get("ru_per_second")
-        if not isinstance(container, str) or container.count("/") != 1:
-            raise bad_request('The limit needs a "container" of the form database/container.')
+        name, per_second = _container_name(body), body.get("ru_per_second")
         if isinstance(per_second, bool) or not (
             per_second is None or (isinstance(per_second, int | float) and per_second > 0)
         ):
             raise bad_request('The limit needs "ru_per_second", a positive number, or null to switch it off.')
-        database_id, container_id = container.split("/")
-        found = self._account.catalog.container(ContainerName(database_id, container_id))
+        found = self._account.catalog.container(name)
         self._account.limits.set(found.name, per_second if isinstance(per_second, int | float) else None)
+
+    def _split(self, body: JsonObject) -> JsonObject:
+        """Split a physical partition at a given key, or evenly; tell which there are then."""
+        catalog, name = self._account.catalog, _container_name(body)
+        range_id, at, parts = body.get("range"), body.get("at"), body.get("parts", 2)
+        if at is not None:
+            try:
+                container = catalog.split(name, bytes.fromhex(str(at)))
+            except ValueError as error:
+                raise bad_request(
+                    'The split\'s "at" has to be an effective partition key in hexadecimal.'
+                ) from error
+        else:
+            if isinstance(parts, bool) or not isinstance(parts, int) or parts < 2:  # noqa: PLR2004 - one is no split
+                raise bad_request('The split\'s "parts" has to be a whole number from 2 on.')
+            container = catalog.split_evenly(name, None if range_id is None else str(range_id), parts)
+        return {"ranges": container.partitions.to_json()}
 
     def _finished(self, request: Request, response: Response, container: Container | None) -> Response:
         headers = response.headers
@@ -194,9 +218,24 @@ class Gateway:
         if response.body:
             headers["content-type"] = "application/json"
         if container is not None:
-            headers["x-ms-session-token"] = self._items.session_token(request, container)
+            answering = list(self._items.answering(request, container))
+            headers["x-ms-session-token"] = self._items.session_token(answering, container)
             headers["lsn"] = str(container.table.lsn)
+            headers["x-ms-alt-content-path"] = quote(
+                f"dbs/{container.name.database}/colls/{container.name.container}"
+            )
+            headers["x-ms-content-path"] = container.rid
+            if len(answering) == 1:
+                headers["x-ms-documentdb-partitionkeyrangeid"] = answering[0]
         return response
+
+
+def _container_name(body: JsonObject) -> ContainerName:
+    container = body.get("container")
+    if not isinstance(container, str) or container.count("/") != 1:
+        raise bad_request('A "container" is needed, of the form database/container.')
+    database_id, _, container_id = container.partition("/")
+    return ContainerName(database_id, container_id)
 
 
 def _unknown(request: Request, segments: list[str]) -> CosmosError:
@@ -220,7 +259,8 @@ def _render(request: Request, error: CosmosError) -> Response:
             else orjson.dumps({"Errors": [error.message]}).decode()
         )
         message = f"Message: {text}\r\nActivityId: {activity}, Request URI: {request.path}"
-        response.body = orjson.dumps({"code": error.code, "message": message})
+        details = {} if error.details is None else {"additionalErrorInfo": error.details}
+        response.body = orjson.dumps({"code": error.code, "message": message, **details})
     if error.substatus:
         response.headers["x-ms-substatus"] = str(error.substatus)
     if error.retry_after_ms is not None:

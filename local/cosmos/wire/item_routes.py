@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from local.cosmos.engine.feeds import DEFAULT_PAGE, LARGEST_PAGE, FeedPage, FeedRequest, Scope
-from local.cosmos.engine.items import UNCONDITIONAL, Conditions, Outcome
+from local.cosmos.engine.items import MAX_ITEM_BYTES, UNCONDITIONAL, Conditions, Outcome
 from local.cosmos.engine.partition import EVERYTHING, EpkRange
 from local.cosmos.engine.patch import parse_patch
-from local.cosmos.errors import CosmosError, SubStatus, bad_request, not_found, unsupported
+from local.cosmos.errors import CosmosError, SubStatus, bad_request, not_found, too_large, unsupported
+from local.cosmos.values import LARGEST_NUMBER
 from local.cosmos.wire.messages import Response
 
 if TYPE_CHECKING:
@@ -84,9 +85,23 @@ class ItemRoutes:
         }
         return answers[operation](request, container)
 
-    def session_token(self, request: Request, container: Container) -> str:
-        """Say how far the physical partition has come that answers, or all of them where none is named."""
-        return ",".join(f"{name}:-1#{container.table.lsn}" for name in _answering(request, container))
+    def session_token(self, answering: Iterable[str], container: Container) -> str:
+        """Say how far the physical partitions have come that answer."""
+        return ",".join(f"{name}:-1#{container.table.lsn}" for name in answering)
+
+    def answering(self, request: Request, container: Container) -> Iterable[str]:
+        """Give the physical partition that answers a request, or all of them where none is named."""
+        ranges = container.ranges
+        named = request.headers.get(_RANGE_HEADER, "").rpartition(",")[2]
+        if len(ranges) == 1:
+            return ranges
+        if named in ranges:
+            return [named]
+        try:
+            key = _optional_key(request, container)
+        except CosmosError:  # a prefix of a key, or what has been refused already
+            key = None
+        return [name for name, epk_range in ranges.items() if key is None or epk_range.holds(key.epk)]
 
     def _on_item(self, request: Request, container: Container, operation: str, item_id: str) -> Response:
         items, key, conditions = self._account.items, _required_key(request, container), _conditions(request)
@@ -99,6 +114,7 @@ class ItemRoutes:
         elif operation == "patch":
             outcome = items.patch(container, key, item_id, parse_patch(request.json()), conditions)
         else:
+            _check_size(request)
             outcome = items.replace(container, key, item_id, request.json_object(), conditions)
         return _item_response(request, outcome)
 
@@ -106,6 +122,7 @@ class ItemRoutes:
         items, key, item = self._account.items, _optional_key(request, container), request.json_object()
         if key is None and not container.policy.partition.hierarchical and _KEY_HEADER not in request.headers:
             raise bad_request("PartitionKey value must be supplied for this operation.")
+        _check_size(request)
         if operation == "upsert":
             return _item_response(request, items.upsert(container, key, item, _conditions(request)))
         return _item_response(request, items.create(container, key, item))
@@ -126,7 +143,10 @@ class ItemRoutes:
     def _query(self, request: Request, container: Container) -> Response:
         text, parameters = parse_query_body(request)
         if request.flag("x-ms-cosmos-is-query-plan-request"):
-            return Response(200, orjson.dumps(self._account.feeds.plan(text)), {}, 1.0)
+            listed = request.headers.get("x-ms-cosmos-supported-query-features")
+            features = None if listed is None else {feature.strip() for feature in listed.split(",")}
+            plan = self._account.feeds.plan(container, text, parameters, features)
+            return Response(200, orjson.dumps(plan), {}, 1.0)
         asked = FeedRequest(
             _scope(request, container), text, parameters, _page_size(request), _token(request)
         )
@@ -146,6 +166,12 @@ class ItemRoutes:
         mode = request.headers["a-im"].lower()
         if mode not in {"incremental feed", "incremental"}:
             raise unsupported("The change feed mode AllVersionsAndDeletes")
+        if (
+            len(container.ranges) > 1
+            and _KEY_HEADER not in request.headers
+            and _RANGE_HEADER not in request.headers
+        ):
+            raise unsupported("The change feed over all partitions of a container that is split")
         cursor = request.headers.get("if-none-match")
         after = container.table.lsn if cursor == "*" else _parse_cursor(cursor)
         since = _parse_date(request.headers.get("if-modified-since"))
@@ -206,20 +232,6 @@ def _optional_key(request: Request, container: Container) -> PartitionKey | None
     return definition.of_components(definition.parse_header(header))
 
 
-def _answering(request: Request, container: Container) -> Iterable[str]:
-    ranges = container.ranges
-    named = request.headers.get(_RANGE_HEADER, "").rpartition(",")[2]
-    if len(ranges) == 1:
-        return ranges
-    if named in ranges:
-        return [named]
-    try:
-        key = _optional_key(request, container)
-    except CosmosError:  # a prefix of a key, or what has been refused already
-        key = None
-    return [name for name, epk_range in ranges.items() if key is None or epk_range.holds(key.epk)]
-
-
 def _required_key(request: Request, container: Container) -> PartitionKey:
     key = _optional_key(request, container)
     if key is None:
@@ -247,8 +259,6 @@ def _scope(request: Request, container: Container) -> Scope:
     everywhere = request.flag("x-ms-documentdb-query-enablecrosspartition") or range_id is not None
     header = headers.get(_KEY_HEADER)
     if header is None:
-        if range_id is None and len(container.ranges) > 1:
-            raise unsupported("A request over all partitions of a container that is split")
         return Scope(epk_range=epk_range, everywhere=everywhere)
     components = definition.parse_header(header)
     if len(components) < len(definition.paths):
@@ -295,7 +305,7 @@ def _parse_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     text = cursor.strip('"')
-    if not text.isdigit():
+    if not text.isdecimal() or int(text) > LARGEST_NUMBER:
         raise bad_request(f"The change feed's continuation {cursor!r} is invalid.")
     return int(text)
 
@@ -307,6 +317,12 @@ def _parse_date(text: str | None) -> int | None:
         return calendar.timegm(time.strptime(text, "%a, %d %b %Y %H:%M:%S GMT"))
     except ValueError as error:
         raise bad_request(f"The If-Modified-Since {text!r} is no date.") from error
+
+
+def _check_size(request: Request) -> None:
+    """Refuse an item that is too large as it was sent, however it would be written here."""
+    if len(request.body) > MAX_ITEM_BYTES:
+        raise too_large()
 
 
 def _wants_minimal(request: Request) -> bool:

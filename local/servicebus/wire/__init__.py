@@ -1,1 +1,1 @@
-"""What goes over the wire: AMQP encoding, SASL, links, claims-based security and management requests."""
+"""The wire: AMQP encoding, SASL, links, claims-based security and management requests."""

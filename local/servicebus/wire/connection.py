@@ -13,6 +13,7 @@ from local.servicebus.wire.formats import TransferFormats
 from local.servicebus.wire.links import IncomingLink, OutgoingLink, SessionSearch, session_wanted
 from local.servicebus.wire.management import Requests
 from local.servicebus.wire.node import condition_of
+from local.servicebus.wire.outgoing import OutgoingFrames, write_close
 from local.servicebus.wire.protocol import Condition, LinkHandler, ProtocolEngine
 from local.servicebus.wire.sasl import SaslError, SaslServer
 from local.servicebus.wire.tokens import CBS_ADDRESS, answer_put_token
@@ -44,6 +45,7 @@ class Connection:
         self._number = next(_serial)
         self._sasl = SaslServer()
         self._formats = TransferFormats()
+        self._outgoing = OutgoingFrames(self._formats.ids)
         self._engine = ProtocolEngine(node.container, node.max_message_size, self)
         self._out = b""
         self._refused = False
@@ -71,15 +73,19 @@ class Connection:
                 return
             self._out += answer
         if data:
-            self._formats.feed(data)
-            self._engine.feed(data)
+            self._engine.feed(self._formats.feed(data))
 
     def output(self) -> bytes:
         """Give the bytes that are to be sent; all that they tell must be committed by now."""
         if self.dropped:
             return b""
         out, self._out = self._out, b""
-        return out + self._engine.output() if self._sasl.done else out
+        return out + self._outgoing.translate(self._engine.output()) if self._sasl.done else out
+
+    def fail(self, reason: str) -> bytes:
+        """Give what ends the connection at once, and nothing of what had still to be said."""
+        self.dropped = True
+        return write_close("amqp:internal-error", reason) if self._outgoing.begun else b""
 
     def tick(self) -> int | None:
         """Note the time, for idle connections; give when to do so again."""

@@ -58,6 +58,9 @@ _UINT: Final = struct.Struct(">I")
 
 _MESSAGE_ID, _GROUP_ID, _EXPIRY, _CREATION = 0, 10, 8, 9
 
+_LONGEST_LIFE: Final = 922_337_203_685_477
+"""The milliseconds of .NET's longest time span, beyond which Azure lets a message live for ever."""
+_LAST_MILLISECOND: Final = 253_402_300_799_999
 _NUMBER_KEY: Final = codec.encode_symbol("x-opt-sequence-number")
 _ENQUEUE_NUMBER_PAIR: Final = codec.encode_symbol("x-opt-enqueue-sequence-number") + codec.encode_long(0)
 _TIME_KEY: Final = codec.encode_symbol("x-opt-enqueued-time")
@@ -171,7 +174,7 @@ def parse_incoming(data: bytes, new_id: Callable[[], str] = random_id) -> Incomi
         message_id=message_id,
         session_id=_optional_text(_field(properties, _GROUP_ID)),
         time_to_live=_time_to_live(header, properties),
-        scheduled_for=scheduled if isinstance(scheduled, int) else None,
+        scheduled_for=_point_in_time(scheduled),
     )
 
 
@@ -328,8 +331,16 @@ def _time_to_live(header: list[Any], properties: list[Any]) -> int | None:
     expiry, creation = _field(properties, _EXPIRY), _field(properties, _CREATION)
     if stated in (None, _MOST_UINT) and isinstance(expiry, int) and isinstance(creation, int):
         # The header's field ends at 49 days: what lives longer says so in its properties.
-        return max(0, expiry - creation)
-    return stated if isinstance(stated, int) else None
+        stated = max(0, expiry - creation)
+    return stated if isinstance(stated, int) and stated <= _LONGEST_LIFE else None
+
+
+def _point_in_time(value: Any) -> int | None:  # noqa: ANN401 - what was sent may be of any type
+    if not isinstance(value, int):
+        return None
+    if value > _LAST_MILLISECOND:
+        raise MalformedError("the time for which a message is scheduled is after the year 9999")
+    return value
 
 
 def _section_code(descriptor: Any) -> int:  # noqa: ANN401 - a descriptor is a number or a symbol

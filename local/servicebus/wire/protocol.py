@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import cproton as pn
 from proton import Data, Described, symbol
 
+from local.servicebus.wire.frames import MAX_FRAME
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_FRAME: Final = 65_536
 _IDLE_TIMEOUT: Final = 120_000
 
 
@@ -39,7 +40,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class RemoteOutcome:
-    """What the receiver of a delivery says that became of it."""
+    """A delivery's end, as its receiver states it."""
 
     disposition: Disposition | None
     settled: bool
@@ -77,7 +78,7 @@ class Link:
 
     @property
     def remote_properties(self) -> Mapping[str, Any]:
-        """What the peer attached along with the link."""
+        """The properties of the peer's attach."""
         return _mapping(pn.pn_link_remote_properties(self._impl))
 
     @property
@@ -92,7 +93,7 @@ class Link:
 
     @property
     def credit(self) -> int:
-        """How many deliveries may go out, or come in."""
+        """The number of deliveries that may go out, or come in."""
         return int(pn.pn_link_credit(self._impl))
 
     @property
@@ -220,7 +221,7 @@ class IncomingDelivery:
 
 
 class LinkHandler:
-    """What is done with a link: nothing, but for what a subclass does."""
+    """Acts on the events of a link: not at all, but for what a subclass overrides."""
 
     def on_flow(self) -> None:
         """Act on changed credit."""
@@ -250,7 +251,7 @@ class ProtocolEngine:
         self._collector = pn.pn_collector()
         self._transport = pn.pn_transport()
         pn.pn_transport_set_server(self._transport)
-        pn.pn_transport_set_max_frame(self._transport, _MAX_FRAME)
+        pn.pn_transport_set_max_frame(self._transport, MAX_FRAME)
         pn.pn_transport_set_idle_timeout(self._transport, _IDLE_TIMEOUT)
         pn.pn_connection_set_container(self._connection, container)
         pn.pn_connection_collect(self._connection, self._collector)

@@ -17,6 +17,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
+from azure.cosmos.partition_key import NonePartitionKeyValue
 
 from tests.integration_tests.local_cosmos.driver import Driver
 
@@ -74,6 +75,94 @@ async def test_the_errors_are_the_sdks_own(sdk: Driver) -> None:
     with pytest.raises(CosmosHttpResponseError) as large:
         await sdk.call("create_item", {"id": "2", "pk": "p", "t": "x" * 2_100_000})
     assert large.value.status_code == 413
+
+
+async def test_an_upsert_of_what_is_not_there_creates_it_whatever_it_should_match(sdk: Driver) -> None:
+    """As in Azure: https://github.com/Azure/azure-cosmos-dotnet-v3/issues/1698."""
+    item = await sdk.call("create_item", {"id": "1", "pk": "p"})
+    await sdk.call("delete_item", "1", "p")
+    if_same = {"etag": item["_etag"], "match_condition": MatchConditions.IfNotModified}
+    created = await sdk.call("upsert_item", {"id": "1", "pk": "p", "n": 1}, **if_same)
+    assert created["n"] == 1
+    with pytest.raises(CosmosAccessConditionFailedError):
+        await sdk.call("upsert_item", {"id": "1", "pk": "p", "n": 2}, **if_same)
+
+
+async def test_a_replace_renames_alone_and_in_a_batch(sdk: Driver) -> None:
+    """As in Azure: https://github.com/Azure/azure-cosmos-dotnet-v3/pull/1375."""
+    created = await sdk.call("create_item", {"id": "1", "pk": "p"})
+    renamed = await sdk.call("replace_item", "1", {"id": "2", "pk": "p"})
+    assert (renamed["id"], renamed["_rid"]) == ("2", created["_rid"])
+    await sdk.call("execute_item_batch", [("replace", ("2", {"id": "3", "pk": "p"}))], partition_key="p")
+    assert await sdk.query("SELECT VALUE c.id FROM c", partition_key="p") == ["3"]
+    await sdk.call("create_item", {"id": "4", "pk": "p"})
+    with pytest.raises(CosmosResourceExistsError):
+        await sdk.call("replace_item", "3", {"id": "4", "pk": "p"})
+
+
+async def test_an_object_in_place_of_the_key_counts_as_none(sdk: Driver) -> None:
+    """The SDK sends it with an empty key: `_retrieve_partition_key` in _cosmos_client_connection.py."""
+    await sdk.call("create_item", {"id": "1", "pk": {"a": 1}})
+    await sdk.call("create_item", {"id": "2"})
+    assert await sdk.query("SELECT VALUE c.id FROM c") == ["1", "2"]
+    assert (await sdk.call("read_item", "1", NonePartitionKeyValue))["pk"] == {"a": 1}
+
+
+async def test_the_path_of_a_key_may_stand_in_single_quotes(sdk: Driver) -> None:
+    """As the SDK reads it: `ParsePaths` in _base.py."""
+    name = f"quoted-{sdk.aio}"
+    container = await sdk.on_database("create_container", name, PartitionKey("/a/'b/c'"))
+    quoted = Driver(sdk.database, container, aio=sdk.aio)
+    await quoted.call("create_item", {"id": "1", "a": {"b/c": "p"}})
+    assert (await quoted.call("read_item", "1", "p"))["id"] == "1"
+    await sdk.on_database("delete_container", name)
+
+
+async def test_the_etag_is_not_indexed_unless_it_is_asked_for(sdk: Driver) -> None:
+    """Documented: https://learn.microsoft.com/azure/cosmos-db/index-policy#includeexclude-strategy."""
+    policy = {"includedPaths": [{"path": "/*"}], "excludedPaths": [{"path": "/a/*"}]}
+    name = f"excluded-{sdk.aio}"
+    await sdk.on_database("create_container", name, PartitionKey("/pk"), indexing_policy=policy)
+    found = await Driver(sdk.database, sdk.database.get_container_client(name), aio=sdk.aio).call("read")
+    excluded = [entry["path"] for entry in found["indexingPolicy"]["excludedPaths"]]
+    assert excluded == ["/a/*", '/"_etag"/?']
+    await sdk.on_database("delete_container", name)
+
+
+async def test_a_container_tells_its_size_and_that_of_its_partitions(sdk: Driver) -> None:
+    """Documented: https://learn.microsoft.com/rest/api/cosmos-db/get-a-collection.
+
+    The partitions' fields are those of `PartitionKeyRangeStatistics` in azure-cosmos-dotnet-v3's src/direct.
+    """
+    await fill(sdk)
+    options = {"populate_quota_info": True, "populate_partition_key_range_statistics": True}
+    found = await sdk.call("read", **options)
+    assert "documentsCount=10;" in str(last_header(sdk, "x-ms-resource-usage"))
+    assert "documentsCount=-1;" in str(last_header(sdk, "x-ms-resource-quota"))
+    (one,) = found["statistics"]
+    assert (one["id"], one["documentCount"], one["sampledDistinctPartitionKeyCount"]) == ("0", 10, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp's advice to the SDK
+async def test_the_limit_is_on_the_bytes_that_are_sent(sdk: Driver) -> None:
+    """`2 MB (UTF-8 length of JSON representation)`: https://learn.microsoft.com/azure/cosmos-db/concepts-limits.
+
+    The SDK sends what is not ASCII as escapes, which are longer than what is stored.
+    """
+    await sdk.call("create_item", {"id": "1", "pk": "p", "t": "ä" * 340_000})
+    with pytest.raises(CosmosHttpResponseError) as large:
+        await sdk.call("create_item", {"id": "2", "pk": "p", "t": "ä" * 360_000})
+    assert large.value.status_code == 413
+
+
+async def test_a_batch_is_one_change_of_the_container_and_is_not_cut(sdk: Driver) -> None:
+    """Documented: https://learn.microsoft.com/dotnet/api/microsoft.azure.cosmos.changefeedrequestoptions.pagesizehint."""
+    operations = [("create", ({"id": str(number), "pk": "p"},)) for number in range(3)]
+    await sdk.call("execute_item_batch", operations, partition_key="p")
+    await sdk.call("create_item", {"id": "3", "pk": "p"})
+    pages = await sdk.pages("query_items_change_feed", start_time="Beginning", max_item_count=1)
+    assert [[item["id"] for item in page] for page in pages if page] == [["0", "1", "2"], ["3"]]
+    assert [item["_lsn"] for page in pages for item in page] == [1, 1, 1, 2]
 
 
 async def test_a_conditional_read_that_matches_is_empty(sdk: Driver) -> None:
@@ -224,6 +313,20 @@ async def test_a_container_that_was_created_again_is_found_again(sdk: Driver) ->
     await sdk.on_database("create_container", sdk.container.id, PartitionKey("/pk"))
     assert await sdk.query("SELECT * FROM c") == []
     await sdk.call("create_item", {"id": "1", "pk": "p"})
+
+
+async def test_the_sdk_sends_back_the_session_token_of_its_writes(sdk: Driver) -> None:
+    """It keeps one only if `x-ms-alt-content-path` says of what: `set_session_token` in its _session.py."""
+    sent: list[str] = []
+
+    def note(request: Any) -> None:  # noqa: ANN401 - the SDK's own
+        sent.append(request.http_request.headers.get("x-ms-session-token", ""))
+
+    await sdk.call("read")
+    for number in range(1, 4):
+        await sdk.call("upsert_item", {"id": "1", "pk": "p", "n": number})
+        await sdk.call("read_item", "1", "p", raw_request_hook=note)
+    assert sent == ["0:-1#1", "0:-1#2", "0:-1#3"]
 
 
 async def test_a_client_that_asks_for_session_consistency_reads_its_writes(sdk: Driver) -> None:

@@ -18,6 +18,8 @@ KEY = "SAS_KEY_VALUE"
 QUEUES: dict[str, dict[str, object]] = {
     "plain": {},
     "brief": {"LockDuration": "PT1S", "MaxDeliveryCount": 2},
+    "short": {"LockDuration": "PT4S"},
+    "crowded": {},
     "sessions": {"RequiresSession": True},
     "brief-sessions": {"RequiresSession": True, "LockDuration": "PT2S"},
     "dedup": {"RequiresDuplicateDetection": True, "DuplicateDetectionHistoryTimeWindow": "PT10M"},

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
+
+from tests.integration_tests.local_servicebus.conftest import Sdk
 from tests.integration_tests.local_servicebus.endpoint import Endpoint, running, write_config
 
 if TYPE_CHECKING:
@@ -68,3 +74,32 @@ def test_dropped_connections_are_closed_at_once(endpoint: Endpoint) -> None:
         endpoint.admin("POST", "/faults", {"kind": "drop-connections"})
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(100) == b""
+
+
+async def test_a_full_disk_ends_it_with_the_reason_for_operator_and_client(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The limit on the size of its files stands for the disk; the SDK logs why a connection was closed."""
+    with running(tmp_path) as endpoint:
+        async with Sdk(endpoint, is_async=True) as sdk:
+            sender = await sdk.sender("plain")
+            await sender.send_messages(ServiceBusMessage("stored"))
+            resource.prlimit(endpoint.process.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+            with pytest.raises(ServiceBusError):
+                await sender.send_messages(ServiceBusMessage("x" * 200_000))
+        assert endpoint.process.wait(timeout=10) == 1
+    said = next(line for line in capfd.readouterr().err.splitlines() if "cannot be written" in line)
+    assert str(tmp_path / "data" / "servicebus.sqlite3") in said
+    assert said.removeprefix("servicebus: ") in caplog.text
+    with running(tmp_path) as endpoint:
+        assert endpoint.depth("plain")["active"] == 1
+
+
+def test_the_data_is_its_owners_alone_also_where_it_was_not_before(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    for name in ("servicebus.sqlite3", "servicebus.sqlite3-wal"):
+        (folder / name).touch(0o644)
+    with running(tmp_path):
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+    assert modes == {"data": 0o700, "servicebus.sqlite3": 0o600, "servicebus.sqlite3-wal": 0o600}

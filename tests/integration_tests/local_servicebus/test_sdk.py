@@ -15,6 +15,7 @@ from azure.servicebus import (
     ServiceBusReceiveMode,
     ServiceBusSubQueue,
 )
+from azure.servicebus.aio import AutoLockRenewer
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import (
     MessageLockLostError,
@@ -29,8 +30,10 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from tests.integration_tests.local_servicebus.conftest import Sdk
+
 if TYPE_CHECKING:
-    from tests.integration_tests.local_servicebus.conftest import Sdk
+    from tests.integration_tests.local_servicebus.endpoint import Endpoint
 
 
 async def wait_until_given_back(sdk: Sdk, queue: str) -> None:
@@ -125,6 +128,44 @@ async def test_each_way_to_settle_does_what_it_says(sdk: Sdk) -> None:
     assert (buried.dead_letter_reason, buried.dead_letter_error_description) == ("why", "because")
     assert buried.dead_letter_source == "plain"
     await sdk.call(dead.complete_message, buried)
+
+
+async def test_many_requests_may_be_under_way_on_one_connection(endpoint: Endpoint) -> None:
+    """azure-servicebus then states delivery-ids twice, which Azure takes (azure-amqp, `OnReceiveDelivery`).
+
+    A sender of the SDK's that is called at once from many tasks also sends messages more than once.
+    """
+    async with Sdk(endpoint, is_async=True) as sdk:
+        sender, receiver = await sdk.pair("crowded")
+        await asyncio.gather(*(sender.send_messages(ServiceBusMessage(str(number))) for number in range(20)))
+        got = {str(one): one for one in await _take(sdk, receiver, 20, complete=False)}
+        while set(got) != {str(number) for number in range(20)}:
+            got |= {str(one): one for one in await _take(sdk, receiver, 1, complete=False)}
+        renewed = await asyncio.gather(*(receiver.renew_message_lock(one) for one in got.values()))
+        assert all(until > datetime.now(UTC) for until in renewed)
+        await asyncio.gather(*(receiver.complete_message(one) for one in got.values()))
+
+
+async def test_a_renewer_keeps_many_locks(endpoint: Endpoint) -> None:
+    """Its renewals go out at once, and state delivery-ids twice as well."""
+    lost: list[object] = []
+
+    async def note(renewable: object, error: Exception | None) -> None:
+        lost.append((renewable, error))
+
+    async with Sdk(endpoint, is_async=True) as sdk:
+        sender, receiver = await sdk.pair("short")
+        await sender.send_messages([ServiceBusMessage(str(number)) for number in range(12)])
+        async with AutoLockRenewer() as renewer, asyncio.timeout(20):
+            held = await _take(sdk, receiver, 12, complete=False)
+            for one in held:
+                renewer.register(receiver, one, on_lock_renew_failure=note)
+            first = max(one.locked_until_utc for one in held)
+            while any(one.locked_until_utc <= first for one in held):  # noqa: ASYNC110 - the SDK's own clock
+                await asyncio.sleep(0.02)
+            await asyncio.gather(*(receiver.complete_message(one) for one in held))
+    assert lost == []
+    assert endpoint.depth("short")["active"] == 0
 
 
 async def test_a_lock_that_ran_out_is_said_so_and_exhausted_deliveries_are_dead_letters(

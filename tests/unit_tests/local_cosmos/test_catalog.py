@@ -68,6 +68,45 @@ def test_containers_are_created_found_listed_queried_and_deleted(wire: Wire) -> 
     assert wire.call("GET", "/dbs/db/colls/items").status == 404
 
 
+@pytest.mark.parametrize(
+    ("given", "excluded"),
+    [
+        ({"excludedPaths": [{"path": "/a/*"}]}, ["/a/*", '/"_etag"/?']),
+        ({"excludedPaths": [{"path": '/"_etag"/?'}]}, ['/"_etag"/?']),
+        ({"includedPaths": [{"path": "/*"}, {"path": '/"_etag"/?'}]}, []),
+        ({"indexingMode": "none"}, None),
+    ],
+)
+def test_the_etag_is_not_indexed_unless_it_is_asked_for(
+    wire: Wire, given: JsonObject, excluded: list[str] | None
+) -> None:
+    """Documented: https://learn.microsoft.com/azure/cosmos-db/index-policy#includeexclude-strategy."""
+    items = wire.with_container(indexingPolicy=given)
+    listed = orjson.loads(wire.call("GET", items).body)["indexingPolicy"].get("excludedPaths")
+    assert excluded == (None if listed is None else [one["path"] for one in listed])
+
+
+def test_a_container_describes_its_partitions_when_asked(wire: Wire) -> None:
+    """The fields are those of `PartitionKeyRangeStatistics` in azure-cosmos-dotnet-v3's src/direct."""
+    items = wire.with_container()
+    for number in range(20):
+        wire.create(items, {"id": str(number), "pk": f"p{number % 4}", "t": "x" * 1024}, f"p{number % 4}")
+    assert "statistics" not in content(wire.call("GET", items))
+    asked = {"x_ms_documentdb_populatepartitionstatistics": "True"}
+    (whole,) = orjson.loads(wire.call("GET", items, **asked).body)["statistics"]
+    assert whole == {
+        "id": "0",
+        "sizeInKB": 24,
+        "documentCount": 20,
+        "sampledDistinctPartitionKeyCount": 4,
+        "partitionKeys": [],
+    }
+    wire.account.catalog.split(ContainerName("db", "items"), b"\x20")
+    parts = orjson.loads(wire.call("GET", items, **asked).body)["statistics"]
+    assert sum(part["documentCount"] for part in parts) == 20
+    assert [part["id"] for part in parts] == ["1", "2"]
+
+
 def test_a_missing_owner_is_told_apart_from_a_missing_item(wire: Wire) -> None:
     for method, path in (
         ("GET", "/dbs/absent/colls/items"),
@@ -156,7 +195,7 @@ def test_the_one_partition_key_range_stays_until_a_container_is_split(wire: Wire
     assert (again.status, again.body) == (304, b"")
 
 
-def test_a_split_container_has_a_range_for_each_part_and_answers_for_one_at_a_time(wire: Wire) -> None:
+def test_a_split_container_has_a_range_for_each_part_and_answers_for_each(wire: Wire) -> None:
     items = wire.with_container()
     before = wire.call("GET", f"{items}/pkranges").headers["etag"]
     for number in range(20):
@@ -176,9 +215,89 @@ def test_a_split_container_has_a_range_for_each_part_and_answers_for_one_at_a_ti
     assert all(parts)
     assert sorted(str(item_id) for part in parts for item_id in part) == [f"{n:02}" for n in range(20)]
     assert wire.page(items, text, x_ms_documentdb_partitionkeyrangeid="0").status == 410
-    assert wire.page(items, text, x_ms_documentdb_query_enablecrosspartition="True").status == 400
-    with pytest.raises(ValueError, match="once"):
-        catalog.split(name, b"\x30")
+    assert wire.query(items, text) == [item_id for part in parts for item_id in part]
+    with pytest.raises(CosmosError, match="between its bounds"):
+        catalog.split(name, b"\x20")
+
+
+def test_a_part_can_be_split_again_and_knows_where_it_comes_from(wire: Wire) -> None:
+    wire.with_container()
+    catalog, name = wire.account.catalog, ContainerName("db", "items")
+    catalog.split(name, b"\x20")
+    etag = wire.call("GET", "/dbs/db/colls/items/pkranges").headers["etag"]
+    catalog.split(name, b"\x10")
+    after = wire.call("GET", "/dbs/db/colls/items/pkranges", if_none_match=etag)
+    ranges = orjson.loads(after.body)["PartitionKeyRanges"]
+    assert [(one["id"], one["minInclusive"], one["maxExclusive"], one["parents"]) for one in ranges] == [
+        ("3", "", "10", ["0", "1"]),
+        ("4", "10", "20", ["0", "1"]),
+        ("2", "20", "FF", ["0"]),
+    ]
+
+
+def test_partitions_are_there_after_a_restart(tmp_path: Path) -> None:
+    first = Wire(tmp_path / "cosmos.sqlite")
+    first.with_container()
+    first.account.catalog.split(ContainerName("db", "items"), b"\x20")
+    before = first.call("GET", "/dbs/db/colls/items/pkranges").body
+    first.store.close()
+    second = Wire(tmp_path / "cosmos.sqlite")
+    assert second.call("GET", "/dbs/db/colls/items/pkranges").body == before
+    second.store.close()
+
+
+@pytest.mark.parametrize(("version", "second"), [(2, "1F" + "FF" * 15), (1, "05C1E0")])
+def test_each_10000_units_of_throughput_are_a_partition_of_their_own(
+    wire: Wire, version: int, second: str
+) -> None:
+    """Documented: https://learn.microsoft.com/azure/cosmos-db/partitioning-overview#physical-partitions."""
+    for throughput, parts in (("10000", 1), ("10100", 2), ("20000", 2), ("30100", 4)):
+        key: JsonObject = {"paths": ["/pk"], "kind": "Hash", "version": version}
+        properties: JsonObject = {"id": f"t{throughput}", "partitionKey": key}
+        wire.call("POST", "/dbs/db/colls", properties, x_ms_offer_throughput=throughput)
+        found = orjson.loads(wire.call("GET", f"/dbs/db/colls/t{throughput}/pkranges").body)
+        ranges = found["PartitionKeyRanges"]
+        assert [one["id"] for one in ranges] == [str(number) for number in range(parts)]
+        assert ranges[0]["minInclusive"] == ""
+        assert ranges[-1]["maxExclusive"] == "FF"
+        if parts == 2:
+            assert ranges[1]["minInclusive"].startswith(second)
+
+
+def test_a_partition_is_split_on_command(wire: Wire) -> None:
+    items = wire.with_container()
+    for number in range(40):
+        wire.create(items, {"id": "1", "pk": f"p{number}"}, f"p{number}")
+
+    def split(**body: Json) -> tuple[int, list[str]]:
+        answer = wire.call("POST", "/_local/split", {"container": "db/items", **body})
+        return answer.status, list(content(answer).get("ranges", {}))  # type: ignore[arg-type] # JSON
+
+    assert split() == (200, ["1", "2"])
+    assert split(range="1", parts=3) == (200, ["3", "4", "5", "2"])
+    assert split(at="3f") == (200, ["3", "4", "5", "6", "7"])
+    for refused in (
+        {"at": "3f"},
+        {"at": "x"},
+        {"at": 5},
+        {"parts": 1},
+        {"parts": True},
+        {"range": "7", "parts": 40},
+    ):
+        assert split(**refused)[0] == 400
+    assert split(range="0")[0] == 404
+    assert wire.call("POST", "/_local/split", {"container": "db"}).status == 400
+    counted = [
+        wire.query(items, "SELECT VALUE COUNT(1) FROM c", x_ms_documentdb_partitionkeyrangeid=str(one))
+        for one in range(3, 7)
+    ]
+    assert sum(sum(map(int, map(str, count))) for count in counted) == 40
+
+
+def test_a_container_has_no_more_partitions_than_can_be_served(wire: Wire) -> None:
+    wire.with_container()
+    with pytest.raises(CosmosError, match="at most 100"):
+        wire.account.catalog.split(ContainerName("db", "items"), *(bytes((one,)) for one in range(1, 101)))
 
 
 def test_the_session_token_names_the_physical_partition_that_answers(wire: Wire) -> None:
@@ -235,7 +354,8 @@ def test_a_databases_throughput_is_its_containers(wire: Wire) -> None:
 
 
 def test_throughput_that_is_none_is_refused(wire: Wire) -> None:
-    assert wire.call("POST", "/dbs", {"id": "x"}, x_ms_offer_throughput="lots").status == 400
+    for header in ("lots", "²"):
+        assert wire.call("POST", "/dbs", {"id": "x"}, x_ms_offer_throughput=header).status == 400
     autoscale = wire.call("POST", "/dbs", {"id": "x"}, x_ms_cosmos_offer_autopilot_settings="{}")
     assert "Autoscale" in message(autoscale)
 

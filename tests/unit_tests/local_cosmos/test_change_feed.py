@@ -11,7 +11,7 @@ from local.cosmos.engine.identity import http_date
 from tests.unit_tests.local_cosmos.wire import NESTED, documents, message
 
 if TYPE_CHECKING:
-    from local.cosmos.values import Json
+    from local.cosmos.values import Json, JsonObject
     from tests.unit_tests.local_cosmos.wire import Wire
 
 
@@ -94,6 +94,23 @@ def test_a_change_tells_its_place(wire: Wire, items: str) -> None:
     assert [item["_lsn"] for item in documents(response) if isinstance(item, dict)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_batch_is_one_change_of_the_container_and_is_not_cut(wire: Wire, items: str) -> None:
+    """Documented: https://learn.microsoft.com/dotnet/api/microsoft.azure.cosmos.changefeedrequestoptions.pagesizehint.
+
+    All share one LSN because they were modified in one transaction: azure-cosmosdb-spark, issue 483.
+    """
+    operations: list[JsonObject] = [
+        {"operationType": "Create", "resourceBody": {"id": f"b{number}", "pk": "p0"}} for number in range(3)
+    ]
+    answer = wire.batch(items, [*operations, {"operationType": "Delete", "id": "0"}], "p0")
+    assert answer.headers["lsn"] == "7"
+    assert len({entry["eTag"] for entry in orjson.loads(answer.body) if "eTag" in entry}) == 3
+    assert wire.upsert(items, {"id": "2", "pk": "p0"}, "p0").headers["lsn"] == "8"
+    found, cursor = changes(wire, items, if_none_match='"6"', x_ms_max_item_count="1")
+    assert (found, cursor) == (["b0", "b1", "b2"], '"7"')
+    assert changes(wire, items, if_none_match=cursor)[0] == ["2"]
+
+
 def test_expired_items_are_no_changes(wire: Wire) -> None:
     container = wire.with_container(defaultTtl=5)
     wire.create(container, {"id": "1", "pk": "p"}, "p")
@@ -102,7 +119,12 @@ def test_expired_items_are_no_changes(wire: Wire) -> None:
 
 
 def test_what_is_no_cursor_or_date_is_refused(wire: Wire, items: str) -> None:
-    for headers in ({"if_none_match": "nonsense"}, {"if_modified_since": "yesterday"}):
+    for headers in (
+        {"if_none_match": "nonsense"},
+        {"if_none_match": '"²"'},
+        {"if_none_match": f'"{2**63}"'},
+        {"if_modified_since": "yesterday"},
+    ):
         assert wire.call("GET", f"{items}/docs", a_im="Incremental feed", **headers).status == 400
 
 

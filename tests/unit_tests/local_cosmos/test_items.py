@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from tests.unit_tests.local_cosmos.wire import NESTED, START, Wire, content, documents, message
+from tests.unit_tests.local_cosmos.wire import NESTED, SIMPLE, START, Wire, content, documents, message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,13 +150,45 @@ def test_an_id_that_is_none_is_refused(wire: Wire, items: str, item_id: Json) ->
     assert wire.create(items, {"id": item_id, "pk": "p"}, "p").status == 400
 
 
-def test_replace_needs_the_item_and_its_id(wire: Wire, items: str) -> None:
+def test_replace_needs_the_item(wire: Wire, items: str) -> None:
     missing = wire.on_items("PUT", f"{items}/docs/1", {"id": "1", "pk": "p"}, "p")
     assert missing.status == 404
     wire.create(items, {"id": "1", "pk": "p"}, "p")
-    assert wire.on_items("PUT", f"{items}/docs/1", {"id": "2", "pk": "p"}, "p").status == 400
     replaced = wire.on_items("PUT", f"{items}/docs/1", {"id": "1", "pk": "p", "n": 1}, "p")
     assert (replaced.status, content(replaced)["n"]) == (200, 1)
+
+
+def test_replace_renames_where_the_body_has_another_id(wire: Wire, items: str) -> None:
+    """As in Azure: https://github.com/Azure/azure-cosmos-dotnet-v3/pull/1375 and /pull/870."""
+    before = content(wire.create(items, {"id": "1", "pk": "p"}, "p"))
+    renamed = wire.on_items("PUT", f"{items}/docs/1", {"id": "2", "pk": "p", "n": 1}, "p")
+    assert (renamed.status, content(renamed)["_rid"]) == (200, before["_rid"])
+    assert wire.read(items, "1", "p").status == 404
+    assert wire.read(items, "2", "p").body == renamed.body
+    assert wire.on_items("GET", f"/{before['_self']}", None, "p").body == renamed.body
+    assert wire.query(items, "SELECT VALUE c.n FROM c WHERE c.id = '2'") == [1]
+
+
+def test_replace_takes_no_other_items_id_unless_its_time_is_over(wire: Wire) -> None:
+    items = wire.with_container(defaultTtl=-1)
+    wire.create(items, {"id": "1", "pk": "p"}, "p")
+    wire.create(items, {"id": "2", "pk": "p", "ttl": 10}, "p")
+    assert wire.on_items("PUT", f"{items}/docs/1", {"id": "2", "pk": "p"}, "p").status == 409
+    assert wire.on_items("PUT", f"{items}/docs/1", {"id": "", "pk": "p"}, "p").status == 400
+    assert wire.query(items, "SELECT VALUE c.id FROM c") == ["1", "2"]
+    wire.clock.advance(10)
+    assert wire.on_items("PUT", f"{items}/docs/1", {"id": "2", "pk": "p"}, "p").status == 200
+    assert wire.query(items, "SELECT VALUE c.id FROM c") == ["2"]
+
+
+def test_upsert_creates_what_is_not_there_whatever_it_should_match(wire: Wire, items: str) -> None:
+    """As in Azure: https://github.com/Azure/azure-cosmos-dotnet-v3/issues/1698."""
+    assert wire.upsert(items, {"id": "1", "pk": "p"}, "p", if_match='"gone"').status == 201
+    assert wire.upsert(items, {"id": "1", "pk": "p", "n": 1}, "p", if_match='"gone"').status == 412
+    assert "n" not in content(wire.read(items, "1", "p"))
+    assert wire.upsert(items, {"id": "2", "pk": "p"}, "p", if_match="*").status == 201
+    absent: JsonObject = {"operationType": "Upsert", "resourceBody": {"id": "3", "pk": "p"}, "ifMatch": "x"}
+    assert wire.batch(items, [absent], "p").status == 200
 
 
 def test_upsert_tells_whether_it_created(wire: Wire, items: str) -> None:
@@ -202,6 +234,49 @@ def test_a_minimal_answer_has_no_body(wire: Wire, items: str) -> None:
     created = wire.create(items, {"id": "1", "pk": "p"}, "p", prefer="return=minimal")
     assert (created.status, created.body) == (201, b"")
     assert "etag" in created.headers
+
+
+def test_an_object_in_place_of_the_key_counts_as_none(wire: Wire, items: str) -> None:
+    """The SDK takes it so: `_retrieve_partition_key` in azure-cosmos 4.17's _cosmos_client_connection.py."""
+    assert wire.create(items, {"id": "1", "pk": {"a": 1}}, {}).status == 201
+    assert content(wire.read(items, "1", {}))["pk"] == {"a": 1}
+    assert wire.query(items, "SELECT VALUE c.id FROM c WHERE c.pk = {'a': 1}") == ["1"]
+    assert wire.create(items, {"id": "2", "pk": [1]}, {}).status == 400
+
+
+def test_the_path_of_a_key_may_stand_in_either_quotes(wire: Wire) -> None:
+    """As the SDK reads it: `ParsePaths` in azure-cosmos 4.17's _base.py."""
+    paths: list[Json] = ["/a/'b/c'"]
+    quoted = wire.with_container({"id": "quoted", "partitionKey": {"paths": paths, "version": 2}})
+    assert wire.create(quoted, {"id": "1", "a": {"b/c": "p"}}, "p").status == 201
+    assert wire.read(quoted, "1", "p").status == 200
+
+
+def test_the_limit_is_on_the_bytes_that_are_sent(wire: Wire, items: str) -> None:
+    """`2 MB (UTF-8 length of JSON representation)`: https://learn.microsoft.com/azure/cosmos-db/concepts-limits."""
+    headers = {"x-ms-documentdb-partitionkey": '["p"]'}
+    shorter_when_sent = b'{"id":"1","pk":"p","t":[' + b",".join([b"1e9"] * 500_000) + b"]}"
+    assert len(orjson.dumps(orjson.loads(shorter_when_sent))) > 2 * 1024 * 1024 > len(shorter_when_sent)
+    assert wire.send("POST", f"{items}/docs", shorter_when_sent, headers).status == 201
+    padded = b'{"id":"2","pk":"p"' + b" " * 2 * 1024 * 1024 + b"}"
+    for method, path in (("POST", f"{items}/docs"), ("PUT", f"{items}/docs/1")):
+        assert wire.send(method, path, padded, headers).status == 413
+
+
+def test_a_patch_may_not_make_an_item_too_large(wire: Wire, items: str) -> None:
+    wire.create(items, {"id": "1", "pk": "p", "t": "x" * 2_000_000}, "p")
+    grow: JsonObject = {"operations": [{"op": "add", "path": "/u", "value": "x" * 100_000}]}
+    assert wire.on_items("PATCH", f"{items}/docs/1", grow, "p").status == 413
+    assert "u" not in content(wire.read(items, "1", "p"))
+
+
+def test_a_response_names_the_container_and_the_partition_that_answered(wire: Wire) -> None:
+    """Documented: https://learn.microsoft.com/rest/api/cosmos-db/common-cosmosdb-rest-response-headers."""
+    items = wire.with_container({**SIMPLE, "id": "ä b"})
+    created = wire.create(items, {"id": "1", "pk": "p"}, "p")
+    assert created.headers["x-ms-alt-content-path"] == "dbs/db/colls/%C3%A4%20b"
+    assert created.headers["x-ms-content-path"] == content(wire.call("GET", items))["_rid"]
+    assert created.headers["x-ms-documentdb-partitionkeyrangeid"] == "0"
 
 
 def test_two_megabytes_is_the_limit(wire: Wire, items: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
 from local.cosmos.sql.query import PageRequest, Row, compile_query
-from tests.unit_tests.local_cosmos.wire import NESTED, content, documents, message
+from tests.unit_tests.local_cosmos.wire import NESTED, SIMPLE, content, documents, message
 
 if TYPE_CHECKING:
     from local.cosmos.values import Json, JsonObject
@@ -133,6 +134,32 @@ def test_a_token_of_another_query_is_refused(wire: Wire, shop: str) -> None:
         refused = wire.page(shop, text, x_ms_continuation=given, **keyed(pk))
         assert refused.status == 400
         assert "Continuation" in message(refused)
+
+
+def test_a_token_is_bound_to_the_parameters_and_the_container(wire: Wire, shop: str) -> None:
+    text, given = "SELECT VALUE c.n FROM c WHERE c.n >= @low", {"x_ms_max_item_count": "1", **keyed("p0")}
+    token = wire.page(shop, text, {"@low": 2}, **given).headers["x-ms-continuation"]
+    assert documents(wire.page(shop, text, {"@low": 2}, **given, x_ms_continuation=token)) == [4]
+    other = wire.with_container({**SIMPLE, "id": "other"})
+    for container, parameters in (
+        (shop, {"@low": 3}),
+        (shop, {"@low": 2.5}),
+        (shop, {"@low": "2"}),
+        (shop, {"@low": 2, "@more": 1}),
+        (other, {"@low": 2}),
+    ):
+        refused = wire.page(container, text, dict(parameters), **given, x_ms_continuation=token)
+        assert refused.status == 400
+        assert "Continuation" in message(refused)
+
+
+def test_a_token_whose_numbers_are_out_of_range_is_refused(wire: Wire, shop: str) -> None:
+    first = wire.page(shop, "SELECT * FROM c", x_ms_max_item_count="2", **keyed("p0"))
+    parts = orjson.loads(base64.urlsafe_b64decode(first.headers["x-ms-continuation"]))
+    for at in (3, 4, 5, 6):
+        for number in (-1, 2**63):
+            forged = base64.urlsafe_b64encode(orjson.dumps([*parts[:at], number, *parts[at + 1 :]])).decode()
+            assert wire.page(shop, "SELECT * FROM c", x_ms_continuation=forged, **keyed("p0")).status == 400
 
 
 def test_order_values_too_long_for_a_token_are_refused(wire: Wire, shop: str) -> None:
@@ -321,7 +348,7 @@ def test_a_scalar_subquery_with_two_results_is_refused(wire: Wire, shop: str) ->
     assert "cardinality" in message(refused)
 
 
-def test_a_plan_tells_the_client_to_send_the_query_as_it_is(wire: Wire, shop: str) -> None:
+def test_a_plan_is_for_all_partitions_and_refuses_what_is_wrong(wire: Wire, shop: str) -> None:
     plan = content(wire.page(shop, "SELECT * FROM c ORDER BY c.n", x_ms_cosmos_is_query_plan_request="True"))
     assert plan["queryRanges"] == [{"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}]
     refused = wire.page(shop, "SELECT FOO(1)", x_ms_cosmos_is_query_plan_request="True")

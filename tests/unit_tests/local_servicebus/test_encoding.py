@@ -263,6 +263,32 @@ def test_sections_of_a_wrong_shape_are_malformed(data: bytes) -> None:
         message.parse_incoming(data)
 
 
+@pytest.mark.parametrize(
+    ("lives", "kept"),
+    [(2**64 - 1, None), (922_337_203_685_478, None), (922_337_203_685_477, 922_337_203_685_477)],
+)
+def test_a_life_longer_than_can_be_counted_is_for_ever(lives: int, kept: int | None) -> None:
+    header = [codec.NULL, codec.NULL, b"\x80" + lives.to_bytes(8)]
+    data = codec.encode_described(0x70, codec.encode_list(header)) + codec.encode_described(
+        0x75, codec.encode_binary(b"x")
+    )
+    assert message.parse_incoming(data).time_to_live == kept
+
+
+def test_a_time_after_the_year_9999_is_malformed() -> None:
+    """Stored, it would not fit the file, and end the endpoint for everybody."""
+    for when, is_taken in ((253_402_300_799_999, True), (253_402_300_800_000, False), (2**64 - 1, False)):
+        scheduled = {codec.encode_symbol("x-opt-scheduled-enqueue-time"): b"\x80" + when.to_bytes(8)}
+        data = codec.encode_described(0x72, codec.encode_map(scheduled)) + codec.encode_described(
+            0x75, codec.encode_binary(b"x")
+        )
+        if is_taken:
+            assert message.parse_incoming(data).scheduled_for == when
+        else:
+            with pytest.raises(MalformedError, match="9999"):
+                message.parse_incoming(data)
+
+
 def test_a_batch_is_split_and_an_empty_or_wrong_one_refused() -> None:
     batch = b"".join(codec.encode_described(0x75, codec.encode_binary(one)) for one in (b"a", b"b"))
     assert message.split_batch(batch) == [b"a", b"b"]

@@ -280,3 +280,31 @@ def test_a_file_of_another_version_or_kind_or_in_use_is_refused(tmp_path: Path) 
         SqliteStore(junk)
     with SqliteStore(tmp_path / "q.sqlite3"), pytest.raises(StoreError, match="cannot be opened"):
         SqliteStore(tmp_path / "q.sqlite3")
+
+
+def test_a_folder_that_cannot_be_had_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        SqliteStore(tmp_path / "file" / "q.sqlite3")
+
+
+def test_a_folder_that_holds_other_things_too_keeps_its_mode_and_the_file_is_private(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "other").touch(0o644)
+    SqliteStore(tmp_path / "q.sqlite3").close()
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "other", tmp_path / "q.sqlite3")]
+    assert modes == [0o755, 0o644, 0o600]
+
+
+def test_nothing_of_a_message_that_was_taken_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "q.sqlite3"
+    with SqliteStore(path) as store:
+        queue = Broker([QueueSpec("q")], store, FakeClock(), FakeTokens()).queue("q")
+        queue.send([Incoming(b"a secret" * 100)])
+        store.commit()
+    assert b"a secret" in path.read_bytes()
+    with SqliteStore(path) as store:
+        queue = Broker([QueueSpec("q")], store, FakeClock(), FakeTokens()).queue("q")
+        assert queue.receive(None, lock=False) is not None
+        store.commit()
+    assert b"a secret" not in path.read_bytes()
