@@ -141,13 +141,13 @@ class Runtime:
         Raises:
             ConfigurationError: No provider is configured.
         """
-        from shared.tenancy.jwks import SigningKeys  # noqa: PLC0415  # PyJWT loads where it is needed
-        from shared.tenancy.jwks_http import HttpDocuments  # noqa: PLC0415  # so does aiohttp
+        from shared.resilience.http_get import HttpGet  # noqa: PLC0415  # aiohttp loads where it is needed
+        from shared.tenancy.jwks import MAX_BYTES, SigningKeys  # noqa: PLC0415  # so does PyJWT
 
         settings = self.settings
         if settings.oidc_issuer is None:
             raise ConfigurationError(["OIDC_ISSUER"])
-        documents = HttpDocuments(self.identity_provider)
+        documents = HttpGet(self.identity_provider, MAX_BYTES)
         self._open.push_async_callback(documents.close)
         return SigningKeys(
             settings.oidc_issuer,
@@ -160,9 +160,10 @@ class Runtime:
     @cached_property
     def identity_provider(self) -> Dependency:
         """Return the policy and the breaker that all questions to the identity provider share."""
-        from shared.tenancy.jwks_http import POLICY, classify  # noqa: PLC0415  # aiohttp loads when used
+        from shared.resilience.http_get import classify  # noqa: PLC0415  # aiohttp loads where it is needed
+        from shared.tenancy.jwks import POLICY, PROVIDER  # noqa: PLC0415  # so does PyJWT
 
-        return Dependency("The identity provider", classify, POLICY, self.clock)
+        return Dependency(PROVIDER, classify, POLICY, self.clock)
 
     @cached_property
     def _credentials(self) -> Credentials:

@@ -1,4 +1,4 @@
-"""The identity provider's signing keys: fetched when needed, kept for a while, one algorithm per key."""
+"""Signing keys of the identity provider (JWKS): fetched when needed, kept a while, one algorithm per key."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
+from shared.resilience.deadlines import deadline, no_deadline, within_deadline
+from shared.resilience.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,24 +22,32 @@ if TYPE_CHECKING:
 PROVIDER = "The identity provider"
 
 FRESH_SECONDS = 900.0
-"""How long the keys are used without asking."""
+"""Time for which the keys are used without asking."""
 
 MAX_SECONDS = 3600.0
-"""How long they are used at most while the provider is down; a key that it withdrew is refused after that."""
+"""Time for which they are used at most while the provider is down; then a withdrawn key is refused, too."""
 
 INTERVAL_SECONDS = 30.0
-"""How often the provider is asked at most, whatever tokens come."""
+"""Least time between two questions to the provider, whatever tokens come."""
 
 OUTAGE_SECONDS = 5.0
-"""How often it is asked at most while it is down."""
+"""Least time after a question that failed, counted from its failure."""
+
+ASK_SECONDS = 5.0
+"""Time limit of one question, discovery included, for all who wait for its answer."""
+
+POLICY = Policy(attempts=3, attempt_seconds=2.0, total_seconds=ASK_SECONDS, backoff_seconds=0.1)
+MAX_BYTES = 256 * 1024
+"""More than any key set or discovery document has."""
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _MOST_KEYS = 100
+_SHORTEST_RETRY_AFTER = 1.0
 _logger = get_logger(__name__)
 
 
-class FetchesDocuments(Protocol):
-    """How the provider's documents are got."""
+class DocumentSource(Protocol):
+    """The provider's documents."""
 
     async def fetch(self, url: str) -> bytes:
         """Return a document.
@@ -92,7 +102,7 @@ class _Discovery(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """The provider's keys by their ids, as of when they were asked for."""
+    """The provider's keys by their ids, as of the time at which they were asked for."""
 
     keys: Mapping[str, jwt.PyJWK]
     since: float
@@ -102,9 +112,9 @@ class SigningKeys:
     """The keys in force of one issuer.
 
     Args:
-        issuer: Whose they are.
-        jwks_url: Where they are; None to have the issuer's discovery document say so.
-        documents: How they are got.
+        issuer: The `iss` of its tokens.
+        jwks_url: The address of the keys; None to have the issuer's discovery document say it.
+        documents: Fetches documents.
         clock: Its monotonic side measures ages.
         allow_http: Whether a discovered address may be http.
     """
@@ -113,7 +123,7 @@ class SigningKeys:
         self,
         issuer: str,
         jwks_url: str | None,
-        documents: FetchesDocuments,
+        documents: DocumentSource,
         clock: Clock,
         *,
         allow_http: bool,
@@ -121,12 +131,14 @@ class SigningKeys:
         self._issuer = issuer
         self._jwks_url = jwks_url
         self._documents = documents
+        self._clock = clock
         self._monotonic = clock.monotonic
         self._allow_http = allow_http
         self._fetched = _Fetched({}, float("-inf"))
-        self._asked_at = float("-inf")
+        self._ask_again_at = float("-inf")
         self._outage: DependencyUnavailableError | DependencyTimeoutError | None = None
-        self._asking = asyncio.Lock()
+        self._question: asyncio.Task[None] | None = None
+        self._waiting = 0
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key of this id, or None where the provider has none.
@@ -137,19 +149,15 @@ class SigningKeys:
             DependencyUnavailableError: The provider is down, and what is known of it too old or not enough.
             DependencyTimeoutError: It takes too long, likewise.
         """
-        key = self._known(kid, FRESH_SECONDS)
+        key = self._find_known(kid, FRESH_SECONDS)
         if key is not None:
             return key
-        if self._asking.locked() and (key := self._known(kid, MAX_SECONDS)) is not None:
+        if self._question is not None and (key := self._find_known(kid, MAX_SECONDS)) is not None:
             return key  # somebody asks already; this one need not wait
-        async with self._asking:
-            key = self._known(kid, FRESH_SECONDS)
-            if key is not None:
-                return key
-            await self._ask_if_it_is_time()
-        key = self._known(kid, MAX_SECONDS)
+        await self._refresh()
+        key = self._find_known(kid, MAX_SECONDS)
         if key is None and self._outage is not None:
-            raise DependencyUnavailableError(PROVIDER, retry_after=OUTAGE_SECONDS) from self._outage
+            raise self._unavailable() from self._outage
         return key
 
     async def check(self) -> None:
@@ -157,39 +165,61 @@ class SigningKeys:
 
         Raises:
             DependencyUnavailableError: They cannot: the provider is down, and what is known of it too old.
+            DeadlineExceededError: The provider did not answer within the caller's own time.
         """
-        async with self._asking:
-            if self._age() >= FRESH_SECONDS:
-                await self._ask_if_it_is_time()
+        if self._age() >= FRESH_SECONDS:
+            await self._refresh()
         if self._age() >= MAX_SECONDS:
-            raise DependencyUnavailableError(PROVIDER, retry_after=OUTAGE_SECONDS) from self._outage
+            raise self._unavailable() from self._outage
 
     def _age(self) -> float:
         return self._monotonic() - self._fetched.since
 
-    def _known(self, kid: str, age: float) -> jwt.PyJWK | None:
+    def _find_known(self, kid: str, age: float) -> jwt.PyJWK | None:
         if self._age() >= age:
             return None
         return self._fetched.keys.get(kid)
 
-    async def _ask_if_it_is_time(self) -> None:
-        pause = INTERVAL_SECONDS if self._outage is None else OUTAGE_SECONDS
-        if self._monotonic() - self._asked_at >= pause:
-            await self._ask()
+    def _unavailable(self) -> DependencyUnavailableError:
+        wait = max(self._ask_again_at - self._monotonic(), _SHORTEST_RETRY_AFTER)
+        return DependencyUnavailableError(PROVIDER, retry_after=min(wait, OUTAGE_SECONDS))
+
+    async def _refresh(self) -> None:
+        """Ask the provider unless that was lately; all who come meanwhile share one question and its time.
+
+        Who leaves takes nothing along; the last one who leaves ends the question.
+        """
+        if self._question is None:
+            if self._monotonic() < self._ask_again_at:
+                return
+            with no_deadline():  # it is for all who wait, not only for the one who came first
+                self._question = asyncio.create_task(self._ask())
+        question = self._question
+        self._waiting += 1
+        try:
+            async with within_deadline(PROVIDER):
+                await asyncio.shield(question)
+        finally:
+            self._waiting -= 1
+            if question.done() or not self._waiting:
+                question.cancel()
+                if self._question is question:
+                    self._question = None
 
     async def _ask(self) -> None:
         asked_at = self._monotonic()
         try:
-            url = self._jwks_url or await self._discovered()
-            keys = _read_keys(await self._documents.fetch(url))
+            with deadline(ASK_SECONDS, self._clock):
+                url = self._jwks_url or await self._discover_url()
+                keys = _read_keys(await self._documents.fetch(url))
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
-            self._outage, self._asked_at = error, asked_at
+            self._outage, self._ask_again_at = error, self._monotonic() + OUTAGE_SECONDS
             _logger.warning("The signing keys were not fetched", extra={"error": error.message})
             return
-        self._outage, self._asked_at = None, asked_at
+        self._outage, self._ask_again_at = None, self._monotonic() + INTERVAL_SECONDS
         self._fetched = _Fetched(keys, asked_at)
 
-    async def _discovered(self) -> str:
+    async def _discover_url(self) -> str:
         document = await self._documents.fetch(self._issuer.rstrip("/") + _DISCOVERY)
         try:
             found = _Discovery.model_validate_json(document)
@@ -212,13 +242,13 @@ def _read_keys(document: bytes) -> dict[str, jwt.PyJWK]:
     for member in members[:_MOST_KEYS]:
         try:
             key = _KEY.validate_python(member)
-            keys.setdefault(key.kid, _usable(key))
+            keys.setdefault(key.kid, _build_key(key))
         except (ValidationError, jwt.PyJWTError) as error:
             _logger.info("A key of the set is left out", extra={"reason": type(error).__name__})
     return keys
 
 
-def _usable(key: _RsaKey | _EcKey) -> jwt.PyJWK:
+def _build_key(key: _RsaKey | _EcKey) -> jwt.PyJWK:
     if "verify" not in key.key_ops:
         raise jwt.InvalidKeyError("it is not for verifying")
     if isinstance(key, _RsaKey):

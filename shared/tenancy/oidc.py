@@ -1,4 +1,4 @@
-"""User tokens of an OpenID Connect provider, such as Entra ID: from a bearer token to a tenant's user.
+"""User tokens of an OpenID Connect provider, such as Entra ID: verified into a tenant's user.
 
 Imported when the deployment configures a provider: PyJWT and its cryptography load with it.
 See docs/adr/0012-user-tokens.md.
@@ -6,6 +6,8 @@ See docs/adr/0012-user-tokens.md.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -29,7 +31,7 @@ _logger = get_logger(__name__)
 
 
 class _Refused(Exception):  # noqa: N818  # it is no error: a token was not accepted
-    """Why a token is not accepted; the log is told, the caller is not."""
+    """Reason for which a token is not accepted; the log is told, the caller is not."""
 
 
 class _Claims(BaseModel):
@@ -47,10 +49,10 @@ class UserTokens:
     """Verifies user tokens.
 
     Args:
-        settings: The issuer, and what its claims mean here.
+        settings: The issuer, and the meaning of its claims.
         keys: The issuer's signing keys.
         credentials: Knows which tenants are in force.
-        clock: What `exp`, `nbf` and `iat` are held against.
+        clock: The time that `exp`, `nbf` and `iat` are compared with.
     """
 
     def __init__(
@@ -68,10 +70,10 @@ class UserTokens:
             DependencyUnavailableError: The provider's keys, or the tenant, cannot be looked up.
         """
         try:
-            payload = await self._signed(token)
-            claims = self._timely(payload)
-            role = self._role(payload)
-            tenant = await self._credentials.of_tenant(self._tenant(payload))
+            payload = await self._verify_signature(token)
+            claims = self._check_times(payload)
+            role = self._read_role(payload)
+            tenant = await self._credentials.of_tenant(self._read_tenant(payload))
         except (_Refused, jwt.PyJWTError, ValidationError) as error:
             reason = str(error) if isinstance(error, _Refused) else type(error).__name__
             _logger.info("A user token was refused", extra={"reason": reason})
@@ -82,9 +84,11 @@ class UserTokens:
         tenant_id = parse_tenant_id(tenant.tenant_id)
         return TenantContext(tenant_id, tenant.tier, role, f"user:{claims.sub}", user_id=claims.sub)
 
-    async def _signed(self, token: str) -> Mapping[str, Any]:
+    async def _verify_signature(self, token: str) -> Mapping[str, Any]:
         if len(token) > _MAX_CHARACTERS:
             raise _Refused("too long")
+        if not all(_is_canonical(part) for part in token.split(".")):
+            raise _Refused("no base64url")
         header = jwt.get_unverified_header(token)
         kid = header.get("kid")
         if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID:
@@ -102,14 +106,14 @@ class UserTokens:
             options={
                 "require": ["exp", "iat", "iss", "aud", "sub"],
                 "enforce_minimum_key_length": True,
-                # PyJWT has a clock of its own; `_timely` checks them by ours.
+                # PyJWT has a clock of its own; `_check_times` checks them by ours.
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
             },
         )
 
-    def _timely(self, payload: Mapping[str, Any]) -> _Claims:
+    def _check_times(self, payload: Mapping[str, Any]) -> _Claims:
         claims = _Claims.model_validate(payload)
         now, leeway = self._clock.now().timestamp(), self._settings.oidc_leeway_seconds
         if claims.exp <= now - leeway:
@@ -118,7 +122,7 @@ class UserTokens:
             raise _Refused("not yet valid")
         return claims
 
-    def _tenant(self, payload: Mapping[str, Any]) -> TenantId:
+    def _read_tenant(self, payload: Mapping[str, Any]) -> TenantId:
         claim = payload.get(self._settings.oidc_tenant_claim)
         if not isinstance(claim, str):
             raise _Refused("no tenant")
@@ -128,7 +132,7 @@ class UserTokens:
         except ValueError as error:
             raise _Refused("no tenant") from error
 
-    def _role(self, payload: Mapping[str, Any]) -> Role:
+    def _read_role(self, payload: Mapping[str, Any]) -> Role:
         claim = payload.get(self._settings.oidc_role_claim)
         named = claim if isinstance(claim, list) else [claim]
         mapped = self._settings.oidc_role_map
@@ -137,3 +141,12 @@ class UserTokens:
             if role in roles:
                 return Role(role)
         raise _Refused("no role")
+
+
+def _is_canonical(part: str) -> bool:
+    """Tell whether a part is the one way to write its bytes: PyJWT takes padding and stray bits, too."""
+    try:
+        content = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        return False
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode() == part

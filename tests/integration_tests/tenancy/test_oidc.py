@@ -13,9 +13,10 @@ from aiohttp import web
 
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.resilience.dependency import Dependency
+from shared.resilience.http_get import HttpGet, classify
 from shared.resilience.policy import Policy
 from shared.tenancy.context import Role
-from shared.tenancy.jwks_http import MAX_BYTES, HttpDocuments, classify
+from shared.tenancy.jwks import MAX_BYTES
 from tests.support.fakes import Call
 from tests.support.identity_provider import AUDIENCE, IdentityProvider, public_jwk, public_pem, rsa_key
 from tests.support.whole_app import whole_app
@@ -202,7 +203,7 @@ QUICK = Policy(attempts=3, attempt_seconds=0.05, total_seconds=1, backoff_second
 
 async def fetch(behave: Behaviour) -> tuple[bytes | Exception, Server]:
     async with serving(behave) as server:
-        documents = HttpDocuments(Dependency("The identity provider", classify, QUICK))
+        documents = HttpGet(Dependency("The identity provider", classify, QUICK), MAX_BYTES)
         try:
             return await documents.fetch(server.address + "/keys"), server
         except (DependencyUnavailableError, DependencyTimeoutError) as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError
+from shared.errors import DeadlineExceededError, DependencyTimeoutError, DependencyUnavailableError
+from shared.resilience.deadlines import deadline, remaining_seconds
 from shared.settings import OidcSettings
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import Role, TenantContext, parse_tenant_id
@@ -137,6 +138,12 @@ FORGERIES: dict[str, Callable[[IdentityProvider], str]] = {
     ),
     "a certificate of its own": lambda p: p.token(key=rsa_key(1), headers={"x5c": ["MIIB"]}),
     "an extension that must be understood": lambda p: p.token(headers={"crit": ["exp"], "exp": 1}),
+    "a padded signature": lambda p: p.token() + "=",
+    "a signature padded as base64 is": lambda p: p.token() + "==",
+    "a padded signature of a curve's key": lambda p: p.token() + "====",
+    "stray bits at the signature's end": lambda p: _with_stray_bits(p.token()),
+    "a line break after the signature": lambda p: p.token() + "\n",
+    "base64 in place of base64url": lambda p: p.token().replace("-", "+").replace("_", "/"),
     "no kid": lambda p: p.token(headers={"kid": None}),
     "a kid that is a path": lambda p: p.token(headers={"kid": "../../dev/null"}, key=rsa_key(1)),
     "a kid of any length": lambda p: p.token(headers={"kid": "k" * 10_000}),
@@ -177,6 +184,12 @@ FORGERIES: dict[str, Callable[[IdentityProvider], str]] = {
 
 def _now(provider: IdentityProvider) -> int:
     return int(provider.claims()["iat"])
+
+
+def _with_stray_bits(token: str) -> str:
+    """Write the same signature in another way: 2048 bits leave four unused in its last character."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
 
 
 def _with_claims(token: str, claims: object) -> str:
@@ -287,8 +300,11 @@ class TestSigningKeys:
         for number in range(50):
             assert await users.accept(provider.token(headers={"kid": f"made-up-{number}"})) is None
         assert len(provider.asked) == 1  # 30 s are not over since the first
+        clock.advance(29.9)
+        assert await users.accept(provider.token(headers={"kid": "made-up"})) is None
+        assert len(provider.asked) == 1
 
-        clock.advance(30)
+        clock.advance(0.1)
         for number in range(50):
             assert await users.accept(provider.token(headers={"kid": f"made-up-{number}"})) is None
         assert len(provider.asked) == 2
@@ -352,6 +368,43 @@ class TestSigningKeys:
         provider.gate.set()
 
         assert all(await asyncio.gather(*asking))
+        assert len(provider.asked) == 1
+
+    async def test_all_who_wait_for_a_provider_that_fails_have_one_question_and_one_answer(
+        self, users: Users, provider: IdentityProvider, clock: FakeClock
+    ) -> None:
+        provider.gate, provider.failure = asyncio.Event(), OUTAGE
+        waiting = [asyncio.create_task(users.accept(provider.token())) for _ in range(30)]
+        ready = asyncio.create_task(users.keys.check())
+        await asyncio.sleep(0)
+        clock.advance(11)  # it took its time
+        provider.gate.set()
+
+        ended = await asyncio.gather(*waiting, ready, return_exceptions=True)
+        assert all(isinstance(one, DependencyUnavailableError) for one in ended)
+        assert len(provider.asked) == 1
+        for seconds in (0, 4.9):  # the pause begins with the failure
+            clock.advance(seconds)
+            with pytest.raises(DependencyUnavailableError):
+                await users.accept(provider.token())
+            assert len(provider.asked) == 1
+        clock.advance(0.1)
+        with pytest.raises(DependencyUnavailableError):
+            await users.accept(provider.token())
+        assert len(provider.asked) == 2
+
+    async def test_who_may_wait_for_less_time_than_the_provider_takes_waits_no_longer(
+        self, users: Users, provider: IdentityProvider, clock: FakeClock
+    ) -> None:
+        provider.gate = asyncio.Event()
+        patient = asyncio.create_task(users.accept(provider.token()))
+        await asyncio.sleep(0)
+
+        with deadline(0, clock), pytest.raises(DeadlineExceededError):
+            await users.keys.check()
+
+        provider.gate.set()
+        assert await patient
         assert len(provider.asked) == 1
 
     async def test_while_one_asks_anew_nobody_with_a_known_key_waits(
@@ -479,6 +532,22 @@ class TestDiscovery:
     ) -> None:
         assert await users.accept(provider.token())
         assert provider.asked == [self.URL, JWKS_URL]
+
+    async def test_discovery_and_keys_share_one_deadline(
+        self, users: Users, provider: IdentityProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: list[float | None] = []
+        fetch = provider.fetch
+
+        async def fetch_slowly(url: str) -> bytes:
+            left.append(remaining_seconds())
+            clock.advance(3)
+            return await fetch(url)
+
+        monkeypatch.setattr(provider, "fetch", fetch_slowly)
+        assert await users.accept(provider.token())
+
+        assert left == [5, 2]
 
     @pytest.mark.parametrize(
         "document",
