@@ -22,7 +22,14 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError, InternalError
 from shared.logging.context import log_context
 from shared.logging.logger import get_logger
-from shared.tenancy.context import PLATFORM, PlatformContext, Role, TenantContext, TenantId
+from shared.tenancy.context import (
+    PLATFORM,
+    PlatformContext,
+    Role,
+    TenantContext,
+    TenantId,
+    user_principal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -232,7 +239,7 @@ def _actor(who: TenantContext | PlatformContext) -> Actor:
         return Actor(kind="platform")
     if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
         return Actor(kind="administrator")
-    if who.user_id is not None:
+    if who.user_id is not None and who.principal == user_principal(who.user_id):
         return Actor(kind="user", id=who.user_id)
     return Actor(kind="key", id=who.principal)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import AuthenticationError, TenantNotFoundError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
+from shared.tenancy.errors import TenantSuspendedError
 from shared.tenancy.keys import AdminKeys, digest_of, parse_key
 from shared.tenancy.store import TenantItem, TenantStatus
 
@@ -24,7 +25,7 @@ _NO_DIGEST = bytes(32)
 """Compared with where there is no such key, so that each key takes one comparison. No text hashes to it."""
 
 
-class KeepsActs(Protocol):
+class RecordsActs(Protocol):
     """What authentication asks of the audit trail."""
 
     async def record(self, who: TenantContext, action: AuditAction, subject: str) -> object:
@@ -32,11 +33,11 @@ class KeepsActs(Protocol):
         ...
 
 
-class VerifiesUsers(Protocol):
-    """What authentication asks of `shared.tenancy.oidc`, where the deployment has a provider."""
+class VerifiesTokens(Protocol):
+    """User tokens, where the deployment has a provider for them."""
 
     async def verify(self, token: str) -> TenantContext | None:
-        """Return whose token it is, or None where it is not accepted."""
+        """Return the context that a token gives, or None where it is not accepted."""
         ...
 
 
@@ -51,11 +52,14 @@ class KeyVerifier:
         self._compare = compare
 
     async def verify(self, presented: str, digest: bytes) -> TenantContext | None:
-        """Return whose key it is, or None where it is not in force.
+        """Return the context that a key gives, or None where it is not in force.
 
         Args:
             presented: The key.
             digest: Its `digest_of`.
+
+        Raises:
+            TenantSuspendedError: It is the key of a suspended tenant.
         """
         key = parse_key(presented)
         if key is None:
@@ -66,29 +70,32 @@ class KeyVerifier:
             return None
         if known.expires_at is not None and known.expires_at <= self._clock.now():
             return None
+        if known.suspended:
+            raise TenantSuspendedError(known.context.tenant_id)
         return known.context
 
 
 class Authenticator:
     """Turns credentials into contexts.
 
-    Every failure reads the same, so that nothing tells an unknown tenant from a wrong secret.
+    Every failure reads the same, so that nothing tells an unknown tenant from a wrong secret. Only who has a
+    tenant's right key, or a token of one of its users, is told that the tenant is suspended.
 
     Args:
-        tenants: Where tenants are.
-        audit: Where it is kept that the administrator acts for a tenant.
+        tenants: Looks tenants up.
+        audit: Keeps that the administrator acts for a tenant.
         admins: The administrator's keys.
-        keys: What checks the tenants' keys.
-        users: What checks user tokens; None where there are none.
+        keys: Checks the tenants' keys.
+        users: Checks user tokens; None where there are none.
     """
 
     def __init__(
         self,
         tenants: TenantLookup,
-        audit: KeepsActs,
+        audit: RecordsActs,
         admins: AdminKeys,
         keys: KeyVerifier,
-        users: VerifiesUsers | None = None,
+        users: VerifiesTokens | None = None,
     ) -> None:
         self._tenants = tenants
         self._audit = audit
@@ -100,8 +107,9 @@ class Authenticator:
         """Check an `Authorization` header.
 
         Raises:
-            AuthenticationError: It is missing or malformed, or the key is unknown, revoked, expired or a
-                suspended tenant's; or so is the user token.
+            AuthenticationError: It is missing or malformed, or the key is unknown, revoked or expired; or so
+                is the user token.
+            TenantSuspendedError: It is right, and its tenant is suspended.
             DependencyUnavailableError: The store or the identity provider is down, and what it last said is
                 too old to go by.
         """
@@ -126,7 +134,7 @@ class Authenticator:
             TenantNotFoundError: There is no such tenant, or it is being purged.
             DependencyUnavailableError: The act cannot be kept, so it must not be done.
         """
-        tenant = _context(await self._existing(tenant_id), Role.ADMIN, platform.principal)
+        tenant = _build_context(await self._read_existing(tenant_id), Role.ADMIN, platform.principal)
         await self._audit.record(tenant, AuditAction.ADMIN_ACT, route)
         return tenant
 
@@ -136,12 +144,12 @@ class Authenticator:
         Raises:
             TenantNotFoundError: There is no such tenant, or it is suspended.
         """
-        tenant = await self._existing(tenant_id)
+        tenant = await self._read_existing(tenant_id)
         if tenant.status is not TenantStatus.ACTIVE:
             raise TenantNotFoundError(tenant_id)
-        return _context(tenant, Role.USER, "platform")
+        return _build_context(tenant, Role.USER, "platform")
 
-    async def _existing(self, tenant_id: str) -> TenantItem:
+    async def _read_existing(self, tenant_id: str) -> TenantItem:
         try:
             tenant = await self._tenants.read(parse_tenant_id(tenant_id))
         except ValueError as error:
@@ -151,5 +159,5 @@ class Authenticator:
         return tenant
 
 
-def _context(tenant: TenantItem, role: Role, principal: str) -> TenantContext:
+def _build_context(tenant: TenantItem, role: Role, principal: str) -> TenantContext:
     return TenantContext(parse_tenant_id(tenant.tenant_id), tenant.tier, role, principal)

@@ -56,6 +56,11 @@ def parse_tenant_id(value: str | None) -> TenantId:
     return TenantId(value)
 
 
+def user_principal(subject: str) -> str:
+    """Return the principal of a user token; no key's id has a colon."""
+    return f"user:{subject}"
+
+
 @dataclass(frozen=True, slots=True)
 class TenantContext:
     """One tenant, as proved by a credential. Only `shared.tenancy` builds it (a test forbids it elsewhere).
@@ -66,7 +71,8 @@ class TenantContext:
         role: What the credential may do.
         principal: The key id, `user:` with a user token's subject, `admin`, or `platform` for work taken from
             a queue or a timer.
-        user_id: The subject of a user token; None where a key or the platform acts, for any user it names.
+        user_id: The subject of a user token, or the user that a key is bound to; None where a key or the
+            platform acts, for any user it names.
     """
 
     tenant_id: TenantId
@@ -84,10 +90,10 @@ class TenantContext:
         parse_tenant_id(self.tenant_id)
 
     def user_named(self, user_id: str | None) -> str | None:
-        """Return the user that a request is for: the token's own, or with a key whomever it names.
+        """Return the user that a request is for: the credential's own, or whomever an unbound key names.
 
         Raises:
-            PermissionDeniedError: A user names somebody else.
+            PermissionDeniedError: A user, or a key that is bound to one, names somebody else.
         """
         if self.only_user is not None and user_id not in {None, self.only_user}:
             raise PermissionDeniedError("A user speaks for nobody else", {"user_id": self.only_user})

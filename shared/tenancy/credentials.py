@@ -1,4 +1,4 @@
-"""What the store last said of credentials, for seconds: what a warm request is authenticated with.
+"""Credentials in force, remembered for seconds: a warm request is authenticated without a look-up.
 
 There is no last known good here. An entry that is too old is asked for again, and where the store is down,
 that fails: what was revoked must die. See docs/adr/0013-keys-and-their-cache.md.
@@ -6,12 +6,12 @@ that fails: what was revoked must die. See docs/adr/0013-keys-and-their-cache.md
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import APIError
+from cachetools import TLRUCache
+
+from shared.resilience.single_flight import SingleFlight
 from shared.tenancy.context import Role, TenantContext, parse_tenant_id
 from shared.tenancy.store import TenantStatus
 
@@ -27,12 +27,13 @@ MAX_TTL_SECONDS = 25.0
 """design/api.md: what is revoked is refused everywhere within 30 s. The rest is the store's, to replicate."""
 
 _ABSENT_SECONDS = 5.0
+_KNOWN = (TenantStatus.ACTIVE, TenantStatus.SUSPENDED)
 _MOST_PRESENT = 10_000
 _MOST_ABSENT = 1_000
 
 
 class TenantLookup(Protocol):
-    """What authentication asks of the tenants container."""
+    """Tenants and keys, as authentication looks them up."""
 
     async def read(self, tenant_id: TenantId) -> TenantItem | None:
         """Return a tenant, active or not."""
@@ -51,78 +52,78 @@ class TenantLookup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyCredential:
-    """What a key that is in force gives whoever presents it.
+    """A key that was not revoked, and the context that it gives to whoever presents it.
 
     Attributes:
-        context: Whose it is and what it may do.
-        digest: What the presented key must hash to; the key itself is nowhere.
-        expires_at: When it ends by itself; never where None.
+        context: Its tenant and role, and its user where it is bound to one.
+        digest: The hash of the key; the key itself is nowhere.
+        expires_at: The time at which it ends by itself; never where None.
+        suspended: Whether its tenant is suspended, so that it lets nobody in.
     """
 
     context: TenantContext
     digest: bytes
     expires_at: datetime | None
+    suspended: bool = False
 
 
 class Credentials:
     """The keys and tenants in force, each asked for at most once in `ttl_seconds`.
 
     Args:
-        tenants: Who knows; it also tells of changes that are made in this process, in force at once.
+        tenants: Looks them up; it also tells of changes that are made in this process, in force at once.
         clock: Its monotonic side measures ages.
-        ttl_seconds: How old an answer may be, counted from before it was asked for.
+        ttl_seconds: The greatest age of an answer, counted from before it was asked for.
     """
 
     def __init__(self, tenants: TenantLookup, clock: Clock, ttl_seconds: float) -> None:
         if not 0 <= ttl_seconds <= MAX_TTL_SECONDS:
             raise ValueError(f"a credential may be cached for 0 to {MAX_TTL_SECONDS:g} seconds")
         self._tenants = tenants
-        self._keys: _Answers[KeyCredential] = _Answers(clock, ttl_seconds)
-        self._active: _Answers[TenantItem] = _Answers(clock, ttl_seconds)
+        self._keys: _ShortMemory[KeyCredential] = _ShortMemory(clock, ttl_seconds)
+        self._known: _ShortMemory[TenantItem] = _ShortMemory(clock, ttl_seconds)
         tenants.subscribe(self.forget)
 
     async def of_key(self, tenant_id: TenantId, key_id: str) -> KeyCredential | None:
-        """Return an active tenant's key unless it is absent or revoked; it may have expired meanwhile."""
-        return await self._keys.get((tenant_id, key_id), lambda: self._ask_for_key(tenant_id, key_id))
+        """Return a tenant's key unless it is absent or revoked; it may have expired meanwhile."""
+        return await self._keys.get((tenant_id, key_id), lambda: self._look_up_key(tenant_id, key_id))
 
     async def of_tenant(self, tenant_id: TenantId) -> TenantItem | None:
-        """Return a tenant unless it is absent or suspended."""
-        return await self._active.get((tenant_id,), lambda: self._ask_for_tenant(tenant_id))
+        """Return a tenant, active or suspended, unless it is absent."""
+        return await self._known.get((tenant_id,), lambda: self._look_up_tenant(tenant_id))
 
     def forget(self, tenant_id: TenantId) -> None:
-        """Ask again for whatever is a tenant's."""
+        """Look up anew whatever is a tenant's."""
         self._keys.forget(tenant_id)
-        self._active.forget(tenant_id)
+        self._known.forget(tenant_id)
 
-    async def _ask_for_key(self, tenant_id: TenantId, key_id: str) -> KeyCredential | None:
+    async def _look_up_key(self, tenant_id: TenantId, key_id: str) -> KeyCredential | None:
         tenant, key = await self._tenants.read_with_key(tenant_id, key_id)
-        if tenant is None or key is None:
+        if tenant is None or key is None or tenant.status not in _KNOWN:
             return None
-        if tenant.status is not TenantStatus.ACTIVE or key.revoked_at is not None or key.role is Role.ADMIN:
+        if key.revoked_at is not None or key.role is Role.ADMIN:
             return None
-        context = TenantContext(parse_tenant_id(tenant.tenant_id), tenant.tier, key.role, key.key_id)
-        return KeyCredential(context, bytes.fromhex(key.hash), key.expires_at)
+        context = TenantContext(
+            parse_tenant_id(tenant.tenant_id), tenant.tier, key.role, key.key_id, user_id=key.user_id
+        )
+        return KeyCredential(
+            context,
+            bytes.fromhex(key.hash),
+            key.expires_at,
+            suspended=tenant.status is TenantStatus.SUSPENDED,
+        )
 
-    async def _ask_for_tenant(self, tenant_id: TenantId) -> TenantItem | None:
+    async def _look_up_tenant(self, tenant_id: TenantId) -> TenantItem | None:
         tenant = await self._tenants.read(tenant_id)
-        return tenant if tenant is not None and tenant.status is TenantStatus.ACTIVE else None
+        return tenant if tenant is not None and tenant.status in _KNOWN else None
 
 
 type _Name = tuple[str, ...]
-"""A tenant id, and what of the tenant's."""
+"""A tenant id, and the id of one of the tenant's keys where that is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Landed[V]:
-    """How a question ended: by an answer, an error, or nobody who went on asking."""
-
-    value: V | None = None
-    error: Exception | None = None
-    abandoned: bool = False
-
-
-class _Answers[V]:
-    """Answers for a short time: what is there, and apart from it, for a shorter time, what is not.
+class _ShortMemory[V]:
+    """Answers for a short time: those that found something, and apart from them, for less time, the others.
 
     The two have bounds of their own. Names that somebody makes up push out other absent ones only, so that
     they neither grow the process nor slow down those who have a key.
@@ -131,61 +132,35 @@ class _Answers[V]:
     def __init__(self, clock: Clock, ttl_seconds: float) -> None:
         self._monotonic = clock.monotonic
         self._ttl = ttl_seconds
-        self._present: OrderedDict[_Name, tuple[V, float]] = OrderedDict()
-        self._absent: OrderedDict[_Name, float] = OrderedDict()
-        self._flights: dict[_Name, asyncio.Future[_Landed[V]]] = {}
+        self._present: TLRUCache[_Name, tuple[V, float]] = TLRUCache(
+            _MOST_PRESENT, lambda _name, kept, _now: kept[1], timer=clock.monotonic
+        )
+        self._absent: TLRUCache[_Name, float] = TLRUCache(
+            _MOST_ABSENT, lambda _name, until, _now: until, timer=clock.monotonic
+        )
+        self._questions: SingleFlight[_Name, V | None] = SingleFlight("The look-up of a credential")
 
-    async def get(self, name: _Name, ask: Callable[[], Awaitable[V | None]]) -> V | None:
-        """Return what is known of a name, or ask; those who come at once share one question."""
+    async def get(self, name: _Name, look_up: Callable[[], Awaitable[V | None]]) -> V | None:
+        """Return what is known of a name, or look it up; those who come at once share one look-up."""
         present = self._present.get(name)
-        if present is not None and self._monotonic() < present[1]:
-            self._present.move_to_end(name)
+        if present is not None:
             return present[0]
-        if self._monotonic() < self._absent.get(name, 0.0):
+        if name in self._absent:
             return None
-        while (flight := self._flights.get(name)) is not None:
-            landed = await asyncio.shield(flight)
-            if landed.error is not None:
-                raise landed.error
-            if not landed.abandoned:
-                return landed.value
-        return await self._fly(name, ask)
+        asked_at = self._monotonic()
+        return await self._questions.ask(name, look_up, lambda found: self._keep(name, found, asked_at))
 
     def forget(self, tenant_id: TenantId) -> None:
-        """Drop what is a tenant's; a question that is under way does not bring it back."""
-        for names in (self._present, self._absent, self._flights):
+        """Drop what is a tenant's; a look-up that is under way does not bring it back."""
+        for names in (self._present, self._absent):
             for name in [name for name in names if name[0] == tenant_id]:
-                del names[name]
+                names.pop(name, None)
+        self._questions.forget(lambda name: name[0] == tenant_id)
 
-    async def _fly(self, name: _Name, ask: Callable[[], Awaitable[V | None]]) -> V | None:
-        flight: asyncio.Future[_Landed[V]] = asyncio.get_running_loop().create_future()
-        self._flights[name] = flight
-        asked_at = self._monotonic()
-        landed = _Landed[V](abandoned=True)
-        try:
-            landed = _Landed(await ask())
-        except APIError as error:
-            landed = _Landed(error=error)
-            raise
-        finally:
-            # Whoever waits learns of it; when this one was cancelled, the first of them asks anew.
-            flight.set_result(landed)
-            if self._flights.get(name) is flight:
-                del self._flights[name]
-                if landed.error is None and not landed.abandoned:
-                    self._keep(name, landed.value, asked_at)
-        return landed.value
-
-    def _keep(self, name: _Name, value: V | None, asked_at: float) -> None:
-        if value is None:
-            self._present.pop(name, None)
-            self._absent[name] = asked_at + min(self._ttl, _ABSENT_SECONDS)
-            self._absent.move_to_end(name)
-            if len(self._absent) > _MOST_ABSENT:
-                self._absent.popitem(last=False)
-            return
+    def _keep(self, name: _Name, found: V | None, asked_at: float) -> None:
+        self._present.pop(name, None)
         self._absent.pop(name, None)
-        self._present[name] = (value, asked_at + self._ttl)
-        self._present.move_to_end(name)
-        if len(self._present) > _MOST_PRESENT:
-            self._present.popitem(last=False)
+        if found is None:
+            self._absent[name] = asked_at + min(self._ttl, _ABSENT_SECONDS)
+        else:
+            self._present[name] = (found, asked_at + self._ttl)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -11,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
-from shared.resilience.deadlines import deadline, no_deadline, within_deadline
+from shared.resilience.deadlines import deadline
 from shared.resilience.policy import Policy
+from shared.resilience.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,8 +137,7 @@ class SigningKeys:
         self._fetched = _Fetched({}, float("-inf"))
         self._ask_again_at = float("-inf")
         self._outage: DependencyUnavailableError | DependencyTimeoutError | None = None
-        self._question: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._questions: SingleFlight[str, None] = SingleFlight(PROVIDER)
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key of this id, or None where the provider has none.
@@ -152,7 +151,7 @@ class SigningKeys:
         key = self._find_known(kid, FRESH_SECONDS)
         if key is not None:
             return key
-        if self._question is not None and (key := self._find_known(kid, MAX_SECONDS)) is not None:
+        if self._questions.is_asking(PROVIDER) and (key := self._find_known(kid, MAX_SECONDS)) is not None:
             return key  # somebody asks already; this one need not wait
         await self._refresh()
         key = self._find_known(kid, MAX_SECONDS)
@@ -185,26 +184,10 @@ class SigningKeys:
         return DependencyUnavailableError(PROVIDER, retry_after=min(wait, OUTAGE_SECONDS))
 
     async def _refresh(self) -> None:
-        """Ask the provider unless that was lately; all who come meanwhile share one question and its time.
-
-        Who leaves takes nothing along; the last one who leaves ends the question.
-        """
-        if self._question is None:
-            if self._monotonic() < self._ask_again_at:
-                return
-            with no_deadline():  # it is for all who wait, not only for the one who came first
-                self._question = asyncio.create_task(self._ask())
-        question = self._question
-        self._waiting += 1
-        try:
-            async with within_deadline(PROVIDER):
-                await asyncio.shield(question)
-        finally:
-            self._waiting -= 1
-            if question.done() or not self._waiting:
-                question.cancel()
-                if self._question is question:
-                    self._question = None
+        """Ask the provider unless that was lately; all who come meanwhile share one question and its time."""
+        if not self._questions.is_asking(PROVIDER) and self._monotonic() < self._ask_again_at:
+            return
+        await self._questions.ask(PROVIDER, self._ask, lambda _: None)
 
     async def _ask(self) -> None:
         asked_at = self._monotonic()

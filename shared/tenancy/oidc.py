@@ -14,7 +14,9 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.logging.logger import get_logger
-from shared.tenancy.context import SUBJECT_PATTERN, Role, TenantContext, parse_tenant_id
+from shared.tenancy.context import SUBJECT_PATTERN, Role, TenantContext, parse_tenant_id, user_principal
+from shared.tenancy.errors import TenantSuspendedError
+from shared.tenancy.store import TenantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +66,10 @@ class UserTokens:
         self._clock = clock
 
     async def verify(self, token: str) -> TenantContext | None:
-        """Return whose token it is, or None where it is not accepted.
+        """Return the context that a token gives, or None where it is not accepted.
 
         Raises:
+            TenantSuspendedError: It is a token of a suspended tenant's user.
             DependencyUnavailableError: The provider's keys, or the tenant, cannot be looked up.
         """
         try:
@@ -79,10 +82,12 @@ class UserTokens:
             _logger.info("A user token was refused", extra={"reason": reason})
             return None
         if tenant is None:
-            _logger.info("A user token was refused", extra={"reason": "no such active tenant"})
+            _logger.info("A user token was refused", extra={"reason": "no such tenant"})
             return None
+        if tenant.status is TenantStatus.SUSPENDED:
+            raise TenantSuspendedError(tenant.tenant_id)
         tenant_id = parse_tenant_id(tenant.tenant_id)
-        return TenantContext(tenant_id, tenant.tier, role, f"user:{claims.sub}", user_id=claims.sub)
+        return TenantContext(tenant_id, tenant.tier, role, user_principal(claims.sub), user_id=claims.sub)
 
     async def _verify_signature(self, token: str) -> Mapping[str, Any]:
         if len(token) > _MAX_CHARACTERS:

@@ -94,6 +94,7 @@ class TenantKeyItem(StoredItem):
         hash: What the presented key must hash to.
         expires_at: When it ends by itself; never where None.
         replaced_by: The id of the key that rotation made in its place.
+        user_id: The one user for whom it acts; any user that it names where None.
     """
 
     key_id: str
@@ -104,6 +105,7 @@ class TenantKeyItem(StoredItem):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     replaced_by: str | None = None
+    user_id: str | None = None
 
     def works_at(self, now: datetime) -> bool:
         """Tell whether the key is neither revoked nor expired."""
@@ -112,12 +114,18 @@ class TenantKeyItem(StoredItem):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a new key is for; `expires_at` is None for one that does not end by itself."""
+    """Facts of a new key.
+
+    Attributes:
+        expires_at: The time at which it ends by itself; never where None.
+        user_id: The one user for whom it acts; any user that it names where None.
+    """
 
     name: str
     role: Role
     created_at: datetime
     expires_at: datetime | None = None
+    user_id: str | None = None
 
 
 _CREDENTIAL = select(fields_of(TenantItem, TenantKeyItem), where="c.id IN (@tenant, @key)")
@@ -343,6 +351,7 @@ def _key_item(key: ApiKey, described: NewKey) -> TenantKeyItem:
         hash=key.hash(),
         created_at=described.created_at,
         expires_at=described.expires_at,
+        user_id=described.user_id,
     )
 
 

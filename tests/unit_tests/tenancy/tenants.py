@@ -51,6 +51,7 @@ class FakeTenants:
         *,
         revoked: bool = False,
         expires_at: datetime | None = None,
+        user_id: str | None = None,
     ) -> None:
         if key.tenant_id not in self.tenants:
             self.add_tenant(key.tenant_id)
@@ -63,6 +64,7 @@ class FakeTenants:
             created_at=EPOCH,
             expires_at=expires_at,
             revoked_at=EPOCH if revoked else None,
+            user_id=user_id,
         )
 
     def set_status(self, tenant_id: str, status: TenantStatus) -> None:

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.errors import AuthenticationError, DependencyUnavailableError, TenantNotFoundError
+from shared.errors import (
+    AuthenticationError,
+    DependencyUnavailableError,
+    PermissionDeniedError,
+    TenantNotFoundError,
+)
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.credentials import Credentials
+from shared.tenancy.errors import TenantSuspendedError
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.store import TenantStatus, Tier
 from tests.support.fakes import EPOCH
@@ -57,6 +63,13 @@ async def refused(authenticator: Authenticator, key: object) -> bool:
     return False
 
 
+async def looked_up(tenants: FakeTenants, times: int) -> None:
+    """Let those who ask get as far as the store."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert tenants.lookups == times
+
+
 @pytest.mark.parametrize("role", [Role.USER, Role.TENANT_ADMIN])
 async def test_a_key_gives_its_tenant_tier_and_role(
     tenants: FakeTenants, authenticator: Authenticator, role: Role
@@ -67,6 +80,50 @@ async def test_a_key_gives_its_tenant_tier_and_role(
     context = await authenticator.authenticate(f"Bearer {key}")
 
     assert context == TenantContext(parse_tenant_id("acme"), Tier.STANDARD, role, key.key_id)
+
+
+async def test_a_key_that_is_bound_to_a_user_sees_what_is_that_users_alone(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    key = new_key()
+    tenants.add(key, user_id="ann+test@example.com")
+
+    context = await authenticator.authenticate(f"Bearer {key}")
+
+    assert isinstance(context, TenantContext)
+    assert (context.only_user, context.principal) == ("ann+test@example.com", key.key_id)
+    assert context.user_named(None) == "ann+test@example.com"
+    assert context.sees("ann+test@example.com")
+    assert not context.sees("bob")
+    assert not context.sees(None)
+    with pytest.raises(PermissionDeniedError):
+        context.user_named("bob")
+
+
+async def test_only_who_has_a_suspended_tenants_right_key_is_told_that_it_is_suspended(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock, comparer: Comparer
+) -> None:
+    key, ended = new_key(), new_key()
+    tenants.add(key)
+    tenants.add(ended, expires_at=EPOCH)
+    forged = ApiKey(key.tenant_id, key.key_id, new_key().secret)
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
+
+    with pytest.raises(TenantSuspendedError, match="suspended") as told:
+        await authenticator.authenticate(f"Bearer {key}")
+    strangers = []
+    for wrong in (forged, ended, new_key()):
+        with pytest.raises(AuthenticationError) as refusal:
+            await authenticator.authenticate(f"Bearer {wrong}")
+        strangers.append((type(refusal.value), refusal.value.message, refusal.value.detail))
+
+    assert told.value.status == 401
+    assert set(map(str, strangers)) == {str((AuthenticationError, "The API key is not valid", {}))}
+    assert len(comparer.lengths) == 4  # one comparison for each
+
+    tenants.set_status("acme", TenantStatus.ACTIVE)
+    clock.advance(TTL)
+    assert not await refused(authenticator, key)
 
 
 @pytest.mark.parametrize("key", [ADMIN_KEY, NEXT_ADMIN_KEY])
@@ -180,7 +237,7 @@ async def test_the_age_counts_from_before_the_store_was_asked(
     tenants.add(key)
     tenants.gate = asyncio.Event()
     asking = asyncio.create_task(authenticator.authenticate(f"Bearer {key}"))
-    await asyncio.sleep(0)
+    await looked_up(tenants, 1)
     tenants.revoke(key)
     clock.advance(TTL)  # the store took its time
     tenants.gate.set()
@@ -217,11 +274,11 @@ async def test_a_look_up_that_was_under_way_does_not_bring_a_revoked_key_back(
     tenants.add(key)
     tenants.gate = asyncio.Event()
     early = asyncio.create_task(authenticator.authenticate(f"Bearer {key}"))
-    await asyncio.sleep(0)
+    await looked_up(tenants, 1)
     tenants.revoke(key)
     tenants.tell("acme")
     late = asyncio.create_task(refused(authenticator, key))
-    await asyncio.sleep(0)
+    await looked_up(tenants, 2)
     tenants.gate.set()
 
     await early  # it came before the revocation
@@ -301,7 +358,7 @@ async def test_a_caller_who_hangs_up_leaves_the_others_their_answer(
     said = await asyncio.gather(*asking, return_exceptions=True)
 
     assert [type(one) for one in said] == [asyncio.CancelledError, asyncio.CancelledError, TenantContext]
-    assert tenants.lookups == 2  # the first one's question went with it
+    assert tenants.lookups == 1  # the question is everybody's, not the first one's
 
 
 async def test_an_absent_key_is_asked_for_once_in_a_while(
@@ -405,9 +462,10 @@ async def test_every_wrong_key_is_refused_in_the_same_words(
     tenants.set_status("globex", TenantStatus.SUSPENDED)
     wrong_secret = ApiKey(known.tenant_id, known.key_id, new_key().secret)
     moved = ApiKey(parse_tenant_id("globex"), known.key_id, known.secret)
+    guessed = ApiKey(suspended.tenant_id, suspended.key_id, known.secret)
 
     said = set()
-    for key in (new_key(), new_key("nobody"), revoked, suspended, wrong_secret, moved):
+    for key in (new_key(), new_key("nobody"), revoked, guessed, wrong_secret, moved):
         with pytest.raises(AuthenticationError) as caught:
             await authenticator.authenticate(f"Bearer {key}")
         said.add((caught.value.message, tuple(caught.value.detail)))

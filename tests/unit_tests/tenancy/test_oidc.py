@@ -15,6 +15,7 @@ from shared.settings import OidcSettings
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import Role, TenantContext, parse_tenant_id
 from shared.tenancy.credentials import Credentials
+from shared.tenancy.errors import TenantSuspendedError
 from shared.tenancy.jwks import SigningKeys
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.oidc import UserTokens
@@ -259,6 +260,12 @@ async def test_a_suspended_tenants_users_are_refused_once_that_is_known(
     tenants.set_status("acme", TenantStatus.SUSPENDED)
 
     clock.advance(20)
+    with pytest.raises(TenantSuspendedError, match="Tenant 'acme' is suspended"):
+        await users.accept(token)
+    forged = provider.token(key=rsa_key(1))
+    assert await users.accept(forged) is None  # who has no right token is not told
+    tenants.set_status("acme", TenantStatus.PURGING)
+    tenants.tell("acme")
     assert await users.accept(token) is None
     tenants.set_status("acme", TenantStatus.ACTIVE)
     tenants.tell("acme")
