@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from shared.http.models import ReplyModel, RequestModel, TenantPath
 from shared.http.paging import PageQuery
-from shared.tenancy.context import Role
+from shared.tenancy.context import USER_ID_PATTERN, Role
 from shared.tenancy.keys import KEY_ID_PATTERN
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
@@ -37,15 +37,21 @@ class KeyQuery(PageQuery):
 
 
 class CreateKeyRequest(RequestModel):
-    """`POST /tenants/{tenant_id}/keys`; the administrator's own role cannot be given away."""
+    """`POST /tenants/{tenant_id}/keys`; the administrator's own role cannot be given away.
+
+    Attributes:
+        user_id: The one user for whom the key acts: with the role `user` it sees that user's conversations
+            and jobs alone, as a user's token does. Without it, a `user` key is a server's and names any user.
+    """
 
     name: str = Field(min_length=1, max_length=200)
     role: Role = Field(Role.USER, strict=False)
+    user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
     expires_at: AwareDatetime | None = Field(None, le=_LAST)
 
 
 class RotateKeyRequest(RequestModel):
-    """`POST /tenants/{tenant_id}/keys/{key_id}/rotate`: how long the old key goes on working."""
+    """`POST /tenants/{tenant_id}/keys/{key_id}/rotate`: the time for which the old key goes on working."""
 
     overlap_seconds: int = Field(24 * 3600, ge=0, le=MAX_OVERLAP_SECONDS)
 
@@ -57,6 +63,7 @@ class KeyReply(ReplyModel):
     key: str
     name: str
     role: Role
+    user_id: str | None
     created_at: datetime
     expires_at: datetime | None
 
@@ -67,6 +74,7 @@ class KeySummary(ReplyModel):
     key_id: str
     name: str
     role: Role
+    user_id: str | None
     status: KeyStatus
     created_at: datetime
     expires_at: datetime | None

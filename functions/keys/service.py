@@ -55,16 +55,16 @@ class KeyService:
         )
         async with made:
             stored = await self._tenants.create_key(
-                key, NewKey(request.name, request.role, now, request.expires_at)
+                key, NewKey(request.name, request.role, now, request.expires_at, request.user_id)
             )
-        return _shown_once(key, stored)
+        return _render_once(key, stored)
 
     async def list(self, query: KeyQuery) -> ListReply[KeySummary]:
         """Return one page of keys without their secrets, by id."""
         found = await self._tenants.page_of_keys(self._tenant.tenant_id, query.cursor, query.fetch_limit)
         now = self._clock.now()
         page = cut_page(found, query.limit, lambda key: key.key_id)
-        return ListReply[KeySummary].of(page, lambda key: _summary(key, now))
+        return ListReply[KeySummary].of(page, lambda key: _render_summary(key, now))
 
     async def revoke(self, key_id: str) -> None:
         """End a key: at once here, within 30 s everywhere. Revoking it again changes nothing.
@@ -76,7 +76,7 @@ class KeyService:
             await self._tenants.revoke_key(self._tenant.tenant_id, key_id, self._clock.now())
 
     async def rotate(self, key_id: str, request: RotateKeyRequest) -> KeyReply:
-        """Make a key of the same name, role and lifetime; the old one goes on for the overlap.
+        """Make a key of the same name, role, user and lifetime; the old one goes on for the overlap.
 
         Raises:
             KeyNotFoundError: The tenant has none of this id.
@@ -101,29 +101,31 @@ class KeyService:
             stored = await self._tenants.replace_key(
                 old,
                 key,
-                NewKey(old.name, old.role, now, None if lifetime is None else now + lifetime),
+                NewKey(old.name, old.role, now, None if lifetime is None else now + lifetime, old.user_id),
                 old_expires_at=ends if old.expires_at is None else min(ends, old.expires_at),
             )
-        return _shown_once(key, stored)
+        return _render_once(key, stored)
 
 
-def _shown_once(key: ApiKey, stored: TenantKeyItem) -> KeyReply:
+def _render_once(key: ApiKey, stored: TenantKeyItem) -> KeyReply:
     return KeyReply(
         key_id=stored.key_id,
         key=str(key),
         name=stored.name,
         role=stored.role,
+        user_id=stored.user_id,
         created_at=stored.created_at,
         expires_at=stored.expires_at,
     )
 
 
-def _summary(key: TenantKeyItem, now: datetime) -> KeySummary:
+def _render_summary(key: TenantKeyItem, now: datetime) -> KeySummary:
     return KeySummary(
         key_id=key.key_id,
         name=key.name,
         role=key.role,
-        status=_status(key, now),
+        user_id=key.user_id,
+        status=_read_status(key, now),
         created_at=key.created_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
@@ -131,7 +133,7 @@ def _summary(key: TenantKeyItem, now: datetime) -> KeySummary:
     )
 
 
-def _status(key: TenantKeyItem, now: datetime) -> KeyStatus:
+def _read_status(key: TenantKeyItem, now: datetime) -> KeyStatus:
     if key.revoked_at is not None:
         return KeyStatus.REVOKED
     return KeyStatus.ACTIVE if key.works_at(now) else KeyStatus.EXPIRED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shared.http.models import ReplyModel, VersionedReply
+from shared.http.models import AcceptedReply, ReplyModel, VersionedReply
 from shared.tenancy.store import TenantStatus, Tier
 
 
@@ -26,7 +26,7 @@ class PurgeProgressReply(ReplyModel):
     finished_at: datetime | None
 
 
-class PurgeAcceptedReply(VersionedReply):
+class PurgeAcceptedReply(VersionedReply, AcceptedReply):
     """A purge that goes on in the background; `status_url` shows the tenant with its progress."""
 
     tenant_id: str
@@ -35,8 +35,7 @@ class PurgeAcceptedReply(VersionedReply):
     status: TenantStatus
     created_at: datetime
     purge: PurgeProgressReply | None = None
-    status_url: str
 
     def headers(self) -> dict[str, str]:
         """Return the ETag and the Location."""
-        return super().headers() | {"location": self.status_url}
+        return VersionedReply.headers(self) | AcceptedReply.headers(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.purges.models import PurgeAcceptedReply
+from functions.purges.models import PurgeAcceptedReply, PurgeProgressReply
 from shared.errors import PreconditionFailedError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
@@ -12,7 +12,7 @@ from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
 if TYPE_CHECKING:
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import PlatformContext
-    from shared.tenancy.purges import Purges
+    from shared.tenancy.purges import PurgeItem, Purges
     from shared.tenancy.store import TenantStore
 
 
@@ -45,6 +45,24 @@ class PurgeService:
                 await self._purges.request(tenant_id=known, tier=state.tier, created_at=state.created_at)
                 await self._tenants.close(known)
             state = await read_tenant_state(self._tenants, self._purges, known)
-        return PurgeAcceptedReply.model_validate(
-            {**state._asdict(), "status_url": f"/api/v1/tenants/{tenant_id}"}, from_attributes=True
+        return PurgeAcceptedReply(
+            tenant_id=state.tenant_id,
+            name=state.name,
+            tier=state.tier,
+            status=state.status,
+            created_at=state.created_at,
+            etag=state.etag,
+            purge=None if state.purge is None else _render_purge(state.purge),
+            status_url=f"/api/v1/tenants/{tenant_id}",
         )
+
+
+def _render_purge(purge: PurgeItem) -> PurgeProgressReply:
+    return PurgeProgressReply(
+        requested_at=purge.requested_at,
+        closed_at=purge.closed_at,
+        removed=purge.removed,
+        counts=purge.counts,
+        counted_at=purge.counted_at,
+        finished_at=purge.finished_at,
+    )

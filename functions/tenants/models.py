@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from shared.http.models import ReplyModel, RequestModel, VersionedReply
-from shared.tenancy.context import TENANT_ID_PATTERN
+from shared.tenancy.context import TENANT_ID_PATTERN, Role
 from shared.tenancy.store import TenantStatus, Tier
+from shared.tokens.limits import TenantLimits
 
 
 class CreateTenantRequest(RequestModel):
@@ -60,6 +61,24 @@ class TenantReply(VersionedReply):
     tier: Tier
     status: TenantStatus
     created_at: datetime
+
+
+class CallerReply(ReplyModel):
+    """`GET /me`: the caller, as its credential proves it.
+
+    Attributes:
+        tenant_id: Its tenant; null for the platform's administrator who acts for none.
+        key_id: The key that was presented; null where a user token or the administrator's key was.
+        user_id: The one user for whom it acts; null where it may name any.
+        limits: The token limits of the tenant that are in force now.
+    """
+
+    role: Role
+    tenant_id: str | None
+    tier: Tier | None
+    key_id: str | None
+    user_id: str | None
+    limits: TenantLimits | None
 
 
 class TenantStateReply(TenantReply):

@@ -1,21 +1,17 @@
-"""Create and show tenants."""
+"""Create, show and change tenants."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.tenants.models import (
-    TenantReply,
-    TenantStateReply,
-)
-from shared.errors import (
-    ConflictError,
-    ValidationError,
-)
+from functions.tenants.models import CallerReply, PurgeReply, TenantReply, TenantStateReply
+from shared.errors import ConflictError, ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditAction
-from shared.tenancy.store import TenantChange, TenantItem, TenantStatus
+from shared.tenancy.context import PlatformContext, Role, TenantContext
+from shared.tenancy.store import TenantChange, TenantItem, TenantStatus, Tier
 from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
+from shared.tokens.limits import limits_in_force
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -27,9 +23,9 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.http.paging import PageQuery
     from shared.tenancy.audit import AuditTrail
-    from shared.tenancy.context import PlatformContext
-    from shared.tenancy.purges import Purges
+    from shared.tenancy.purges import PurgeItem, Purges
     from shared.tenancy.store import TenantStore
+    from shared.tokens.limits import LimitStore
 
 RESERVED_IDS = frozenset(
     {
@@ -96,22 +92,13 @@ class TenantService:
                     created_at=self._clock.now(),
                 )
             )
-        return _reply(stored)
-
-    async def read(self, tenant_id: str) -> TenantStateReply:
-        """Return one tenant, or what is known of its purge.
-
-        Raises:
-            TenantNotFoundError: There is none, and there never was one of this id.
-        """
-        state = await read_tenant_state(self._tenants, self._purges, known_tenant_id(tenant_id))
-        return TenantStateReply.model_validate(state._asdict(), from_attributes=True)
+        return _render_tenant(stored)
 
     async def list(self, query: PageQuery) -> ListReply[TenantReply]:
         """Return one page of tenants, by id; those that were purged are none any more."""
         found = await self._tenants.page(query.cursor, query.fetch_limit)
         page = cut_page(found, query.limit, lambda tenant: tenant.tenant_id.casefold())
-        return ListReply[TenantReply].of(page, _reply)
+        return ListReply[TenantReply].of(page, _render_tenant)
 
     async def update(self, tenant_id: str, request: UpdateTenantRequest, if_match: str | None) -> TenantReply:
         """Change a tenant; one that is suspended is locked out within 30 s.
@@ -127,7 +114,7 @@ class TenantService:
         facts = {"tier": request.tier, "status": status}
         told = {name: fact for name, fact in facts.items() if fact is not None}
         async with self._recording(AuditAction.TENANT_UPDATE, tenant_id, **told):
-            return _reply(await self._tenants.update(known, change, if_match))
+            return _render_tenant(await self._tenants.update(known, change, if_match))
 
     def _recording(
         self, action: AuditAction, tenant_id: str, **detail: str
@@ -135,7 +122,53 @@ class TenantService:
         return self._audit.recording(self._platform, action, tenant_id, detail=detail)
 
 
-def _reply(tenant: TenantItem) -> TenantReply:
+async def show_tenant(tenants: TenantStore, purges: Purges, tenant_id: str) -> TenantStateReply:
+    """Return one tenant, or what is known of its purge.
+
+    Raises:
+        TenantNotFoundError: There is none, and there never was one of this id.
+    """
+    state = await read_tenant_state(tenants, purges, known_tenant_id(tenant_id))
+    return TenantStateReply(
+        tenant_id=state.tenant_id,
+        name=state.name,
+        tier=state.tier,
+        status=state.status,
+        created_at=state.created_at,
+        etag=state.etag,
+        purge=None if state.purge is None else _render_purge(state.purge),
+    )
+
+
+async def describe_caller(
+    caller: TenantContext | PlatformContext, limits: LimitStore, clock: Clock
+) -> CallerReply:
+    """Describe a caller, with the limits of its tenant that are in force now."""
+    if isinstance(caller, PlatformContext):
+        return CallerReply(role=Role.ADMIN, tenant_id=None, tier=None, key_id=None, user_id=None, limits=None)
+    stored = await limits.read(caller)
+    return CallerReply(
+        role=caller.role,
+        tenant_id=caller.tenant_id,
+        tier=Tier(caller.tier),
+        key_id=caller.key_id,
+        user_id=caller.user_id,
+        limits=limits_in_force(caller.tier, stored.override, clock.now().timestamp()),
+    )
+
+
+def _render_purge(purge: PurgeItem) -> PurgeReply:
+    return PurgeReply(
+        requested_at=purge.requested_at,
+        closed_at=purge.closed_at,
+        removed=purge.removed,
+        counts=purge.counts,
+        counted_at=purge.counted_at,
+        finished_at=purge.finished_at,
+    )
+
+
+def _render_tenant(tenant: TenantItem) -> TenantReply:
     return TenantReply(
         tenant_id=tenant.tenant_id,
         name=tenant.name,

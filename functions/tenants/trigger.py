@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.tenants.models import (
+    CallerReply,
     CreateTenantRequest,
     TenantReply,
     TenantStateReply,
     UpdateTenantRequest,
 )
-from functions.tenants.service import TenantService
+from functions.tenants.service import TenantService, describe_caller, show_tenant
 from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.paging import ListReply, PageQuery
 from shared.http.routes import Routes
-from shared.tenancy.context import PlatformContext, Role
+from shared.tenancy.context import PlatformContext, Role, TenantContext
+from shared.tokens.limits import LimitStore
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -38,10 +40,15 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """List the tenants."""
         return await service(platform).list(query)
 
-    @routes.get("v1/tenants/{tenant_id}", min_role=Role.ADMIN)
-    async def get_tenant(platform: PlatformContext, path: TenantPath) -> TenantStateReply:
+    @routes.get("v1/tenants/{tenant_id}", min_role=Role.TENANT_ADMIN)
+    async def get_tenant(path: TenantPath) -> TenantStateReply:
         """Show one tenant, and how far its purge is."""
-        return await service(platform).read(path.tenant_id)
+        return await show_tenant(runtime.tenants, runtime.purges, path.tenant_id)
+
+    @routes.get("v1/me", min_role=Role.USER)
+    async def get_me(caller: TenantContext | PlatformContext) -> CallerReply:
+        """Show who the caller is, and which limits are in force."""
+        return await describe_caller(caller, LimitStore(runtime.container("ledger")), runtime.clock)
 
     @routes.patch("v1/tenants/{tenant_id}", min_role=Role.ADMIN)
     async def update_tenant(

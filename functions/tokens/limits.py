@@ -62,6 +62,17 @@ class LimitsService:
             stored = await self._store.put(self._tenant, override, if_version=_version(if_match))
         return self._reply(stored)
 
+    async def remove(self, if_match: str | None) -> LimitsReply:
+        """Let the limits of the tenant's tier hold again.
+
+        Raises:
+            PreconditionFailedError: The limits are in another state than `if_match`.
+        """
+        subject = self._tenant.tenant_id
+        async with self._audit.recording(self._tenant, AuditAction.LIMITS_DELETE, subject):
+            stored = await self._store.put(self._tenant, None, if_version=_version(if_match))
+        return self._reply(stored)
+
     def _reply(self, stored: StoredLimits) -> LimitsReply:
         now = self._clock.now().timestamp()
         return LimitsReply(

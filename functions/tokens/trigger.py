@@ -105,6 +105,11 @@ def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
         """Give the tenant limits of its own, for a time."""
         return await service(tenant).put(limits, if_match)
 
+    @routes.delete("v1/tenants/{tenant_id}/limits", min_role=Role.ADMIN, path=TenantPath, status=200)
+    async def delete_limits(tenant: TenantContext, if_match: IfMatch | None) -> LimitsReply:
+        """Take the tenant's own limits back, and show its tier's, which hold again."""
+        return await service(tenant).remove(if_match)
+
 
 def _bind_alerts(runtime: "Runtime", blueprint: func.Blueprint) -> None:
     def outbox(tenant: TenantContext) -> AlertOutbox:

@@ -133,6 +133,8 @@ class RequestInProgress:
             raise PermissionDeniedError("Only the platform's administrator may do this")
         named = self.request.path_params.get("tenant_id")
         if isinstance(caller, PlatformContext):
+            if named is not None and route.serves_platform:
+                return caller  # the path names what is asked about, not for whom to act
             acts_for = named or header_text(self.request, "x-tenant-id")
             if acts_for:
                 return await authenticator.for_tenant(caller, acts_for, route.name)

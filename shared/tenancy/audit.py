@@ -28,7 +28,6 @@ from shared.tenancy.context import (
     Role,
     TenantContext,
     TenantId,
-    user_principal,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class AuditAction(StrEnum):
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
     LIMITS_PUT = "limits.put"
+    LIMITS_DELETE = "limits.delete"
     SETTING_PUT = "setting.put"
     SETTING_DELETE = "setting.delete"
     TENANT_CREATE = "tenant.create"
@@ -239,7 +239,7 @@ def _actor(who: TenantContext | PlatformContext) -> Actor:
         return Actor(kind="platform")
     if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
         return Actor(kind="administrator")
-    if who.user_id is not None and who.principal == user_principal(who.user_id):
+    if who.key_id is None and who.user_id is not None:
         return Actor(kind="user", id=who.user_id)
     return Actor(kind="key", id=who.principal)
 

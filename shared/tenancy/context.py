@@ -22,8 +22,9 @@ TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$"
 PLATFORM = "platform"
 """The principal of work that nobody's credential asked for."""
 
-SUBJECT_PATTERN = r"^[A-Za-z0-9._@:|+=~-]{1,128}$"
-"""Of a user token's subject; it becomes part of ids in the store, which take no `/`, `\\`, `?` or `#`."""
+USER_ID_PATTERN = r"^[A-Za-z0-9._@:|+=~-]{1,128}$"
+"""Pattern of a user's id, such as a token's subject or a mail address; it becomes part of ids in the store,
+which take no `/`, `\\`, `?` or `#`."""
 
 _TENANT_ID = re.compile(TENANT_ID_PATTERN)
 
@@ -80,6 +81,12 @@ class TenantContext:
     role: Role
     principal: str
     user_id: str | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        """Return the id of the tenant's key that was presented; None where something else was."""
+        others = {PLATFORM, user_principal(self.user_id or "")}
+        return None if self.role is Role.ADMIN or self.principal in others else self.principal
 
     @property
     def only_user(self) -> str | None:

@@ -14,7 +14,7 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.logging.logger import get_logger
-from shared.tenancy.context import SUBJECT_PATTERN, Role, TenantContext, parse_tenant_id, user_principal
+from shared.tenancy.context import USER_ID_PATTERN, Role, TenantContext, parse_tenant_id, user_principal
 from shared.tenancy.errors import TenantSuspendedError
 from shared.tenancy.store import TenantStatus
 
@@ -41,7 +41,7 @@ class _Claims(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    sub: str = Field(pattern=SUBJECT_PATTERN)
+    sub: str = Field(pattern=USER_ID_PATTERN)
     exp: float = Field(allow_inf_nan=False)
     iat: float = Field(allow_inf_nan=False)
     nbf: float | None = Field(None, allow_inf_nan=False)

@@ -66,10 +66,14 @@ def breaking_message_changes(old: Json, new: Json) -> list[str]:
     return found
 
 
+_ROLES = [None, "user", "tenant_admin", "admin"]
+"""The roles that a route may demand, the least first: whoever was let in goes on to be let in."""
+
+
 def _operation_changes(old: Json, new: Json, schemas: Schemas) -> Iterator[str]:
     if old["operationId"] != new["operationId"]:
         yield f"its operationId became {new['operationId']}"
-    if old.get("x-role") != new.get("x-role"):
+    if _ROLES.index(new.get("x-role")) > _ROLES.index(old.get("x-role")):
         yield f"its role changed from {old.get('x-role')} to {new.get('x-role')}"
     yield from _parameter_changes(old, new, schemas)
     old_body, new_body = _content(old.get("requestBody")), _content(new.get("requestBody"))

@@ -11,8 +11,7 @@ from functions.chat.bots.models import ID_PATTERN, BotPath
 from shared.contracts import Usage
 from shared.http.models import ReplyModel, RequestModel
 from shared.http.paging import PageQuery
-
-USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$"
+from shared.tenancy.context import USER_ID_PATTERN
 
 
 class TurnStatus(StrEnum):

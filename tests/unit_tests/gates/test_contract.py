@@ -115,6 +115,7 @@ BREAKING: dict[str, Callable[[Json], object]] = {
 }
 HARMLESS: dict[str, Callable[[Json], object]] = {
     "nothing": lambda _: None,
+    "a role lowered to everybody's": lambda new: operation(new).pop("x-role"),
     "a new path": lambda new: new["paths"].update({"/more": {}}),
     "a new optional request field": lambda new: request(new)["properties"].update(more={"type": "string"}),
     "a new reply field": lambda new: reply(new)["properties"].update(more={"type": "string"}),

@@ -84,6 +84,7 @@ async def test_keys_are_listed_without_anything_that_could_be_presented(keys: Ke
         "key_id": made["key_id"],
         "name": "ci",
         "role": "user",
+        "user_id": None,
         "status": "active",
         "created_at": "2026-01-31T10:30:00Z",
         "expires_at": "2026-03-01T00:00:00Z",

@@ -87,6 +87,26 @@ async def test_an_override_that_gives_nothing_takes_the_last_one_back(app: Whole
     assert (await shown(app))["override"] is None
 
 
+async def test_a_deletion_takes_the_override_back_once_and_is_the_administrators_alone(app: WholeApp) -> None:
+    boss = await app.new_key("acme", Role.TENANT_ADMIN)
+    path = {"tenant_id": "acme"}
+    given = (await put(app, {"tokens_per_minute": 5})).json()
+
+    refused = await app.client.call("delete_limits", Call(path, headers=boss))
+    stale = await app.client.call("delete_limits", Call(path, headers=app.admin | {"if-match": '"7"'}))
+    assert (refused.status, stale.status) == (403, 412)
+    assert (await shown(app))["limits"]["tokens_per_minute"] == 5
+
+    removed = await app.must("delete_limits", Call(path, headers=app.admin | {"if-match": given["etag"]}))
+    again = await app.must("delete_limits", Call(path, headers=app.admin))
+    for answer in (removed, again):
+        assert (answer.json()["override"], answer.json()["limits"]) == (None, TIER.model_dump())
+    assert removed.headers["etag"] == removed.json()["etag"] != given["etag"]
+    trail = (await app.must("list_audit", Call(headers=boss))).json()["items"]
+    outcomes = [entry["outcome"] for entry in trail if entry["action"] == "limits.delete"]
+    assert sorted(outcomes) == ["done", "done", "refused"]
+
+
 async def test_a_change_replaces_the_one_before_whole(app: WholeApp) -> None:
     await put(app, {"requests_per_minute": 1})
     await put(app, {"concurrency": 2})
