@@ -54,9 +54,8 @@ class Admin:
         self._home_page = home_page
         self._functions = {function.name.lower(): function for function in state.functions}
 
-    async def answer(self, scope: Scope, exchange: Exchange, path: str) -> None:
-        """Answer a request to the host itself; 404 for what is nobody's."""
-        parts = [part for part in path.lower().split("/") if part]
+    async def answer(self, scope: Scope, exchange: Exchange, parts: list[str]) -> None:
+        """Answer a request to the host itself by its path's segments; 404 for what is nobody's."""
         method = scope["method"]
         if not parts and method in {"GET", "HEAD"}:
             await self._home(scope, exchange)

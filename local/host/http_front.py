@@ -19,7 +19,8 @@ from local.host.http_messages import (
 )
 from local.host.invocation import HttpInput, HttpOutput
 from local.host.logs import log
-from local.host.routing import Route, parse_route, split_path
+from local.host.paths import fold, split_path
+from local.host.routing import Route, parse_route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ class RouteTable:
             trigger = function.trigger
             if isinstance(trigger, HttpTrigger) and not function.disabled:
                 template = "/".join(part for part in (prefix.strip("/"), trigger.route.strip("/")) if part)
-                if template.split("/", 1)[0].lower() in _RESERVED:
+                if fold(template.split("/", 1)[0]) in _RESERVED:
                     raise RouteConflictError(
                         f"The '{function.name}' function is in error: "
                         "The specified route conflicts with one or more built in routes."
@@ -80,7 +81,10 @@ class RouteTable:
 
     def match(self, method: str, raw_path: str) -> tuple[Routed, dict[str, str]] | None:
         """Return whose request it is and its route parameters."""
-        parts = split_path(raw_path)
+        return self.match_parts(method, split_path(raw_path))
+
+    def match_parts(self, method: str, parts: Sequence[str]) -> tuple[Routed, dict[str, str]] | None:
+        """Do as `match` does with a path that `split_path` took apart."""
         for routed in self._by_method.get(method, ()):
             params = routed.route.match_parts(parts)
             if params is not None:
@@ -106,10 +110,11 @@ class HttpFront:
             raise RuntimeError(f"a function app takes no {scope['type']} connections")
         raw_path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         exchange = Exchange(receive, send, self._options.body_limit)
-        kept = raw_path.lstrip("/").split("/", 1)[0].lower() in _RESERVED
-        matched = None if kept else self._routes.match(scope["method"], raw_path)
+        parts = split_path(raw_path)
+        kept = bool(parts) and fold(parts[0]) in _RESERVED
+        matched = None if kept else self._routes.match_parts(scope["method"], parts)
         if matched is None:
-            await self._admin.answer(scope, exchange, raw_path)
+            await self._admin.answer(scope, exchange, [fold(part) for part in parts if part])
             return
         await self._bounded(matched[0], matched[1], scope, exchange)
 
