@@ -18,6 +18,7 @@ from local.host.depths import queue_depths
 from local.host.executor import Executor, Limits, unsupported_retry
 from local.host.expressions import BlobPattern
 from local.host.http_front import FrontOptions, HttpFront, RouteTable
+from local.host.http_messages import BodyBounds
 from local.host.instances import Board, keep_publishing
 from local.host.keys import load_keys
 from local.host.listeners.blob import BlobListener
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_BODY_LIMIT = 104_857_600
 _DRAIN_SECONDS = 20
+_CLEAN_UP_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,12 @@ class Host:
             log.info("Stopping: what was begun is finished first.")
             stopped.set()
             server.should_exit = True
-            await _drained([serving, *listening, asyncio.create_task(by_hand.finish())])
-            await clients.close()
+            await _drain(
+                [serving, *listening, asyncio.create_task(by_hand.finish(), name="what was run by hand")]
+            )
+            await _drain(
+                [asyncio.create_task(clients.close(), name="closing the services")], _CLEAN_UP_SECONDS
+            )
             if self._receipts is not None:
                 self._receipts.close()
 
@@ -152,7 +158,7 @@ class Host:
             RouteTable(self.functions, http.route_prefix),
             executor,
             Admin(status, by_hand, keys, home_page=home_page),
-            FrontOptions(http, limit, self.worker.streams_http, keys),
+            FrontOptions(http, BodyBounds(limit), self.worker.streams_http, keys),
         )
 
     def _listeners(self, executor: Executor, clients: AzureClients) -> list[Listener]:
@@ -250,15 +256,19 @@ async def _answering(server: Server, serving: asyncio.Task[None]) -> None:
         raise RuntimeError("the HTTP server ended while it started")
 
 
-async def _drained(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Give what runs time to end, then cancel it."""
-    _, late = await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+async def _drain(tasks: Sequence[asyncio.Task[None]], seconds: float = _DRAIN_SECONDS) -> None:
+    """Give what runs time to end, then cancel it, and leave behind what does not end even so."""
+    _, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
-        log.warning("%s did not end in %d s and is cancelled", task.get_name(), _DRAIN_SECONDS)
+        log.warning("%s did not end in %d s and is cancelled", task.get_name(), seconds)
         task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            log.error("%s: %s", type(result).__name__, result)
+    ended, left = await asyncio.wait(tasks, timeout=_CLEAN_UP_SECONDS)
+    for task in left:
+        log.warning("%s does not end and is left behind", task.get_name())
+    for task in ended:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("%s: %s", type(error).__name__, error)
 
 
 def _introduce(state: HostState) -> None:
