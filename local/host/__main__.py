@@ -16,6 +16,7 @@ import uvloop
 
 from local import part
 from local.host.bindings import BindingError
+from local.host.endings import run_through
 from local.host.expressions import ExpressionError
 from local.host.host import Host, Options, check_connections
 from local.host.hostjson import HostJsonError, load_host_json
@@ -28,7 +29,8 @@ from local.host.server import listening_socket
 from local.host.settings import SettingError, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
 _EXIT_UNUSABLE_APP = 1
 _STOP_THREADS_SECONDS = 5.0
@@ -57,7 +59,7 @@ def main() -> int:
 
     try:
         host = _host(options)
-        code = uvloop.run(_run(host, announce))
+        code = _run_through(_run(host, announce))
     except _APP_ERRORS as error:
         if isinstance(error, IndexingError) and error.stack_trace:
             print(f"Worker failed to index functions\nResult: Failure\n{error.stack_trace}", file=sys.stderr)
@@ -80,6 +82,18 @@ def _host(options: Options) -> Host:
     for name in host_json.unknown_options():
         log.warning("host.json: the option '%s' is not supported by the local host and is ignored", name)
     return Host(options, settings, host_json, RuntimeWorker(options.app_root))
+
+
+def _run_through(work: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        asyncio.set_event_loop(loop)
+        task = loop.create_task(work)
+        return run_through(
+            lambda: loop.run_until_complete(task),
+            task.done,
+            lambda error: log.error("A task that a function began ended with %r; the host goes on", error),
+        )
 
 
 async def _run(host: Host, announce: Callable[[int], None]) -> int:

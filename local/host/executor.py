@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from local.host.bindings import RETURN, BlobBinding, HttpTrigger, ServiceBusOutput, TimerTrigger
+from local.host.endings import failure_of, is_stopped, run_to_outcome
 from local.host.expressions import render
 from local.host.invocation import Failure, Invocation, Outcome, RetryAttempt
 from local.host.logs import log
@@ -118,7 +119,18 @@ class Executor:
         started = time.perf_counter()
         outcome = Outcome(failure=Failure("the invocation was cancelled"))
         try:
-            outcome = await self._in_time(call, attempt, invocation_id, serve or self._worker.invoke)
+            if serve is None:
+                outcome = await run_to_outcome(
+                    self._in_time(call, attempt, invocation_id, self._worker.invoke)
+                )
+            else:
+                outcome = await self._in_time(call, attempt, invocation_id, serve)
+        except BaseException as error:
+            if not is_stopped(error):
+                outcome = Outcome(failure=failure_of(error))
+            # Of an answer that was begun, the error is what cuts it off; of another one, it is the outcome.
+            if isinstance(error, Exception) or is_stopped(error):
+                raise
         finally:
             tally.running -= 1
             milliseconds = (time.perf_counter() - started) * 1000

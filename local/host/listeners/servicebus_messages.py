@@ -125,7 +125,7 @@ def _properties(message: ReceivedMessage) -> dict[str, Any]:
     }
     enqueued = _time(message.enqueued_time_utc)
     expires = _expires(message)
-    return {
+    properties = {
         "ApplicationProperties": user_properties,
         "UserProperties": user_properties,
         "ContentType": message.content_type,
@@ -148,6 +148,8 @@ def _properties(message: ReceivedMessage) -> dict[str, Any]:
         "Subject": message.subject,
         "To": message.to,
     }
+    # AMQP has ids that are no texts: Azure's host passes a UUID's digits too.
+    return {name: _plain(value) for name, value in properties.items()}
 
 
 def _expires(message: ReceivedMessage) -> str:
