@@ -23,6 +23,9 @@ _LEVELS = {
     "none": logging.CRITICAL + 1,
 }
 
+# .NET's enumeration may be written by its numbers.
+_LEVELS |= {str(number): level for number, level in enumerate(list(_LEVELS.values()))}
+
 
 class LogLevels:
     """host.json's `logging.logLevel`: the longest prefix of a category decides."""

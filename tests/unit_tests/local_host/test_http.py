@@ -23,6 +23,7 @@ from local.host.bindings import (
     TimerTrigger,
     WarmupTrigger,
 )
+from local.host.depths import QueueReport
 from local.host.executor import Executor, Limits
 from local.host.hostjson import HttpOptions
 from local.host.http_front import FrontOptions, HttpFront, RouteConflictError, RouteTable
@@ -35,7 +36,7 @@ from local.host.status import HostState, HostStatus
 from tests.unit_tests.local_host.fakes import FAILED, Browser, FakeServices, FakeWorker, a_function, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from local.host.invocation import Invocation, Receive, Scope, Send, Value
 
@@ -53,21 +54,22 @@ class _ByHand:
         self.started.append((function.name, text))
 
 
-async def no_queues() -> dict[str, dict[str, int]]:
-    return {}
+async def no_queues() -> QueueReport:
+    return QueueReport()
 
 
 class _Site:
     """A front over functions that are one function of the test."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each test sets one or two of them
         self,
         *functions: Function,
         body: Callable[[Invocation], Awaitable[Outcome]] | None = None,
         app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
         options: FrontOptions | None = None,
         home_page: bool = True,
-        queues: Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]] | None = None,
+        queues: Callable[[], Awaitable[QueueReport]] | None = None,
+        errors: tuple[str, ...] = (),
     ) -> None:
         options = options or FrontOptions(HttpOptions(), BodyBounds(10), app is not None)
         self.worker = FakeWorker(body or self._echo, app=app)
@@ -77,7 +79,13 @@ class _Site:
         )
         self.by_hand = _ByHand()
         state = HostState(
-            "app", "http://localhost:1", "api", functions, executor.tallies, lambda: [{"BlobName": "p"}]
+            "app",
+            "http://localhost:1",
+            "api",
+            functions,
+            executor.tallies,
+            lambda: [{"BlobName": "p"}],
+            errors,
         )
         status = HostStatus(state, Board(Path("absent")), queues or no_queues)
         admin = Admin(status, self.by_hand, options.keys, home_page=home_page)
@@ -320,8 +328,8 @@ async def test_a_browser_gets_the_view_and_anybody_else_a_text() -> None:
 
 
 async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
-    async def queues() -> dict[str, dict[str, int]]:
-        return {"work": {"active": 3, "dead_lettered": 1}}
+    async def queues() -> QueueReport:
+        return QueueReport({"work": {"active": 3, "dead_lettered": 1}})
 
     site = _Site(_http("a"), queues=queues)
     await site.get("/api/a")
@@ -329,6 +337,26 @@ async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
     assert function["queue"] == {"active": 3, "dead_lettered": 1}
     assert function["averageMilliseconds"] >= 0
     assert function["lastEnded"].endswith("+00:00")
+
+
+async def test_an_app_that_does_not_run_answers_503_with_its_reason_everywhere() -> None:
+    site = _Site(errors=("function_app.py: no module named 'x'",))
+    for target in ("/api/a", "/", "/elsewhere"):
+        answer = await site.get(target)
+        assert answer.status == 503
+        assert "no module named 'x'" in json.loads(answer.body)["message"]
+    page = await site.get("/", accept="text/html")
+    assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    status = json.loads((await site.get("/admin/host/status")).body)
+    assert (status["state"], status["errors"]) == ("Error", ["function_app.py: no module named 'x'"])
+    assert (await site.get("/admin/host/ping")).status == 200
+
+
+async def test_the_view_fits_a_phone_and_names_each_figure() -> None:
+    view = (await _Site().get("/admin/host/view")).body.decode()
+    assert "@media (max-width: 720px)" in view
+    assert "attr(data-head)" in view
+    assert "status.errors" in view
 
 
 @pytest.mark.parametrize(
