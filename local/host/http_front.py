@@ -216,13 +216,13 @@ class HttpFront:
         function = routed.function
         outcome = await self._executor.run(_call(function, request, request.headers, request.params, scope))
         if not outcome.succeeded:
-            await exchange.refuse(FAILED)
+            await exchange.answer(500)
             return
         try:
             response = _response(function, outcome)
         except TypeError as error:
             log.error("Functions.%s: %s", function.name, error)
-            await exchange.refuse(FAILED)
+            await exchange.answer(500)
             return
         await exchange.respond(response)
 
