@@ -112,6 +112,11 @@ class ChatRequest:
     stops: tuple[str, ...] = ()
     user: str | None = None
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is said in it."""
+        return tuple(message.content for message in self.messages)
+
 
 def read_body(content: bytes) -> dict[str, Any]:
     """Read a request's body.
