@@ -200,7 +200,7 @@ def _arguments() -> Options:
     )
     given = parser.parse_args()
     data_dir = given.data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Options(
         port=given.port,
         data_dir=data_dir,
