@@ -1,4 +1,4 @@
-"""What a function's bindings say, parsed once: its trigger, inputs and outputs, settings resolved."""
+"""A function's bindings, parsed once: its trigger, inputs and outputs, settings resolved."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class HeadBounds:
-    """What a request's head may be: Kestrel's own bounds.
+    """Bounds of a request's head, which are Kestrel's own.
 
     Attributes:
         target_bytes: The length of its address.

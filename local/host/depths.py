@@ -1,4 +1,4 @@
-"""How many messages wait in the queues of the local brokers that functions listen to."""
+"""Depths of the queues of the local brokers that functions listen to."""
 
 from __future__ import annotations
 

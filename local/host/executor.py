@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a function's invocations since the host started."""
+    """Counts of a function's invocations since the host started."""
 
     invocations: int = 0
     failures: int = 0
@@ -56,7 +56,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a call, and the clock's hand that retries wait by."""
+    """Bounds of a call, and the clock that retries wait by."""
 
     timeout: timedelta
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -54,7 +54,7 @@ _CLEAN_UP_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says."""
+    """Options of the command line."""
 
     port: int
     data_dir: Path

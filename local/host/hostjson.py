@@ -31,7 +31,7 @@ _DAYS = re.compile(r"\d{1,7}")
 _OVERRIDE = "AZUREFUNCTIONSJOBHOST__"
 
 UNLIMITED = timedelta.max
-"""What `functionTimeout: -1` means."""
+"""The meaning of `functionTimeout: -1`."""
 
 
 class HostJsonError(Exception):

@@ -47,7 +47,7 @@ class RouteConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrontOptions:
-    """How requests are taken: `keys` None ignores authorization levels, as `func start` does."""
+    """Options of the HTTP side: `keys` None ignores authorization levels, as `func start` does."""
 
     http: HttpOptions
     body: BodyBounds

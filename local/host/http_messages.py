@@ -39,7 +39,7 @@ class ClientGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BodyBounds:
-    """What a request's body may be.
+    """Bounds of a request's body.
 
     Attributes:
         limit_bytes: Its size.

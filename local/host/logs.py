@@ -1,4 +1,4 @@
-"""What the host writes to stderr: its own lines with a time, and what functions log, as they log it."""
+"""The host's output on stderr: its own lines with a time, and the functions' as they log them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ type Part = Literal | Parameter
 
 
 class Segment(NamedTuple):
-    """What stands between two slashes; `pattern` for those of several parts."""
+    """Part of a path between two slashes; `pattern` for those of several parts."""
 
     parts: Sequence[Part]
     pattern: re.Pattern[str] | None

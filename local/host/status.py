@@ -23,7 +23,7 @@ _KEPT_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What one instance knows.
+    """One instance's state.
 
     Attributes:
         app_name: The app's folder.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Deployments:
-    """What can be asked: models of a known family by name, and what was deployed under other names."""
+    """Names that can be asked: of models of a known family, and of what was deployed under others."""
 
     def __init__(self) -> None:
         self._models: dict[str, str] = {}

@@ -49,7 +49,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How the endpoint behaves until it is told otherwise.
+    """Behaviour of the endpoint until it is told otherwise.
 
     Attributes:
         accepted_keys: The only keys that it takes; none of them for any.

@@ -11,7 +11,7 @@ LISTED_EMBEDDINGS = ("text-embedding-3-small", "text-embedding-3-large", "text-e
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What models of one family have in common.
+    """Properties that models of one family share.
 
     Attributes:
         names: Matches the names of its models, versions and dates included.
@@ -50,7 +50,7 @@ def family_of(model: str) -> Family | None:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingFamily:
-    """What embedding models of one name have in common.
+    """Properties of an embedding model.
 
     Attributes:
         name: Their name.

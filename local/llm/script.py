@@ -1,4 +1,4 @@
-"""What tests have the model do: say something of theirs, or fail."""
+"""Scripts and faults: tests have the model say something of theirs, or fail."""
 
 from __future__ import annotations
 

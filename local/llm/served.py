@@ -1,4 +1,4 @@
-"""What the model has served, by its own count: what bills are checked against."""
+"""The model's own count of what it has served, which bills are checked against."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _PART_OF = {
 
 @dataclass(frozen=True, slots=True)
 class OwnSettings:
-    """What the environment and local.settings.json say that the sample does not.
+    """Settings of the environment and of local.settings.json that are not the sample's.
 
     Attributes:
         environment: From the environment.

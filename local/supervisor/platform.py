@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long the supervisor waits, in seconds."""
+    """Waiting times of the supervisor, in seconds."""
 
     start: float = 60.0
     restart_pause: float = 0.5

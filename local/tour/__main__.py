@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _READY = "ready "
 _NOTICE = "local: "
 _LAST_LINES = 4
-"""What keeps the app from starting, two lines of Azurite's stopping, and the platform's own last one."""
+"""A reason why the app does not start, two lines of Azurite's stopping, and the platform's own last one."""
 
 
 def main(arguments: Sequence[str]) -> int:

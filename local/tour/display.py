@@ -38,7 +38,7 @@ _DONE = "[green]✓[/green] "
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How a shell gets to what runs: variables, and the file that sets them."""
+    """Variables that lead a shell to what runs, and the file that sets them."""
 
     variables: Mapping[str, str]
     file: Path

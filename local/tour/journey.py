@@ -79,7 +79,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What one tenant's key gets of the other's resources."""
+    """Answer to one tenant's key on the other's resources."""
 
     asked: str
     status: int

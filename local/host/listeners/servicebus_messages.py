@@ -18,7 +18,7 @@ _NO_EXPIRY = "9999-12-31T23:59:59.9999999Z"
 
 
 class ReceivedMessage(Protocol):
-    """What the host reads of a message that the SDK received."""
+    """A message that the SDK received, as far as the host reads it."""
 
     @property
     def body(self) -> Any: ...  # noqa: ANN401, D102 -- the SDK's: chunks of bytes, or an AMQP value
