@@ -32,11 +32,16 @@ class Departure:
         self.happened = False
         self._listener: Callable[[], None] | None = None
 
-    def listen(self, listener: Callable[[], None] | None) -> None:
-        """Have `listener` called when the client leaves, at once if it has; None ends that."""
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when the client leaves, at once if it has."""
         self._listener = listener
-        if self.happened and listener is not None:
+        if self.happened:
             listener()
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Call `listener` no more; the next request on the connection may have put its own in its place."""
+        if self._listener is listener:
+            self._listener = None
 
     def happen(self) -> None:
         """Note that the client has left."""

@@ -152,7 +152,7 @@ class HttpFront:
                 raise
             log.debug("the client left before its answer, and its invocation was ended")
         finally:
-            departure.listen(None)
+            departure.forget(leave)
 
     async def _answer(self, scope: Scope, exchange: Exchange) -> None:
         raw_path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")

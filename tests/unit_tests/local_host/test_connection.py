@@ -204,7 +204,13 @@ async def test_a_request_hears_of_its_clients_leaving_once_or_at_once() -> None:
     line.send(HEAD + b"\r\n")
     departure = cast("Departure", line.connection.scope["state"][DEPARTURE])
     heard: list[str] = []
+
+    def last() -> None:
+        heard.append("the last request")
+
+    departure.listen(last)
     departure.listen(lambda: heard.append("then"))
+    departure.forget(last)
     line.connection.connection_lost(None)
     departure.listen(lambda: heard.append("at once"))
     assert heard == ["then", "at once"]
