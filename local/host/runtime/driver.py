@@ -11,7 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from local.host.endings import run_to_outcome
+from local.host.endings import failure_of, is_stopped, run_to_outcome
 from local.host.invocation import Failure, FunctionMetadata, Outcome, RetryPolicy
 from local.host.runtime import protos
 from local.host.runtime.values import from_typed_data, to_typed_data
@@ -94,14 +94,16 @@ class RuntimeWorker:
         return await run_to_outcome(asyncio.ensure_future(self._run(invocation)))
 
     async def _run(self, invocation: Invocation) -> Outcome:
-        return await run_to_outcome(self._ask(invocation))
-
-    async def _ask(self, invocation: Invocation) -> Outcome:
-        return _outcome(
-            await self._runtime.invocation_request(
-                _request(invocation_request=_invocation_request(invocation))
+        try:
+            return _outcome(
+                await self._runtime.invocation_request(
+                    _request(invocation_request=_invocation_request(invocation))
+                )
             )
-        )
+        except BaseException as error:
+            if is_stopped(error):
+                raise
+            return Outcome(failure=failure_of(error))
 
     async def serve_http(self, invocation: Invocation, scope: Scope, receive: Receive, send: Send) -> Outcome:
         """Run a function of the streaming extension on the request itself.
@@ -126,7 +128,7 @@ class RuntimeWorker:
             await asyncio.wait([running])
             # The runtime itself never forgets a request.
             self._coordinator._context_references.pop(invocation.id, None)  # noqa: SLF001 -- it offers no public way
-        return await run_to_outcome(running)
+        return await run_to_outcome(running) if running.cancelled() else running.result()
 
     async def _run_streaming(self, invocation: Invocation) -> Outcome:
         outcome = None
