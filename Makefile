@@ -7,8 +7,8 @@ PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE :=
 export UV_PYTHON_DOWNLOADS ?= automatic
 
-run: setup ## the platform, the app, a tour through it; Ctrl-C stops it
-	@$(PY) -m local.tour
+run: setup ## the platform, the app, a tour through it; Ctrl-C stops it; ARGS="--port 7072" and the like are passed on
+	@$(PY) -m local.tour $(ARGS)
 
 setup: ## install what is missing
 	@local/setup/prepare.sh

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None, platform: Platform = PLATFORM) 
     try:
         asyncio.run(_serve(options, platform))
     except PortError as error:
-        print(f"local: {error}", file=sys.stderr)
+        for line in error.lines:
+            print(f"local: {line}", file=sys.stderr)
         return EXIT_PORT_TAKEN
     except PartDiedError as error:
         if not error.explained:

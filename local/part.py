@@ -1,4 +1,4 @@
-"""What every part of the local platform does the same: take its port, say so, and stop when told or orphaned.
+"""The contract of the local platform's parts: take a port, say so, and stop when told or orphaned.
 
 A part is `python -m local.<part> --port N --data-dir DIR`. It binds 127.0.0.1, prints one line
 `listening {"port": N}` on stdout when it answers, and stops on SIGINT, SIGTERM or when its stdin ends, which

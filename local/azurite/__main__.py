@@ -23,7 +23,7 @@ def main() -> int:
     try:
         containers = read_definition(args.definition) if args.definition else []
         line = command(find_node(), find_launcher(), args.port, args.data_dir)
-        args.data_dir.mkdir(parents=True, exist_ok=True)
+        args.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         bind(args.port).close()  # tells a taken port from everything else that Node may not like
         asyncio.run(_serve(line, containers))
     except NotInstalledError as error:

@@ -16,6 +16,8 @@ import uvloop
 
 from local import part
 from local.host.bindings import BindingError
+from local.host.cors import CorsPolicy
+from local.host.endings import failure_of, is_stopped, run_through
 from local.host.expressions import ExpressionError
 from local.host.host import Host, Options, check_connections
 from local.host.hostjson import HostJsonError, load_host_json
@@ -25,24 +27,27 @@ from local.host.logs import LogLevels, configure_logging, log
 from local.host.routing import RouteError
 from local.host.runtime.driver import IndexingError, RuntimeWorker
 from local.host.server import listening_socket
-from local.host.settings import SettingError, load_settings
+from local.host.settings import SettingError, host_section, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from local.host.settings import Settings
 
 _EXIT_UNUSABLE_APP = 1
 _STOP_THREADS_SECONDS = 5.0
+_PROCESS_COUNT = "FUNCTIONS_WORKER_PROCESS_COUNT"
 
-_APP_ERRORS = (
+_NAMED_BY_THE_HOST = (
     BindingError,
     ExpressionError,
-    HostJsonError,
-    IndexingError,
     RouteConflictError,
     RouteError,
     ScheduleError,
     SettingError,
 )
+_APP_ERRORS = (IndexingError, *_NAMED_BY_THE_HOST)
 
 
 def main() -> int:
@@ -57,10 +62,8 @@ def main() -> int:
 
     try:
         host = _host(options)
-        code = uvloop.run(_run(host, announce))
-    except _APP_ERRORS as error:
-        if isinstance(error, IndexingError) and error.stack_trace:
-            print(f"Worker failed to index functions\nResult: Failure\n{error.stack_trace}", file=sys.stderr)
+        code = _run_through(_run(host, announce))
+    except (HostJsonError, SettingError) as error:
         print(f"The function app in {options.app_root} cannot start: {error}", file=sys.stderr)
         code = _EXIT_UNUSABLE_APP
     except part.PortTakenError as error:
@@ -79,14 +82,62 @@ def _host(options: Options) -> Host:
     configure_logging(LogLevels(host_json.logging.log_level))
     for name in host_json.unknown_options():
         log.warning("host.json: the option '%s' is not supported by the local host and is ignored", name)
-    return Host(options, settings, host_json, RuntimeWorker(options.app_root))
+    _check_worker_processes(settings)
+    return Host(options, settings, host_json, RuntimeWorker(options.app_root), cors=_cors_policy(options))
+
+
+def _check_worker_processes(settings: Settings) -> None:
+    """Refuse what would be ignored.
+
+    Raises:
+        SettingError: Several worker processes are asked for.
+    """
+    count = settings.get(_PROCESS_COUNT)
+    if count not in {None, "", "1"}:
+        raise SettingError(
+            f"{_PROCESS_COUNT} is {count}, and this host runs its worker in its own process: leave it out, "
+            "and start `python -m local --instances N` for several"
+        )
+
+
+def _cors_policy(options: Options) -> CorsPolicy | None:
+    """Read what local.settings.json says to the host itself.
+
+    Raises:
+        SettingError: It contradicts itself.
+    """
+    section = host_section(options.app_root)
+    for name in section:
+        if name not in {"CORS", "CORSCredentials"}:
+            log.warning("local.settings.json: the option 'Host.%s' is not supported and is ignored", name)
+    try:
+        return CorsPolicy.parse(section)
+    except ValueError as error:
+        raise SettingError(f"local.settings.json: {error}") from error
+
+
+def _run_through(work: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        asyncio.set_event_loop(loop)
+        task = loop.create_task(work)
+        return run_through(
+            lambda: loop.run_until_complete(task),
+            task.done,
+            lambda error: log.error("A task that a function began ended with %r; the host goes on", error),
+        )
 
 
 async def _run(host: Host, announce: Callable[[int], None]) -> int:
     bound = listening_socket(host.options.port, host.options.listen_fd)
     try:
-        await host.index()
-        check_connections(host.functions, host.settings)
+        try:
+            await host.index()
+            check_connections(host.functions, host.settings)
+        except BaseException as error:
+            if is_stopped(error):
+                raise
+            _give_up_app(host, error)
         stopped = asyncio.Event()
         stopping = asyncio.create_task(_set_when_told(stopped))
         try:
@@ -97,6 +148,20 @@ async def _run(host: Host, announce: Callable[[int], None]) -> int:
         bound.close()
     host.worker.stop()
     return 0
+
+
+def _give_up_app(host: Host, error: BaseException) -> None:
+    """Say why an app does not run, on stderr and from now on to whoever asks, as Azure's host does."""
+    reason = str(error) if isinstance(error, _APP_ERRORS) else f"{type(error).__name__}: {error}"
+    stack = error.stack_trace if isinstance(error, IndexingError) else failure_of(error).stack_trace
+    if stack and not isinstance(error, _NAMED_BY_THE_HOST):
+        print(f"Worker failed to index functions\nResult: Failure\n{stack}", file=sys.stderr)
+    print(
+        "The host stays up and answers 503 until the app is mended and the host started again.",
+        file=sys.stderr,
+    )
+    print(f"The function app in {host.options.app_root} cannot start: {reason}", file=sys.stderr, flush=True)
+    host.give_up_app(reason)
 
 
 async def _set_when_told(stopped: asyncio.Event) -> None:
@@ -135,7 +200,7 @@ def _arguments() -> Options:
     )
     given = parser.parse_args()
     data_dir = given.data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Options(
         port=given.port,
         data_dir=data_dir,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local.host.bindings import HttpTrigger, WarmupTrigger
 from local.host.http_messages import headers_of, query_of
 from local.host.invocation import HttpOutput
+from local.host.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,16 +56,15 @@ class Admin:
         self._home_page = home_page
         self._functions = {function.name.lower(): function for function in state.functions}
 
-    async def answer(self, scope: Scope, exchange: Exchange, path: str) -> None:
-        """Answer a request to the host itself; 404 for what is nobody's."""
-        parts = [part for part in path.lower().split("/") if part]
+    async def answer(self, scope: Scope, exchange: Exchange, parts: list[str]) -> None:
+        """Answer a request to the host itself by its path's segments; 404 for what is nobody's."""
         method = scope["method"]
         if not parts and method in {"GET", "HEAD"}:
             await self._home(scope, exchange)
         elif parts == ["admin", "host", "ping"]:
             await exchange.answer(200)
         elif parts[:1] != ["admin"]:
-            await exchange.answer(404)
+            await self._answer_nobodys(exchange)
         elif self._keys is not None and not self._keys.admit("admin", "", headers_of(scope), query_of(scope)):
             await exchange.answer(401)
         elif parts == ["admin", "host", "view"] and method == "GET":
@@ -79,12 +80,22 @@ class Admin:
         else:
             await exchange.answer(404)
 
+    async def _answer_nobodys(self, exchange: Exchange) -> None:
+        if not self._state.errors:
+            await exchange.answer(404)
+            return
+        reason = "; ".join(self._state.errors)
+        await exchange.refuse(Refusal(503, "FunctionAppError", f"The function app does not run: {reason}"))
+
     async def _home(self, scope: Scope, exchange: Exchange) -> None:
         if not self._home_page:
             await exchange.answer(204)
             return
         if self._keys is None and "text/html" in headers_of(scope).get("accept", ""):
-            await exchange.respond(_PAGE)
+            await exchange.respond(replace(_PAGE, status=503) if self._state.errors else _PAGE)
+            return
+        if self._state.errors:
+            await self._answer_nobodys(exchange)
             return
         rows = "\n".join(
             f"  {function.name}: {self._state.address(function)}" for function in self._state.functions

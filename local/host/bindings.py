@@ -1,4 +1,4 @@
-"""What a function's bindings say, parsed once: its trigger, inputs and outputs, settings resolved."""
+"""A function's bindings, parsed once: its trigger, inputs and outputs, settings resolved."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from local.host.settings import Settings
 
 RETURN = "$return"
+_DEFERRED = "supportsdeferredbinding"
 
 _METHODS = ("GET", "POST", "DELETE", "HEAD", "PATCH", "PUT", "OPTIONS", "TRACE", "CONNECT")
 
@@ -200,6 +201,13 @@ class _Raw:
     def is_out(self) -> bool:
         return str(self._raw.get("direction", "in")).lower() == "out"
 
+    @property
+    def is_sdk_type(self) -> bool:
+        """Whether the worker asks for what it makes a client of an SDK from, instead of for content."""
+        properties = self._raw.get("properties")
+        named = properties.items() if isinstance(properties, dict) else ()
+        return any(name.lower() == _DEFERRED and str(value).lower() == "true" for name, value in named)
+
 
 def parse_function(metadata: FunctionMetadata, settings: Settings) -> Function:
     """Parse what the worker indexed.
@@ -209,6 +217,12 @@ def parse_function(metadata: FunctionMetadata, settings: Settings) -> Function:
         SettingError: A `%NAME%` names no setting.
     """
     bindings = [_Raw(metadata.name, raw, settings) for raw in metadata.bindings]
+    for binding in bindings:
+        if binding.is_sdk_type:
+            raise binding.error(
+                f"the parameter '{binding.name}' of {binding.type} is an SDK type, which the local host does "
+                "not pass: take the content (func.InputStream, bytes, str)"
+            )
     triggers = [binding for binding in bindings if binding.type.lower().endswith("trigger")]
     if len(triggers) != 1:
         raise BindingError(metadata.name, f"it needs exactly one trigger and has {len(triggers)}")
@@ -228,8 +242,6 @@ def parse_function(metadata: FunctionMetadata, settings: Settings) -> Function:
 
 
 def _trigger(function: str, binding: _Raw) -> Trigger:
-    if str(binding.flag("supportsDeferredBinding") or "").lower() == "true":
-        raise binding.error(f"'{binding.name}' asks for an SDK type, which this host does not pass")
     parse = _TRIGGERS.get(binding.type.lower())
     if parse is None:
         raise binding.error(

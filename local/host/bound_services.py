@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BoundServices(Protocol):
-    """What input and output bindings need."""
+    """Services behind input and output bindings."""
 
     async def read_blob(self, binding: BlobBinding, path: str) -> Value:
         """Return a blob's content, or None where there is no such blob."""

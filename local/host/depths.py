@@ -1,10 +1,10 @@
-"""How many messages wait in the queues that functions listen to, as far as a local broker tells."""
+"""Depths of the queues of the local brokers that functions listen to."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local.host.bindings import Queue, ServiceBusTrigger
@@ -41,12 +41,20 @@ class BrokerAddress:
         return cls(host, int(port) if port.isdigit() else _PORT)
 
 
-async def queue_depths(
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """The depths of queues: by the functions that listen to them, and by name, whoever listens."""
+
+    by_function: Mapping[str, Depths] = field(default_factory=dict)
+    by_name: Mapping[str, Depths] = field(default_factory=dict)
+
+
+async def read_queues(
     functions: Sequence[Function],
     settings: Settings,
     ask: Callable[[BrokerAddress], Awaitable[Mapping[str, Depths]]] | None = None,
-) -> dict[str, Depths]:
-    """Give the depths of queues by the functions that listen to them; what is out of reach is left out."""
+) -> QueueReport:
+    """Ask the local brokers that functions listen to; what is out of reach is left out."""
     listening: dict[BrokerAddress, list[tuple[str, str]]] = {}
     for function in functions:
         match function.trigger:
@@ -56,11 +64,15 @@ async def queue_depths(
                     listening.setdefault(address, []).append((function.name, queue.lower()))
             case _:
                 continue
-    depths: dict[str, Depths] = {}
+    by_function: dict[str, Depths] = {}
+    by_name: dict[str, Depths] = {}
     for address, listeners in listening.items():
         told = await (ask or _ask)(address)
-        depths |= {name: found for name, queue in listeners if (found := _depths(told, queue)) is not None}
-    return depths
+        by_name |= told
+        by_function |= {
+            name: found for name, queue in listeners if (found := _depths(told, queue)) is not None
+        }
+    return QueueReport(by_function, by_name)
 
 
 def _depths(told: Mapping[str, Depths], queue: str) -> Depths | None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from local.host.bindings import RETURN, BlobBinding, HttpTrigger, ServiceBusOutput, TimerTrigger
+from local.host.endings import failure_of, is_stopped, run_to_outcome
 from local.host.expressions import render
 from local.host.invocation import Failure, Invocation, Outcome, RetryAttempt
 from local.host.logs import log
@@ -43,7 +44,7 @@ class Call:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a function's invocations since the host started."""
+    """Counts of a function's invocations since the host started."""
 
     invocations: int = 0
     failures: int = 0
@@ -55,7 +56,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a call, and the clock's hand that retries wait by."""
+    """Bounds of a call, and the clock that retries wait by."""
 
     timeout: timedelta
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -118,7 +119,18 @@ class Executor:
         started = time.perf_counter()
         outcome = Outcome(failure=Failure("the invocation was cancelled"))
         try:
-            outcome = await self._in_time(call, attempt, invocation_id, serve or self._worker.invoke)
+            if serve is None:
+                outcome = await run_to_outcome(
+                    self._in_time(call, attempt, invocation_id, self._worker.invoke)
+                )
+            else:
+                outcome = await self._in_time(call, attempt, invocation_id, serve)
+        except BaseException as error:
+            if not is_stopped(error):
+                outcome = Outcome(failure=failure_of(error))
+            # Of an answer that was begun, the error is what cuts it off; of another one, it is the outcome.
+            if isinstance(error, Exception) or is_stopped(error):
+                raise
         finally:
             tally.running -= 1
             milliseconds = (time.perf_counter() - started) * 1000

@@ -14,10 +14,12 @@ from local.host.bindings import BlobTrigger, HttpTrigger, ServiceBusTrigger, Tim
 from local.host.bound_services import AzureClients
 from local.host.by_hand import HandRunner
 from local.host.clock import SystemClock
-from local.host.depths import queue_depths
+from local.host.cors import CrossOrigin
+from local.host.depths import read_queues
 from local.host.executor import Executor, Limits, unsupported_retry
 from local.host.expressions import BlobPattern
 from local.host.http_front import FrontOptions, HttpFront, RouteTable
+from local.host.http_messages import BodyBounds
 from local.host.instances import Board, keep_publishing
 from local.host.keys import load_keys
 from local.host.listeners.blob import BlobListener
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.host.bindings import Function
+    from local.host.cors import CorsPolicy
     from local.host.hostjson import HostJson
     from local.host.listeners.blob_sdk import SdkBlobSource
     from local.host.listeners.listener import Listener
@@ -46,11 +49,12 @@ if TYPE_CHECKING:
 
 _DEFAULT_BODY_LIMIT = 104_857_600
 _DRAIN_SECONDS = 20
+_CLEAN_UP_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says."""
+    """Options of the command line."""
 
     port: int
     data_dir: Path
@@ -69,6 +73,8 @@ class Host:
     host_json: HostJson
     worker: RuntimeWorker
     functions: Sequence[Function] = ()
+    cors: CorsPolicy | None = None
+    errors: Sequence[str] = ()
     clock: SystemClock = field(default_factory=SystemClock)
     _receipts: SqliteReceipts | None = None
 
@@ -93,6 +99,15 @@ class Host:
                     "Function '%s': retries are not supported for its trigger; its retry policy is ignored.",
                     function.name,
                 )
+        self._route_table()
+
+    def _route_table(self) -> RouteTable:
+        return RouteTable(self.functions, self.host_json.extensions.http.route_prefix)
+
+    def give_up_app(self, reason: str) -> None:
+        """Serve nothing but the reason why the app does not run."""
+        self.functions = ()
+        self.errors = (reason,)
 
     async def serve(self, bound: socket.socket, ready: Callable[[int], None], stopped: asyncio.Event) -> None:
         """Answer requests and listen, until `stopped` is set; then finish what was begun."""
@@ -107,7 +122,8 @@ class Host:
             streams=self.worker.streams_http,
         )
         status = self._status(port_of(bound), executor)
-        server = Server(self._front(status, executor, by_hand), _DRAIN_SECONDS)
+        front = self._front(status, executor, by_hand)
+        server = Server(front if self.cors is None else CrossOrigin(front, self.cors), _DRAIN_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         listening: list[asyncio.Task[None]] = []
         try:
@@ -124,8 +140,12 @@ class Host:
             log.info("Stopping: what was begun is finished first.")
             stopped.set()
             server.should_exit = True
-            await _drained([serving, *listening, asyncio.create_task(by_hand.finish())])
-            await clients.close()
+            await _drain(
+                [serving, *listening, asyncio.create_task(by_hand.finish(), name="what was run by hand")]
+            )
+            await _drain(
+                [asyncio.create_task(clients.close(), name="closing the services")], _CLEAN_UP_SECONDS
+            )
             if self._receipts is not None:
                 self._receipts.close()
 
@@ -137,22 +157,25 @@ class Host:
             functions=self.functions,
             tallies=executor.tallies,
             poison=lambda: self._receipts.poison() if self._receipts is not None else [],
+            errors=self.errors,
         )
-        _introduce(state)
+        if not self.errors:
+            _introduce(state)
         board = Board(self.options.data_dir / "instances")
-        return HostStatus(state, board, lambda: queue_depths(self.functions, self.settings))
+        return HostStatus(state, board, lambda: read_queues(self.functions, self.settings))
 
     def _front(self, status: HostStatus, executor: Executor, by_hand: HandRunner) -> HttpFront:
         http = self.host_json.extensions.http
         names = [function.name for function in self.functions]
-        keys = load_keys(self.options.data_dir / "keys.json", names) if self.options.enforce_keys else None
+        enforce = self.options.enforce_keys and not self.errors  # there is nothing but the reason
+        keys = load_keys(self.options.data_dir / "keys.json", names) if enforce else None
         home_page = not self.settings.flag("AzureWebJobsDisableHomepage")
         limit = int(self.settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or _DEFAULT_BODY_LIMIT)
         return HttpFront(
-            RouteTable(self.functions, http.route_prefix),
+            self._route_table(),
             executor,
             Admin(status, by_hand, keys, home_page=home_page),
-            FrontOptions(http, limit, self.worker.streams_http, keys),
+            FrontOptions(http, BodyBounds(limit), self.worker.streams_http, keys),
         )
 
     def _listeners(self, executor: Executor, clients: AzureClients) -> list[Listener]:
@@ -198,7 +221,7 @@ class Host:
     @property
     def _zone(self) -> tzinfo:
         name = self.settings.get("WEBSITE_TIME_ZONE")
-        if not name:
+        if not name or self.errors:
             return UTC
         try:
             return ZoneInfo(name)
@@ -250,15 +273,19 @@ async def _answering(server: Server, serving: asyncio.Task[None]) -> None:
         raise RuntimeError("the HTTP server ended while it started")
 
 
-async def _drained(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Give what runs time to end, then cancel it."""
-    _, late = await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+async def _drain(tasks: Sequence[asyncio.Task[None]], seconds: float = _DRAIN_SECONDS) -> None:
+    """Give what runs time to end, then cancel it, and leave behind what does not end even so."""
+    _, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
-        log.warning("%s did not end in %d s and is cancelled", task.get_name(), _DRAIN_SECONDS)
+        log.warning("%s did not end in %d s and is cancelled", task.get_name(), seconds)
         task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            log.error("%s: %s", type(result).__name__, result)
+    ended, left = await asyncio.wait(tasks, timeout=_CLEAN_UP_SECONDS)
+    for task in left:
+        log.warning("%s does not end and is left behind", task.get_name())
+    for task in ended:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("%s: %s", type(error).__name__, error)
 
 
 def _introduce(state: HostState) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import timedelta
@@ -19,16 +18,20 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from local.host.jsonc import read_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _TIMESPAN = re.compile(r"^(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7}))?)?$")
 
+_DAYS = re.compile(r"\d{1,7}")
+
 _OVERRIDE = "AZUREFUNCTIONSJOBHOST__"
 
 UNLIMITED = timedelta.max
-"""What `functionTimeout: -1` means."""
+"""The meaning of `functionTimeout: -1`."""
 
 
 class HostJsonError(Exception):
@@ -36,11 +39,13 @@ class HostJsonError(Exception):
 
 
 def parse_timespan(text: str) -> timedelta:
-    """Read .NET's `[d.]hh:mm[:ss[.fffffff]]`.
+    """Read .NET's `[d.]hh:mm[:ss[.fffffff]]`; a number alone is days.
 
     Raises:
         ValueError: It is not one.
     """
+    if _DAYS.fullmatch(text):
+        return timedelta(days=int(text))
     match = _TIMESPAN.match(text)
     if match is None:
         raise ValueError(f"'{text}' is not a duration such as 00:05:00")
@@ -56,14 +61,25 @@ def parse_timespan(text: str) -> timedelta:
 def _timespan(value: object) -> object:
     if value in {-1, "-1"}:
         return UNLIMITED
-    return parse_timespan(value) if isinstance(value, str) else value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return parse_timespan(str(value)) if is_number or isinstance(value, str) else value
+
+
+def _version(value: object) -> object:
+    return "2.0" if value == 2.0 and not isinstance(value, bool) else value  # noqa: PLR2004  # the only version
 
 
 type Duration = Annotated[timedelta, BeforeValidator(_timespan)]
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="allow", alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        extra="allow",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        coerce_numbers_to_str=True,
+    )
 
 
 class HttpOptions(_Options):
@@ -123,7 +139,7 @@ class LoggingOptions(_Options):
 class HostJson(_Options):
     """The file as a whole."""
 
-    version: Literal["2.0"]
+    version: Annotated[Literal["2.0"], BeforeValidator(_version)]
     function_timeout: Duration = timedelta(minutes=30)
     functions: list[str] | None = None
     extension_bundle: dict[str, Any] = Field(default_factory=dict)
@@ -167,7 +183,7 @@ def load_host_json(app_root: Path, environ: Mapping[str, str] | None = None) -> 
     if not path.is_file():
         raise HostJsonError(f"no host.json in {app_root}: is this a function app?")
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+        content: dict[str, Any] = read_json(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise HostJsonError(f"host.json is not JSON: {error}") from error
     for name, value in (environ or {}).items():

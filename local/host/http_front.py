@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from local.host.bindings import RETURN, HttpResponseBinding, HttpTrigger
+from local.host.connection import DEPARTURE
 from local.host.executor import Call
 from local.host.http_messages import (
-    BodyTooLargeError,
     ClientGoneError,
     Exchange,
+    RefusedBodyError,
     classic_request,
     classic_response,
+    declared_length,
     headers_of,
     query_of,
 )
 from local.host.invocation import HttpInput, HttpOutput
 from local.host.logs import log
-from local.host.routing import Route, parse_route, split_path
+from local.host.paths import fold, split_path
+from local.host.refusals import FAILED, LARGE_BODY
+from local.host.routing import Route, parse_route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from local.host.bindings import Function
     from local.host.executor import Executor
     from local.host.hostjson import HttpOptions
+    from local.host.http_messages import BodyBounds
     from local.host.invocation import Outcome, Receive, Scope, Send
     from local.host.keys import Keys
+    from local.host.refusals import Refusal
 
 _REASON = "This function was programmatically called via the host APIs."
 _RESERVED = ("admin", "runtime")
@@ -41,10 +47,10 @@ class RouteConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrontOptions:
-    """How requests are taken: `keys` None ignores authorization levels, as `func start` does."""
+    """Options of the HTTP side: `keys` None ignores authorization levels, as `func start` does."""
 
     http: HttpOptions
-    body_limit: int
+    body: BodyBounds
     streams: bool
     keys: Keys | None = None
 
@@ -66,7 +72,7 @@ class RouteTable:
             trigger = function.trigger
             if isinstance(trigger, HttpTrigger) and not function.disabled:
                 template = "/".join(part for part in (prefix.strip("/"), trigger.route.strip("/")) if part)
-                if template.split("/", 1)[0].lower() in _RESERVED:
+                if fold(template.split("/", 1)[0]) in _RESERVED:
                     raise RouteConflictError(
                         f"The '{function.name}' function is in error: "
                         "The specified route conflicts with one or more built in routes."
@@ -80,7 +86,10 @@ class RouteTable:
 
     def match(self, method: str, raw_path: str) -> tuple[Routed, dict[str, str]] | None:
         """Return whose request it is and its route parameters."""
-        parts = split_path(raw_path)
+        return self.match_parts(method, split_path(raw_path))
+
+    def match_parts(self, method: str, parts: Sequence[str]) -> tuple[Routed, dict[str, str]] | None:
+        """Do as `match` does with a path that `split_path` took apart."""
         for routed in self._by_method.get(method, ()):
             params = routed.route.match_parts(parts)
             if params is not None:
@@ -104,12 +113,54 @@ class HttpFront:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             raise RuntimeError(f"a function app takes no {scope['type']} connections")
+        exchange = Exchange(scope, receive, send, self._options.body)
+        refusal: Refusal | None = None
+        try:
+            await self._answer_unless_left(scope, exchange)
+        except RefusedBodyError as error:
+            refusal = error.refusal
+        except ClientGoneError:
+            log.debug("the client left before its request was complete")
+        except Exception as error:
+            if exchange.started:
+                raise  # which cuts the connection: what was begun cannot be taken back
+            log.exception("A request could not be answered: %s", type(error).__name__)
+            refusal = FAILED
+        if refusal is not None and not exchange.started:
+            await exchange.refuse(refusal)
+
+    async def _answer_unless_left(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer, or end what was begun for it when the client leaves before the answer."""
+        departure = scope.get("state", {}).get(DEPARTURE)
+        task = asyncio.current_task()
+        if departure is None or task is None:
+            await self._answer(scope, exchange)
+            return
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not exchange.started:  # a stream that was begun notices by itself
+                left = True
+                task.cancel()
+
+        departure.listen(leave)
+        try:
+            await self._answer(scope, exchange)
+        except asyncio.CancelledError:
+            if not left or task.uncancel() > 0:
+                raise
+            log.debug("the client left before its answer, and its invocation was ended")
+        finally:
+            departure.forget(leave)
+
+    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
         raw_path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        exchange = Exchange(receive, send, self._options.body_limit)
-        kept = raw_path.lstrip("/").split("/", 1)[0].lower() in _RESERVED
-        matched = None if kept else self._routes.match(scope["method"], raw_path)
+        parts = split_path(raw_path)
+        kept = bool(parts) and fold(parts[0]) in _RESERVED
+        matched = None if kept else self._routes.match_parts(scope["method"], parts)
         if matched is None:
-            await self._admin.answer(scope, exchange, raw_path)
+            await self._admin.answer(scope, exchange, [fold(part) for part in parts if part])
             return
         await self._bounded(matched[0], matched[1], scope, exchange)
 
@@ -140,30 +191,24 @@ class HttpFront:
         ):
             await exchange.answer(401)
             return
-        if int(headers.get("content-length", "0")) > self._options.body_limit:
-            await exchange.answer(413)
-            return
-        try:
-            if self._options.streams:
-                outcome = await self._executor.run_http(
-                    _call(
-                        routed.function, HttpInput(scope["method"], "", params=params), headers, params, scope
-                    ),
-                    scope,
-                    exchange.receive,
-                    exchange.send,
-                )
-                if not exchange.started:
-                    await exchange.answer(413 if exchange.too_large else 500)
-                if not outcome.succeeded:
-                    log.debug("the request got its answer from the worker")
-            else:
-                request = classic_request(scope, headers, params, await exchange.body())
-                await self._answer_classic(routed, request, scope, exchange)
-        except BodyTooLargeError:
-            await exchange.answer(413)
-        except ClientGoneError:
-            log.debug("the client left before its request was complete")
+        if declared_length(headers) > self._options.body.limit_bytes:
+            await exchange.refuse(LARGE_BODY)
+        elif self._options.streams:
+            await self._serve_stream(routed, params, scope, exchange)
+        else:
+            request = classic_request(scope, headers, params, await exchange.body())
+            await self._answer_classic(routed, request, scope, exchange)
+
+    async def _serve_stream(
+        self, routed: Routed, params: Mapping[str, str], scope: Scope, exchange: Exchange
+    ) -> None:
+        request = HttpInput(scope["method"], "", params=params)
+        call = _call(routed.function, request, headers_of(scope), params, scope)
+        outcome = await self._executor.run_http(call, scope, exchange.receive, exchange.send)
+        if not exchange.started:
+            await exchange.refuse(exchange.refusal or FAILED)
+        if not outcome.succeeded:
+            log.debug("the request got its answer from the worker")
 
     async def _answer_classic(
         self, routed: Routed, request: HttpInput, scope: Scope, exchange: Exchange

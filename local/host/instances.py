@@ -1,4 +1,4 @@
-"""What the instances of one host tell each other of themselves, so that each can answer for all of them."""
+"""Reports that the instances of one host leave for each other, so that each can answer for all of them."""
 
 from __future__ import annotations
 

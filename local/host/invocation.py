@@ -1,4 +1,4 @@
-"""What passes between the host and a worker, free of any wire format."""
+"""Values that pass between the host and a worker, free of any wire format."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call came to."""
+    """Outcome of one call."""
 
     return_value: Value = None
     outputs: Mapping[str, Value] = field(default_factory=dict)

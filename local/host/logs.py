@@ -1,4 +1,4 @@
-"""What the host writes to stderr: its own lines with a time, and what functions log, as they log it."""
+"""The host's output on stderr: its own lines with a time, and the functions' as they log them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ _LEVELS = {
     "critical": logging.CRITICAL,
     "none": logging.CRITICAL + 1,
 }
+
+# .NET's enumeration may be written by its numbers.
+_LEVELS |= {str(number): level for number, level in enumerate(list(_LEVELS.values()))}
 
 
 class LogLevels:

@@ -7,12 +7,17 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
+
+from local.host.paths import fold, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     type Constraint = Callable[[str], bool]
+
+
+_SEGMENT_FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
+"""Case counts for letters beyond ASCII, and a parameter takes line breaks like anything else."""
 
 
 class RouteError(Exception):
@@ -21,7 +26,7 @@ class RouteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A fixed part, matched without regard to case."""
+    """A fixed part, matched without regard to the case of ASCII letters; `text` is folded."""
 
     text: str
 
@@ -41,7 +46,7 @@ type Part = Literal | Parameter
 
 
 class Segment(NamedTuple):
-    """What stands between two slashes; `pattern` for those of several parts."""
+    """Part of a path between two slashes; `pattern` for those of several parts."""
 
     parts: Sequence[Part]
     pattern: re.Pattern[str] | None
@@ -94,15 +99,6 @@ class Route:
         return tuple(_rank(segment) for segment in self.segments)
 
 
-def split_path(path: str) -> list[str]:
-    """Return the decoded segments of a raw path."""
-    text = path.strip("/")
-    if not text:
-        return []
-    parts = text.split("/")
-    return [unquote(part) for part in parts] if "%" in text else parts
-
-
 def parse_route(template: str) -> Route:
     """Parse a template such as `orders/{id:int}/{*rest}`.
 
@@ -136,7 +132,7 @@ def _match_segment(segment: Segment, given: str, found: dict[str, str]) -> bool:
         return bool(given) and _take(given, parameter, found) is not None
     if segment.pattern is None:
         literal = segment.parts[0]
-        return isinstance(literal, Literal) and literal.text == given.casefold()
+        return isinstance(literal, Literal) and literal.text == fold(given)
     match = segment.pattern.fullmatch(given)
     if match is None:
         return False
@@ -181,11 +177,11 @@ def _segment(text: str, template: str) -> Segment:
             parts.append(parameter)
             pattern = _with_parameter(pattern, optional=parameter.optional)
         else:
-            parts.append(Literal(piece.casefold()))
+            parts.append(Literal(fold(piece)))
             pattern += re.escape(piece)
     if not parts:
         raise RouteError(f"route '{template}' has an empty part")
-    return Segment(parts, re.compile(pattern, re.IGNORECASE) if len(parts) > 1 else None)
+    return Segment(parts, re.compile(pattern, _SEGMENT_FLAGS) if len(parts) > 1 else None)
 
 
 def _with_parameter(pattern: str, *, optional: bool) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on httptools, started and stopped by the host."""
+"""The HTTP server: uvicorn on connections of our own, started and stopped by the host."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
+from local.host.connection import Connection
 from local.part import bind
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

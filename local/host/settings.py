@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from local.host.jsonc import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -128,26 +129,67 @@ def load_settings(app_root: Path, environment: MutableMapping[str, str]) -> Sett
     Raises:
         SettingError: The file is not what a settings file has to be.
     """
-    for name in SETTINGS_FILES:
-        path = app_root / name
-        if path.is_file():
-            for key, value in _file_values(path).items():
-                environment.setdefault(key, value)
-            break
+    for key, value in file_values(app_root).items():
+        environment.setdefault(key, value)
     return Settings(environment)
 
 
-def _file_values(path: Path) -> dict[str, str]:
+def file_values(app_root: Path) -> dict[str, str]:
+    """Read the `Values` of the app's settings file.
+
+    Raises:
+        SettingError: The file is not what a settings file has to be.
+    """
+    path = settings_file(app_root)
+    return {} if path is None else values_of(path)
+
+
+def settings_file(app_root: Path) -> Path | None:
+    """Find the app's settings file: the sample stands in for one that is not there."""
+    return next((path for name in SETTINGS_FILES if (path := app_root / name).is_file()), None)
+
+
+def host_section(app_root: Path) -> dict[str, Any]:
+    """Read the section `Host` of the app's settings file.
+
+    Raises:
+        SettingError: The file is not what a settings file has to be.
+    """
+    path = settings_file(app_root)
+    section = {} if path is None else _read(path).get("Host") or {}
+    if not isinstance(section, dict):
+        raise SettingError(f"{path.name if path else ''}: Host has to be an object")
+    return section
+
+
+def values_of(path: Path) -> dict[str, str]:
+    """Read the `Values` of a settings file; numbers and booleans are texts as they are written there.
+
+    Raises:
+        SettingError: The file is not what a settings file has to be.
+    """
+    values = _read(path).get("Values") or {}
+    texts: dict[str, str] = {}
+    for key, value in values.items():
+        match value:
+            case str():
+                texts[key] = value
+            case bool():
+                texts[key] = "true" if value else "false"
+            case None:
+                continue
+            case _:
+                raise SettingError(f"{path.name}: the value of {key} has to be a text")
+    return texts
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path.read_text(encoding="utf-8-sig"), number=str)
     except ValueError as error:
         raise SettingError(f"{path.name} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SettingError(f"{path.name}: expected an object with Values")
     if content.get("IsEncrypted"):
         raise SettingError(f"{path.name} is encrypted: run `func settings decrypt`")
-    values = content.get("Values") or {}
-    wrong = [key for key, value in values.items() if not isinstance(value, str)]
-    if wrong:
-        raise SettingError(f"{path.name}: the value of {wrong[0]} has to be a text")
-    return dict(values)
+    return content

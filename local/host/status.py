@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from local.host.bindings import Function
-    from local.host.depths import Depths
+    from local.host.depths import Depths, QueueReport
     from local.host.executor import Tally
     from local.host.instances import Board
 
@@ -23,7 +23,7 @@ _KEPT_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What one instance knows.
+    """One instance's state.
 
     Attributes:
         app_name: The app's folder.
@@ -32,6 +32,7 @@ class HostState:
         functions: All functions, disabled ones too.
         tallies: What became of invocations on this instance, by function.
         poison: Gives the blobs that were given up.
+        errors: Why the app does not run, where it does not.
         started: On the monotonic clock.
     """
 
@@ -41,6 +42,7 @@ class HostState:
     functions: Sequence[Function]
     tallies: Mapping[str, Tally]
     poison: Callable[[], Sequence[Mapping[str, str]]]
+    errors: Sequence[str] = ()
     started: float = field(default_factory=time.monotonic)
 
     def report(self) -> dict[str, Any]:
@@ -83,15 +85,19 @@ class HostStatus:
 
     state: HostState
     board: Board
-    depths: Callable[[], Awaitable[Mapping[str, Depths]]]
+    queues: Callable[[], Awaitable[QueueReport]]
 
     async def read(self) -> dict[str, Any]:
         """Return the host's state, and each function's."""
         reports = [self.state.report(), *self.board.others()]
-        depths = await self.depths()
+        queues = await self.queues()
+        functions = [
+            self._function(function, reports, queues.by_function) for function in self.state.functions
+        ]
         return {
             "id": self.state.app_name,
-            "state": "Running",
+            "state": "Error" if self.state.errors else "Running",
+            "errors": list(self.state.errors),
             "version": VERSION,
             "versionDetails": f"{VERSION} on azure-functions-runtime",
             "platformVersion": "",
@@ -103,7 +109,8 @@ class HostStatus:
                 {name: report[name] for name in ("instanceId", "processUptime")}
                 for report in sorted(reports, key=lambda report: int(report["instanceId"]))
             ],
-            "functions": [self._function(function, reports, depths) for function in self.state.functions],
+            "functions": functions,
+            "queues": [{"name": name, **depths} for name, depths in sorted(queues.by_name.items())],
             "poisonBlobs": list(self.state.poison()),
         }
 

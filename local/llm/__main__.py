@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from local import part
 from local.llm.app import build_app
 from local.llm.encodings import count
+from local.llm.endpoint import Endpoint, Manners
 
 if TYPE_CHECKING:
     import socket
@@ -51,22 +53,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.llm", description=__doc__)
     parser.add_argument("--port", type=int, default=8082, help="0 takes a free port")
     parser.add_argument("--data-dir", type=Path, help="taken like every part's; nothing is stored")
+    parser.add_argument(
+        "--accept-key", action="append", default=[], metavar="KEY", help="refuse all others; may be repeated"
+    )
+    parser.add_argument(
+        "--dated-releases", action="store_true", help="name the release in answers, as OpenAI does"
+    )
     options = parser.parse_args(arguments)
+    manners = Manners(tuple(options.accept_key), options.dated_releases)
     try:
         listener = part.bind(options.port)
     except part.PortTakenError as error:
         print(error, file=sys.stderr)
         return part.EXIT_PORT_TAKEN
     with listener:
-        uvloop.run(_run(listener))
+        uvloop.run(_run(listener, manners))
     return 0
 
 
-async def _run(listener: socket.socket) -> None:
+async def _run(listener: socket.socket, manners: Manners) -> None:
     # The ranks take a moment to load: before the first request, not in it.
     await asyncio.to_thread(count, "o200k_base", "ready?")
     config = uvicorn.Config(
-        build_app(),
+        build_app(Endpoint(time.time, time.monotonic, manners=manners)),
         http=_Abortable,
         lifespan="off",
         log_config=None,

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from local.llm.keys import AcceptedKeys
 from local.llm.limits import Limit
+from local.llm.releases import Release
 from local.llm.script import Fault, Script
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ def routes(endpoint: Endpoint) -> list[Route]:
         *_collection("faults", (Fault, faults.add), faults.listed, faults.clear),
         *_collection("limits", (Limit, limits.put), limits.listed, limits.clear),
         *_collection("deployments", (Deployment, deploy), deployments.listed, deployments.clear),
+        *_collection("keys", (AcceptedKeys, endpoint.keys.add), endpoint.keys.listed, endpoint.keys.clear),
+        *_collection(
+            "releases", (Release, endpoint.releases.put), endpoint.releases.listed, endpoint.releases.clear
+        ),
         *_collection("served", None, served.listed, served.clear),
     ]
 

@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was said within the limit and what it counts; reasoning is among the completion's tokens."""
+    """An answer within its limit, and its counts; reasoning is among the completion's tokens."""
 
     parts: tuple[Part, ...]
     prompt_tokens: int

@@ -12,8 +12,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from local.llm import wire
 from local.llm.answer import Answer, count_prompt, cut_and_count
 from local.llm.deployments import Deployments
+from local.llm.embeddings import read_embedding_request, usage_of, write_embeddings
 from local.llm.errors import RefusedError
+from local.llm.keys import Keys
 from local.llm.limits import Limits
+from local.llm.releases import Releases
 from local.llm.request import ChatRequest, read_body, read_request
 from local.llm.script import Fault, Faults, Scripts
 from local.llm.served import Served
@@ -22,7 +25,7 @@ from local.llm.speech import speak
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from local.llm.script import ScriptedAnswer
+    from local.llm.script import Asking, ScriptedAnswer
 
 type Sleep = Callable[[float], Awaitable[None]]
 
@@ -44,18 +47,41 @@ class Asked:
         return self.deployment is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """Behaviour of the endpoint until it is told otherwise.
+
+    Attributes:
+        accepted_keys: The only keys that it takes; none of them for any.
+        dated_releases: Whether an answer names the release behind the model that was asked.
+    """
+
+    accepted_keys: tuple[str, ...] = ()
+    dated_releases: bool = False
+
+
+MANNERS = Manners()
+
+
 class Endpoint:
-    """Answers requests for chat completions.
+    """Answers requests for chat completions and embeddings.
 
     Args:
         wall_clock: Seconds since the epoch.
         clock: Seconds that only grow, for the limits.
         sleep: How delays are waited.
+        manners: How it behaves until it is told otherwise.
     """
 
     def __init__(
-        self, wall_clock: Callable[[], float], clock: Callable[[], float], sleep: Sleep = asyncio.sleep
+        self,
+        wall_clock: Callable[[], float],
+        clock: Callable[[], float],
+        sleep: Sleep = asyncio.sleep,
+        manners: Manners = MANNERS,
     ) -> None:
+        self.keys = Keys(manners.accepted_keys)
+        self.releases = Releases(dated=manners.dated_releases)
         self.scripts = Scripts()
         self.faults = Faults()
         self.limits = Limits(clock)
@@ -66,13 +92,49 @@ class Endpoint:
 
     async def chat(self, asked: Asked) -> Response:
         """Answer a request for a completion; refusals are answers as well."""
+        return await self._answer(asked, self._chat)
+
+    async def embed(self, asked: Asked) -> Response:
+        """Answer a request for embeddings; refusals are answers as well."""
+        return await self._answer(asked, self._embed)
+
+    async def _answer(self, asked: Asked, answer: Callable[[Asked], Awaitable[Response]]) -> Response:
         try:
-            return await self._chat(asked)
+            return await answer(asked)
         except RefusedError as error:
             self.served.refuse(error.status)
             return JSONResponse(
                 error.body(azure=asked.azure), status_code=error.status, headers=dict(error.headers)
             )
+
+    async def _fail(self, asked: Asked, request: Asking) -> tuple[Fault, bool]:
+        """Do what a fault wants before anything is served; tell the fault, and whether the client is cut off.
+
+        Raises:
+            RefusedError: The fault's.
+        """
+        fault = self.faults.hit(request) or _NO_FAULT
+        if fault.delay_ms:
+            await self._sleep(fault.delay_ms / 1000)
+        if fault.drop:
+            asked.abort()
+        elif fault.status is not None:
+            raise _asked_for(fault.status, fault.retry_after_ms)
+        return fault, fault.drop
+
+    async def _embed(self, asked: Asked) -> Response:
+        body = read_body(asked.content)
+        model, family = self.deployments.find_embedding(asked.deployment or body.get("model"))
+        request = read_embedding_request(body, model, family)
+        fault, is_cut_off = await self._fail(asked, request)
+        if is_cut_off:
+            return Response(status_code=500)  # which nobody reads any more
+        headers = self.limits.admit(model, request.prompt_tokens)
+        usage = usage_of(request) if fault.usage is None else fault.usage
+        self.served.count(request, request.prompt_tokens)
+        # In a thread, because a batch may take a second.
+        written = await asyncio.to_thread(write_embeddings, request, self.releases.reported(model), usage)
+        return self._tell_whole(asked, json.dumps(written).encode(), fault, headers)
 
     async def _chat(self, asked: Asked) -> Response:
         body = read_body(asked.content)
@@ -81,34 +143,33 @@ class Endpoint:
         prompt_tokens = count_prompt(request)
         if prompt_tokens + (request.limit or 0) > family.context:
             raise _too_long(request, prompt_tokens)
-        fault = self.faults.hit(request) or _NO_FAULT
-        if fault.delay_ms:
-            await self._sleep(fault.delay_ms / 1000)
-        if fault.drop:
-            asked.abort()
+        fault, is_cut_off = await self._fail(asked, request)
+        if is_cut_off:
             return Response(status_code=500)  # which nobody reads any more
-        if fault.status is not None:
-            raise _asked_for(fault.status, fault.retry_after_ms)
         headers = self.limits.admit(model, prompt_tokens + (request.limit or 0))
         scripted = self.scripts.take(request)
         if scripted is not None and scripted.filtered_prompt:
             raise _filtered_prompt()
         speech = speak(request) if scripted is None else scripted.speech()
         answer = cut_and_count(request, speech, prompt_tokens)
-        self.served.count(request, answer)
+        self.served.count(request, answer.prompt_tokens, answer.completion_tokens)
         return self._told(asked, _Telling(request, answer, scripted, fault), headers)
 
     def _told(self, asked: Asked, telling: _Telling, headers: Mapping[str, str]) -> Response:
-        head = wire.Letterhead(telling.request.model, int(self._wall_clock()), asked.azure)
+        head = wire.Letterhead(
+            self.releases.reported(telling.request.model), int(self._wall_clock()), asked.azure
+        )
         if telling.request.stream:
             events = self._events(asked, telling, telling.events(head))
             return StreamingResponse(events, media_type=_EVENTS, headers=dict(headers))
-        content = telling.content(head)
-        if telling.fault.drop_after is not None:
-            half = self._halved(asked, content)
-            more = {"content-length": str(len(content))}
-            return StreamingResponse(half, media_type="application/json", headers={**headers, **more})
-        return Response(content, media_type="application/json", headers=dict(headers))
+        return self._tell_whole(asked, telling.content(head), telling.fault, headers)
+
+    def _tell_whole(self, asked: Asked, content: bytes, fault: Fault, headers: Mapping[str, str]) -> Response:
+        if fault.drop_after is None:
+            return Response(content, media_type="application/json", headers=dict(headers))
+        half = self._halved(asked, content)
+        more = {"content-length": str(len(content))}
+        return StreamingResponse(half, media_type="application/json", headers={**headers, **more})
 
     async def _events(self, asked: Asked, telling: _Telling, events: list[str]) -> AsyncIterator[str]:
         fault = telling.fault

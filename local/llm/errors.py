@@ -1,4 +1,4 @@
-"""What the endpoint refuses, and the two shapes in which OpenAI and Azure say so."""
+"""Refusals of the endpoint, in the two shapes of OpenAI and Azure."""
 
 from __future__ import annotations
 

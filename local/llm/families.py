@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 LISTED = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini", "o3", "o4-mini", "gpt-4")
+LISTED_EMBEDDINGS = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What models of one family have in common.
+    """Properties that models of one family share.
 
     Attributes:
         names: Matches the names of its models, versions and dates included.
@@ -45,3 +46,32 @@ _FAMILIES = (
 def family_of(model: str) -> Family | None:
     """Tell the family of a model by its name."""
     return next((family for family in _FAMILIES if family.names.match(model)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingFamily:
+    """Properties of an embedding model.
+
+    Attributes:
+        name: Their name.
+        encoding: The encoding that counts.
+        dimensions: How long their vectors are.
+        can_be_shortened: Whether a request may ask for shorter ones.
+    """
+
+    name: str
+    encoding: str
+    dimensions: int
+    can_be_shortened: bool
+
+
+_EMBEDDING_FAMILIES = (
+    EmbeddingFamily("text-embedding-3-small", _CL100K, 1536, can_be_shortened=True),
+    EmbeddingFamily("text-embedding-3-large", _CL100K, 3072, can_be_shortened=True),
+    EmbeddingFamily("text-embedding-ada-002", _CL100K, 1536, can_be_shortened=False),
+)
+
+
+def embedding_family_of(model: str) -> EmbeddingFamily | None:
+    """Tell the family of an embedding model by its name."""
+    return next((family for family in _EMBEDDING_FAMILIES if family.name == model), None)

@@ -19,7 +19,7 @@ _SLICE = 10.0
 
 
 class Limit(BaseModel):
-    """What a model, or with None every model by itself, may be asked for in a minute."""
+    """A limit per minute of one model or, with None, of every model by itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class Limit(BaseModel):
 
 @dataclass(slots=True)
 class _Window:
-    """What was let through since a window began: with the first request after the last one."""
+    """A window's sum; it begins with the first request after the last one."""
 
     seconds: float
     began: float = -math.inf

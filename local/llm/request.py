@@ -1,4 +1,4 @@
-"""What a request for a chat completion asks, read and checked as OpenAI checks it."""
+"""A request for a chat completion, read and checked as OpenAI checks it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _MOST_STOPS = 4
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """What the answer has to look like: `schema` is the JSON schema where there is one."""
+    """Format of the answer: `schema` is the JSON schema where there is one."""
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     schema: Mapping[str, Any] = field(default_factory=dict)
@@ -111,6 +111,11 @@ class ChatRequest:
     format: AnswerFormat = PLAIN
     stops: tuple[str, ...] = ()
     user: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is said in it."""
+        return tuple(message.content for message in self.messages)
 
 
 def read_body(content: bytes) -> dict[str, Any]:

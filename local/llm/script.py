@@ -1,10 +1,10 @@
-"""What tests have the model do: say something of theirs, or fail."""
+"""Scripts and faults: tests have the model say something of theirs, or fail."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,8 @@ from local.llm.messages import Call
 from local.llm.speech import Speech
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from local.llm.request import ChatRequest
 
 _LONGEST_DELAY_MS = 600_000
@@ -21,27 +23,44 @@ class _Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Asking(Protocol):
+    """A request, as far as it can be told from others."""
+
+    @property
+    def model(self) -> str:
+        """The model."""
+        ...
+
+    @property
+    def user(self) -> str | None:
+        """Whom the call is made for."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """All that is said in it."""
+        ...
+
+
 class Mark(_Description):
     """Which requests something is about: those that have all that is named here.
 
     Attributes:
         model: The model, or the deployment's.
         user: The request's `user`: whom the app makes the call for.
-        contains: A text in one of the messages.
+        contains: A text in one of the messages, or in what is embedded.
     """
 
     model: str | None = None
     user: str | None = None
     contains: str | None = None
 
-    def fits(self, request: ChatRequest) -> bool:
+    def fits(self, request: Asking) -> bool:
         """Tell whether a request is one of these."""
         return (
             self.model in {None, request.model}
             and self.user in {None, request.user}
-            and (
-                self.contains is None or any(self.contains in message.content for message in request.messages)
-            )
+            and (self.contains is None or any(self.contains in text for text in request.texts))
         )
 
 
@@ -189,7 +208,7 @@ class Faults:
             for rule in self._rules
         ]
 
-    def hit(self, request: ChatRequest) -> Fault | None:
+    def hit(self, request: Asking) -> Fault | None:
         """Give the fault that hits a request, and count it."""
         return next((rule.fault for rule in self._rules if rule.fault.fits(request) and rule.take()), None)
 

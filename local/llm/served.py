@@ -1,4 +1,4 @@
-"""What the model has served, by its own count: what bills are checked against."""
+"""The model's own count of what it has served, which bills are checked against."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from local.llm.answer import Answer
-    from local.llm.request import ChatRequest
+    from local.llm.script import Asking
 
 
 @dataclass(slots=True)
@@ -19,11 +18,11 @@ class Count:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def add(self, answer: Answer) -> None:
+    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
         """Count an answer."""
         self.requests += 1
-        self.prompt_tokens += answer.prompt_tokens
-        self.completion_tokens += answer.completion_tokens
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
 
     def listed(self) -> dict[str, int]:
         """Write the sum."""
@@ -39,10 +38,10 @@ class Served:
     _by_model: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
     _by_user: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
 
-    def count(self, request: ChatRequest, answer: Answer) -> None:
+    def count(self, request: Asking, prompt_tokens: int, completion_tokens: int = 0) -> None:
         """Count an answer."""
         for count in (self._all, self._by_model[request.model], self._by_user[request.user or ""]):
-            count.add(answer)
+            count.add(prompt_tokens, completion_tokens)
 
     def refuse(self, status: int) -> None:
         """Count a request that got no answer."""

@@ -1,4 +1,4 @@
-"""What the stand-in says: the same for the same input, never passing for a real one."""
+"""The stand-in's words: the same for the same input, never passing for a real model's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLOSINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What is to be said, before any limit cuts it.
+    """Words of an answer, before any limit cuts them.
 
     Attributes:
         content: The text.

@@ -1,4 +1,4 @@
-"""What a JSON schema must look like where an answer is to keep to it strictly."""
+"""Rules of a JSON schema that an answer is to keep to strictly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an answer is written: whole or as events, in OpenAI's way and with what Azure adds to it."""
+"""Answers as JSON or as events, in OpenAI's way and with what Azure adds to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE = "[DONE]"
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """What all of one answer's JSON begins with."""
+    """Fields that all of one answer's JSON begins with."""
 
     model: str
     created: int

@@ -63,10 +63,15 @@ node_20() {
     [ "$major" -ge 20 ] || lack "Node 20 or newer (this is $(node --version))" "$from" "brew install node"
 }
 
+azurite_is_there() { [ -d local/azurite/node_modules/azurite ] && done_for azurite local/azurite/package-lock.json; }
+
+npm_if_wanted() {
+    azurite_is_there || command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
+}
+
 azurite() {
     folder=local/azurite
-    if [ -d "$folder/node_modules/azurite" ] && done_for azurite "$folder/package-lock.json"; then return; fi
-    command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
+    if azurite_is_there; then return; fi
     say "installing Azurite into $folder"
     npm ci --prefix "$folder" --no-audit --no-fund --no-update-notifier --loglevel=error >&2
     stamp azurite "$folder/package-lock.json"
@@ -101,7 +106,9 @@ token_ranks() {
     : > "$stamps/ranks"
 }
 
-node_20 # asked first: what is installed before it takes its time
+# Asked first: what is installed before them takes its time.
+node_20
+npm_if_wanted
 python_packages
 azurite
 token_ranks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import stat
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _POLL_SECONDS = 0.1
+_PRIVATE = 0o700
 
 
 class DataFolderError(Exception):
@@ -62,12 +64,22 @@ def is_locked(data_dir: Path) -> bool:
 
 def _opened(data_dir: Path) -> int:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        make_private(data_dir)
+        return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DataFolderError(
             f"{data_dir} cannot be written to ({error.strerror}): choose another one (--data-dir)"
         ) from error
+
+
+def make_private(data_dir: Path) -> None:
+    """Make a data folder that nobody else can read; one that was made for everybody becomes so, too."""
+    data_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    # A folder of somebody's own that holds other things is theirs to open and close.
+    is_ours = (data_dir / "lock").exists() or not any(data_dir.iterdir())
+    found = data_dir.stat()
+    if is_ours and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) != _PRIVATE:
+        data_dir.chmod(_PRIVATE)
 
 
 def _taken(descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the command line of `python -m local` says."""
+"""Options of the command line of `python -m local`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PORTS: Mapping[str, tuple[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to start, and where."""
+    """Parts to start, and their places."""
 
     ports: Mapping[str, int] = field(
         default_factory=lambda: {part: port for part, (_, port) in PORTS.items()}

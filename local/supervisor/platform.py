@@ -13,19 +13,20 @@ from local.part import bind
 from local.supervisor.addresses import app_settings, ready_line
 from local.supervisor.child import Child, PartDiedError, PartSilentError
 from local.supervisor.options import HOST, PORTS, ROOT, Options
+from local.supervisor.own_settings import OwnSettings
 from local.supervisor.parts import Part, Platform, chosen, instances
 from local.supervisor.probe import until_answers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from local.supervisor.probe import Probe
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long the supervisor waits, in seconds."""
+    """Waiting times of the supervisor, in seconds."""
 
     start: float = 60.0
     restart_pause: float = 0.5
@@ -39,18 +40,25 @@ def check_ports(options: Options) -> None:
     """Look whether the chosen ports are free before anything is started.
 
     Raises:
-        PortError: One is held by another process; the message names the option that chooses another.
+        PortError: Some are held by others; the message names each with the option that chooses another.
     """
+    taken = []
     for part, (option, _) in PORTS.items():
         if part in options.only:
             try:
                 bind(options.ports[part]).close()
             except OSError as error:
-                raise PortError(f"{part}: {error} ({option})") from error
+                taken.append(f"{part}: {error} ({option})")
+    if taken:
+        raise PortError(taken)
 
 
 class PortError(Exception):
-    """A port cannot be taken."""
+    """Ports that cannot be taken; one line for each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
 
 
 class Supervisor:
@@ -66,6 +74,7 @@ class Supervisor:
         probe: Probe = until_answers,
     ) -> None:
         self._options = options
+        self._own = OwnSettings.read(options.app_root, os.environ)
         self._platform = platform
         self._lock = lock
         self._patience = patience or Patience()
@@ -105,7 +114,10 @@ class Supervisor:
         ports = await self._start_below()
         if HOST in self._options.only:
             ports[HOST] = await self._start_host(ports)
-        say("ready " + json.dumps(ready_line(ports)))
+        addresses = ready_line(ports)
+        if HOST in ports and self._own.model_endpoint is not None:
+            addresses["model"] = self._own.model_endpoint
+        say("ready " + json.dumps(addresses))
 
     async def _start_below(self) -> dict[str, int]:
         parts = chosen(self._platform, self._options)
@@ -116,7 +128,10 @@ class Supervisor:
         return dict(zip(parts, listening, strict=True))
 
     async def _start_host(self, below: Mapping[str, int]) -> int:
-        env = os.environ | app_settings(below, self._options.data_dir)
+        settings, lines = self._own.complete(app_settings(below, self._options.data_dir))
+        for line in lines:
+            print(f"local: {line}", file=sys.stderr, flush=True)
+        env = os.environ | settings
         self._listener = bind(self._options.ports[HOST])
         port: int = self._listener.getsockname()[1]
         first, *others = instances(self._platform.host, self._options.instances, self._listener.fileno())

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from local.host.settings import load_settings
 from local.supervisor.lock import DataFolderError, is_locked
 from local.supervisor.options import ROOT, parse
 from local.tour.client import TourError
-from local.tour.display import Display
+from local.tour.display import Display, Ways
+from local.tour.exports import FILE, exports, known_keys, read_exports, write_exports
 from local.tour.journey import Journey
+from local.tour.log_file import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +33,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _READY = "ready "
+_NOTICE = "local: "
 _LAST_LINES = 4
-"""What keeps the app from starting, two lines of Azurite's stopping, and the platform's own last one."""
+"""A reason why the app does not start, two lines of Azurite's stopping, and the platform's own last one."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run until stopped and give the exit code of the platform, or 1 where the tour failed."""
+    """Run until stopped and give the exit code of the platform, or 1 where the tour could not be taken."""
     options = parse(arguments)
     started = time.monotonic()
     console = Console(highlight=False)
@@ -43,14 +47,13 @@ def main(arguments: Sequence[str]) -> int:
     log_file = options.data_dir / "platform.log"
     try:
         in_use = is_locked(options.data_dir)
+        if not in_use:
+            rotate(log_file)
         log = log_file.open("a")
     except (DataFolderError, OSError) as error:
         print(f"local: {error}", file=sys.stderr)
         return 1
     with log:
-        if not in_use:
-            log.seek(0)
-            log.truncate()
         began = log.tell()
         platform = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "local", *arguments, "--until-stdin-ends"],
@@ -64,18 +67,25 @@ def main(arguments: Sequence[str]) -> int:
     addresses = _until_ready(platform)
     if addresses is None:
         return _ended(platform, stopping, log_file, began)
+    _show_notices(console, log_file, began)
+    display = Display(console)
+    refused: Exception | None = None
+    admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""
     try:
-        admin_key = load_settings(options.app_root, dict(os.environ)).get("ADMIN_API_KEY") or ""
-        _tour(console, addresses, admin_key, started)
+        _tour(display, addresses, admin_key, options.data_dir / FILE)
     except (TourError, httpx.HTTPError) as error:
-        if not stopping.is_set():
-            console.print(f"[bold red]The tour stopped:[/bold red] {error} (see {log_file})")
-            platform.terminate()
-            platform.wait()
-            return 1
-    else:
-        console.print(f"What the platform and the app say is in {log_file}", style="dim", soft_wrap=True)
-    return _ended(platform, stopping, log_file, began)
+        refused = error
+    variables = exports(addresses, admin_key, display.tenants)
+    if variables:
+        write_exports(options.data_dir / FILE, variables)
+    if stopping.is_set():
+        return _ended(platform, stopping, log_file, began)
+    if refused is not None:
+        console.print(f"[bold red]The tour stopped:[/bold red] {escape(str(refused))}", soft_wrap=True)
+    display.conclude(addresses, Ways(variables, options.data_dir / FILE), time.monotonic() - started)
+    console.print(f"What the platform and the app say is in {log_file}", style="dim", soft_wrap=True)
+    code = _ended(platform, stopping, log_file, began)
+    return code if refused is None else code or 1
 
 
 def _ended(platform: subprocess.Popen[str], stopping: threading.Event, log_file: Path, began: int) -> int:
@@ -111,13 +121,20 @@ def _until_ready(platform: subprocess.Popen[str]) -> Mapping[str, str] | None:
     return None
 
 
-def _tour(console: Console, addresses: Mapping[str, str], admin_key: str, started: float) -> None:
-    display = Display(console)
+def _show_notices(console: Console, log_file: Path, began: int) -> None:
+    """Show what the platform said about settings that somebody made."""
+    said = log_file.read_bytes()[began:].decode(errors="replace")
+    for line in said.splitlines():
+        if line.startswith(_NOTICE):
+            console.print(line.removeprefix(_NOTICE), style="yellow", markup=False, soft_wrap=True)
+
+
+def _tour(display: Display, addresses: Mapping[str, str], admin_key: str, env_file: Path) -> None:
     if "app" in addresses:
+        known = known_keys(read_exports(env_file))
         with httpx.Client(base_url=addresses["app"], timeout=30, trust_env=False) as client:
-            for event in Journey(client, admin_key).walk():
+            for event in Journey(client, admin_key, known).walk():
                 display.show(event)
-    display.conclude(addresses, admin_key, time.monotonic() - started)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ class Api:
         """
         return _checked(self._client.post(path, json=body, headers=self._headers)).json()
 
+    def delete(self, path: str) -> None:
+        """Delete a resource.
+
+        Raises:
+            TourError: It was refused.
+        """
+        _checked(self._client.delete(path, headers=self._headers))
+
     def create(self, path: str, body: object) -> bool:
         """Create something and tell whether it is new.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from local.tour.exports import lines_of
 from local.tour.journey import CONVERSATION, Budget, Isolation, Job, Shipped, Tenant, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -23,9 +26,22 @@ _ADDRESSES = {
     "cosmos": "Cosmos DB",
     "servicebus": "Service Bus",
     "blob": "Blob Storage",
-    "llm": "Model",
+    "llm": "Stand-in model",
+    "model": "Model",
 }
+_CURL = (
+    'curl -s "$TENANTRY_URL/api/v1/bots/helpdesk/chat" -H "Authorization: Bearer $TENANTRY_KEY" '
+    """-d '{"message": "Hello!", "variables": {"company": "Acme", "language": "English"}}'"""
+)
 _DONE = "[green]✓[/green] "
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Variables that lead a shell to what runs, and the file that sets them."""
+
+    variables: Mapping[str, str]
+    file: Path
 
 
 class Display:
@@ -41,7 +57,8 @@ class Display:
             case Tenant():
                 self._tenants.append(event)
                 word = "created" if event.is_new else "still here from an earlier run"
-                self._done(f"Tenant {self._name(event.demo.tenant_id)} {word}, with a new key")
+                key = "a new key" if event.has_new_key else "its key"
+                self._done(f"Tenant {self._name(event.demo.tenant_id)} {word}, with {key}")
             case Turn():
                 self._turn(event)
             case Isolation():
@@ -62,26 +79,27 @@ class Display:
                     f"{event.lines} lines in {event.chunks} chunks"
                 )
 
-    def conclude(self, addresses: Mapping[str, str], admin_key: str, seconds: float) -> None:
+    @property
+    def tenants(self) -> Sequence[Tenant]:
+        """The tenants that were shown."""
+        return self._tenants
+
+    def conclude(self, addresses: Mapping[str, str], ways: Ways, seconds: float) -> None:
         """Print where everything is and what to try next."""
         table = Table(box=None, show_header=False, padding=(0, 2))
         for part, title in _ADDRESSES.items():
             if part in addresses:
                 table.add_row(title, Text(addresses[part], style="bold"))
-        table.add_row("Administrator's key", Text(admin_key, style="yellow"))
-        for tenant in self._tenants:
-            table.add_row(
-                f"Key of {tenant.demo.tenant_id}", Text(tenant.key, style="yellow", overflow="fold")
-            )
         title = f"[bold]Tenantry is running[/bold] ({seconds:.1f} s)"
         self._console.print()
         self._console.print(Panel(table, title=title, expand=False))
-        for tenant in self._tenants:
-            line = f"Key of {self._name(tenant.demo.tenant_id)}: [yellow]{tenant.key}[/yellow]"
-            self._console.print(line, soft_wrap=True)
+        if ways.variables:
+            self._console.print(f"\nFor another shell, or: . {ways.file}\n", markup=False, soft_wrap=True)
+            for line in lines_of(ways.variables):
+                self._console.print(line, style="yellow", markup=False, soft_wrap=True)
         if self._tenants:
             self._console.print("\nTalk to it:\n")
-            self._console.print(_curl(addresses["app"], self._tenants[0].key), style="dim", soft_wrap=True)
+            self._console.print(_CURL, style="dim", markup=False, soft_wrap=True)
         self._console.print("\nCtrl-C stops everything.")
 
     def _turn(self, turn: Turn) -> None:
@@ -107,10 +125,3 @@ class Display:
     def _name(self, tenant_id: str) -> str:
         colour = _COLOURS.get(tenant_id, "white")
         return f"[bold {colour}]{tenant_id}[/bold {colour}]"
-
-
-def _curl(app: str, key: str) -> str:
-    return (
-        f"curl -s {app}/api/v1/bots/helpdesk/chat -H 'Authorization: Bearer {key}' "
-        """-d '{"message": "Hello!", "variables": {"company": "Acme", "language": "English"}}'"""
-    )

@@ -1,1 +1,1 @@
-"""What makes functions run without a request: queues, clocks and blobs."""
+"""Triggers that are no requests: queues, clocks and blobs."""

@@ -41,7 +41,7 @@ class BlobVersion:
 
 @dataclass(frozen=True, slots=True)
 class BlobContent:
-    """What a function is given of a blob."""
+    """A blob as a function is given it."""
 
     content: bytes
     uri: str
@@ -70,7 +70,7 @@ class BlobAccount(BlobSource, Protocol):
 
 
 class Receipts(Protocol):
-    """What was done with each version of each blob, shared by the instances of a host."""
+    """Records of the work on each version of each blob, shared by the instances of a host."""
 
     def claim(self, function: str, version: BlobVersion) -> int | None:
         """Take a version to work on; return how often it failed, or None if it is done or another's."""

@@ -1,4 +1,4 @@
-"""What every listener is, and how the host keeps one running."""
+"""The listeners' protocol, and the loop that keeps one running."""
 
 from __future__ import annotations
 

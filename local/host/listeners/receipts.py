@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS receipts (
 
 
 class SqliteReceipts:
-    """Who works on what, what is done, and what is given up.
+    """Records of work that is claimed, done or given up.
 
     A claim belongs to an owner, which holds a lock on a file of its name while its process lives: the claim
     of a killed instance is free at once, and no clock decides about it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from local.host.clock import unless_stopped
+from local.host.endings import is_stopped
 from local.host.executor import Call
 from local.host.listeners.servicebus_messages import batch, expression_data, single
 from local.host.logs import log
@@ -135,6 +136,10 @@ class ServiceBusListener:
                     task = asyncio.create_task(self._process(receiver, group))
                     running.add(task)
                     task.add_done_callback(running.discard)
+        except asyncio.CancelledError:
+            for task in running:  # the host's time to stop is over
+                task.cancel()
+            raise
         finally:
             if running:
                 await asyncio.wait(running)
@@ -154,12 +159,21 @@ class ServiceBusListener:
         return messages
 
     async def _process(self, receiver: Receiver, messages: Sequence[ReceivedMessage]) -> None:
-        """Call the function and settle: complete on success, abandon on failure."""
-        async with AsyncExitStack() as stack:
-            for message in messages:
-                await stack.enter_async_context(self._renewed(receiver, message))
-            outcome = await self._call(messages)
-        if not outcome.succeeded:
+        """Call the function and settle: complete on success, abandon on whatever else."""
+        succeeded = False
+        try:
+            async with AsyncExitStack() as stack:
+                for message in messages:
+                    await stack.enter_async_context(self._renewed(receiver, message))
+                succeeded = (await self._call(messages)).succeeded
+        except BaseException as error:
+            if is_stopped(error):
+                raise
+            log.error(
+                "Message processing error for function 'Functions.%s' (EntityPath=%s): %s: %s",
+                self.name, self.trigger.source, type(error).__name__, error,
+            )  # fmt: skip
+        if not succeeded:
             await self._settle(receiver.abandon, messages)
         elif self._auto_completes:
             await self._settle(receiver.complete, messages)

@@ -18,7 +18,7 @@ _NO_EXPIRY = "9999-12-31T23:59:59.9999999Z"
 
 
 class ReceivedMessage(Protocol):
-    """What the host reads of a message that the SDK received."""
+    """A message that the SDK received, as far as the host reads it."""
 
     @property
     def body(self) -> Any: ...  # noqa: ANN401, D102 -- the SDK's: chunks of bytes, or an AMQP value
@@ -125,7 +125,7 @@ def _properties(message: ReceivedMessage) -> dict[str, Any]:
     }
     enqueued = _time(message.enqueued_time_utc)
     expires = _expires(message)
-    return {
+    properties = {
         "ApplicationProperties": user_properties,
         "UserProperties": user_properties,
         "ContentType": message.content_type,
@@ -148,6 +148,8 @@ def _properties(message: ReceivedMessage) -> dict[str, Any]:
         "Subject": message.subject,
         "To": message.to,
     }
+    # AMQP has ids that are no texts: Azure's host passes a UUID's digits too.
+    return {name: _plain(value) for name, value in properties.items()}
 
 
 def _expires(message: ReceivedMessage) -> str:

@@ -31,7 +31,7 @@ _LONGEST_SLEEP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ScheduleStatus:
-    """What Azure remembers of a timer; `last` None means that it has not run."""
+    """A timer's state as Azure remembers it; `last` None means that it has not run."""
 
     last: datetime | None
     next: datetime

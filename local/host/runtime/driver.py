@@ -11,6 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from local.host.endings import failure_of, is_stopped, run_to_outcome
 from local.host.invocation import Failure, FunctionMetadata, Outcome, RetryPolicy
 from local.host.runtime import protos
 from local.host.runtime.values import from_typed_data, to_typed_data
@@ -88,24 +89,38 @@ class RuntimeWorker:
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """Run a function to its end."""
-        response = await self._runtime.invocation_request(
-            _request(invocation_request=_invocation_request(invocation))
-        )
-        return _outcome(response)
+        """Run a function to its end, whatever that is."""
+        # In a task of its own: a function may cancel the task that it runs in, which is then not the host's.
+        return await run_to_outcome(asyncio.ensure_future(self._run(invocation)))
+
+    async def _run(self, invocation: Invocation) -> Outcome:
+        try:
+            return _outcome(
+                await self._runtime.invocation_request(
+                    _request(invocation_request=_invocation_request(invocation))
+                )
+            )
+        except BaseException as error:
+            if is_stopped(error):
+                raise
+            return Outcome(failure=failure_of(error))
 
     async def serve_http(self, invocation: Invocation, scope: Scope, receive: Receive, send: Send) -> Outcome:
         """Run a function of the streaming extension on the request itself.
 
-        The extension pairs the request that its web app sees with the invocation by a header.
+        The extension pairs the request that its web app sees with the invocation by a header, so that the
+        caller's own, of whatever case and number, has no place in it.
         """
-        running = asyncio.ensure_future(self._invoke_streaming(invocation))
-        headers = [*scope["headers"], (_INVOCATION_HEADER, invocation.id.encode())]
+        running = asyncio.ensure_future(self._run_streaming(invocation))
+        headers = [pair for pair in scope["headers"] if pair[0].lower() != _INVOCATION_HEADER]
+        headers.append((_INVOCATION_HEADER, invocation.id.encode()))
+        # The web app has one route, whose pattern stops at a line break: it sees that as it was sent.
+        path = scope["path"].replace("\n", "%0A")
         try:
-            await self._asgi_app({**scope, "headers": headers}, receive, send)
+            await self._asgi_app({**scope, "headers": headers, "path": path}, receive, send)
         except Exception:
             # The web app re-raises what the function raised, after it answered 500; that is the outcome's.
-            if not running.done() or (await running).succeeded:
+            if not running.done() or running.cancelled() or running.result().succeeded:
                 raise
         finally:
             if not running.done():
@@ -113,18 +128,27 @@ class RuntimeWorker:
             await asyncio.wait([running])
             # The runtime itself never forgets a request.
             self._coordinator._context_references.pop(invocation.id, None)  # noqa: SLF001 -- it offers no public way
-        return running.result()
+        return await run_to_outcome(running) if running.cancelled() else running.result()
 
-    async def _invoke_streaming(self, invocation: Invocation) -> Outcome:
+    async def _run_streaming(self, invocation: Invocation) -> Outcome:
+        outcome = None
         try:
-            return await self.invoke(invocation)
-        except BaseException as error:
+            outcome = await self._run(invocation)
+        finally:
             # Whatever ends the invocation without a response must not leave the request waiting for one.
-            if invocation.id in self._coordinator._context_references:  # noqa: SLF001 -- it offers no public way
-                self._coordinator.set_http_response(
-                    invocation.id, RuntimeError(f"invocation ended: {error!r}")
-                )
-            raise
+            if outcome is None or not outcome.succeeded:
+                self._end_request(invocation.id)
+        return outcome
+
+    def _end_request(self, invocation_id: str) -> None:
+        from azure_functions_runtime import http_v2  # noqa: PLC0415 -- as in `start`
+
+        # The request may not have come yet: then it finds its answer when it does.
+        waiting = self._coordinator._context_references.setdefault(  # noqa: SLF001 -- it offers no public way
+            invocation_id, http_v2.AsyncContextReference()
+        )
+        if not waiting.http_response_available_event.is_set():
+            waiting.http_response = RuntimeError("the function ended without an answer")
 
     def _initialize_http_server(self, host: str) -> str:
         """Have the runtime set up its streaming web app, but hand it over instead of serving it."""

@@ -25,21 +25,41 @@ def _refused(app: str, data_dir: Path, *flags: str) -> subprocess.CompletedProce
     )
 
 
+def test_a_folder_without_a_host_json_is_refused_with_its_reason(tmp_path: Path) -> None:
+    ended = _refused("", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("The function app in ")
+    assert "no host.json in" in last
+
+
+def _assert_stays_up(app: str, data_dir: Path, reason: str) -> list[str]:
+    """Check that a host answers with the reason why its app does not run, and return what it logged."""
+    with running_host(app, data_dir) as host:
+        for path in ("/", "/api/anything"):
+            answer = httpx.get(f"{host.url}{path}")
+            assert answer.status_code == 503
+            assert reason in answer.json()["message"]
+        status = httpx.get(f"{host.url}/admin/host/status").json()
+        assert status["state"] == "Error"
+        assert reason in status["errors"][0]
+    assert reason in next(line for line in host.stderr if line.startswith("The function app in "))
+    return host.stderr
+
+
 @pytest.mark.parametrize(
     ("app", "reason"),
     [
         ("broken_import", "No module named 'a_module_that_nobody_wrote'"),
         ("broken_binding", "the binding type 'eventHubTrigger' is not supported"),
-        ("", "no host.json in"),
+        ("sdk_types", "the parameter 'client' of blob is an SDK type"),
     ],
 )
-def test_an_app_that_cannot_run_is_refused_with_its_reason(app: str, reason: str, tmp_path: Path) -> None:
-    ended = _refused(app, tmp_path)
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    last = ended.stderr.strip().splitlines()[-1]
-    assert last.startswith("The function app in ")
-    assert reason in last
+def test_an_app_that_cannot_run_leaves_the_host_up_with_its_reason(
+    app: str, reason: str, tmp_path: Path
+) -> None:
+    _assert_stays_up(app, tmp_path, reason)
 
 
 _APP = "import azure.functions as func\napp = func.FunctionApp()\n"
@@ -80,15 +100,43 @@ def test_what_keeps_an_app_from_being_indexed_is_told(source: str, reason: str, 
     app.mkdir()
     (app / "host.json").write_text('{"version": "2.0"}')
     (app / "function_app.py").write_text(source)
-    ended = _refused(str(app), tmp_path / "data")
-    assert ended.returncode == 1
-    assert reason in ended.stderr.strip().splitlines()[-1]
+    _assert_stays_up(str(app), tmp_path / "data", reason)
 
 
 def test_an_app_that_fails_to_import_is_told_as_azure_logs_it(tmp_path: Path) -> None:
-    ended = _refused("broken_import", tmp_path)
-    assert "Worker failed to index functions\nResult: Failure\n" in ended.stderr
-    assert "Traceback (most recent call last)" in ended.stderr
+    logged = "".join(_assert_stays_up("broken_import", tmp_path, "No module named"))
+    assert "Worker failed to index functions\nResult: Failure\n" in logged
+    assert "Traceback (most recent call last)" in logged
+
+
+@pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt()", "BaseException('a panic')"])
+def test_an_import_that_ends_in_whatever_way_leaves_the_host_up(error: str, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "host.json").write_text('{"version": "2.0"}')
+    (app / "function_app.py").write_text(f"raise {error}\n")
+    _assert_stays_up(str(app), tmp_path / "data", error.partition("(")[0])
+
+
+def test_origins_that_local_settings_allow_may_ask(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "host.json").write_text('{"version": "2.0"}')
+    (app / "function_app.py").write_text(_APP + _HTTP.format(name="work", route="a"))
+    (app / "local.settings.json").write_text(
+        '{"Host": {"CORS": "https://a.example", "CORSCredentials": true, "LocalHttpPort": 1}, "Values": {}}'
+    )
+    with running_host(str(app), tmp_path / "data") as host:
+        ours, others = {"origin": "https://a.example"}, {"origin": "https://b.example"}
+        answer = httpx.get(f"{host.url}/api/a", headers=ours)
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "access-control-allow-origin" not in httpx.get(f"{host.url}/api/a", headers=others).headers
+        asking = {"access-control-request-method": "PUT", "access-control-request-headers": "x-a"}
+        asked = httpx.options(f"{host.url}/api/a", headers=ours | asking)
+        assert (asked.status_code, asked.headers["access-control-allow-methods"]) == (204, "PUT")
+        assert asked.headers["access-control-allow-headers"] == "x-a"
+        host.wait_for_line("the option 'Host.LocalHttpPort' is not supported")
 
 
 def test_a_taken_port_is_exit_code_2_and_one_line(tmp_path: Path) -> None:

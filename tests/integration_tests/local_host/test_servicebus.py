@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from tests.integration_tests.local_host.parts import running_part, servicebus_connection
 from tests.integration_tests.local_host.running import running_host, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from azure.servicebus import ServiceBusReceivedMessage
 
     from tests.integration_tests.local_host.running import RunningHost
 
@@ -147,6 +151,44 @@ def test_a_batch_that_fails_comes_again_as_a_whole(bus: Bus) -> None:
     wait_for(lambda: len(deliveries(2)) == 5)
     assert set(deliveries(2)) <= set(deliveries(1))
     wait_for(lambda: _is_empty(bus, "batches"))
+
+
+def _dead_letters(bus: Bus, queue: str) -> list[ServiceBusReceivedMessage]:
+    with bus.client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
+        found = receiver.receive_messages(max_message_count=10, max_wait_time=1)
+        for message in found:
+            receiver.complete_message(message)
+        return found
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ServiceBusMessage("exit"),
+        AmqpAnnotatedMessage(value_body=uuid.UUID(int=7)),
+        AmqpAnnotatedMessage(sequence_body=[[1, None]]),
+    ],
+    ids=["an exit", "a UUID", "a sequence with null"],
+)
+def test_a_message_is_abandoned_and_its_deliveries_counted_whatever_is_raised(
+    bus: Bus, message: ServiceBusMessage | AmqpAnnotatedMessage
+) -> None:
+    with bus.client.get_queue_sender("plain") as sender:
+        sender.send_messages(message)
+    dead = wait_for(lambda: _dead_letters(bus, "plain"))
+    assert [(one.dead_letter_reason, one.delivery_count) for one in dead] == [("MaxDeliveryCountExceeded", 3)]
+    bus.send("plain", ServiceBusMessage("after it"))
+    wait_for(lambda: bus.lines("takes_message", body="after it"))
+
+
+@pytest.mark.parametrize("message_id", [uuid.UUID(int=7), b"\x07\xff"], ids=["a UUID", "bytes"])
+def test_a_message_whose_id_is_no_text_is_handed_over(bus: Bus, message_id: uuid.UUID | bytes) -> None:
+    body = f"id {message_id!r}"
+    properties = AmqpMessageProperties(message_id=message_id)
+    with bus.client.get_queue_sender("plain") as sender:
+        sender.send_messages(AmqpAnnotatedMessage(data_body=body.encode(), properties=properties))
+    assert len(wait_for(lambda: bus.lines("takes_message", body=body))) == 1
+    wait_for(lambda: _is_empty(bus, "plain"))
 
 
 def test_an_output_binding_sends(bus: Bus) -> None:

@@ -23,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 def port(running: int) -> Iterator[int]:
     yield running
-    for what in ("answers", "faults", "limits", "deployments", "served"):
+    for what in ("answers", "faults", "limits", "deployments", "keys", "releases", "served"):
         httpx.delete(f"http://127.0.0.1:{running}/_local/{what}").raise_for_status()
 
 

@@ -265,3 +265,31 @@ def test_bills_can_be_checked_against_its_own_count(client: openai.OpenAI, port:
     served = httpx2.get(f"http://127.0.0.1:{port}/_local/served").json()
     billed = sum(usage.total_tokens for usage in usages if usage is not None)
     assert served["by_user"]["tenant-a"]["total_tokens"] == billed
+
+
+def test_embeddings_through_the_client_plain_shortened_and_on_azures_path(
+    client: openai.OpenAI, azure: openai.AzureOpenAI
+) -> None:
+    # The client asks for base64 and unpacks it; asked for floats, it passes them on.
+    packed = client.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
+    floats = client.embeddings.create(
+        model="text-embedding-3-small", input=["a", "b"], encoding_format="float"
+    )
+    short = azure.embeddings.create(model="text-embedding-3-small", input="a", dimensions=64)
+
+    assert [one.embedding for one in packed.data] == [one.embedding for one in floats.data]
+    assert (len(packed.data[1].embedding), packed.usage.prompt_tokens) == (1536, 2)
+    assert len(short.data[0].embedding) == 64
+
+
+def test_a_key_that_is_not_accepted_is_an_authentication_error(
+    client: openai.OpenAI, tell: Callable[..., None]
+) -> None:
+    tell("keys", accepted=["another key"])
+    with pytest.raises(openai.AuthenticationError):
+        client.chat.completions.create(model="gpt-4o", messages=ASKED)
+
+
+def test_a_path_that_is_not_there_is_the_clients_not_found_error(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/responses\)"):
+        client.responses.create(model="gpt-4o", input="x")

@@ -116,6 +116,9 @@ def test_a_timer_and_a_blob_function() -> None:
     assert function.outputs == [BlobBinding("o", "c/o", "S")]
 
 
+_CLIENT = {"supportsDeferredBinding": True}  # as the worker's extensions write it, in whatever case
+
+
 @pytest.mark.parametrize(
     ("bindings", "reason"),
     [
@@ -124,7 +127,15 @@ def test_a_timer_and_a_blob_function() -> None:
         ([{"type": "httpTrigger", "name": "r", "authLevel": "user"}], "authLevel 'user'"),
         ([{"type": "blobTrigger", "name": "b", "path": "c/x", "source": "EventGrid"}], "source EventGrid"),
         ([{"type": "timerTrigger", "name": "t"}], "timerTrigger binding 't' has no schedule"),
-        ([{"type": "timerTrigger", "name": "t", "supportsDeferredBinding": True}], "SDK type"),
+        ([{"type": "timerTrigger", "name": "t", "properties": _CLIENT}], "SDK type"),
+        ([{"type": "blobTrigger", "name": "b", "path": "c/x", "properties": _CLIENT}], "'b' of blobTrigger"),
+        (
+            [
+                {"type": "warmupTrigger", "name": "w"},
+                {"type": "blob", "name": "client", "path": "c/x", "direction": "IN", "properties": _CLIENT},
+            ],
+            "the parameter 'client' of blob is an SDK type",
+        ),
         (
             [{"type": "httpTrigger", "name": "r"}, {"type": "table", "name": "t", "direction": "in"}],
             "input binding 't' of type 'table'",

@@ -45,6 +45,23 @@ def test_options_are_read_and_unknown_ones_named(tmp_path: Path) -> None:
     assert host.unknown_options() == ["extensions.cosmosDB", "extensions.serviceBus.typo", "other"]
 
 
+def test_comments_last_commas_and_numbers_are_read(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text(
+        """{
+            "version": 2.0, // as a number
+            "functionTimeout": -1,
+            "logging": {"logLevel": {"default": 3, "Host": "4",}},
+            "extensions": {"http": {"routePrefix": 1}, "serviceBus": {"maxAutoLockRenewalDuration": 2,}, },
+        }"""
+    )
+    host = load_host_json(tmp_path)
+    assert host.function_timeout == UNLIMITED
+    assert host.extensions.http.route_prefix == "1"
+    assert host.extensions.service_bus.max_auto_lock_renewal_duration == timedelta(days=2)
+    levels = LogLevels(host.logging.log_level)
+    assert (levels.level("x"), levels.level("Host")) == (logging.WARNING, logging.ERROR)
+
+
 def test_the_environment_sets_options_over_the_file(tmp_path: Path) -> None:
     content = {"version": "2.0", "extensions": {"serviceBus": {"maxConcurrentCalls": 5, "prefetchCount": 2}}}
     (tmp_path / "host.json").write_text(json.dumps(content))

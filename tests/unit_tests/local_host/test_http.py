@@ -23,10 +23,11 @@ from local.host.bindings import (
     TimerTrigger,
     WarmupTrigger,
 )
+from local.host.depths import QueueReport
 from local.host.executor import Executor, Limits
 from local.host.hostjson import HttpOptions
 from local.host.http_front import FrontOptions, HttpFront, RouteConflictError, RouteTable
-from local.host.http_messages import classic_response
+from local.host.http_messages import BodyBounds, classic_response
 from local.host.instances import Board
 from local.host.invocation import HttpInput, HttpOutput, Json, Outcome
 from local.host.keys import Keys, load_keys
@@ -35,7 +36,7 @@ from local.host.status import HostState, HostStatus
 from tests.unit_tests.local_host.fakes import FAILED, Browser, FakeServices, FakeWorker, a_function, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from local.host.invocation import Invocation, Receive, Scope, Send, Value
 
@@ -53,23 +54,24 @@ class _ByHand:
         self.started.append((function.name, text))
 
 
-async def no_queues() -> dict[str, dict[str, int]]:
-    return {}
+async def no_queues() -> QueueReport:
+    return QueueReport()
 
 
 class _Site:
     """A front over functions that are one function of the test."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each test sets one or two of them
         self,
         *functions: Function,
         body: Callable[[Invocation], Awaitable[Outcome]] | None = None,
         app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None,
         options: FrontOptions | None = None,
         home_page: bool = True,
-        queues: Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]] | None = None,
+        queues: Callable[[], Awaitable[QueueReport]] | None = None,
+        errors: tuple[str, ...] = (),
     ) -> None:
-        options = options or FrontOptions(HttpOptions(), 10, app is not None)
+        options = options or FrontOptions(HttpOptions(), BodyBounds(10), app is not None)
         self.worker = FakeWorker(body or self._echo, app=app)
         self.services = FakeServices()
         executor = Executor(
@@ -77,7 +79,13 @@ class _Site:
         )
         self.by_hand = _ByHand()
         state = HostState(
-            "app", "http://localhost:1", "api", functions, executor.tallies, lambda: [{"BlobName": "p"}]
+            "app",
+            "http://localhost:1",
+            "api",
+            functions,
+            executor.tallies,
+            lambda: [{"BlobName": "p"}],
+            errors,
         )
         status = HostStatus(state, Board(Path("absent")), queues or no_queues)
         admin = Admin(status, self.by_hand, options.keys, home_page=home_page)
@@ -124,7 +132,9 @@ def test_a_route_that_the_host_keeps_is_refused() -> None:
 
 
 async def test_a_catch_all_at_the_root_leaves_the_host_its_own_addresses() -> None:
-    site = _Site(_http("{*rest}"), options=FrontOptions(HttpOptions(route_prefix=""), 10, streams=False))
+    site = _Site(
+        _http("{*rest}"), options=FrontOptions(HttpOptions(route_prefix=""), BodyBounds(10), streams=False)
+    )
     assert (await site.get("/anything")).body == b"empty"
     assert (await site.get("/admin/host/ping")).body == b""
 
@@ -164,7 +174,7 @@ async def test_a_streaming_function_that_reads_too_much_is_answered_413() -> Non
 
     site = _Site(_http("a"), app=app, body=lambda _: _outcome(FAILED))
     answer = await Browser().request(site.front, "POST", "/api/a", chunks=[b"123456", b"123456"])
-    assert (answer.status, answer.body) == (413, b"")
+    assert (answer.status, json.loads(answer.body)["error"]) == (413, "PayloadTooLargeError")
 
 
 async def _outcome(outcome: Outcome) -> Outcome:
@@ -242,7 +252,7 @@ async def test_requests_over_max_outstanding_are_a_429_and_concurrency_is_bounde
         return Outcome("x")
 
     options = HttpOptions(max_outstanding_requests=2, max_concurrent_requests=1)
-    site = _Site(_http("a"), body=body, options=FrontOptions(options, 10, streams=False))
+    site = _Site(_http("a"), body=body, options=FrontOptions(options, BodyBounds(10), streams=False))
     waiting = [asyncio.create_task(site.get("/api/a")) for _ in range(2)]
     await settle()
     assert (await site.get("/api/a")).status == 429
@@ -258,7 +268,7 @@ async def test_levels_are_enforced_with_keys() -> None:
         _http("keyed", level="function"),
         _http("admins", "admins", level="admin"),
     )
-    site = _Site(*functions, options=FrontOptions(HttpOptions(), 10, streams=False, keys=keys))
+    site = _Site(*functions, options=FrontOptions(HttpOptions(), BodyBounds(10), streams=False, keys=keys))
 
     async def statuses(path: str) -> list[int]:
         given = [await site.get(f"{path}?code={key}") for key in ("", "own", "host", "master")]
@@ -318,8 +328,8 @@ async def test_a_browser_gets_the_view_and_anybody_else_a_text() -> None:
 
 
 async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
-    async def queues() -> dict[str, dict[str, int]]:
-        return {"work": {"active": 3, "dead_lettered": 1}}
+    async def queues() -> QueueReport:
+        return QueueReport({"work": {"active": 3, "dead_lettered": 1}})
 
     site = _Site(_http("a"), queues=queues)
     await site.get("/api/a")
@@ -327,6 +337,26 @@ async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
     assert function["queue"] == {"active": 3, "dead_lettered": 1}
     assert function["averageMilliseconds"] >= 0
     assert function["lastEnded"].endswith("+00:00")
+
+
+async def test_an_app_that_does_not_run_answers_503_with_its_reason_everywhere() -> None:
+    site = _Site(errors=("function_app.py: no module named 'x'",))
+    for target in ("/api/a", "/", "/elsewhere"):
+        answer = await site.get(target)
+        assert answer.status == 503
+        assert "no module named 'x'" in json.loads(answer.body)["message"]
+    page = await site.get("/", accept="text/html")
+    assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    status = json.loads((await site.get("/admin/host/status")).body)
+    assert (status["state"], status["errors"]) == ("Error", ["function_app.py: no module named 'x'"])
+    assert (await site.get("/admin/host/ping")).status == 200
+
+
+async def test_the_view_fits_a_phone_and_names_each_figure() -> None:
+    view = (await _Site().get("/admin/host/view")).body.decode()
+    assert "@media (max-width: 720px)" in view
+    assert "attr(data-head)" in view
+    assert "status.errors" in view
 
 
 @pytest.mark.parametrize(
@@ -340,7 +370,7 @@ async def test_the_state_tells_of_queues_and_of_how_long_calls_take() -> None:
     ],
 )
 async def test_a_function_is_run_by_hand(body: bytes, status: int, started: list[str]) -> None:
-    options = FrontOptions(HttpOptions(), 100, streams=False)
+    options = FrontOptions(HttpOptions(), BodyBounds(100), streams=False)
     site = _Site(a_function(TimerTrigger("t", "0 * * * * *"), name="Clock"), options=options)
     kind = {"content-type": "application/json; charset=utf-8"}
     target = "/admin/functions/CLOCK"

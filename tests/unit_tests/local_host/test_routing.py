@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.host.paths import split_path
 from local.host.routing import RouteError, parse_route
 
 
@@ -30,6 +31,7 @@ from local.host.routing import RouteError, parse_route
         ("a/{id:int?}", "/a", {}),
         ("a/{id:int?}", "/a/b", None),
         ("a/{*rest}", "/a/b/c%20d", {"rest": "b/c d"}),
+        ("a/{name}.{ext}", "/a/b%0Ac.txt", {"name": "b\nc", "ext": "txt"}),
         ("a/{*rest}", "/a", {}),
         ("a/{*rest=x}", "/a", {"rest": "x"}),
         ("a/{*rest:minlength(3)}", "/a/b", None),
@@ -104,3 +106,37 @@ def test_literals_go_before_constrained_plain_and_catch_all_parameters() -> None
 @given(st.text(max_size=30))
 def test_no_path_breaks_a_match(path: str) -> None:
     parse_route("a/{id:int}/{name}.{ext}/{*rest}").match(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "segments"),
+    [
+        ("/items/a%2Fb", ["items", "a%2Fb"]),
+        ("/items/a%2fb%20c", ["items", "a%2fb c"]),
+        ("/items/%C3%BC%2F%C3%BC", ["items", "ü%2Fü"]),
+        ("/items/a%252Fb", ["items", "a%2Fb"]),
+        ("/items/%FFa%C3", ["items", "%FFa%C3"]),
+        ("/items/100%", ["items", "100%"]),
+    ],
+)
+def test_an_escaped_slash_and_broken_utf_8_stay_as_kestrel_leaves_them(
+    path: str, segments: list[str]
+) -> None:
+    assert split_path(path) == segments
+
+
+@pytest.mark.parametrize("template", ["api/tokens", "api/tokens-{id}", "api/v{n}.tokens"])
+def test_only_ascii_letters_are_the_same_in_both_cases(template: str) -> None:
+    route = parse_route(template)
+    path = template.replace("{id}", "1").replace("{n}", "1")
+
+    assert route.match(path.upper()) is not None
+    assert route.match(path.replace("k", "%E2%84%AA")) is None  # the Kelvin sign
+    assert route.match(path.replace("s", "%C5%BF")) is None  # the long s
+
+
+@given(st.text(max_size=20).filter(lambda text: "/" not in text and text not in {"", ".", ".."}))
+def test_every_text_but_a_slash_comes_back_from_its_escapes(text: str) -> None:
+    if all(ord(character) < 0xD800 or ord(character) > 0xDFFF for character in text):
+        escaped = "".join(f"%{byte:02X}" for byte in text.encode())
+        assert split_path(f"/a/{escaped}") == ["a", text]

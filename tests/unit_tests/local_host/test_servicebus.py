@@ -99,6 +99,23 @@ async def test_success_completes_and_failure_abandons() -> None:
     await bus.stop()
 
 
+@pytest.mark.parametrize("body", [uuid.UUID(int=7), [b"a", None], object()])
+async def test_a_message_that_cannot_be_handed_to_a_function_is_abandoned(body: object) -> None:
+    bus = _Bus(lambda clock: FakeLink(clock, FakeMessage(body), FakeMessage(b"next")))
+    await bus.clock.advance(3)
+    assert sorted(bus.link.settled, key=str) == [("abandon", body), ("complete", b"next")]
+    assert bus.bodies() == ["next"]
+    await bus.stop()
+
+
+@pytest.mark.parametrize(
+    ("message_id", "told"),
+    [(uuid.UUID(int=7), str(uuid.UUID(int=7))), (b"\x61\xff", "a\ufffd"), (7, Json("7"))],
+)
+def test_an_id_that_is_no_text_is_passed_on(message_id: Any, told: object) -> None:  # noqa: ANN401 -- AMQP's other ids
+    assert single(FakeMessage(b"x", message_id=message_id), binary=False)[1]["MessageId"] == told
+
+
 @pytest.mark.parametrize("own", [False, None])
 async def test_without_auto_complete_success_settles_nothing_and_failure_still_abandons(
     own: bool | None,  # noqa: FBT001 -- a parameter of the test

@@ -6,8 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from local.host.settings import Connection, SettingError, Settings, load_settings
+from local.host.cors import CorsPolicy
+from local.host.jsonc import read_json
+from local.host.settings import Connection, SettingError, Settings, host_section, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,13 +41,51 @@ def test_the_sample_is_read_where_there_is_no_file(tmp_path: Path) -> None:
     [
         ([], "expected an object"),
         ({"IsEncrypted": True}, "encrypted"),
-        ({"Values": {"A": 1}}, "value of A has to be a text"),
+        ({"Values": {"A": [1]}}, "value of A has to be a text"),
     ],
 )
 def test_a_broken_file_is_refused(content: object, reason: str, tmp_path: Path) -> None:
     _write(tmp_path, "local.settings.json", content)
     with pytest.raises(SettingError, match=reason):
         load_settings(tmp_path, {})
+
+
+def test_a_file_is_read_as_azures_tools_read_it(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(
+        """\ufeff{
+            // a comment, "with a text", and a comma,
+            "Values": { /* another
+                one */ "A": 1, "B": 1.50, "C": true, "D": "http://x, // no comment ,}", "E": null,
+                "F": "a \\"quoted\\" // text",
+            },
+            "Host": {"CORS": "https://a.example, https://b.example/", "LocalHttpPort": 7072,},
+        }""",
+        encoding="utf-8",
+    )
+    environment: dict[str, str] = {}
+    load_settings(tmp_path, environment)
+    assert environment == {
+        "A": "1",
+        "B": "1.50",
+        "C": "true",
+        "D": "http://x, // no comment ,}",
+        "F": 'a "quoted" // text',
+    }
+    policy = CorsPolicy.parse(host_section(tmp_path))
+    assert policy is not None
+    assert policy.origins == {"https://a.example", "https://b.example"}
+
+
+@given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists))
+def test_plain_json_is_read_as_it_is(content: object) -> None:
+    assert read_json(json.dumps(content, ensure_ascii=False)) == content
+    assert read_json(json.dumps({"a": content}, indent=2)) == {"a": content}
+
+
+def test_credentials_for_every_origin_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Host\.CORSCredentials"):
+        CorsPolicy.parse({"CORS": "*", "CORSCredentials": True})
+    assert CorsPolicy.parse({}) is None
 
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.host.bindings import Queue, ServiceBusTrigger, Subscription, TimerTrigger
-from local.host.depths import BrokerAddress, queue_depths
+from local.host.depths import BrokerAddress, QueueReport, read_queues
 from local.host.executor import Tally
 from local.host.instances import Board, keep_publishing
 from local.host.settings import Settings
@@ -25,8 +25,8 @@ EMULATOR = "Endpoint=sb://localhost:{};SharedAccessKeyName=n;SharedAccessKey=k;U
 
 
 def status_of(board: Board, tally: Tally) -> HostStatus:
-    async def no_queues() -> dict[str, dict[str, int]]:
-        return {}
+    async def no_queues() -> QueueReport:
+        return QueueReport()
 
     state = HostState("app", "http://localhost:1", "api", [CLOCK], {"clock": tally}, list)
     return HostStatus(state, board, no_queues)
@@ -123,16 +123,27 @@ async def test_depths_are_told_by_function_as_far_as_they_are_known() -> None:
         a_function(ServiceBusTrigger("m", Subscription("t", "s"), "BUS"), name="subscribes"),
         a_function(ServiceBusTrigger("m", Queue("orders"), "NOWHERE"), name="misconfigured"),
     ]
-    depths = await queue_depths(functions, Settings({"BUS": EMULATOR.format(1)}), ask)
+    report = await read_queues(functions, Settings({"BUS": EMULATOR.format(1)}), ask)
 
-    assert depths == {
+    assert report.by_function == {
         "takes": {"active": 2, "dead_lettered": 1},
         "buries": {"active": 1, "dead_lettered": 0},
     }
     assert asked == [BrokerAddress("localhost", 1)]
+    assert report.by_name == {"orders": {"active": 2, "dead_lettered": 1}}
 
 
 async def test_a_broker_out_of_reach_tells_nothing() -> None:
     takes = a_function(ServiceBusTrigger("m", Queue("orders"), "BUS"), name="takes")
 
-    assert await queue_depths([takes], Settings({"BUS": EMULATOR.format(1)})) == {}
+    assert await read_queues([takes], Settings({"BUS": EMULATOR.format(1)})) == QueueReport()
+
+
+async def test_a_queue_that_no_function_listens_to_is_among_the_hosts_queues(tmp_path: Path) -> None:
+    async def queues() -> QueueReport:
+        return QueueReport(by_name={"reasoner-out": {"active": 3}, "a": {"active": 0}})
+
+    state = HostState("app", "http://localhost:1", "api", [], {}, list)
+    read = await HostStatus(state, Board(tmp_path), queues).read()
+
+    assert read["queues"] == [{"name": "a", "active": 0}, {"name": "reasoner-out", "active": 3}]

@@ -102,13 +102,19 @@ def test_a_host_runs_while_its_services_are_out_of_reach_and_stops_when_told(tmp
 def test_a_setting_that_is_missing_or_wrong_is_one_clear_line(
     settings: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
+    with running_host("triggers", tmp_path, settings=settings) as host:
+        assert reason in httpx.get(f"{host.url}/api/copies").json()["message"]
+    assert reason in next(line for line in host.stderr if line.startswith("The function app in "))
+
+
+def test_several_worker_processes_are_refused_by_name(tmp_path: Path) -> None:
     ended = subprocess.run(  # noqa: S603 -- our own command line
-        command("triggers", tmp_path),
+        command("classic", tmp_path),
         capture_output=True,
         text=True,
-        env=environment(settings),
+        env=environment({"FUNCTIONS_WORKER_PROCESS_COUNT": "4"}),
         timeout=60,
         check=False,
     )
     assert ended.returncode == 1
-    assert reason in ended.stderr.strip().splitlines()[-1]
+    assert "FUNCTIONS_WORKER_PROCESS_COUNT is 4" in ended.stderr

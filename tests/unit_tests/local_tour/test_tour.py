@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,11 +19,10 @@ from local.supervisor.lock import locked
 from local.supervisor.options import ROOT
 from local.tour.__main__ import main
 from local.tour.client import Api, TourError, wait_for
-from local.tour.display import Display
+from local.tour.display import Display, Ways
+from local.tour.exports import exports, known_keys, read_exports, write_exports
 from local.tour.journey import Budget, Isolation, Job, Journey, Shipped, Tenant, Turn
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from local.tour.log_file import rotate
 
 
 class FakeApp:
@@ -33,14 +33,18 @@ class FakeApp:
         self.requests: list[tuple[str, str]] = []
         self.shipped = 0
         self.turns = 0
+        self.keys: list[dict[str, Any]] = []
+        self.dead: set[str] = set()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911  # one per route
         self.requests.append((request.method, request.url.path))
+        if request.headers.get("authorization", "").removeprefix("Bearer ") in self.dead:
+            return httpx.Response(401, json={})
         match request.method, request.url.path.split("/")[2:]:
             case "POST", ["v1", "tenants"]:
                 return httpx.Response(409 if self.exists else 201, json={})
-            case "POST", ["v1", "tenants", tenant, "keys"]:
-                return httpx.Response(201, json={"key": f"tk.{tenant}.x"})
+            case method, ["v1", "tenants", tenant, "keys", *rest]:
+                return self.answer_of_keys(method, tenant, rest)
             case "PUT", _:
                 return httpx.Response(200, json={})
             case "POST", ["v1", "bots", "helpdesk", "chat"]:
@@ -60,6 +64,14 @@ class FakeApp:
             case _:
                 self.shipped += 1
                 return httpx.Response(202)
+
+    def answer_of_keys(self, method: str, tenant: str, rest: list[str]) -> httpx.Response:
+        if method == "DELETE":
+            return httpx.Response(204)
+        if method == "GET":
+            return httpx.Response(200, json={"items": self.keys, "next_cursor": None})
+        made = f"after-{rest[0]}" if rest else "x"
+        return httpx.Response(201, json={"key": f"tk.{tenant}.{made}"})
 
     def job(self, request: httpx.Request, job_id: str) -> httpx.Response:
         if "globex" in request.headers["authorization"]:
@@ -85,7 +97,9 @@ def test_the_tour_takes_every_step_and_shows_it() -> None:
         events = list(Journey(http, "admin").walk())
     for event in events:
         display.show(event)
-    display.conclude({"app": "http://app", "cosmos": "http://cosmos"}, "admin", 1.5)
+    addresses = {"app": "http://app", "cosmos": "http://cosmos"}
+    ways = Ways(exports(addresses, "admin", display.tenants), Path("env.sh"))
+    display.conclude(addresses, ways, 1.5)
 
     kinds = [type(event) for event in events]
     assert kinds == [Tenant, Tenant, Turn, Turn, Turn, Turn, Isolation, Job, Budget, Budget, Shipped]
@@ -110,9 +124,95 @@ def test_a_tenant_of_an_earlier_run_is_welcomed_back() -> None:
     assert "still here from an earlier run" in console.export_text()
 
 
+def a_key(key_id: str, name: str = "tour", status: str = "active", replaced_by: str = "") -> dict[str, Any]:
+    return {"key_id": key_id, "name": name, "status": status, "replaced_by": replaced_by or None}
+
+
+def test_a_key_of_the_last_run_that_is_good_is_used_again() -> None:
+    app, console = FakeApp(exists=True), Console(record=True, width=120)
+    with client(app) as http:
+        first = next(Journey(http, "admin", {"acme": "tk.acme.kept"}).walk())
+    Display(console).show(first)
+
+    assert isinstance(first, Tenant)
+    assert first.key == "tk.acme.kept"
+    assert ("POST", "/api/v1/tenants/acme/keys") not in app.requests
+    assert "still here from an earlier run, with its key" in console.export_text()
+
+
+def test_a_key_that_is_not_good_any_more_is_rotated_and_what_is_left_over_is_revoked() -> None:
+    app = FakeApp(exists=True)
+    app.dead = {"tk.acme.lost"}
+    app.keys = [
+        a_key("theirs", name="production"),
+        a_key("old", replaced_by="k1"),
+        a_key("gone", status="revoked"),
+        a_key("k1"),
+        a_key("k2"),
+    ]
+    with client(app) as http:
+        first = next(Journey(http, "admin", {"acme": "tk.acme.lost"}).walk())
+
+    assert isinstance(first, Tenant)
+    assert first.key == "tk.acme.after-k1"
+    deleted = [path for method, path in app.requests if method == "DELETE" and "/acme/" in path]
+    assert deleted == ["/api/v1/tenants/acme/keys/k2"]
+
+
+def test_the_exports_are_private_and_come_back_as_they_were(tmp_path: Path) -> None:
+    with client(FakeApp()) as http:
+        tenants = [event for event in Journey(http, "admin").walk() if isinstance(event, Tenant)]
+    addresses = {"app": "http://localhost:1", "llm": "http://localhost:2", "servicebus": "sb://localhost:3"}
+    variables = exports(addresses, "it's $secret", tenants)
+    path = tmp_path / "env.sh"
+    path.write_text("export OLD=1\n")
+    path.chmod(0o644)
+
+    write_exports(path, variables)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_exports(path) == variables
+    assert known_keys(variables) == {"acme": "tk.acme.x", "globex": "tk.globex.x"}
+    assert [*variables] == [
+        "TENANTRY_URL",
+        "TENANTRY_TENANT",
+        "TENANTRY_KEY",
+        "TENANTRY_OTHER_TENANT",
+        "TENANTRY_OTHER_KEY",
+        "ADMIN_API_KEY",
+        "TENANTRY_SERVICEBUS",
+        "TENANTRY_LLM_URL",
+    ]
+    shell = subprocess.run(  # noqa: S603  # our own file
+        ["/bin/sh", "-c", '. "$0" && printf "%s %s" "$TENANTRY_URL" "$ADMIN_API_KEY"', str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout == "http://localhost:1 it's $secret"
+
+
+def test_exports_that_are_not_there_or_broken_are_none(tmp_path: Path) -> None:
+    assert read_exports(tmp_path / "env.sh") == {}
+    (tmp_path / "env.sh").write_text("export A='")
+    assert read_exports(tmp_path / "env.sh") == {}
+
+
+def test_the_logs_of_the_last_five_runs_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "platform.log"
+    for number in range(8):
+        log.write_text(f"run {number}")
+        rotate(log)
+    log.touch()
+    rotate(log)
+
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {"platform.log": ""} | {f"platform.log.{n}": f"run {8 - n}" for n in range(1, 6)}
+
+
 def test_without_a_tenant_there_is_nothing_to_talk_to() -> None:
     console = Console(record=True, width=120)
-    Display(console).conclude({"app": "http://app"}, "admin", 1.0)
+    Display(console).conclude({"app": "http://app"}, Ways({}, Path("env.sh")), 1.0)
 
     assert "Talk to it" not in console.export_text()
 
@@ -177,6 +277,7 @@ def test_a_run_that_cannot_start_says_why_in_place_of_an_earlier_ones_log(tmp_pa
     assert run.returncode == 2
     assert run.stderr.startswith(f"local: cosmos: port {port} is already in use")
     assert run.stderr == f"{log.read_text()}All that was said before is in {log}\n"
+    assert (tmp_path / "platform.log.1").read_text() == "what an earlier one said\n" * 100
 
 
 def test_the_end_of_a_platform_that_nobody_has_stopped_is_told(tmp_path: Path) -> None:

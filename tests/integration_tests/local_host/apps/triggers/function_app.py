@@ -83,7 +83,7 @@ def copies(req: func.HttpRequest, copy: bytes) -> func.HttpResponse:
 
 @app.service_bus_queue_trigger(arg_name="message", queue_name="%PLAIN_QUEUE%", connection="SERVICEBUS")
 async def takes_message(message: func.ServiceBusMessage) -> None:
-    """Take a message; fail the first time, or sleep, if it says so."""
+    """Take a message; fail the first time, exit or sleep, if it says so."""
     body = message.get_body().decode()
     _record(
         "takes_message",
@@ -97,6 +97,8 @@ async def takes_message(message: func.ServiceBusMessage) -> None:
     )
     if body.startswith("fail once") and not _has_failed_before(body):
         raise ValueError("once")
+    if body == "exit":
+        raise SystemExit(3)
     if body.startswith("sleep "):
         await asyncio.sleep(float(body.removeprefix("sleep ")))
         _record("takes_message", slept=body)
