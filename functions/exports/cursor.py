@@ -1,9 +1,10 @@
-"""The way through a tenant's estate, and cursors that say how far somebody has come on it."""
+"""Walk through all that a tenant owns, and the cursor of a position on it."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +12,15 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import ValidationError
-from shared.tenancy.owned_data import CONTAINERS
+from shared.resilience.concurrency import side_by_side
+from shared.tenancy.owned_data import CONTAINERS, ITEM_LEVEL
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json
     from shared.tenancy.owned_data import OwnedItems
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
-_ITEM_LEVEL = "id"
-"""A level of the key that is the item's own id: below it is one item, no partition to go through."""
+_READ_AT_ONCE = 8
 
 
 class Position(BaseModel):
@@ -30,7 +31,7 @@ class Position(BaseModel):
     Attributes:
         place: A container.
         levels: Values of the key's levels below the tenant's; none at the beginning.
-        after: An item's id, or what the blob store calls the next page.
+        after: An item's id, or the blob store's cursor of the next page.
         until: The last entry of the audit trail that is in the export: each of its pages adds one.
     """
 
@@ -71,27 +72,62 @@ class Position(BaseModel):
 
 def partition_levels(levels: tuple[str, ...]) -> tuple[str, ...]:
     """Return the levels of a key whose values are gone through one by one."""
-    return tuple(level for level in levels if level != _ITEM_LEVEL)
+    return tuple(level for level in levels if level != ITEM_LEVEL)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemWalk:
-    """Goes through the items of one container, partition by partition, in each by id."""
+    """Walk through the items of one container, partition by partition, in each by id.
+
+    A step costs the same wherever it begins: one query for a part of a partition. Where each item is a
+    partition of its own, it is a query for the next ids, and a point read for each of them.
+    """
 
     owned: OwnedItems
 
-    async def go_on(self, position: Position, limit: int) -> tuple[list[Json], Position | None]:
-        """Return the next items, and where they end; None where nothing is left in the container."""
+    async def take_step(
+        self, position: Position, limit: int, max_bytes: int
+    ) -> tuple[list[Json], Position | None]:
+        """Return the next items and their end; None where nothing is left in the container.
+
+        Args:
+            position: The end of the step before.
+            limit: The most items.
+            max_bytes: Bytes after which no more items are read.
+        """
         levels: tuple[str, ...] | None = position.levels
         after = position.after
         if len(position.levels) < len(self._levels):
             levels, after = await self._first_below((), ""), ""
         while levels is not None:
-            items = await self.owned.after(levels, after, limit)
-            if items:
-                return items, position.moved(levels=levels, after=str(items[-1]["id"]))
+            items, last = await self._read(levels, after, limit, max_bytes)
+            if last is not None:
+                return items, position.moved(levels=levels, after=last)
             levels, after = await self._next_to(levels), ""
         return [], None
+
+    async def _read(
+        self, levels: tuple[str, ...], after: str, limit: int, max_bytes: int
+    ) -> tuple[list[Json], str | None]:
+        """Return items and the id that was read last; None where there is none after `after`."""
+        if not self.owned.has_item_keys:
+            items = await self.owned.read_page(levels, after, limit, max_bytes)
+            return items, str(items[-1]["id"]) if items else None
+        ids = await self.owned.read_ids(levels, after, limit)
+        found: list[Json] = []
+        last = None
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            part = ids[start : start + _READ_AT_ONCE]
+            read: list[Json | None] = await side_by_side(
+                [self.owned.read_item(levels, item_id) for item_id in part]
+            )
+            items = [item for item in read if item is not None]  # the others were removed meanwhile
+            found += items
+            last = part[-1]
+            max_bytes -= sum(len(json.dumps(item)) for item in items)
+            if max_bytes <= 0:
+                break
+        return found, last
 
     @property
     def _levels(self) -> tuple[str, ...]:

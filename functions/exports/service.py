@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from functions.exports.models import ExportedBlobQuery, ExportQuery
+    from shared.clock import Clock
     from shared.cosmos.container import Container, Json
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 MAX_BLOB_BYTES = 1024 * 1024
-"""How much of a blob one answer has."""
+"""The most bytes of a blob in one answer."""
 
-_ITEMS_AT_ONCE = 10
-"""Items of the greatest size, twice as many as that, are all that is ever in memory."""
+PAGE_SECONDS = 8.0
+"""Time after which a page takes no further step: what comes next is the next page's."""
 
 _SECRETS = frozenset({"hash"})
-"""What is stored of a key: with it, a key could be told from a wrong one without asking."""
+"""The stored part of a key with which a key could be told from a wrong one without asking."""
 
 _BLOBS = "blobs:"
 _TRAIL = "audit"
 
 
 class ExportService:
-    """The estate of one tenant, as it is stored."""
+    """Export of all that one tenant owns, as it is stored."""
 
     def __init__(
         self,
@@ -45,15 +46,17 @@ class ExportService:
         open_container: Callable[[str], Container],
         blobs: ReadableBlobs,
         audit: AuditTrail,
+        clock: Clock,
     ) -> None:
         self._tenant = tenant
         self._open_container = open_container
         self._blobs = blobs
         self._audit = audit
+        self._clock = clock
         self._places = [*CONTAINERS, *(f"{_BLOBS}{name}" for name in BLOB_CONTAINERS)]
 
     async def page(self, query: ExportQuery) -> ListReply[ExportedThing]:
-        """Return the next things, container by container.
+        """Return the next things, container by container: a page ends by number, by bytes and by time.
 
         Raises:
             ValidationError: The cursor is none that an export gave out.
@@ -62,10 +65,11 @@ class ExportService:
         position = Position.of_cursor(query.cursor, self._places) if query.cursor else begin
         entry = await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
         position = position.moved(until=position.until or entry)
-        page = _Page(query.limit)
-        following: Position | None = position
-        while following is not None and not page.is_full:
-            following = await self._go_on(following, page)
+        page = _ExportPage(query.limit)
+        ends_at = self._clock.monotonic() + PAGE_SECONDS
+        following = await self._take_step(position, page)
+        while following is not None and not page.is_full and self._clock.monotonic() < ends_at:
+            following = await self._take_step(following, page)
         return ListReply[ExportedThing](
             items=page.things, next_cursor=following.as_cursor() if following else None
         )
@@ -92,8 +96,8 @@ class ExportService:
             next_offset=end if end < part.size and part.content else None,
         )
 
-    async def _go_on(self, position: Position, page: _Page) -> Position | None:
-        """Add what comes next, and return where to go on; None at the end of the estate."""
+    async def _take_step(self, position: Position, page: _ExportPage) -> Position | None:
+        """Add what comes next, and return where to go on; None at the very end."""
         if position.place.startswith(_BLOBS):
             following = await self._add_blobs(position, page)
         else:
@@ -105,10 +109,10 @@ class ExportService:
             return None
         return position.moved(place=self._places[next_one], levels=(), after="")
 
-    async def _add_items(self, position: Position, page: _Page) -> Position | None:
+    async def _add_items(self, position: Position, page: _ExportPage) -> Position | None:
         container = self._open_container(position.place)
         owned = OwnedItems(self._tenant.tenant_id, container, CONTAINERS[position.place])
-        items, end = await ItemWalk(owned).go_on(position, min(_ITEMS_AT_ONCE, page.room))
+        items, end = await ItemWalk(owned).take_step(position, page.items_left, page.bytes_left)
         for item in items:
             if position.place == _TRAIL and str(item["id"]) > position.until:
                 return None
@@ -117,9 +121,9 @@ class ExportService:
             page.add(position.place, item)
         return end
 
-    async def _add_blobs(self, position: Position, page: _Page) -> Position | None:
+    async def _add_blobs(self, position: Position, page: _ExportPage) -> Position | None:
         owned = OwnedBlobs(self._tenant.tenant_id, self._blobs)
-        found = await self._blobs.page(owned.prefix, position.after or None, page.room)
+        found = await self._blobs.page(owned.prefix, position.after or None, page.items_left)
         page.things += [
             ExportedThing(container=position.place, blob=ExportedBlob(name=blob.name, size=blob.size))
             for blob in found.blobs
@@ -128,7 +132,7 @@ class ExportService:
         return None if found.cursor is None else position.moved(after=found.cursor)
 
 
-class _Page:
+class _ExportPage:
     """A page that is being filled, up to a number of things and of bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -138,8 +142,12 @@ class _Page:
         self._bytes = 0
 
     @property
-    def room(self) -> int:
+    def items_left(self) -> int:
         return max(1, self._limit - len(self.things))
+
+    @property
+    def bytes_left(self) -> int:
+        return max(1, MAX_PAGE_BYTES - self._bytes)
 
     @property
     def is_full(self) -> bool:

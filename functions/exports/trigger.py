@@ -20,7 +20,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "exports")
 
     def service(tenant: TenantContext) -> ExportService:
-        return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit)
+        return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit, runtime.clock)
 
     @routes.get("v1/tenants/{tenant_id}/export", min_role=Role.TENANT_ADMIN, path=TenantPath)
     async def export_tenant(tenant: TenantContext, query: ExportQuery) -> ListReply[ExportedThing]:

@@ -138,11 +138,13 @@ class Query:
         text: Cosmos SQL that names its fields.
         parameters: Values by name, `@` included.
         limit: The most items to return.
+        max_bytes: Bytes of JSON with which reading ends, the item that reaches them included; None for all.
     """
 
     text: str
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     limit: int = 100
+    max_bytes: int | None = None
 
 
 class Container(Protocol):
@@ -212,7 +214,7 @@ class Container(Protocol):
         ...
 
     async def query(self, key: Key, query: Query) -> list[Json]:
-        """Return the first `query.limit` results within the key's partition or prefix.
+        """Return the first results within the key's partition or prefix, up to the query's bounds.
 
         Over a prefix they may come from several physical partitions, one after another, each in its own
         order: `shared.cosmos.paging` pages through a prefix.

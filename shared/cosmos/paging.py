@@ -8,7 +8,7 @@ to there, whichever partition has it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from shared.cosmos.container import Query
@@ -32,6 +32,7 @@ class KeysetPage:
         descending: Whether the order is from the last to the first; within one partition only.
         where: A condition that the items meet, or nothing.
         parameters: The condition's values by name, `@` included; `@after` and `@upto` are the page's own.
+        max_bytes: Bytes with which a page of one partition ends, too.
     """
 
     limit: int
@@ -40,6 +41,7 @@ class KeysetPage:
     descending: bool = False
     where: str = ""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    max_bytes: int | None = None
 
     def query(
         self, fields: str, limit: int, *, after: str | int | None = None, upto: str | None = None
@@ -59,7 +61,8 @@ class KeysetPage:
 
 async def read_page(container: Container, key: Key, page: KeysetPage, fields: str) -> list[Json]:
     """Return a page of one partition, in one request."""
-    return await container.query(key, page.query(fields, page.limit, after=page.after))
+    query = page.query(fields, page.limit, after=page.after)
+    return await container.query(key, replace(query, max_bytes=page.max_bytes))
 
 
 async def read_prefix_page(container: Container, prefix: Key, page: KeysetPage, fields: str) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import ClientError
@@ -173,9 +174,12 @@ class SdkContainer:
                 max_item_count=query.limit,
             )
             found: list[Json] = []
+            left = query.max_bytes
             async for item in pages:
                 found.append(item)
-                if len(found) == query.limit:
+                if left is not None:
+                    left -= len(json.dumps(item))
+                if len(found) == query.limit or (left is not None and left <= 0):
                     break
             return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from shared.cosmos.container import BatchFailedError, BatchFailure, BatchOperation, Query
-from shared.cosmos.paging import KeysetPage, read_prefix_page
+from shared.cosmos.paging import KeysetPage, read_page, read_prefix_page
 from shared.cosmos.partition import platform_key
 from shared.cosmos.queries import WHOLE, name_fields, select
 from shared.resilience.concurrency import side_by_side
@@ -53,6 +53,9 @@ UNATTRIBUTED = "quarantine"
 
 BLOB_CONTAINERS: tuple[str, ...] = tuple(json.loads((_INFRA / "storage.json").read_text())["containers"])
 """Where tenants have blobs, each under a name that begins with its id and a slash."""
+
+ITEM_LEVEL = "id"
+"""Level of a key that is the item's own id: below it is one item, no partition to go through."""
 
 _PAGE = 500
 _BATCH = 100
@@ -113,10 +116,25 @@ class OwnedItems:
         found = await self.container.query((self.tenant_id, *prefix), Query(text, {"@after": after}, _RANGES))
         return min((value for value in cast("list[object]", found) if isinstance(value, str)), default=None)
 
-    async def after(self, prefix: tuple[str, ...], after: str, limit: int) -> list[Json]:
-        """Return items after an id, in order, whole."""
+    @property
+    def has_item_keys(self) -> bool:
+        """Tell whether each item is a partition of its own: the last level of the key is its id."""
+        return self.levels[-1:] == (ITEM_LEVEL,)
+
+    async def read_page(self, prefix: tuple[str, ...], after: str, limit: int, max_bytes: int) -> list[Json]:
+        """Return items of one partition after an id, in order, whole, in one request."""
+        page = KeysetPage(limit, after, max_bytes=max_bytes)
+        return await read_page(self.container, (self.tenant_id, *prefix), page, WHOLE)
+
+    async def read_ids(self, prefix: tuple[str, ...], after: str, limit: int) -> list[str]:
+        """Return ids of items that are partitions of their own, after an id, in order."""
         key = (self.tenant_id, *prefix)
-        return await read_prefix_page(self.container, key, KeysetPage(limit, after), WHOLE)
+        found = await read_prefix_page(self.container, key, KeysetPage(limit, after), "c.id")
+        return [str(item["id"]) for item in found]
+
+    async def read_item(self, prefix: tuple[str, ...], item_id: str) -> Json | None:
+        """Return an item that is a partition of its own, whole, or None where there is none any more."""
+        return await self.container.read((self.tenant_id, *prefix, item_id), item_id)
 
     async def remove_some(self) -> int:
         """Remove a page of them; return how many there were, 0 when none is left."""

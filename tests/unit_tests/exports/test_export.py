@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.exports.cursor import ItemWalk, Position
-from functions.exports.service import MAX_BLOB_BYTES, MAX_PAGE_BYTES
+from functions.exports.service import MAX_BLOB_BYTES, MAX_PAGE_BYTES, PAGE_SECONDS
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.owned_data import CONTAINERS, OwnedItems
 from tests.support.fakes import Answer, Call, every_page
@@ -259,6 +259,44 @@ async def test_large_items_make_short_pages(app: WholeApp, boss: dict[str, str])
     assert large == [f"large-{number:02}" for number in range(12)]
 
 
+async def test_a_page_costs_no_more_requests_where_more_comes_after_it(
+    app: WholeApp, boss: dict[str, str]
+) -> None:
+    async def requests_of_a_page(container: str, cursor: str) -> int:
+        before = app.cosmos.transport.requests
+        answer = await page(app, boss, f"limit=50&cursor={cursor}")
+        assert len(answer.json()["items"]) == 50
+        assert {thing["container"] for thing in answer.json()["items"]} == {container}
+        return app.cosmos.transport.requests - before
+
+    await page(app, boss, "limit=1")  # the key is known from here on
+    costs: dict[str, list[int]] = {"bots": [], "jobs": []}
+    for number in range(300):
+        item: Json = {"id": f"~{number:03}", "tenant_id": "acme"}
+        await app.cosmos.container("bots").create(("acme",), item)
+        await app.cosmos.container("jobs").create(("acme", str(item["id"])), item)
+    for container, found in costs.items():
+        for after in ("~000", "~200"):
+            cursor = Position(place=container, after=after, until="9").as_cursor()
+            found.append(await requests_of_a_page(container, cursor))
+
+    assert costs["bots"] == [2, 2]  # the trail and one query
+    assert costs["jobs"] == [53, 53]  # the trail, two queries for the ids and a point read for each
+
+
+async def test_a_page_stops_by_time_and_the_next_one_goes_on(app: WholeApp, boss: dict[str, str]) -> None:
+    whole = [key_of(thing) for thing in await exported(app, boss, 100) if thing["container"] != "audit"]
+    app.cosmos.transport.watch = lambda _: app.clock.advance(PAGE_SECONDS / 8)
+
+    first = await page(app, boss, "limit=100")
+    app.cosmos.transport.watch = lambda _: app.clock.advance(PAGE_SECONDS / 8)
+    found = [key_of(thing) for thing in await exported(app, boss, 100) if thing["container"] != "audit"]
+
+    assert 0 < len(first.json()["items"]) < len(whole)
+    assert first.json()["next_cursor"] is not None
+    assert found == whole
+
+
 async def test_memory_does_not_grow_with_what_there_is() -> None:
     async def peak_of_a_page(items: int) -> int:
         async with world(items) as app:
@@ -281,9 +319,13 @@ class Split:
 
     async def query(self, key: Key, query: Query) -> list[Any]:
         assert key == ("acme",)
-        after, upto = str(query.parameters["@after"]), str(query.parameters.get("@upto", "~"))
+        after, upto = str(query.parameters.get("@after", "")), str(query.parameters.get("@upto", "~"))
         found = [item for half in self._halves for item in half if after < item <= upto][: query.limit]
         return found if "VALUE c.id" in query.text else [{"id": item} for item in found]
+
+    async def read(self, key: Key, item_id: str) -> Json:
+        assert key == ("acme", item_id)
+        return {"id": item_id}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 10])
@@ -302,7 +344,7 @@ async def test_a_tenant_that_lies_in_several_physical_partitions_is_exported_who
         found: list[str] = []
         position: Position | None = Position(place="jobs")
         while position is not None:
-            items, position = await walk.go_on(position, limit)
-            assert len(items) <= 2 * limit
+            items, position = await walk.take_step(position, limit, 1_000_000)
+            assert len(items) <= limit
             found += [str(item["id"]) for item in items]
         assert found == sorted([*halves[0], *halves[1]])
