@@ -1,4 +1,4 @@
-"""Purges tenants in the background: removes what they own until nothing is left, nor can come.
+"""Purges in the background: all that a tenant owns is removed, until nothing is left nor can come.
 
 docs/adr/0016-purge-and-export.md argues why nothing survives it.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shared.tenancy.store import TenantStore
 
 WORK_SECONDS = 240.0
-"""How long one run works; less than half of what the host lets a function run."""
+"""Time in which one run works; less than half of what the host lets a function run."""
 
 _TENANTS_AT_ONCE = 4
 _PLACES_AT_ONCE = 3
@@ -35,7 +35,7 @@ _PAGE = 20
 _logger = get_logger(__name__)
 
 
-class Owned(Protocol):
+class OwnedPlace(Protocol):
     """Things of one tenant in one place."""
 
     async def count(self) -> int:
@@ -47,10 +47,10 @@ class Owned(Protocol):
         ...
 
 
-class Estate(Protocol):
+class OpensOwnedData(Protocol):
     """Opens all that a tenant owns."""
 
-    def __call__(self, tenant_id: TenantId, *, with_tenant: bool) -> Mapping[str, Owned]:
+    def __call__(self, tenant_id: TenantId, *, with_tenant: bool) -> Mapping[str, OwnedPlace]:
         """Return it by where it is; the item that says that the tenant is being purged only if asked for."""
         ...
 
@@ -60,17 +60,17 @@ class Purger:
     """Works on every purge that was asked for and is not over.
 
     Attributes:
-        purges: What was asked for, and how far it is.
-        tenants: Who is told that a tenant is being purged.
-        estate: What a tenant owns.
-        audit: Where it is kept that a purge is over.
+        purges: The purges that were asked for, and their progress.
+        tenants: The store that says of a tenant that it is being purged.
+        open_owned: Opens what a tenant owns.
+        audit: Keeps that a purge is over.
         clock: Time.
-        settle_seconds: How long after a tenant was closed something may still write for it.
+        settle_seconds: Time after a tenant was closed in which something may still write for it.
     """
 
     purges: Purges
     tenants: TenantStore
-    estate: Estate
+    open_owned: OpensOwnedData
     audit: AuditTrail
     clock: Clock
     settle_seconds: float
@@ -90,8 +90,11 @@ class Purger:
         while not is_last:
             page = await self.purges.unfinished(after, _PAGE)
             work = (self._go_on(purge, until) for purge in page)
-            for outcome in await asyncio.gather(*work, return_exceptions=True):
+            outcomes = await asyncio.gather(*work, return_exceptions=True)
+            for purge, outcome in zip(page, outcomes, strict=True):
                 if isinstance(outcome, Exception):
+                    facts = {"purged_tenant": purge.purged}
+                    _logger.error("A purge met a defect", extra=facts, exc_info=outcome)
                     defects.append(outcome)
                 elif outcome is not None:
                     raise outcome
@@ -107,7 +110,8 @@ class Purger:
             try:
                 await self._advance(purge, until)
             except APIError as error:
-                _logger.warning("A purge goes on later", extra=facts | {"error": type(error).__name__})
+                problem = {"error": type(error).__name__, "problem": error.message}
+                _logger.warning("A purge goes on later", extra=facts | problem)
 
     async def _advance(self, purge: PurgeItem, until: float) -> None:
         tenant_id = parse_tenant_id(purge.purged)
@@ -115,7 +119,7 @@ class Purger:
             await self.tenants.close(tenant_id)
             purge = await self.purges.close(purge)
         settled = self._is_settled(purge)
-        owned = self.estate(tenant_id, with_tenant=settled)
+        owned = self.open_owned(tenant_id, with_tenant=settled)
         removed = Counter(purge.removed)
         if not await self._remove(purge, owned, removed, until) or not settled:
             return
@@ -132,13 +136,19 @@ class Purger:
         return purge.closed_at is not None and self.clock.now() >= purge.closed_at + settles_after
 
     async def _remove(
-        self, purge: PurgeItem, owned: Mapping[str, Owned], removed: Counter[str], until: float
+        self, purge: PurgeItem, owned: Mapping[str, OwnedPlace], removed: Counter[str], until: float
     ) -> bool:
         """Remove all that is there, and count it; tell whether there was time enough."""
 
-        async def remove_all(name: str, place: Owned) -> bool:
+        async def remove_all(name: str, place: OwnedPlace) -> bool:
             while self.clock.monotonic() < until:
-                count = await place.remove_some()
+                try:
+                    count = await place.remove_some()
+                except APIError as error:
+                    facts = {"purged_tenant": purge.purged, "place": name}
+                    problem = {"error": type(error).__name__, "problem": error.message}
+                    _logger.warning("A part of a purge goes on later", extra=facts | problem)
+                    return False
                 if not count:
                     return True
                 removed[name] += count

@@ -10,12 +10,14 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from shared.cosmos.container import BatchFailedError, BatchFailure, BatchOperation, Query
 from shared.cosmos.paging import KeysetPage, read_page, read_prefix_page
 from shared.cosmos.partition import platform_key
 from shared.cosmos.queries import WHOLE, name_fields, select
+from shared.errors import APIError
+from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.store import TENANT_ITEM
 
@@ -60,11 +62,14 @@ ITEM_LEVEL = "id"
 _PAGE = 500
 _BATCH = 100
 _AT_ONCE = 8
+_MOST_NAMES_LOGGED = 20
 _NOT_KEPT = "c.id != @kept"
 _NAMED = "c.named = @named"
 _UNATTRIBUTED_KEY = platform_key(UNATTRIBUTED)
 _RANGES = 1000
 """A prefix may lie in several physical partitions: an aggregate has one result for each, however merged."""
+
+_logger = get_logger(__name__)
 
 
 class Blobs(Protocol):
@@ -203,15 +208,40 @@ class OwnedBlobs:
             cursor = page.cursor
 
     async def remove_some(self) -> int:
-        """Remove a page of them; return how many there were, 0 when none is left."""
+        """Remove a page of them; return how many were removed, 0 when none is left that can be now."""
         cursor = None
         while True:
             page = await self.blobs.page(self.prefix, cursor, _PAGE)
-            if page.blobs or page.cursor is None:
-                break
-            cursor = page.cursor  # the service may answer an empty page that is not the last
-        await side_by_side((self.blobs.delete(blob.name) for blob in page.blobs), at_once=_AT_ONCE)
-        return len(page.blobs)
+            removals = (self._remove(blob.name) for blob in page.blobs)
+            refusals = [error for error in await side_by_side(removals, at_once=_AT_ONCE) if error]
+            if refusals:
+                _log_refusals(refusals)
+            removed = len(page.blobs) - len(refusals)
+            # The service may answer an empty page that is not the last; a page of bad names is one, too.
+            if removed or page.cursor is None:
+                return removed
+            cursor = page.cursor
+
+    async def _remove(self, name: str) -> _Refusal | None:
+        """Remove a blob; one whose name the service does not take costs no other one."""
+        try:
+            await self.blobs.delete(name)
+        except APIError as error:
+            return _Refusal(name, error.message)
+        return None
+
+
+class _Refusal(NamedTuple):
+    """A blob that was not removed, and the reason."""
+
+    blob: str
+    problem: str
+
+
+def _log_refusals(refusals: Sequence[_Refusal]) -> None:
+    names = [refusal.blob for refusal in refusals[:_MOST_NAMES_LOGGED]]
+    facts = {"blobs": names, "count": len(refusals), "problem": refusals[0].problem}
+    _logger.warning("Blobs were not removed", extra=facts)
 
 
 def owned_by(

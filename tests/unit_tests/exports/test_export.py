@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FORGED: list[Any] = [
     {"place": "nowhere"},
-    {"place": "bots", "tenant_id": "globex"},
-    {"place": "bots", "levels": ["globex"]},
+    {"place": "bots", "tenant_id": "acme-eu"},
+    {"place": "bots", "levels": ["acme-eu"]},
     {"place": "conversations", "levels": ["bot_id-0"]},
     {"place": "conversations", "levels": [1, 2]},
     {"place": "conversations", "levels": ["x" * 2000, "y"]},
@@ -138,7 +138,7 @@ async def test_no_key_can_be_told_from_an_export(app: WholeApp, boss: dict[str, 
 async def test_a_user_a_stranger_and_the_administrator_of_nobody_get_nothing(app: WholeApp) -> None:
     callers = {
         "user": await app.new_key("acme", Role.USER),
-        "stranger": await app.new_key("globex", Role.TENANT_ADMIN),
+        "stranger": await app.new_key("acme-eu", Role.TENANT_ADMIN),
         "admin": app.admin,
     }
     statuses = {name: (await page(app, headers)).status for name, headers in callers.items()}
@@ -174,11 +174,11 @@ async def test_a_cursor_that_no_export_gave_out_is_refused(
 @pytest.mark.parametrize(
     "forged",
     [
-        Position(place="bots", after="globex"),
-        Position(place="conversations", levels=("globex", "conversation_id-0")),
-        Position(place="log_index", levels=("' OR c.tenant_id = 'globex",)),
-        Position(place="blobs:logs", after="globex/2026-01-31/file-0.jsonl"),
-        Position(place="blobs:logs", after="globex/"),
+        Position(place="bots", after="acme-eu"),
+        Position(place="conversations", levels=("acme-eu", "conversation_id-0")),
+        Position(place="log_index", levels=("' OR c.tenant_id = 'acme-eu",)),
+        Position(place="blobs:logs", after="acme-eu/2026-01-31/file-0.jsonl"),
+        Position(place="blobs:logs", after="acme-eu/"),
     ],
 )
 async def test_a_forged_cursor_stays_in_the_callers_own_estate(
@@ -187,18 +187,18 @@ async def test_a_forged_cursor_stays_in_the_callers_own_estate(
     answer = await page(app, boss, f"limit=100&cursor={forged.as_cursor()}")
 
     assert answer.status == 200
-    assert "globex" not in json.dumps(answer.json()["items"])
+    assert "acme-eu" not in json.dumps(answer.json()["items"])
 
 
 async def test_a_cursor_of_another_tenants_export_shows_the_callers_own_things(
     app: WholeApp, boss: dict[str, str]
 ) -> None:
-    other = await app.new_key("globex", Role.TENANT_ADMIN)
-    cursor = (await page(app, other, "limit=30", "globex")).json()["next_cursor"]
+    other = await app.new_key("acme-eu", Role.TENANT_ADMIN)
+    cursor = (await page(app, other, "limit=30", "acme-eu")).json()["next_cursor"]
 
     answer = await page(app, boss, f"limit=100&cursor={cursor}")
 
-    assert "globex" not in json.dumps(answer.json()["items"])
+    assert "acme-eu" not in json.dumps(answer.json()["items"])
 
 
 async def blob(app: WholeApp, headers: dict[str, str], name: str, offset: int = 0) -> Answer:
@@ -226,15 +226,15 @@ async def test_a_blob_is_exported_part_by_part(app: WholeApp, boss: dict[str, st
     "name",
     [
         "acme/2026-01-31/absent.jsonl",
-        "globex/2026-01-31/file-0.jsonl",
-        "acme/../globex/2026-01-31/file-0.jsonl",
-        "acme/2026-01-31/../../globex/2026-01-31/file-0.jsonl",
+        "acme-eu/2026-01-31/file-0.jsonl",
+        "acme/../acme-eu/2026-01-31/file-0.jsonl",
+        "acme/2026-01-31/../../acme-eu/2026-01-31/file-0.jsonl",
         "acme//2026-01-31/file-0.jsonl",
-        "acme%5C..%5Cglobex/file-0.jsonl",
+        "acme%5C..%5Cacme-eu/file-0.jsonl",
         "acme",
         "acmes/2026-01-31/file-0.jsonl",
         "acme/%0A",
-        "/globex/2026-01-31/file-0.jsonl",
+        "/acme-eu/2026-01-31/file-0.jsonl",
     ],
 )
 async def test_no_name_leads_out_of_the_tenants_own_blobs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from functions.purges.purger import WORK_SECONDS
 from shared.blob.store import BlobInfo, BlobPage
 from shared.cosmos.container import BatchFailedError, BatchFailure, Query
-from shared.errors import APIError
+from shared.errors import APIError, DependencyUnavailableError
 from shared.resilience.deadlines import no_deadline
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.owned_data import OwnedBlobs, OwnedItems
@@ -80,20 +81,26 @@ async def finish(app: WholeApp, tenant_id: str = "acme", most_rounds: int = 6) -
     raise AssertionError(f"it is not over: {state}")
 
 
+async def proofs(app: WholeApp) -> list[dict[str, Any]]:
+    """Return the entries of the platform's trail that say that nothing is left."""
+    trail = (await app.must("list_platform_audit", Call(query="limit=100", headers=app.admin))).json()
+    return [entry for entry in trail["items"] if entry["detail"].get("left") == "0"]
+
+
 @pytest.mark.parametrize("is_split", [False, True])
 async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(
     app: WholeApp, *, is_split: bool
 ) -> None:
     if is_split:
         await split(app, "acme")
-    neighbour = await everything(app, "globex")
+    neighbour = await everything(app, "acme-eu")
     asked = await ask(app)
     state = await finish(app)
 
     assert (asked.status, asked.json()["status"]) == (202, "purging")
     assert asked.headers["location"] == asked.json()["status_url"] == "/api/v1/tenants/acme"
     assert await everything(app, "acme") == nothing()
-    assert await everything(app, "globex") == neighbour
+    assert await everything(app, "acme-eu") == neighbour
     assert state["purge"]["counts"] == ZEROS
     assert state["purge"]["counted_at"] >= state["purge"]["closed_at"]
     assert state["purge"]["removed"]["conversations"] == 2
@@ -108,7 +115,7 @@ async def test_an_id_is_never_used_again_in_any_spelling(app: WholeApp) -> None:
 
     assert during + after == [409] * 5
     listed = (await app.must("list_tenants", Call(headers=app.admin))).json()["items"]
-    assert [tenant["tenant_id"] for tenant in listed] == ["globex"]
+    assert [tenant["tenant_id"] for tenant in listed] == ["acme-eu"]
 
 
 async def create(app: WholeApp, tenant_id: str) -> int:
@@ -197,7 +204,9 @@ async def test_it_is_not_over_while_anything_is_left(app: WholeApp) -> None:
 
     assert state["status"] == "purging"
     assert state["purge"]["counts"] == ZEROS | {"blobs:logs": 1}
+    assert await proofs(app) == []
     assert (await finish(app))["purge"]["counts"] == ZEROS
+    assert len(await proofs(app)) == 1
     assert await everything(app, "acme") == nothing()
 
 
@@ -255,14 +264,14 @@ async def test_a_kill_at_any_request_keeps_nothing_of_the_tenant_and_harms_nobod
     kills = range(1 + (when == "watch" and not SOAK), total + 1, 1 if SOAK else 6)
     for nth in kills:
         async with world() as app:
-            neighbour = await everything(app, "globex")
+            neighbour = await everything(app, "acme-eu")
             await ask(app)
             await killed_at(app, nth, when)
             state = await finish(app)
 
             assert state["purge"]["counts"] == ZEROS, nth
             assert await everything(app, "acme") == nothing(), nth
-            assert await everything(app, "globex") == neighbour, nth
+            assert await everything(app, "acme-eu") == neighbour, nth
     if SOAK:
         print(f"purges killed at each of their requests: {len(kills)}; items left: 0")  # noqa: T201  # the soak's sum
 
@@ -297,7 +306,7 @@ async def test_a_lost_answer_or_an_outage_at_any_request_keeps_nothing_and_harms
     total = await requests_of_a_purge()
     for nth in range(1 + times % 7, total + 1, 1 if SOAK else 15):
         async with world() as app:
-            neighbour = await everything(app, "globex")
+            neighbour = await everything(app, "acme-eu")
             await ask(app)
             start = app.cosmos.transport.requests
 
@@ -316,7 +325,7 @@ async def test_a_lost_answer_or_an_outage_at_any_request_keeps_nothing_and_harms
 
             assert state["purge"]["counts"] == ZEROS, nth
             assert await everything(app, "acme") == nothing(), nth
-            assert await everything(app, "globex") == neighbour, nth
+            assert await everything(app, "acme-eu") == neighbour, nth
 
 
 @pytest.mark.parametrize("when", ["watch", "watch_done"])
@@ -365,7 +374,7 @@ async def everything_when_up(app: WholeApp) -> dict[str, list[Any]]:
 
 
 async def test_a_purge_that_cannot_go_on_keeps_no_other_waiting(app: WholeApp) -> None:
-    for tenant_id in ("acme", "globex"):
+    for tenant_id in ("acme", "acme-eu"):
         await ask(app, tenant_id)
 
     def break_acme(request: HttpRequest) -> None:
@@ -380,9 +389,9 @@ async def test_a_purge_that_cannot_go_on_keeps_no_other_waiting(app: WholeApp) -
         await app.tick(TIMER)
     app.cosmos.transport.watch = lambda _: None
 
-    assert (await shown(app, "globex"))["status"] == "purged"
+    assert (await shown(app, "acme-eu"))["status"] == "purged"
     assert (await shown(app, "acme"))["status"] == "purging"
-    assert await everything(app, "globex") == nothing()
+    assert await everything(app, "acme-eu") == nothing()
 
 
 async def test_long_conversations_are_removed_in_batches() -> None:
@@ -480,7 +489,7 @@ async def test_messages_that_were_refused_while_it_was_suspended_do_not_outlive_
 
 
 async def test_two_instances_that_purge_at_once_do_no_harm(app: WholeApp) -> None:
-    neighbour = await everything(app, "globex")
+    neighbour = await everything(app, "acme-eu")
     await ask(app)
     for _ in range(2):
         await asyncio.gather(app.tick(TIMER), app.tick(TIMER))
@@ -488,7 +497,7 @@ async def test_two_instances_that_purge_at_once_do_no_harm(app: WholeApp) -> Non
 
     assert (await shown(app))["purge"]["counts"] == ZEROS
     assert await everything(app, "acme") == nothing()
-    assert await everything(app, "globex") == neighbour
+    assert await everything(app, "acme-eu") == neighbour
 
 
 class SparseBlobs:
@@ -517,6 +526,66 @@ async def test_an_empty_page_of_blobs_is_not_taken_for_the_last_one() -> None:
     assert await owned.count() == 3
     assert [await owned.remove_some() for _ in range(3)] == [1, 2, 0]
     assert await owned.count() == 0
+
+
+class StubbornBlobs(SparseBlobs):
+    """Blobs of which the service does not take some names."""
+
+    def __init__(self, pages: list[list[str]], refused: set[str]) -> None:
+        super().__init__(pages)
+        self.refused = refused
+
+    async def delete(self, name: str) -> bool:
+        if name in self.refused:
+            raise DependencyUnavailableError("Blob Storage", "refused the request with 400")
+        return await super().delete(name)
+
+
+async def test_a_name_that_the_service_does_not_take_costs_that_blob_alone_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bad = "acme/\x01"
+    blobs = StubbornBlobs([[bad, "acme/1"], ["acme/2"]], {bad})
+    owned = OwnedBlobs(parse_tenant_id("acme"), blobs)
+
+    with caplog.at_level(logging.WARNING):
+        assert [await owned.remove_some() for _ in range(3)] == [1, 1, 0]
+
+    assert blobs.pages == [[bad], []]
+    assert await owned.count() == 1  # so the purge is not over, and says so
+    assert [getattr(record, "blobs", None) for record in caplog.records] == [[bad], [bad], [bad]]
+
+
+async def test_a_place_that_fails_costs_no_other_place_its_removal(
+    app: WholeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(*_: object) -> BlobPage:
+        raise DependencyUnavailableError("Blob Storage", "refused the request with 500")
+
+    blobs = app.runtime.__dict__["blobs"]
+    await ask(app)
+    blobs.page, page = refuse, blobs.page
+    with caplog.at_level(logging.WARNING):
+        await app.tick(TIMER)
+    left = await everything(app, "acme")
+
+    assert {name for name, items in left.items() if items} <= {"blobs", "tenants", "audit"}
+    (told,) = [record for record in caplog.records if getattr(record, "place", None) == "blobs:logs"]
+    assert "refused the request with 500" in str(vars(told)["problem"])
+    blobs.page = page
+    await finish(app)
+    assert await everything(app, "acme") == nothing()
+
+
+async def test_a_count_sums_up_all_physical_partitions_though_the_first_of_them_is_empty(
+    app: WholeApp,
+) -> None:
+    await split(app, "acme")
+    owned = OwnedItems(parse_tenant_id("acme"), app.cosmos.container("jobs"), ("id",))
+    first = str((await app.cosmos.container("jobs").query(("acme",), Query("SELECT VALUE c.id FROM c")))[0])
+    await app.cosmos.container("jobs").delete(("acme", first), first, None)
+
+    assert await owned.count() == 1
 
 
 class Contested:

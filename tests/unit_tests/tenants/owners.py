@@ -40,9 +40,9 @@ async def fill(app: WholeApp, tenant_id: str, items: int = 2, places: Collection
 
 @asynccontextmanager
 async def world(items: int = 2) -> AsyncIterator[WholeApp]:
-    """Open the app with two tenants that own something everywhere."""
+    """Open the app with two tenants that own something everywhere; the id of one begins with the other's."""
     async with whole_app() as app:
-        for tenant_id in ("acme", "globex"):
+        for tenant_id in ("acme", "acme-eu"):
             await app.new_tenant(tenant_id)
             await fill(app, tenant_id, items)
         yield app

@@ -1,0 +1,1 @@
+"""Azurite as the local platform runs it."""
