@@ -24,6 +24,9 @@ _MOST_WRITES_REMEMBERED = 4096
 LONGEST_SECONDS = 600.0
 """Nothing is held for longer, so that a purged tenant's values are gone before its purge is proved."""
 
+MOST_SKEW_SECONDS = 5.0
+"""An entry from further in the future than clocks differ is nobody's, and would outlive its time."""
+
 
 class SecondLevel(Protocol):
     """A store of values by key, each for a time.
@@ -48,10 +51,12 @@ class _Envelope(BaseModel):
     """A value as it is held.
 
     Attributes:
-        at: When its source was asked, in seconds since 1970.
+        key: The key under which it was put: what is found under another one was copied there.
+        at: The time at which its source was asked, in seconds since 1970.
         value: The value's own JSON.
     """
 
+    key: str
     at: float
     value: str
 
@@ -91,7 +96,7 @@ class SharedEntries[V: BaseModel]:
         except _DOWN:
             self.failures += 1
             return None
-        return None if held is None else self._opened(key, held)
+        return None if held is None else self._open(key, held)
 
     def wrote(self, key: str) -> None:
         """Trust nothing from before now under this key."""
@@ -106,7 +111,7 @@ class SharedEntries[V: BaseModel]:
         if rest <= 0:
             return
         at = self._clock.now().timestamp() - age_seconds
-        envelope = _Envelope(at=at, value=value.model_dump_json(by_alias=True))
+        envelope = _Envelope(key=key, at=at, value=value.model_dump_json(by_alias=True))
         try:
             await self._store.put(key, envelope.model_dump_json().encode(), rest)
         except _DOWN:
@@ -119,14 +124,17 @@ class SharedEntries[V: BaseModel]:
         except _DOWN:
             self.failures += 1
 
-    def _opened(self, key: str, held: bytes) -> Found[V] | None:
+    def _open(self, key: str, held: bytes) -> Found[V] | None:
         try:
             envelope = _Envelope.model_validate_json(held)
             value = self._model.model_validate_json(envelope.value)
         except pydantic.ValidationError:  # of another release, or not ours
             self.failures += 1
             return None
+        age = self._clock.now().timestamp() - envelope.at
+        if envelope.key != key or age < -MOST_SKEW_SECONDS:
+            self.failures += 1
+            return None
         if envelope.at <= max(self._written.get(key, 0.0), self._all_written):
             return None
-        age = max(0.0, self._clock.now().timestamp() - envelope.at)
-        return Found(value, age) if age < self._ttl else None
+        return Found(value, max(0.0, age)) if age < self._ttl else None

@@ -145,6 +145,38 @@ async def test_what_nobody_can_read_is_no_value(instances: Instances, junk: byte
     assert region.counts.second_failures == 1
 
 
+@pytest.mark.parametrize("source", ["tenant:globex:notes:a", "tenant:acme:notes:b", "tenant:acme:others:a"])
+async def test_an_entry_that_was_copied_under_another_key_is_not_served(
+    instances: Instances, source: str
+) -> None:
+    await instances.read(instances.start())
+    (held, seconds) = instances.shared.held.pop("tenant:acme:notes:a")
+    envelope = json.loads(held)
+    assert envelope["key"] == "tenant:acme:notes:a"
+    copied = json.dumps(envelope | {"key": source, "value": json.dumps({"text": "theirs"})}).encode()
+    instances.shared.held["tenant:acme:notes:a"] = (copied, seconds)
+    region = instances.start()
+
+    assert await instances.read(region) == "first"
+    assert region.counts.second_failures == 1
+
+
+@pytest.mark.parametrize(("seconds_ahead", "served"), [(4, "theirs"), (6, "first"), (86_400, "first")])
+async def test_an_entry_from_the_future_is_served_only_where_clocks_may_differ_by_that(
+    instances: Instances, seconds_ahead: float, served: str
+) -> None:
+    await instances.read(instances.start())
+    (held, seconds) = instances.shared.held["tenant:acme:notes:a"]
+    envelope = json.loads(held)
+    envelope |= {"at": envelope["at"] + seconds_ahead, "value": json.dumps({"text": "theirs"})}
+    instances.shared.held["tenant:acme:notes:a"] = (json.dumps(envelope).encode(), seconds)
+    region = instances.start()
+
+    assert await instances.read(region) == served
+    instances.clock.advance(105)
+    assert await instances.read(region) == "first"
+
+
 async def test_what_was_put_is_there_for_other_instances(instances: Instances) -> None:
     first, second = instances.start(), instances.start()
     first.put(ACME, "a", Note(text="written"))
