@@ -81,20 +81,6 @@ class MethodNotAllowedError(APIError):
         super().__init__(f"{method} is not one of {', '.join(allowed)}", {"allowed": list(allowed)})
 
 
-class TenantNotFoundError(NotFoundError):
-    """No such tenant for this caller."""
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(f"Tenant with ID '{tenant_id}' not found", {"tenant_id": tenant_id})
-
-
-class KeyNotFoundError(NotFoundError):
-    """No such API key of this tenant."""
-
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f"Key with ID '{key_id}' not found", {"key_id": key_id})
-
-
 class PromptNotFoundError(NotFoundError):
     """No such prompt, or no such version or label of it, for this tenant."""
 
@@ -112,20 +98,6 @@ class BotNotFoundError(NotFoundError):
 
     def __init__(self, bot_id: str) -> None:
         super().__init__(f"Bot with ID '{bot_id}' not found", {"bot_id": bot_id})
-
-
-class SettingNotFoundError(NotFoundError):
-    """No setting has this key."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"Setting '{key}' not found", {"key": key})
-
-
-class BlobNotFoundError(NotFoundError):
-    """No blob of this name is the tenant's."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Blob '{name}' not found", {"name": name})
 
 
 class ConversationNotFoundError(NotFoundError):
@@ -230,19 +202,6 @@ class ConfigurationError(APIError):
         names = ", ".join(missing)
         super().__init__(f"Missing or invalid settings: {names}", {"settings": list(missing)})
         self.missing = tuple(missing)
-
-
-class NotReadyError(APIError):
-    """The app cannot do its work: dependencies are down or not configured; `detail` has the state of each."""
-
-    status = 503
-    transient = True
-    is_outage = True
-
-    def __init__(self, down: Sequence[str], dependencies: Sequence[Mapping[str, JsonValue]]) -> None:
-        super().__init__(
-            f"Not ready: {', '.join(down)}", {"dependencies": list(dependencies)}, retry_after=1.0
-        )
 
 
 class ConversationUnavailableError(APIError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.exports.cursor import ItemWalk, Position
 from functions.exports.models import ExportedBlob, ExportedBlobReply, ExportedThing
-from shared.errors import BlobNotFoundError
+from shared.blob.errors import BlobNotFoundError
 from shared.http.paging import ListReply
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS, OwnedBlobs, OwnedItems

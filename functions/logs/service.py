@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 from functions.logs.manifest import PLATFORM, BlobPath, build_manifest
 from functions.logs.models import DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
-from shared.errors import TenantNotFoundError, ValidationError
+from shared.errors import ValidationError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
+from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
     from functions.logs.models import SummaryQuery

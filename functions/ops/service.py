@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from functions.ops.errors import NotReadyError
 from functions.ops.models import CacheReply, DependencyReply, DependencyState, LogFileState, ReadyReply
-from shared.errors import APIError, ConfigurationError, NotReadyError
+from shared.errors import APIError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,6 @@ from shared.errors import (
     InternalError,
     MethodNotAllowedError,
     PermissionDeniedError,
-    TenantNotFoundError,
     ValidationError,
 )
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
@@ -31,6 +30,7 @@ from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
 from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
+from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,12 +13,13 @@ import azure.functions as func  # noqa: TC002  # the worker resolves the functio
 import pydantic
 
 from shared.contracts import Message
-from shared.errors import APIError, TenantNotFoundError
+from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.messaging.quarantine import Refused
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
+from shared.tenancy.errors import TenantNotFoundError
 from shared.validation import refusal
 
 if TYPE_CHECKING:

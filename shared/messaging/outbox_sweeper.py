@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import APIError, TenantNotFoundError
+from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import acting_for
+from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

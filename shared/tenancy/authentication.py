@@ -5,10 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.errors import AuthenticationError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
-from shared.tenancy.errors import TenantSuspendedError
+from shared.tenancy.errors import TenantNotFoundError, TenantSuspendedError
 from shared.tenancy.keys import AdminKeys, digest_of, parse_key
 from shared.tenancy.store import TenantItem, TenantStatus
 

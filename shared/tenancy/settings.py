@@ -14,9 +14,10 @@ import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
 from shared.caching.region import Freshness
-from shared.errors import SettingNotFoundError, ValidationError
+from shared.errors import ValidationError
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
+from shared.tenancy.errors import SettingNotFoundError
 from shared.tenancy.settings_store import global_settings, settings_of
 from shared.validation import invalid
 

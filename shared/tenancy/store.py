@@ -23,9 +23,10 @@ from shared.cosmos.container import (
 from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition, StoredItem
 from shared.cosmos.queries import fields_of, select
-from shared.errors import ConflictError, KeyNotFoundError, PreconditionFailedError, TenantNotFoundError
+from shared.errors import ConflictError, PreconditionFailedError
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, parse_tenant_id
+from shared.tenancy.errors import KeyNotFoundError, TenantNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from shared.errors import TenantNotFoundError
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import parse_tenant_id
+from shared.tenancy.errors import TenantNotFoundError
 from shared.tenancy.store import TenantStatus
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from shared.errors import AuthenticationError, TenantNotFoundError
+from shared.errors import AuthenticationError
 from shared.http.pipeline import serve
 from shared.http.rate_limiter import RequestRateLimiter
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
+from shared.tenancy.errors import TenantNotFoundError
 from shared.tenancy.store import Tier
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from functions.ops.errors import NotReadyError
 from functions.ops.models import DependencyState
 from functions.ops.service import HealthService
 from functions.ops.trigger import blueprint
 from shared.caching.region import RegionCounts
-from shared.errors import APIError, ConfigurationError, DependencyUnavailableError, NotReadyError
+from shared.errors import APIError, ConfigurationError, DependencyUnavailableError
 from shared.runtime import Runtime
 from tests.support.fakes import Call, FakeClock, RouteClient
 

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.errors import (
-    AuthenticationError,
-    DependencyUnavailableError,
-    PermissionDeniedError,
-    TenantNotFoundError,
-)
+from shared.errors import AuthenticationError, DependencyUnavailableError, PermissionDeniedError
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.credentials import Credentials
-from shared.tenancy.errors import TenantSuspendedError
+from shared.tenancy.errors import TenantNotFoundError, TenantSuspendedError
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.store import TenantStatus, Tier
 from tests.support.fakes import EPOCH

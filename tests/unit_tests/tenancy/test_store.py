@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.partition import Partition
-from shared.errors import KeyNotFoundError
 from shared.tenancy.context import parse_tenant_id
+from shared.tenancy.errors import KeyNotFoundError
 from shared.tenancy.store import DirectoryItem, TenantItem, TenantStatus, TenantStore, Tier
 from tests.support.fakes import EPOCH
 
