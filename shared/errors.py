@@ -163,7 +163,7 @@ class BudgetExceededError(RateLimitError):
 
 
 class TokenRateLimitError(BudgetExceededError):
-    """What a minute admits is in use, or so many calls are under way: it takes a minute at most."""
+    """The minute's tokens are in use, or too many calls are under way: it takes a minute at most."""
 
 
 class TokenBudgetExhaustedError(BudgetExceededError):

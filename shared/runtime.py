@@ -29,6 +29,7 @@ from shared.telemetry.spans import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.credentials import Credentials
+from shared.tenancy.key_store import KeyStore
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.purges import Purges
 from shared.tenancy.settings import SettingRegistry, TenantSettings
@@ -193,8 +194,13 @@ class Runtime:
 
     @cached_property
     def tenants(self) -> TenantStore:
-        """Return the tenants and their keys."""
+        """Return the tenants."""
         return TenantStore(self.container("tenants"))
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """Return the API keys of the tenants."""
+        return KeyStore(self.container("tenants"), self.tenants)
 
     @cached_property
     def purges(self) -> Purges:

@@ -12,7 +12,7 @@ from shared.errors import ConfigurationError
 
 
 class LoggingSettings(BaseSettings):
-    """What logging needs; it has defaults throughout, so that a broken configuration can be logged."""
+    """Settings of logging, with defaults throughout, so that a broken configuration can be logged."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -35,7 +35,7 @@ type _Map[V] = Annotated[dict[str, V], NoDecode, BeforeValidator(_pairs)]
 
 
 class OidcSettings(BaseSettings):
-    """Whose user tokens are accepted beside API keys, and what their claims mean; none without an issuer.
+    """Settings of user tokens, which are accepted beside API keys; none are without an issuer.
 
     Attributes:
         oidc_issuer: The `iss` of each token, to the letter.
@@ -78,7 +78,7 @@ class OidcSettings(BaseSettings):
 
 
 class Settings(LoggingSettings, OidcSettings):
-    """What a deployment configures, by the names of its application settings.
+    """Settings of a deployment, by the names of its application settings.
 
     Where no key is set, the clients authenticate with `DefaultAzureCredential`.
     """
@@ -144,7 +144,7 @@ class Settings(LoggingSettings, OidcSettings):
 
 
 class TokenClientSettings(BaseSettings):
-    """What an application needs that uses the token counter of another app: a key of its tenant."""
+    """Settings of an application that uses the token counter of another app: a key of its tenant."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

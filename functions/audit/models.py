@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from shared.http.models import ReplyModel
 from shared.http.paging import PageQuery
-from shared.tenancy.audit import ENTRY_ID_PATTERN, Outcome
+from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditOutcome
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -39,6 +39,6 @@ class AuditEntryReply(ReplyModel):
     actor: ActorReply
     action: str
     subject: str
-    outcome: Outcome
+    outcome: AuditOutcome
     request_id: str | None
     detail: dict[str, str]

@@ -11,7 +11,7 @@ from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import Role
 from shared.tenancy.keys import generate_key
-from shared.tenancy.store import NewKey
+from shared.tenancy.stored_keys import NewKey
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.context import TenantContext
+    from shared.tenancy.key_store import KeyStore
     from shared.tenancy.keys import ApiKey
-    from shared.tenancy.store import TenantKeyItem, TenantStore
+    from shared.tenancy.stored_keys import TenantKeyItem
 
 
 class KeyService:
     """One tenant's keys."""
 
-    def __init__(self, tenant: TenantContext, tenants: TenantStore, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, tenant: TenantContext, keys: KeyStore, audit: AuditTrail, clock: Clock) -> None:
         self._tenant = tenant
-        self._tenants = tenants
+        self._keys = keys
         self._audit = audit
         self._clock = clock
 
@@ -54,14 +55,14 @@ class KeyService:
             self._tenant, AuditAction.KEY_CREATE, key.key_id, detail={"role": request.role}
         )
         async with made:
-            stored = await self._tenants.create_key(
+            stored = await self._keys.create(
                 key, NewKey(request.name, request.role, now, request.expires_at, request.user_id)
             )
         return _render_once(key, stored)
 
     async def list(self, query: KeyQuery) -> ListReply[KeySummary]:
         """Return one page of keys without their secrets, by id."""
-        found = await self._tenants.page_of_keys(self._tenant.tenant_id, query.cursor, query.fetch_limit)
+        found = await self._keys.read_page(self._tenant.tenant_id, query.cursor, query.fetch_limit)
         now = self._clock.now()
         page = cut_page(found, query.limit, lambda key: key.key_id)
         return ListReply[KeySummary].of(page, lambda key: _render_summary(key, now))
@@ -73,7 +74,7 @@ class KeyService:
             KeyNotFoundError: The tenant has none of this id.
         """
         async with self._audit.recording(self._tenant, AuditAction.KEY_REVOKE, key_id):
-            await self._tenants.revoke_key(self._tenant.tenant_id, key_id, self._clock.now())
+            await self._keys.revoke(self._tenant.tenant_id, key_id, self._clock.now())
 
     async def rotate(self, key_id: str, request: RotateKeyRequest) -> KeyReply:
         """Make a key of the same name, role, user and lifetime; the old one goes on for the overlap.
@@ -83,7 +84,7 @@ class KeyService:
             ConflictError: The key has ended, or was rotated before: its successor can be.
         """
         now = self._clock.now()
-        old = await self._tenants.read_key(self._tenant.tenant_id, key_id)
+        old = await self._keys.read(self._tenant.tenant_id, key_id)
         if not old.works_at(now):
             raise ConflictError(f"Key '{key_id}' has ended; make a new one", {"key_id": key_id})
         if old.replaced_by is not None:
@@ -98,7 +99,7 @@ class KeyService:
             self._tenant, AuditAction.KEY_ROTATE, key_id, detail={"replaced_by": key.key_id}
         )
         async with made:
-            stored = await self._tenants.replace_key(
+            stored = await self._keys.replace(
                 old,
                 key,
                 NewKey(old.name, old.role, now, None if lifetime is None else now + lifetime, old.user_id),

@@ -27,7 +27,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "keys")
 
     def service(tenant: TenantContext) -> KeyService:
-        return KeyService(tenant, runtime.tenants, runtime.audit, runtime.clock)
+        return KeyService(tenant, runtime.keys, runtime.audit, runtime.clock)
 
     @routes.post(
         "v1/tenants/{tenant_id}/keys", min_role=Role.TENANT_ADMIN, path=TenantPath, status=201, secret=True

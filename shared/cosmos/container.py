@@ -1,4 +1,4 @@
-"""What the app asks of one Cosmos container: single-partition operations with real status codes.
+"""Port to one Cosmos container: single-partition operations with real status codes.
 
 Bodies are JSON objects here and nowhere above: `shared.cosmos.partition` turns them into models.
 """

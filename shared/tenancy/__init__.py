@@ -1,1 +1,1 @@
-"""Who is asking: tenants, their keys, and the context that every operation takes first."""
+"""Tenancy: tenants, their keys, and the context that every operation takes first."""

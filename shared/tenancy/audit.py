@@ -47,7 +47,7 @@ _logger = get_logger(__name__)
 
 
 class AuditAction(StrEnum):
-    """What is kept. A stored entry may carry an action of a newer release."""
+    """Action that is kept. A stored entry may carry one of a newer release."""
 
     ADMIN_ACT = "admin.act"
     KEY_CREATE = "key.create"
@@ -63,8 +63,8 @@ class AuditAction(StrEnum):
     TENANT_PURGE = "tenant.purge"
 
 
-class Outcome(StrEnum):
-    """What became of it.
+class AuditOutcome(StrEnum):
+    """Outcome of an action.
 
     `begun` is an intention whose end nobody noted: it may have taken effect. `refused` changed nothing.
     """
@@ -74,8 +74,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-class Actor(BaseModel):
-    """Who did it: `id` is a key's id, a user token's subject, or empty where the kind says it all."""
+class AuditActor(BaseModel):
+    """Actor of an entry: `id` is a key's id, a user token's subject, or empty where the kind says it all."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -93,17 +93,17 @@ class AuditEntry(StoredItem):
     """
 
     at: datetime
-    actor: Actor
+    actor: AuditActor
     action: str
     subject: str
-    outcome: Outcome
+    outcome: AuditOutcome
     request_id: str | None = None
     detail: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries to show; `before` is the id of the last one of the page before."""
+    """Filter of a page of entries; `before` is the id of the last one of the page before."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -139,7 +139,7 @@ class AuditTrail:
         Raises:
             DependencyUnavailableError: It cannot be kept, so it must not be done.
         """
-        entry = self._entry(who, action, subject, Outcome.DONE, detail)
+        entry = self._entry(who, action, subject, AuditOutcome.DONE, detail)
         await self._keep(self._of(who, tenant_id), entry)
         return entry.id
 
@@ -159,15 +159,15 @@ class AuditTrail:
             DependencyUnavailableError: The intention cannot be kept; the block does not run.
         """
         own = self._of(who, tenant_id)
-        entry = self._entry(who, action, subject, Outcome.BEGUN, detail)
+        entry = self._entry(who, action, subject, AuditOutcome.BEGUN, detail)
         await self._keep(own, entry)
         try:
             yield
         except APIError as error:
             if not (error.is_outage or isinstance(error, InternalError)):
-                await self._close(own, entry, Outcome.REFUSED)
+                await self._close(own, entry, AuditOutcome.REFUSED)
             raise
-        await self._close(own, entry, Outcome.DONE)
+        await self._close(own, entry, AuditOutcome.DONE)
 
     async def page(
         self, who: TenantContext | PlatformContext, wanted: AuditFilter, limit: int
@@ -176,11 +176,11 @@ class AuditTrail:
         conditions: list[str] = []
         parameters: dict[str, str] = {}
         before = min(
-            wanted.before or _AFTER_ALL, _AFTER_ALL if wanted.until is None else _stamp(wanted.until)
+            wanted.before or _AFTER_ALL, _AFTER_ALL if wanted.until is None else _format_time(wanted.until)
         )
         if wanted.since is not None:
             conditions.append("c.id >= @since")
-            parameters["@since"] = _stamp(wanted.since)
+            parameters["@since"] = _format_time(wanted.since)
         if wanted.action is not None:
             conditions.append("c.action = @action")
             parameters["@action"] = wanted.action
@@ -194,14 +194,14 @@ class AuditTrail:
         who: TenantContext | PlatformContext,
         action: AuditAction,
         subject: str,
-        outcome: Outcome,
+        outcome: AuditOutcome,
         detail: Mapping[str, str] | None,
     ) -> AuditEntry:
         at = self._clock.now()
         return AuditEntry(
-            id=f"{_stamp(at)}-{secrets.token_hex(8)}",
+            id=f"{_format_time(at)}-{secrets.token_hex(8)}",
             at=at,
-            actor=_actor(who),
+            actor=_find_actor(who),
             action=action,
             subject=subject,
             outcome=outcome,
@@ -215,7 +215,7 @@ class AuditTrail:
         except ItemExistsError:
             return  # the answer to the first attempt was lost: the id is random, so that it is this entry
 
-    async def _close(self, own: Partition, entry: AuditEntry, outcome: Outcome) -> None:
+    async def _close(self, own: Partition, entry: AuditEntry, outcome: AuditOutcome) -> None:
         """Note the outcome; the change stands whether or not that can be done now."""
         patch = Patch((PatchOperation("set", "/outcome", outcome),))
         try:
@@ -234,15 +234,15 @@ class AuditTrail:
         return Partition.of_platform(self._container, _PLATFORM)
 
 
-def _actor(who: TenantContext | PlatformContext) -> Actor:
+def _find_actor(who: TenantContext | PlatformContext) -> AuditActor:
     if who.principal == PLATFORM:
-        return Actor(kind="platform")
+        return AuditActor(kind="platform")
     if isinstance(who, PlatformContext) or who.role is Role.ADMIN:
-        return Actor(kind="administrator")
+        return AuditActor(kind="administrator")
     if who.key_id is None and who.user_id is not None:
-        return Actor(kind="user", id=who.user_id)
-    return Actor(kind="key", id=who.principal)
+        return AuditActor(kind="user", id=who.user_id)
+    return AuditActor(kind="key", id=who.principal)
 
 
-def _stamp(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")

@@ -1,4 +1,4 @@
-"""From a credential to a context: the only place that builds one."""
+"""Authentication: turns a credential into a context, which is built nowhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_DIGEST = bytes(32)
 
 
 class RecordsActs(Protocol):
-    """What authentication asks of the audit trail."""
+    """Audit trail of administrators who act for a tenant."""
 
     async def record(self, who: TenantContext, action: AuditAction, subject: str) -> object:
         """Keep what happens now, before going on with it."""

@@ -30,7 +30,7 @@ _TENANT_ID = re.compile(TENANT_ID_PATTERN)
 
 
 class Role(StrEnum):
-    """What a credential may do, least first."""
+    """Role of a credential, the least first."""
 
     USER = "user"
     TENANT_ADMIN = "tenant_admin"

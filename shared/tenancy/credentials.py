@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.tenancy.context import TenantId
-    from shared.tenancy.store import TenantItem, TenantKeyItem
+    from shared.tenancy.store import TenantItem
+    from shared.tenancy.stored_keys import TenantKeyItem
 
 MAX_TTL_SECONDS = 25.0
 """design/api.md: what is revoked is refused everywhere within 30 s. The rest is the store's, to replicate."""

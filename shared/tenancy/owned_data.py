@@ -73,7 +73,7 @@ _logger = get_logger(__name__)
 
 
 class Blobs(Protocol):
-    """What is asked of a container of blobs."""
+    """Container of blobs that can be listed and removed."""
 
     async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
         """List blobs whose names begin so."""
@@ -85,7 +85,7 @@ class Blobs(Protocol):
 
 
 class ReadableBlobs(Blobs, Protocol):
-    """What an export asks of a container of blobs."""
+    """Container of blobs that can be read, too."""
 
     async def read_part(self, name: str, offset: int, length: int) -> BlobPart | None:
         """Return some of a blob's bytes, or None where there is no such blob."""
@@ -94,7 +94,7 @@ class ReadableBlobs(Blobs, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnedItems:
-    """What one tenant has in one container.
+    """Items of one tenant in one container.
 
     It takes the tenant's id, because a tenant that is being purged has no context any more.
 
@@ -187,14 +187,14 @@ class UnattributedMessages:
 
 @dataclass(frozen=True, slots=True)
 class OwnedBlobs:
-    """What one tenant has in one container of blobs."""
+    """Blobs of one tenant in one container."""
 
     tenant_id: TenantId
     blobs: Blobs
 
     @property
     def prefix(self) -> str:
-        """What its blobs' names begin with, and no other tenant's."""
+        """Prefix of its blobs' names, and of no other tenant's."""
         return f"{self.tenant_id}/"
 
     async def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Tenants and their keys in Cosmos: the repository behind authentication and administration.
+"""Tenants in Cosmos: the repository behind authentication and administration.
 
 One partition per tenant holds the tenant and its keys, so that authenticating is point reads. A directory
 partition of the platform's own claims ids without regard to case and lists them.
@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.cosmos.container import (
-    BatchFailedError,
     ItemChangedError,
     ItemNotFoundError,
     Patch,
@@ -25,15 +24,15 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.cosmos.queries import fields_of, select
 from shared.errors import ConflictError, PreconditionFailedError
 from shared.resilience.concurrency import side_by_side
-from shared.tenancy.context import Role, parse_tenant_id
-from shared.tenancy.errors import KeyNotFoundError, TenantNotFoundError
+from shared.tenancy.context import parse_tenant_id
+from shared.tenancy.errors import TenantNotFoundError
+from shared.tenancy.stored_keys import TenantKeyItem, key_item_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
-    from shared.tenancy.keys import ApiKey
 
 TENANT_ITEM = "tenant"
 """The id of the item that is the tenant."""
@@ -41,10 +40,6 @@ TENANT_ITEM = "tenant"
 _DIRECTORY = "tenants"
 _PAGE = 100
 _AT_ONCE = 16
-_KEY_END = "key;"
-"""The first text after all ids of keys."""
-
-_NOT_REVOKED = "NOT IS_DEFINED(c.revoked_at) OR IS_NULL(c.revoked_at)"
 
 
 class TenantStatus(StrEnum):
@@ -60,7 +55,7 @@ _NOT_PURGING = f"c.status != '{TenantStatus.PURGING}'"
 
 
 class Tier(StrEnum):
-    """What a tenant has bought; it decides limits."""
+    """Tier that a tenant has bought; it decides limits."""
 
     FREE = "free"
     STANDARD = "standard"
@@ -81,52 +76,11 @@ class TenantItem(StoredItem):
 
 @dataclass(frozen=True, slots=True)
 class TenantChange:
-    """What is to be different; None leaves it as it is."""
+    """Change of a tenant; None leaves a field as it is."""
 
     name: str | None = None
     tier: Tier | None = None
     status: TenantStatus | None = None
-
-
-class TenantKeyItem(StoredItem):
-    """What is kept of a key: never the key.
-
-    Attributes:
-        hash: What the presented key must hash to.
-        expires_at: When it ends by itself; never where None.
-        replaced_by: The id of the key that rotation made in its place.
-        user_id: The one user for whom it acts; any user that it names where None.
-    """
-
-    key_id: str
-    name: str
-    role: Role
-    hash: str
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    replaced_by: str | None = None
-    user_id: str | None = None
-
-    def works_at(self, now: datetime) -> bool:
-        """Tell whether the key is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """Facts of a new key.
-
-    Attributes:
-        expires_at: The time at which it ends by itself; never where None.
-        user_id: The one user for whom it acts; any user that it names where None.
-    """
-
-    name: str
-    role: Role
-    created_at: datetime
-    expires_at: datetime | None = None
-    user_id: str | None = None
 
 
 _CREDENTIAL = select(fields_of(TenantItem, TenantKeyItem), where="c.id IN (@tenant, @key)")
@@ -156,7 +110,7 @@ class TenantStore:
         self._subscribers.append(changed)
 
     @contextmanager
-    def _changing(self, tenant_id: TenantId) -> Iterator[None]:
+    def changing(self, tenant_id: TenantId) -> Iterator[None]:
         """Tell of a change, even of one that failed: it may have been made."""
         try:
             yield
@@ -186,7 +140,7 @@ class TenantStore:
         self, tenant_id: TenantId, key_id: str
     ) -> tuple[TenantItem | None, TenantKeyItem | None]:
         """Return a tenant and one of its keys, in one request: while the store fails, no more than three."""
-        names = {"@tenant": TENANT_ITEM, "@key": _key_item_id(key_id)}
+        names = {"@tenant": TENANT_ITEM, "@key": key_item_id(key_id)}
         bodies = await self._container.query((tenant_id,), Query(_CREDENTIAL, names, len(names)))
         found = {body["id"]: body for body in bodies}
         tenant, key = (found.get(name) for name in names.values())
@@ -230,7 +184,7 @@ class TenantStore:
         wanted = {name: value for name, value in asdict(change).items() if value is not None}
         steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in wanted.items())
         try:
-            with self._changing(tenant_id):
+            with self.changing(tenant_id):
                 stored = await self._own(tenant_id).patch(
                     TenantItem, TENANT_ITEM, Patch(steps, _NOT_PURGING, etag=if_match)
                 )
@@ -245,7 +199,7 @@ class TenantStore:
     async def close(self, tenant_id: TenantId) -> None:
         """Say of a tenant that it is being purged; there is no way back from that."""
         change = Patch((PatchOperation("set", "/status", TenantStatus.PURGING),))
-        with suppress(ItemNotFoundError), self._changing(tenant_id):
+        with suppress(ItemNotFoundError), self.changing(tenant_id):
             await self._own(tenant_id).patch(TenantItem, TENANT_ITEM, change)
 
     async def forget_name(self, tenant_id: TenantId) -> None:
@@ -271,90 +225,5 @@ class TenantStore:
             raise PreconditionFailedError(problem, {"tenant_id": tenant_id}) from error
         return stored
 
-    async def create_key(self, key: ApiKey, described: NewKey) -> TenantKeyItem:
-        """Store a new key's hash; an answer that was lost is told from another key by the random id."""
-        with self._changing(key.tenant_id):
-            stored, _ = await self._own(key.tenant_id).create_or_read(_key_item(key, described))
-        return stored
-
-    async def read_key(self, tenant_id: TenantId, key_id: str) -> TenantKeyItem:
-        """Return what is kept of a key, whether or not it still works.
-
-        Raises:
-            KeyNotFoundError: The tenant has none of this id.
-        """
-        stored = await self._own(tenant_id).read(TenantKeyItem, _key_item_id(key_id))
-        if stored is None:
-            raise KeyNotFoundError(key_id)
-        return stored
-
-    async def page_of_keys(self, tenant_id: TenantId, after: str | None, limit: int) -> list[TenantKeyItem]:
-        """Return a tenant's keys by their ids, after the given one."""
-        page = KeysetPage(
-            limit, _key_item_id(after or ""), where="c.id < @end", parameters={"@end": _KEY_END}
-        )
-        return await self._own(tenant_id).read_page(TenantKeyItem, page)
-
-    async def revoke_key(self, tenant_id: TenantId, key_id: str, at: datetime) -> None:
-        """End a key now; one that was revoked before stays revoked since then.
-
-        Raises:
-            KeyNotFoundError: The tenant has none of this id.
-        """
-        change = Patch((PatchOperation("set", "/revoked_at", at.isoformat()),), condition=_NOT_REVOKED)
-        try:
-            with self._changing(tenant_id):
-                await self._own(tenant_id).patch(TenantKeyItem, _key_item_id(key_id), change)
-        except ItemNotFoundError as error:
-            raise KeyNotFoundError(key_id) from error
-        except ItemChangedError:
-            return
-
-    async def replace_key(
-        self, old: TenantKeyItem, new: ApiKey, described: NewKey, *, old_expires_at: datetime
-    ) -> TenantKeyItem:
-        """Store a new key, and with it when the old one ends.
-
-        Raises:
-            ConflictError: The old key has changed since it was read.
-        """
-        own = self._own(new.tenant_id)
-        item = _key_item(new, described)
-        ending = Patch(
-            (
-                PatchOperation("set", "/expires_at", old_expires_at.isoformat()),
-                PatchOperation("set", "/replaced_by", new.key_id),
-            ),
-            etag=old.etag,
-        )
-        try:
-            with self._changing(new.tenant_id):
-                await own.batch([own.creating(item), own.patching(old.id, ending)])
-        except BatchFailedError as error:
-            stored = await own.read(TenantKeyItem, item.id)
-            if stored is None or stored.hash != item.hash:
-                raise ConflictError(
-                    f"Key '{old.key_id}' has changed meanwhile", {"key_id": old.key_id}
-                ) from error
-            # It was done; only the answer was lost.
-        return item
-
     def _own(self, tenant_id: str) -> Partition:
         return Partition(self._container, (tenant_id,))
-
-
-def _key_item(key: ApiKey, described: NewKey) -> TenantKeyItem:
-    return TenantKeyItem(
-        id=_key_item_id(key.key_id),
-        key_id=key.key_id,
-        name=described.name,
-        role=described.role,
-        hash=key.hash(),
-        created_at=described.created_at,
-        expires_at=described.expires_at,
-        user_id=described.user_id,
-    )
-
-
-def _key_item_id(key_id: str) -> str:
-    return f"key:{key_id}"

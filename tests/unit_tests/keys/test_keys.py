@@ -11,7 +11,7 @@ import pytest
 from shared.errors import AuthenticationError, ConflictError
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.keys import generate_key, parse_key
-from shared.tenancy.store import NewKey
+from shared.tenancy.stored_keys import NewKey
 from tests.support.fakes import EPOCH, Call
 from tests.support.whole_app import MemoryRuntime, whole_app
 
@@ -260,14 +260,14 @@ async def test_only_a_working_key_that_has_no_successor_is_rotated(keys: Keys) -
 
 async def test_of_two_rotations_at_once_one_wins_and_no_third_key_is_left(keys: Keys) -> None:
     made = await keys.make()
-    tenants = keys.app.runtime.tenants
+    store = keys.app.runtime.keys
     acme = parse_tenant_id("acme")
-    old = await tenants.read_key(acme, made["key_id"])
+    old = await store.read(acme, made["key_id"])
     described = NewKey("a key", Role.USER, EPOCH)
-    await tenants.replace_key(old, generate_key(acme), described, old_expires_at=EPOCH)
+    await store.replace(old, generate_key(acme), described, old_expires_at=EPOCH)
 
     with pytest.raises(ConflictError):
-        await tenants.replace_key(old, generate_key(acme), described, old_expires_at=EPOCH)
+        await store.replace(old, generate_key(acme), described, old_expires_at=EPOCH)
 
     assert len(await keys.listed()) == 3  # the administrator's, the old and its one successor
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from shared.tenancy.context import Role, TenantId, parse_tenant_id
 from shared.tenancy.keys import ApiKey, generate_key
-from shared.tenancy.store import TenantItem, TenantKeyItem, TenantStatus, Tier
+from shared.tenancy.store import TenantItem, TenantStatus, Tier
+from shared.tenancy.stored_keys import TenantKeyItem
 from tests.support.fakes import EPOCH
 
 if TYPE_CHECKING:

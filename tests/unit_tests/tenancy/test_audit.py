@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ConflictError, DependencyUnavailableError
 from shared.logging.context import logging_as
-from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditAction, AuditFilter, AuditTrail, Outcome
+from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditAction, AuditFilter, AuditOutcome, AuditTrail
 from shared.tenancy.context import Role, parse_tenant_id
 from tests.support.fakes import EPOCH, platform_context, tenant_context, user_context
 
@@ -40,7 +40,7 @@ async def test_an_entry_says_who_did_what_to_what_when_and_in_which_request(trai
     entry = await only(trail)
     assert (entry.actor.kind, entry.actor.id) == ("key", ACME.principal)
     assert (entry.action, entry.subject, entry.at) == ("key.create", "0123456789ab", EPOCH)
-    assert (entry.request_id, entry.detail, entry.outcome) == ("r-1", {"role": "user"}, Outcome.DONE)
+    assert (entry.request_id, entry.detail, entry.outcome) == ("r-1", {"role": "user"}, AuditOutcome.DONE)
     assert re.fullmatch(ENTRY_ID_PATTERN, entry.id)
 
 
@@ -75,9 +75,9 @@ async def test_a_tokens_user_is_named_by_the_subject(trail: AuditTrail) -> None:
 
 async def test_a_change_is_kept_as_begun_before_it_is_made_and_as_done_after(trail: AuditTrail) -> None:
     async with trail.recording(ACME, AuditAction.KEY_REVOKE, "k"):
-        assert (await only(trail)).outcome is Outcome.BEGUN
+        assert (await only(trail)).outcome is AuditOutcome.BEGUN
 
-    assert (await only(trail)).outcome is Outcome.DONE
+    assert (await only(trail)).outcome is AuditOutcome.DONE
 
 
 async def test_a_change_that_was_refused_is_kept_as_such(trail: AuditTrail) -> None:
@@ -85,7 +85,7 @@ async def test_a_change_that_was_refused_is_kept_as_such(trail: AuditTrail) -> N
         async with trail.recording(ACME, AuditAction.KEY_REVOKE, "k"):
             raise ConflictError("no")
 
-    assert (await only(trail)).outcome is Outcome.REFUSED
+    assert (await only(trail)).outcome is AuditOutcome.REFUSED
 
 
 @pytest.mark.parametrize("failure", [DependencyUnavailableError("Cosmos DB"), RuntimeError("a crash")])
@@ -94,7 +94,7 @@ async def test_a_change_whose_end_is_unknown_stays_begun(trail: AuditTrail, fail
         async with trail.recording(ACME, AuditAction.KEY_REVOKE, "k"):
             raise failure
 
-    assert (await only(trail)).outcome is Outcome.BEGUN
+    assert (await only(trail)).outcome is AuditOutcome.BEGUN
 
 
 async def test_nothing_is_changed_while_the_trail_is_down(trail: AuditTrail, cosmos: MemoryCosmos) -> None:
@@ -116,7 +116,7 @@ async def test_a_change_that_was_made_succeeds_though_its_end_cannot_be_noted(
         cosmos.transport.lose_requests = 100
 
     cosmos.transport.lose_requests = 0
-    assert (await only(trail)).outcome is Outcome.BEGUN
+    assert (await only(trail)).outcome is AuditOutcome.BEGUN
 
 
 async def test_a_trail_that_was_purged_with_its_tenant_is_left_alone(

@@ -9,6 +9,7 @@ import pytest
 from shared.cosmos.partition import Partition
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.errors import KeyNotFoundError
+from shared.tenancy.key_store import KeyStore
 from shared.tenancy.store import DirectoryItem, TenantItem, TenantStatus, TenantStore, Tier
 from tests.support.fakes import EPOCH
 
@@ -74,11 +75,13 @@ async def test_more_tenants_than_a_page_are_all_gone_through(store: TenantStore)
     assert [tenant.tenant_id async for page in store.active() for tenant in page] == names
 
 
-async def test_a_change_is_told_even_where_it_failed_since_it_may_have_been_made(store: TenantStore) -> None:
+async def test_a_change_is_told_even_where_it_failed_since_it_may_have_been_made(
+    cosmos: MemoryCosmos, store: TenantStore
+) -> None:
     told: list[str] = []
     store.subscribe(told.append)
 
     with pytest.raises(KeyNotFoundError):
-        await store.revoke_key(ACME, "0" * 12, EPOCH)
+        await KeyStore(cosmos.container("tenants"), store).revoke(ACME, "0" * 12, EPOCH)
 
     assert told == ["acme"]

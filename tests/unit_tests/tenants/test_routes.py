@@ -13,6 +13,7 @@ from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.credentials import Credentials
+from shared.tenancy.key_store import KeyStore
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.purges import Purges
 from shared.tenancy.store import TenantChange, TenantStatus, TenantStore
@@ -42,6 +43,7 @@ class App:
             clock=clock,
             authenticator=authenticator,
             tenants=self.tenants,
+            keys=KeyStore(cosmos.container("tenants"), self.tenants),
             purges=Purges(cosmos.container("tenants"), clock),
             audit=self.audit,
         )
