@@ -24,9 +24,9 @@ _READ_AT_ONCE = 8
 
 
 class Position(BaseModel):
-    """Position on the way through an estate: who is there has all before `place`, and in it all up to here.
+    """Position of an export: all before `place` was given out, and in it all up to here.
 
-    It names no tenant: whoever presents it, forged or not, goes through his own estate.
+    It names no tenant: whoever presents it, forged or not, goes through what its own tenant owns.
 
     Attributes:
         place: A container.

@@ -181,7 +181,7 @@ async def test_a_cursor_that_no_export_gave_out_is_refused(
         Position(place="blobs:logs", after="acme-eu/"),
     ],
 )
-async def test_a_forged_cursor_stays_in_the_callers_own_estate(
+async def test_a_forged_cursor_stays_with_the_callers_own_things(
     app: WholeApp, boss: dict[str, str], forged: Position
 ) -> None:
     answer = await page(app, boss, f"limit=100&cursor={forged.as_cursor()}")
