@@ -42,6 +42,10 @@ class MissingKeyError(TenantryError):
     """No key is set, or it is none that could be sent."""
 
 
+class MissingExtraError(TenantryError):
+    """An optional dependency that is not installed; the message says how to get it."""
+
+
 class InvalidRequestError(TenantryError):
     """An argument that the deployment does not take (400, 422); `detail` names the fields."""
 

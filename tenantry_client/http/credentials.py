@@ -6,12 +6,14 @@ import math
 import os
 import time
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from tenantry_client.errors import CredentialError, MissingKeyError
+from tenantry_client.errors import CredentialError, MissingExtraError, MissingKeyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from types import ModuleType
 
     from azure.core.credentials_async import AsyncTokenCredential
 
@@ -85,6 +87,7 @@ class AzureAdToken:
 
         Raises:
             CredentialError: Azure AD issues no token to this program.
+            MissingExtraError: The package was installed without its extra `azure`.
             ConnectionError: It does not answer.
         """
         if self._ends_at - self._now() < _REFRESH_SECONDS:
@@ -92,15 +95,14 @@ class AzureAdToken:
         return f"Bearer {self._token}"
 
     async def _renew(self) -> None:
-        from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415  # an extra
-
+        exceptions = _import_azure()
         failure: Exception
         try:
             async with self._opened() as credential:
                 token = await credential.get_token(self._scope)
-        except ClientAuthenticationError:
+        except exceptions.ClientAuthenticationError:
             failure = CredentialError("Azure AD issues no token for this deployment")
-        except AzureError as error:
+        except exceptions.AzureError as error:
             failure = ConnectionError(f"Azure AD does not answer: {type(error).__name__}")
         else:
             self._token, self._ends_at = token.token, token.expires_on
@@ -116,6 +118,15 @@ class AzureAdToken:
 
         async with DefaultAzureCredential() as credential:
             yield credential
+
+
+def _import_azure() -> ModuleType:
+    """Return the module of Azure's errors."""
+    if find_spec("azure") is None or find_spec("azure.identity") is None:
+        raise MissingExtraError("Azure AD needs more: pip install 'tenantry-client[azure]'")
+    from azure.core import exceptions  # noqa: PLC0415  # an extra
+
+    return exceptions
 
 
 def clean_key(text: str) -> str:
