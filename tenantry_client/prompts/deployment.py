@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tenantry_client.http.service import HttpService
 
 TIMES = Times(attempt=60, total=200, backoff=0.5)
+MOST_PAGES = 2_000
+"""Pages of a list that are read: 200,000 prompts. What has more has no end."""
+
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 _PROMPTS = "/api/v1/prompts"
 _NOT_FOUND = 404
@@ -38,7 +41,7 @@ class ItemFailure(RemoteModel):
 
 
 class SavedPrompt(RemoteModel):
-    """What became of one item of a batch: its version, or why there is none."""
+    """One item of a batch that was saved: its version, or why there is none."""
 
     version: int | None
     failure: ItemFailure | None
@@ -98,7 +101,7 @@ class Deployment:
         """
         found: list[str] = []
         cursor: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             query = {"limit": str(MOST_AT_ONCE), "scope": self.source} | (
                 {"cursor": cursor} if cursor else {}
             )
@@ -107,6 +110,7 @@ class Deployment:
             cursor = page.next_cursor
             if cursor is None:
                 return found
+        raise UnexpectedAnswerError(f"The deployment's list has more than {MOST_PAGES} pages")
 
     async def get(self, names: Sequence[str]) -> FoundPrompts:
         """Return those prompts, at most 100 in a call, that are there and of this source.

@@ -37,7 +37,7 @@ _ROOM_FOR_ONE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How to import.
+    """Options of an import.
 
     Attributes:
         label: Moved to the version that each file says.

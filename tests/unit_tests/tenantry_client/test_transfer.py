@@ -233,6 +233,9 @@ async def test_a_page_that_no_deployment_answers_is_refused() -> None:
     for page in (Reply(418, {}, b"<h1>a teapot</h1>"), Reply(200, {}, b"<h1>Welcome</h1>")):
         with pytest.raises(UnexpectedAnswerError):
             await talking_to(page).names()
+    endless = answer(200, {"items": [{"name": "a"}], "next_cursor": "more"})
+    with pytest.raises(UnexpectedAnswerError, match="more than 2000 pages"):
+        await talking_to(endless).names()
     with pytest.raises(UnexpectedAnswerError, match="another number"):
         await talking_to(answer(200, {"results": []})).get(["a"])
     with pytest.raises(UnexpectedAnswerError, match="another number"):
