@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+_LONGEST_LINE = 500
+
 
 class TenantryError(Exception):
     """A call that did not do what was asked.
@@ -51,7 +53,11 @@ class InvalidRequestError(TenantryError):
 
 
 class InvalidPromptFileError(TenantryError):
-    """A file that is no prompt that could be saved; the message says why."""
+    """A file that is no prompt that could be saved; the message says why, in one line of 500 characters."""
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}...")
 
 
 class CredentialError(TenantryError):

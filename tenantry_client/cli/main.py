@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print_error(f"failed: {error.message}")
         return _NOTHING_DONE
     except OSError as error:
-        print_error(f"failed: {arguments.folder}: {error.strerror or error}")
+        print_error(f"failed: {error.filename or arguments.folder}: {error.strerror or error}")
         return _NOTHING_DONE
     except KeyboardInterrupt:
         print_error("interrupted: run it again, what was done stays done")

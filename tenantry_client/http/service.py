@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -47,6 +47,7 @@ _REFUSALS: dict[int, type[TenantryError]] = {
     422: InvalidRequestError,
 }
 _LONGEST_MESSAGE = 500
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class Reply(NamedTuple):
@@ -230,28 +231,28 @@ def normalize_url(text: str) -> str:
     """Return a deployment's address without `/api/v1` and slashes at its end.
 
     Raises:
-        ValueError: It is no http or https URL.
+        ValueError: It is no http or https URL, or has more than host, port and path.
     """
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("base_url must be an http or https URL")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("base_url has a host and perhaps a port and a path, nothing else")
     _ = parts.port  # raises ValueError where it is no number
     return text.rstrip("/").removesuffix("/api/v1").rstrip("/")
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After in seconds; a date counts from the answer's own, since no other clock is known."""
-    told = headers.get("retry-after", "")
+    told = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(told):
+        return float(told)
     try:
-        seconds = float(told)
-    except ValueError:
-        try:
-            seconds = (
-                parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
-            ).total_seconds()
-        except (TypeError, ValueError):
-            return None
-    return seconds if isfinite(seconds) and seconds >= 0 else None
+        moment, sent = (parsedate_to_datetime(text) for text in (told, headers.get("date", "")))
+        seconds = (moment - sent).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return seconds if seconds >= 0 else None
 
 
 def error_body(reply: Reply) -> dict[str, object]:

@@ -133,6 +133,19 @@ def test_a_file_that_is_no_prompt_says_why(tmp_path: Path, content: bytes, said:
     assert said in refused.value.message
 
 
+@pytest.mark.parametrize(
+    "content", [b"---\n" + b"x" * 90_000 + b": 1\n---\nx", b"---\n!" + b"x" * 90_000 + b" a\n---\nx"]
+)
+def test_a_refusal_is_one_short_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "p.md"
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidPromptFileError) as refused:
+        read_prompt(file)
+    assert len(refused.value.message) < 600
+    assert refused.value.message.isprintable()
+
+
 def test_markdown_without_front_matter_is_somebody_elses(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     for text in ("# Prompts\n---\nnot front matter\n---\n", "", "\n\n", "- a\n- b\n", "Names: many\n"):

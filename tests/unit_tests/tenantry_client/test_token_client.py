@@ -127,7 +127,9 @@ def test_a_retry_after_that_is_a_date_counts_from_the_answers_own() -> None:
     assert 9 <= simulate(timed(client.lock_tokens(1))) < 10
 
 
-@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "nan", "inf", ""])
+@pytest.mark.parametrize(
+    "header", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "nan", "inf", "", "1_0", "1e2", "\u0665", "9" * 400]
+)
 def test_a_retry_after_that_is_no_number_of_seconds_is_not_waited_for(header: str) -> None:
     client, _ = scripted(answer(503, retry_after=header), LOCKED)
 
@@ -302,7 +304,7 @@ def test_the_arguments_name_one_way_to_a_ledger() -> None:
         TokenClient("my_app", "http://a", transport=transport)
     with pytest.raises(ValueError, match="resource_uri"):
         TokenClient("my_app", "http://a", use_auth=True)
-    for wrong in ("ftp://a", "token-counter:8000", "http://", "", "http://a?b=c"):
+    for wrong in ("ftp://a", "token-counter:8000", "http://", "", "http://a?b=c", "http://u:p@a"):
         with pytest.raises(ValueError, match="base_url"):
             TokenClient("my_app", wrong)
     with pytest.raises(ValueError, match=r"[Pp]ort"):
