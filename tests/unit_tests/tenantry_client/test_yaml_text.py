@@ -76,7 +76,8 @@ def outcome(text: str) -> object:
 @pytest.mark.parametrize("parser", ["libyaml", "python"], indirect=True)
 def test_no_file_of_50_kb_takes_long(parser: str) -> None:
     size = 50_000 if SOAK or parser == "libyaml" else 5_000
-    floods = [prefix + unit * (size // len(unit)) for unit in UNITS for prefix in ("", "x: ", "x: [", 'x: "')]
+    prefixes = ("", "x: ", "x: [", 'x: "') if SOAK else ("", "x: [")
+    floods = [prefix + unit * (size // len(unit)) for unit in UNITS for prefix in prefixes]
     began = time.process_time()
     for text in floods:
         outcome(text)
