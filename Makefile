@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration check bench soak contract format setup clean
+.PHONY: run quick test unit integration check bench soak contract client format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -47,12 +47,15 @@ soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 contract: setup ## write the contract's documents, unless that breaks somebody
 	$(PY) -m tests.contract
 
+client: setup ## the wheel for other programs, into dist/
+	@local/setup/client.sh
+
 format: setup
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	@local/setup/requirements.sh
 
 clean: ## back to a fresh clone, but for .local
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
+	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
 	rm -rf .coverage .coverage.* htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
     from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens
-    from shared.tokens.client import TokenClient
+    from shared.tokens.in_process import LedgerTokenClient
     from shared.tokens.ledger import TokenLedger
 
 
@@ -270,12 +270,12 @@ class Runtime:
         policy = SettingsPolicy(self.tenant_settings, self.cache)
         return AlertingLedger(self.container("ledger"), lock_ids, self.clock, policy)
 
-    def token_client(self, app_id: str, tenant: TenantContext | None = None) -> TokenClient:
+    def token_client(self, app_id: str, tenant: TenantContext | None = None) -> LedgerTokenClient:
         """Return one application's client of the ledger; without a tenant, for the ambient one."""
-        from shared.tokens.client import LedgerTransport, TokenClient  # noqa: PLC0415  # loads when first used
+        from shared.tokens import in_process  # noqa: PLC0415  # loads when first used
 
-        transport = LedgerTransport(self.ledger, self.settings.openai_model, tenant)
-        return TokenClient(app_id, transport=transport)
+        transport = in_process.LedgerTransport(self.ledger, self.settings.openai_model, tenant)
+        return in_process.LedgerTokenClient(app_id, transport)
 
     @cached_property
     def chat_model(self) -> OpenAIChatModel:

@@ -143,14 +143,6 @@ class Settings(LoggingSettings, OidcSettings):
         return self
 
 
-class TokenClientSettings(BaseSettings):
-    """Settings of an application that uses the token counter of another app: a key of its tenant."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    token_counter_key: SecretStr | None = Field(None, alias="TOKEN_COUNTER_KEY")
-
-
 def load_settings() -> Settings:
     """Read and check the environment.
 

@@ -1,42 +1,29 @@
-"""What the ledger stores, and what it answers."""
+"""Items that the ledger stores, beside its answers, which the client has too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shared.cosmos.container import ANSWERED_BY
 from shared.cosmos.partition import StoredItem
+from tenantry_client.token_models import APP_ID_PATTERN, TokenStatus
 
-APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+__all__ = [
+    "APP_ID_PATTERN",
+    "LOCK_RECORD_SECONDS",
+    "USAGE_PREFIX",
+    "ClockItem",
+    "Lock",
+    "LockGroup",
+    "TokenStatus",
+    "UsageItem",
+]
+
 USAGE_PREFIX = "usage:"
 LOCK_RECORD_SECONDS = 24 * 3600
 """How long a report or release is remembered, and how old a lock may be when it is settled."""
-
-
-class TokenStatus(BaseModel):
-    """What counts now, over the last 60 seconds, against the limits that bound an application.
-
-    Attributes:
-        used_tokens: What was reported of the last 60 seconds.
-        locked_tokens: What is locked and was not reported (yet).
-        reset_time_seconds: When the whole limit will be available again if nothing more is taken.
-        debt_tokens: By how much use that was reported beyond its locks exceeds the limit.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    available_tokens: int
-    used_tokens: int
-    locked_tokens: int
-    available_requests: int
-    used_requests: int
-    locked_requests: int
-    reset_time_seconds: float
-    limit_tokens: int
-    limit_requests: int
-    debt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

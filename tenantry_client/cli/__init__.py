@@ -1,1 +1,1 @@
-"""The command `tenantry`: prompts between a deployment and a folder of files."""
+"""The command `tenantry`."""

@@ -1,4 +1,4 @@
-"""`python -m tenantry_client.cli` as its users run it, against the real platform."""
+"""The command `tenantry` as its users run it, against the real platform."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def run(platform: Platform, key: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own module
-        [sys.executable, "-m", "tenantry_client.cli", *words, "--url", platform.addresses["app"]],
-        env={"TENANTRY_KEY": key, "COLUMNS": "200"},
+        [sys.executable, "-W", "error", "-m", "tenantry_client", "prompts", *words],
+        env={"TENANTRY_KEY": key, "TENANTRY_URL": platform.addresses["app"]},
         capture_output=True,
         text=True,
         check=False,
@@ -39,7 +39,7 @@ def test_a_folder_goes_round_through_two_tenants_and_each_file_is_told(
         "template:\n- role: system\n  content: Be {tone}.\n- placeholder: history\n"
     )
 
-    imported = run(platform, here.key, "import", folder)
+    imported = run(platform, here.key, "import", folder, "--label", "production", "--reason", "release 12")
     exported = run(platform, here.key, "export", copy)
     moved = run(platform, there.key, "import", copy)
     again = run(platform, there.key, "import", copy)
@@ -53,6 +53,8 @@ def test_a_folder_goes_round_through_two_tenants_and_each_file_is_told(
     assert again.stdout.split("\n")[-2] == "2 unchanged"
     rendered = there.must("POST", "/api/v1/prompts/greeting/render", {"variables": {"who": "Ada"}})
     assert rendered["text"] == "Hello Ada!"
+    labelled = here.must("GET", "/api/v1/prompts/greeting?label=production")
+    assert (labelled["version"], labelled["reason"]) == (1, "release 12")
 
 
 def test_a_bad_file_or_a_wrong_key_is_an_exit_code(platform: Platform, tmp_path: Path) -> None:
@@ -60,9 +62,11 @@ def test_a_bad_file_or_a_wrong_key_is_an_exit_code(platform: Platform, tmp_path:
     (tmp_path / "good.md").write_text("---\n---\nfine\n")
     (tmp_path / "bad.md").write_text("---\nname: ../bad\n---\nx\n")
 
+    planned = run(platform, caller.key, "import", tmp_path, "--dry-run")
     some = run(platform, caller.key, "import", tmp_path)
     none = run(platform, "tk.junk", "import", tmp_path)
 
     assert (some.returncode, some.stdout.split("\n")[-2]) == (1, "1 created, 1 failed")
-    assert (none.returncode, "401" in none.stderr) == (2, True)
+    assert (planned.returncode, planned.stdout.split("\n")[-2]) == (1, "1 created, 1 failed")
+    assert (none.returncode, "The API key" in none.stderr) == (2, True)
     assert [p["name"] for p in caller.must("GET", "/api/v1/prompts")["items"]] == ["good"]

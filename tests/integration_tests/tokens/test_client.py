@@ -7,21 +7,20 @@ import re
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.supervisor.addresses import COSMOS_KEY
-from shared.clock import SystemClock
-from shared.errors import AuthenticationError, DependencyUnavailableError
-from shared.resilience.dependency import Dependency
-from shared.resilience.token_limit_retry import with_token_limit_retry
+from shared.errors import LockNotFoundError, ValidationError
 from shared.runtime import Runtime
 from shared.settings import Settings
-from shared.tokens.client import TokenClient
-from shared.tokens.client_aiohttp import AiohttpSender
-from shared.tokens.client_http import NAME, POLICY, HttpTransport, classify
+from tenantry_client.errors import CredentialError, OutOfReachError
+from tenantry_client.http.aiohttp_sender import AiohttpSender
+from tenantry_client.http.credentials import FixedKey
+from tenantry_client.http.service import HttpService
+from tenantry_client.token_client import MOST_ANSWER_BYTES, NAME, HttpTransport, TokenClient
+from tenantry_client.token_limit_retry import with_token_limit_retry
 from tests.integration_tests.platform import ADMIN_KEY, ROOT
 from tests.support.token_client_contract import TokenClientContract
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 DOCUMENTED = """
-from shared.tokens.client import TokenClient
+from tenantry_client.token_client import TokenClient
 import asyncio
 async def main():
     # Initialize client
@@ -50,19 +49,9 @@ asyncio.run(main())
 """The token client's usage as the common library's document has it, but for its import line."""
 
 
-@dataclass
-class Key:
-    """A key that is not the environment's."""
-
-    key: str
-
-    async def authorization(self) -> str:
-        return f"Bearer {self.key}"
-
-
 def over_http(address: str, key: str) -> TokenClient:
-    dependency = Dependency(NAME, classify, POLICY, SystemClock())
-    return TokenClient("my_app", transport=HttpTransport(address, AiohttpSender(), Key(key), dependency))
+    service = HttpService(address, FixedKey(key), AiohttpSender(MOST_ANSWER_BYTES), name=NAME)
+    return TokenClient("my_app", transport=HttpTransport(service))
 
 
 class TestOverSockets(TokenClientContract):
@@ -96,6 +85,9 @@ async def runtime(platform: Platform) -> AsyncIterator[Runtime]:
 
 class TestInProcess(TokenClientContract):
     """The contract over the ledger of this process, in the real store."""
+
+    not_found = LockNotFoundError
+    invalid = ValidationError
 
     @pytest.fixture
     async def client(self, platform: Platform, runtime: Runtime) -> TokenClient:
@@ -160,12 +152,12 @@ async def test_a_wrong_key_is_named_and_no_key_leaks_into_what_is_raised(platfor
     key = platform.caller(platform.new_tenant(), "user").key
     wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
 
-    with pytest.raises(AuthenticationError) as refused:
+    with pytest.raises(CredentialError) as refused:
         await over_http(platform.addresses["app"], wrong).lock_tokens(1)
 
     assert not re.search(r"tk\.", f"{refused.value!r} {refused.value.detail}")
 
 
 async def test_a_counter_that_is_not_there_admits_nothing() -> None:
-    with pytest.raises(DependencyUnavailableError, match="The token counter"):
+    with pytest.raises(OutOfReachError, match="The token counter"):
         await over_http("http://127.0.0.1:9", "tk.x.y.z").lock_tokens(1)

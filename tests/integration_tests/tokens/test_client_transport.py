@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.clock import SystemClock
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError
-from shared.resilience.dependency import Dependency
-from shared.resilience.policy import Policy
-from shared.tokens.client import TokenClient
-from shared.tokens.client_aiohttp import AiohttpSender
-from shared.tokens.client_http import NAME, HttpTransport, TenantKey, classify
+from tenantry_client.errors import AnswerTooLargeError, NoAnswerInTimeError, OutOfReachError
+from tenantry_client.http.aiohttp_sender import AiohttpSender
+from tenantry_client.http.credentials import FixedKey
+from tenantry_client.http.service import HttpService, Times
+from tenantry_client.token_client import MOST_ANSWER_BYTES, NAME, HttpTransport, TokenClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(60)
 
 LOCKED = {"allowed": True, "request_id": "a:b", "message": "Locked"}
-QUICK = Policy(attempt_seconds=0.5, total_seconds=2, backoff_seconds=0.01)
+QUICK = Times(attempt=0.5, total=2, backoff=0.01)
 
 
 @dataclass
@@ -76,15 +74,9 @@ async def serving(answer: Callable[[], bytes | None]) -> AsyncIterator[Server]:
 
 
 def client_of(server: Server) -> TokenClient:
-    dependency = Dependency(NAME, classify, QUICK, SystemClock())
-    return TokenClient(
-        "my_app", transport=HttpTransport(server.address, AiohttpSender(), TenantKey(), dependency)
-    )
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKEN_COUNTER_KEY", "tk.acme.k.s")
+    sender = AiohttpSender(MOST_ANSWER_BYTES)
+    service = HttpService(server.address, FixedKey("tk.acme.k.s"), sender, QUICK, NAME)
+    return TokenClient("my_app", transport=HttpTransport(service))
 
 
 async def all_closed(server: Server) -> None:
@@ -115,7 +107,7 @@ async def test_the_key_follows_no_redirect_and_no_proxy_of_the_environment(
         async with serving(lambda: moved) as server:
             for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
                 monkeypatch.setenv(name, elsewhere.address)
-            with pytest.raises(DependencyUnavailableError, match="307"):
+            with pytest.raises(OutOfReachError, match="307"):
                 await client_of(server).lock_tokens(1)
 
         assert len(server.heard) == 1
@@ -125,20 +117,20 @@ async def test_the_key_follows_no_redirect_and_no_proxy_of_the_environment(
 async def test_an_answer_without_an_end_is_none() -> None:
     endless = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n" + b" " * 200_000
     async with serving(lambda: endless) as server:
-        with pytest.raises(DependencyUnavailableError):
+        with pytest.raises(AnswerTooLargeError):
             await client_of(server).lock_tokens(1)
-        assert len(server.heard) == 3
+        assert len(server.heard) == 1  # another one would be no shorter
         await all_closed(server)
 
 
 async def test_a_server_that_hangs_up_or_does_not_answer_is_given_up_in_time() -> None:
     began = time.monotonic()
     async with serving(lambda: None) as silent:
-        with pytest.raises(DependencyTimeoutError):
+        with pytest.raises(NoAnswerInTimeError):
             await client_of(silent).lock_tokens(1)
         await all_closed(silent)
     async with serving(lambda: b"what?\r\n\r\n") as babbling:
-        with pytest.raises(DependencyUnavailableError):
+        with pytest.raises(OutOfReachError):
             await client_of(babbling).lock_tokens(1)
         assert len(babbling.heard) == 3
     assert time.monotonic() - began < 10

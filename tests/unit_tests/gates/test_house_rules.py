@@ -144,7 +144,6 @@ def test_only_the_edges_catch_everything() -> None:
         ROOT / "shared" / "http" / "pipeline.py",
         ROOT / "shared" / "messaging" / "consumer.py",
         ROOT / "shared" / "resilience" / "dependency.py",
-        ROOT / "shared" / "resilience" / "token_limit_retry.py",
     }
     catching = [
         place(file, node)

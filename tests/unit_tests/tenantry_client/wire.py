@@ -1,4 +1,4 @@
-"""The whole app behind httpx, without a socket."""
+"""The whole app behind the client's sender, without a socket."""
 
 from __future__ import annotations
 
@@ -6,51 +6,57 @@ import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-import httpx
-
-from shared.prompts.models import PromptSource
 from shared.tenancy.context import Role
-from tenantry_client.cli.deployment import Deployment
+from tenantry_client.http.credentials import FixedKey
+from tenantry_client.http.service import HttpService, Reply
+from tenantry_client.prompts.deployment import TIMES, Deployment
 from tests.support.fakes import Call
 from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from shared.http.route import Route
 
 
 @dataclass
 class Wire:
-    """Brings requests to the app's routes, and counts them; `busy` of them are answered 503 first."""
+    """Brings requests to the app's routes, and counts them.
+
+    Attributes:
+        script: Answered before the app is asked.
+        change: Changes what a path was answered.
+    """
 
     app: WholeApp
     key: Mapping[str, str]
-    busy: int = 0
+    script: list[Reply] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    change: Callable[[str, Reply], Reply] = lambda _, reply: reply
 
-    def deployment(self, source: PromptSource = PromptSource.TENANT) -> Deployment:
-        """Open what the program opens."""
-        headers = self.app.admin if source is PromptSource.GLOBAL else dict(self.key)
-        return Deployment(self.client(headers), source, self.app.clock)
+    def deployment(self, source: str = "tenant") -> Deployment:
+        """Open what the command opens."""
+        headers = self.app.admin if source == "global" else self.key
+        service = HttpService("http://app", FixedKey(headers["authorization"]), self, TIMES)
+        return Deployment(service, source)
 
-    def client(self, headers: Mapping[str, str]) -> httpx.AsyncClient:
-        """Open a client of the app."""
-        return httpx.AsyncClient(
-            base_url="http://app", headers=dict(headers), transport=httpx.MockTransport(self._answer)
-        )
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        parts = urlsplit(url)
+        path = unquote(parts.path.removeprefix("/api/"))
+        self.requests.append(f"{method} {path}")
+        if self.script:
+            return self.script.pop(0)
+        route, names = self._route(method, path)
+        answer = await self.app.client.call(route.name, Call(names, parts.query, headers, body or b""))
+        return self.change(path, Reply(answer.status, answer.headers, answer.body))
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/")
-        self.requests.append(f"{request.method} {path}")
-        if self.busy:
-            self.busy -= 1
-            return httpx.Response(503, headers={"retry-after": "2"})
-        route, names = self._route(request.method, path)
-        call = Call(names, request.url.query.decode(), dict(request.headers), request.content)
-        answer = await self.app.client.call(route.name, call)
-        return httpx.Response(answer.status, headers=answer.headers, content=answer.body)
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
     def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         for route in self.app.runtime.routes:

@@ -6,12 +6,8 @@ import asyncio
 import functools
 import inspect
 import random
-from typing import TYPE_CHECKING, Any, Protocol
-
-from shared.errors import (
-    RateLimitError,
-)
-from shared.resilience.deadlines import remaining_seconds
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -24,7 +20,7 @@ _WINDOW_JITTER_SECONDS = 0.5
 
 
 class WindowStatus(Protocol):
-    """What waiting for a rate limit needs of a token counter's status."""
+    """Status of a token counter, as far as waiting for a rate limit needs it."""
 
     @property
     def reset_time_seconds(self) -> float:
@@ -32,17 +28,26 @@ class WindowStatus(Protocol):
         ...
 
 
-class TokenCounter(Protocol):
-    """What waiting for a rate limit needs of a `TokenClient`."""
+class WindowedClient(Protocol):
+    """A `TokenClient`, as far as waiting for a rate limit needs it."""
 
     async def get_status(self) -> WindowStatus:
         """Tell what counts now."""
         ...
 
 
+@runtime_checkable
+class Deadlined(Protocol):
+    """A `TokenClient` that knows how long its caller may wait."""
+
+    def remaining_seconds(self) -> float | None:
+        """Return how long the work at hand may still take; None where nothing bounds it."""
+        ...
+
+
 async def with_token_limit_retry[T](
     func: Callable[..., Awaitable[T]],
-    token_client: TokenCounter,
+    token_client: WindowedClient,
     *args: Any,  # noqa: ANN401  # the document's signature: whatever `func` takes
     max_retries: int = 2,
     **kwargs: Any,  # noqa: ANN401  # same
@@ -53,9 +58,9 @@ async def with_token_limit_retry[T](
     as in its example; but a number that the function has no parameter for is `max_retries`, as in its
     signature.
 
-    A rate limit is a `RateLimitError`, or any error whose `status_code` is 429. It is waited for as long as
-    the error itself says, else as the token counter's status does, unless that is longer than a window can be
-    or than the deadline in force. Every other error is raised at once.
+    A rate limit is any error whose `status_code` or `status` is 429. It is waited for as long as the error
+    itself says (`retry_after`, in seconds), else as the token counter's status does, unless that is longer
+    than a window can be or than the client's caller may wait. Every other error is raised at once.
     """
     if args and type(args[0]) is int and not _takes(func, args, kwargs) and _takes(func, args[1:], kwargs):
         max_retries, args = args[0], args[1:]
@@ -66,7 +71,7 @@ async def with_token_limit_retry[T](
             if not retries_left or not _is_rate_limit(error):
                 raise
             seconds = await _window_seconds(error, token_client)
-            remaining = remaining_seconds()
+            remaining = token_client.remaining_seconds() if isinstance(token_client, Deadlined) else None
             if seconds > _LONGEST_WINDOW_SECONDS or (remaining is not None and seconds > remaining):
                 raise
         await asyncio.sleep(seconds)
@@ -74,7 +79,7 @@ async def with_token_limit_retry[T](
 
 
 def with_token_limit_retry_decorator[**P, T](
-    token_client: TokenCounter, max_retries: int = 2
+    token_client: WindowedClient, max_retries: int = 2
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """Make each call of the decorated function a `with_token_limit_retry`."""
 
@@ -98,10 +103,11 @@ def _takes(func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str,
 
 
 def _is_rate_limit(error: Exception) -> bool:
-    return isinstance(error, RateLimitError) or getattr(error, "status_code", None) == _TOO_MANY_REQUESTS
+    return _TOO_MANY_REQUESTS in (getattr(error, "status_code", None), getattr(error, "status", None))
 
 
-async def _window_seconds(error: Exception, token_client: TokenCounter) -> float:
-    told = error.retry_after if isinstance(error, RateLimitError) else None
-    seconds = (await token_client.get_status()).reset_time_seconds if told is None else told
-    return seconds + random.uniform(0, _WINDOW_JITTER_SECONDS)  # noqa: S311  # spreads load, protects nothing
+async def _window_seconds(error: Exception, token_client: WindowedClient) -> float:
+    told = getattr(error, "retry_after", None)
+    if not isinstance(told, int | float) or not isfinite(told) or told < 0:
+        told = (await token_client.get_status()).reset_time_seconds
+    return told + random.uniform(0, _WINDOW_JITTER_SECONDS)  # noqa: S311  # spreads load, protects nothing

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.resilience.deadlines import deadline
-from shared.resilience.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
+from shared.errors import BudgetExceededError
+from shared.resilience.deadlines import deadline, remaining_seconds
+from tenantry_client.errors import OutOfReachError, TooManyRequestsError
+from tenantry_client.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
 from tests.support.virtual_time import LoopClock, simulate
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # The document's example, but for the import line, which names the module's place here and both of its names.
 # Its decorated function has only a comment where a body must be; a test's own body follows that.
 EXAMPLE = """
-from shared.resilience.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
+from tenantry_client.token_limit_retry import with_token_limit_retry, with_token_limit_retry_decorator
 
 # Use as a wrapper
 result = await with_token_limit_retry(my_async_function, token_client, *args, **kwargs)
@@ -54,6 +55,13 @@ class Counter:
     async def get_status(self) -> Status:
         self.asked += 1
         return Status(self.reset)
+
+
+class DeadlinedCounter(Counter):
+    """A token counter of this process, which knows the deadline in force."""
+
+    def remaining_seconds(self) -> float | None:
+        return remaining_seconds()
 
 
 @dataclass
@@ -114,6 +122,18 @@ def test_an_error_that_says_when_to_come_back_is_believed() -> None:
     assert counter.asked == 0
 
 
+@pytest.mark.parametrize("told", [None, float("nan"), -1, "soon"])
+def test_an_error_that_says_nothing_of_use_is_waited_for_as_the_counter_tells(told: object) -> None:
+    refusal = TooManyRequestsError("too many", status=429)
+    refusal.retry_after = told  # type: ignore[assignment]  # other people's errors hold anything
+    model, counter = Model([refusal]), Counter(reset=42)
+
+    simulate(with_token_limit_retry(model, counter))
+
+    first, second = (at for at, _, _ in model.calls)
+    assert 42 <= second - first <= 42.5
+
+
 def test_three_calls_are_the_most_unless_it_is_said_otherwise() -> None:
     model, patient = Model([ProvidersError()] * 9), Model([ProvidersError()] * 9)
 
@@ -164,11 +184,11 @@ def test_every_other_error_is_raised_at_once() -> None:
 def test_a_token_counter_that_is_out_is_told_and_not_waited_for() -> None:
     class OutOfReach:
         async def get_status(self) -> Status:
-            raise DependencyUnavailableError("The token counter")
+            raise OutOfReachError("The token counter is not available")
 
     model = Model([ProvidersError()])
 
-    with pytest.raises(DependencyUnavailableError):
+    with pytest.raises(OutOfReachError):
         simulate(with_token_limit_retry(model, OutOfReach()))
 
 
@@ -189,7 +209,7 @@ def test_no_wait_outlasts_the_deadline() -> None:
 
     async def run() -> float:
         with deadline(10, LoopClock()), pytest.raises(BudgetExceededError):
-            await with_token_limit_retry(model, Counter())
+            await with_token_limit_retry(model, DeadlinedCounter())
         return asyncio.get_running_loop().time()
 
     assert simulate(run()) == 0
@@ -201,7 +221,7 @@ def test_after_the_deadline_nothing_is_waited_for() -> None:
 
     async def run() -> None:
         with deadline(0, LoopClock()), pytest.raises(BudgetExceededError):
-            await with_token_limit_retry(model, Counter())
+            await with_token_limit_retry(model, DeadlinedCounter())
 
     simulate(run())
 

@@ -1,0 +1,1 @@
+"""HTTP calls to a deployment: bounded in time, bytes and attempts."""

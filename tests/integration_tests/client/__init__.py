@@ -1,0 +1,1 @@
+"""The client's wheel, as other programs have it."""
