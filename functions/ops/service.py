@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.caching.region import RegionCounts
 
 
-class DependencyProbe(Protocol):
+class HealthProbe(Protocol):
     """One dependency as health sees it."""
 
     @property
@@ -43,7 +43,7 @@ class HealthService:
 
     def __init__(
         self,
-        probes: Sequence[DependencyProbe],
+        probes: Sequence[HealthProbe],
         caches: Mapping[str, RegionCounts],
         log_file: LogFileState = LogFileState.OFF,
     ) -> None:
@@ -65,7 +65,7 @@ class HealthService:
         raise NotReadyError(down, [reply.model_dump(mode="json") for reply in replies])
 
 
-async def _check(probe: DependencyProbe) -> DependencyReply:
+async def _check(probe: HealthProbe) -> DependencyReply:
     state, reason = DependencyState.UP, None
     try:
         await probe.check()
