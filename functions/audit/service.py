@@ -25,10 +25,12 @@ class AuditService:
         """Return one page of entries, the newest first."""
         wanted = AuditFilter(query.since, query.until, query.action, query.cursor)
         found = await self._trail.page(self._caller, wanted, query.fetch_limit)
-        return ListReply[AuditEntryReply].of(cut_page(found, query.limit, lambda entry: entry.id), _reply)
+        return ListReply[AuditEntryReply].of(
+            cut_page(found, query.limit, lambda entry: entry.id), _render_entry
+        )
 
 
-def _reply(entry: AuditEntry) -> AuditEntryReply:
+def _render_entry(entry: AuditEntry) -> AuditEntryReply:
     return AuditEntryReply(
         id=entry.id,
         at=entry.at,

@@ -42,7 +42,7 @@ class Position(BaseModel):
     after: str = Field("", max_length=2048, pattern=_PRINTABLE)
     until: str = Field("", max_length=64, pattern=_PRINTABLE)
 
-    def moved(self, **to: object) -> Position:
+    def move(self, **to: object) -> Position:
         """Return the position somewhere else in the same export."""
         return self.model_copy(update=to)
 
@@ -102,7 +102,7 @@ class ItemWalk:
         while levels is not None:
             items, last = await self._read(levels, after, limit, max_bytes)
             if last is not None:
-                return items, position.moved(levels=levels, after=last)
+                return items, position.move(levels=levels, after=last)
             levels, after = await self._next_to(levels), ""
         return [], None
 

@@ -64,7 +64,7 @@ class ExportService:
         begin = Position(place=self._places[0])
         position = Position.of_cursor(query.cursor, self._places) if query.cursor else begin
         entry = await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
-        position = position.moved(until=position.until or entry)
+        position = position.move(until=position.until or entry)
         page = _ExportPage(query.limit)
         ends_at = self._clock.monotonic() + PAGE_SECONDS
         following = await self._take_step(position, page)
@@ -107,7 +107,7 @@ class ExportService:
         next_one = self._places.index(position.place) + 1
         if next_one == len(self._places):
             return None
-        return position.moved(place=self._places[next_one], levels=(), after="")
+        return position.move(place=self._places[next_one], levels=(), after="")
 
     async def _add_items(self, position: Position, page: _ExportPage) -> Position | None:
         container = self._open_container(position.place)
@@ -117,7 +117,7 @@ class ExportService:
             if position.place == _TRAIL and str(item["id"]) > position.until:
                 return None
             if page.is_full and end is not None:
-                return end.moved(after=page.last_id)
+                return end.move(after=page.last_id)
             page.add(position.place, item)
         return end
 
@@ -129,7 +129,7 @@ class ExportService:
             for blob in found.blobs
             if blob.name.startswith(owned.prefix)
         ]
-        return None if found.cursor is None else position.moved(after=found.cursor)
+        return None if found.cursor is None else position.move(after=found.cursor)
 
 
 class _ExportPage:

@@ -88,8 +88,8 @@ class Purger:
         is_last = False
         defects: list[Exception] = []
         while not is_last:
-            page = await self.purges.unfinished(after, _PAGE)
-            work = (self._go_on(purge, until) for purge in page)
+            page = await self.purges.list_unfinished(after, _PAGE)
+            work = (self._continue_purge(purge, until) for purge in page)
             outcomes = await asyncio.gather(*work, return_exceptions=True)
             for purge, outcome in zip(page, outcomes, strict=True):
                 if isinstance(outcome, Exception):
@@ -103,7 +103,7 @@ class Purger:
         if defects:
             raise ExceptionGroup("Purges that could not go on", defects)
 
-    async def _go_on(self, purge: PurgeItem, until: float) -> None:
+    async def _continue_purge(self, purge: PurgeItem, until: float) -> None:
         # The log names the tenant as a fact, not as the owner of the line, which would be shipped to it.
         facts = {"purged_tenant": purge.purged}
         async with self._places:

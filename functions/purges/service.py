@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from functions.purges.models import PurgeAcceptedReply, PurgeProgressReply
 from shared.errors import PreconditionFailedError
 from shared.tenancy.audit import AuditAction
-from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
+from shared.tenancy.tenant_state import parse_known_tenant_id, read_tenant_state
 
 if TYPE_CHECKING:
     from shared.tenancy.audit import AuditTrail
@@ -34,7 +34,7 @@ class PurgeService:
             TenantNotFoundError: There is none, and there never was one of this id.
             PreconditionFailedError: It is in another state than `if_match`.
         """
-        known = known_tenant_id(tenant_id)
+        known = parse_known_tenant_id(tenant_id)
         state = await read_tenant_state(self._tenants, self._purges, known)
         if state.purge is None:
             if if_match is not None and if_match != state.etag:

@@ -12,7 +12,7 @@ from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role
-from shared.tenancy.owned_data import owned_by
+from shared.tenancy.owned_data import open_owned_data
 
 if TYPE_CHECKING:
     from shared.runtime import Runtime
@@ -36,7 +36,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         await Purger(
             runtime.purges,
             runtime.tenants,
-            partial(owned_by, runtime.container, runtime.blobs),
+            partial(open_owned_data, runtime.container, runtime.blobs),
             runtime.audit,
             runtime.clock,
             runtime.settings.purge_settle_seconds,

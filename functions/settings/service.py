@@ -71,7 +71,9 @@ class SettingsService:
         own, everybodys = await self._read()
         found = [setting for setting in self._registry if setting.key > (query.cursor or "")]
         page = cut_page(found, query.limit, lambda setting: setting.key)
-        return ListReply[SettingReply].of(page, lambda setting: self._reply(setting, own, everybodys))
+        return ListReply[SettingReply].of(
+            page, lambda setting: self._render_setting(setting, own, everybodys)
+        )
 
     async def read(self, key: str) -> SettingReply:
         """Return a setting's value in force.
@@ -80,7 +82,7 @@ class SettingsService:
             SettingNotFoundError: There is no such setting.
         """
         setting = self._registry.find(key)
-        return self._reply(setting, *await self._read())
+        return self._render_setting(setting, *await self._read())
 
     async def put(self, key: str, value: JsonValue, if_match: str | None) -> SettingReply:
         """Set a value.
@@ -96,7 +98,7 @@ class SettingsService:
         async with self._recording(AuditAction.SETTING_PUT, key):
             stored = await self._own.put(key, rendered, self._caller.principal, if_match)
             self._forget()
-        return self._reply(setting, {key: stored}, {key: stored})
+        return self._render_setting(setting, {key: stored}, {key: stored})
 
     async def remove(self, key: str, if_match: str | None) -> SettingReply:
         """Take a value back, and return the one that is in force without it.
@@ -110,7 +112,7 @@ class SettingsService:
         async with self._recording(AuditAction.SETTING_DELETE, key):
             await self._own.remove(key, if_match)
             self._forget()
-        return self._reply(setting, *await self._read())
+        return self._render_setting(setting, *await self._read())
 
     def _changeable(self, key: str) -> Setting[Any]:
         setting = self._registry.find(key)
@@ -132,7 +134,9 @@ class SettingsService:
         own, everybodys = await side_by_side([self._own.read(), self._global.read()])
         return own, everybodys
 
-    def _reply(self, setting: Setting[Any], own: StoredSettings, everybodys: StoredSettings) -> SettingReply:
+    def _render_setting(
+        self, setting: Setting[Any], own: StoredSettings, everybodys: StoredSettings
+    ) -> SettingReply:
         found = resolve(setting, {} if self._scope is SettingScope.GLOBAL else own, everybodys)
         stored = own.get(setting.key)
         return SettingReply(
@@ -147,10 +151,10 @@ class SettingsService:
 
 def describe_settings(registry: SettingRegistry) -> SettingSchemaReply:
     """Describe every setting for a form."""
-    return SettingSchemaReply(items=[_form(setting) for setting in registry])
+    return SettingSchemaReply(items=[_describe_setting(setting) for setting in registry])
 
 
-def _form(setting: Setting[Any]) -> SettingFormReply:
+def _describe_setting(setting: Setting[Any]) -> SettingFormReply:
     schema = setting.form()
     return SettingFormReply(
         key=setting.key,

@@ -10,7 +10,7 @@ from shared.http.paging import ListReply, cut_page
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from shared.tenancy.store import TenantChange, TenantItem, TenantStatus, Tier
-from shared.tenancy.tenant_state import known_tenant_id, read_tenant_state
+from shared.tenancy.tenant_state import parse_known_tenant_id, read_tenant_state
 from shared.tokens.limits import limits_in_force
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class TenantService:
             PreconditionFailedError: It is in another state than `if_match`.
             ConflictError: It is being purged.
         """
-        known = known_tenant_id(tenant_id)
+        known = parse_known_tenant_id(tenant_id)
         status = None if request.status is None else TenantStatus(request.status)
         change = TenantChange(request.name, request.tier, status)
         facts = {"tier": request.tier, "status": status}
@@ -128,7 +128,7 @@ async def show_tenant(tenants: TenantStore, purges: Purges, tenant_id: str) -> T
     Raises:
         TenantNotFoundError: There is none, and there never was one of this id.
     """
-    state = await read_tenant_state(tenants, purges, known_tenant_id(tenant_id))
+    state = await read_tenant_state(tenants, purges, parse_known_tenant_id(tenant_id))
     return TenantStateReply(
         tenant_id=state.tenant_id,
         name=state.name,

@@ -85,11 +85,11 @@ class Partition:
         Raises:
             ItemExistsError: This owner has one of this id.
         """
-        return type(item).from_json(await self._container.create(self._key, self._stamped(item)))
+        return type(item).from_json(await self._container.create(self._key, self._stamp_owner(item)))
 
     async def upsert[M: StoredItem](self, item: M) -> M:
         """Store an item over whatever had its id, and return it with its ETag."""
-        return type(item).from_json(await self._container.upsert(self._key, self._stamped(item)))
+        return type(item).from_json(await self._container.upsert(self._key, self._stamp_owner(item)))
 
     async def patch[M: StoredItem](self, model: type[M], item_id: str, patch: Patch) -> M:
         """Change an item where it stands and return it.
@@ -146,7 +146,7 @@ class Partition:
 
     def creating(self, item: StoredItem | Json) -> BatchOperation:
         """Describe `create` for a batch."""
-        body = self._stamped(item)
+        body = self._stamp_owner(item)
         return BatchOperation("create", str(body["id"]), body=body)
 
     def patching(self, item_id: str, patch: Patch) -> BatchOperation:
@@ -163,6 +163,6 @@ class Partition:
                 return await self.create(item), True
             return stored, False
 
-    def _stamped(self, item: StoredItem | Json) -> Json:
+    def _stamp_owner(self, item: StoredItem | Json) -> Json:
         body = item.model_dump(mode="json", by_alias=True) if isinstance(item, StoredItem) else item
         return body | {_OWNER: self._key[0]}

@@ -244,7 +244,7 @@ def _log_refusals(refusals: Sequence[_Refusal]) -> None:
     _logger.warning("Blobs were not removed", extra=facts)
 
 
-def owned_by(
+def open_owned_data(
     open_container: Callable[[str], Container], blobs: Blobs, tenant_id: TenantId, *, with_tenant: bool
 ) -> Mapping[str, OwnedItems | OwnedBlobs | UnattributedMessages]:
     """Open all that a tenant owns, by where it is; the item that is the tenant only if asked for."""

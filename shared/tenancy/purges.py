@@ -78,7 +78,7 @@ class Purges:
         """Tell whether an id, in whatever spelling, was or is being purged."""
         return await self._own.read(PurgeItem, tenant_id.casefold()) is not None
 
-    async def unfinished(self, after: str | None, limit: int) -> list[PurgeItem]:
+    async def list_unfinished(self, after: str | None, limit: int) -> list[PurgeItem]:
         """Return purges that are still to be worked on, by id."""
         return await self._own.read_page(PurgeItem, KeysetPage(limit, after, where=_UNFINISHED))
 

@@ -96,7 +96,7 @@ class OwnSettings:
             stored = item.settings.get(key) if item else None
             if stored is not None and stored.revision == new.revision:
                 return stored  # it was done; only the answer was lost
-            _check(key, stored, if_match)
+            _check_state(key, stored, if_match)
             try:
                 if item is None:
                     await self._own.create(SettingsItem(settings={key: new}))
@@ -106,7 +106,7 @@ class OwnSettings:
             except (ItemExistsError, ItemChangedError, ItemNotFoundError):
                 continue  # somebody else was faster, perhaps with another setting
             return new
-        raise _contested(key)
+        raise _build_conflict(key)
 
     async def remove(self, key: str, if_match: str | None) -> bool:
         """Take a value back; tell whether there was one.
@@ -121,7 +121,7 @@ class OwnSettings:
             stored = item.settings.get(key) if item else None
             if is_ours and stored is None:
                 return True  # it was done; only the answer was lost
-            _check(key, stored, if_match)
+            _check_state(key, stored, if_match)
             if item is None or stored is None:
                 return False
             is_ours = True
@@ -131,13 +131,13 @@ class OwnSettings:
             except (ItemChangedError, ItemNotFoundError):
                 continue
             return True
-        raise _contested(key)
+        raise _build_conflict(key)
 
 
-def _check(key: str, stored: StoredSetting | None, if_match: str | None) -> None:
+def _check_state(key: str, stored: StoredSetting | None, if_match: str | None) -> None:
     if if_match is not None and if_match != (stored.etag if stored else UNSET_ETAG):
         raise PreconditionFailedError(f"Setting '{key}' has changed meanwhile", {"key": key})
 
 
-def _contested(key: str) -> ConflictError:
+def _build_conflict(key: str) -> ConflictError:
     return ConflictError(f"Setting '{key}' is being changed by others", {"key": key}, retry_after=1.0)

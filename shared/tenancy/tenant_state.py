@@ -29,7 +29,7 @@ class TenantState(NamedTuple):
     purge: PurgeItem | None
 
 
-def known_tenant_id(text: str) -> TenantId:
+def parse_known_tenant_id(text: str) -> TenantId:
     """Parse an id from a path.
 
     Raises:
