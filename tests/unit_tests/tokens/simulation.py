@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.contracts import Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.tokens.ledger import TokenLedger
+from shared.tokens.ledger import LedgerHooks, TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
@@ -114,7 +114,8 @@ class Simulation:
             wall_error=chance.uniform(-2, 2),
         )
         container = SimulatedContainer(self.store, chance, self.plan.faults)
-        ledger = TokenLedger(container, LockIds([SECRET]), clock, FIXED, lambda: self.store_clock(clock))
+        hooks = LedgerHooks(store_clock=lambda: self.store_clock(clock))
+        ledger = TokenLedger(container, LockIds([SECRET]), clock, FIXED, hooks)
         return container, ledger
 
     def _start(self, chance: random.Random) -> Process:

@@ -12,7 +12,7 @@ import pytest
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
-from shared.tokens.counters import TENANT_SCOPE, Scope
+from shared.tokens.counters import TENANT_COUNTER, WindowCounter
 from shared.tokens.limits import LimitsOverride, LimitStore
 from tests.support.fakes import Call
 from tests.support.soak import SOAK, sized
@@ -78,7 +78,7 @@ class Chaos:
         """Remember what was reported by day: the ledger forgets days that are long over."""
         calm, self.calm = self.calm, True
         partition = Partition.of(ACME, self.instance.app.runtime.container("ledger"))
-        books = await partition.read(Scope, TENANT_SCOPE)
+        books = await partition.read(WindowCounter, TENANT_COUNTER)
         assert books is not None
         self.spent |= {key: used for key, used in books.spent.items() if key.startswith("d")}
         self.calm = calm
