@@ -14,9 +14,9 @@ from shared.tokens.admission import RefusedLock
 from shared.tokens.alerts import Crossing, Period, find_crossings
 from shared.tokens.counters import TENANT_COUNTER, new_counter
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
+from tests.support.budget_alerts import ACME, Instance, KilledError, Spender
 from tests.support.fakes import Call
 from tests.support.whole_app import whole_app
-from tests.unit_tests.tokens.alerting import ACME, Instance, KilledError, Spender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

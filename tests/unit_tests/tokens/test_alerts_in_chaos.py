@@ -14,18 +14,18 @@ from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
 from shared.tokens.counters import TENANT_COUNTER, WindowCounter
 from shared.tokens.limits import LimitsOverride, LimitStore
+from tests.support.budget_alerts import ACME, Broker, Instance, KilledError
 from tests.support.fakes import Call
 from tests.support.soak import SOAK, sized
 from tests.support.whole_app import whole_app
-from tests.unit_tests.tokens.alerting import ACME, Broker, Instance, KilledError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 BUDGET = 1_000
 LARGEST = 200
-RUNS = range(50 if SOAK else 4)
-STEPS = 400 if SOAK else 120
+RUNS = range(50 if SOAK else 2)
+STEPS = 400 if SOAK else 70
 
 pytestmark = sized(60)
 

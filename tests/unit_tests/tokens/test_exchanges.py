@@ -15,8 +15,8 @@ from shared.errors import (
 from shared.tokens.limits import LimitsOverride
 from shared.tokens.policy import FixedPolicy
 from shared.tokens.settings import OnStoreFailure
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
     from shared.tokens.stored_models import Lock
@@ -189,7 +189,7 @@ def test_a_lock_whose_group_is_gone_is_unknown() -> None:
         bench = Bench()
         lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
         (group,) = bench.items("locks:")
-        del bench.store.partitions[TENANT.tenant_id,][group]
+        bench.store.forget((TENANT.tenant_id,), group)
         for ledger in (bench.ledger, bench.instance()[1]):
             with pytest.raises(LockNotFoundError):
                 await ledger.report(TENANT, APP, lock.lock_id, used(1))

@@ -16,9 +16,9 @@ from shared.errors import (
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FixedPolicy
 from shared.tokens.quota import AppShares
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
-from tests.unit_tests.tokens.store import START
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
+from tests.support.simulated_cosmos import START
 
 SHARES = FixedPolicy(AppShares({"small": 0.25, "*": 0.5}))
 

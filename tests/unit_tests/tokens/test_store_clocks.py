@@ -15,19 +15,24 @@ from shared.tokens.lock_ids import LockIds
 from shared.tokens.store_clock import SKEW_SECONDS, StoreClock, StoreClocks
 from tests.support.fakes import FakeClock, tenant_context
 from tests.support.ledger_checker import Admission, find_excess, mean_tokens
+from tests.support.ledger_simulation import SECRET, run_async
 from tests.support.memory_cosmos import memory_cosmos
-from tests.unit_tests.tokens.simulation import SECRET, run_async
-from tests.unit_tests.tokens.store import MemoryStore, ProcessClock, SimulatedContainer
+from tests.support.simulated_cosmos import ProcessClock, SimulatedContainer, SimulatedStore
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Key
     from tests.support.memory_cosmos import MemoryCosmos
 
+pytestmark = sized(120)
+
 APP, MODEL = "app", "gpt-4o"
-TENANTS = [tenant_context(f"tenant-{number}") for number in range(6)]
+TENANTS = [tenant_context(f"tenant-{number}") for number in range(6 if SOAK else 3)]
 LIMIT_TOKENS, MANY = 2_000, 100_000
-SECONDS = 150.0
-SPLIT_AT = 80.0
+INSTANCES = 3 if SOAK else 2
+SECONDS = 600.0 if SOAK else 122.0
+SPLIT_AT = 61.0
+PAUSE_SECONDS = (0.01, 0.1) if SOAK else (0.03, 0.2)
 
 
 def half_of(key: Key) -> str:
@@ -38,7 +43,7 @@ def half_of(key: Key) -> str:
 class Town:
     """Tenants on one store, each short of tokens, served by instances that come and go."""
 
-    def __init__(self, store: MemoryStore, seed: int = 1) -> None:
+    def __init__(self, store: SimulatedStore, seed: int = 1) -> None:
         self.store = store
         self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
         self.logs: dict[str, list[Admission]] = {tenant.tenant_id: [] for tenant in TENANTS}
@@ -63,7 +68,7 @@ class Town:
         limits = LimitsOverride(tokens_per_minute=LIMIT_TOKENS, requests_per_minute=MANY, concurrency=MANY)
         for tenant in TENANTS:
             await LimitStore(SimulatedContainer(self.store, self.chance)).put(tenant, limits)
-        await asyncio.gather(*(self._instances() for _ in range(3)))
+        await asyncio.gather(*(self._instances() for _ in range(INSTANCES)))
 
     async def _instances(self) -> None:
         """Be one instance after another."""
@@ -80,7 +85,7 @@ class Town:
         try:
             await ledger.lock(tenant, APP, tokens, MODEL)
         except BudgetExceededError:
-            await asyncio.sleep(self.chance.uniform(0.01, 0.1))
+            await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
         else:
             admission = Admission(asyncio.get_running_loop().time(), tokens)
             self.logs[tenant.tenant_id].append(admission)
@@ -93,17 +98,17 @@ def apart(seconds: float) -> dict[Key, float]:
 
 @pytest.mark.parametrize("seconds", [0.5, 2.3, -3_600.0])
 def test_no_window_is_over_where_the_clocks_of_physical_partitions_differ(seconds: float) -> None:
-    town = Town(MemoryStore(place=half_of, ahead=apart(seconds))).run()
+    town = Town(SimulatedStore(place=half_of, ahead=apart(seconds))).run()
     assert town.excess == 0
     assert town.handed_out > 0.94
 
 
 def test_the_checker_finds_a_ledger_that_takes_two_clocks_for_one() -> None:
-    assert Town(MemoryStore(place=lambda _: "0", ahead=apart(2.3))).run().excess
+    assert Town(SimulatedStore(place=lambda _: "0", ahead=apart(2.3))).run().excess
 
 
 def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
-    store = MemoryStore(ahead=apart(SKEW_SECONDS))
+    store = SimulatedStore(ahead=apart(SKEW_SECONDS))
     store.place = lambda key: half_of(key) if asyncio.get_running_loop().time() > SPLIT_AT else "before"
     town = Town(store).run()
     assert town.excess == 0
@@ -111,7 +116,7 @@ def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
 
 
 def test_no_window_is_over_where_answers_do_not_tell_their_physical_partition() -> None:
-    assert Town(MemoryStore(ahead=apart(1.7))).run().excess == 0
+    assert Town(SimulatedStore(ahead=apart(1.7))).run().excess == 0
 
 
 async def requests_of_a_lock(cosmos: MemoryCosmos, ledger: TokenLedger, number: int) -> int:

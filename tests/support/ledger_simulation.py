@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.contracts import Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
+from shared.tokens.counters import TENANT_COUNTER
 from shared.tokens.ledger import LedgerHooks, TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
@@ -16,14 +17,14 @@ from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
 from tests.support.fakes import tenant_context
 from tests.support.ledger_checker import Admission
-from tests.unit_tests.tokens.store import (
+from tests.support.simulated_cosmos import (
     NO_FAULTS,
     Faults,
     KilledError,
-    MemoryStore,
     ProcessClock,
     SimulatedContainer,
     SimulatedLoop,
+    SimulatedStore,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Simulation:
 
     seed: int
     plan: Plan
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: SimulatedStore = field(default_factory=SimulatedStore)
     store_clock: Callable[[ProcessClock], StoreClock] = lambda _: StoreClock()
     log: list[Admission] = field(default_factory=list)
     acknowledged: int = 0
@@ -191,20 +192,16 @@ class Simulation:
 
     def used_in_store(self) -> int:
         """Sum the usage items."""
-        items = self.store.partitions.get((TENANT.tenant_id,), {})
-        return sum(
-            int(str(body["prompt_tokens"])) for name, body in items.items() if name.startswith("usage:")
-        )
+        items = self.store.items((TENANT.tenant_id,), "usage:")
+        return sum(int(str(body["prompt_tokens"])) for body in items.values())
 
     def scope(self) -> dict[str, object]:
         """Return the tenant's scope as it is stored."""
-        return self.store.partitions[TENANT.tenant_id,]["scope:tenant"]
+        return self.store.items((TENANT.tenant_id,))[TENANT_COUNTER]
 
     def check_the_sums(self) -> None:
         """Demand of every scope that its totals are the sums of its buckets, and nothing is below zero."""
-        for name, scope in self.store.partitions[TENANT.tenant_id,].items():
-            if not name.startswith("scope:"):
-                continue
+        for name, scope in self.store.items((TENANT.tenant_id,), "scope:").items():
             buckets = scope["b"]
             assert isinstance(buckets, dict)
             for total, part in (("tokens", "t"), ("requests", "r"), ("used", "u"), ("done", "q")):
