@@ -26,6 +26,7 @@ from tests.support.simulated_cosmos import (
     SimulatedLoop,
     SimulatedStore,
 )
+from tests.support.soak import SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -35,6 +36,10 @@ APP = "app"
 MODEL = "gpt-4o"
 LIMITS = LimitsOverride(tokens_per_minute=20_000, requests_per_minute=60, concurrency=1_000)
 LIMIT_TOKENS, LIMIT_REQUESTS = 20_000, 60
+LONGEST_PAUSE_SECONDS = 0.0 if SOAK else 4.0
+MARGIN_SECONDS = 4.5
+"""By so much a refusal may be later than the moment at which its lock fits: bounds of two clocks."""
+
 SECRET = "a secret of 16 or more"  # noqa: S105  # signs the simulation's lock ids
 
 
@@ -134,8 +139,8 @@ class Simulation:
         while not process.container.dead:
             try:
                 await self._once(process, chance)
-            except BudgetExceededError:
-                await asyncio.sleep(chance.uniform(0.05, 0.6))
+            except BudgetExceededError as refused:
+                await asyncio.sleep(pause(chance, refused, 0.05, 0.6))
             except DependencyUnavailableError:
                 await asyncio.sleep(chance.uniform(0.1, 1))
             except KilledError:
@@ -208,6 +213,15 @@ class Simulation:
                 counts = [bucket[part] for bucket in buckets.values()]
                 assert scope[total] == sum(counts), (name, total)
                 assert all(count >= 0 for count in counts), (name, total)
+
+
+def pause(chance: random.Random, refused: BudgetExceededError, least: float, most: float) -> float:
+    """Draw the seconds until the next attempt: short about the time at which it should succeed.
+
+    A broken ledger may admit in between, too: no wait is longer than a few seconds.
+    """
+    still = min(LONGEST_PAUSE_SECONDS, max(0.0, (refused.retry_after or 0.0) - MARGIN_SECONDS))
+    return chance.uniform(least, most) + still * chance.random()
 
 
 def run_async[T](work: Coroutine[object, object, T]) -> T:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUDGET = 1_000
 LARGEST = 200
 RUNS = range(50 if SOAK else 2)
-STEPS = 400 if SOAK else 70
+STEPS = 400 if SOAK else 50
 
 pytestmark = sized(60)
 

@@ -118,7 +118,7 @@ def test_reports_beyond_their_locks_that_trickle_in_for_long_leave_the_next_lock
     async def scenario() -> None:
         bench = Bench()
         tenant = tenant_context(tier="premium")
-        locks = [await bench.ledger.lock(tenant, APP, 1, MODEL) for _ in range(500)]
+        locks = [await bench.ledger.lock(tenant, APP, 1, MODEL) for _ in range(400)]
         for lock in locks:
             await bench.ledger.report(tenant, APP, lock.lock_id, used(2))
             await asyncio.sleep(2)

@@ -15,13 +15,14 @@ from shared.tokens.lock_ids import LockIds
 from shared.tokens.store_clock import SKEW_SECONDS, StoreClock, StoreClocks
 from tests.support.fakes import FakeClock, tenant_context
 from tests.support.ledger_checker import Admission, find_excess, mean_tokens
-from tests.support.ledger_simulation import SECRET, run_async
+from tests.support.ledger_simulation import SECRET, pause, run_async
 from tests.support.memory_cosmos import memory_cosmos
 from tests.support.simulated_cosmos import ProcessClock, SimulatedContainer, SimulatedStore
 from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Key
+    from shared.tenancy.context import TenantContext
     from tests.support.memory_cosmos import MemoryCosmos
 
 pytestmark = sized(120)
@@ -77,18 +78,24 @@ class Town:
             clock = ProcessClock(self.chance.uniform(0, 1e6), 1 + self.chance.uniform(-1e-4, 1e-4))
             ledger = TokenLedger(SimulatedContainer(self.store, self.chance), LockIds([SECRET]), clock)
             until = loop.time() + self.chance.uniform(5, 25)
+            asks = dict.fromkeys(TENANTS, loop.time())
             while loop.time() < until:
-                await self._once(ledger)
+                ready = [tenant for tenant, at in asks.items() if at <= loop.time()]
+                if ready:
+                    tenant = self.chance.choice(ready)
+                    asks[tenant] = loop.time() + await self._once(ledger, tenant)
+                else:
+                    await asyncio.sleep(min(asks.values()) - loop.time() + 0.001)
 
-    async def _once(self, ledger: TokenLedger) -> None:
-        tenant, tokens = self.chance.choice(TENANTS), self.chance.randint(5, 60)
+    async def _once(self, ledger: TokenLedger, tenant: TenantContext) -> float:
+        """Ask for a lock; return after how many seconds to ask again."""
+        tokens = self.chance.randint(5, 60)
         try:
             await ledger.lock(tenant, APP, tokens, MODEL)
-        except BudgetExceededError:
-            await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
-        else:
-            admission = Admission(asyncio.get_running_loop().time(), tokens)
-            self.logs[tenant.tenant_id].append(admission)
+        except BudgetExceededError as refused:
+            return pause(self.chance, refused, *PAUSE_SECONDS)
+        self.logs[tenant.tenant_id].append(Admission(asyncio.get_running_loop().time(), tokens))
+        return 0.0
 
 
 def apart(seconds: float) -> dict[Key, float]:
@@ -104,7 +111,8 @@ def test_no_window_is_over_where_the_clocks_of_physical_partitions_differ(second
 
 
 def test_the_checker_finds_a_ledger_that_takes_two_clocks_for_one() -> None:
-    assert Town(SimulatedStore(place=lambda _: "0", ahead=apart(2.3))).run().excess
+    towns = (Town(SimulatedStore(place=lambda _: "0", ahead=apart(2.3)), seed) for seed in range(1, 8))
+    assert any(town.run().excess for town in towns)
 
 
 def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
