@@ -26,7 +26,7 @@ from shared.cosmos.container import (
     ItemExistsError,
     ItemNotFoundError,
 )
-from shared.errors import DependencyUnavailableError
+from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 
 if TYPE_CHECKING:
     import random
@@ -207,6 +207,10 @@ class SimulatedContainer:
     """One process's way to the store. A request can be lost, its answer can be, and each leg takes time.
 
     Like the app's own container it tries three times, so that a write can be done twice.
+
+    Attributes:
+        hangs: Whether nothing is answered in time.
+        when_answered: Is called right after an answer was handed over, before whoever waits for it goes on.
     """
 
     def __init__(self, store: SimulatedStore, chance: random.Random, faults: Faults = NO_FAULTS) -> None:
@@ -215,7 +219,9 @@ class SimulatedContainer:
         self.faults = faults
         self.dead = False
         self.down = False
+        self.hangs = False
         self.answers_to_lose = 0
+        self.when_answered: Callable[[], None] = lambda: None
 
     async def read(self, key: Key, item_id: str) -> Json | None:
         return await self._request(lambda: self._store.read(key, item_id))
@@ -248,6 +254,9 @@ class SimulatedContainer:
         raise NotImplementedError
 
     async def _request[T](self, work: Callable[[], T]) -> T:
+        if self.hangs:
+            await asyncio.sleep(20)
+            raise DependencyTimeoutError("Cosmos DB", 20)
         for _ in range(3):
             self._store.requests += 1
             try:
@@ -293,6 +302,7 @@ class SimulatedContainer:
                 _fail(answer, ConnectionError())
             else:
                 act(answer, outcome)
+                self.when_answered()
 
         asyncio.get_running_loop().call_later(seconds, answered)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shared.errors import (
     BudgetExceededError,
+    DependencyTimeoutError,
     DependencyUnavailableError,
     LockNotFoundError,
 )
@@ -132,6 +134,78 @@ def test_a_lock_that_never_arrived_cannot_arrive_after_it_was_given_up() -> None
     run_async(scenario())
 
 
+def test_a_lock_that_nobody_learned_of_is_taken_back_though_the_store_fails_again_meanwhile() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        bench.container.answers_to_lose = 3
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        bench.container.down = True
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 5, MODEL)
+        bench.container.down = False
+        await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        assert bench.counts("tenant") == (20_000, 2)
+
+    run_async(scenario())
+
+
+def test_a_lock_whose_caller_went_away_is_taken_back_though_the_store_fails_meanwhile() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+
+        def abandon() -> None:
+            taking.cancel()
+            bench.container.down = True
+
+        bench.container.when_answered = abandon
+        taking = asyncio.ensure_future(bench.ledger.lock(TENANT, APP, 19_999, MODEL))
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        await asyncio.sleep(5)
+        assert bench.counts("tenant") == (20_000, 2)
+        bench.container.down, bench.container.when_answered = False, lambda: None
+        await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        assert bench.counts("tenant") == (20_000, 2)
+
+    run_async(scenario())
+
+
+def test_a_lock_that_is_granted_and_cancelled_in_one_moment_is_given_back() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        loop = asyncio.get_running_loop()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        ended = set()
+
+        def cancel_after(turns: int, taking: list[asyncio.Future[Lock]]) -> None:
+            if turns:
+                loop.call_soon(cancel_after, turns - 1, taking)
+            else:
+                taking[0].cancel()
+
+        for turns in range(8):
+            waiting: list[asyncio.Future[Lock]] = []
+            bench.container.when_answered = partial(cancel_after, turns, waiting)
+            taking = asyncio.ensure_future(bench.ledger.lock(TENANT, APP, 700, MODEL))
+            waiting.append(taking)
+            try:
+                lock = await taking
+            except asyncio.CancelledError:
+                ended.add("cancelled")
+            else:
+                ended.add("granted")
+                bench.container.when_answered = lambda: None
+                await bench.ledger.release(TENANT, APP, lock.lock_id)
+            await asyncio.sleep(1)
+            assert bench.counts("tenant") == (1, 1), turns
+        assert ended == {"cancelled", "granted"}
+
+    run_async(scenario())
+
+
 def test_a_report_whose_answers_are_lost_is_counted_once_whoever_asks_again() -> None:
     async def scenario() -> None:
         bench = Bench()
@@ -180,6 +254,36 @@ def test_while_the_store_is_down_the_open_setting_admits_and_counts_with_the_rep
             await bench.ledger.release(TENANT, APP, released.lock_id)
         assert bench.counts("tenant") == (100, 1)
         assert [item["prompt_tokens"] for item in await bench.usage_items()] == [100]
+
+    run_async(scenario())
+
+
+def test_a_store_that_hangs_has_failed_too() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=FixedPolicy(on_store_failure=OnStoreFailure.OPEN))
+        closed = Bench()
+        bench.container.hangs = closed.container.hangs = True
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        with pytest.raises(DependencyTimeoutError):
+            await closed.ledger.lock(TENANT, APP, 500, MODEL)
+        bench.container.hangs = False
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(100))
+        assert bench.counts("tenant") == (100, 1)
+
+    run_async(scenario())
+
+
+def test_a_lock_that_was_not_counted_is_no_open_one_after_its_report() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=FixedPolicy(on_store_failure=OnStoreFailure.OPEN))
+        await bench.limit(LimitsOverride(concurrency=1))
+        bench.container.down = True
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        bench.container.down = False
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(100))
+        status = await bench.ledger.status(TENANT, APP)
+        assert (status.used_requests, status.locked_requests, status.locked_tokens) == (1, 0, 0)
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
 
     run_async(scenario())
 

@@ -152,6 +152,54 @@ async def test_a_tenant_that_is_new_to_a_process_tells_where_it_is_and_so_what_t
         assert await requests_of_a_lock(cosmos, ledger, 2) == scopes + clock + batch
 
 
+def told(*answers: tuple[int, float, float]) -> StoreClock:
+    """Return a clock that has learned from answers: the store's second, sent and received."""
+    clock = StoreClock()
+    for second, sent, received in answers:
+        clock.observe(second, sent, received)
+    return clock
+
+
+def test_a_second_is_told_within_a_tenth_of_the_replicas_and_the_time_that_the_answer_took() -> None:
+    clock = told((1_000, 10.0, 10.2))
+    assert clock.earliest(10.2) == pytest.approx(999.9)
+    assert clock.latest(10.2) == pytest.approx(1_001.3)
+
+
+def test_clocks_drift_apart_by_two_ten_thousandths() -> None:
+    clock = told((1_000, 10.0, 10.2))
+    assert clock.earliest(1_010.2) == pytest.approx(1_999.7)
+    assert clock.latest(1_010.2) == pytest.approx(2_001.5)
+
+
+def test_each_answer_narrows_the_bounds() -> None:
+    clock = told((1_000, 10.0, 10.0), (1_001, 10.2, 10.2))
+    assert clock.earliest(10.2) == pytest.approx(1_000.9)
+    assert clock.latest(10.2) == pytest.approx(1_001.3, abs=1e-3)
+
+
+@pytest.mark.parametrize(("received", "is_precise"), [(10.79, True), (10.81, False)])
+def test_bounds_of_more_than_two_seconds_are_renewed(received: float, *, is_precise: bool) -> None:
+    assert told((1_000, 10.0, received)).is_precise(received) is is_precise
+
+
+def test_bounds_widen_until_they_are_renewed() -> None:
+    clock = told((1_000, 10.0, 10.0))
+    assert clock.is_precise(10.0 + 1_999)
+    assert not clock.is_precise(10.0 + 2_001)
+
+
+@pytest.mark.parametrize("jump", [-4_000, 4_000])
+def test_a_jump_is_believed_when_a_second_answer_confirms_it(jump: int) -> None:
+    clock = told((10_000, 10.0, 10.0), (10_001 + jump, 11.0, 11.0))
+    assert clock.earliest(11.0) == pytest.approx(10_000.9 + min(jump, 0), abs=1e-3)
+    assert clock.latest(11.0) == pytest.approx(10_002.1 + max(jump, 0), abs=1e-3)
+    assert not clock.is_precise(11.0)
+    clock.observe(10_002 + jump, 12.0, 12.0)
+    assert clock.earliest(12.0) == pytest.approx(10_001.9 + jump, abs=1e-3)
+    assert clock.latest(12.0) == pytest.approx(10_003.1 + jump, abs=1e-3)
+
+
 def test_each_physical_partition_has_one_clock() -> None:
     clocks = StoreClocks(StoreClock)
     clocks.of("0").observe(1_800_000_000, 10.0, 10.01)
