@@ -46,7 +46,7 @@ class Decision:
     """Answer to a lock, and the status right after; `retry_after` is in seconds, None if admitted."""
 
     reply: LockReply
-    left: TokenStatus
+    status: TokenStatus
     retry_after: float | None = None
 
 
@@ -72,8 +72,8 @@ class TokenService:
         except RateLimitError as refusal:
             reply = LockReply(allowed=False, request_id=None, message=refusal.message)
             return Decision(reply, await self.status(app_id), refusal.retry_after or 1.0)
-        left = lock.status or await self.status(app_id)
-        return Decision(LockReply(allowed=True, request_id=lock.lock_id, message="Locked"), left)
+        status = lock.status or await self.status(app_id)
+        return Decision(LockReply(allowed=True, request_id=lock.lock_id, message="Locked"), status)
 
     async def report(self, request: ReportRequest) -> SettledReply:
         """Put what was used in the place of a lock; again, it changes nothing.

@@ -245,6 +245,22 @@ def test_a_used_up_month_ends_with_the_month() -> None:
     run_async(scenario())
 
 
+def test_a_wait_for_the_next_day_is_one_for_what_is_still_locked_then_too() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_day=1_000))
+        await asyncio.sleep(end_of_day() - 10)
+        reported = await bench.ledger.lock(TENANT, APP, 600, MODEL)
+        await bench.ledger.report(TENANT, APP, reported.lock_id, used(600))
+        await bench.ledger.lock(TENANT, APP, 400, MODEL)
+        refused = await refusal(bench, 700)
+        assert refused.retry_after is not None
+        await asyncio.sleep(refused.retry_after)
+        await bench.ledger.lock(TENANT, APP, 700, MODEL)
+
+    run_async(scenario())
+
+
 def test_usage_is_of_the_day_of_its_lock_not_of_its_report() -> None:
     async def scenario() -> None:
         bench = Bench()
