@@ -178,6 +178,12 @@ def test_each_answer_narrows_the_bounds() -> None:
     assert clock.latest(10.2) == pytest.approx(1_001.3, abs=1e-3)
 
 
+def test_bounds_have_drifted_by_the_time_that_the_next_answer_narrows_them() -> None:
+    clock = told((1_000, 10.0, 10.0), (2_001, 1_010.0, 1_010.0))
+    assert clock.earliest(1_010.0) == pytest.approx(2_000.9)
+    assert clock.latest(1_010.0) == pytest.approx(2_001.3)
+
+
 @pytest.mark.parametrize(("received", "is_precise"), [(10.79, True), (10.81, False)])
 def test_bounds_of_more_than_two_seconds_are_renewed(received: float, *, is_precise: bool) -> None:
     assert told((1_000, 10.0, received)).is_precise(received) is is_precise
