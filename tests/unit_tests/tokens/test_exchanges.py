@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cosmos.container import BatchFailedError, BatchFailure
 from shared.errors import (
     BudgetExceededError,
     DependencyTimeoutError,
@@ -21,6 +22,9 @@ from tests.support.ledger_bench import Bench, used
 from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.cosmos.container import BatchOperation
     from shared.tokens.stored_models import Lock
 
 ROOMY = LimitsOverride(tokens_per_minute=1_000_000, requests_per_minute=10_000, concurrency=10_000)
@@ -100,6 +104,22 @@ def test_a_lock_whose_answer_is_lost_is_charged_once_whoever_comes_between(inter
         assert bench.counts("tenant") == (502 + 10 * interleaving, 3 + interleaving)
         await bench.ledger.release(TENANT, APP, lock.lock_id)
         assert bench.counts("tenant") == (2 + 10 * interleaving, 2 + interleaving)
+
+    run_async(scenario())
+
+
+def test_a_store_that_refuses_the_exchange_admits_nothing() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+
+        def refuse(_: Sequence[BatchOperation]) -> Sequence[BatchOperation]:
+            raise BatchFailedError(0, BatchFailure.REFUSED)
+
+        bench.store.tamper = refuse
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        assert bench.counts("tenant") == (1, 1)
 
     run_async(scenario())
 
