@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = sized(120)
 
-CASES = 5_000 if SOAK else 120
+CASES = 5_000 if SOAK else 80
 KINDS = (
     "tokens_per_minute",
     "requests_per_minute",
