@@ -261,14 +261,17 @@ class Runtime:
     @cached_property
     def ledger(self) -> TokenLedger:
         """Return the token ledger; the administrator's keys are the secret that all instances share."""
-        from shared.tokens.alerting import AlertingLedger  # noqa: PLC0415  # loads when first used
+        from shared.tokens.alerts import ExhaustionAlerts  # noqa: PLC0415  # loads when first used
+        from shared.tokens.ledger import LedgerHooks, TokenLedger  # noqa: PLC0415  # same
         from shared.tokens.lock_ids import LockIds  # noqa: PLC0415  # same
         from shared.tokens.policy import SettingsPolicy  # noqa: PLC0415  # same
 
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
         lock_ids = LockIds([key.get_secret_value() for key in keys if key is not None])
         policy = SettingsPolicy(self.tenant_settings, self.cache)
-        return AlertingLedger(self.container("ledger"), lock_ids, self.clock, policy)
+        container = self.container("ledger")
+        hooks = LedgerHooks(on_exhausted=ExhaustionAlerts(container, self.clock).claim)
+        return TokenLedger(container, lock_ids, self.clock, policy, hooks)
 
     def token_client(self, app_id: str, tenant: TenantContext | None = None) -> LedgerTokenClient:
         """Return one application's client of the ledger; without a tenant, for the ambient one."""

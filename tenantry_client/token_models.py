@@ -67,21 +67,27 @@ class SettledReply(BaseModel):
 
 
 class TokenStatus(BaseModel):
-    """The last 60 seconds against the limits that bound an application.
+    """Counts of the last 60 seconds, and the headroom under all limits of an application.
 
     Attributes:
-        used_tokens: Tokens that were reported of the last 60 seconds.
-        locked_tokens: Tokens that are locked and were not reported (yet).
-        reset_time_seconds: When the whole limit will be available again if nothing more is taken.
-        debt_tokens: By how much use that was reported beyond its locks exceeds the limit.
+        available_tokens: The size of the largest lock that is admitted now.
+        tokens_limited_by: The limit that says so, by its name: `tokens_per_minute`, `tokens_per_day`, ...
+        used_tokens: Tokens that were reported.
+        locked_tokens: Tokens that are locked and not reported (yet).
+        available_requests: The number of locks that are admitted now.
+        requests_limited_by: The limit that says so: `requests_per_minute` or `concurrency`.
+        reset_time_seconds: Seconds until the whole limit is available again if nothing more is taken.
+        debt_tokens: Tokens by which use that was reported beyond its locks exceeds the limit.
     """
 
     model_config = ConfigDict(frozen=True)
 
     available_tokens: int
+    tokens_limited_by: str = "tokens_per_minute"
     used_tokens: int
     locked_tokens: int
     available_requests: int
+    requests_limited_by: str = "requests_per_minute"
     used_requests: int
     locked_requests: int
     reset_time_seconds: float

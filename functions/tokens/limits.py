@@ -1,4 +1,4 @@
-"""Limits of a tenant: its tier's limits, and what the administrator gave it in their place for a time."""
+"""Limits of a tenant: its tier's, and the override that the administrator gave it for a time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class LimitsService:
     """One tenant's limits.
 
     Args:
-        tenant: Whose they are, and who asks.
-        store: Where overrides are.
-        audit: Where it is kept who changed them.
+        tenant: The tenant, and who asks.
+        store: The overrides.
+        audit: The audit trail.
         clock: Tells whether an override has expired.
     """
 
@@ -39,8 +39,13 @@ class LimitsService:
         self._clock = clock
 
     async def read(self) -> LimitsReply:
-        """Return the limits in force, and what they are made of."""
-        return self._reply(await self._store.read(self._tenant))
+        """Return the limits in force, the tier's, and the override.
+
+        Raises:
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
+        return self._build_reply(await self._store.read(self._tenant))
 
     async def put(self, request: PutLimitsRequest, if_match: str | None) -> LimitsReply:
         """Give the tenant other limits than its tier's; where nothing is given, its tier's hold again.
@@ -48,6 +53,9 @@ class LimitsService:
         Raises:
             ValidationError: The override would be over before it began.
             PreconditionFailedError: The limits are in another state than `if_match`.
+            ConflictError: Others keep changing them.
+            DependencyUnavailableError: The store is down; the same again is safe.
+            DependencyTimeoutError: Likewise, it did not answer in time.
         """
         given = LimitsOverride.model_validate(request.model_dump())
         if given.expires_at is not None and given.expires_at <= self._clock.now():
@@ -59,21 +67,24 @@ class LimitsService:
         async with self._audit.recording(
             self._tenant, AuditAction.LIMITS_PUT, self._tenant.tenant_id, detail=facts
         ):
-            stored = await self._store.put(self._tenant, override, if_version=_version(if_match))
-        return self._reply(stored)
+            stored = await self._store.put(self._tenant, override, if_version=_parse_version(if_match))
+        return self._build_reply(stored)
 
     async def remove(self, if_match: str | None) -> LimitsReply:
         """Let the limits of the tenant's tier hold again.
 
         Raises:
             PreconditionFailedError: The limits are in another state than `if_match`.
+            ConflictError: Others keep changing them.
+            DependencyUnavailableError: The store is down; the same again is safe.
+            DependencyTimeoutError: Likewise, it did not answer in time.
         """
         subject = self._tenant.tenant_id
         async with self._audit.recording(self._tenant, AuditAction.LIMITS_DELETE, subject):
-            stored = await self._store.put(self._tenant, None, if_version=_version(if_match))
-        return self._reply(stored)
+            stored = await self._store.put(self._tenant, None, if_version=_parse_version(if_match))
+        return self._build_reply(stored)
 
-    def _reply(self, stored: StoredLimits) -> LimitsReply:
+    def _build_reply(self, stored: StoredLimits) -> LimitsReply:
         now = self._clock.now().timestamp()
         return LimitsReply(
             tier=Tier(self._tenant.tier),
@@ -85,7 +96,7 @@ class LimitsService:
         )
 
 
-def _version(if_match: str | None) -> int | None:
+def _parse_version(if_match: str | None) -> int | None:
     """Read the state that `If-Match` names."""
     if if_match is None or if_match == "*":
         return None

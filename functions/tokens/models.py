@@ -28,7 +28,7 @@ class LockQuery(QueryModel):
 
 
 class Dimension(StrEnum):
-    """Dimension that usage can be grouped by."""
+    """Property that usage can be grouped by."""
 
     DAY = "day"
     MODEL = "model"
@@ -54,7 +54,7 @@ class UsageQuery(QueryModel):
 
 
 class UsageSum(ReplyModel):
-    """Usage, and its cost at the prices of now.
+    """Usage and its cost at the prices of now.
 
     `cost` is exact and in the reply's currency. It is null where a model has no price: `unpriced_models` has
     those.

@@ -123,7 +123,7 @@ def _bind_alerts(runtime: "Runtime", blueprint: func.Blueprint) -> None:
 
 
 def _answered(decision: Decision, *, strict: bool) -> Answered[LockReply]:
-    headers = rate_limit_headers(decision.left)
+    headers = rate_limit_headers(decision.status)
     if decision.retry_after is None:
         return Answered(decision.reply, headers=headers)
     headers["retry-after"] = str(max(1, math.ceil(decision.retry_after)))

@@ -1,4 +1,4 @@
-"""Usage of a tenant and its cost, out of the ledger's usage items.
+"""Usage and cost of a tenant, out of the ledger's usage items.
 
 A day's items are next to each other by their ids. They are read in pages and summed as they come, so that
 memory holds the groups of the answer and one page; both are bounded.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from functions.tokens.models import UsageReply, UsageRow, UsageSum
 from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
+from shared.cosmos.queries import select
 from shared.errors import ValidationError
 from shared.tokens.settings import USAGE_PRICES
 from shared.tokens.stored_models import USAGE_PREFIX, UsageItem
@@ -25,20 +26,17 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
-    from shared.tenancy.settings import Setting
+    from shared.tokens.policy import SettingsReader
     from shared.tokens.prices import PriceTable
 
 LONGEST_DAYS = 366
 
-_ITEMS = (
-    "SELECT c.id, c.schema_version, c.day, c.model, c.app_id, c.user_id, c.prompt_tokens,"
-    " c.completion_tokens, c.requests FROM c WHERE c.id > @after AND c.id < @until ORDER BY c.id"
-)
+_ITEMS = select(UsageItem, where="c.id > @after AND c.id < @until", order_by="c.id")
 
 
 @dataclass(frozen=True, slots=True)
-class UsageBounds:
-    """Bounds of one answer.
+class UsageQueryLimits:
+    """Limits of the work of one answer.
 
     Attributes:
         page: Items to a page. A month of most tenants is one: one query of one partition.
@@ -51,20 +49,12 @@ class UsageBounds:
     rows: int = 10_000
 
 
-BOUNDS = UsageBounds()
-
-
-class ReadsPrices(Protocol):
-    """Tenant settings, as pricing needs them."""
-
-    async def value[T](self, tenant: TenantContext, setting: Setting[T]) -> T:
-        """Return the value in force."""
-        ...
+DEFAULT_LIMITS = UsageQueryLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """Tokens of one model."""
+    """Tokens and requests of one model."""
 
     prompt: int = 0
     completion: int = 0
@@ -80,15 +70,15 @@ class _Tokens:
 
 @dataclass(slots=True)
 class _Group:
-    """The sums of one row, by model: cost differs by it."""
+    """Sums of one row by model: cost differs by it."""
 
     models: dict[str, _Tokens] = field(default_factory=dict)
 
     def add(self, item: UsageItem) -> None:
         self.models[item.model] = self.models.get(item.model, _Tokens()).plus(item)
 
-    def summed(self, prices: PriceTable) -> UsageSum:
-        """Sum up; where a model has no price, there is no cost that would be true."""
+    def sum_up(self, prices: PriceTable) -> UsageSum:
+        """Sum up all models; where one has no price, the cost is None: any other would be wrong."""
         unpriced = sorted(self.models.keys() - prices.models.keys())
         prompt = sum(tokens.prompt for tokens in self.models.values())
         completion = sum(tokens.completion for tokens in self.models.values())
@@ -113,32 +103,34 @@ class UsageService:
     """One tenant's usage.
 
     Args:
-        tenant: Whose it is.
+        tenant: The tenant.
         ledger: The container `ledger`.
-        settings: Where the prices are.
+        settings: Reader of the tenant's prices.
         clock: Its day is the default's end.
-        bounds: How much one answer may take.
+        limits: Limits of the work of one answer.
     """
 
     def __init__(
         self,
         tenant: TenantContext,
         ledger: Container,
-        settings: ReadsPrices,
+        settings: SettingsReader,
         clock: Clock,
-        bounds: UsageBounds = BOUNDS,
+        limits: UsageQueryLimits = DEFAULT_LIMITS,
     ) -> None:
         self._tenant = tenant
         self._items = Partition.of(tenant, ledger)
         self._settings = settings
         self._clock = clock
-        self._bounds = bounds
+        self._limits = limits
 
     async def usage(self, query: UsageQuery) -> UsageReply:
-        """Sum what was used in a range of days, and price it as prices are now.
+        """Sum the usage of a range of days, and price it as prices are now.
 
         Raises:
             ValidationError: The range is too long, turned around, or holds too much to be one answer.
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
         """
         until = query.until or self._clock.now().date()
         since = query.since or until.replace(day=1)
@@ -149,58 +141,58 @@ class UsageService:
             )
         dimensions = query.dimensions
         total, groups = _Group(), dict[tuple[str, ...], _Group]()
-        async for item in self._between(since, until):
+        async for item in self._read_items(since, until):
             total.add(item)
-            groups.setdefault(_key(item, dimensions), _Group()).add(item)
-            if len(groups) > self._bounds.rows:
-                raise _too_much(f"more than {self._bounds.rows} rows")
+            groups.setdefault(_group_key(item, dimensions), _Group()).add(item)
+            if len(groups) > self._limits.rows:
+                raise _range_error(f"more than {self._limits.rows} rows")
         prices = await self._settings.value(self._tenant, USAGE_PRICES)
         return UsageReply(
             since=since,
             until=until,
             group_by=dimensions,
             currency=prices.currency,
-            items=_rows(groups, dimensions, prices),
-            total=total.summed(prices),
+            items=_build_rows(groups, dimensions, prices),
+            total=total.sum_up(prices),
         )
 
-    async def _between(self, since: date, until: date) -> AsyncIterator[UsageItem]:
+    async def _read_items(self, since: date, until: date) -> AsyncIterator[UsageItem]:
         after = f"{USAGE_PREFIX}{since.isoformat()}"
         end = f"{USAGE_PREFIX}{until.isoformat()};"  # a day is followed by a colon, the sign before this one
         read = 0
         while True:
             page = await self._items.query(
-                UsageItem, Query(_ITEMS, {"@after": after, "@until": end}, self._bounds.page)
+                UsageItem, Query(_ITEMS, {"@after": after, "@until": end}, self._limits.page)
             )
             for item in page:
                 yield item
             read += len(page)
-            if len(page) < self._bounds.page:
+            if len(page) < self._limits.page:
                 return
-            if read >= self._bounds.items:
-                raise _too_much(f"more than {self._bounds.items} items of usage")
+            if read >= self._limits.items:
+                raise _range_error(f"more than {self._limits.items} items of usage")
             after = page[-1].id
 
 
-def _key(item: UsageItem, dimensions: Sequence[Dimension]) -> tuple[str, ...]:
+def _group_key(item: UsageItem, dimensions: Sequence[Dimension]) -> tuple[str, ...]:
     # No user sorts before every user; an id is never empty.
     names = {"day": item.day, "model": item.model, "app_id": item.app_id, "user_id": item.user_id or ""}
     return tuple(names[dimension] for dimension in dimensions)
 
 
-def _rows(
+def _build_rows(
     groups: Mapping[tuple[str, ...], _Group], dimensions: Sequence[Dimension], prices: PriceTable
 ) -> list[UsageRow]:
     return [
         UsageRow.model_validate(
-            groups[key].summed(prices).model_dump()
+            groups[key].sum_up(prices).model_dump()
             | {dimension: name or None for dimension, name in zip(dimensions, key, strict=True)}
         )
         for key in sorted(groups)
     ]
 
 
-def _too_much(what: str) -> ValidationError:
+def _range_error(what: str) -> ValidationError:
     return ValidationError(
         f"The range holds {what}: ask for fewer days, or group by less",
         {"fields": {"query.from": "too long"}},

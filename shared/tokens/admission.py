@@ -1,4 +1,4 @@
-"""Admit waiting locks: one transactional batch takes them out of all of their scopes, or out of none.
+"""Admission of locks: one transactional batch adds them to all of their counters, or to none.
 
 The batch begins with the group item of the locks, which can be created once: a request that is repeated
 because its answer was lost finds it, and is not done twice.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.cosmos.container import BatchFailedError
+from shared.cosmos.container import BatchFailedError, BatchFailure
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
-from shared.tokens.counters import operations
+from shared.tokens.counters import TENANT_COUNTER, build_operations
 from shared.tokens.lock_ids import LockClaim, new_group
-from shared.tokens.quota import Terms
+from shared.tokens.quota import Quota
 from shared.tokens.settlement import Settlement
 from shared.tokens.stored_models import LockGroup
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import BatchOperation
     from shared.errors import APIError
-    from shared.tokens.headroom import Room
+    from shared.tokens.headroom import Headroom
     from shared.tokens.quota import AppShares
-    from shared.tokens.settlement import Settling
-    from shared.tokens.snapshot import Account
+    from shared.tokens.settlement import LockSettler
+    from shared.tokens.snapshot import LedgerSnapshot
     from shared.tokens.stored_models import TokenStatus
+    from shared.tokens.unreported import UnreportedLocks
 
-_CONFLICT = 409
 _MOST_OPERATIONS = 100
 _MOST_ROUNDS = 32
 _MOST_LATE = 3
@@ -38,16 +38,24 @@ _logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A lock that was admitted, and how its budget stood then."""
+class AdmittedLock:
+    """A lock that was admitted, and the tenant's status right after it."""
 
     claim: LockClaim
-    left: TokenStatus
+    status: TokenStatus
 
 
 @dataclass(frozen=True, slots=True)
-class LockRequest:
-    """A lock that somebody waits for.
+class RefusedLock:
+    """A lock that a budget of a day or a month refused, with the store's second to charge it to."""
+
+    tokens: int
+    second: float
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLock:
+    """A lock that a caller waits for.
 
     Attributes:
         tier: The tenant's tier.
@@ -59,175 +67,197 @@ class LockRequest:
     model: str
     tier: str
     arrived: float
-    future: asyncio.Future[Taken]
+    future: asyncio.Future[AdmittedLock]
 
     def fail(self, error: BaseException) -> None:
-        """Tell who waits that it is not admitted."""
+        """Tell the waiting caller that it is not admitted."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
-class Admitting:
-    """Admits the locks of one tenant."""
+class LockAdmitter:
+    """Admits the locks of one tenant.
+
+    Args:
+        snapshot: The tenant's ledger as it was last read.
+        settler: Releases what was admitted for nobody.
+        unreported: Log of locks that expired without a report.
+        shares: Reads the shares of the tenant's applications.
+    """
 
     def __init__(
-        self, account: Account, settling: Settling, shares: Callable[[], Awaitable[AppShares]]
+        self,
+        snapshot: LedgerSnapshot,
+        settler: LockSettler,
+        unreported: UnreportedLocks,
+        shares: Callable[[], Awaitable[AppShares]],
     ) -> None:
-        self._account = account
-        self._settling = settling
+        self._snapshot = snapshot
+        self._settler = settler
+        self._unreported = unreported
         self._shares = shares
 
-    async def exchange(self, requests: Sequence[LockRequest]) -> None:
-        """Admit in order of arrival what fits, refuse the rest.
+    async def admit(self, locks: Sequence[PendingLock]) -> None:
+        """Admit in order of arrival the locks that fit, refuse the others.
 
         Raises:
-            DependencyUnavailableError: The store is down: nothing is admitted.
+            DependencyUnavailableError: The store is down, too slow or contended: nothing is admitted.
+            DependencyTimeoutError: It did not answer in time: nothing is admitted.
         """
-        account = self._account
-        waiting = [request for request in requests if not request.future.done()]
+        snapshot = self._snapshot
+        waiting = [lock for lock in locks if not lock.future.done()]
         late = 0
         shares = await self._shares()
-        await self._settling.clear_doubts()
+        await self._settler.release_unconfirmed()
         for _ in range(_MOST_ROUNDS):
             if not waiting:
                 return
-            scopes = {name for one in waiting for name in shares.scopes(one.app_id, one.model)}
-            await account.look(name for name in scopes if name not in account.scopes)
-            await account.know_the_time()  # which the look may have told: another tenant's answers know it
-            plan = _Plan.of(account, waiting, shares)
+            needed = {name for one in waiting for name in shares.counter_ids(one.app_id, one.model)}
+            await snapshot.refresh(name for name in needed if name not in snapshot.counters)
+            await snapshot.sync_clock()  # which the refresh may have done: another tenant's answers know it
+            plan = _AdmissionPlan.of(snapshot, waiting, shares)
             if not plan.admitted:
-                waiting = await self._refuse(plan, waiting)
-            elif await self._write(plan):
-                if account.latest() <= plan.terms.second:
-                    await self._answer(plan)
+                waiting = await self._refuse_fresh(plan, waiting)
+            elif await self._check_and_update(plan):
+                if snapshot.latest() <= plan.quota.second:
+                    await self._resolve(plan)
                     waiting = plan.rest
                     continue
                 # It took so long that the locks may count for less than 60 s from now: they are not admitted.
                 late += 1
                 _logger.warning("The ledger's store was slow to admit", extra={"locks": len(plan.admitted)})
-                await self._settling.give_back(plan.as_given_back())
+                await self._settler.release_unclaimed(plan.as_released())
                 if late == _MOST_LATE:
                     raise DependencyUnavailableError("The token ledger", "is too slow")
         raise DependencyUnavailableError("The token ledger", "is contended")
 
-    async def _write(self, plan: _Plan) -> bool:
-        """Write what was planned once; tell whether it is done."""
+    async def _check_and_update(self, plan: _AdmissionPlan) -> bool:
+        """Write the plan if its conditions hold; tell whether it is done."""
+        tenant_counter = self._snapshot.counter(TENANT_COUNTER)
         try:
-            await self._account.write(plan.operations)
+            await self._snapshot.write(plan.operations)
         except BatchFailedError as error:
-            await self._account.look(plan.scopes)
-            return error.index == 0 and error.cause_status == _CONFLICT  # done before, the answer was lost
+            await self._snapshot.refresh(plan.counter_ids)
+            return (
+                error.index == 0 and error.reason is BatchFailure.EXISTS
+            )  # done before, the answer was lost
         except (DependencyUnavailableError, DependencyTimeoutError):
-            self._settling.doubt(plan.as_given_back())
+            self._settler.note_unconfirmed(plan.as_released())
             raise
+        self._unreported.record(tenant_counter, plan.freed_of_tenant, self._snapshot.now())
         return True
 
-    async def _answer(self, plan: _Plan) -> None:
-        self._account.groups.put(plan.group, 0)
-        now = Terms(self._account, plan.admitted[-1].tier, plan.terms.shares)
-        standings: dict[str, TokenStatus] = {}
+    async def _resolve(self, plan: _AdmissionPlan) -> None:
+        """Hand the locks to their callers; release those whose caller has gone away."""
+        self._snapshot.groups[plan.group] = 0
+        quota = Quota(self._snapshot, plan.admitted[-1].tier, plan.quota.shares)
+        statuses: dict[str, TokenStatus] = {}
         abandoned = []
-        for claim, request in zip(plan.claims(), plan.admitted, strict=True):
-            if request.app_id not in standings:
-                standings[request.app_id] = now.standing(request.app_id)
-            if request.future.done():
-                abandoned.append(Settlement(claim, request.app_id))
+        for claim, lock in zip(plan.claims(), plan.admitted, strict=True):
+            if lock.app_id not in statuses:
+                statuses[lock.app_id] = quota.window_stats(lock.app_id)
+            if lock.future.done():
+                abandoned.append(Settlement(claim, lock.app_id))
             else:
-                request.future.set_result(Taken(claim, standings[request.app_id]))
+                lock.future.set_result(AdmittedLock(claim, statuses[lock.app_id]))
         if abandoned:
-            await self._settling.give_back(abandoned)
+            await self._settler.release_unclaimed(abandoned)
 
-    async def _refuse(self, plan: _Plan, waiting: Sequence[LockRequest]) -> list[LockRequest]:
-        """Refuse those who came before the scopes were looked at; look, and return the others."""
+    async def _refuse_fresh(self, plan: _AdmissionPlan, waiting: Sequence[PendingLock]) -> list[PendingLock]:
+        """Refuse the locks whose counters were read after they came; read and return the others."""
         stale = []
-        for request in waiting:
-            if not self._account.seen_since(plan.scopes_of(request), request.arrived):
-                stale.append(request)
+        for lock in waiting:
+            if self._snapshot.is_fresh(plan.counter_ids_of(lock), lock.arrived):
+                lock.fail(plan.refuse(lock))
             else:
-                request.fail(plan.refusal(request))
+                stale.append(lock)
         if stale:
-            await self._account.look({name for request in stale for name in plan.scopes_of(request)})
+            await self._snapshot.refresh({name for lock in stale for name in plan.counter_ids_of(lock)})
         return stale
 
 
-class _Plan:
-    """Which locks are admitted by what was seen of the scopes, and the batch that takes them if that holds.
+class _AdmissionPlan:
+    """Locks that fit by the counters as they were read, and the batch that adds them if that still holds.
 
     Args:
-        account: What was seen.
-        requests: The locks that wait, in order of arrival.
-        shares: What bounds the tenant's applications.
-        most_scopes: The most scopes that the batch may touch.
+        snapshot: The counters as they were read.
+        locks: The locks that wait, in order of arrival.
+        shares: The shares of the tenant's applications.
+        most_counters: The most counters that the batch may touch.
     """
 
     def __init__(
-        self, account: Account, requests: Sequence[LockRequest], shares: AppShares, most_scopes: int
+        self, snapshot: LedgerSnapshot, locks: Sequence[PendingLock], shares: AppShares, most_counters: int
     ) -> None:
-        self._account = account
-        self.terms = Terms(account, requests[-1].tier, shares)
+        self._snapshot = snapshot
+        self.quota = Quota(snapshot, locks[-1].tier, shares)
         self.group = new_group()
-        self.admitted: list[LockRequest] = []
-        self.rest: list[LockRequest] = []
-        self.scopes: set[str] = set()
-        for request in requests:
-            if self._takes(request, most_scopes):
-                self.admitted.append(request)
+        self.admitted: list[PendingLock] = []
+        self.rest: list[PendingLock] = []
+        self.counter_ids: set[str] = set()
+        self.freed_of_tenant: Sequence[int] = ()
+        for lock in locks:
+            if self._hit(lock, most_counters):
+                self.admitted.append(lock)
             else:
-                self.rest.append(request)
-        self.operations = self._operations()
+                self.rest.append(lock)
+        self.operations = self._build_operations()
 
     @classmethod
-    def of(cls, account: Account, requests: Sequence[LockRequest], shares: AppShares) -> _Plan:
-        """Plan for as many of the locks as one batch takes."""
-        most_scopes = _MOST_OPERATIONS
-        while len((plan := cls(account, requests, shares, most_scopes)).operations) > _MOST_OPERATIONS:
-            most_scopes //= 2
+    def of(cls, snapshot: LedgerSnapshot, locks: Sequence[PendingLock], shares: AppShares) -> _AdmissionPlan:
+        """Plan for as many of the locks as one batch holds."""
+        most_counters = _MOST_OPERATIONS
+        while len((plan := cls(snapshot, locks, shares, most_counters)).operations) > _MOST_OPERATIONS:
+            most_counters //= 2
         return plan
 
     def claims(self) -> list[LockClaim]:
-        """Say what is admitted."""
+        """Return the claims of the admitted locks."""
         return [
             LockClaim(
                 self.group,
                 index,
-                request.tokens,
-                self.terms.second,
-                request.model,
-                shares_app_scope=self.terms.shares.are_common_for(request.app_id),
+                lock.tokens,
+                self.quota.second,
+                lock.model,
+                shares_app_scope=self.quota.shares.are_common_for(lock.app_id),
             )
-            for index, request in enumerate(self.admitted)
+            for index, lock in enumerate(self.admitted)
         ]
 
-    def as_given_back(self) -> list[Settlement]:
-        """Describe how all of it is taken back."""
+    def as_released(self) -> list[Settlement]:
+        """Return the settlements that release all of them."""
         pairs = zip(self.claims(), self.admitted, strict=True)
-        return [Settlement(claim, request.app_id) for claim, request in pairs]
+        return [Settlement(claim, lock.app_id) for claim, lock in pairs]
 
-    def scopes_of(self, request: LockRequest) -> tuple[str, str, str]:
-        """Return what a lock counts against."""
-        return self.terms.shares.scopes(request.app_id, request.model)
+    def counter_ids_of(self, lock: PendingLock) -> tuple[str, str, str]:
+        """Return the ids of the counters that a lock counts in."""
+        return self.quota.shares.counter_ids(lock.app_id, lock.model)
 
-    def refusal(self, request: LockRequest) -> APIError:
-        """Say why a lock is not admitted."""
-        return self.terms.refusal(request.tokens, self._rooms(request))
+    def refuse(self, lock: PendingLock) -> APIError:
+        """Build the error of a lock that is not admitted."""
+        return self.quota.refuse(lock.tokens, self._headrooms(lock))
 
-    def _takes(self, request: LockRequest, most_scopes: int) -> bool:
-        rooms = self._rooms(request)
-        scopes = self.scopes.union(self.scopes_of(request))
-        if not self.terms.fits(request.tokens, rooms) or len(scopes) > most_scopes:
+    def _hit(self, lock: PendingLock, most_counters: int) -> bool:
+        """Count a lock in all of its counters if it fits; tell whether it does."""
+        headrooms = self._headrooms(lock)
+        counter_ids = self.counter_ids.union(self.counter_ids_of(lock))
+        if not self.quota.test(lock.tokens, headrooms) or len(counter_ids) > most_counters:
             return False
-        self.scopes = scopes
-        for room in rooms:
-            room.take(request.tokens)
+        self.counter_ids = counter_ids
+        for headroom in headrooms:
+            headroom.hit(lock.tokens)
         return True
 
-    def _rooms(self, request: LockRequest) -> tuple[Room, ...]:
-        return self.terms.of_lock(request.app_id, request.model)
+    def _headrooms(self, lock: PendingLock) -> tuple[Headroom, ...]:
+        return self.quota.of_lock(lock.app_id, lock.model)
 
-    def _operations(self) -> list[BatchOperation]:
-        partition = self._account.partition
+    def _build_operations(self) -> list[BatchOperation]:
+        partition = self._snapshot.partition
         found = [partition.creating(LockGroup(id=LockGroup.id_of(self.group)))]
-        for name in sorted(self.scopes):
-            change = self.terms.rooms[name].change(self.terms.second)
-            found += operations(partition, name, self._account.scope(name), change)
+        for name in sorted(self.counter_ids):
+            change = self.quota.headrooms[name].build_change(self.quota.second)
+            if name == TENANT_COUNTER:
+                self.freed_of_tenant = change.freed
+            found += build_operations(partition, name, self._snapshot.counter(name), change)
         return found

@@ -1,7 +1,7 @@
-"""That a budget of a day or a month is used up to 80 or 100 percent: claimed once, and kept to be sent.
+"""Alerts of budgets that are used up to 80 or 100 percent: claimed once, and kept to be sent.
 
-What is claimed follows from what the ledger has stored, so that no crossing is lost with the process that
-made it: whoever looks next finds it. The claim's id is the crossing's; it holds the message until it is sent.
+A claim follows from what the ledger has stored, so that no crossing is lost with the process that made it:
+the next look finds it. The claim's id is the crossing's; it holds the message until it is sent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from cachetools import TTLCache
+
 from shared.contracts import BudgetAlert
 from shared.cosmos.container import ItemNotFoundError, Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition, StoredItem
-from shared.tokens.counters import TENANT_SCOPE, Scope
+from shared.cosmos.queries import select
+from shared.errors import APIError
+from shared.logging.logger import get_logger
+from shared.tokens.counters import TENANT_COUNTER, WindowCounter
 from shared.tokens.limits import limits_in_force, override_of
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
+    from shared.tokens.admission import RefusedLock
 
 WARNING_PERCENT: Literal[80] = 80
 EXHAUSTED_PERCENT: Literal[100] = 100
@@ -33,13 +39,15 @@ _LOOK_BACK = timedelta(days=2)
 
 _PERIOD = re.compile(r"(?:d(?=.{8}$)|m(?=.{6}$))(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)?")
 
+_MOST_TENANTS = 4096
+_CLAIM_EVERY_SECONDS = 5.0
+"""So often at most are a tenant's alerts claimed for refusals, which can come in floods."""
+
 _TTL_SECONDS = 100 * 24 * 3600
 """A claim outlives the longest period that is looked back at, so that none is claimed twice."""
 
-_PENDING = (
-    "SELECT c.id, c.schema_version, c.body, c.outbox_pending FROM c"
-    " WHERE STARTSWITH(c.id, @prefix) AND c.outbox_pending = true ORDER BY c.id"
-)
+
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +74,8 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedLock:
-    """A lock that a budget has just refused, and the store's second that it was to be charged to."""
-
-    tokens: int
-    second: float
-
-
-@dataclass(frozen=True, slots=True)
 class Crossing:
-    """So much of one budget is used."""
+    """Use of one budget beyond 80 or 100 percent."""
 
     period: Period
     percent: Literal[80, 100]
@@ -100,17 +100,22 @@ class AlertItem(StoredItem):
         return self.id.removeprefix(_PREFIX)
 
 
-def crossings(scope: Scope, tier: str, now: float, refused: RefusedLock | None = None) -> Iterator[Crossing]:
-    """Find what a tenant has used up of each period, by the limits in force now, or at its end if it is over.
+_PENDING = select(AlertItem, where="STARTSWITH(c.id, @prefix) AND c.outbox_pending = true", order_by="c.id")
+
+
+def find_crossings(
+    counter: WindowCounter, tier: str, now: float, refused: RefusedLock | None = None
+) -> Iterator[Crossing]:
+    """Find a tenant's crossings of each period, by the limits in force now, or at its end if it is over.
 
     Args:
-        scope: The tenant's scope.
+        counter: The tenant's counter.
         tier: The tenant's tier.
         now: In seconds since the epoch.
         refused: A lock that a budget has just refused: so a budget of a period that is not over by then.
     """
-    override = override_of(scope)
-    for key, used in scope.spent.items():
+    override = override_of(counter)
+    for key, used in counter.spent.items():
         period = Period.of(key)
         if period is None:
             continue
@@ -129,7 +134,7 @@ class BudgetAlerts:
     """The crossings of one tenant's budgets.
 
     Args:
-        tenant: Whose they are.
+        tenant: The tenant.
         container: The container `ledger`.
         clock: Dates messages, and tells which periods are long over.
     """
@@ -140,28 +145,43 @@ class BudgetAlerts:
         self._clock = clock
 
     async def claim(self, refused: RefusedLock | None = None) -> None:
-        """Look what is used up, and keep a message for each crossing that has none; see `crossings`."""
-        scope = await self._own.read(Scope, TENANT_SCOPE)
-        if scope is None:
+        """Store a message for each crossing that has none; see `find_crossings`.
+
+        Raises:
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
+        counter = await self._own.read(WindowCounter, TENANT_COUNTER)
+        if counter is None:
             return
         now = self._clock.now()
-        for crossing in crossings(scope, self._tenant.tier, now.timestamp(), refused):
+        for crossing in find_crossings(counter, self._tenant.tier, now.timestamp(), refused):
             if crossing.period.ends_at >= now - _LOOK_BACK:
-                await self._keep(crossing, now)
+                await self._store(crossing, now)
 
     async def pending(self, limit: int) -> list[AlertItem]:
-        """Return messages that are still to be sent."""
+        """Return messages that are still to be sent, at most `limit`.
+
+        Raises:
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
         return await self._own.query(AlertItem, Query(_PENDING, {"@prefix": _PREFIX}, limit))
 
     async def mark_sent(self, item: AlertItem) -> None:
-        """Note that a message is with the broker."""
+        """Note that a message is with the broker.
+
+        Raises:
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
         patch = Patch((PatchOperation("set", "/outbox_pending", value=False),))
         try:
             await self._own.patch(AlertItem, item.id, patch)
         except ItemNotFoundError:
             return  # the tenant was purged meanwhile
 
-    async def _keep(self, crossing: Crossing, now: datetime) -> None:
+    async def _store(self, crossing: Crossing, now: datetime) -> None:
         message_id = crossing.message_id(self._tenant.tenant_id)
         if await self._own.read(AlertItem, _PREFIX + message_id) is not None:
             return
@@ -177,3 +197,30 @@ class BudgetAlerts:
         )
         item = AlertItem(id=_PREFIX + message_id, body=message.model_dump_json(), outbox_pending=True)
         await self._own.create_or_read(item)
+
+
+class ExhaustionAlerts:
+    """Claims of alerts for locks that a budget refused: the `on_exhausted` of a ledger.
+
+    Reported tokens may come to rest a little below the budget, since every lock that is larger than the rest
+    is refused: only the refusal shows that the budget is at its end. The sweep finds all other crossings.
+
+    Args:
+        container: The container `ledger`.
+        clock: The app's time.
+    """
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        self._container = container
+        self._clock = clock
+        self._claimed: TTLCache[str, None] = TTLCache(_MOST_TENANTS, _CLAIM_EVERY_SECONDS, clock.monotonic)
+
+    async def claim(self, tenant: TenantContext, refused: RefusedLock) -> None:
+        """Claim the tenant's alerts; where that fails, it is logged, and a later refusal tries again."""
+        if tenant.tenant_id in self._claimed:
+            return
+        self._claimed[tenant.tenant_id] = None
+        try:
+            await BudgetAlerts(tenant, self._container, self._clock).claim(refused)
+        except APIError as error:
+            _logger.warning("A budget's alert could not be claimed", extra={"error": type(error).__name__})

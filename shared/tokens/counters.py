@@ -1,7 +1,7 @@
-"""What counts against one limit, and how it is changed: pure functions from what was seen to what to write.
+"""Sliding-window counters and the patches that change them: pure functions, without I/O.
 
-Nothing here is read and written back: a change adds to what is stored, on the condition that what it takes
-for granted is so. A patch takes at most 10 operations, so that a change may be several patches of one batch.
+A change writes back nothing that was read. It increments what is stored, on conditions that state what it
+takes for granted. A patch holds at most 10 operations, so that one change may be several patches of a batch.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
     from shared.cosmos.partition import Partition
 
+COUNTER_PREFIX = "scope:"
+TENANT_COUNTER = f"{COUNTER_PREFIX}tenant"
 WINDOW_SECONDS = 60
-TENANT_SCOPE = "scope:tenant"
 _NEVER = -1
 _IDLE_SECONDS = 24 * 3600
 _MOST_OPERATIONS = 10
 _LONGEST_NAME = 200
 
 
-class Scope(StoredItem):
-    """What counts against one limit. Always: each of the totals is the sum of its part of the buckets.
+class WindowCounter(StoredItem):
+    """Counter of one scope (a tenant, an application or a model) over the last 60 seconds.
+
+    Invariant: each total is the sum of its part of the buckets.
 
     Attributes:
         tokens: The tokens of the buckets (`t`): locked, or reported in the place of their lock.
@@ -40,10 +43,10 @@ class Scope(StoredItem):
         done: The part of `requests` whose report has come (`q`).
         b: A bucket per second that something is charged to. The keys are `s{second}`: a number alone could
             be read as the index of an array in a path.
-        spent: In the tenant's scope: what was reported by day (`d20260131`) and by month (`m202601`).
-        override: In the tenant's scope: the administrator's limits in the place of the tier's.
-        limits_version: How often they were changed.
-        ttl: Scopes of applications and models that nobody uses any more remove themselves.
+        spent: In the tenant's counter: reported tokens by day (`d20260131`) and by month (`m202601`).
+        override: In the tenant's counter: the administrator's limits in the place of the tier's.
+        limits_version: The number of changes of the override.
+        ttl: Counters of applications and models that nobody uses any more remove themselves.
         ts: The second of the store's clock at which it was last written.
         answered_by: The physical partition that it was read from, or written in.
     """
@@ -62,9 +65,16 @@ class Scope(StoredItem):
 
 
 @lru_cache(maxsize=4096)
-def scopes_of(app_id: str, model: str, *, shared: bool) -> tuple[str, str, str]:
-    """Return what a lock counts against; `shared` is the scope of all applications that are not named."""
-    return TENANT_SCOPE, f"scope:app:{'*' if shared else app_id}", f"scope:model:{id_part(model)}"
+def counter_ids(app_id: str, model: str, *, shared: bool) -> tuple[str, str, str]:
+    """Return the ids of the counters of a lock: the tenant's, the application's, the model's.
+
+    Args:
+        app_id: The application.
+        model: The model.
+        shared: Whether the application counts together with all others that have no share of their own.
+    """
+    app = f"{COUNTER_PREFIX}app:{'*' if shared else app_id}"
+    return TENANT_COUNTER, app, f"{COUNTER_PREFIX}model:{id_part(model)}"
 
 
 def id_part(name: str) -> str:
@@ -75,9 +85,9 @@ def id_part(name: str) -> str:
     return "==" + hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
-def new_scope(scope_id: str) -> Scope:
-    """Return a scope that nothing counts against."""
-    return Scope(id=scope_id, ttl=_NEVER if scope_id == TENANT_SCOPE else _IDLE_SECONDS)
+def new_counter(counter_id: str) -> WindowCounter:
+    """Return a counter at zero."""
+    return WindowCounter(id=counter_id, ttl=_NEVER if counter_id == TENANT_COUNTER else _IDLE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -120,48 +130,48 @@ class Amount:
         return {"t": self.tokens, "r": self.requests, "u": self.used, "q": self.done}
 
 
-def total(scope: Scope) -> Amount:
-    """Return what is stored as counting, what has fallen out of the window included."""
-    return Amount(scope.tokens, scope.requests, scope.used, scope.done)
+def total_amount(counter: WindowCounter) -> Amount:
+    """Return the stored totals, with the buckets that have expired and were not freed yet."""
+    return Amount(counter.tokens, counter.requests, counter.used, counter.done)
 
 
-def bucket(scope: Scope, second: int) -> Amount:
-    """Return what is charged to a second."""
-    stored = scope.b.get(_key(second), {})
+def bucket_amount(counter: WindowCounter, second: int) -> Amount:
+    """Return the amount charged to a second."""
+    stored = counter.b.get(_key(second), {})
     return Amount(stored.get("t", 0), stored.get("r", 0), stored.get("u", 0), stored.get("q", 0))
 
 
-def has_bucket(scope: Scope, second: int) -> bool:
+def has_bucket(counter: WindowCounter, second: int) -> bool:
     """Tell whether anything is charged to a second."""
-    return _key(second) in scope.b
+    return _key(second) in counter.b
 
 
-def seconds(scope: Scope) -> list[int]:
+def bucket_seconds(counter: WindowCounter) -> list[int]:
     """Return the seconds that something is charged to, oldest first."""
-    return sorted(int(key[1:]) for key in scope.b)
+    return sorted(int(key[1:]) for key in counter.b)
 
 
-def expired(scope: Scope, time: float) -> list[int]:
+def expired_seconds(counter: WindowCounter, time: float) -> list[int]:
     """Return the seconds that no longer count when the store's clock has reached `time`, oldest first."""
-    return [second for second in seconds(scope) if second + WINDOW_SECONDS <= time]
+    return [second for second in bucket_seconds(counter) if second + WINDOW_SECONDS <= time]
 
 
-def sum_of(scope: Scope, chosen: Iterable[int]) -> Amount:
-    """Sum what is charged to some seconds."""
+def sum_buckets(counter: WindowCounter, chosen: Iterable[int]) -> Amount:
+    """Sum the amounts charged to some seconds."""
     amount = Amount()
     for second in chosen:
-        amount.add(bucket(scope, second))
+        amount.add(bucket_amount(counter, second))
     return amount
 
 
 @dataclass(slots=True)
-class Change:
-    """What is to be added to a scope: by second, and in the tenant's scope to what was spent.
+class CounterChange:
+    """Additions to one counter: by second, and in the tenant's counter to the spending of day and month.
 
     Attributes:
-        freed: The seconds that fall out; each is as it was seen, or nothing is changed.
-        outdated: What was spent in days and months that nobody asks for any more; it is forgotten.
-        conditions: What must hold of the scope, beside what the change itself takes for granted.
+        freed: The expired seconds to remove; each is as it was read, or nothing is changed.
+        outdated: The days and months whose spending nobody asks for any more, to be removed.
+        conditions: Predicates over the stored counter, beside those that the change itself needs.
     """
 
     amounts: dict[int, Amount] = field(default_factory=dict)
@@ -175,19 +185,19 @@ class Change:
         self.amounts.setdefault(second, Amount()).add(amount)
 
 
-def operations(
-    partition: Partition, scope_id: str, seen: Scope | None, change: Change
+def build_operations(
+    partition: Partition, counter_id: str, counter: WindowCounter | None, change: CounterChange
 ) -> list[BatchOperation]:
-    """Return what makes the change in a batch, given the scope as it was seen, or that there was none."""
-    if seen is None:
-        return [partition.creating(_created(scope_id, change))]
-    steps = [*_totals(seen, change)]
+    """Build the batch operations of a change, given the counter as it was read; None where there was none."""
+    if counter is None:
+        return [partition.creating(_create_counter(counter_id, change))]
+    steps = [*_change_totals(counter, change)]
     for key, spent in change.spent.items():
         steps.append(_Step(PatchOperation("incr", f"/spent/{key}", spent)))
     for second, amount in change.amounts.items():
-        steps += _charging(seen, second, amount)
+        steps += _charge_bucket(counter, second, amount)
     for second in change.freed:
-        steps.append(_Step(PatchOperation("remove", f"/b/{_key(second)}"), _as_seen(seen, second)))
+        steps.append(_Step(PatchOperation("remove", f"/b/{_key(second)}"), _require_bucket(counter, second)))
     for key in change.outdated:
         steps.append(_Step(PatchOperation("remove", f"/spent/{key}"), f"IS_DEFINED(c.spent.{key})"))
     patches = []
@@ -196,7 +206,7 @@ def operations(
         demands = dict.fromkeys(step.condition for step in chunk if step.condition)
         conditions = [*(change.conditions if start == 0 else ()), *demands]
         patch = Patch(tuple(step.operation for step in chunk), " AND ".join(conditions) or None)
-        patches.append(partition.patching(scope_id, patch))
+        patches.append(partition.patching(counter_id, patch))
     return patches
 
 
@@ -206,19 +216,19 @@ class _Step:
     condition: str = ""
 
 
-def _totals(seen: Scope, change: Change) -> list[_Step]:
+def _change_totals(counter: WindowCounter, change: CounterChange) -> list[_Step]:
     net = Amount()
     for amount in change.amounts.values():
         net.add(amount)
-    net = net.minus(sum_of(seen, change.freed))
+    net = net.minus(sum_buckets(counter, change.freed))
     named = {"tokens": net.tokens, "requests": net.requests, "used": net.used, "done": net.done}
     return [_Step(PatchOperation("incr", f"/{name}", count)) for name, count in named.items() if count]
 
 
-def _charging(seen: Scope, second: int, amount: Amount) -> list[_Step]:
+def _charge_bucket(counter: WindowCounter, second: int, amount: Amount) -> list[_Step]:
     """Add to a bucket, which a patch must not take to be there when it is not, nor the other way round."""
     key = _key(second)
-    if key not in seen.b:
+    if key not in counter.b:
         condition = f"NOT IS_DEFINED(c.b.{key})"
         return [_Step(PatchOperation("add", f"/b/{key}", amount.as_bucket()), condition)]
     return [
@@ -228,19 +238,19 @@ def _charging(seen: Scope, second: int, amount: Amount) -> list[_Step]:
     ]
 
 
-def _as_seen(seen: Scope, second: int) -> str:
-    """Demand that a second is as it was seen: no two free it, and none frees more than is there."""
+def _require_bucket(counter: WindowCounter, second: int) -> str:
+    """Demand that a bucket is as it was read: no two free it, and none frees more than is there."""
     key = _key(second)
     return " AND ".join(
-        f"c.b.{key}.{name} = {count}" for name, count in bucket(seen, second).as_bucket().items()
+        f"c.b.{key}.{name} = {count}" for name, count in bucket_amount(counter, second).as_bucket().items()
     )
 
 
-def _created(scope_id: str, change: Change) -> Scope:
+def _create_counter(counter_id: str, change: CounterChange) -> WindowCounter:
     sums = Amount()
     for amount in change.amounts.values():
         sums.add(amount)
-    return new_scope(scope_id).model_copy(
+    return new_counter(counter_id).model_copy(
         update={
             "tokens": sums.tokens,
             "requests": sums.requests,

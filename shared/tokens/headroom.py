@@ -1,4 +1,4 @@
-"""What a scope still admits, what a lock's write demands of it, and when a lock that does not fit will."""
+"""Headroom under one counter's limits: the locks it admits now, the write's conditions, the time to wait."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from shared.errors import TokenBudgetExhaustedError, TokenRateLimitError
 from shared.tokens.counters import (
     WINDOW_SECONDS,
     Amount,
-    Change,
-    bucket,
-    expired,
-    new_scope,
-    seconds,
-    sum_of,
-    total,
+    CounterChange,
+    bucket_amount,
+    bucket_seconds,
+    expired_seconds,
+    new_counter,
+    sum_buckets,
+    total_amount,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from shared.errors import BudgetExceededError
-    from shared.tokens.counters import Scope
+    from shared.tokens.counters import WindowCounter
     from shared.tokens.limits import TenantLimits
 
-_UNLIMITED = 2**60
+UNLIMITED = 2**60
 _LATEST_REPORT_SECONDS = 2 * 24 * 3600
 _MOST_BACKLOG = 5
-"""So many seconds that have fallen out may wait until their room is needed."""
+"""The most expired seconds that may wait until their headroom is needed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """The most of a day or a month; `ends_at` is when the next one begins, on the store's clock."""
+class PeriodBudget:
+    """Token limit of a day or a month; `ends_at` is when the next one begins, on the store's clock."""
 
     name: str
     key: str
@@ -47,214 +47,234 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What bounds one scope; None and () where nothing does.
+class CounterLimits:
+    """Limits of one counter; None and () where there is no limit of that kind.
 
     Attributes:
         tokens: In any 60 seconds; so too `requests`.
         open_locks: Locks of the last 60 seconds that are not reported.
-        budgets: What is reported and locked in a day and in a month.
-        version: The version of the limits that this is taken from, where the scope carries one.
+        budgets: Tokens reported and locked in a day and in a month.
+        version: The version of the tenant's limits, where the counter carries one.
     """
 
     tokens: int | None = None
     requests: int | None = None
     open_locks: int | None = None
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[PeriodBudget, ...] = ()
     version: int | None = None
 
 
-def tenant_bounds(limits: TenantLimits, version: int, time: float) -> Bounds:
-    """Return what bounds a tenant at a time of the store's clock."""
+@dataclass(frozen=True, slots=True)
+class Available:
+    """Headroom of one kind, and the name of the limit that bounds it; empty where none does."""
+
+    count: int
+    limit: str
+
+
+def limit_tenant_counter(limits: TenantLimits, version: int, time: float) -> CounterLimits:
+    """Return the limits of a tenant's counter at a time of the store's clock."""
     day, month = spending_keys(time)
     at = datetime.fromtimestamp(time, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     next_month = (at.replace(day=1) + timedelta(days=32)).replace(day=1)
     budgets = []
     if limits.tokens_per_day is not None:
         tomorrow = (at + timedelta(days=1)).timestamp()
-        budgets.append(Budget("tokens_per_day", day, limits.tokens_per_day, tomorrow))
+        budgets.append(PeriodBudget("tokens_per_day", day, limits.tokens_per_day, tomorrow))
     if limits.tokens_per_month is not None:
-        budgets.append(Budget("tokens_per_month", month, limits.tokens_per_month, next_month.timestamp()))
-    return Bounds(
+        budgets.append(
+            PeriodBudget("tokens_per_month", month, limits.tokens_per_month, next_month.timestamp())
+        )
+    return CounterLimits(
         limits.tokens_per_minute, limits.requests_per_minute, limits.concurrency, tuple(budgets), version
     )
 
 
-def share_bounds(limits: TenantLimits, share: float) -> Bounds:
-    """Return what bounds an application that has a share of the tenant's rates."""
+def limit_app_counter(limits: TenantLimits, share: float) -> CounterLimits:
+    """Return the limits of an application with a share of the tenant's rates: rounded down, at least 1."""
     if share >= 1:
-        return Bounds()
-    return Bounds(
+        return CounterLimits()
+    return CounterLimits(
         max(1, math.floor(limits.tokens_per_minute * share)),
         max(1, math.floor(limits.requests_per_minute * share)),
     )
 
 
-def model_bounds(limits: TenantLimits, model: str) -> Bounds:
-    """Return what bounds the use of a model."""
+def limit_model_counter(limits: TenantLimits, model: str) -> CounterLimits:
+    """Return the limits of a model's counter."""
     rate = limits.models.get(model)
-    return Bounds() if rate is None else Bounds(rate.tokens, rate.requests)
+    return CounterLimits() if rate is None else CounterLimits(rate.tokens, rate.requests)
 
 
 def spending_keys(time: float) -> tuple[str, str]:
-    """Return under which names a time's day and month are counted."""
+    """Return the names under which a time's day and month are counted."""
     at = datetime.fromtimestamp(time, UTC)
     return f"d{at:%Y%m%d}", f"m{at:%Y%m}"
 
 
-def _outdated(scope: Scope, time: float) -> list[str]:
-    """Return what was spent before the days and months in which a report can still come."""
+def _find_outdated(counter: WindowCounter, time: float) -> list[str]:
+    """Return the names of days and months for which no report can come any more."""
     day, month = spending_keys(time - _LATEST_REPORT_SECONDS)
-    return [key for key in scope.spent if key < (day if key.startswith("d") else month)]
+    return [key for key in counter.spent if key < (day if key.startswith("d") else month)]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """When a lock fits if nothing is added, on the store's clock, and what it waits for."""
+    """Time of the store's clock at which a lock fits if nothing is added, and the limit it waits for."""
 
     until: float
     limit: str = ""
     error: type[BudgetExceededError] = TokenRateLimitError
 
 
-class Room:
-    """What one scope, as it was seen, admits when the store's clock has reached a time.
+class Headroom:
+    """Locks that one counter, as it was read, admits when the store's clock has reached a time.
 
     Args:
-        seen: The scope; None where there is none.
-        bounds: What bounds it.
-        time: What the store's clock has certainly reached.
+        counter: The counter; None where there is none.
+        limits: The counter's limits.
+        time: A time that the store's clock has certainly reached.
     """
 
-    def __init__(self, seen: Scope | None, bounds: Bounds, time: float) -> None:
-        self.scope = new_scope("") if seen is None else seen
-        self.bounds = bounds
-        self._taken = Amount()
-        self._expired = expired(self.scope, time)
-        self.counted = total(self.scope).minus(sum_of(self.scope, self._expired))
+    def __init__(self, counter: WindowCounter | None, limits: CounterLimits, time: float) -> None:
+        self.counter = new_counter("") if counter is None else counter
+        self.limits = limits
+        self._hits = Amount()
+        self._expired = expired_seconds(self.counter, time)
+        self.counted = total_amount(self.counter).minus(sum_buckets(self.counter, self._expired))
         self._tokens = self._most_tokens(self.counted)
         self._requests = self._most_requests(self.counted)
 
-    def fits(self, tokens: int) -> bool:
+    def test(self, tokens: int) -> bool:
         """Tell whether one more lock fits."""
-        return self._taken.tokens + tokens <= self._tokens and self._taken.requests + 1 <= self._requests
+        return self._hits.tokens + tokens <= self._tokens.count and (
+            self._hits.requests + 1 <= self._requests.count
+        )
 
-    def take(self, tokens: int) -> None:
+    def hit(self, tokens: int) -> None:
         """Count one more lock."""
-        self._taken.tokens += tokens
-        self._taken.requests += 1
+        self._hits.tokens += tokens
+        self._hits.requests += 1
 
-    def largest(self) -> tuple[int, str]:
-        """Return the largest lock that will ever fit, and the limit that says so."""
-        sizes = [(budget.tokens, budget.name) for budget in self.bounds.budgets]
-        if self.bounds.tokens is not None:
-            sizes.append((self.bounds.tokens, "tokens_per_minute"))
-        return min(sizes, default=(_UNLIMITED, ""))
+    def largest_lock(self) -> Available:
+        """Return the size of the largest lock that can ever fit, and the limit that says so."""
+        sizes = [Available(budget.tokens, budget.name) for budget in self.limits.budgets]
+        if self.limits.tokens is not None:
+            sizes.append(Available(self.limits.tokens, "tokens_per_minute"))
+        return find_tightest(sizes)
 
-    def change(self, second: int) -> Change:
-        """Return the write that takes what was counted, charged to a second, if it still fits."""
-        freed = self._freed()
-        gone = sum_of(self.scope, freed)
-        outdated = _outdated(self.scope, second)
-        change = Change(freed=freed, outdated=outdated, conditions=self._conditions(gone))
-        change.add(second, self._taken)
+    def build_change(self, second: int) -> CounterChange:
+        """Build the write that charges all hits to a second, if they still fit."""
+        freed = self._choose_freed()
+        gone = sum_buckets(self.counter, freed)
+        outdated = _find_outdated(self.counter, second)
+        change = CounterChange(freed=freed, outdated=outdated, conditions=self._conditions(gone))
+        change.add(second, self._hits)
         return change
 
-    def wait(self, tokens: int) -> Wait:
-        """Tell when a lock fits that does not fit now: the longest of what it waits for."""
+    def find_wait(self, tokens: int) -> Wait:
+        """Tell when a lock fits that does not fit now: the longest of its waits."""
         return max(self._waits(tokens), key=lambda wait: wait.until, default=Wait(0.0))
 
     def _waits(self, tokens: int) -> Iterator[Wait]:
-        counted, bounds, emptying = self.counted, self.bounds, self._emptying
-        if bounds.tokens is not None:
-            needed = counted.tokens + tokens - bounds.tokens
-            yield Wait(emptying.when(emptying.tokens, needed), "tokens_per_minute")
-        if bounds.requests is not None:
-            needed = counted.requests + 1 - bounds.requests
-            yield Wait(emptying.when(emptying.requests, needed), "requests_per_minute")
-        if bounds.open_locks is not None:
-            needed = counted.open + 1 - bounds.open_locks
-            yield Wait(emptying.when(emptying.open, needed), "concurrency")
-        for budget in bounds.budgets:
-            spent = self.scope.spent.get(budget.key, 0) + tokens
+        counted, limits, expiry = self.counted, self.limits, self._expiry
+        if limits.tokens is not None:
+            needed = counted.tokens + tokens - limits.tokens
+            yield Wait(expiry.find_time(expiry.tokens, needed), "tokens_per_minute")
+        if limits.requests is not None:
+            needed = counted.requests + 1 - limits.requests
+            yield Wait(expiry.find_time(expiry.requests, needed), "requests_per_minute")
+        if limits.open_locks is not None:
+            needed = counted.open + 1 - limits.open_locks
+            yield Wait(expiry.find_time(expiry.open, needed), "concurrency")
+        for budget in limits.budgets:
+            spent = self.counter.spent.get(budget.key, 0) + tokens
             if spent > budget.tokens:
-                until = max(budget.ends_at, emptying.when(emptying.locked, counted.locked))
+                until = max(budget.ends_at, expiry.find_time(expiry.locked, counted.locked))
             else:
-                until = emptying.when(emptying.locked, spent + counted.locked - budget.tokens)
+                until = expiry.find_time(expiry.locked, spent + counted.locked - budget.tokens)
             yield Wait(until, budget.name, TokenBudgetExhaustedError)
 
     @property
-    def left_tokens(self) -> int:
-        """Return the largest lock that fits now."""
-        return self._tokens - self._taken.tokens
+    def available_tokens(self) -> Available:
+        """Return the size of the largest lock that fits now, and the limit that says so."""
+        return Available(self._tokens.count - self._hits.tokens, self._tokens.limit)
 
     @property
-    def left_requests(self) -> int:
-        """Return how many locks fit now."""
-        return self._requests - self._taken.requests
+    def available_requests(self) -> Available:
+        """Return the number of locks that fit now, and the limit that says so."""
+        return Available(self._requests.count - self._hits.requests, self._requests.limit)
 
     def last_second(self) -> int | None:
         """Return the youngest second that counts."""
-        return (
-            max(seconds(self.scope), default=None) if self.counted.requests or self.counted.tokens else None
-        )
+        if not self.counted.requests and not self.counted.tokens:
+            return None
+        return max(bucket_seconds(self.counter), default=None)
 
     @cached_property
-    def _emptying(self) -> _Emptying:
+    def _expiry(self) -> _ExpirySchedule:
         gone = set(self._expired)
-        left = [second for second in seconds(self.scope) if second not in gone]
-        return _Emptying(left, [bucket(self.scope, second) for second in left])
+        left = [second for second in bucket_seconds(self.counter) if second not in gone]
+        return _ExpirySchedule(left, [bucket_amount(self.counter, second) for second in left])
 
-    def _freed(self) -> Sequence[int]:
-        """Free what the locks need, and no more, so that instances rarely meet; but let nothing pile up."""
+    def _choose_freed(self) -> Sequence[int]:
+        """Free what the hits need, and no more, so that instances rarely meet; but let nothing pile up."""
         if len(self._expired) > _MOST_BACKLOG:
             return self._expired
-        left = total(self.scope)
+        total = total_amount(self.counter)
         for count in range(len(self._expired)):
-            counted = left.minus(sum_of(self.scope, self._expired[:count]))
-            if self._taken.tokens <= self._most_tokens(
-                counted
-            ) and self._taken.requests <= self._most_requests(counted):
+            counted = total.minus(sum_buckets(self.counter, self._expired[:count]))
+            if self._hits.tokens <= self._most_tokens(counted).count and (
+                self._hits.requests <= self._most_requests(counted).count
+            ):
                 return self._expired[:count]
         return self._expired
 
-    def _most_tokens(self, counted: Amount) -> int:
-        rooms = [
-            budget.tokens - self.scope.spent.get(budget.key, 0) - counted.locked
-            for budget in self.bounds.budgets
+    def _most_tokens(self, counted: Amount) -> Available:
+        found = [
+            Available(
+                budget.tokens - self.counter.spent.get(budget.key, 0) - counted.locked,
+                budget.name,
+            )
+            for budget in self.limits.budgets
         ]
-        if self.bounds.tokens is not None:
-            rooms.append(self.bounds.tokens - counted.tokens)
-        return min(rooms, default=_UNLIMITED)
+        if self.limits.tokens is not None:
+            found.append(Available(self.limits.tokens - counted.tokens, "tokens_per_minute"))
+        return find_tightest(found)
 
-    def _most_requests(self, counted: Amount) -> int:
-        rooms = []
-        if self.bounds.requests is not None:
-            rooms.append(self.bounds.requests - counted.requests)
-        if self.bounds.open_locks is not None:
-            rooms.append(self.bounds.open_locks - counted.open)
-        return min(rooms, default=_UNLIMITED)
+    def _most_requests(self, counted: Amount) -> Available:
+        found = []
+        if self.limits.requests is not None:
+            found.append(Available(self.limits.requests - counted.requests, "requests_per_minute"))
+        if self.limits.open_locks is not None:
+            found.append(Available(self.limits.open_locks - counted.open, "concurrency"))
+        return find_tightest(found)
 
     def _conditions(self, gone: Amount) -> list[str]:
-        """Demand of what is stored what was found of what was seen: the store decides, not this process."""
-        taken, bounds = self._taken, self.bounds
+        """Demand of the stored counter what was found of the one that was read: the store decides."""
+        hits, limits = self._hits, self.limits
         found = []
-        if bounds.version is not None:
-            found.append(f"c.limits_version = {bounds.version}")
-        if bounds.tokens is not None:
-            found.append(f"c.tokens <= {bounds.tokens - taken.tokens + gone.tokens}")
-        if bounds.requests is not None:
-            found.append(f"c.requests <= {bounds.requests - taken.requests + gone.requests}")
-        if bounds.open_locks is not None:
-            found.append(f"c.requests - c.done <= {bounds.open_locks - taken.requests + gone.open}")
-        for budget in bounds.budgets:
+        if limits.version is not None:
+            found.append(f"c.limits_version = {limits.version}")
+        if limits.tokens is not None:
+            found.append(f"c.tokens <= {limits.tokens - hits.tokens + gone.tokens}")
+        if limits.requests is not None:
+            found.append(f"c.requests <= {limits.requests - hits.requests + gone.requests}")
+        if limits.open_locks is not None:
+            found.append(f"c.requests - c.done <= {limits.open_locks - hits.requests + gone.open}")
+        for budget in limits.budgets:
             spent = f"(c.spent.{budget.key} ?? 0) + c.tokens - c.used"
-            found.append(f"{spent} <= {budget.tokens - taken.tokens + gone.locked}")
+            found.append(f"{spent} <= {budget.tokens - hits.tokens + gone.locked}")
         return found
 
 
-class _Emptying:
-    """How a scope empties with time, if nothing is added: what has gone by each second, summed."""
+def find_tightest(found: Sequence[Available]) -> Available:
+    """Return the least of several; of equal ones, the first by name."""
+    return min(found, key=lambda one: (one.count, one.limit), default=Available(UNLIMITED, ""))
+
+
+class _ExpirySchedule:
+    """Running sums of what expires by each second, if nothing is added."""
 
     def __init__(self, left: Sequence[int], buckets: Sequence[Amount]) -> None:
         self._seconds = left
@@ -263,8 +283,8 @@ class _Emptying:
         self.open = list(accumulate(one.open for one in buckets))
         self.locked = list(accumulate(one.locked for one in buckets))
 
-    def when(self, gone: Sequence[int], needed: int) -> float:
-        """Return when at least so much will have gone; 0 where nothing has to."""
+    def find_time(self, gone: Sequence[int], needed: int) -> float:
+        """Return when at least so much will have expired; 0 where nothing has to."""
         if needed <= 0 or not self._seconds:
             return 0.0
         at = min(bisect_left(gone, needed), len(self._seconds) - 1)

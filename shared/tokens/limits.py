@@ -1,7 +1,7 @@
-"""What a tenant may use: by its tier, or by an override that the platform's administrator gave it for a time.
+"""Limits of a tenant: its tier's, or an override that the platform's administrator gave it for a time.
 
-The override is a part of the tenant's scope in the ledger, with a version that every lock's write demands: a
-change is in force with the very next lock, on every instance.
+The override is a part of the tenant's counter in the ledger, with a version that every lock's write demands:
+a change is in force with the very next lock, on every instance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.cosmos.container import ItemChangedError, ItemNotFoundError, Patch, 
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError
 from shared.tenancy.store import Tier
-from shared.tokens.counters import TENANT_SCOPE, Scope, new_scope
+from shared.tokens.counters import TENANT_COUNTER, WindowCounter, new_counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ _ATTEMPTS = 5
 
 
 class RateLimit(BaseModel):
-    """The most that may count in any 60 seconds."""
+    """Limit of tokens and requests in any 60 seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -44,7 +44,7 @@ class RateLimit(BaseModel):
 
 
 class TenantLimits(BaseModel):
-    """What a tenant may use; None is no limit of that kind.
+    """Limits of a tenant; None is no limit of that kind.
 
     Attributes:
         tokens_per_minute: In any 60 seconds, wherever they begin.
@@ -66,7 +66,7 @@ class TenantLimits(BaseModel):
 
 
 class LimitsOverride(BaseModel):
-    """What the administrator gave one tenant in the place of its tier's limits, until it expires.
+    """Limits that the administrator gave one tenant in the place of its tier's, until they expire.
 
     A field that is None leaves the tier's limit as it is.
     """
@@ -115,7 +115,7 @@ TIER_LIMITS: Mapping[Tier, TenantLimits] = MappingProxyType(
         Tier.OWN: _FREE,  # until the administrator has given the tenant limits of its own
     }
 )
-"""What each tier may use: the one table."""
+"""The limits of each tier: the one table."""
 
 
 def limits_in_force(tier: str, override: LimitsOverride | None, at: float) -> TenantLimits:
@@ -128,7 +128,7 @@ def limits_in_force(tier: str, override: LimitsOverride | None, at: float) -> Te
 
 
 class StoredLimits(BaseModel):
-    """The override of a tenant as it is stored, expired or not, and its version."""
+    """Override of a tenant as it is stored, expired or not, and its version."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -137,7 +137,7 @@ class StoredLimits(BaseModel):
 
 
 class LimitStore:
-    """The overrides of tenants' limits.
+    """Store of the overrides of tenants' limits.
 
     Args:
         container: The container `ledger`.
@@ -147,9 +147,14 @@ class LimitStore:
         self._container = container
 
     async def read(self, tenant: TenantContext) -> StoredLimits:
-        """Return a tenant's override and its version, which is 0 where nobody ever set one."""
-        scope = await Partition.of(tenant, self._container).read(Scope, TENANT_SCOPE)
-        return _stored(scope or new_scope(TENANT_SCOPE))
+        """Return a tenant's override and its version, which is 0 where nobody ever set one.
+
+        Raises:
+            DependencyUnavailableError: The store is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
+        counter = await Partition.of(tenant, self._container).read(WindowCounter, TENANT_COUNTER)
+        return _read_limits(counter or new_counter(TENANT_COUNTER))
 
     async def put(
         self, tenant: TenantContext, override: LimitsOverride | None, *, if_version: int | None = None
@@ -159,13 +164,15 @@ class LimitStore:
         Raises:
             PreconditionFailedError: The stored version is another than `if_version`.
             ConflictError: Others keep changing it.
+            DependencyUnavailableError: The store is down; the same again is safe.
+            DependencyTimeoutError: Likewise, it did not answer in time.
         """
         partition = Partition.of(tenant, self._container)
         value = None if override is None else override.model_dump(mode="json", exclude_none=True)
         written: int | None = None
         for _ in range(_ATTEMPTS):
-            scope, _ = await partition.create_or_read(new_scope(TENANT_SCOPE))
-            stored = _stored(scope)
+            counter, _ = await partition.create_or_read(new_counter(TENANT_COUNTER))
+            stored = _read_limits(counter)
             if stored.version == written and stored.override == override:
                 return stored  # it was done; only the answer was lost
             if if_version is not None and stored.version != if_version:
@@ -179,16 +186,16 @@ class LimitStore:
                 condition=f"c.limits_version = {stored.version}",
             )
             try:
-                return _stored(await partition.patch(Scope, TENANT_SCOPE, change))
+                return _read_limits(await partition.patch(WindowCounter, TENANT_COUNTER, change))
             except (ItemChangedError, ItemNotFoundError):
                 continue
         raise ConflictError("The limits are being changed by others", retry_after=1.0)
 
 
-def override_of(scope: Scope) -> LimitsOverride | None:
-    """Return the override that a tenant's scope carries."""
-    return None if scope.override is None else LimitsOverride.model_validate(scope.override)
+def override_of(counter: WindowCounter) -> LimitsOverride | None:
+    """Return the override that a tenant's counter carries."""
+    return None if counter.override is None else LimitsOverride.model_validate(counter.override)
 
 
-def _stored(scope: Scope) -> StoredLimits:
-    return StoredLimits(override=override_of(scope), version=scope.limits_version)
+def _read_limits(counter: WindowCounter) -> StoredLimits:
+    return StoredLimits(override=override_of(counter), version=counter.limits_version)

@@ -30,13 +30,13 @@ _SHARES_APP_SCOPE, _UNCOUNTED = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class LockClaim:
-    """What a lock id says.
+    """Content of a lock id.
 
     Attributes:
         group: The random id of the locks that were admitted together.
-        index: Which of them this is.
+        index: Its place among them, from 0.
         second: The store's second that it is charged to.
-        shares_app_scope: It is charged to the scope of all applications without a share of their own.
+        shares_app_scope: It is charged to the counter of all applications without a share of their own.
         uncounted: It was given while the store was down, and is charged to nothing.
     """
 
@@ -50,12 +50,12 @@ class LockClaim:
 
 
 def new_group() -> str:
-    """Return what tells one group of locks from every other."""
+    """Return a random id for a group of locks: 24 hexadecimal digits."""
     return secrets.token_hex(12)
 
 
 class LockIds:
-    """Makes and reads lock ids.
+    """Signer and reader of lock ids.
 
     Args:
         secrets: Secrets that all instances share; the first signs, each of them is accepted.
@@ -76,7 +76,7 @@ class LockIds:
         return f"{token_id}:{_mac(self._keys[0], tenant_id, app_id, token_id)}"
 
     def read(self, tenant_id: str, app_id: str, lock_id: str) -> LockClaim:
-        """Return what a lock id says.
+        """Return the claim of a lock id.
 
         Raises:
             LockNotFoundError: It is no id that a ledger gave to this tenant and application.

@@ -1,4 +1,4 @@
-"""What tenants decide about their budgets, as the ledger asks for it."""
+"""Tenants' own settings of their budgets, as the ledger asks for them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ _MOST_TENANTS = 4096
 
 
 class LedgerPolicy(Protocol):
-    """What the ledger asks of a tenant's settings."""
+    """Settings of each tenant that the ledger asks for."""
 
     async def app_shares(self, tenant: TenantContext) -> AppShares:
-        """Return what bounds the tenant's applications."""
+        """Return the shares of the tenant's applications.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and nothing was read before.
+        """
         ...
 
     async def on_store_failure(self, tenant: TenantContext) -> OnStoreFailure:
-        """Return what becomes of a lock while the store is down; it is asked for before the store is needed.
+        """Return whether locks are admitted while the store is down; asked for before the store is needed.
 
         Raises:
             DependencyUnavailableError: The store is down, and nothing was read before.
@@ -35,7 +39,7 @@ class LedgerPolicy(Protocol):
 
 
 class FixedPolicy:
-    """The same for every tenant."""
+    """Policy that is the same for every tenant."""
 
     def __init__(
         self,
@@ -46,11 +50,11 @@ class FixedPolicy:
         self._on_store_failure = on_store_failure
 
     async def app_shares(self, tenant: TenantContext) -> AppShares:  # noqa: ARG002  # the same for all
-        """Return what bounds applications."""
+        """Return the shares of applications."""
         return self._shares
 
     async def on_store_failure(self, tenant: TenantContext) -> OnStoreFailure:  # noqa: ARG002  # same
-        """Return what becomes of a lock while the store is down."""
+        """Return whether locks are admitted while the store is down."""
         return self._on_store_failure
 
 
@@ -58,8 +62,8 @@ FIXED = FixedPolicy()
 """No shares, and closed while the store is down."""
 
 
-class ReadsSettings(Protocol):
-    """What the policy asks of `shared.tenancy.settings`."""
+class SettingsReader(Protocol):
+    """Reader of tenants' settings, such as `shared.tenancy.settings`."""
 
     async def value[T](self, tenant: TenantContext, setting: Setting[T]) -> T:
         """Return the value in force.
@@ -71,35 +75,45 @@ class ReadsSettings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _TenantPolicy:
     shares: AppShares
     on_store_failure: OnStoreFailure
 
 
 class SettingsPolicy:
-    """What the tenant's settings say.
+    """Policy that each tenant's own settings define.
 
-    The settings are in the store whose failure is to be decided about: what this process read last of them
-    holds while they cannot be read. Where it never read them, both fail, and nothing is admitted.
+    The settings are in the store whose failure they decide about: the values that this process read last hold
+    while they cannot be read. Where it never read them, both fail, and nothing is admitted.
     """
 
-    def __init__(self, settings: ReadsSettings, cache: Cache) -> None:
+    def __init__(self, settings: SettingsReader, cache: Cache) -> None:
         self._settings = settings
-        self._chosen: Region[_Chosen] = cache.region(
+        self._policies: Region[_TenantPolicy] = cache.region(
             "token-policy", Freshness(_TTL_SECONDS, keep_last_good=True), _MOST_TENANTS
         )
 
     async def app_shares(self, tenant: TenantContext) -> AppShares:
-        """Return what bounds the tenant's applications."""
+        """Return the shares of the tenant's applications.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and nothing was read before.
+        """
         return (await self._read(tenant)).shares
 
     async def on_store_failure(self, tenant: TenantContext) -> OnStoreFailure:
-        """Return what becomes of a lock while the store is down."""
+        """Return whether locks are admitted while the store is down.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and nothing was read before.
+        """
         return (await self._read(tenant)).on_store_failure
 
-    async def _read(self, tenant: TenantContext) -> _Chosen:
-        async def load() -> _Chosen:
+    async def _read(self, tenant: TenantContext) -> _TenantPolicy:
+        async def load() -> _TenantPolicy:
             shares = await self._settings.value(tenant, TOKENS_APP_SHARES)
-            return _Chosen(AppShares(shares), await self._settings.value(tenant, TOKENS_ON_STORE_FAILURE))
+            return _TenantPolicy(
+                AppShares(shares), await self._settings.value(tenant, TOKENS_ON_STORE_FAILURE)
+            )
 
-        return await self._chosen.get(tenant, "", load)
+        return await self._policies.get(tenant, "", load)

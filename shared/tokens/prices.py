@@ -1,4 +1,4 @@
-"""What models cost: the price table that usage is multiplied with."""
+"""Price table of models, which usage is multiplied with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ type _Price = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
 
 
 class ModelPrice(BaseModel):
-    """One model's price per million tokens, in the table's currency."""
+    """Price of one model per million tokens, in the table's currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,12 +22,12 @@ class ModelPrice(BaseModel):
     completion: _Price
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """Return what these tokens cost, exactly."""
+        """Return the cost of these tokens, exactly."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / _PER
 
 
 class PriceTable(BaseModel):
-    """The prices of the models in use; a model that is not in it has no known cost."""
+    """Prices of the models in use; a model that is not in it has no known cost."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

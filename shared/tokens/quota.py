@@ -1,4 +1,4 @@
-"""The limits of one tenant in force, applied to its scopes as they were seen at one moment."""
+"""Limits of one tenant in force, applied to its counters as they were read at one moment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.errors import ValidationError
-from shared.tokens.counters import TENANT_SCOPE, WINDOW_SECONDS, scopes_of
-from shared.tokens.headroom import Bounds, Room, model_bounds, share_bounds, tenant_bounds
+from shared.tokens.counters import TENANT_COUNTER, WINDOW_SECONDS, counter_ids
+from shared.tokens.headroom import (
+    Available,
+    Headroom,
+    find_tightest,
+    limit_app_counter,
+    limit_model_counter,
+    limit_tenant_counter,
+)
 from shared.tokens.limits import limits_in_force, override_of
 from shared.tokens.store_clock import MAX_WIDTH_SECONDS
 from shared.tokens.stored_models import TokenStatus
@@ -16,16 +23,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.errors import APIError
-    from shared.tokens.snapshot import Account
+    from shared.tokens.headroom import CounterLimits
+    from shared.tokens.snapshot import LedgerSnapshot
 
-ALL_OTHERS = "*"
+OTHER_APPS = "*"
+
+
+class LockTooLargeError(ValidationError):
+    """A lock is larger than a whole limit: it fits at no time.
+
+    Attributes:
+        tokens: The size of the lock.
+        largest: The size of the largest lock that the limit admits.
+        limit: The name of the limit, as in `TenantLimits`.
+    """
+
+    def __init__(self, tokens: int, largest: int, limit: str) -> None:
+        super().__init__(
+            f"A lock of {tokens} tokens exceeds the limit {limit} of {largest}",
+            {"fields": {"token_count": f"must be <= {largest}"}, "limit": limit},
+        )
+        self.tokens = tokens
+        self.largest = largest
+        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)
 class AppShares:
-    """The parts of a tenant's rates that bound its applications.
+    """Parts of a tenant's rates that bound its applications.
 
-    Where any is set, those that are not named share one scope, so that a new name is no new share.
+    Where any is set, applications without one share one counter, so that a new name is no new share.
 
     Attributes:
         by_app: The share of each application that has one, above 0 and at most 1; `*` is that of all others.
@@ -39,65 +66,69 @@ class AppShares:
 
     def of(self, app_id: str) -> float:
         """Return the application's share."""
-        return self.by_app.get(app_id, self.by_app.get(ALL_OTHERS, 1.0))
+        return self.by_app.get(app_id, self.by_app.get(OTHER_APPS, 1.0))
 
-    def scopes(self, app_id: str, model: str) -> tuple[str, str, str]:
-        """Return what a lock counts against: the tenant's scope, the application's and the model's."""
-        return scopes_of(app_id, model, shared=self.are_common_for(app_id))
+    def counter_ids(self, app_id: str, model: str) -> tuple[str, str, str]:
+        """Return the ids of the counters of a lock: the tenant's, the application's and the model's."""
+        return counter_ids(app_id, model, shared=self.are_common_for(app_id))
 
 
-class Terms:
-    """What each scope admits at one moment.
+class Quota:
+    """Headroom of every counter of a tenant at one moment.
 
     Args:
-        account: What was seen, and what is known of the store's time.
+        snapshot: The counters as they were read, and what is known of the store's time.
         tier: The tenant's tier.
-        shares: What bounds the tenant's applications.
+        shares: The shares of the tenant's applications.
     """
 
-    def __init__(self, account: Account, tier: str, shares: AppShares) -> None:
-        self.time = account.earliest()
-        self.second = account.charging_second()
-        self._account = account
-        tenant = account.scope(TENANT_SCOPE)
+    def __init__(self, snapshot: LedgerSnapshot, tier: str, shares: AppShares) -> None:
+        self.time = snapshot.earliest()
+        self.second = snapshot.charging_second()
+        self._snapshot = snapshot
+        tenant = snapshot.counter(TENANT_COUNTER)
         self._version = 0 if tenant is None else tenant.limits_version
         override = None if tenant is None else override_of(tenant)
         self.limits = limits_in_force(tier, override, self.time)
         self.shares = shares
-        self.rooms: dict[str, Room] = {}
-        self._of_lock: dict[tuple[str, str], tuple[Room, ...]] = {}
+        self.headrooms: dict[str, Headroom] = {}
+        self._of_lock: dict[tuple[str, str], tuple[Headroom, ...]] = {}
 
-    def tenant(self) -> Room:
-        """Return the tenant's room."""
-        return self._room(TENANT_SCOPE, tenant_bounds(self.limits, self._version, self.second))
+    def of_tenant(self) -> Headroom:
+        """Return the headroom of the tenant's counter."""
+        return self._headroom(TENANT_COUNTER, limit_tenant_counter(self.limits, self._version, self.second))
 
-    def of_lock(self, app_id: str, model: str) -> tuple[Room, ...]:
-        """Return the rooms that admit a lock, or not: the tenant's, the application's and the model's."""
-        rooms = self._of_lock.get((app_id, model))
-        if rooms is None:
-            _, app_scope, model_scope = self.shares.scopes(app_id, model)
-            rooms = (
-                self.tenant(),
-                self._room(app_scope, share_bounds(self.limits, self.shares.of(app_id))),
-                self._room(model_scope, model_bounds(self.limits, model)),
+    def of_lock(self, app_id: str, model: str) -> tuple[Headroom, ...]:
+        """Return the headrooms that a lock must fit into: the tenant's, the application's and the model's."""
+        found = self._of_lock.get((app_id, model))
+        if found is None:
+            _, app_counter, model_counter = self.shares.counter_ids(app_id, model)
+            found = (
+                self.of_tenant(),
+                self._of_app(app_id, app_counter),
+                self._headroom(model_counter, limit_model_counter(self.limits, model)),
             )
-            self._of_lock[app_id, model] = rooms
-        return rooms
+            self._of_lock[app_id, model] = found
+        return found
 
-    def standing(self, app_id: str) -> TokenStatus:
-        """Tell what counts in the tightest scope of an application, and what is left of all of them."""
-        app_scope = self.shares.scopes(app_id, "")[1]
-        rooms = [self.tenant(), self._room(app_scope, share_bounds(self.limits, self.shares.of(app_id)))]
-        bounded = [room for room in rooms if room.bounds.tokens is not None]
-        tightest = min(bounded, key=lambda room: room.left_tokens)
-        counted, bounds = tightest.counted, tightest.bounds
-        limit_tokens, limit_requests = bounds.tokens or 0, bounds.requests or 0
+    def window_stats(self, app_id: str) -> TokenStatus:
+        """Return the counts of the tightest counter of an application, and the headroom under all of them."""
+        app_counter = self.shares.counter_ids(app_id, "")[1]
+        headrooms = [self.of_tenant(), self._of_app(app_id, app_counter)]
+        bounded = [one for one in headrooms if one.limits.tokens is not None]
+        tightest = min(bounded, key=lambda one: one.available_tokens.count)
+        counted, limits = tightest.counted, tightest.limits
+        limit_tokens, limit_requests = limits.tokens or 0, limits.requests or 0
         last = tightest.last_second()
+        tokens = tightest.available_tokens
+        requests = find_tightest([one.available_requests for one in headrooms])
         return TokenStatus(
-            available_tokens=max(0, int(tightest.left_tokens)),
+            available_tokens=max(0, tokens.count),
+            tokens_limited_by=tokens.limit,
             used_tokens=counted.used,
             locked_tokens=counted.locked,
-            available_requests=max(0, int(min(room.left_requests for room in rooms))),
+            available_requests=max(0, requests.count),
+            requests_limited_by=requests.limit,
             used_requests=counted.done,
             locked_requests=counted.open,
             reset_time_seconds=0.0 if last is None else wait_until(last + WINDOW_SECONDS, self.time),
@@ -106,43 +137,43 @@ class Terms:
             debt_tokens=max(0, counted.tokens - limit_tokens),
         )
 
-    def refusal(self, tokens: int, rooms: tuple[Room, ...]) -> APIError:
-        """Say why a lock is not admitted, and when it will be if nothing is added."""
-        largest, named = self._largest(rooms)
-        if tokens > largest:
-            return ValidationError(
-                f"A lock of {tokens} tokens exceeds the limit {named} of {largest}",
-                {"fields": {"token_count": f"must be <= {largest}"}, "limit": named},
-            )
-        wait = max((room.wait(tokens) for room in rooms), key=lambda one: one.until)
+    def refuse(self, tokens: int, headrooms: tuple[Headroom, ...]) -> APIError:
+        """Build the error of a lock that does not fit: why, and when it does if nothing is added."""
+        largest = self._largest_lock(headrooms)
+        if tokens > largest.count:
+            return LockTooLargeError(tokens, largest.count, largest.limit)
+        wait = max((one.find_wait(tokens) for one in headrooms), key=lambda one: one.until)
         return wait.error(
             f"The token budget does not admit this call now: it waits for {wait.limit}",
             {
                 "limit": wait.limit,
                 "requested_tokens": tokens,
-                "available_tokens": max(0, int(min(room.left_tokens for room in rooms))),
-                "available_requests": max(0, int(min(room.left_requests for room in rooms))),
+                "available_tokens": max(0, min(one.available_tokens.count for one in headrooms)),
+                "available_requests": max(0, min(one.available_requests.count for one in headrooms)),
                 "limit_tokens": self.limits.tokens_per_minute,
                 "limit_requests": self.limits.requests_per_minute,
             },
             retry_after=wait_until(wait.until, self.time),
         )
 
-    def fits(self, tokens: int, rooms: tuple[Room, ...]) -> bool:
-        """Tell whether a lock fits into all of its scopes."""
+    def test(self, tokens: int, headrooms: tuple[Headroom, ...]) -> bool:
+        """Tell whether a lock fits under all of its counters' limits."""
         largest = self.limits.tokens_per_lock
-        return (largest is None or tokens <= largest) and all(room.fits(tokens) for room in rooms)
+        return (largest is None or tokens <= largest) and all(one.test(tokens) for one in headrooms)
 
-    def _largest(self, rooms: tuple[Room, ...]) -> tuple[int, str]:
-        sizes = [room.largest() for room in rooms]
+    def _largest_lock(self, headrooms: tuple[Headroom, ...]) -> Available:
+        sizes = [one.largest_lock() for one in headrooms]
         if self.limits.tokens_per_lock is not None:
-            sizes.append((self.limits.tokens_per_lock, "tokens_per_lock"))
-        return min(sizes)
+            sizes.append(Available(self.limits.tokens_per_lock, "tokens_per_lock"))
+        return find_tightest(sizes)
 
-    def _room(self, scope_id: str, bounds: Bounds) -> Room:
-        if scope_id not in self.rooms:
-            self.rooms[scope_id] = Room(self._account.scope(scope_id), bounds, self.time)
-        return self.rooms[scope_id]
+    def _of_app(self, app_id: str, counter_id: str) -> Headroom:
+        return self._headroom(counter_id, limit_app_counter(self.limits, self.shares.of(app_id)))
+
+    def _headroom(self, counter_id: str, limits: CounterLimits) -> Headroom:
+        if counter_id not in self.headrooms:
+            self.headrooms[counter_id] = Headroom(self._snapshot.counter(counter_id), limits, self.time)
+        return self.headrooms[counter_id]
 
 
 def wait_until(second: float, time: float) -> float:

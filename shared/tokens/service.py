@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ledger(Protocol):
-    """What applications' calls ask of the token ledger."""
+    """Operations of the token ledger that applications' calls need."""
 
     async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
         """Take tokens out of the budget.
@@ -43,10 +43,10 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a lock, and how the budget stood then; `retry_after` is in seconds, None if admitted."""
+    """Answer to a lock, and the status right after; `retry_after` is in seconds, None if admitted."""
 
     reply: LockReply
-    left: TokenStatus
+    status: TokenStatus
     retry_after: float | None = None
 
 
@@ -54,9 +54,9 @@ class TokenService:
     """One tenant's token budgets.
 
     Args:
-        tenant: Whose they are.
-        ledger: Where they are kept.
-        model: What is locked for where a request names no model.
+        tenant: The tenant.
+        ledger: The token ledger.
+        model: The model to lock for where a request names none.
     """
 
     def __init__(self, tenant: TenantContext, ledger: Ledger, model: str) -> None:
@@ -72,8 +72,8 @@ class TokenService:
         except RateLimitError as refusal:
             reply = LockReply(allowed=False, request_id=None, message=refusal.message)
             return Decision(reply, await self.status(app_id), refusal.retry_after or 1.0)
-        left = lock.left or await self.status(app_id)
-        return Decision(LockReply(allowed=True, request_id=lock.lock_id, message="Locked"), left)
+        status = lock.status or await self.status(app_id)
+        return Decision(LockReply(allowed=True, request_id=lock.lock_id, message="Locked"), status)
 
     async def report(self, request: ReportRequest) -> SettledReply:
         """Put what was used in the place of a lock; again, it changes nothing.

@@ -1,7 +1,7 @@
-"""Settle locks exactly once: what is waiting goes into one transactional batch.
+"""Settlement of locks, exactly once: all that wait go into one transactional batch.
 
-The batch marks the locks in their groups' items, on the condition that they are not marked yet, puts what was
-used in the place of what was locked, and adds it to the usage. All of it is stored, or nothing.
+The batch marks the locks in their groups' items, on the condition that they are not marked yet, puts the
+reported tokens in the place of the locked ones, and adds them to the usage. All of it is stored, or nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError, LockNotFoundError
 from shared.logging.logger import get_logger
 from shared.tokens.counters import (
-    TENANT_SCOPE,
+    TENANT_COUNTER,
     WINDOW_SECONDS,
     Amount,
-    Change,
-    expired,
+    CounterChange,
+    build_operations,
+    counter_ids,
+    expired_seconds,
     has_bucket,
     id_part,
-    operations,
-    scopes_of,
 )
 from shared.tokens.headroom import spending_keys
 from shared.tokens.stored_models import USAGE_PREFIX, LockGroup, UsageItem
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from shared.contracts import Usage
     from shared.cosmos.container import BatchOperation
-    from shared.tokens.counters import Scope
+    from shared.tokens.counters import WindowCounter
     from shared.tokens.lock_ids import LockClaim
-    from shared.tokens.snapshot import Account
+    from shared.tokens.snapshot import LedgerSnapshot
+    from shared.tokens.unreported import UnreportedLocks
 
 _MOST_ROUNDS = 16
 _MOST_OPERATIONS = 100
@@ -44,11 +45,11 @@ _logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a lock.
+    """Report or release of a lock.
 
     Attributes:
-        usage: None where it is given back whole.
-        future: Who waits for it; None where the ledger itself takes a lock back.
+        usage: None where it is released.
+        future: The waiting caller; None where the ledger itself releases a lock.
     """
 
     claim: LockClaim
@@ -59,185 +60,199 @@ class Settlement:
 
     @property
     def used_tokens(self) -> int:
-        """Return what counts as used."""
+        """Return the tokens that count as used."""
         return 0 if self.usage is None else self.usage.prompt_tokens + self.usage.completion_tokens
 
     @property
-    def scopes(self) -> tuple[str, str, str]:
-        """Return what the lock counts against."""
-        return scopes_of(self.app_id, self.claim.model, shared=self.claim.shares_app_scope)
+    def counter_ids(self) -> tuple[str, str, str]:
+        """Return the ids of the counters that the lock counts in."""
+        return counter_ids(self.app_id, self.claim.model, shared=self.claim.shares_app_scope)
 
     @property
-    def may_lack_its_group(self) -> bool:
-        """Tell whether nothing may be stored of the lock: it was never counted, or perhaps never admitted."""
+    def may_lack_group(self) -> bool:
+        """Tell whether the lock may have no stored group: it was never counted, or perhaps never admitted."""
         return self.claim.uncounted or self.future is None
 
     def resolve(self) -> None:
-        """Tell who waits that it is stored."""
+        """Tell the waiting caller that it is stored."""
         if self.future is not None and not self.future.done():
             self.future.set_result(None)
 
     def fail(self, error: BaseException) -> None:
-        """Tell who waits that it failed."""
+        """Tell the waiting caller that it failed."""
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
 
 
-class Settling:
-    """Settles the locks of one tenant."""
+class LockSettler:
+    """Settles the locks of one tenant.
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        self._doubtful: list[Settlement] = []
+    Args:
+        snapshot: The tenant's ledger as it was last read.
+        unreported: Log of locks that expired without a report.
+    """
 
-    async def exchange(self, settlements: Sequence[Settlement]) -> None:
-        """Settle what is not settled yet; whatever was is answered as it was then.
+    def __init__(self, snapshot: LedgerSnapshot, unreported: UnreportedLocks) -> None:
+        self._snapshot = snapshot
+        self._unreported = unreported
+        self._unconfirmed: list[Settlement] = []
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Settle the locks that are not settled yet; the others are answered as they were then.
 
         Raises:
             DependencyUnavailableError: The store is down; asking again is safe, settled or not.
+            DependencyTimeoutError: Likewise.
         """
-        account = self._account
-        await account.know_the_time()
-        left = self._open(settlements)
-        await account.look(self._worth_a_look(left))
+        snapshot = self._snapshot
+        await snapshot.sync_clock()
+        left = self._resolve_settled(settlements)
+        await snapshot.refresh(self._find_stale(left))
         for _ in range(_MOST_ROUNDS):
             if not left:
                 return
-            batch = _Batch.of(account, left)
+            batch = _SettlementBatch.of(snapshot, left)
+            tenant_counter = snapshot.counter(TENANT_COUNTER)
             try:
-                await account.write(batch.operations)
+                await snapshot.write(batch.operations)
             except BatchFailedError as error:
-                await self._look_again(batch, error)
+                await self._refresh_disproved(batch, error)
             else:
-                for group, bits in batch.groups.items():
-                    account.groups.put(group, bits)
-                for usage_id, item in batch.usages.items():
-                    account.usages.put(usage_id, item)
-            left = self._open(left)
+                snapshot.groups.update(batch.groups)
+                snapshot.usages.update(batch.usages)
+                self._unreported.record(tenant_counter, batch.freed_of_tenant(), snapshot.now())
+            left = self._resolve_settled(left)
         raise DependencyUnavailableError("The token ledger", "is contended")
 
-    async def give_back(self, locks: Sequence[Settlement]) -> None:
-        """Take back locks that nobody was given; while the store is down, before the next lock."""
+    async def release_unclaimed(self, locks: Sequence[Settlement]) -> None:
+        """Release locks that nobody was given; while the store is down, that waits for the next lock."""
         try:
-            await self.exchange(locks)
+            await self.settle(locks)
         except (DependencyUnavailableError, DependencyTimeoutError):
-            self._doubtful += locks
+            self._unconfirmed += locks
 
-    def doubt(self, locks: Sequence[Settlement]) -> None:
-        """Remember locks whose admission nobody learned: they are taken back before the next one."""
-        self._doubtful += locks
+    def note_unconfirmed(self, locks: Sequence[Settlement]) -> None:
+        """Remember locks whose admission was not confirmed: they are released before the next one."""
+        self._unconfirmed += locks
 
-    async def clear_doubts(self) -> None:
-        """Take back what is in doubt, or make sure that it never happens.
+    async def release_unconfirmed(self) -> None:
+        """Release the locks whose admission was not confirmed, or make sure that it never happens.
 
         Raises:
             DependencyUnavailableError: The store is down (still).
+            DependencyTimeoutError: Likewise.
         """
-        if not self._doubtful:
+        if not self._unconfirmed:
             return
-        await self._account.know_the_time()
-        time = self._account.earliest()
-        young = [lock for lock in self._doubtful if lock.claim.second + WINDOW_SECONDS > time]
-        await self.exchange(young)
+        await self._snapshot.sync_clock()
+        time = self._snapshot.earliest()
+        young = [lock for lock in self._unconfirmed if lock.claim.second + WINDOW_SECONDS > time]
+        await self.settle(young)
         if young:
-            _logger.info("Locks in doubt were taken back", extra={"locks": len(young)})
-        self._doubtful = []
+            _logger.info("Unconfirmed locks were released", extra={"locks": len(young)})
+        self._unconfirmed = []
 
-    def _open(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """Resolve what is settled or can never be; return what is left."""
+    def _resolve_settled(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Answer those that are settled or can never be; return the others."""
         left = []
-        groups = self._account.groups
+        groups = self._snapshot.groups
         for one in settlements:
             bits = groups.get(one.claim.group)
             if bits is not None and bits >> one.claim.index & 1:
                 one.resolve()
-            elif bits is None and one.claim.group in groups and not one.may_lack_its_group:
+            elif bits is None and one.claim.group in groups and not one.may_lack_group:
                 one.fail(LockNotFoundError())
             else:
                 left.append(one)
         return left
 
-    async def _look_again(self, batch: _Batch, error: BatchFailedError) -> None:
-        """Look at what the batch took for granted and is not so, and at all of its kind."""
+    async def _refresh_disproved(self, batch: _SettlementBatch, error: BatchFailedError) -> None:
+        """Read the item that is not as the batch took for granted, and all of its kind."""
         disproved = batch.operations[error.index].item_id
         if disproved in batch.usages:
-            await self._account.look((), usages=batch.usages)
-        elif disproved in batch.scopes:
-            await self._account.look(batch.scopes)
+            await self._snapshot.refresh((), usages=batch.usages)
+        elif disproved in batch.counters:
+            await self._snapshot.refresh(batch.counters)
         else:
-            await self._account.look((), groups=batch.groups)
+            await self._snapshot.refresh((), groups=batch.groups)
 
-    def _worth_a_look(self, settlements: Iterable[Settlement]) -> set[str]:
-        """Return the scopes that are unknown, or that lack a lock that should still count in them."""
-        account, time = self._account, self._account.earliest()
+    def _find_stale(self, settlements: Iterable[Settlement]) -> set[str]:
+        """Return the counters that are unknown, or that lack a lock that should still count in them."""
+        snapshot, time = self._snapshot, self._snapshot.earliest()
         found: set[str] = set()
         for one in settlements:
             second = one.claim.second
             young = second + WINDOW_SECONDS > time and not one.claim.uncounted
-            for name in one.scopes:
-                seen = account.scope(name)
-                if name not in account.scopes or (young and (seen is None or not has_bucket(seen, second))):
+            for name in one.counter_ids:
+                counter = snapshot.counter(name)
+                lacks_lock = counter is None or not has_bucket(counter, second)
+                if name not in snapshot.counters or (young and lacks_lock):
                     found.add(name)
         return found
 
 
 @dataclass(slots=True)
-class _Batch:
+class _SettlementBatch:
     """Settlements that go into one transaction."""
 
     groups: dict[str, int] = field(default_factory=dict)
     usages: dict[str, UsageItem] = field(default_factory=dict)
-    scopes: dict[str, Change] = field(default_factory=dict)
+    counters: dict[str, CounterChange] = field(default_factory=dict)
     operations: list[BatchOperation] = field(default_factory=list)
 
     @classmethod
-    def of(cls, account: Account, settlements: Sequence[Settlement]) -> _Batch:
+    def of(cls, snapshot: LedgerSnapshot, settlements: Sequence[Settlement]) -> _SettlementBatch:
         """Take as many of the settlements, from the first on, as fit."""
         count = len(settlements)
         while True:
             batch = cls()
             size = 0
-            debt_second = account.charging_second()
+            debt_second = snapshot.charging_second()
             for one in settlements[:count]:
-                batch._add(account, one, debt_second)
-                size = len(batch.groups) + len(batch.usages) + len(batch.scopes)
+                batch._add(snapshot, one, debt_second)
+                size = len(batch.groups) + len(batch.usages) + len(batch.counters)
                 if size >= _MOST_OPERATIONS:
                     break
-            batch._describe(account)
+            batch._add_operations(snapshot)
             if len(batch.operations) <= _MOST_OPERATIONS:
                 return batch
             count //= 2
 
-    def _add(self, account: Account, one: Settlement, debt_second: int) -> None:
+    def freed_of_tenant(self) -> Sequence[int]:
+        """Return the seconds that are freed in the tenant's counter."""
+        change = self.counters.get(TENANT_COUNTER)
+        return () if change is None else change.freed
+
+    def _add(self, snapshot: LedgerSnapshot, one: Settlement, debt_second: int) -> None:
         group, bit = one.claim.group, 1 << one.claim.index
         before = self.groups.get(group)
         if before is None:
-            before = account.groups.get(group) or 0
+            before = snapshot.groups.get(group) or 0
         if before & bit:
             return  # a duplicate in the same batch
         self.groups[group] = before | bit
-        never_admitted = group in account.groups and account.groups.get(group) is None
+        never_admitted = group in snapshot.groups and snapshot.groups.get(group) is None
         if never_admitted and not one.claim.uncounted:
             return  # marking it settled is what keeps a request that is still under way from admitting it
-        for name in one.scopes:
-            self._charge(name, account.scope(name), one, debt_second)
+        for name in one.counter_ids:
+            self._charge(name, snapshot.counter(name), one, debt_second)
         if one.usage is None:
             return
-        item = _usage_item(one, one.usage)
+        item = _build_usage_item(one, one.usage)
         known = self.usages.get(item.id)
-        self.usages[item.id] = item if known is None else _sum(known, item)
-        spent = self.scopes.setdefault(TENANT_SCOPE, Change()).spent
+        self.usages[item.id] = item if known is None else _add_usage(known, item)
+        spent = self.counters.setdefault(TENANT_COUNTER, CounterChange()).spent
         for key in spending_keys(one.claim.second):
             spent[key] = spent.get(key, 0) + one.used_tokens
 
-    def _charge(self, name: str, seen: Scope | None, one: Settlement, debt_second: int) -> None:
+    def _charge(self, name: str, counter: WindowCounter | None, one: Settlement, debt_second: int) -> None:
         claim, used = one.claim, one.used_tokens
-        change = self.scopes.setdefault(name, Change())
+        change = self.counters.setdefault(name, CounterChange())
         if claim.uncounted:
             if one.usage is not None:
                 change.add(debt_second, Amount(used, 1, used, 1))
             return
-        if seen is not None and has_bucket(seen, claim.second):
+        if counter is not None and has_bucket(counter, claim.second):
             if one.usage is None:
                 change.add(claim.second, Amount(tokens=-claim.tokens, requests=-1))
             else:
@@ -247,53 +262,53 @@ class _Batch:
             debt = used - claim.tokens
             change.add(debt_second, Amount(tokens=debt, used=debt))
 
-    def _describe(self, account: Account) -> None:
-        partition = account.partition
+    def _add_operations(self, snapshot: LedgerSnapshot) -> None:
+        partition = snapshot.partition
         for group, bits in self.groups.items():
-            item_id, known = LockGroup.id_of(group), account.groups.get(group)
-            if known is None and group in account.groups:
+            item_id, known = LockGroup.id_of(group), snapshot.groups.get(group)
+            if known is None and group in snapshot.groups:
                 self.operations.append(partition.creating(LockGroup(id=item_id, settled=f"{bits:x}")))
             else:
                 mark = PatchOperation("set", "/settled", f"{bits:x}")
                 condition = f'c.settled = "{known or 0:x}"'
                 self.operations.append(partition.patching(item_id, Patch((mark,), condition)))
-        for name, change in self.scopes.items():
+        for name, change in self.counters.items():
             if change.amounts or change.spent:
-                seen = account.scope(name)
-                change.freed = _backlog(seen, account.earliest(), change)
-                self.operations += operations(partition, name, seen, change)
+                counter = snapshot.counter(name)
+                change.freed = _find_backlog(counter, snapshot.earliest(), change)
+                self.operations += build_operations(partition, name, counter, change)
         for item_id, item in self.usages.items():
-            if item_id in account.usages and account.usages.get(item_id) is None:
+            if item_id in snapshot.usages and snapshot.usages.get(item_id) is None:
                 self.operations.append(partition.creating(item))
             else:
-                self.operations.append(partition.patching(item_id, _usage_patch(item)))
+                self.operations.append(partition.patching(item_id, _build_usage_patch(item)))
 
 
-def _backlog(seen: Scope | None, time: float, change: Change) -> list[int]:
-    """Find what locks would long have freed, had there been any: one batch must stay able to free it all."""
-    fallen_out = [] if seen is None else expired(seen, time)
-    if len(fallen_out) <= WINDOW_SECONDS:
+def _find_backlog(counter: WindowCounter | None, time: float, change: CounterChange) -> list[int]:
+    """Find the seconds that locks would long have freed: one batch must stay able to free them all."""
+    expired = [] if counter is None else expired_seconds(counter, time)
+    if len(expired) <= WINDOW_SECONDS:
         return []
-    return [second for second in fallen_out if second not in change.amounts][:WINDOW_SECONDS]
+    return [second for second in expired if second not in change.amounts][:WINDOW_SECONDS]
 
 
-def _usage_item(what: Settlement, usage: Usage) -> UsageItem:
+def _build_usage_item(settlement: Settlement, usage: Usage) -> UsageItem:
     # The lock's day, not the report's: it is the same whenever and wherever the report is repeated.
-    day = datetime.fromtimestamp(what.claim.second, UTC).date().isoformat()
-    names = (id_part(what.claim.model), id_part(what.app_id), id_part(what.user or ""))
+    day = datetime.fromtimestamp(settlement.claim.second, UTC).date().isoformat()
+    names = (id_part(settlement.claim.model), id_part(settlement.app_id), id_part(settlement.user or ""))
     return UsageItem(
         id=USAGE_PREFIX + ":".join((day, *names)),
         day=day,
-        model=what.claim.model,
-        app_id=what.app_id,
-        user_id=what.user,
+        model=settlement.claim.model,
+        app_id=settlement.app_id,
+        user_id=settlement.user,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         requests=1,
     )
 
 
-def _sum(one: UsageItem, other: UsageItem) -> UsageItem:
+def _add_usage(one: UsageItem, other: UsageItem) -> UsageItem:
     return one.model_copy(
         update={
             "prompt_tokens": one.prompt_tokens + other.prompt_tokens,
@@ -303,7 +318,7 @@ def _sum(one: UsageItem, other: UsageItem) -> UsageItem:
     )
 
 
-def _usage_patch(item: UsageItem) -> Patch:
+def _build_usage_patch(item: UsageItem) -> Patch:
     counts = {
         "prompt_tokens": item.prompt_tokens,
         "completion_tokens": item.completion_tokens,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.tokens.memory import Memory
+from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,13 @@ DRIFT = 200e-6
 MAX_WIDTH_SECONDS = 2.0
 """Wider bounds are renewed before they are used: a whole second, the skew, and what a slow answer adds."""
 
+_MOST_PARTITIONS = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class _Offset:
+    """Bounds of the distance between the store's clock and ours, as they were `at` a moment of ours."""
+
     low: float
     high: float
     at: float
@@ -38,23 +42,23 @@ class _Offset:
 
 
 class StoreClock:
-    """What is known of one partition's clock. All arguments are seconds of this process's monotonic clock."""
+    """Bounds of a physical partition's clock; all arguments are seconds of the process's monotonic clock."""
 
     def __init__(self) -> None:
         self._offset: _Offset | None = None
 
     def observe(self, second: int, sent: float, received: float) -> None:
         """Learn that the store's clock read `second` at some moment between two of ours."""
-        seen = _Offset(second - SKEW_SECONDS - received, second + 1 + SKEW_SECONDS - sent, received)
+        told = _Offset(second - SKEW_SECONDS - received, second + 1 + SKEW_SECONDS - sent, received)
         if self._offset is None:
-            self._offset = seen
+            self._offset = told
             return
         known = self._offset.widened(received)
-        low, high = max(known.low, seen.low), min(known.high, seen.high)
+        low, high = max(known.low, told.low), min(known.high, told.high)
         if low > high:
             # One of the two clocks has jumped: a suspended machine, a failover. Until the next answer tells
             # which, everything between is possible.
-            low, high = min(known.low, seen.low), max(known.high, seen.high)
+            low, high = min(known.low, told.low), max(known.high, told.high)
         self._offset = _Offset(low, high, received)
 
     def is_precise(self, now: float) -> bool:
@@ -65,11 +69,19 @@ class StoreClock:
         return known.high - known.low <= MAX_WIDTH_SECONDS
 
     def earliest(self, now: float) -> float:
-        """Return a time that the store's clock has certainly reached."""
+        """Return a time that the store's clock has certainly reached.
+
+        Raises:
+            RuntimeError: No answer has told the store's time yet.
+        """
         return self._known(now).low + now
 
     def latest(self, now: float) -> float:
-        """Return a time that the store's clock has certainly not passed."""
+        """Return a time that the store's clock has certainly not passed.
+
+        Raises:
+            RuntimeError: No answer has told the store's time yet.
+        """
         return self._known(now).high + now
 
     def _known(self, now: float) -> _Offset:
@@ -79,20 +91,19 @@ class StoreClock:
 
 
 class StoreClocks:
-    """What one process knows of the clocks of all physical partitions.
+    """Clocks of all physical partitions, as far as this process knows them.
 
     Args:
-        new: Makes what learns one of them.
+        create: Makes the clock of one that is not known yet.
     """
 
-    def __init__(self, new: Callable[[], StoreClock]) -> None:
-        self.new = new
-        self._by_partition: Memory[StoreClock] = Memory()
+    def __init__(self, create: Callable[[], StoreClock]) -> None:
+        self.create = create
+        self._by_partition: LRUCache[str, StoreClock] = LRUCache(_MOST_PARTITIONS)
 
     def of(self, partition: str) -> StoreClock:
         """Return the clock of a physical partition; one that a split has made is not known yet."""
         clock = self._by_partition.get(partition)
         if clock is None:
-            clock = self.new()
-            self._by_partition.put(partition, clock)
+            clock = self._by_partition[partition] = self.create()
         return clock

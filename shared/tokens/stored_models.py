@@ -1,4 +1,4 @@
-"""Items that the ledger stores, beside its answers, which the client has too."""
+"""Items that the ledger stores, beside its counters, and its answers, which the client has too."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ LOCK_RECORD_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A part of the budget that was taken.
+    """Reservation of a part of the budget.
 
     Attributes:
         second: The store's second that it is charged to.
-        left: How the budget stood right after it, as the store's answer told.
+        status: The status right after it, by the store's answer; None where it was not counted.
     """
 
     lock_id: str
     tokens: int
     second: int
-    left: TokenStatus | None = None
+    status: TokenStatus | None = None
 
 
 class ClockItem(StoredItem):
-    """Written to learn the store's time; it removes itself."""
+    """Item that is written to learn the store's time; it removes itself."""
 
     id: str = "clock"
     ttl: int = 60
@@ -51,7 +51,7 @@ class ClockItem(StoredItem):
 
 
 class LockGroup(StoredItem):
-    """Locks that one exchange admitted, and which of them are settled.
+    """Group of locks that one exchange admitted, with a mark for each that is settled.
 
     It makes the exchange happen once, however often its request is repeated, and each settlement too.
 
@@ -70,12 +70,12 @@ class LockGroup(StoredItem):
 
     @property
     def bits(self) -> int:
-        """Return which locks are settled, as bits."""
+        """Return the locks that are settled, as bits."""
         return int(self.settled, 16)
 
 
 class UsageItem(StoredItem):
-    """What was used in one day with one model by one application for one user."""
+    """Usage of one day with one model by one application for one user."""
 
     day: str
     model: str

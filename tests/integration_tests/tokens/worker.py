@@ -22,7 +22,7 @@ from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
-from shared.tokens.ledger import TokenLedger
+from shared.tokens.ledger import LedgerHooks, TokenLedger
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
@@ -100,7 +100,9 @@ def ledger_over(client: CosmosClient, clock: WrongClock, broken: str, chance: ra
         "eager": EagerStoreClock,
         "wall": lambda: WallStoreClock(clock),
     }
-    return TokenLedger(container, LockIds([SECRET]), clock, FIXED, clocks.get(broken, StoreClock))
+    return TokenLedger(
+        container, LockIds([SECRET]), clock, FIXED, LedgerHooks(clocks.get(broken, StoreClock))
+    )
 
 
 class Log:

@@ -10,12 +10,13 @@ import pytest
 
 from shared.tenancy.context import Role
 from shared.tenancy.store import Tier
-from shared.tokens.alerts import Crossing, Period, RefusedLock, crossings
-from shared.tokens.counters import TENANT_SCOPE, new_scope
+from shared.tokens.admission import RefusedLock
+from shared.tokens.alerts import Crossing, Period, find_crossings
+from shared.tokens.counters import TENANT_COUNTER, new_counter
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
+from tests.support.budget_alerts import ACME, Instance, KilledError, Spender
 from tests.support.fakes import Call
 from tests.support.whole_app import whole_app
-from tests.unit_tests.tokens.alerting import ACME, Instance, KilledError, Spender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -195,7 +196,7 @@ async def test_a_suspended_tenant_is_told_nothing_and_keeps_no_other_waiting(ins
 
 def test_a_lock_that_finds_too_little_left_has_met_the_end_of_the_budget() -> None:
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
-    scope = new_scope(TENANT_SCOPE).model_copy(
+    scope = new_counter(TENANT_COUNTER).model_copy(
         update={
             "spent": {"d20260131": 990, "w202605": 5, "d": 5, "m20260131": 5},
             "override": {"tokens_per_day": 1_000},
@@ -204,12 +205,12 @@ def test_a_lock_that_finds_too_little_left_has_met_the_end_of_the_budget() -> No
     day = Period("day", datetime(2026, 1, 31, tzinfo=UTC).date())
     warning, exhausted = Crossing(day, 80, 1_000, 990), Crossing(day, 100, 1_000, 990)
 
-    assert [*crossings(scope, "standard", noon)] == [warning]
-    assert [*crossings(scope, "standard", noon, RefusedLock(10, noon))] == [warning]
-    assert [*crossings(scope, "standard", noon, RefusedLock(11, noon))] == [warning, exhausted]
-    assert [*crossings(scope, "standard", noon, RefusedLock(11, noon + 12 * 3600))] == [warning]
+    assert [*find_crossings(scope, "standard", noon)] == [warning]
+    assert [*find_crossings(scope, "standard", noon, RefusedLock(10, noon))] == [warning]
+    assert [*find_crossings(scope, "standard", noon, RefusedLock(11, noon))] == [warning, exhausted]
+    assert [*find_crossings(scope, "standard", noon, RefusedLock(11, noon + 12 * 3600))] == [warning]
     early = scope.model_copy(update={"spent": {"d20260131": 700}})
-    assert [*crossings(early, "standard", noon, RefusedLock(400, noon))] == []
+    assert [*find_crossings(early, "standard", noon, RefusedLock(400, noon))] == []
 
 
 @pytest.mark.parametrize(
@@ -224,15 +225,15 @@ def test_a_lock_that_finds_too_little_left_has_met_the_end_of_the_budget() -> No
 )
 def test_a_period_that_is_over_is_held_to_the_limits_of_its_end(key: str, midnight: datetime) -> None:
     limits = {"tokens_per_day": MONTH * 3, "tokens_per_month": MONTH * 3, "expires_at": midnight.isoformat()}
-    scope = new_scope(TENANT_SCOPE).model_copy(update={"spent": {key: MONTH * 2}, "override": limits})
+    scope = new_counter(TENANT_COUNTER).model_copy(update={"spent": {key: MONTH * 2}, "override": limits})
     over = midnight.timestamp()
 
-    assert [*crossings(scope, "standard", over - 1)] == []
-    assert [*crossings(scope, "standard", over)] == []
+    assert [*find_crossings(scope, "standard", over - 1)] == []
+    assert [*find_crossings(scope, "standard", over)] == []
     expired = scope.model_copy(
         update={"override": limits | {"expires_at": (midnight - timedelta(hours=1)).isoformat()}}
     )
-    assert {crossing.percent for crossing in crossings(expired, "standard", over)} == {80, 100}
+    assert {crossing.percent for crossing in find_crossings(expired, "standard", over)} == {80, 100}
 
 
 @pytest.fixture

@@ -12,20 +12,20 @@ import pytest
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
-from shared.tokens.counters import TENANT_SCOPE, Scope
+from shared.tokens.counters import TENANT_COUNTER, WindowCounter
 from shared.tokens.limits import LimitsOverride, LimitStore
+from tests.support.budget_alerts import ACME, Broker, Instance, KilledError
 from tests.support.fakes import Call
 from tests.support.soak import SOAK, sized
 from tests.support.whole_app import whole_app
-from tests.unit_tests.tokens.alerting import ACME, Broker, Instance, KilledError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 BUDGET = 1_000
 LARGEST = 200
-RUNS = range(50 if SOAK else 4)
-STEPS = 400 if SOAK else 120
+RUNS = range(50 if SOAK else 2)
+STEPS = 400 if SOAK else 50
 
 pytestmark = sized(60)
 
@@ -78,7 +78,7 @@ class Chaos:
         """Remember what was reported by day: the ledger forgets days that are long over."""
         calm, self.calm = self.calm, True
         partition = Partition.of(ACME, self.instance.app.runtime.container("ledger"))
-        books = await partition.read(Scope, TENANT_SCOPE)
+        books = await partition.read(WindowCounter, TENANT_COUNTER)
         assert books is not None
         self.spent |= {key: used for key, used in books.spent.items() if key.startswith("d")}
         self.calm = calm

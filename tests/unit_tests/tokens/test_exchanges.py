@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cosmos.container import BatchFailedError, BatchFailure
 from shared.errors import (
     BudgetExceededError,
+    DependencyTimeoutError,
     DependencyUnavailableError,
     LockNotFoundError,
 )
 from shared.tokens.limits import LimitsOverride
 from shared.tokens.policy import FixedPolicy
 from shared.tokens.settings import OnStoreFailure
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.cosmos.container import BatchOperation
     from shared.tokens.stored_models import Lock
 
 ROOMY = LimitsOverride(tokens_per_minute=1_000_000, requests_per_minute=10_000, concurrency=10_000)
@@ -102,6 +108,22 @@ def test_a_lock_whose_answer_is_lost_is_charged_once_whoever_comes_between(inter
     run_async(scenario())
 
 
+def test_a_store_that_refuses_the_exchange_admits_nothing() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+
+        def refuse(_: Sequence[BatchOperation]) -> Sequence[BatchOperation]:
+            raise BatchFailedError(0, BatchFailure.REFUSED)
+
+        bench.store.tamper = refuse
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        assert bench.counts("tenant") == (1, 1)
+
+    run_async(scenario())
+
+
 def test_a_lock_that_nobody_learned_of_is_taken_back_when_the_store_answers_again() -> None:
     async def scenario() -> None:
         bench = Bench()
@@ -128,6 +150,78 @@ def test_a_lock_that_never_arrived_cannot_arrive_after_it_was_given_up() -> None
         assert bench.counts("tenant") == (3, 2)
         fences = [body for body in bench.items("locks:").values() if body["settled"] == "1"]
         assert len(fences) == 1
+
+    run_async(scenario())
+
+
+def test_a_lock_that_nobody_learned_of_is_taken_back_though_the_store_fails_again_meanwhile() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        bench.container.answers_to_lose = 3
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        bench.container.down = True
+        with pytest.raises(DependencyUnavailableError):
+            await bench.ledger.lock(TENANT, APP, 5, MODEL)
+        bench.container.down = False
+        await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        assert bench.counts("tenant") == (20_000, 2)
+
+    run_async(scenario())
+
+
+def test_a_lock_whose_caller_went_away_is_taken_back_though_the_store_fails_meanwhile() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+
+        def abandon() -> None:
+            taking.cancel()
+            bench.container.down = True
+
+        bench.container.when_answered = abandon
+        taking = asyncio.ensure_future(bench.ledger.lock(TENANT, APP, 19_999, MODEL))
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        await asyncio.sleep(5)
+        assert bench.counts("tenant") == (20_000, 2)
+        bench.container.down, bench.container.when_answered = False, lambda: None
+        await bench.ledger.lock(TENANT, APP, 19_999, MODEL)
+        assert bench.counts("tenant") == (20_000, 2)
+
+    run_async(scenario())
+
+
+def test_a_lock_that_is_granted_and_cancelled_in_one_moment_is_given_back() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        loop = asyncio.get_running_loop()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        ended = set()
+
+        def cancel_after(turns: int, taking: list[asyncio.Future[Lock]]) -> None:
+            if turns:
+                loop.call_soon(cancel_after, turns - 1, taking)
+            else:
+                taking[0].cancel()
+
+        for turns in range(8):
+            waiting: list[asyncio.Future[Lock]] = []
+            bench.container.when_answered = partial(cancel_after, turns, waiting)
+            taking = asyncio.ensure_future(bench.ledger.lock(TENANT, APP, 700, MODEL))
+            waiting.append(taking)
+            try:
+                lock = await taking
+            except asyncio.CancelledError:
+                ended.add("cancelled")
+            else:
+                ended.add("granted")
+                bench.container.when_answered = lambda: None
+                await bench.ledger.release(TENANT, APP, lock.lock_id)
+            await asyncio.sleep(1)
+            assert bench.counts("tenant") == (1, 1), turns
+        assert ended == {"cancelled", "granted"}
 
     run_async(scenario())
 
@@ -184,12 +278,42 @@ def test_while_the_store_is_down_the_open_setting_admits_and_counts_with_the_rep
     run_async(scenario())
 
 
+def test_a_store_that_hangs_has_failed_too() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=FixedPolicy(on_store_failure=OnStoreFailure.OPEN))
+        closed = Bench()
+        bench.container.hangs = closed.container.hangs = True
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        with pytest.raises(DependencyTimeoutError):
+            await closed.ledger.lock(TENANT, APP, 500, MODEL)
+        bench.container.hangs = False
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(100))
+        assert bench.counts("tenant") == (100, 1)
+
+    run_async(scenario())
+
+
+def test_a_lock_that_was_not_counted_is_no_open_one_after_its_report() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=FixedPolicy(on_store_failure=OnStoreFailure.OPEN))
+        await bench.limit(LimitsOverride(concurrency=1))
+        bench.container.down = True
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        bench.container.down = False
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(100))
+        status = await bench.ledger.status(TENANT, APP)
+        assert (status.used_requests, status.locked_requests, status.locked_tokens) == (1, 0, 0)
+        await bench.ledger.lock(TENANT, APP, 10, MODEL)
+
+    run_async(scenario())
+
+
 def test_a_lock_whose_group_is_gone_is_unknown() -> None:
     async def scenario() -> None:
         bench = Bench()
         lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
         (group,) = bench.items("locks:")
-        del bench.store.partitions[TENANT.tenant_id,][group]
+        bench.store.forget((TENANT.tenant_id,), group)
         for ledger in (bench.ledger, bench.instance()[1]):
             with pytest.raises(LockNotFoundError):
                 await ledger.report(TENANT, APP, lock.lock_id, used(1))

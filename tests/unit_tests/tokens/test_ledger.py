@@ -20,9 +20,9 @@ from shared.tenancy.store import Tier
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
 from tests.support.fakes import tenant_context
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
-from tests.unit_tests.tokens.store import Faults, ProcessClock
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
+from tests.support.simulated_cosmos import Faults, ProcessClock
 
 if TYPE_CHECKING:
     from shared.contracts import Usage
@@ -118,7 +118,7 @@ def test_reports_beyond_their_locks_that_trickle_in_for_long_leave_the_next_lock
     async def scenario() -> None:
         bench = Bench()
         tenant = tenant_context(tier="premium")
-        locks = [await bench.ledger.lock(tenant, APP, 1, MODEL) for _ in range(500)]
+        locks = [await bench.ledger.lock(tenant, APP, 1, MODEL) for _ in range(400)]
         for lock in locks:
             await bench.ledger.report(tenant, APP, lock.lock_id, used(2))
             await asyncio.sleep(2)
@@ -240,7 +240,7 @@ def test_a_scope_full_of_old_seconds_is_tidied_at_once() -> None:
         await asyncio.sleep(120)
         await bench.ledger.lock(TENANT, APP, LIMITS.tokens_per_minute, MODEL)
         for name in ("scope:tenant", f"scope:app:{APP}", f"scope:model:{MODEL}"):
-            scope = bench.store.partitions[TENANT.tenant_id,][name]
+            scope = bench.items(name)[name]
             assert (scope["tokens"], scope["requests"]) == (LIMITS.tokens_per_minute, 1)
             buckets = scope["b"]
             assert isinstance(buckets, dict)

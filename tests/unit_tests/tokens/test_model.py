@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from shared.errors import BudgetExceededError
 from shared.tokens.limits import LimitsOverride
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 from tests.support.soak import SOAK, sized
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
 
 if TYPE_CHECKING:
     from shared.tokens.stored_models import Lock

@@ -9,25 +9,28 @@ import pytest
 
 from tests.support.broken_ledgers import EagerStoreClock, WallStoreClock, forgetting
 from tests.support.ledger_checker import Admission, Excess, find_excess, mean_debt_tokens
+from tests.support.ledger_simulation import LIMIT_REQUESTS, LIMIT_TOKENS, Plan, Simulation
+from tests.support.simulated_cosmos import Faults
 from tests.support.soak import SOAK, sized
-from tests.unit_tests.tokens.simulation import LIMIT_REQUESTS, LIMIT_TOKENS, Plan, Simulation
-from tests.unit_tests.tokens.store import Faults
 
 pytestmark = sized(120)
 
 SEEDS = range(200 if SOAK else 2)
 HOSTILE = Plan(
+    seconds=240 if SOAK else 130,
+    tasks=4 if SOAK else 3,
     faults=Faults(lost_request=0.02, lost_answer=0.05, slow=0.03),
     kill_every=7.0,
     cancel=0.05,
     processes=4,
     outage_every=10.0,
 )
+REPORTS_SECONDS = 120 if SOAK else 50
 LOSSY = Faults(lost_answer=0.2)
 IMPATIENT = Faults(lost_answer=0.05, slow=0.3, slow_seconds=4.0, patience_seconds=1.0)
 """Requests arrive after who sent them has tried again, or has been killed."""
 CALM = Plan(seconds=600 if SOAK else 190, processes=3, tasks=1, tokens=(20, 600), settles=False)
-OVERLOAD = Plan(seconds=3_600 if SOAK else 300, processes=3, tasks=1, tokens=(900, 1_100), settles=False)
+OVERLOAD = Plan(seconds=3_600 if SOAK else 180, processes=3, tasks=1, tokens=(900, 1_100), settles=False)
 
 
 def excess(simulation: Simulation) -> list[Excess]:
@@ -45,7 +48,9 @@ def test_no_window_is_over_when_answers_are_lost_and_processes_killed(seed: int)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("faults", [LOSSY, IMPATIENT])
 def test_reports_are_in_the_usage_once_however_often_they_are_repeated(seed: int, faults: Faults) -> None:
-    simulation = Simulation(seed, Plan(seconds=120, faults=faults, processes=3, kill_every=9.0)).run()
+    simulation = Simulation(
+        seed, Plan(seconds=REPORTS_SECONDS, faults=faults, processes=3, kill_every=9.0)
+    ).run()
     assert 0 < simulation.acknowledged <= sum(simulation.sent.values()) == simulation.used_in_store()
     spent = simulation.scope()["spent"]
     assert isinstance(spent, dict)

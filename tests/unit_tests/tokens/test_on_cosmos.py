@@ -19,6 +19,7 @@ from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockIds
 from tests.support.fakes import FakeClock, tenant_context
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -198,10 +199,11 @@ async def test_a_failing_store_admits_nothing_says_so_and_loses_nothing(
         assert await here.counted() == [(100, 1, 100, 1)]
 
 
+@sized(60)
 async def test_every_patch_and_batch_is_one_that_the_service_takes() -> None:
     async with world() as here:
         instances = [here.ledger, here.instance()]
-        for round_number in range(40):
+        for round_number in range(40 if SOAK else 14):
             here.clock.advance(1.7 if round_number % 10 else 75)
             taking = [one.lock(TENANT, f"app-{n % 3}", 100 + n, MODEL) for n, one in enumerate(instances * 3)]
             found = await asyncio.gather(*taking, return_exceptions=True)

@@ -15,10 +15,10 @@ from shared.errors import (
 )
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FixedPolicy
-from shared.tokens.quota import AppShares
-from tests.unit_tests.tokens.bench import Bench, used
-from tests.unit_tests.tokens.simulation import APP, MODEL, TENANT, run_async
-from tests.unit_tests.tokens.store import START
+from shared.tokens.quota import AppShares, LockTooLargeError
+from tests.support.ledger_bench import Bench, used
+from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
+from tests.support.simulated_cosmos import START
 
 SHARES = FixedPolicy(AppShares({"small": 0.25, "*": 0.5}))
 
@@ -76,6 +76,89 @@ def test_a_flood_of_one_application_leaves_room_for_the_others() -> None:
     run_async(scenario())
 
 
+def test_a_share_that_is_no_whole_number_is_rounded_down_to_one_at_least() -> None:
+    async def scenario() -> None:
+        bench = Bench(policy=SHARES)
+        await bench.limit(LimitsOverride(tokens_per_minute=1_003, requests_per_minute=7))
+        status = await bench.ledger.status(TENANT, "small")
+        assert (status.limit_tokens, status.limit_requests) == (250, 1)
+        await bench.ledger.lock(TENANT, "small", 250, MODEL)
+        assert (await refusal(bench, 1, "small")).detail["limit"] == "tokens_per_minute"
+        status = await bench.ledger.status(TENANT, "large")
+        assert (status.limit_tokens, status.limit_requests) == (501, 3)
+        await bench.limit(LimitsOverride(tokens_per_minute=3, requests_per_minute=3))
+        status = await bench.ledger.status(TENANT, "small")
+        assert (status.limit_tokens, status.limit_requests) == (1, 1)
+
+    run_async(scenario())
+
+
+LIMITS_OF_TWO = {
+    "tokens_per_minute": LimitsOverride(tokens_per_minute=200),
+    "requests_per_minute": LimitsOverride(requests_per_minute=2),
+    "concurrency": LimitsOverride(concurrency=2),
+    "tokens_per_day": LimitsOverride(tokens_per_day=200),
+    "tokens_per_month": LimitsOverride(tokens_per_month=200),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS_OF_TWO)
+def test_a_lock_waits_for_no_more_than_it_needs(limit: str) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LIMITS_OF_TWO[limit])
+        first = await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        await asyncio.sleep(20)
+        await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        refused = await refusal(bench, 100)
+        assert refused.detail["limit"] == limit
+        now = START + asyncio.get_running_loop().time()
+        assert refused.retry_after is not None
+        assert first.second + 60 <= now + refused.retry_after <= first.second + 60 + 4
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize(
+    ("limit", "reported"),
+    [(limit, reported) for limit in LIMITS_OF_TWO for reported in (False, True) if limit != "concurrency"]
+    + [("concurrency", False)],
+)
+def test_the_store_itself_refuses_what_one_instance_does_not_know_of_another(
+    limit: str, *, reported: bool
+) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LIMITS_OF_TWO[limit])
+        _, other = bench.instance()
+        await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        lock = await other.lock(TENANT, APP, 100, MODEL)
+        if reported:
+            await other.report(TENANT, APP, lock.lock_id, used(100))
+        assert (await refusal(bench, 100)).detail["limit"] == limit
+        assert bench.counts("tenant") == (200, 2)
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("limit", LIMITS_OF_TWO)
+def test_two_instances_at_once_admit_no_more_than_the_limit(limit: str) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LIMITS_OF_TWO[limit])
+        ledgers = (bench.ledger, bench.instance()[1])
+        locks = [ledgers[number % 2].lock(TENANT, f"app-{number}", 100, MODEL) for number in range(8)]
+        found = await asyncio.gather(*locks, return_exceptions=True)
+        assert sum(not isinstance(one, BaseException) for one in found) == 2
+        assert {type(one) for one in found if isinstance(one, BaseException)} <= {
+            TokenRateLimitError,
+            TokenBudgetExhaustedError,
+        }
+        assert bench.counts("tenant") == (200, 2)
+
+    run_async(scenario())
+
+
 def test_new_names_are_no_new_shares() -> None:
     async def scenario() -> None:
         bench = Bench(policy=SHARES)
@@ -112,6 +195,12 @@ def test_a_lock_larger_than_one_may_be_is_invalid_and_names_the_limit() -> None:
         with pytest.raises(ValidationError) as caught:
             await bench.ledger.lock(TENANT, APP, 101, MODEL)
         assert caught.value.detail["limit"] == "tokens_per_lock"
+        assert isinstance(caught.value, LockTooLargeError)
+        assert (caught.value.tokens, caught.value.largest, caught.value.limit) == (
+            101,
+            100,
+            "tokens_per_lock",
+        )
         await bench.ledger.lock(TENANT, APP, 100, MODEL)
 
     run_async(scenario())
@@ -156,6 +245,40 @@ def test_a_used_up_month_ends_with_the_month() -> None:
     run_async(scenario())
 
 
+def test_a_wait_for_the_next_day_is_one_for_what_is_still_locked_then_too() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_day=1_000))
+        await asyncio.sleep(end_of_day() - 10)
+        reported = await bench.ledger.lock(TENANT, APP, 600, MODEL)
+        await bench.ledger.report(TENANT, APP, reported.lock_id, used(600))
+        await bench.ledger.lock(TENANT, APP, 400, MODEL)
+        refused = await refusal(bench, 700)
+        assert refused.retry_after is not None
+        await asyncio.sleep(refused.retry_after)
+        await bench.ledger.lock(TENANT, APP, 700, MODEL)
+
+    run_async(scenario())
+
+
+def test_usage_is_of_the_day_of_its_lock_not_of_its_report() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(LimitsOverride(tokens_per_day=1_000))
+        await asyncio.sleep(end_of_day() - 10)
+        before = datetime.fromtimestamp(START + asyncio.get_running_loop().time(), UTC)
+        assert f"{before:%H:%M:%S}" == "23:59:50"
+        lock = await bench.ledger.lock(TENANT, APP, 900, MODEL)
+        await asyncio.sleep(40)
+        await bench.ledger.report(TENANT, APP, lock.lock_id, used(900))
+        assert [item["day"] for item in await bench.usage_items()] == [before.date().isoformat()]
+        spent = bench.items("scope:tenant")["scope:tenant"]["spent"]
+        assert spent == {f"d{before:%Y%m%d}": 900, f"m{before:%Y%m}": 900}
+        await bench.ledger.lock(TENANT, APP, 1_000, MODEL)
+
+    run_async(scenario())
+
+
 def test_days_and_months_that_are_over_are_forgotten() -> None:
     async def scenario() -> None:
         bench = Bench()
@@ -184,6 +307,32 @@ def test_what_is_locked_counts_against_the_day_until_its_minute_is_over() -> Non
         await bench.ledger.lock(TENANT, APP, 200, MODEL)
         await bench.ledger.report(TENANT, APP, forgotten.lock_id, used(900))
         assert isinstance(await refusal(bench, 1), TokenBudgetExhaustedError)
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize(
+    ("override", "tokens", "requests"),
+    [
+        (LimitsOverride(), "tokens_per_minute", "concurrency"),
+        (LimitsOverride(tokens_per_day=15_000), "tokens_per_day", "concurrency"),
+        (
+            LimitsOverride(tokens_per_month=15_000, concurrency=1_000),
+            "tokens_per_month",
+            "requests_per_minute",
+        ),
+    ],
+)
+def test_status_names_the_limit_that_binds(override: LimitsOverride, tokens: str, requests: str) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.limit(override)
+        lock = await bench.ledger.lock(TENANT, APP, 100, MODEL)
+        for status in (lock.status, await bench.ledger.status(TENANT, APP)):
+            assert status is not None
+            assert (status.tokens_limited_by, status.requests_limited_by) == (tokens, requests)
+            least = min(override.tokens_per_day or 20_000, override.tokens_per_month or 20_000)
+            assert status.available_tokens == least - 100
 
     run_async(scenario())
 

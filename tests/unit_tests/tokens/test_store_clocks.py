@@ -15,19 +15,26 @@ from shared.tokens.lock_ids import LockIds
 from shared.tokens.store_clock import SKEW_SECONDS, StoreClock, StoreClocks
 from tests.support.fakes import FakeClock, tenant_context
 from tests.support.ledger_checker import Admission, find_excess, mean_tokens
+from tests.support.ledger_simulation import SECRET, pause, run_async
 from tests.support.memory_cosmos import memory_cosmos
-from tests.unit_tests.tokens.simulation import SECRET, run_async
-from tests.unit_tests.tokens.store import MemoryStore, ProcessClock, SimulatedContainer
+from tests.support.simulated_cosmos import ProcessClock, SimulatedContainer, SimulatedStore
+from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Key
+    from shared.tenancy.context import TenantContext
     from tests.support.memory_cosmos import MemoryCosmos
 
+pytestmark = sized(120)
+
 APP, MODEL = "app", "gpt-4o"
-TENANTS = [tenant_context(f"tenant-{number}") for number in range(6)]
+TENANTS = [tenant_context(f"tenant-{number}") for number in range(6 if SOAK else 3)]
 LIMIT_TOKENS, MANY = 2_000, 100_000
-SECONDS = 150.0
-SPLIT_AT = 80.0
+INSTANCES = 3 if SOAK else 2
+SECONDS = 300.0 if SOAK else 122.0
+SPLIT_AT = 61.0
+TOKENS = (5, 60) if SOAK else (10, 90)
+PAUSE_SECONDS = (0.01, 0.1) if SOAK else (0.05, 0.35)
 
 
 def half_of(key: Key) -> str:
@@ -38,7 +45,7 @@ def half_of(key: Key) -> str:
 class Town:
     """Tenants on one store, each short of tokens, served by instances that come and go."""
 
-    def __init__(self, store: MemoryStore, seed: int = 1) -> None:
+    def __init__(self, store: SimulatedStore, seed: int = 1) -> None:
         self.store = store
         self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
         self.logs: dict[str, list[Admission]] = {tenant.tenant_id: [] for tenant in TENANTS}
@@ -63,7 +70,7 @@ class Town:
         limits = LimitsOverride(tokens_per_minute=LIMIT_TOKENS, requests_per_minute=MANY, concurrency=MANY)
         for tenant in TENANTS:
             await LimitStore(SimulatedContainer(self.store, self.chance)).put(tenant, limits)
-        await asyncio.gather(*(self._instances() for _ in range(3)))
+        await asyncio.gather(*(self._instances() for _ in range(INSTANCES)))
 
     async def _instances(self) -> None:
         """Be one instance after another."""
@@ -72,18 +79,24 @@ class Town:
             clock = ProcessClock(self.chance.uniform(0, 1e6), 1 + self.chance.uniform(-1e-4, 1e-4))
             ledger = TokenLedger(SimulatedContainer(self.store, self.chance), LockIds([SECRET]), clock)
             until = loop.time() + self.chance.uniform(5, 25)
+            asks = dict.fromkeys(TENANTS, loop.time())
             while loop.time() < until:
-                await self._once(ledger)
+                ready = [tenant for tenant, at in asks.items() if at <= loop.time()]
+                if ready:
+                    tenant = self.chance.choice(ready)
+                    asks[tenant] = loop.time() + await self._once(ledger, tenant)
+                else:
+                    await asyncio.sleep(min(asks.values()) - loop.time() + 0.001)
 
-    async def _once(self, ledger: TokenLedger) -> None:
-        tenant, tokens = self.chance.choice(TENANTS), self.chance.randint(5, 60)
+    async def _once(self, ledger: TokenLedger, tenant: TenantContext) -> float:
+        """Ask for a lock; return after how many seconds to ask again."""
+        tokens = self.chance.randint(*TOKENS)
         try:
             await ledger.lock(tenant, APP, tokens, MODEL)
-        except BudgetExceededError:
-            await asyncio.sleep(self.chance.uniform(0.01, 0.1))
-        else:
-            admission = Admission(asyncio.get_running_loop().time(), tokens)
-            self.logs[tenant.tenant_id].append(admission)
+        except BudgetExceededError as refused:
+            return pause(self.chance, refused, *PAUSE_SECONDS)
+        self.logs[tenant.tenant_id].append(Admission(asyncio.get_running_loop().time(), tokens))
+        return 0.0
 
 
 def apart(seconds: float) -> dict[Key, float]:
@@ -93,17 +106,18 @@ def apart(seconds: float) -> dict[Key, float]:
 
 @pytest.mark.parametrize("seconds", [0.5, 2.3, -3_600.0])
 def test_no_window_is_over_where_the_clocks_of_physical_partitions_differ(seconds: float) -> None:
-    town = Town(MemoryStore(place=half_of, ahead=apart(seconds))).run()
+    town = Town(SimulatedStore(place=half_of, ahead=apart(seconds))).run()
     assert town.excess == 0
     assert town.handed_out > 0.94
 
 
 def test_the_checker_finds_a_ledger_that_takes_two_clocks_for_one() -> None:
-    assert Town(MemoryStore(place=lambda _: "0", ahead=apart(2.3))).run().excess
+    towns = (Town(SimulatedStore(place=lambda _: "0", ahead=apart(2.3)), seed) for seed in range(2, 9))
+    assert any(town.run().excess for town in towns)
 
 
 def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
-    store = MemoryStore(ahead=apart(SKEW_SECONDS))
+    store = SimulatedStore(ahead=apart(SKEW_SECONDS))
     store.place = lambda key: half_of(key) if asyncio.get_running_loop().time() > SPLIT_AT else "before"
     town = Town(store).run()
     assert town.excess == 0
@@ -111,7 +125,7 @@ def test_no_window_is_over_when_a_physical_partition_is_split() -> None:
 
 
 def test_no_window_is_over_where_answers_do_not_tell_their_physical_partition() -> None:
-    assert Town(MemoryStore(ahead=apart(1.7))).run().excess == 0
+    assert Town(SimulatedStore(ahead=apart(1.7))).run().excess == 0
 
 
 async def requests_of_a_lock(cosmos: MemoryCosmos, ledger: TokenLedger, number: int) -> int:
@@ -137,6 +151,60 @@ async def test_a_tenant_that_is_new_to_a_process_tells_where_it_is_and_so_what_t
 
         cosmos.split("ledger", [(tenant.tenant_id,) for tenant in TENANTS], parts=len(TENANTS))
         assert await requests_of_a_lock(cosmos, ledger, 2) == scopes + clock + batch
+
+
+def told(*answers: tuple[int, float, float]) -> StoreClock:
+    """Return a clock that has learned from answers: the store's second, sent and received."""
+    clock = StoreClock()
+    for second, sent, received in answers:
+        clock.observe(second, sent, received)
+    return clock
+
+
+def test_a_second_is_told_within_a_tenth_of_the_replicas_and_the_time_that_the_answer_took() -> None:
+    clock = told((1_000, 10.0, 10.2))
+    assert clock.earliest(10.2) == pytest.approx(999.9)
+    assert clock.latest(10.2) == pytest.approx(1_001.3)
+
+
+def test_clocks_drift_apart_by_two_ten_thousandths() -> None:
+    clock = told((1_000, 10.0, 10.2))
+    assert clock.earliest(1_010.2) == pytest.approx(1_999.7)
+    assert clock.latest(1_010.2) == pytest.approx(2_001.5)
+
+
+def test_each_answer_narrows_the_bounds() -> None:
+    clock = told((1_000, 10.0, 10.0), (1_001, 10.2, 10.2))
+    assert clock.earliest(10.2) == pytest.approx(1_000.9)
+    assert clock.latest(10.2) == pytest.approx(1_001.3, abs=1e-3)
+
+
+def test_bounds_have_drifted_by_the_time_that_the_next_answer_narrows_them() -> None:
+    clock = told((1_000, 10.0, 10.0), (2_001, 1_010.0, 1_010.0))
+    assert clock.earliest(1_010.0) == pytest.approx(2_000.9)
+    assert clock.latest(1_010.0) == pytest.approx(2_001.3)
+
+
+@pytest.mark.parametrize(("received", "is_precise"), [(10.79, True), (10.81, False)])
+def test_bounds_of_more_than_two_seconds_are_renewed(received: float, *, is_precise: bool) -> None:
+    assert told((1_000, 10.0, received)).is_precise(received) is is_precise
+
+
+def test_bounds_widen_until_they_are_renewed() -> None:
+    clock = told((1_000, 10.0, 10.0))
+    assert clock.is_precise(10.0 + 1_999)
+    assert not clock.is_precise(10.0 + 2_001)
+
+
+@pytest.mark.parametrize("jump", [-4_000, 4_000])
+def test_a_jump_is_believed_when_a_second_answer_confirms_it(jump: int) -> None:
+    clock = told((10_000, 10.0, 10.0), (10_001 + jump, 11.0, 11.0))
+    assert clock.earliest(11.0) == pytest.approx(10_000.9 + min(jump, 0), abs=1e-3)
+    assert clock.latest(11.0) == pytest.approx(10_002.1 + max(jump, 0), abs=1e-3)
+    assert not clock.is_precise(11.0)
+    clock.observe(10_002 + jump, 12.0, 12.0)
+    assert clock.earliest(12.0) == pytest.approx(10_001.9 + jump, abs=1e-3)
+    assert clock.latest(12.0) == pytest.approx(10_003.1 + jump, abs=1e-3)
 
 
 def test_each_physical_partition_has_one_clock() -> None:

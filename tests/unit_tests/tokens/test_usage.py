@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.tokens.models import UsageQuery
-from functions.tokens.usage import UsageBounds, UsageService
+from functions.tokens.usage import UsageQueryLimits, UsageService
 from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
 from shared.tenancy.context import Role
 from shared.tokens.stored_models import UsageItem
 from tests.support.fakes import Answer, Call, tenant_context
+from tests.support.soak import SOAK, sized
 from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ async def set_prices(app: WholeApp) -> None:
     await app.must("put_setting", Call(call.path, "scope=global", call.headers, call.body))
 
 
+@sized(60)
 async def test_every_grouping_sums_to_what_was_reported(app: WholeApp, boss: dict[str, str]) -> None:
     chance = random.Random(3)  # noqa: S311  # repeats the same run
     reported: list[tuple[dict[str, str | None], tuple[int, int]]] = []
-    for _ in range(60):
+    for _ in range(60 if SOAK else 14):
         app.clock.advance(chance.choice((61, 40_000)))
         names = {"model": chance.choice(("gpt-4o", "o3")), "app_id": chance.choice(("a", "b", "a:b"))}
         if user := chance.choice(("u1", "ü/2", "")):
@@ -236,11 +238,11 @@ class Book:
             batch = items[start : start + 100]
             await self._partition.batch([self._partition.creating(item) for item in batch])
 
-    async def ask(self, bounds: UsageBounds, group_by: str = "model") -> Any:  # noqa: ANN401  # a reply
+    async def ask(self, limits: UsageQueryLimits, group_by: str = "model") -> Any:  # noqa: ANN401  # a reply
         app = self._app
         container = app.runtime.container("ledger")
         service = UsageService(
-            tenant_context("acme"), container, app.runtime.tenant_settings, app.clock, bounds
+            tenant_context("acme"), container, app.runtime.tenant_settings, app.clock, limits
         )
         return await service.usage(UsageQuery.model_validate({"group_by": group_by}))
 
@@ -250,7 +252,7 @@ async def test_pages_of_any_size_give_the_same_sums(app: WholeApp, page: int) ->
     book = Book(app)
     await book.fill(100)
 
-    found = await book.ask(UsageBounds(page=page))
+    found = await book.ask(UsageQueryLimits(page=page))
 
     assert (found.total.prompt_tokens, found.total.requests) == (sum(range(100)), 100)
 
@@ -259,12 +261,12 @@ async def test_what_is_too_much_for_one_answer_is_refused_and_says_how_to_ask(ap
     book = Book(app)
     await book.fill(100)
 
-    assert len((await book.ask(UsageBounds(rows=100), "user_id")).items) == 100
+    assert len((await book.ask(UsageQueryLimits(rows=100), "user_id")).items) == 100
     with pytest.raises(ValidationError, match="more than 99 rows: ask for fewer days, or group by less"):
-        await book.ask(UsageBounds(rows=99), "user_id")
-    assert (await book.ask(UsageBounds(page=40, items=101))).total.requests == 100
+        await book.ask(UsageQueryLimits(rows=99), "user_id")
+    assert (await book.ask(UsageQueryLimits(page=40, items=101))).total.requests == 100
     with pytest.raises(ValidationError, match="more than 80 items of usage"):
-        await book.ask(UsageBounds(page=40, items=80))
+        await book.ask(UsageQueryLimits(page=40, items=80))
 
 
 async def test_lock_records_and_scopes_are_no_usage(app: WholeApp, boss: dict[str, str]) -> None:

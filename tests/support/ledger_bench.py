@@ -10,8 +10,8 @@ from shared.tokens.ledger import TokenLedger
 from shared.tokens.limits import LimitStore
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
-from tests.unit_tests.tokens.simulation import SECRET, TENANT
-from tests.unit_tests.tokens.store import MemoryStore, ProcessClock, SimulatedContainer
+from tests.support.ledger_simulation import SECRET, TENANT
+from tests.support.simulated_cosmos import ProcessClock, SimulatedContainer, SimulatedStore
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json
@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, seed: int = 1, policy: LedgerPolicy = FIXED) -> None:
         self.chance = random.Random(seed)  # noqa: S311  # repeats the same run
-        self.store = MemoryStore()
+        self.store = SimulatedStore()
         self.policy = policy
         self.container, self.ledger = self.instance()
 
@@ -40,8 +40,7 @@ class Bench:
 
     def items(self, prefix: str) -> dict[str, Json]:
         """Return what the tenant has stored."""
-        stored = self.store.partitions[TENANT.tenant_id,]
-        return {name: body for name, body in stored.items() if name.startswith(prefix)}
+        return self.store.items((TENANT.tenant_id,), prefix)
 
     async def usage_items(self) -> list[Json]:
         """Return the tenant's usage."""

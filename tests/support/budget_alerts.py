@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.cosmos.partition import Partition
 from shared.errors import DependencyUnavailableError
-from shared.tokens.counters import TENANT_SCOPE, new_scope
+from shared.tokens.counters import TENANT_COUNTER, new_counter
 from tests.support.fakes import Call, tenant_context
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Instance:
     async def spend(self, tenant_id: str = "acme", **spent: int) -> None:
         """Put what was reported where the ledger puts it."""
         partition = Partition.of(tenant_context(tenant_id), self.app.runtime.container("ledger"))
-        await partition.upsert(new_scope(TENANT_SCOPE).model_copy(update={"spent": spent}))
+        await partition.upsert(new_counter(TENANT_COUNTER).model_copy(update={"spent": spent}))
 
     async def sweep(self) -> None:
         await self.app.tick("send_budget_alerts")

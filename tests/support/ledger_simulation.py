@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 
 from shared.contracts import Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.tokens.ledger import TokenLedger
+from shared.tokens.counters import TENANT_COUNTER
+from shared.tokens.ledger import LedgerHooks, TokenLedger
 from shared.tokens.limits import LimitsOverride, LimitStore
 from shared.tokens.lock_ids import LockIds
 from shared.tokens.policy import FIXED
 from shared.tokens.store_clock import StoreClock
 from tests.support.fakes import tenant_context
 from tests.support.ledger_checker import Admission
-from tests.unit_tests.tokens.store import (
+from tests.support.simulated_cosmos import (
     NO_FAULTS,
     Faults,
     KilledError,
-    MemoryStore,
     ProcessClock,
     SimulatedContainer,
     SimulatedLoop,
+    SimulatedStore,
 )
+from tests.support.soak import SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,6 +36,10 @@ APP = "app"
 MODEL = "gpt-4o"
 LIMITS = LimitsOverride(tokens_per_minute=20_000, requests_per_minute=60, concurrency=1_000)
 LIMIT_TOKENS, LIMIT_REQUESTS = 20_000, 60
+LONGEST_PAUSE_SECONDS = 0.0 if SOAK else 4.0
+MARGIN_SECONDS = 4.5
+"""By so much a refusal may be later than the moment at which its lock fits: bounds of two clocks."""
+
 SECRET = "a secret of 16 or more"  # noqa: S105  # signs the simulation's lock ids
 
 
@@ -67,7 +73,7 @@ class Simulation:
 
     seed: int
     plan: Plan
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: SimulatedStore = field(default_factory=SimulatedStore)
     store_clock: Callable[[ProcessClock], StoreClock] = lambda _: StoreClock()
     log: list[Admission] = field(default_factory=list)
     acknowledged: int = 0
@@ -114,7 +120,8 @@ class Simulation:
             wall_error=chance.uniform(-2, 2),
         )
         container = SimulatedContainer(self.store, chance, self.plan.faults)
-        ledger = TokenLedger(container, LockIds([SECRET]), clock, FIXED, lambda: self.store_clock(clock))
+        hooks = LedgerHooks(store_clock=lambda: self.store_clock(clock))
+        ledger = TokenLedger(container, LockIds([SECRET]), clock, FIXED, hooks)
         return container, ledger
 
     def _start(self, chance: random.Random) -> Process:
@@ -132,8 +139,8 @@ class Simulation:
         while not process.container.dead:
             try:
                 await self._once(process, chance)
-            except BudgetExceededError:
-                await asyncio.sleep(chance.uniform(0.05, 0.6))
+            except BudgetExceededError as refused:
+                await asyncio.sleep(pause(chance, refused, 0.05, 0.6))
             except DependencyUnavailableError:
                 await asyncio.sleep(chance.uniform(0.1, 1))
             except KilledError:
@@ -190,26 +197,31 @@ class Simulation:
 
     def used_in_store(self) -> int:
         """Sum the usage items."""
-        items = self.store.partitions.get((TENANT.tenant_id,), {})
-        return sum(
-            int(str(body["prompt_tokens"])) for name, body in items.items() if name.startswith("usage:")
-        )
+        items = self.store.items((TENANT.tenant_id,), "usage:")
+        return sum(int(str(body["prompt_tokens"])) for body in items.values())
 
     def scope(self) -> dict[str, object]:
         """Return the tenant's scope as it is stored."""
-        return self.store.partitions[TENANT.tenant_id,]["scope:tenant"]
+        return self.store.items((TENANT.tenant_id,))[TENANT_COUNTER]
 
     def check_the_sums(self) -> None:
         """Demand of every scope that its totals are the sums of its buckets, and nothing is below zero."""
-        for name, scope in self.store.partitions[TENANT.tenant_id,].items():
-            if not name.startswith("scope:"):
-                continue
+        for name, scope in self.store.items((TENANT.tenant_id,), "scope:").items():
             buckets = scope["b"]
             assert isinstance(buckets, dict)
             for total, part in (("tokens", "t"), ("requests", "r"), ("used", "u"), ("done", "q")):
                 counts = [bucket[part] for bucket in buckets.values()]
                 assert scope[total] == sum(counts), (name, total)
                 assert all(count >= 0 for count in counts), (name, total)
+
+
+def pause(chance: random.Random, refused: BudgetExceededError, least: float, most: float) -> float:
+    """Draw the seconds until the next attempt: short about the time at which it should succeed.
+
+    A broken ledger may admit in between, too: no wait is longer than a few seconds.
+    """
+    still = min(LONGEST_PAUSE_SECONDS, max(0.0, (refused.retry_after or 0.0) - MARGIN_SECONDS))
+    return chance.uniform(least, most) + still * chance.random()
 
 
 def run_async[T](work: Coroutine[object, object, T]) -> T:

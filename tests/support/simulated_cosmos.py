@@ -1,4 +1,8 @@
-"""A store on simulated time that loses answers, delays requests and dies, and the processes that use it."""
+"""Cosmos DB on simulated time: it delays requests, loses answers and dies, and so do its clients.
+
+Conditions and patches are those of the local endpoint: its SQL and its patch code run here, over items in
+memory, so that hours of a simulation pass in seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from local.cosmos.engine.batch import MAX_OPERATIONS
+from local.cosmos.engine.patch import apply_patch, parse_patch
+from local.cosmos.sql.query import compile_query
 from shared.cosmos.container import (
     ANSWERED_BY,
     BatchFailedError,
@@ -19,20 +26,20 @@ from shared.cosmos.container import (
     ItemExistsError,
     ItemNotFoundError,
 )
-from shared.errors import DependencyUnavailableError
+from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from local.cosmos.values import JsonObject, Value
     from shared.cosmos.container import BatchOperation, Json, Key, Patch, Query
 
 START = 1_800_000_000.4
 """The store's time at the simulation's 0, in the middle of a second."""
 
-_PART = re.compile(r"(?P<sign>[+-]?) ?(?:\(c\.(?P<maybe>[\w.]+) \?\? 0\)|c\.(?P<path>[\w.]+))")
-_COMPARISON = re.compile(r'(?P<left>.+) (?P<operator><=|>=|=) (?P<value>-?\d+|"\w*")')
-_DEFINED = re.compile(r"(?P<no>NOT )?IS_DEFINED\(c\.(?P<path>[\w.]+)\)")
+_VALUES = re.compile(r'\.(?P<name>[a-z]\d+)\b|(?<=[=<>] )(?:(?P<number>-?\d+)|"(?P<text>\w*)")')
+"""The parts of a condition that differ from one to the next: a bucket or period, a number, a text."""
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -102,7 +109,7 @@ NO_FAULTS = Faults()
 
 
 @dataclass
-class MemoryStore:
+class SimulatedStore:
     """One account of the store: items by partition and id, and its clocks.
 
     Attributes:
@@ -110,7 +117,7 @@ class MemoryStore:
         ahead: By how many seconds the clock of a key's physical partition is ahead of the true one.
     """
 
-    partitions: dict[Key, dict[str, Json]] = field(default_factory=dict)
+    partitions: dict[Key, dict[str, bytes]] = field(default_factory=dict)
     writes: int = 0
     requests: int = 0
     tamper: Callable[[Sequence[BatchOperation]], Sequence[BatchOperation]] = lambda operations: operations
@@ -120,55 +127,44 @@ class MemoryStore:
     def time(self, key: Key) -> float:
         return START + asyncio.get_running_loop().time() + self.ahead.get(key, 0.0)
 
-    def stored(self, key: Key, body: Json) -> Json:
+    def items(self, key: Key, prefix: str = "") -> dict[str, Json]:
+        """Return the items of a partition whose ids begin with a prefix."""
+        stored = self.partitions.get(key, {})
+        return {name: orjson.loads(body) for name, body in stored.items() if name.startswith(prefix)}
+
+    def forget(self, key: Key, item_id: str) -> None:
+        """Lose an item, as its time to live does."""
+        del self.partitions[key][item_id]
+
+    def read(self, key: Key, item_id: str) -> Json | None:
+        body = self.partitions.get(key, {}).get(item_id)
+        return None if body is None else orjson.loads(body) | {ANSWERED_BY: self.place(key)}
+
+    def upsert(self, key: Key, body: Json) -> Json:
         self.writes += 1
-        kept = _copied(body) | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time(key))}
+        kept = body | {"_etag": f'"{self.writes}"', "_ts": math.floor(self.time(key))}
         kept.pop(ANSWERED_BY, None)
-        self.partitions.setdefault(key, {})[str(body["id"])] = kept
-        return self.answer(key, kept)
-
-    def find(self, key: Key, item_id: str) -> Json | None:
-        found = self.partitions.get(key, {}).get(item_id)
-        return None if found is None else self.answer(key, found)
-
-    def answer(self, key: Key, body: Json) -> Json:
-        return _copied(body) | {ANSWERED_BY: self.place(key)}
+        self.partitions.setdefault(key, {})[str(body["id"])] = orjson.dumps(kept)
+        return kept | {ANSWERED_BY: self.place(key)}
 
     def create(self, key: Key, body: Json) -> Json:
-        if self.find(key, str(body["id"])) is not None:
-            raise ItemExistsError(str(body["id"]))
-        return self.stored(key, body)
-
-    def replace(self, key: Key, body: Json, etag: str | None) -> Json:
-        found = self.find(key, str(body["id"]))
-        if found is None:
-            raise ItemNotFoundError(str(body["id"]))
-        if etag is not None and found["_etag"] != etag:
-            raise ItemChangedError(str(body["id"]))
-        return self.stored(key, body)
+        item_id = str(body["id"])
+        if item_id in self.partitions.get(key, {}):
+            raise ItemExistsError(item_id)
+        return self.upsert(key, body)
 
     def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
-        found = self.find(key, item_id)
+        found = self.read(key, item_id)
         if found is None:
             raise ItemNotFoundError(item_id)
-        if not _holds(found, patch.condition):
+        if patch.condition is not None and not holds(found, patch.condition):
             raise ItemChangedError(item_id)
-        assert len(patch.operations) <= 10
-        for step in patch.operations:
-            *parents, name = step.path.strip("/").split("/")
-            target = found
-            for parent in parents:
-                target = cast("Json", target[parent])
-            if step.op == "remove":
-                del target[name]
-            elif step.op == "incr":
-                target[name] = cast("int", target.get(name, 0)) + cast("int", step.value)
-            else:
-                target[name] = step.value
-        return self.stored(key, found)
+        steps = [cast("JsonObject", step.as_json()) for step in patch.operations]
+        apply_patch(cast("JsonObject", found), parse_patch([*steps]))
+        return self.upsert(key, found)
 
     def batch(self, key: Key, operations: Sequence[BatchOperation]) -> list[Json]:
-        assert len(operations) <= 100
+        assert len(operations) <= MAX_OPERATIONS
         before = dict(self.partitions.get(key, {}))
         done = []
         for index, operation in enumerate(self.tamper(operations)):
@@ -185,45 +181,22 @@ class MemoryStore:
         return done
 
 
-def _copied(body: Json) -> Json:
-    return cast("Json", orjson.loads(orjson.dumps(body)))
+def holds(item: Json, condition: str) -> bool:
+    """Tell whether an item meets a condition, by the local endpoint's SQL.
 
+    What differs between conditions of one form becomes parameters, so that each form is compiled once.
+    """
+    values: dict[str, Value] = {}
 
-def _heard[T](attempt: asyncio.Task[T]) -> None:
-    """Take note of what became of a request that nobody may wait for any more."""
-    if not attempt.cancelled():
-        attempt.exception()
+    def name_value(match: re.Match[str]) -> str:
+        name = f"@v{len(values)}"
+        number = match["number"]
+        values[name] = int(number) if number else match["name"] or match["text"]
+        return f"[{name}]" if match["name"] else name
 
-
-def _holds(body: Json, condition: str | None) -> bool:
-    return condition is None or all(_term_holds(body, term) for term in condition.split(" AND "))
-
-
-def _term_holds(body: Json, text: str) -> bool:
-    if defined := _DEFINED.fullmatch(text):
-        return (_value(body, defined["path"]) is None) == bool(defined["no"])
-    match = _COMPARISON.fullmatch(text)
-    assert match is not None, text
-    left, operator, value = match["left"], match["operator"], match["value"]
-    if value.startswith('"'):
-        return _value(body, left.removeprefix("c.")) == value.strip('"')
-    total = 0
-    for part in _PART.finditer(left):
-        found = _value(body, part["maybe"] or part["path"])
-        if found is None and part["path"]:
-            return False
-        total += int(str(found or 0)) * (-1 if part["sign"] == "-" else 1)
-    number = int(value)
-    return {"<=": total <= number, ">=": total >= number, "=": total == number}[operator]
-
-
-def _value(body: Json, path: str) -> object:
-    found: object = body
-    for name in path.split("."):
-        if not isinstance(found, dict):
-            return None
-        found = found.get(name)
-    return found
+    form = _VALUES.sub(name_value, condition)
+    query = compile_query(f"SELECT VALUE 1 FROM c WHERE {form}")  # noqa: S608  # the ledger's own conditions
+    return query.matches(cast("JsonObject", item), values, 0)
 
 
 class KilledError(BaseException):
@@ -234,27 +207,33 @@ class SimulatedContainer:
     """One process's way to the store. A request can be lost, its answer can be, and each leg takes time.
 
     Like the app's own container it tries three times, so that a write can be done twice.
+
+    Attributes:
+        hangs: Whether nothing is answered in time.
+        when_answered: Is called right after an answer was handed over, before whoever waits for it goes on.
     """
 
-    def __init__(self, store: MemoryStore, chance: random.Random, faults: Faults = NO_FAULTS) -> None:
+    def __init__(self, store: SimulatedStore, chance: random.Random, faults: Faults = NO_FAULTS) -> None:
         self._store = store
         self._chance = chance
         self.faults = faults
         self.dead = False
         self.down = False
+        self.hangs = False
         self.answers_to_lose = 0
+        self.when_answered: Callable[[], None] = lambda: None
 
     async def read(self, key: Key, item_id: str) -> Json | None:
-        return await self._request(lambda: self._store.find(key, item_id))
+        return await self._request(lambda: self._store.read(key, item_id))
 
     async def create(self, key: Key, body: Json) -> Json:
         return await self._request(lambda: self._store.create(key, body))
 
     async def upsert(self, key: Key, body: Json) -> Json:
-        return await self._request(lambda: self._store.stored(key, body))
+        return await self._request(lambda: self._store.upsert(key, body))
 
     async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
-        return await self._request(lambda: self._store.replace(key, body, etag))
+        raise NotImplementedError
 
     async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
         return await self._request(lambda: self._store.patch(key, item_id, patch))
@@ -275,40 +254,77 @@ class SimulatedContainer:
         raise NotImplementedError
 
     async def _request[T](self, work: Callable[[], T]) -> T:
+        if self.hangs:
+            await asyncio.sleep(20)
+            raise DependencyTimeoutError("Cosmos DB", 20)
         for _ in range(3):
             self._store.requests += 1
-            attempt = asyncio.ensure_future(self._attempt(work))
-            attempt.add_done_callback(_heard)
             try:
-                # Who gives up waiting does not stop the request: it may be done later than the next one.
-                return await asyncio.wait_for(asyncio.shield(attempt), self.faults.patience_seconds)
+                return await self._send(work)
             except (ConnectionError, TimeoutError):
                 await asyncio.sleep(self._chance.uniform(0, 0.2))
         raise DependencyUnavailableError("Cosmos DB")
 
-    async def _attempt[T](self, work: Callable[[], T]) -> T:
+    def _send[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Put a request on its way: it arrives even if its sender gives up waiting, or is dead by then."""
         if self.dead:
             raise KilledError
-        await self._leg()
-        # The request is on its way: it arrives even if who sent it is dead by then.
-        if self.down or self._chance.random() < self.faults.lost_request:
-            raise ConnectionError
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        there, back = self._leg(), self._leg()
+        loop.call_later(there, self._arrive, work, answer, back)
+        if there + back > self.faults.patience_seconds:
+            loop.call_later(self.faults.patience_seconds, _fail, answer, TimeoutError())
+        return answer
+
+    def _arrive[T](self, work: Callable[[], T], answer: asyncio.Future[T], back: float) -> None:
+        if self.down or self._happens(self.faults.lost_request):
+            _fail(answer, ConnectionError())
+            return
         try:
-            return work()
-        finally:
-            await self._leg()
+            done = work()
+        except (ItemExistsError, ItemNotFoundError, ItemChangedError, BatchFailedError) as error:
+            self._answer(back, answer, _fail, error)
+        else:
+            self._answer(back, answer, _succeed, done)
+
+    def _answer[T, V](
+        self,
+        seconds: float,
+        answer: asyncio.Future[T],
+        act: Callable[[asyncio.Future[T], V], None],
+        outcome: V,
+    ) -> None:
+        def answered() -> None:
             if self.dead:
-                raise KilledError
-            if self._answer_is_lost():
-                raise ConnectionError
+                _fail(answer, KilledError())
+            elif self._answer_is_lost():
+                _fail(answer, ConnectionError())
+            else:
+                act(answer, outcome)
+                self.when_answered()
+
+        asyncio.get_running_loop().call_later(seconds, answered)
 
     def _answer_is_lost(self) -> bool:
         if self.answers_to_lose > 0:
             self.answers_to_lose -= 1
             return True
-        return self._chance.random() < self.faults.lost_answer
+        return self._happens(self.faults.lost_answer)
 
-    async def _leg(self) -> None:
-        slow = self._chance.random() < self.faults.slow
-        longest = self.faults.slow_seconds if slow else self.faults.leg_seconds
-        await asyncio.sleep(self._chance.uniform(0, longest))
+    def _leg(self) -> float:
+        slow = self._happens(self.faults.slow)
+        return self._chance.uniform(0, self.faults.slow_seconds if slow else self.faults.leg_seconds)
+
+    def _happens(self, probability: float) -> bool:
+        return probability > 0 and self._chance.random() < probability
+
+
+def _succeed[T](answer: asyncio.Future[T], value: T) -> None:
+    if not answer.done():
+        answer.set_result(value)
+
+
+def _fail[T](answer: asyncio.Future[T], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)
