@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from shared.contracts import ChatMessage
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
@@ -17,11 +17,8 @@ from shared.prompts.models import (
     MAX_VERSION,
     NAME_PATTERN,
     VARIABLE_PATTERN,
-    Example,
     PromptDraft,
     PromptSource,
-    Template,
-    VariableDeclaration,
 )
 
 MAX_BATCH = 500
@@ -128,6 +125,61 @@ class BatchSaveRequest(RequestModel):
     prompts: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
+class MessageTemplateReply(ReplyModel):
+    """One message of a chat prompt, with variables in its content."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    role: str
+    content: str
+
+
+class PlaceholderReply(ReplyModel):
+    """A place in a chat prompt for a list of messages, or for the prompt's examples."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    placeholder: str
+
+
+def _kind_of_part(value: object) -> str:
+    named = "placeholder" in value if isinstance(value, dict) else hasattr(value, "placeholder")
+    return "placeholder" if named else "message"
+
+
+def _kind_of_template(value: object) -> str:
+    return "text" if isinstance(value, str) else "messages"
+
+
+type TemplatePartReply = Annotated[
+    Annotated[MessageTemplateReply, Tag("message")] | Annotated[PlaceholderReply, Tag("placeholder")],
+    Discriminator(_kind_of_part),
+]
+type TemplateReply = Annotated[
+    Annotated[str, Tag("text")] | Annotated[tuple[TemplatePartReply, ...], Tag("messages")],
+    Discriminator(_kind_of_template),
+]
+"""A text, or the messages of a chat."""
+
+
+class ExampleReply(ReplyModel):
+    """One few-shot example."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    input: str
+    output: str
+
+
+class VariableReply(ReplyModel):
+    """Purpose of a variable, and its value where the caller gives none."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    description: str | None
+    default: str | None
+
+
 class PromptReply(VersionedReply):
     """One version of a prompt; `etag` is the prompt's, whichever version is shown.
 
@@ -137,7 +189,7 @@ class PromptReply(VersionedReply):
     """
 
     name: str
-    template: Template
+    template: TemplateReply
     version: int
     labels: dict[str, int]
     source: PromptSource
@@ -145,8 +197,8 @@ class PromptReply(VersionedReply):
     tags: list[str]
     variables: list[str]
     config: dict[str, JsonValue]
-    declared_variables: dict[str, VariableDeclaration]
-    examples: list[Example]
+    declared_variables: dict[str, VariableReply]
+    examples: list[ExampleReply]
     reason: str | None
     updated_at: datetime
     updated_by: str

@@ -5,63 +5,83 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 
 from shared.errors import APIError, PromptNotFoundError, ValidationError
-from shared.prompts import changes
-from shared.prompts.changes import Change, new_id
+from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
 from shared.prompts.models import NAME_PATTERN, NamedDraft
-from shared.prompts.rendering import check_draft
 from shared.validation import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shared.prompts.changes import Effect
+    from shared.prompts.batch_commit import EditOutcome
+    from shared.prompts.edits import EditEffect
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptDraft, PromptSource, PromptSummary
+    from shared.prompts.models import PromptDraft, PromptSource
+    from shared.prompts.stored_models import Prompt, PromptSummary
 
 _NAME = re.compile(NAME_PATTERN)
 
 
 class ItemOutcome(NamedTuple):
-    """What became of one item: its prompt's head, or why there is none; `name` is None where it has none."""
+    """Outcome of one item: its prompt's head, or why there is none; `name` is None where it has none."""
 
     name: str | None
-    outcome: PromptSummary | APIError
+    outcome: EditOutcome
+
+
+class SaveItem:
+    """Save an item of a batch; it is read in its turn, while the store works on those before.
+
+    Args:
+        item: JSON of a `NamedDraft`.
+    """
+
+    def __init__(self, item: Mapping[str, object]) -> None:
+        self._item = item
+        self._save: SaveVersion | None = None
+
+    def apply(self, name: str, head: PromptSummary | None) -> EditEffect:
+        """Work it out on a head.
+
+        Raises:
+            ValidationError: It is no draft, or does not fit together.
+        """
+        if self._save is None:
+            self._save = SaveVersion(parse_draft(NamedDraft, self._item))
+        return self._save.apply(name, head)
 
 
 async def save_many(
     prompts: Prompts, items: Sequence[Mapping[str, object]], source: PromptSource
 ) -> list[ItemOutcome]:
-    """Save prompts, each as JSON of a `NamedDraft`; return what became of each, in order.
+    """Save prompts, each as JSON of a `NamedDraft`; return an outcome for each, in order.
 
     Raises:
         DependencyUnavailableError: The store is down, and nothing is known to be saved.
         PermissionDeniedError: They are not the caller's to change.
     """
-    call = new_id()
-    return await _changed(prompts, [_saving(item, call) for item in items], source)
+    call = new_edit_id()
+    return await _apply(prompts, [_save_edit(item, call) for item in items], source)
 
 
 async def delete_many(
     prompts: Prompts, names: Sequence[str], source: PromptSource, reason: str | None = None
 ) -> list[ItemOutcome]:
-    """Take prompts out of use; return what became of each, in order.
+    """Take prompts out of use; return an outcome for each, in order.
 
     Raises:
         DependencyUnavailableError: The store is down, and nothing is known to be deleted.
         PermissionDeniedError: They are not the caller's to change.
     """
-    call = new_id()
-    wanted: list[tuple[str | None, Change | APIError]] = [
-        (name, _problem_of(name) or Change(name, changes.deletion_of(name), None, reason, call))
-        for name in names
+    call = new_edit_id()
+    edits: list[tuple[str | None, PromptEdit | APIError]] = [
+        (name, _problem_of(name) or PromptEdit(name, DeletePrompt(), None, reason, call)) for name in names
     ]
-    return await _changed(prompts, wanted, source)
+    return await _apply(prompts, edits, source)
 
 
 async def read_many(prompts: Prompts, names: Sequence[str]) -> list[tuple[str, Prompt | APIError]]:
@@ -71,52 +91,50 @@ async def read_many(prompts: Prompts, names: Sequence[str]) -> list[tuple[str, P
     return [(name, problems[name] or found.get(name) or PromptNotFoundError(name)) for name in names]
 
 
-async def _changed(
-    prompts: Prompts, wanted: Sequence[tuple[str | None, Change | APIError]], source: PromptSource
+async def _apply(
+    prompts: Prompts, edits: Sequence[tuple[str | None, PromptEdit | APIError]], source: PromptSource
 ) -> list[ItemOutcome]:
-    """Make those changes that can be made: of one prompt the first, the others are refused."""
-    first: dict[str, Change] = {}
-    for _, change in wanted:
-        if isinstance(change, Change):
-            first.setdefault(change.name, change)
-    done = dict(zip(first, await prompts.change_all(list(first.values()), source), strict=True))
+    """Make those edits that can be made: of one prompt the first, the others are refused."""
+    first: dict[str, PromptEdit] = {}
+    for _, edit in edits:
+        if isinstance(edit, PromptEdit):
+            first.setdefault(edit.name, edit)
+    outcomes = dict(zip(first, await prompts.apply_all(list(first.values()), source), strict=True))
     return [
         ItemOutcome(
             name,
-            change
-            if isinstance(change, APIError)
-            else done[change.name]
-            if first[change.name] is change
-            else ValidationError(f"'{change.name}' is in the batch twice", {"name": change.name}),
+            edit
+            if isinstance(edit, APIError)
+            else outcomes[edit.name]
+            if first[edit.name] is edit
+            else _repeated(edit.name),
         )
-        for name, change in wanted
+        for name, edit in edits
     ]
 
 
-def _saving(item: Mapping[str, object], call: str) -> tuple[str | None, Change | APIError]:
-    """Tell whose an item is; what it says is read in its turn, while the store works on those before."""
+def _repeated(name: str) -> ValidationError:
+    return ValidationError(f"'{name}' is in the batch twice", {"name": name})
+
+
+def _save_edit(item: Mapping[str, object], call: str) -> tuple[str | None, PromptEdit | APIError]:
+    """Read an item's name; the rest is read in its turn."""
     name, if_match, reason = (item.get(field) for field in ("name", "if_match", "reason"))
     if not isinstance(name, str):
         return None, _refusal(item)
     if _NAME.fullmatch(name) is None:
         return name, _refusal(item)
     seen = if_match if isinstance(if_match, str) else None
-    return name, Change(name, partial(_save, item), seen, reason if isinstance(reason, str) else None, call)
+    return name, PromptEdit(name, SaveItem(item), seen, reason if isinstance(reason, str) else None, call)
 
 
 def _refusal(item: Mapping[str, object]) -> ValidationError:
-    """Tell what is wrong with an item that has no plain name."""
+    """Tell the problem of an item that has no plain name."""
     try:
         name = parse_draft(NamedDraft, item).name
     except ValidationError as error:
         return error
     raise AssertionError(f"'{name}' is a plain name")
-
-
-def _save(item: Mapping[str, object], head: PromptSummary | None) -> Effect:
-    draft = parse_draft(NamedDraft, item)
-    check_draft(draft)
-    return changes.save_of(draft)(head)
 
 
 def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D:
@@ -139,7 +157,7 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
 
 
 def check_name(name: str) -> None:
-    """Refuse what no prompt can be called.
+    """Refuse a name that no prompt can have.
 
     Raises:
         ValidationError: The name is not plain.

@@ -1,38 +1,31 @@
-"""Templates: `{name}` is a variable, `{{` and `}}` are braces, and nothing else is special.
+"""Rendering of prompts: text replaced by text.
 
-Rendering replaces text by text. There is no attribute access, no format specification and no code in a
-template, and a value is never read as a template again.
+There is no attribute access, no format specification and no code in a template, and a value is never read as
+a template again.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
-from shared.prompts.models import (
-    EXAMPLES,
-    MAX_PLACEHOLDERS,
-    MAX_VARIABLES,
-    MessageTemplate,
-    Placeholder,
-)
+from shared.prompts.models import EXAMPLES
+from shared.prompts.stored_models import StoredPlaceholder
+from shared.prompts.templates import TOKEN, places_to_fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
-    from shared.prompts.models import Example, PromptContent, PromptDraft, Template
+    from shared.prompts.stored_models import Prompt, PromptContent, StoredExample, StoredMessage
 
 MAX_RENDERED_CHARACTERS = 1_000_000
 """More than any model takes. Without it one small request could make a text of gigabytes: a template may
 name a variable thousands of times."""
 
-_TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
-"""A variable, a doubled brace, or a stray one: that is the only one of a single character."""
 
-
-class Rendered(NamedTuple):
+class RenderedPrompt(NamedTuple):
     """A prompt with everything filled in.
 
     Attributes:
@@ -44,106 +37,11 @@ class Rendered(NamedTuple):
     messages: tuple[ChatMessage, ...] | None
 
 
-class Places(NamedTuple):
-    """What a template has places for, each name once, in the order of the template."""
-
-    variables: tuple[str, ...]
-    messages: tuple[str, ...] = ()
-
-
-def variables_of(template: str, field: str = "template") -> list[str]:
-    """Return the names of a text's variables, in the order in which they first appear.
-
-    Raises:
-        ValidationError: A brace is neither a variable's nor doubled; `detail` names the field.
-    """
-    found: dict[str, None] = dict.fromkeys(_TOKEN.findall(template))
-    if "" in found:
-        for token in _TOKEN.finditer(template):
-            if len(token[0]) == 1:
-                problem = f"a single '{token[0]}' at character {token.start()}: double it to mean a brace"
-                raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
-        del found[""]
-    return list(found)
-
-
-def places_of(template: Template) -> Places:
-    """Return what a template wants filled in; its examples are among them.
-
-    Raises:
-        ValidationError: A brace is neither a variable's nor doubled.
-    """
-    if isinstance(template, str):
-        return Places(tuple(variables_of(template)))
-    variables: dict[str, None] = {}
-    placeholders: dict[str, None] = {}
-    for number, part in enumerate(template):
-        if isinstance(part, Placeholder):
-            placeholders[part.placeholder] = None
-        else:
-            variables.update(dict.fromkeys(variables_of(part.content, f"template.{number}.content")))
-    return Places(tuple(variables), tuple(placeholders))
-
-
-def check_draft(draft: PromptDraft) -> None:
-    """Refuse what could never be rendered.
-
-    Raises:
-        ValidationError: A stray brace; a name that is both a variable and a placeholder; more of either than
-            a request can fill in; declarations that are not those of the template; examples without a place.
-    """
-    places = places_of(draft.template)
-    problems = dict(_problems(draft, places))
-    if problems:
-        said = "; ".join(problems.values())
-        raise ValidationError(
-            f"The prompt does not fit together: {said}",
-            {"fields": {f"body.{field}": problem for field, problem in problems.items()}},
-        )
-
-
-def _problems(draft: PromptDraft, places: Places) -> Iterator[tuple[str, str]]:
-    chat = not isinstance(draft.template, str)
-    both = sorted(set(places.variables) & set(places.messages))
-    if both:
-        yield "template", f"both a variable and a list of messages: {', '.join(both)}"
-    has_place = EXAMPLES in (places.messages if chat else places.variables)
-    if draft.examples and not has_place:
-        place = f'{{"placeholder": "{EXAMPLES}"}}' if chat else f"{{{EXAMPLES}}}"
-        yield "examples", f"the template has no place for examples: {place}"
-    variables, placeholders = set(places.variables), set(places.messages)
-    if draft.examples:
-        (placeholders if chat else variables).discard(EXAMPLES)
-    if len(variables) > MAX_VARIABLES:
-        yield "template", f"more than {MAX_VARIABLES} variables"
-    if len(placeholders) > MAX_PLACEHOLDERS:
-        yield "template", f"more than {MAX_PLACEHOLDERS} lists of messages"
-    declared = set(draft.declared_variables)
-    if declared - variables:
-        yield "declared_variables", f"not in the template: {', '.join(sorted(declared - variables))}"
-    elif declared and variables - declared:
-        yield "declared_variables", f"not declared: {', '.join(sorted(variables - declared))}"
-
-
-def variables_wanted(content: PromptContent) -> list[str]:
-    """Return the variables that a prompt's caller may fill in."""
-    return list(_asked_of_the_caller(content).variables)
-
-
-def _asked_of_the_caller(content: PromptContent) -> Places:
-    places = places_of(content.template)
-    if not content.examples:
-        return places
-    if isinstance(content.template, str):
-        return Places(tuple(name for name in places.variables if name != EXAMPLES))
-    return Places(places.variables, tuple(name for name in places.messages if name != EXAMPLES))
-
-
 def render_prompt(
     content: PromptContent,
     variables: Mapping[str, str],
     messages: Mapping[str, Sequence[ChatMessage]] | None = None,
-) -> Rendered:
+) -> RenderedPrompt:
     """Fill in a prompt: declared defaults stand in for variables that are not given.
 
     Args:
@@ -156,7 +54,7 @@ def render_prompt(
             message would be empty; or it would be longer than `MAX_RENDERED_CHARACTERS`.
     """
     given = messages or {}
-    wanted = _asked_of_the_caller(content)
+    places = places_to_fill(content)
     defaults = {
         name: declared.default
         for name, declared in content.declared_variables.items()
@@ -164,10 +62,10 @@ def render_prompt(
     }
     values = defaults | dict(variables)
     _check_names(
-        missing=[name for name in wanted.variables if name not in values]
-        + [name for name in wanted.messages if name not in given],
-        unknown=sorted(variables.keys() - set(wanted.variables))
-        + sorted(given.keys() - set(wanted.messages)),
+        missing=[name for name in places.variables if name not in values]
+        + [name for name in places.messages if name not in given],
+        unknown=sorted(variables.keys() - set(places.variables))
+        + sorted(given.keys() - set(places.messages)),
     )
     if isinstance(content.template, str):
         if content.examples:
@@ -175,55 +73,62 @@ def render_prompt(
                 f"Input: {one.input}\nOutput: {one.output}" for one in content.examples
             )
         _check_length(_length(content.template, values))
-        return Rendered(_filled(content.template, values), None)
+        return RenderedPrompt(_fill_in(content.template, values), None)
     lists = dict(given)
     if content.examples:
         lists[EXAMPLES] = _as_messages(content.examples)
-    return _chat(content.template, values, lists)
+    return _render_chat(content.template, values, lists)
 
 
-def render(template: str, variables: Mapping[str, str]) -> str:
-    """Fill in a text.
+def render_for_model(
+    prompt: Prompt, variables: Mapping[str, str], role: Literal["system", "user"]
+) -> tuple[ChatMessage, ...]:
+    """Render a version for a model, which takes no empty text.
+
+    Args:
+        prompt: The version; a chat that wants lists of messages cannot be rendered so.
+        variables: Its variables' values.
+        role: The sender's role, where the prompt is a text.
 
     Raises:
-        ValidationError: Variables are missing, or are given that the template does not have, and both are
-            named; or the text would be longer than `MAX_RENDERED_CHARACTERS`.
+        ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
+            nothing to say.
     """
-    wanted = variables_of(template)
-    _check_names(
-        missing=[name for name in wanted if name not in variables],
-        unknown=sorted(variables.keys() - set(wanted)),
-    )
-    _check_length(_length(template, variables))
-    return _filled(template, variables)
+    rendered = render_prompt(prompt.content, variables)
+    if rendered.messages is not None:
+        return rendered.messages
+    if not rendered.text:
+        name = prompt.version.name
+        raise ValidationError(f"Prompt '{name}' is empty with these variables", {"name": name})
+    return (ChatMessage(role=role, content=rendered.text),)
 
 
-def _chat(
-    template: Sequence[MessageTemplate | Placeholder],
+def _render_chat(
+    template: Sequence[StoredMessage | StoredPlaceholder],
     values: Mapping[str, str],
     lists: Mapping[str, Sequence[ChatMessage]],
-) -> Rendered:
+) -> RenderedPrompt:
     _check_length(
         sum(
             sum(len(message.content) for message in lists[part.placeholder])
-            if isinstance(part, Placeholder)
+            if isinstance(part, StoredPlaceholder)
             else _length(part.content, values)
             for part in template
         )
     )
-    filled: list[ChatMessage] = []
+    rendered: list[ChatMessage] = []
     for number, part in enumerate(template):
-        if isinstance(part, Placeholder):
-            filled += lists[part.placeholder]
+        if isinstance(part, StoredPlaceholder):
+            rendered += lists[part.placeholder]
             continue
-        text = _filled(part.content, values)
+        text = _fill_in(part.content, values)
         if not text:
             raise ValidationError(f"Message {number} is empty with these variables", {"message": number})
-        filled.append(ChatMessage(role=part.role, content=text))
-    return Rendered("\n\n".join(message.content for message in filled), tuple(filled))
+        rendered.append(ChatMessage(role=part.role, content=text))
+    return RenderedPrompt("\n\n".join(message.content for message in rendered), tuple(rendered))
 
 
-def _as_messages(examples: Sequence[Example]) -> list[ChatMessage]:
+def _as_messages(examples: Sequence[StoredExample]) -> list[ChatMessage]:
     return [
         message
         for one in examples
@@ -238,7 +143,7 @@ def _check_names(*, missing: Sequence[str], unknown: Sequence[str]) -> None:
     if not missing and not unknown:
         return
     said = [
-        f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
+        f"{kind}: {', '.join(names)}" for kind, names in (("missing", missing), ("unknown", unknown)) if names
     ]
     raise ValidationError(
         f"The variables do not fit the prompt ({'; '.join(said)})",
@@ -246,14 +151,14 @@ def _check_names(*, missing: Sequence[str], unknown: Sequence[str]) -> None:
     )
 
 
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    return _TOKEN.sub(lambda token: values[token["name"]] if token["name"] else token[0][0], template)
+def _fill_in(template: str, values: Mapping[str, str]) -> str:
+    return TOKEN.sub(lambda token: values[token["name"]] if token["name"] else token[0][0], template)
 
 
 def _length(template: str, values: Mapping[str, str]) -> int:
     """Add up what filling in would make before making it."""
     return len(template) + sum(
-        len(values[token["name"]]) - len(token[0]) for token in _TOKEN.finditer(template) if token["name"]
+        len(values[token["name"]]) - len(token[0]) for token in TOKEN.finditer(template) if token["name"]
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shared.prompts.batches import ItemOutcome
-    from shared.prompts.models import PromptHead
+    from shared.prompts.stored_models import PromptHead
     from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.interrupted import Event
 

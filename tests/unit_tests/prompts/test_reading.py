@@ -9,9 +9,8 @@ import pytest
 
 from shared.contracts import ChatMessage
 from shared.errors import DependencyUnavailableError, PromptNotFoundError, ValidationError
-from shared.prompts import changes
-from shared.prompts.changes import Change
-from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
+from shared.prompts.cache import FRESHNESS, MAX_CACHED_CHARACTERS
+from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
 from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
 from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, tenant_context
@@ -87,9 +86,9 @@ async def test_an_edit_is_seen_at_once_where_it_was_made(here: PromptLibrary) ->
     for number in range(3):
         await prompts.save("p", says(f"v{number}"))
         seen.append(await text_of(here))
-    await prompts.change(Change("p", changes.label_of("p", "production", 1)))
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
     assert (await prompts.read("p", "production")).content.template == "v0"
-    await prompts.change(Change("p", changes.deletion_of("p")))
+    await prompts.apply(PromptEdit("p", DeletePrompt()))
 
     with pytest.raises(PromptNotFoundError):
         await prompts.read("p")
@@ -160,7 +159,7 @@ async def test_a_prompt_that_others_deleted_is_not_served_as_the_last_good_one(
 ) -> None:
     await here.of(ACME).save("p", says("one"))
     await there.of(ACME).read("p")
-    await here.of(ACME).change(Change("p", changes.deletion_of("p")))
+    await here.of(ACME).apply(PromptEdit("p", DeletePrompt()))
     clock.advance(BOUND_SECONDS)
 
     with pytest.raises(PromptNotFoundError):
@@ -200,7 +199,7 @@ async def test_what_was_read_for_one_tenant_is_not_there_for_another(here: Promp
 
     with pytest.raises(PromptNotFoundError):
         await here.of(GLOBEX).read("p")
-    assert here.of(GLOBEX).at_hand("p") is None
+    assert here.of(GLOBEX).peek("p") is None
 
 
 async def test_a_write_whose_outcome_nobody_knows_drops_what_is_cached(
@@ -248,22 +247,22 @@ async def test_a_prefetch_that_failed_is_tried_again(
     await started.of(ACME).read("p")
 
     assert cosmos.transport.requests - before == 1
-    assert started.of(ACME).at_hand("p") is not None
+    assert started.of(ACME).peek("p") is not None
 
 
 async def test_what_is_at_hand_is_fresh_or_nothing(here: PromptLibrary, clock: FakeClock) -> None:
     await here.of(ACME).save("p", says("one"))
-    assert here.of(ACME).at_hand("p") is None
+    assert here.of(ACME).peek("p") is None
     await here.of(ACME).read("p")
     clock.advance(39)
 
-    held = here.of(ACME).at_hand("p")
+    held = here.of(ACME).peek("p")
     clock.advance(1)
 
     assert held is not None
     assert (held.content.template, held.age_seconds) == ("one", 39)
-    assert here.of(ACME).at_hand("p") is None
-    assert here.of(ADMIN).at_hand("p") is None
+    assert here.of(ACME).peek("p") is None
+    assert here.of(ADMIN).peek("p") is None
 
 
 async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
@@ -276,7 +275,7 @@ async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCos
         await here.of(ACME).read("p", 1)
 
     assert cosmos.transport.requests - before == 3 + 6
-    assert (here.heads.counts.entries, here.versions.counts.entries) == (0, 0)
+    assert (here.cache.heads.counts.entries, here.cache.versions.counts.entries) == (0, 0)
 
 
 async def test_the_administrator_who_acts_for_nobody_reads_the_store(
@@ -315,7 +314,7 @@ async def test_what_the_administrator_saw_is_not_shown_to_a_tenant_without_the_f
             await acting.read(name)
         with pytest.raises(PromptNotFoundError):
             await library.of(ACME).read(name)
-        assert library.of(ACME).at_hand(name) is None
+        assert library.of(ACME).peek(name) is None
 
 
 @pytest.mark.parametrize("source", PromptSource)

@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
-from shared.prompts.models import PromptContent
-from shared.prompts.rendering import (
-    MAX_RENDERED_CHARACTERS,
-    render,
-    render_prompt,
-    variables_of,
-    variables_wanted,
-)
+from shared.prompts.rendering import MAX_RENDERED_CHARACTERS, render_prompt
+from shared.prompts.stored_models import PromptContent
+from shared.prompts.templates import places_to_fill, variables_of
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+
+
+def render(template: str, variables: dict[str, str]) -> str:
+    return render_prompt(PromptContent(template=template), variables).text
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_examples_go_where_a_text_has_their_place() -> None:
     rendered = render_prompt(content, {"word": "dog"})
 
     assert rendered.text == ("Translate.\nInput: cat\nOutput: {Katze}\n\nInput: a\nOutput: b\nInput: dog")
-    assert variables_wanted(content) == ["word"]
+    assert places_to_fill(content).variables == ("word",)
     with pytest.raises(ValidationError, match="unknown: examples"):
         render_prompt(content, {"word": "dog", "examples": "none"})
 

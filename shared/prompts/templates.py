@@ -1,0 +1,114 @@
+"""Template syntax: `{name}` is a variable, `{{` and `}}` are braces, and nothing else is special."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.errors import ValidationError
+from shared.prompts.models import EXAMPLES, MAX_PLACEHOLDERS, MAX_VARIABLES, Placeholder
+from shared.prompts.stored_models import StoredPlaceholder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.prompts.models import PromptDraft, Template
+    from shared.prompts.stored_models import PromptContent, StoredTemplate
+
+TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
+"""A variable, a doubled brace, or a stray one: that is the only one of a single character."""
+
+
+class Places(NamedTuple):
+    """Places that a template has, each name once, in the order of the template."""
+
+    variables: tuple[str, ...]
+    messages: tuple[str, ...] = ()
+
+
+def variables_of(template: str, field: str = "template") -> list[str]:
+    """Return the names of a text's variables, in the order in which they first appear.
+
+    Raises:
+        ValidationError: A brace is neither a variable's nor doubled; `detail` names the field.
+    """
+    found: dict[str, None] = dict.fromkeys(TOKEN.findall(template))
+    if "" in found:
+        for token in TOKEN.finditer(template):
+            if len(token[0]) == 1:
+                problem = f"a single '{token[0]}' at character {token.start()}: double it to mean a brace"
+                raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
+        del found[""]
+    return list(found)
+
+
+def places_of(template: Template | StoredTemplate) -> Places:
+    """Return what a template wants filled in; its examples are among them.
+
+    Raises:
+        ValidationError: A brace is neither a variable's nor doubled.
+    """
+    if isinstance(template, str):
+        return Places(tuple(variables_of(template)))
+    variables: dict[str, None] = {}
+    placeholders: dict[str, None] = {}
+    for number, part in enumerate(template):
+        if isinstance(part, Placeholder | StoredPlaceholder):
+            placeholders[part.placeholder] = None
+        else:
+            variables.update(dict.fromkeys(variables_of(part.content, f"template.{number}.content")))
+    return Places(tuple(variables), tuple(placeholders))
+
+
+def places_to_fill(content: PromptContent) -> Places:
+    """Return what a prompt's caller may fill in: its own examples are not among them.
+
+    Raises:
+        ValidationError: A brace is neither a variable's nor doubled.
+    """
+    places = places_of(content.template)
+    if not content.examples:
+        return places
+    if isinstance(content.template, str):
+        return Places(tuple(name for name in places.variables if name != EXAMPLES))
+    return Places(places.variables, tuple(name for name in places.messages if name != EXAMPLES))
+
+
+def check_draft(draft: PromptDraft) -> None:
+    """Refuse what could never be rendered.
+
+    Raises:
+        ValidationError: A stray brace; a name that is both a variable and a placeholder; more of either than
+            a request can fill in; declarations that are not those of the template; examples without a place.
+    """
+    places = places_of(draft.template)
+    problems = dict(_problems(draft, places))
+    if problems:
+        said = "; ".join(problems.values())
+        raise ValidationError(
+            f"The prompt does not fit together: {said}",
+            {"fields": {f"body.{field}": problem for field, problem in problems.items()}},
+        )
+
+
+def _problems(draft: PromptDraft, places: Places) -> Iterator[tuple[str, str]]:
+    chat = not isinstance(draft.template, str)
+    both = sorted(set(places.variables) & set(places.messages))
+    if both:
+        yield "template", f"both a variable and a list of messages: {', '.join(both)}"
+    has_place = EXAMPLES in (places.messages if chat else places.variables)
+    if draft.examples and not has_place:
+        place = f'{{"placeholder": "{EXAMPLES}"}}' if chat else f"{{{EXAMPLES}}}"
+        yield "examples", f"the template has no place for examples: {place}"
+    variables, placeholders = set(places.variables), set(places.messages)
+    if draft.examples:
+        (placeholders if chat else variables).discard(EXAMPLES)
+    if len(variables) > MAX_VARIABLES:
+        yield "template", f"more than {MAX_VARIABLES} variables"
+    if len(placeholders) > MAX_PLACEHOLDERS:
+        yield "template", f"more than {MAX_PLACEHOLDERS} lists of messages"
+    declared = set(draft.declared_variables)
+    if declared - variables:
+        yield "declared_variables", f"not in the template: {', '.join(sorted(declared - variables))}"
+    elif declared and variables - declared:
+        yield "declared_variables", f"not declared: {', '.join(sorted(variables - declared))}"
