@@ -236,12 +236,17 @@ class PromptVersionSummary(ReplyModel):
 
 
 class PromptChange(ReplyModel):
-    """One change of a prompt: by whom, how, when and why."""
+    """Author, time, kind and reason of a change.
+
+    Attributes:
+        labels_removed: Labels that a save after a deletion took away, each with its version.
+    """
 
     number: int
     action: str
     version: int | None
     label: str | None
+    labels_removed: dict[str, int]
     reason: str | None
     at: datetime
     by: str

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from shared.prompts.library import Prompts
     from shared.prompts.models import PromptSource
-    from shared.prompts.stored_models import Prompt, PromptSummary, VersionSummary
+    from shared.prompts.stored_models import ChangeRecord, Prompt, PromptSummary, VersionSummary
 
 
 class PromptService:
@@ -94,7 +94,8 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        head, found = await self._prompts.versions(name, query.scope, _number(query.cursor), query.fetch_limit)
+        before = _number(query.cursor)
+        head, found = await self._prompts.versions(name, query.scope, before, query.fetch_limit)
         page = cut_page(found, query.limit, lambda one: str(one.version))
         return ListReply[PromptVersionSummary].of(page, lambda one: _version_summary(one, head))
 
@@ -104,11 +105,10 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        found = await self._prompts.history(name, query.scope, _number(query.cursor), query.fetch_limit)
+        before = _number(query.cursor)
+        found = await self._prompts.history(name, query.scope, before, query.fetch_limit)
         page = cut_page(found, query.limit, lambda item: str(item.change.number))
-        return ListReply[PromptChange].of(
-            page, lambda item: PromptChange.model_validate(item.change.model_dump(exclude={"id"}))
-        )
+        return ListReply[PromptChange].of(page, lambda item: _change(item.change))
 
     async def labels(self, name: str, source: PromptSource | None) -> PromptLabelsReply:
         """Return where each label points.
@@ -193,6 +193,19 @@ def _which(query: PromptQuery) -> int | str | None:
         problem = "one of version and label"
         raise ValidationError(f"Name {problem}", {"fields": {"query.label": problem}})
     return query.version or query.label
+
+
+def _change(change: ChangeRecord) -> PromptChange:
+    return PromptChange(
+        number=change.number,
+        action=change.action,
+        version=change.version,
+        label=change.label,
+        labels_removed=change.labels_removed or {},
+        reason=change.reason,
+        at=change.at,
+        by=change.by,
+    )
 
 
 def _number(cursor: str | None) -> int | None:

@@ -88,6 +88,7 @@ class Editor:
             reason=edit.reason,
             version=effect.version,
             label=effect.label,
+            labels_removed=effect.labels_removed or None,
         )
         state = effect.state.as_json()
         summary = PromptSummary.model_validate(

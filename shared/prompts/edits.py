@@ -62,6 +62,7 @@ class EditEffect(NamedTuple):
         draft: The new version, for an action that makes one.
         version: The version that the action is about.
         label: The label that it is about.
+        labels_removed: Labels that it took away beside that, each with the version that it pointed at.
     """
 
     action: ChangeAction
@@ -69,6 +70,7 @@ class EditEffect(NamedTuple):
     draft: PromptDraft | None = None
     version: int | None = None
     label: str | None = None
+    labels_removed: Mapping[str, int] | None = None
 
 
 class EditAction(Protocol):
@@ -85,7 +87,7 @@ class EditAction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SaveVersion:
-    """Make the next version; a deleted prompt is in use again.
+    """Make the next version; a deleted prompt begins a new life, without its labels.
 
     Raises:
         ValidationError: The draft does not fit together.
@@ -104,9 +106,11 @@ class SaveVersion:
             version=before.version + 1,
             description=self.draft.description,
             tags=self.draft.tags,
+            labels={} if before.deleted else before.labels,
             deleted=False,
         )
-        return EditEffect(ChangeAction.SAVE, after, self.draft, after.version)
+        removed = before.labels if before.deleted else None
+        return EditEffect(ChangeAction.SAVE, after, self.draft, after.version, labels_removed=removed)
 
 
 @dataclass(frozen=True, slots=True)

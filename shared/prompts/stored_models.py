@@ -97,6 +97,7 @@ class ChangeRecord(BaseModel):
         number: Counts the prompt's changes from 1, without a gap.
         id: The call that made it, by which one whose answer was lost finds that it was made.
         version: The version that was saved, or that the label points at now.
+        labels_removed: Labels of the prompt's life before its deletion, which a save took away.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -109,6 +110,7 @@ class ChangeRecord(BaseModel):
     reason: str | None = None
     version: int | None = None
     label: str | None = None
+    labels_removed: dict[str, int] | None = None
 
 
 class PromptItem(StoredItem):

@@ -80,6 +80,49 @@ async def test_a_label_is_taken_away_once(app: App) -> None:
     assert (await app.ask("remove_prompt_label", label="latest")).status == 422
 
 
+async def test_a_prompt_saved_anew_after_its_deletion_has_no_old_labels(app: App) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.ask("delete_prompt")
+
+    saved = await app.save(template="Another life")
+
+    assert saved.json()["labels"] == {"latest": 2}
+    assert (await app.get("label=production")).status == 404
+    assert (await app.ask("list_prompt_labels")).json()["labels"] == {"latest": 2}
+    last = (await app.ask("get_prompt_history")).json()["items"][0]
+    assert (last["action"], last["labels_removed"]) == ("save", {"production": 1})
+
+
+async def test_a_batch_that_saves_a_deleted_prompt_brings_no_old_labels_back(app: App) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.batch("batch_delete_prompts", {"names": ["p"]})
+
+    await app.batch("batch_save_prompts", {"prompts": [{"name": "p", "template": "Another life"}]})
+
+    assert (await app.get("label=production")).status == 404
+    last = (await app.ask("get_prompt_history")).json()["items"][0]
+    assert (last["version"], last["labels_removed"]) == (2, {"production": 1})
+
+
+async def test_restoring_brings_the_labels_back_that_a_prompt_was_deleted_with_and_no_older_ones(
+    app: App,
+) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.ask("delete_prompt")
+
+    assert (await app.ask("restore_prompt")).json()["labels"] == {"latest": 1, "production": 1}
+    await app.ask("delete_prompt")
+    await app.save(template="Another life")
+    await app.label("staging", 2)
+    await app.ask("delete_prompt")
+    assert (await app.ask("restore_prompt")).json()["labels"] == {"latest": 2, "staging": 2}
+    assert (await app.get("label=production")).status == 404
+    assert (await app.get("label=staging")).json()["template"] == "Another life"
+
+
 async def test_every_change_honours_if_match(app: App) -> None:
     old = (await app.save()).headers["etag"]
     await two_versions(app)
