@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from shared.errors import PromptNotFoundError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
 from shared.prompts.models import PromptSource
-from shared.prompts.store import find_version
+from shared.prompts.store import find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
 
@@ -79,9 +79,11 @@ class PromptReader:
             PromptNotFoundError: There is no such prompt, or no such version or label of it.
             PermissionDeniedError: The tenant does not use the global prompts.
         """
-        cached = await (self._load(name, source) if fresh else self._head(name, source))
+        cached, just_read = await self._head(name, source, fresh=fresh)
+        if not just_read and find_version(cached.head, which) is None:
+            cached = await self._reload(name, source)  # another instance may have made it since
         latest = cached.prompt(self._clock.monotonic())
-        number = find_version(cached.head, which)
+        number = require_version(cached.head, which)
         if number == cached.head.version:
             return latest
         return latest._replace(version=await self._version(cached, number))
@@ -162,10 +164,13 @@ class PromptReader:
             raise PromptNotFoundError(name)
         return deleted
 
-    async def _head(self, name: str, source: PromptSource | None) -> CachedHead:
+    async def _head(
+        self, name: str, source: PromptSource | None, *, fresh: bool
+    ) -> tuple[CachedHead, bool]:
+        """Return a prompt's head, and whether it was read for this call."""
         caller, cache = self._caller, self._cache
-        if isinstance(caller, PlatformContext):
-            return await self._load(name, source)
+        if fresh or isinstance(caller, PlatformContext):
+            return await self._load(name, source), True
         if cache.claim_prefetch(caller):
             done = False
             try:
@@ -177,10 +182,32 @@ class PromptReader:
         if source is PromptSource.GLOBAL:
             await self._access.check_global()
         key = cache.head_key(name, source)
-        cached = await cache.heads.get(caller, key, lambda: self._load(name, source))
+        just_read = False
+
+        async def load() -> CachedHead:
+            nonlocal just_read
+            just_read = True
+            return await self._load(name, source)
+
+        cached = await cache.heads.get(caller, key, load)
         if cached.large:
             cache.heads.forget(caller, key)
-        return cached
+        return cached, just_read
+
+    async def _reload(self, name: str, source: PromptSource | None) -> CachedHead:
+        """Read a head anew, and keep it in the place of the one that is cached."""
+        caller, cache = self._caller, self._cache
+        if isinstance(caller, PlatformContext):
+            return await self._load(name, source)
+        edits, key = cache.count_edits(caller), cache.head_key(name, source)
+        try:
+            read = await self._load(name, source)
+        except PromptNotFoundError:
+            cache.heads.forget(caller, key)
+            raise
+        if cache.count_edits(caller) == edits and not read.large:
+            cache.heads.put(caller, key, read, age_seconds=self._clock.monotonic() - read.read_at)
+        return read
 
     async def _load(self, name: str, source: PromptSource | None) -> CachedHead:
         began = self._clock.monotonic()

@@ -92,7 +92,7 @@ class PromptStore:
         Raises:
             PromptNotFoundError: There is no such version or label.
         """
-        number = find_version(head, which)
+        number = require_version(head, which)
         if number == head.version:
             return Prompt(latest_version(head), head, self.source)
         version = await self._own.read(PromptVersion, version_id(head.name, number))
@@ -222,19 +222,24 @@ class GlobalPromptStore(PromptStore):
         self._turns = turns or Turns()
 
 
-def find_version(head: PromptSummary, which: int | str | None) -> int:
+def find_version(head: PromptSummary, which: int | str | None) -> int | None:
+    """Return the version's number that is meant: the latest, a number, or a label's; None where there is none."""
+    if which is None or which == LATEST:
+        return head.version
+    if isinstance(which, str):
+        return head.labels.get(which)
+    return which if which <= head.version else None
+
+
+def require_version(head: PromptSummary, which: int | str | None) -> int:
     """Return the version's number that is meant: the latest, a number, or a label's.
 
     Raises:
         PromptNotFoundError: There is no such version or label.
     """
-    if which is None or which == LATEST:
-        return head.version
-    if isinstance(which, str):
-        number = head.labels.get(which)
-        if number is None:
-            raise PromptNotFoundError(head.name, label=which)
+    number = find_version(head, which)
+    if number is not None:
         return number
-    if which > head.version:
-        raise PromptNotFoundError(head.name, which)
-    return which
+    if isinstance(which, str):
+        raise PromptNotFoundError(head.name, label=which)
+    raise PromptNotFoundError(head.name, which)

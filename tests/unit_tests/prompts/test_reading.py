@@ -110,6 +110,75 @@ async def test_an_edit_is_seen_by_every_instance_within_60_s(
     assert last == "new"
 
 
+async def test_a_version_that_another_instance_acknowledged_is_found_at_once(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).save("p", says("two"))
+
+    assert (await there.of(ACME).read("p", 2)).content.template == "two"
+    assert await text_of(there) == "two"  # once seen, it is not unseen
+
+
+async def test_a_label_that_another_instance_acknowledged_is_found_at_once(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).apply(PromptEdit("p", MoveLabel("production", 1)))
+
+    assert (await there.of(ACME).read("p", "production")).content.template == "one"
+
+
+async def test_a_tenants_own_version_is_found_where_its_global_namesake_is_cached(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ADMIN).save("p", says("everybody's"), source=PromptSource.GLOBAL)
+    assert await text_of(there) == "everybody's"
+    await here.of(ACME).save("p", says("own"))
+    await here.of(ACME).apply(PromptEdit("p", MoveLabel("production", 1)))
+
+    assert (await there.of(ACME).read("p", "production")).content.template == "own"
+
+
+@pytest.mark.parametrize("which", [9, "never"])
+async def test_a_version_that_is_nowhere_costs_one_read_before_its_404(
+    here: PromptLibrary, cosmos: MemoryCosmos, which: int | str
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).read("p")
+    before = cosmos.transport.requests
+
+    with pytest.raises(PromptNotFoundError):
+        await here.of(ACME).read("p", which)
+
+    assert cosmos.transport.requests - before == 1
+
+
+async def test_a_version_that_nobody_can_look_up_now_is_not_said_to_be_absent(
+    here: PromptLibrary, cosmos: MemoryCosmos
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).read("p")
+    cosmos.transport.lose_requests = 10**6
+
+    with pytest.raises(DependencyUnavailableError):
+        await here.of(ACME).read("p", 2)
+
+
+async def test_a_prompt_that_turns_out_to_be_deleted_is_shown_no_more(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).apply(PromptEdit("p", DeletePrompt()))
+
+    for which in (2, None):
+        with pytest.raises(PromptNotFoundError):
+            await there.of(ACME).read("p", which)
+
+
 async def test_nobody_who_asks_for_the_first_time_in_a_minute_gets_what_is_older_than_that(
     here: PromptLibrary, there: PromptLibrary, clock: FakeClock
 ) -> None:
