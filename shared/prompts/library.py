@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.prompts.access import PromptAccess
 from shared.prompts.cache import PromptCache
 from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.models import PromptSource
 from shared.prompts.reader import PromptReader
-from shared.prompts.rendering import render_for_model
 from shared.prompts.stored_models import PromptSummary
 from shared.resilience.concurrency import Turns
 from shared.tenancy.context import PlatformContext, TenantContext, require_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from shared.caching.region import Cache
     from shared.clock import Clock
-    from shared.contracts import ChatMessage
     from shared.cosmos.container import Container
     from shared.prompts.batch_commit import EditOutcome
     from shared.prompts.models import PromptDraft
@@ -28,16 +26,14 @@ if TYPE_CHECKING:
 
 
 class ResolvesPrompts(Protocol):
-    """Capabilities' view of a tenant's prompts."""
+    """Capabilities' view of a tenant's prompts; `render_for_model` makes messages of the version."""
 
-    async def resolve(
-        self, name: str, variables: Mapping[str, str], role: Literal["system", "user"]
-    ) -> tuple[ChatMessage, ...]:
-        """Render a prompt for a model: a chat's messages, or a text as one message of the given role.
+    async def resolve(self, name: str, label: str | None = None, version: int | None = None) -> Prompt:
+        """Return the version that is named, else that of `production` where there is one, else the latest.
 
         Raises:
-            PromptNotFoundError: There is no such prompt.
-            ValidationError: The variables do not fit, or they leave nothing to say.
+            PromptNotFoundError: There is no such prompt, or no such version or label of it.
+            ValidationError: Both a label and a version are named.
         """
         ...
 
@@ -91,23 +87,6 @@ class Prompts(PromptReader):
     def only_global(self) -> bool:
         """Tell whether the caller has no prompts of its own."""
         return isinstance(self._caller, PlatformContext)
-
-    async def resolve(
-        self, name: str, variables: Mapping[str, str], role: Literal["system", "user"]
-    ) -> tuple[ChatMessage, ...]:
-        """Render a prompt's latest version for a model, which takes no empty text.
-
-        Args:
-            name: The prompt.
-            variables: Its variables' values; a chat that wants lists of messages cannot be rendered so.
-            role: The sender's role, where the prompt is a text.
-
-        Raises:
-            PromptNotFoundError: There is no such prompt.
-            ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
-                nothing to say.
-        """
-        return render_for_model(await self.read(name), variables, role)
 
     async def save(
         self,

@@ -29,6 +29,9 @@ VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 LATEST = "latest"
 """The label that every prompt has, and that moves by itself."""
 
+PRODUCTION = "production"
+"""The label of the version that bots and jobs use, where there is one and they name no other."""
+
 EXAMPLES = "examples"
 """The place in a template where its few-shot examples go."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.errors import PromptNotFoundError
+from shared.errors import PromptNotFoundError, ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
-from shared.prompts.models import PromptSource
+from shared.prompts.models import PRODUCTION, PromptSource
 from shared.prompts.store import find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
@@ -82,11 +82,23 @@ class PromptReader:
         cached, just_read = await self._head(name, source, fresh=fresh)
         if not just_read and find_version(cached.head, which) is None:
             cached = await self._reload(name, source)  # another instance may have made it since
-        latest = cached.prompt(self._clock.monotonic())
-        number = require_version(cached.head, which)
-        if number == cached.head.version:
-            return latest
-        return latest._replace(version=await self._version(cached, number))
+        return await self._at(cached, require_version(cached.head, which))
+
+    async def resolve(self, name: str, label: str | None = None, version: int | None = None) -> Prompt:
+        """Return the version that a bot or a job uses.
+
+        It is the one that is named, else that of the label `production` where there is one, else the latest.
+
+        Raises:
+            PromptNotFoundError: There is no such prompt, or no such version or label of it.
+            ValidationError: Both a label and a version are named.
+        """
+        if label is not None and version is not None:
+            raise ValidationError("Name one of version and label", {"name": name})
+        if label is not None or version is not None:
+            return await self.read(name, version if label is None else label)
+        cached, _ = await self._head(name, None, fresh=False)
+        return await self._at(cached, find_version(cached.head, PRODUCTION) or cached.head.version)
 
     def peek(self, name: str) -> Prompt | None:
         """Return the latest version if the cache has a fresh one; any thread may ask."""
@@ -164,9 +176,7 @@ class PromptReader:
             raise PromptNotFoundError(name)
         return deleted
 
-    async def _head(
-        self, name: str, source: PromptSource | None, *, fresh: bool
-    ) -> tuple[CachedHead, bool]:
+    async def _head(self, name: str, source: PromptSource | None, *, fresh: bool) -> tuple[CachedHead, bool]:
         """Return a prompt's head, and whether it was read for this call."""
         caller, cache = self._caller, self._cache
         if fresh or isinstance(caller, PlatformContext):
@@ -215,6 +225,12 @@ class PromptReader:
         if head.deleted:
             raise PromptNotFoundError(name)
         return CachedHead.of(head, store.source, began)
+
+    async def _at(self, cached: CachedHead, number: int) -> Prompt:
+        latest = cached.prompt(self._clock.monotonic())
+        if number == cached.head.version:
+            return latest
+        return latest._replace(version=await self._version(cached, number))
 
     async def _version(self, cached: CachedHead, number: int) -> PromptVersion:
         """Return an immutable version: once read, it needs no reading again."""

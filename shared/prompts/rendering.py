@@ -86,14 +86,21 @@ def render_for_model(
     """Render a version for a model, which takes no empty text.
 
     Args:
-        prompt: The version; a chat that wants lists of messages cannot be rendered so.
+        prompt: The version.
         variables: Its variables' values.
         role: The sender's role, where the prompt is a text.
 
     Raises:
-        ValidationError: The variables do not fit, and it names those missing and unknown; or they leave
-            nothing to say.
+        ValidationError: The prompt wants lists of messages; the variables do not fit, and it names those
+            missing and unknown; or they leave nothing to say.
     """
+    if prompt.placeholders:
+        name, version = prompt.version.name, prompt.version.version
+        raise ValidationError(
+            f"Prompt '{name}' wants lists of messages, which only a call of its route for rendering gives"
+            f" (missing: {', '.join(prompt.placeholders)})",
+            {"name": name, "version": version, "placeholders": list(prompt.placeholders)},
+        )
     rendered = render_prompt(prompt.content, variables)
     if rendered.messages is not None:
         return rendered.messages

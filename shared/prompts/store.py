@@ -223,7 +223,7 @@ class GlobalPromptStore(PromptStore):
 
 
 def find_version(head: PromptSummary, which: int | str | None) -> int | None:
-    """Return the version's number that is meant: the latest, a number, or a label's; None where there is none."""
+    """Return the version's number that is meant, of a number, a label or the latest; None where there is none."""
     if which is None or which == LATEST:
         return head.version
     if isinstance(which, str):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from shared.cosmos.partition import StoredItem
-from shared.prompts.models import LATEST, PromptSource
+from shared.prompts.models import EXAMPLES, LATEST, PromptSource
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json
@@ -70,6 +70,18 @@ class PromptContent(StoredPart):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     declared_variables: dict[str, StoredVariable] = Field(default_factory=dict)
     examples: tuple[StoredExample, ...] = ()
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Return the places for lists of messages that its own examples do not fill, each once."""
+        if isinstance(self.template, str):
+            return ()
+        named = dict.fromkeys(
+            part.placeholder for part in self.template if isinstance(part, StoredPlaceholder)
+        )
+        if self.examples:
+            named.pop(EXAMPLES, None)
+        return tuple(named)
 
     @property
     def characters(self) -> int:
@@ -200,6 +212,11 @@ class Prompt(NamedTuple):
     def content(self) -> PromptContent:
         """Return what the version says."""
         return self.version.content
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Return the lists of messages that rendering it wants: no bot and no job has any to give."""
+        return self.content.placeholders
 
     @property
     def labels(self) -> dict[str, int]:

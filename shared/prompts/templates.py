@@ -66,12 +66,10 @@ def places_to_fill(content: PromptContent) -> Places:
     Raises:
         ValidationError: A brace is neither a variable's nor doubled.
     """
-    places = places_of(content.template)
-    if not content.examples:
-        return places
-    if isinstance(content.template, str):
-        return Places(tuple(name for name in places.variables if name != EXAMPLES))
-    return Places(places.variables, tuple(name for name in places.messages if name != EXAMPLES))
+    variables = places_of(content.template).variables
+    if content.examples and isinstance(content.template, str):
+        variables = tuple(name for name in variables if name != EXAMPLES)
+    return Places(variables, content.placeholders)
 
 
 def check_draft(draft: PromptDraft) -> None:

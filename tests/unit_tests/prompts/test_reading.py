@@ -12,6 +12,7 @@ from shared.errors import DependencyUnavailableError, PromptNotFoundError, Valid
 from shared.prompts.cache import FRESHNESS, MAX_CACHED_CHARACTERS
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
 from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
+from shared.prompts.rendering import render_for_model
 from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -415,24 +416,89 @@ async def test_what_was_prefetched_is_as_old_as_its_read(cosmos: MemoryCosmos, c
     assert await text_of(here) == "new"
 
 
-async def test_resolving_renders_the_latest_version(here: PromptLibrary) -> None:
-    store = here.of(ACME)
-    await store.save("p", PromptDraft(template="old {x}"))
-    await store.save("p", PromptDraft(template="new {x}"))
+async def test_a_prompt_resolves_to_its_production_version_where_there_is_one_and_else_to_the_latest(
+    here: PromptLibrary,
+) -> None:
+    prompts = here.of(ACME)
+    for text in ("one", "two", "three"):
+        await prompts.save("p", says(text))
+    assert (await prompts.resolve("p")).version.version == 3
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 2)))
+    await prompts.apply(PromptEdit("p", MoveLabel("staging", 1)))
 
-    assert await store.resolve("p", {"x": "y"}, "user") == (ChatMessage(role="user", content="new y"),)
+    resolved = [
+        await prompts.resolve("p"),
+        await prompts.resolve("p", label="staging"),
+        await prompts.resolve("p", label="latest"),
+        await prompts.resolve("p", version=1),
+    ]
+
+    assert [prompt.version.version for prompt in resolved] == [2, 1, 3, 1]
+    assert [prompt.content.template for prompt in resolved] == ["two", "one", "three", "one"]
+
+
+async def test_a_global_prompt_resolves_by_its_own_labels(here: PromptLibrary) -> None:
+    for text in ("one", "two"):
+        await here.of(ADMIN).save("p", says(text), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).apply(PromptEdit("p", MoveLabel("production", 1)), PromptSource.GLOBAL)
+
+    assert (await here.of(ACME).resolve("p")).content.template == "one"
+    await here.of(ACME).save("p", says("own"))
+    assert (await here.of(ACME).resolve("p")).content.template == "own"
+
+
+async def test_resolving_names_a_version_or_a_label_and_finds_it_or_says_so(here: PromptLibrary) -> None:
+    prompts = here.of(ACME)
+    await prompts.save("p", says("one"))
+
+    with pytest.raises(ValidationError, match="one of version and label"):
+        await prompts.resolve("p", "latest", 1)
+    for absent in (prompts.resolve("q"), prompts.resolve("p", "production"), prompts.resolve("p", version=2)):
+        with pytest.raises(PromptNotFoundError):
+            await absent
+
+
+async def test_a_warm_prompt_resolves_without_a_request(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
+    prompts = here.of(ACME)
+    for text in ("one", "two"):
+        await prompts.save("p", says(text))
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
+    await prompts.resolve("p")
+    before = cosmos.transport.requests
+
+    await prompts.resolve("p")
+
+    assert cosmos.transport.requests == before
+
+
+async def test_a_model_is_given_a_text_as_one_message(here: PromptLibrary) -> None:
+    prompts = here.of(ACME)
+    await prompts.save("p", PromptDraft(template="old {x}"))
+    await prompts.save("p", PromptDraft(template="new {x}"))
+    prompt = await prompts.resolve("p")
+
+    assert render_for_model(prompt, {"x": "y"}, "user") == (ChatMessage(role="user", content="new y"),)
     with pytest.raises(ValidationError, match="missing: x"):
-        await store.resolve("p", {}, "user")
-    with pytest.raises(PromptNotFoundError):
-        await store.resolve("q", {}, "user")
+        render_for_model(prompt, {}, "user")
 
 
 async def test_a_model_is_never_given_an_empty_prompt(here: PromptLibrary) -> None:
-    store = here.of(ACME)
-    await store.save("p", PromptDraft(template="{x}"))
+    await here.of(ACME).save("p", PromptDraft(template="{x}"))
 
     with pytest.raises(ValidationError, match="empty"):
-        await store.resolve("p", {"x": ""}, "user")
+        render_for_model(await here.of(ACME).resolve("p"), {"x": ""}, "user")
+
+
+async def test_a_chat_prompt_whose_lists_nobody_gives_says_which_they_are(here: PromptLibrary) -> None:
+    parts = (MessageTemplate(role="system", content="Be {tone}."), Placeholder(placeholder="history"))
+    await here.of(ACME).save("p", PromptDraft(template=parts))
+    prompt = await here.of(ACME).resolve("p")
+
+    with pytest.raises(ValidationError, match="wants lists of messages.* history") as refused:
+        render_for_model(prompt, {"tone": "kind"}, "system")
+
+    assert refused.value.detail == {"name": "p", "version": 1, "placeholders": ["history"]}
+    assert prompt.placeholders == ("history",)
 
 
 async def test_64_writers_on_two_instances_make_64_versions_and_each_is_told_its_own(
@@ -457,7 +523,7 @@ async def test_resolving_a_chat_gives_its_messages_in_their_roles(here: PromptLi
     draft = PromptDraft(template=parts, examples=(Example(input="a", output="b"),))
     await here.of(ACME).save("p", draft)
 
-    messages = await here.of(ACME).resolve("p", {"tone": "kind"}, "system")
+    messages = render_for_model(await here.of(ACME).resolve("p"), {"tone": "kind"}, "system")
 
     assert [(message.role, message.content) for message in messages] == [
         ("system", "Be kind."),
@@ -471,4 +537,4 @@ async def test_a_chat_that_wants_messages_is_not_resolved_without_them(here: Pro
     await here.of(ACME).save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
 
     with pytest.raises(ValidationError, match="missing: history"):
-        await here.of(ACME).resolve("p", {}, "system")
+        render_for_model(await here.of(ACME).resolve("p"), {}, "system")
