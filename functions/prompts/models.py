@@ -22,6 +22,9 @@ from shared.prompts.models import (
 )
 
 MAX_BATCH = 500
+MAX_ANSWER_BYTES = 8_000_000
+"""The most that one answer has."""
+
 
 type PromptName = Annotated[str, Field(pattern=NAME_PATTERN)]
 type Label = Annotated[str, Field(pattern=LABEL_PATTERN)]

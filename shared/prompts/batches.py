@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 
-from shared.errors import APIError, PromptNotFoundError, ValidationError
+from shared.errors import APIError, PayloadTooLargeError, PromptNotFoundError, ValidationError
 from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
 from shared.prompts.models import NAME_PATTERN, NamedDraft
 from shared.validation import invalid
@@ -84,11 +84,32 @@ async def delete_many(
     return await _apply(prompts, edits, source)
 
 
-async def read_many(prompts: Prompts, names: Sequence[str]) -> list[tuple[str, Prompt | APIError]]:
-    """Return the latest version of each prompt or why there is none, in order."""
+async def read_many(
+    prompts: Prompts, names: Sequence[str], max_bytes: int
+) -> list[tuple[str, Prompt | APIError]]:
+    """Return the latest version of each prompt or why there is none, in order; each name once.
+
+    Args:
+        prompts: The caller's.
+        names: The names as they were asked for.
+        max_bytes: The most that the prompts may have together; the rest are refused.
+    """
     problems = {name: _problem_of(name) for name in names}
-    found = await prompts.read_all(list(dict.fromkeys(name for name in names if problems[name] is None)))
-    return [(name, problems[name] or found.get(name) or PromptNotFoundError(name)) for name in names]
+    read = await prompts.read_all([name for name, problem in problems.items() if problem is None], max_bytes)
+    answers: dict[str, Prompt | APIError] = {
+        name: problem or read.prompts.get(name) or PromptNotFoundError(name)
+        for name, problem in problems.items()
+    }
+    answers |= {name: no_room_for(name, max_bytes) for name in read.left_out}
+    return [(name, answers.pop(name) if name in answers else _repeated(name)) for name in names]
+
+
+def no_room_for(name: str, max_bytes: int) -> PayloadTooLargeError:
+    """Refuse a prompt that an answer has no room for."""
+    return PayloadTooLargeError(
+        f"The answer has no room for '{name}': ask for it in another request",
+        {"name": name, "max_bytes": max_bytes},
+    )
 
 
 async def _apply(
@@ -143,17 +164,18 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
     Raises:
         ValidationError: It is none; `detail` names the fields.
     """
+    with contextlib.suppress(pydantic.ValidationError):
+        return model.model_validate(item)
+    # Again, as JSON, so that problems are told in the words of JSON, over HTTP too.
     try:
-        with contextlib.suppress(pydantic.ValidationError):
-            return model.model_validate(item)
-        # Again, as JSON, so that what is wrong is told in the words of JSON, over HTTP too.
         return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
-        raise invalid(error, "prompt") from error
+        refusal = invalid(error, "prompt")
     except (TypeError, ValueError) as error:
-        raise ValidationError(f"Invalid prompt: {error}") from error
-    except RecursionError as error:
-        raise ValidationError("Invalid prompt: it is nested too deeply") from error
+        refusal = ValidationError(f"Invalid prompt: {error}")
+    except RecursionError:
+        refusal = ValidationError("Invalid prompt: it is nested too deeply")
+    raise refusal  # outside of the blocks, so that nothing of the item stays reachable from it
 
 
 def check_name(name: str) -> None:

@@ -36,13 +36,14 @@ class HeadState:
     tags: tuple[str, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     deleted: bool = False
+    size: int | None = None
 
     @classmethod
     def of(cls, head: PromptSummary | None) -> Self:
         """Read the state of a head, or of none."""
         if head is None:
             return cls()
-        return cls(head.version, head.description, head.tags, head.labels, head.deleted)
+        return cls(head.version, head.description, head.tags, head.labels, head.deleted, head.size)
 
     def changes_since(self, before: HeadState) -> list[PatchOperation]:
         """Return the steps that make a head of `before` one of this state."""
@@ -108,6 +109,7 @@ class SaveVersion:
             tags=self.draft.tags,
             labels={} if before.deleted else before.labels,
             deleted=False,
+            size=self.draft.size,
         )
         removed = before.labels if before.deleted else None
         return EditEffect(ChangeAction.SAVE, after, self.draft, after.version, labels_removed=removed)

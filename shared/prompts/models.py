@@ -41,6 +41,12 @@ MAX_PLACEHOLDERS = 50
 
 MAX_VERSION = 99_999_999
 MAX_CONFIG_DEPTH = 16
+MAX_CONFIG_VALUES = 10_000
+"""Objects, lists and single values together: each costs time wherever it is read, however short it is."""
+
+MAX_CONFIG_BYTES = 100_000
+"""As JSON in ASCII."""
+
 MAX_WHOLE_NUMBER = 2**53 - 1
 """Beyond it, whoever reads JSON numbers as doubles rounds."""
 
@@ -104,17 +110,23 @@ type Template = Annotated[
 
 
 def _check_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuse numbers that JSON does not have or that stores round, and nesting that a store refuses."""
+    """Refuse what is too large, numbers that JSON does not have or that stores round, and deep nesting."""
     left: list[tuple[JsonValue, int]] = [(config, 0)]
+    count = 1
     while left:
         value, depth = left.pop()
         _check_scalar(value)
         if isinstance(value, dict | list):
             if depth == MAX_CONFIG_DEPTH:
                 raise _problem(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
+            count += len(value)
+            if count > MAX_CONFIG_VALUES:
+                raise _problem(f"at most {MAX_CONFIG_VALUES} values, objects and lists")
             for key in value if isinstance(value, dict) else ():
                 _check_scalar(key)
             left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+    if len(json.dumps(config)) > MAX_CONFIG_BYTES:
+        raise _problem(f"at most {MAX_CONFIG_BYTES} bytes as JSON")
     return config
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.errors import PromptNotFoundError, ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
-from shared.prompts.models import PRODUCTION, PromptSource
+from shared.prompts.models import MAX_DRAFT_BYTES, PRODUCTION, PromptSource
 from shared.prompts.store import find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
@@ -42,6 +43,13 @@ class VersionList(NamedTuple):
 
     head: PromptSummary
     versions: list[VersionSummary]
+
+
+class PromptsRead(NamedTuple):
+    """Prompts by name, and the names of those that there was no room for."""
+
+    prompts: dict[str, Prompt]
+    left_out: set[str]
 
 
 class PromptReader:
@@ -114,9 +122,9 @@ class PromptReader:
         """
         caller, cache = self._caller, self._cache
         if isinstance(caller, PlatformContext):
-            return await self.read_all(names)
+            return (await self.read_all(names)).prompts
         edits, keys = cache.count_edits(caller), {name: cache.head_key(name, None) for name in names}
-        heads = await self._heads(names)
+        heads, _ = await self._heads(names)
         unedited = cache.count_edits(caller) == edits
         for name, one in heads.items():
             if unedited and not one.large:
@@ -124,13 +132,19 @@ class PromptReader:
                 cache.heads.put(caller, keys[name], one, age_seconds=age)
         return {name: Prompt(one.latest, one.head, one.source) for name, one in heads.items()}
 
-    async def read_all(self, names: Sequence[str]) -> dict[str, Prompt]:
+    async def read_all(self, names: Sequence[str], max_bytes: float = math.inf) -> PromptsRead:
         """Return the latest version of each of these prompts that is there, as the store has it.
 
-        It is one request for each 100 of them, and one for each 100 that the tenant has none of its own of.
+        It is one request for each 100 of them, and one for each 100 that the tenant has none of its own of;
+        large ones are one more each.
+
+        Args:
+            names: Names that differ.
+            max_bytes: The most that they may have together; those beyond it are left out.
         """
-        heads = await self._heads(names)
-        return {name: Prompt(one.latest, one.head, one.source) for name, one in heads.items()}
+        heads, left_out = await self._heads(names, max_bytes)
+        prompts = {name: Prompt(one.latest, one.head, one.source) for name, one in heads.items()}
+        return PromptsRead(prompts, left_out)
 
     async def versions(
         self, name: str, source: PromptSource | None, before: int | None, limit: int
@@ -248,16 +262,22 @@ class PromptReader:
             self._cache.versions.forget(self._caller, key)
         return version
 
-    async def _heads(self, names: Sequence[str]) -> dict[str, CachedHead]:
+    async def _heads(
+        self, names: Sequence[str], max_bytes: float = math.inf
+    ) -> tuple[dict[str, CachedHead], set[str]]:
         began = self._clock.monotonic()
         found: dict[str, CachedHead] = {}
+        left_out: set[str] = set()
+        room = max_bytes
         for store in await self._access.in_order(None):
-            missing = [name for name in names if name not in found]
+            missing = [name for name in names if name not in found and name not in left_out]
             if not missing or (store.source is PromptSource.GLOBAL and not await self._access.falls_back()):
                 break
-            for name, head in (await store.read_all(missing)).items():
-                found[name] = CachedHead.of(head, store.source, began)
-        return found
+            read = await store.read_all(missing, room)
+            found |= {name: CachedHead.of(head, store.source, began) for name, head in read.heads.items()}
+            left_out |= read.left_out
+            room -= sum(head.size or MAX_DRAFT_BYTES for head in read.heads.values())
+        return found, left_out
 
     async def list(self, source: PromptSource, page: HeadPage) -> list[PromptSummary]:
         """Return prompts of one scope by name.

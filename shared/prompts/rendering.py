@@ -6,23 +6,50 @@ a template again.
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
 from shared.prompts.models import EXAMPLES
-from shared.prompts.stored_models import StoredPlaceholder
+from shared.prompts.stored_models import StoredMessage, StoredPlaceholder
 from shared.prompts.templates import TOKEN, places_to_fill
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
-    from shared.prompts.stored_models import Prompt, PromptContent, StoredExample, StoredMessage
+    from shared.prompts.stored_models import Prompt, PromptContent, StoredExample
 
 MAX_RENDERED_CHARACTERS = 1_000_000
 """More than any model takes. Without it one small request could make a text of gigabytes: a template may
 name a variable thousands of times."""
+
+
+MAX_RENDERED_BYTES = 3_900_000
+"""As JSON in UTF-8; an answer has a chat's texts twice, and 8 MB at most."""
+
+_MESSAGE_BYTES = 40
+"""A message's role and punctuation in JSON."""
+
+_ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f-\uffff\U00010000-\U0010ffff]')
+"""Characters that have more than one byte in JSON."""
+
+
+class _Length(NamedTuple):
+    """Length of a text, and its bytes as JSON in UTF-8."""
+
+    characters: int
+    size: int
+
+    @classmethod
+    def of(cls, text: str) -> _Length:
+        if _ESCAPED.search(text) is None:
+            return cls(len(text), len(text))
+        return cls(len(text), len(json.dumps(text, ensure_ascii=False).encode()))
 
 
 class RenderedPrompt(NamedTuple):
@@ -72,7 +99,7 @@ def render_prompt(
             values[EXAMPLES] = "\n\n".join(
                 f"Input: {one.input}\nOutput: {one.output}" for one in content.examples
             )
-        _check_length(_length(content.template, values))
+        _check_lengths(_lengths_of([content.template], values))
         return RenderedPrompt(_fill_in(content.template, values), None)
     lists = dict(given)
     if content.examples:
@@ -115,14 +142,10 @@ def _render_chat(
     values: Mapping[str, str],
     lists: Mapping[str, Sequence[ChatMessage]],
 ) -> RenderedPrompt:
-    _check_length(
-        sum(
-            sum(len(message.content) for message in lists[part.placeholder])
-            if isinstance(part, StoredPlaceholder)
-            else _length(part.content, values)
-            for part in template
-        )
-    )
+    weights = {name: _weigh(messages) for name, messages in lists.items()}
+    texts = [part.content for part in template if isinstance(part, StoredMessage)]
+    placed = [weights[part.placeholder] for part in template if isinstance(part, StoredPlaceholder)]
+    _check_lengths(chain(_lengths_of(texts, values), placed))
     rendered: list[ChatMessage] = []
     for number, part in enumerate(template):
         if isinstance(part, StoredPlaceholder):
@@ -162,16 +185,41 @@ def _fill_in(template: str, values: Mapping[str, str]) -> str:
     return TOKEN.sub(lambda token: values[token["name"]] if token["name"] else token[0][0], template)
 
 
-def _length(template: str, values: Mapping[str, str]) -> int:
+def _lengths_of(templates: Iterable[str], values: Mapping[str, str]) -> Iterator[_Length]:
     """Add up what filling in would make before making it."""
-    return len(template) + sum(
-        len(values[token["name"]]) - len(token[0]) for token in TOKEN.finditer(template) if token["name"]
-    )
+    lengths = {name: _Length.of(value) for name, value in values.items()}
+    for template in templates:
+        own = _Length.of(template)
+        names = Counter(token["name"] for token in TOKEN.finditer(template) if token["name"])
+        characters, size = own.characters, own.size + _MESSAGE_BYTES
+        for name, count in names.items():
+            characters += count * (lengths[name].characters - len(name) - 2)
+            size += count * (lengths[name].size - len(name) - 2)
+        yield _Length(characters, size)
 
 
-def _check_length(characters: int) -> None:
-    if characters > MAX_RENDERED_CHARACTERS:
+def _weigh(messages: Iterable[ChatMessage]) -> _Length:
+    lengths = (_Length.of(message.content) for message in messages)
+    return _total(_Length(one.characters, one.size + _MESSAGE_BYTES) for one in lengths)
+
+
+def _total(lengths: Iterable[_Length]) -> _Length:
+    characters = size = 0
+    for length in lengths:
+        characters += length.characters
+        size += length.size
+    return _Length(characters, size)
+
+
+def _check_lengths(lengths: Iterable[_Length]) -> None:
+    total = _total(lengths)
+    if total.characters > MAX_RENDERED_CHARACTERS:
         raise ValidationError(
             f"The rendered prompt would be longer than {MAX_RENDERED_CHARACTERS} characters",
             {"max_characters": MAX_RENDERED_CHARACTERS},
+        )
+    if total.size > MAX_RENDERED_BYTES:
+        raise ValidationError(
+            f"The rendered prompt would be longer than {MAX_RENDERED_BYTES} bytes",
+            {"max_bytes": MAX_RENDERED_BYTES},
         )

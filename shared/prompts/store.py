@@ -7,20 +7,24 @@ changes are counted without a gap, none is overwritten, and none is without its 
 
 from __future__ import annotations
 
+import math
 import random
-from typing import TYPE_CHECKING
+from itertools import batched
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.clock import SystemClock
-from shared.cosmos.container import BatchFailedError
+from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
+from shared.cosmos.queries import fields_of, select
 from shared.errors import ConflictError, PromptNotFoundError
 from shared.prompts.batch_commit import BatchCommit
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
-from shared.prompts.models import LATEST, PromptSource
+from shared.prompts.models import LATEST, MAX_DRAFT_BYTES, PromptSource
 from shared.prompts.stored_models import (
     ChangeItem,
+    HeadExcerpt,
     Prompt,
     PromptHead,
     PromptSummary,
@@ -30,7 +34,7 @@ from shared.prompts.stored_models import (
     latest_version,
     version_id,
 )
-from shared.resilience.concurrency import Turns
+from shared.resilience.concurrency import Turns, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,9 +46,23 @@ if TYPE_CHECKING:
     from shared.prompts.models import PromptDraft
     from shared.tenancy.context import TenantContext
 
+READ_AT_ONCE = 100
+"""How many prompts one request reads."""
+
+_SMALL_BYTES = 80_000
+"""The contents that one request reads are 8 MB at most; larger ones are read one by one."""
+
+_LARGE_AT_ONCE = 4
 _GLOBAL = "prompts"
 _ATTEMPTS = 10
 _BACKOFF_S = 0.01
+
+
+class HeadsRead(NamedTuple):
+    """Heads by name, and the names of those that there was no room for."""
+
+    heads: dict[str, PromptHead]
+    left_out: set[str]
 
 
 class PromptStore:
@@ -155,10 +173,43 @@ class PromptStore:
         """
         return await BatchCommit(self._own, self._prepare).run(edits, known)
 
-    async def read_all(self, names: Sequence[str]) -> dict[str, PromptHead]:
-        """Return the prompts of these names that are there, in one request for each 100."""
-        found = await self._own.read_many(PromptHead, map(head_id, names))
-        return {head.name: head for head in found if not head.deleted}
+    async def read_all(self, names: Sequence[str], max_bytes: float = math.inf) -> HeadsRead:
+        """Return the prompts of these names that are there, in the order of the names.
+
+        It is one request for each 100, and one for each that is large.
+
+        Args:
+            names: Names that differ.
+            max_bytes: The most that they may have together; of those beyond it the content is not even read.
+        """
+        room = max_bytes
+        read = HeadsRead({}, set())
+        for part in batched(names, READ_AT_ONCE, strict=False):
+            excerpts = await self._read_excerpts(part, min(room, _SMALL_BYTES))
+            large: list[str] = []
+            for name in part:
+                if (excerpt := excerpts.get(name)) is None or excerpt.deleted:
+                    continue
+                size = MAX_DRAFT_BYTES if excerpt.size is None else excerpt.size
+                if size > room:
+                    read.left_out.add(name)
+                    continue
+                room -= size
+                if (head := excerpt.whole()) is None:
+                    large.append(name)
+                else:
+                    read.heads[name] = head
+            found = await side_by_side([self.head(name) for name in large], at_once=_LARGE_AT_ONCE)
+            read.heads.update({head.name: head for head in found if head is not None and not head.deleted})
+        return read
+
+    async def _read_excerpts(self, names: Sequence[str], max_bytes: float) -> dict[str, HeadExcerpt]:
+        """Read heads in one request, with the content of those that are at most so large."""
+        ids: dict[str, JsonValue] = {f"@id{number}": head_id(name) for number, name in enumerate(names)}
+        content = "IIF(IS_NUMBER(c.size) AND c.size <= @most, c.content, null) AS content"
+        text = select(f"{fields_of(PromptSummary)}, c.saved, {content}", where=f"c.id IN ({', '.join(ids)})")
+        found = await self._own.query(HeadExcerpt, Query(text, ids | {"@most": int(max_bytes)}, len(ids)))
+        return {head.name: head for head in found}
 
     async def versions(self, name: str, before: int | None, limit: int) -> list[VersionSummary]:
         """Return a prompt's versions without their content, the newest first, below the given number."""
@@ -223,7 +274,7 @@ class GlobalPromptStore(PromptStore):
 
 
 def find_version(head: PromptSummary, which: int | str | None) -> int | None:
-    """Return the version's number that is meant, of a number, a label or the latest; None where there is none."""
+    """Return the number of a version, by number, label or as the latest; None where there is none."""
     if which is None or which == LATEST:
         return head.version
     if isinstance(which, str):

@@ -154,6 +154,7 @@ class PromptSummary(PromptItem):
         version: The latest version.
         labels: The version that each label points at, but for `latest`.
         deleted: Whether it is out of use; nothing of it is lost.
+        size: Bytes of the latest version as JSON in ASCII, or somewhat more; not known of an older release's.
         change: The last change.
     """
 
@@ -163,6 +164,7 @@ class PromptSummary(PromptItem):
     tags: tuple[str, ...] = ()
     labels: dict[str, int] = Field(default_factory=dict)
     deleted: bool = False
+    size: int | None = None
 
     @property
     def all_labels(self) -> dict[str, int]:
@@ -179,6 +181,17 @@ class PromptHead(PromptSummary):
 
     content: PromptContent
     saved: ChangeRecord | None = None
+
+
+class HeadExcerpt(PromptSummary):
+    """A head of which a query has left a large content out."""
+
+    content: PromptContent | None = None
+    saved: ChangeRecord | None = None
+
+    def whole(self) -> PromptHead | None:
+        """Return the head, or None where its content was left out."""
+        return None if self.content is None else PromptHead.model_construct(**dict(self))
 
 
 class VersionSummary(PromptItem):
