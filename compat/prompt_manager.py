@@ -18,7 +18,6 @@ from shared.prompts.batches import check_name, delete_many, parse_draft, save_ma
 from shared.prompts.edits import DeletePrompt, PromptEdit
 from shared.prompts.library import PromptLibrary
 from shared.prompts.models import PromptDraft, PromptSource
-from shared.prompts.reader import HeadPage
 from shared.tenancy.context import platform_caller, tenant_caller
 
 if TYPE_CHECKING:
@@ -361,7 +360,7 @@ async def _delete(prompts: Prompts, name: str) -> bool:
 async def _list(prompts: Prompts) -> list[PromptSummary]:
     found: list[PromptSummary] = []
     while True:
-        page = await prompts.list(_source_for(prompts), HeadPage(found[-1].name if found else None, _PAGE))
+        page = await prompts.list(_source_for(prompts), found[-1].name if found else None, _PAGE)
         found += page
         if len(page) < _PAGE:
             return found

@@ -8,9 +8,9 @@ from functions.prompts.models import (
     MAX_ANSWER_BYTES,
     BatchChangeReply,
     BatchChangeResult,
-    BatchFailure,
     BatchGetReply,
     BatchGetResult,
+    BatchItemFailure,
 )
 from functions.prompts.service import prompt_reply
 from shared.errors import APIError
@@ -93,14 +93,19 @@ def _result(index: int, item: ItemOutcome) -> BatchChangeResult:
     outcome = item.outcome
     if isinstance(outcome, APIError):
         return BatchChangeResult(
-            index=index, name=item.name, version=None, etag=None, failure=_failure(outcome)
+            index=index, name=item.name, version=None, etag=None, warnings=[], failure=_failure(outcome)
         )
     return BatchChangeResult(
-        index=index, name=item.name, version=outcome.version, etag=outcome.etag, failure=None
+        index=index,
+        name=item.name,
+        version=outcome.version,
+        etag=outcome.etag,
+        warnings=list(item.warnings),
+        failure=None,
     )
 
 
-def _failure(error: APIError) -> BatchFailure:
-    return BatchFailure(
+def _failure(error: APIError) -> BatchItemFailure:
+    return BatchItemFailure(
         error=type(error).__name__, message=error.message, status=error.status, detail=dict(error.detail)
     )

@@ -18,9 +18,9 @@ from shared.http.paging import ListReply, cut_page
 from shared.http.route import Answered
 from shared.prompts.diff import diff_versions
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit, RemoveLabel, RestorePrompt
-from shared.prompts.reader import HeadPage
 from shared.prompts.rendering import render_prompt
-from shared.prompts.templates import places_to_fill
+from shared.prompts.store import HeadFilter
+from shared.prompts.templates import places_to_fill, warnings_of
 
 if TYPE_CHECKING:
     from functions.prompts.models import (
@@ -83,8 +83,8 @@ class PromptService:
 
     async def list(self, query: PromptPageQuery) -> ListReply[PromptSummaryReply]:
         """Return one page of prompts, by name."""
-        wanted = HeadPage(query.cursor, query.fetch_limit, query.tag, query.deleted)
-        found = await self._prompts.list(query.scope, wanted)
+        only = HeadFilter(query.prefix, query.tag, query.deleted)
+        found = await self._prompts.list(query.scope, query.cursor, query.fetch_limit, only)
         page = cut_page(found, query.limit, lambda head: head.name)
         return ListReply[PromptSummaryReply].of(page, lambda head: _summary(head, query.scope))
 
@@ -264,6 +264,8 @@ def prompt_reply(prompt: Prompt) -> PromptReply:
             "description": version.description,
             "tags": version.tags,
             "variables": places_to_fill(content).variables,
+            "placeholders": content.placeholders,
+            "warnings": warnings_of(content.template),
             "reason": version.change.reason,
             "updated_at": version.change.at,
             "updated_by": version.change.by,

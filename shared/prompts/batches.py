@@ -12,6 +12,7 @@ import pydantic
 from shared.errors import APIError, PayloadTooLargeError, PromptNotFoundError, ValidationError
 from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
 from shared.prompts.models import NAME_PATTERN, NamedDraft
+from shared.prompts.templates import warnings_of
 from shared.validation import invalid
 
 if TYPE_CHECKING:
@@ -27,10 +28,17 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 class ItemOutcome(NamedTuple):
-    """Outcome of one item: its prompt's head, or why there is none; `name` is None where it has none."""
+    """Outcome of one item.
+
+    Attributes:
+        name: Its prompt's name; None where it has none.
+        outcome: The prompt's head, or why there is none.
+        warnings: What is probably not meant in the template that was saved.
+    """
 
     name: str | None
     outcome: EditOutcome
+    warnings: tuple[str, ...] = ()
 
 
 class SaveItem:
@@ -53,6 +61,11 @@ class SaveItem:
         if self._save is None:
             self._save = SaveVersion(parse_draft(NamedDraft, self._item))
         return self._save.apply(name, head)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is probably not meant in its template."""
+        return () if self._save is None else warnings_of(self._save.draft.template)
 
 
 async def save_many(
@@ -121,17 +134,16 @@ async def _apply(
         if isinstance(edit, PromptEdit):
             first.setdefault(edit.name, edit)
     outcomes = dict(zip(first, await prompts.apply_all(list(first.values()), source), strict=True))
-    return [
-        ItemOutcome(
-            name,
-            edit
-            if isinstance(edit, APIError)
-            else outcomes[edit.name]
-            if first[edit.name] is edit
-            else _repeated(edit.name),
-        )
-        for name, edit in edits
-    ]
+    results: list[ItemOutcome] = []
+    for name, edit in edits:
+        if isinstance(edit, APIError):
+            results.append(ItemOutcome(name, edit))
+        elif first[edit.name] is not edit:
+            results.append(ItemOutcome(name, _repeated(edit.name)))
+        else:
+            warnings = edit.action.warnings if isinstance(edit.action, SaveItem) else ()
+            results.append(ItemOutcome(name, outcomes[edit.name], warnings))
+    return results
 
 
 def _repeated(name: str) -> ValidationError:

@@ -127,10 +127,12 @@ class MoveLabel:
 
         Raises:
             PromptNotFoundError: There is no such prompt or version.
-            ValidationError: The label moves by itself, or there are too many.
+            ValidationError: The label moves by itself or is not lower case, or there are too many.
         """
         head = _require_in_use(name, head)
         _require_movable(self.label)
+        if problem := label_problem(self.label):
+            raise ValidationError(f"Invalid label: {problem}", {"fields": {"path.label": problem}})
         if self.version > head.version:
             raise PromptNotFoundError(name, self.version)
         labels = head.labels | {self.label: self.version}
@@ -211,6 +213,11 @@ class PromptEdit:
     id: str = field(default_factory=new_edit_id)
 
 
+def label_problem(label: str) -> str | None:
+    """Tell why a label cannot be given to a version; older releases gave some in capitals."""
+    return None if label == label.lower() else f"a label is lower case: '{label.lower()}'"
+
+
 def _require_in_use(name: str, head: PromptSummary | None) -> PromptSummary:
     if head is None or head.deleted:
         raise PromptNotFoundError(name)
@@ -218,6 +225,11 @@ def _require_in_use(name: str, head: PromptSummary | None) -> PromptSummary:
 
 
 def _require_movable(label: str) -> None:
+    """Refuse the label that moves by itself.
+
+    Raises:
+        ValidationError: It is `latest`.
+    """
     if label == LATEST:
         problem = f"'{LATEST}' moves by itself"
         raise ValidationError(f"The label {problem}", {"fields": {"path.label": problem}})

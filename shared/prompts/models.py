@@ -146,6 +146,9 @@ def _problem(text: str) -> PydanticCustomError:
 
 type Config = Annotated[dict[str, JsonValue], Field(max_length=100), AfterValidator(_check_config)]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
+NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
+"""In a schema whose keys have a pattern: others are refused."""
+
 type PromptTag = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -165,7 +168,7 @@ class PromptDraft(PromptPart):
     tags: tuple[PromptTag, ...] = Field((), max_length=50, strict=False)
     config: Config = Field(default_factory=dict)
     declared_variables: dict[Variable, VariableDeclaration] = Field(
-        default_factory=dict, max_length=MAX_VARIABLES
+        default_factory=dict, max_length=MAX_VARIABLES, json_schema_extra=NAMES_ONLY
     )
     examples: tuple[Example, ...] = Field((), max_length=50, strict=False)
     reason: str | None = Field(None, max_length=500)

@@ -18,24 +18,8 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.prompts.access import PromptAccess
     from shared.prompts.cache import PromptCache
-    from shared.prompts.store import PromptStore
+    from shared.prompts.store import HeadFilter, PromptStore
     from shared.prompts.stored_models import ChangeItem, PromptSummary, VersionSummary
-
-
-class HeadPage(NamedTuple):
-    """Bounds of a page of prompts by name.
-
-    Attributes:
-        after: A name.
-        limit: The most to return.
-        tag: Only those that have it.
-        deleted: Those out of use instead of those in use.
-    """
-
-    after: str | None
-    limit: int
-    tag: str | None = None
-    deleted: bool = False
 
 
 class VersionList(NamedTuple):
@@ -279,12 +263,14 @@ class PromptReader:
             room -= sum(head.size or MAX_DRAFT_BYTES for head in read.heads.values())
         return found, left_out
 
-    async def list(self, source: PromptSource, page: HeadPage) -> list[PromptSummary]:
-        """Return prompts of one scope by name.
+    async def list(
+        self, source: PromptSource, after: str | None, limit: int, only: HeadFilter | None = None
+    ) -> list[PromptSummary]:
+        """Return prompts of one scope without their content by name, after the given one.
 
         Raises:
             PermissionDeniedError: The tenant does not use the global prompts.
             ValidationError: The administrator names no tenant.
         """
         store = await self._access.readable(source)
-        return await store.list(page.after, page.limit, tag=page.tag, deleted=page.deleted)
+        return await store.list(after, limit, only)

@@ -58,6 +58,20 @@ _ATTEMPTS = 10
 _BACKOFF_S = 0.01
 
 
+class HeadFilter(NamedTuple):
+    """Conditions on a list of prompts.
+
+    Attributes:
+        prefix: The beginning of their names.
+        tag: One that they have.
+        deleted: Those out of use instead of those in use.
+    """
+
+    prefix: str | None = None
+    tag: str | None = None
+    deleted: bool = False
+
+
 class HeadsRead(NamedTuple):
     """Heads by name, and the names of those that there was no room for."""
 
@@ -225,21 +239,18 @@ class PromptStore:
         return await self._own.read_page(ChangeItem, page)
 
     async def list(
-        self, after: str | None, limit: int, *, tag: str | None = None, deleted: bool = False
+        self, after: str | None, limit: int, only: HeadFilter | None = None
     ) -> list[PromptSummary]:
-        """Return prompts without their content by name, after the given one.
-
-        Args:
-            after: A name.
-            limit: The most to return.
-            tag: Only those that have it.
-            deleted: Those out of use instead of those in use.
-        """
+        """Return prompts without their content by name, after the given one."""
+        only = only or HeadFilter()
         where = "c.kind = 'head' AND c.deleted = @deleted"
-        parameters: dict[str, JsonValue] = {"@deleted": deleted}
-        if tag is not None:
+        parameters: dict[str, JsonValue] = {"@deleted": only.deleted}
+        if only.tag is not None:
             where += " AND ARRAY_CONTAINS(c.tags, @tag)"
-            parameters["@tag"] = tag
+            parameters["@tag"] = only.tag
+        if only.prefix is not None:
+            where += " AND STARTSWITH(c.name, @prefix)"
+            parameters["@prefix"] = only.prefix
         page = KeysetPage(limit, after, "name", where=where, parameters=parameters)
         return await self._own.read_page(PromptSummary, page)
 

@@ -233,8 +233,8 @@ class Prompt(NamedTuple):
 
     @property
     def labels(self) -> dict[str, int]:
-        """Return the labels that point at this version, each with its number."""
-        return {name: n for name, n in self.head.all_labels.items() if n == self.version.version}
+        """Return every label of the prompt with its version, `latest` among them."""
+        return self.head.all_labels
 
 
 def head_id(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.errors import ValidationError
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
 """A variable, a doubled brace, or a stray one: that is the only one of a single character."""
+
+
+_DOUBLED = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}\}(?!\})")
+"""A name in double braces, as Mustache and Jinja write variables."""
+
+_IN_BRACES = re.compile(r"\{[^{}\n]{0,80}\}")
+MAX_WARNINGS = 10
+
+
+_PLACEHOLDERS = (Placeholder, StoredPlaceholder)
 
 
 class Places(NamedTuple):
@@ -36,10 +47,41 @@ def variables_of(template: str, field: str = "template") -> list[str]:
     if "" in found:
         for token in TOKEN.finditer(template):
             if len(token[0]) == 1:
-                problem = f"a single '{token[0]}' at character {token.start()}: double it to mean a brace"
+                problem = (
+                    f"a single '{token[0]}' at character {token.start()}: {_hint(template, token.start())}"
+                )
                 raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
         del found[""]
     return list(found)
+
+
+def _hint(template: str, place: int) -> str:
+    named = _IN_BRACES.match(template, place)
+    if named is None:
+        return "double it to mean a brace"
+    return (
+        f"'{named[0]}' is no variable: a name has letters, digits and underscores, 64 at most, and begins"
+        " with no digit; double both braces to mean text"
+    )
+
+
+def warnings_of(template: Template | StoredTemplate) -> tuple[str, ...]:
+    """Return what is probably not meant in a template that can be rendered, the first ten at most."""
+    if isinstance(template, str):
+        return tuple(islice(_warnings(template), MAX_WARNINGS))
+    texts = ((n, part.content) for n, part in enumerate(template) if not isinstance(part, _PLACEHOLDERS))
+    found = (f"message {number}: {warning}" for number, text in texts for warning in _warnings(text))
+    return tuple(islice(found, MAX_WARNINGS))
+
+
+def _warnings(text: str) -> Iterator[str]:
+    if "{{" not in text:
+        return
+    names: set[str] = set()
+    for found in _DOUBLED.finditer(text):
+        if found[1] not in names:
+            names.add(found[1])
+            yield f"'{found[0]}' at character {found.start()} is text, no variable: that is a name in single braces"
 
 
 def places_of(template: Template | StoredTemplate) -> Places:
@@ -53,7 +95,7 @@ def places_of(template: Template | StoredTemplate) -> Places:
     variables: dict[str, None] = {}
     placeholders: dict[str, None] = {}
     for number, part in enumerate(template):
-        if isinstance(part, Placeholder | StoredPlaceholder):
+        if isinstance(part, _PLACEHOLDERS):
             placeholders[part.placeholder] = None
         else:
             variables.update(dict.fromkeys(variables_of(part.content, f"template.{number}.content")))

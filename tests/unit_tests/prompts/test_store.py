@@ -68,7 +68,7 @@ async def test_the_label_latest_moves_by_itself(store: PromptStore) -> None:
     second = await store.save("p", PromptDraft(template="two"), first.head.etag)
 
     assert second.labels == {"latest": 2}
-    assert (await store.read("p", 1)).labels == {}
+    assert (await store.read("p", 1)).labels == {"latest": 2}
     assert (await store.read("p", 2)).labels == {"latest": 2}
 
 
@@ -195,7 +195,7 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
 
     saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft(template="mine"), None)
 
-    assert (saved.version.version, saved.content.template, saved.labels) == (1, "mine", {})
+    assert (saved.version.version, saved.content.template, saved.labels) == (1, "mine", {"latest": 2})
     assert await templates(store) == ["mine", "newer"]
 
 
