@@ -20,7 +20,7 @@ TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
 """A variable, a doubled brace, or a stray one: that is the only one of a single character."""
 
 
-_DOUBLED = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}\}(?!\})")
+_DOUBLED = re.compile(r"(?<!\{)\{\{\s{0,20}([A-Za-z_][A-Za-z0-9_.-]{0,63})\s{0,20}\}\}(?!\})")
 """A name in double braces, as Mustache and Jinja write variables."""
 
 _IN_BRACES = re.compile(r"\{[^{}\n]{0,80}\}")
@@ -81,7 +81,8 @@ def _warnings(text: str) -> Iterator[str]:
     for found in _DOUBLED.finditer(text):
         if found[1] not in names:
             names.add(found[1])
-            yield f"'{found[0]}' at character {found.start()} is text, no variable: that is a name in single braces"
+            place = found.start()
+            yield f"'{found[0]}' at character {place} is text, no variable: that is a name in single braces"
 
 
 def places_of(template: Template | StoredTemplate) -> Places:
