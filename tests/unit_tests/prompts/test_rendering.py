@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.contracts import ChatMessage
@@ -11,6 +11,7 @@ from shared.errors import ValidationError
 from shared.prompts.rendering import MAX_RENDERED_CHARACTERS, render_prompt
 from shared.prompts.stored_models import PromptContent
 from shared.prompts.templates import places_to_fill, variables_of
+from tests.support.soak import SOAK
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 
@@ -68,6 +69,7 @@ def test_a_small_request_cannot_make_a_huge_text() -> None:
         render("{x}" * 100, {"x": fits + "y"})
 
 
+@settings(max_examples=1000 if SOAK else 40)
 @given(st.lists(st.tuples(st.sampled_from(["text", "variable"]), st.text(), NAMES)), st.text())
 def test_any_text_survives_escaping_and_any_value_stands_as_it_is(
     parts: list[tuple[str, str, str]], value: str
