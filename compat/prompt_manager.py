@@ -40,7 +40,7 @@ _PAGE = 100
 
 
 class HealthCheck(TypedDict):
-    """What one check found."""
+    """Result of one check."""
 
     status: Literal["healthy", "unhealthy"]
     response_time_ms: float

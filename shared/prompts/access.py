@@ -54,7 +54,7 @@ class PromptAccess:
         if source is PromptSource.TENANT:
             return self.require_own()
         await self.check_global()
-        return self.everybodys
+        return self.global_store
 
     async def check_global(self) -> None:
         """Refuse a caller that may not read the global prompts.
@@ -79,7 +79,7 @@ class PromptAccess:
         if source is PromptSource.TENANT:
             return self.require_own()
         as_platform(self.caller)
-        return self.everybodys
+        return self.global_store
 
     async def in_order(self, source: PromptSource | None) -> list[PromptStore]:
         """Return the stores to look in, one after the other.
@@ -90,19 +90,19 @@ class PromptAccess:
         """
         if source is not None:
             return [await self.readable(source)]
-        return [self.everybodys] if self.own is None else [self.own, self.everybodys]
+        return [self.global_store] if self.own_store is None else [self.own_store, self.global_store]
 
     async def falls_back(self) -> bool:
         """Tell whether global prompts stand in; who acts for a tenant shares its cache, and so its answer."""
         return isinstance(self.caller, PlatformContext) or await self._falls_back(self.caller)
 
     @cached_property
-    def everybodys(self) -> GlobalPromptStore:
+    def global_store(self) -> GlobalPromptStore:
         """The global prompts."""
         return GlobalPromptStore(self.caller.principal, self._container, self._clock, self._turns)
 
     @cached_property
-    def own(self) -> PromptStore | None:
+    def own_store(self) -> PromptStore | None:
         """The tenant's own prompts; None where the caller is no tenant."""
         if isinstance(self.caller, PlatformContext):
             return None
@@ -114,9 +114,9 @@ class PromptAccess:
         Raises:
             ValidationError: The administrator names no tenant.
         """
-        if self.own is None:
+        if self.own_store is None:
             raise ValidationError(
                 "The administrator names the tenant to act for, or scope=global",
                 {"fields": {"header.x-tenant-id": "required"}},
             )
-        return self.own
+        return self.own_store

@@ -22,11 +22,11 @@ type EditOutcome = PromptSummary | APIError
 """The prompt's new head, or why there is none."""
 
 WRITE_AT_ONCE = 25
-"""How many edits one batch makes, each by two of the 100 operations that it may have: the store works on
+"""Edits that one batch makes, each by two of the 100 operations that it may have: the store works on
 one batch while the next is prepared, and one that fails holds up few others."""
 
 BATCHES_AT_ONCE = 4
-"""How many batches of one call are under way."""
+"""Batches of one call that are under way at a time."""
 
 MAX_BATCH_BYTES = 1_500_000
 """Well below the 2 MiB that a batch may weigh; a single edit may weigh more, and still fits."""

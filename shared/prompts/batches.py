@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 
 from shared.errors import APIError, PayloadTooLargeError, PromptNotFoundError, ValidationError
 from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
-from shared.prompts.models import NAME_PATTERN, NamedDraft
+from shared.prompts.models import MAX_CONFIG_VALUES, NAME_PATTERN, NamedDraft
 from shared.prompts.templates import warnings_of
 from shared.validation import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from shared.prompts.batch_commit import EditOutcome
     from shared.prompts.edits import EditEffect
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from shared.prompts.stored_models import Prompt, PromptSummary
 
 _NAME = re.compile(NAME_PATTERN)
+_MOST_VALUES = MAX_CONFIG_VALUES + 2_000
+_MOST_LEVELS = 64
 
 
 class ItemOutcome(NamedTuple):
@@ -176,10 +178,9 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
     Raises:
         ValidationError: It is none; `detail` names the fields.
     """
-    with contextlib.suppress(pydantic.ValidationError):
-        return model.model_validate(item)
-    # Again, as JSON, so that problems are told in the words of JSON, over HTTP too.
+    _check_extent(item)
     try:
+        # As JSON, so that problems are told in the words of JSON, over HTTP too.
         return model.model_validate_json(json.dumps(item, allow_nan=False))
     except pydantic.ValidationError as error:
         refusal = invalid(error, "prompt")
@@ -188,6 +189,25 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
     except RecursionError:
         refusal = ValidationError("Invalid prompt: it is nested too deeply")
     raise refusal  # outside of the blocks, so that nothing of the item stays reachable from it
+
+
+def _check_extent(item: Mapping[str, object]) -> None:
+    """Refuse what is too large to be a draft, before it is encoded and validated."""
+    left: list[tuple[object, int]] = [(item, 1)]
+    count = 1
+    while left:
+        value, level = left.pop()
+        if not isinstance(value, Mapping | list | tuple):
+            continue
+        count += len(value)
+        if level > _MOST_LEVELS:
+            raise ValidationError("Invalid prompt: it is nested too deeply")
+        if count > _MOST_VALUES:
+            raise ValidationError(
+                f"Invalid prompt: it has more than {_MOST_VALUES} values, objects and lists"
+            )
+        inner = value.values() if isinstance(value, Mapping) else value
+        left += [(one, level + 1) for one in inner]
 
 
 def check_name(name: str) -> None:

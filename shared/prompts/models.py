@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -39,6 +40,9 @@ MAX_VARIABLES = 200
 MAX_PLACEHOLDERS = 50
 """The most that one request can fill in; those filled by the prompt's own examples do not count."""
 
+MAX_MESSAGES = 100
+MAX_TAGS = 50
+MAX_EXAMPLES = 50
 MAX_VERSION = 99_999_999
 MAX_CONFIG_DEPTH = 16
 MAX_CONFIG_VALUES = 10_000
@@ -54,6 +58,22 @@ MAX_DRAFT_BYTES = 900_000
 """The most that one version may weigh as JSON in ASCII: it is written twice, in a batch of at most 2 MiB."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _problem(text: str) -> PydanticCustomError:
+    """Refuse a value: pydantic's own error would keep a `ValueError` in memory, with all that was sent."""
+    return PydanticCustomError("prompt", "{problem}", {"problem": text})
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuse a list or an object that is too long, before pydantic finds a problem in each of its items."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list | tuple | dict) and len(value) > count:
+            raise _problem(f"at most {count} items")
+        return value
+
+    return BeforeValidator(check)
 
 
 class PromptPart(BaseModel):
@@ -104,14 +124,17 @@ type TemplatePart = Annotated[
 ]
 type Template = Annotated[
     Annotated[Annotated[str, Field(min_length=1, max_length=200_000)], Tag("text")]
-    | Annotated[tuple[TemplatePart, ...], Field(min_length=1, max_length=100, strict=False), Tag("messages")],
+    | Annotated[
+        tuple[TemplatePart, ...], Field(min_length=1, max_length=MAX_MESSAGES, strict=False), Tag("messages")
+    ],
     Discriminator(_kind_of_template),
+    _at_most(MAX_MESSAGES),
 ]
 
 
-def _check_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuse what is too large, numbers that JSON does not have or that stores round, and deep nesting."""
-    left: list[tuple[JsonValue, int]] = [(config, 0)]
+def _check_values(config: object) -> object:
+    """Refuse what is too large before pydantic copies it, and numbers and texts that no store keeps."""
+    left: list[tuple[object, int]] = [(config, 0)]
     count = 1
     while left:
         value, depth = left.pop()
@@ -125,12 +148,16 @@ def _check_config(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
             for key in value if isinstance(value, dict) else ():
                 _check_scalar(key)
             left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+    return config
+
+
+def _check_size(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if len(json.dumps(config)) > MAX_CONFIG_BYTES:
         raise _problem(f"at most {MAX_CONFIG_BYTES} bytes as JSON")
     return config
 
 
-def _check_scalar(value: JsonValue) -> None:
+def _check_scalar(value: object) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise _problem("numbers are finite")
     if isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
@@ -139,12 +166,9 @@ def _check_scalar(value: JsonValue) -> None:
         raise _problem("texts have no lone surrogates")
 
 
-def _problem(text: str) -> PydanticCustomError:
-    """Refuse a value: pydantic's own error would keep a `ValueError` in memory, with all that was sent."""
-    return PydanticCustomError("prompt", "{problem}", {"problem": text})
-
-
-type Config = Annotated[dict[str, JsonValue], Field(max_length=100), AfterValidator(_check_config)]
+type Config = Annotated[
+    dict[str, JsonValue], Field(max_length=100), BeforeValidator(_check_values), AfterValidator(_check_size)
+]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
 """In a schema whose keys have a pattern: others are refused."""
@@ -165,12 +189,14 @@ class PromptDraft(PromptPart):
 
     template: Template
     description: str | None = Field(None, max_length=2_000)
-    tags: tuple[PromptTag, ...] = Field((), max_length=50, strict=False)
+    tags: Annotated[tuple[PromptTag, ...], _at_most(MAX_TAGS)] = Field((), max_length=MAX_TAGS, strict=False)
     config: Config = Field(default_factory=dict)
-    declared_variables: dict[Variable, VariableDeclaration] = Field(
+    declared_variables: Annotated[dict[Variable, VariableDeclaration], _at_most(MAX_VARIABLES)] = Field(
         default_factory=dict, max_length=MAX_VARIABLES, json_schema_extra=NAMES_ONLY
     )
-    examples: tuple[Example, ...] = Field((), max_length=50, strict=False)
+    examples: Annotated[tuple[Example, ...], _at_most(MAX_EXAMPLES)] = Field(
+        (), max_length=MAX_EXAMPLES, strict=False
+    )
     reason: str | None = Field(None, max_length=500)
 
     _content: dict[str, JsonValue] = PrivateAttr(default_factory=dict)

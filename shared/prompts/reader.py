@@ -168,7 +168,7 @@ class PromptReader:
                 return store, head
             if head is not None:
                 deleted = deleted or (store, head)
-            if store is self._access.own and source is None and not await self._access.falls_back():
+            if store is self._access.own_store and source is None and not await self._access.falls_back():
                 break
         if deleted is None:
             raise PromptNotFoundError(name)
@@ -233,7 +233,7 @@ class PromptReader:
     async def _version(self, cached: CachedHead, number: int) -> PromptVersion:
         """Return an immutable version: once read, it needs no reading again."""
         access = self._access
-        store = access.everybodys if cached.source is PromptSource.GLOBAL else access.require_own()
+        store = access.global_store if cached.source is PromptSource.GLOBAL else access.require_own()
 
         async def load() -> PromptVersion:
             return (await store.version_of(cached.head, number)).version

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 READ_AT_ONCE = 100
-"""How many prompts one request reads."""
+"""Prompts that one request reads."""
 
 _SMALL_BYTES = 80_000
 """The contents that one request reads are 8 MB at most; larger ones are read one by one."""

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from shared.prompts.models import PromptDraft, Template
     from shared.prompts.stored_models import PromptContent, StoredTemplate
 
-TOKEN = re.compile(r"\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]{0,63})\}|\{)?|\}\}?")
-"""A variable, a doubled brace, or a stray one: that is the only one of a single character."""
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+TOKEN = re.compile(rf"\{{(?:(?P<name>{_NAME})\}}|\{{)|\}}\}}")
+"""A variable or a doubled brace, in a text without a stray one."""
 
+_STRAY = re.compile(rf"(?:[^{{}}]++|\{{{_NAME}\}}|\{{\{{|\}}\}})*+[{{}}]")
+"""Everything up to the first brace that is neither a variable's nor doubled."""
 
 _DOUBLED = re.compile(r"(?<!\{)\{\{\s{0,20}([A-Za-z_][A-Za-z0-9_.-]{0,63})\s{0,20}\}\}(?!\})")
 """A name in double braces, as Mustache and Jinja write variables."""
@@ -43,16 +46,12 @@ def variables_of(template: str, field: str = "template") -> list[str]:
     Raises:
         ValidationError: A brace is neither a variable's nor doubled; `detail` names the field.
     """
-    found: dict[str, None] = dict.fromkeys(TOKEN.findall(template))
-    if "" in found:
-        for token in TOKEN.finditer(template):
-            if len(token[0]) == 1:
-                problem = (
-                    f"a single '{token[0]}' at character {token.start()}: {_hint(template, token.start())}"
-                )
-                raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
-        del found[""]
-    return list(found)
+    stray = _STRAY.match(template)
+    if stray is not None:
+        place = stray.end() - 1
+        problem = f"a single '{template[place]}' at character {place}: {_hint(template, place)}"
+        raise ValidationError(f"The template has {problem}", {"fields": {f"body.{field}": problem}})
+    return [name for name in dict.fromkeys(TOKEN.findall(template)) if name]
 
 
 def _hint(template: str, place: int) -> str:

@@ -288,3 +288,51 @@ async def test_the_largest_rendering_is_an_answer_within_the_bound(app: App) -> 
 
     assert answer.status == 200
     assert 7_000_000 < len(answer.body) <= MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("draft", "problem"),
+    [
+        ({"template": [[]] * 100_000}, "template: at most 100 items"),
+        ({"template": "x", "tags": [[]] * 100_000}, "tags: at most 50 items"),
+        ({"template": "x", "examples": [[]] * 100_000}, "examples: at most 50 items"),
+        ({"template": "x", "declared_variables": {f"v{n}": [] for n in range(201)}}, "at most 200 items"),
+    ],
+    ids=["template", "tags", "examples", "declarations"],
+)
+async def test_a_list_that_is_too_long_is_one_problem_and_not_one_for_each_item(
+    app: App, draft: dict[str, Any], problem: str
+) -> None:
+    refused = await app.save(**draft)
+
+    assert refused.status == 422
+    assert problem in refused.json()["message"]
+    assert len(refused.json()["detail"]["fields"]) == 1
+
+
+@pytest.mark.parametrize("field", ["config", "template", "tags", "unknown"])
+async def test_an_item_of_countless_values_is_refused_before_it_is_validated(app: App, field: str) -> None:
+    item = {"name": "p", "template": "x", field: [[]] * 100_000}
+
+    (result,) = (await app.batch("batch_save_prompts", {"prompts": [item]})).json()["results"]
+
+    assert result["failure"]["message"].endswith("more than 12000 values, objects and lists")
+
+
+async def test_the_draft_that_has_most_values_is_saved_in_a_batch_too(app: App) -> None:
+    names = [f"v{number}" for number in range(100)]
+    draft = {
+        "template": [{"role": "user", "content": f"{{{name}}}"} for name in names[:50]]
+        + [{"role": "user", "content": "".join(f"{{{name}}}" for name in names)}] * 49
+        + [{"placeholder": "examples"}],
+        "tags": [f"t{number}" for number in range(50)],
+        "config": {"a": [0] * (MAX_CONFIG_VALUES - 2)},
+        "declared_variables": {name: {"description": "d", "default": "x"} for name in names},
+        "examples": [{"input": "a", "output": "b"}] * 50,
+    }
+
+    (result,) = (await app.batch("batch_save_prompts", {"prompts": [{"name": "p", **draft}]})).json()[
+        "results"
+    ]
+
+    assert result["failure"] is None
