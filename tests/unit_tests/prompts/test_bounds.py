@@ -11,11 +11,17 @@ from functions.prompts.models import MAX_ANSWER_BYTES
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
 from shared.prompts.edits import PromptEdit, SaveVersion
-from shared.prompts.models import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, MAX_DRAFT_BYTES, PromptDraft
+from shared.prompts.models import (
+    MAX_CONFIG_BYTES,
+    MAX_CONFIG_VALUES,
+    MAX_DRAFT_BYTES,
+    PromptDraft,
+    PromptSource,
+)
 from shared.prompts.rendering import MAX_RENDERED_BYTES, MAX_RENDERED_CHARACTERS, render_prompt
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import PromptContent, PromptSummary
-from tests.support.fakes import Call, tenant_context
+from tests.support.fakes import Call, platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
 
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from tests.unit_tests.prompts.app import App
 
 ACME = tenant_context("acme")
+ADMIN = platform_context()
 LARGE = [{"role": "user", "content": "x" * 170_000}] * 5
 """A chat of 850 kB."""
 
@@ -184,6 +191,42 @@ async def test_a_tenants_own_prompt_without_room_is_not_answered_by_its_global_n
     results = (await app.batch("batch_get_prompts", {"names": names})).json()["results"]
 
     assert {result["prompt"]["source"] for result in results if result["prompt"]} == {"tenant"}
+
+
+async def test_once_there_is_no_room_left_no_content_is_read_any_more(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    container = Measured(cosmos.container("prompts"))
+    prompts = library_over(container, clock).of(ACME)
+    names = [f"p{number:03}" for number in range(120)]
+    draft = PromptDraft(template="x" * 20_000)
+    await prompts.apply_all([PromptEdit(name, SaveVersion(draft)) for name in names])
+    container.received = 0
+
+    read = await prompts.read_all(names, max_bytes=100_000)
+
+    assert len(read.prompts) == 4
+    assert container.received < 100 * 20_000 + 120 * 1_000
+
+
+async def test_the_own_and_the_global_prompts_of_an_answer_share_its_room(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    library = library_over(cosmos.container("prompts"), clock)
+    prompts = library.of(ACME)
+    names = [f"p{number}" for number in range(6)]
+    for name in names:
+        text = "x" * (10 if name < "p3" else 1_000)
+        await library.of(ADMIN).save(name, PromptDraft(template=text), source=PromptSource.GLOBAL)
+    for name in names[:3]:
+        await prompts.save(name, PromptDraft(template="y" * 1_000))
+
+    read = await prompts.read_all(names, max_bytes=2_500)
+    more = await prompts.read_all(names, max_bytes=4_500)
+
+    assert ([*read.prompts], read.left_out) == (names[:2], {*names[2:]})
+    assert ([*more.prompts], more.left_out) == (names[:4], {*names[4:]})
+    assert [prompt.source for prompt in more.prompts.values()] == ["tenant"] * 3 + ["global"]
 
 
 async def test_heads_that_an_older_release_stored_without_their_size_are_read_too(

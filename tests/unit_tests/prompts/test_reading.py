@@ -143,6 +143,21 @@ async def test_a_tenants_own_version_is_found_where_its_global_namesake_is_cache
     assert (await there.of(ACME).read("p", "production")).content.template == "own"
 
 
+async def test_an_edit_is_seen_at_once_also_where_a_version_was_looked_up_meanwhile(
+    cosmos: MemoryCosmos, clock: FakeClock, there: PromptLibrary
+) -> None:
+    container = Interrupted(cosmos.container("prompts"))
+    library = library_over(container, clock)
+    await library.of(ACME).save("p", says("one"))
+    assert await text_of(library) == "one"
+    await there.of(ACME).save("p", says("two"))
+    container.next_reads(lambda: library.of(ACME).save("p", says("three")))
+
+    assert (await library.of(ACME).read("p", 2)).content.template == "two"
+
+    assert await text_of(library) == "three"
+
+
 @pytest.mark.parametrize("which", [9, "never"])
 async def test_a_version_that_is_nowhere_costs_one_read_before_its_404(
     here: PromptLibrary, cosmos: MemoryCosmos, which: int | str

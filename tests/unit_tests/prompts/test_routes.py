@@ -285,7 +285,7 @@ async def test_a_versions_number_is_made_of_digits(app: App, version: str) -> No
 
 
 async def test_prompts_are_listed_by_the_beginning_of_their_name(app: App) -> None:
-    for name in ("a", "ab", "ab.c", "abc", "b", "Ab"):
+    for name in ("a", "ab", "ab.c", "abc", "b", "Ab", "xab"):
         await app.save(name)
 
     async def names(query: str) -> list[str]:
