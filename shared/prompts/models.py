@@ -54,7 +54,7 @@ MAX_CONFIG_BYTES = 100_000
 MAX_WHOLE_NUMBER = 2**53 - 1
 """Beyond it, whoever reads JSON numbers as doubles rounds."""
 
-MAX_DRAFT_BYTES = 900_000
+MAX_CONTENT_BYTES = 900_000
 """The most that one version may weigh as JSON in ASCII: it is written twice, in a batch of at most 2 MiB."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -217,8 +217,8 @@ class PromptDraft(PromptPart):
         """Encode it once, for its weight and for the store."""
         said = self.model_dump(mode="json", exclude=_ABOUT, exclude_defaults=True)
         self._size = len(json.dumps(said))
-        if self._size > MAX_DRAFT_BYTES:
-            raise _problem(f"a version has at most {MAX_DRAFT_BYTES} bytes as JSON")
+        if self._size > MAX_CONTENT_BYTES:
+            raise _problem(f"a version has at most {MAX_CONTENT_BYTES} bytes as JSON")
         self._content = {name: value for name, value in said.items() if name in _CONTENT}
         return self
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.errors import PromptNotFoundError, ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
-from shared.prompts.models import MAX_DRAFT_BYTES, PRODUCTION, PromptSource
+from shared.prompts.models import MAX_CONTENT_BYTES, PRODUCTION, PromptSource
 from shared.prompts.store import find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
@@ -260,7 +260,7 @@ class PromptReader:
             read = await store.read_all(missing, room)
             found |= {name: CachedHead.of(head, store.source, began) for name, head in read.heads.items()}
             left_out |= read.left_out
-            room -= sum(head.size or MAX_DRAFT_BYTES for head in read.heads.values())
+            room -= sum(head.size or MAX_CONTENT_BYTES for head in read.heads.values())
         return found, left_out
 
     async def list(

@@ -21,7 +21,7 @@ from shared.errors import ConflictError, PromptNotFoundError
 from shared.prompts.batch_commit import BatchCommit
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
-from shared.prompts.models import LATEST, MAX_DRAFT_BYTES, PromptSource
+from shared.prompts.models import LATEST, MAX_CONTENT_BYTES, PromptSource
 from shared.prompts.stored_models import (
     ChangeItem,
     HeadExcerpt,
@@ -204,7 +204,7 @@ class PromptStore:
             for name in part:
                 if (excerpt := excerpts.get(name)) is None or excerpt.deleted:
                     continue
-                size = MAX_DRAFT_BYTES if excerpt.size is None else excerpt.size
+                size = MAX_CONTENT_BYTES if excerpt.size is None else excerpt.size
                 if size > room:
                     read.left_out.add(name)
                     continue

@@ -14,7 +14,7 @@ from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.models import (
     MAX_CONFIG_BYTES,
     MAX_CONFIG_VALUES,
-    MAX_DRAFT_BYTES,
+    MAX_CONTENT_BYTES,
     PromptDraft,
     PromptSource,
 )
@@ -275,7 +275,7 @@ async def test_the_largest_prompt_fits_into_one_batch_also_when_it_is_saved_agai
         },
         strict=False,
     )
-    assert MAX_DRAFT_BYTES - 30_000 < draft.size <= MAX_DRAFT_BYTES
+    assert MAX_CONTENT_BYTES - 30_000 < draft.size <= MAX_CONTENT_BYTES
 
     for version in (1, 2):
         assert (await store.save("p", draft, None)).version.version == version
