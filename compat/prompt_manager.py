@@ -14,9 +14,8 @@ from compat.loop_thread import LoopThread
 from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.errors import APIError, PromptNotFoundError
-from shared.prompts import changes
 from shared.prompts.batches import check_name, delete_many, parse_draft, save_many
-from shared.prompts.changes import Change
+from shared.prompts.edits import DeletePrompt, PromptEdit
 from shared.prompts.library import PromptLibrary
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.tenancy.context import platform_caller, tenant_caller
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.prompts.batches import ItemOutcome
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptSummary, Template
+    from shared.prompts.stored_models import Prompt, PromptSummary, StoredTemplate
     from shared.tenancy.context import PlatformContext, TenantContext
 
 type Scope = Literal["tenant", "global"]
@@ -41,7 +40,7 @@ _PAGE = 100
 
 
 class HealthCheck(TypedDict):
-    """What one check found."""
+    """Result of one check."""
 
     status: Literal["healthy", "unhealthy"]
     response_time_ms: float
@@ -119,7 +118,7 @@ class CosmosPromptManager:
 
     def get_prompt(
         self, prompt_name: str, tenant_id: str | None = None, *, scope: Scope = "tenant"
-    ) -> Template | None:
+    ) -> StoredTemplate | None:
         """Return the latest version's text or messages, or None where there is none."""
         caller = _caller(tenant_id, scope)
         held = self._at_hand(caller, prompt_name)
@@ -127,7 +126,7 @@ class CosmosPromptManager:
 
     async def get_prompt_async(
         self, prompt_name: str, tenant_id: str | None = None, *, scope: Scope = "tenant"
-    ) -> Template | None:
+    ) -> StoredTemplate | None:
         """Return the latest version's text or messages, or None where there is none."""
         caller = _caller(tenant_id, scope)
         held = self._at_hand(caller, prompt_name)
@@ -211,13 +210,13 @@ class CosmosPromptManager:
 
     def get_prompts_batch(
         self, prompt_names: Sequence[str], tenant_id: str | None = None, *, scope: Scope = "tenant"
-    ) -> dict[str, Template | None]:
+    ) -> dict[str, StoredTemplate | None]:
         """Return each prompt's text or messages, None where there is none; one request for each 100."""
         return self._thread.run(self._with(_caller(tenant_id, scope), partial(_get_many, names=prompt_names)))
 
     async def get_prompts_batch_async(
         self, prompt_names: Sequence[str], tenant_id: str | None = None, *, scope: Scope = "tenant"
-    ) -> dict[str, Template | None]:
+    ) -> dict[str, StoredTemplate | None]:
         """Return each prompt's text or messages, None where there is none; one request for each 100."""
         work = self._with(_caller(tenant_id, scope), partial(_get_many, names=prompt_names))
         return await self._thread.join(work)
@@ -294,11 +293,11 @@ class CosmosPromptManager:
     async def _uses_global(self, _: TenantContext) -> bool:
         return self._falls_back
 
-    def _at_hand(self, caller: TenantContext | PlatformContext, name: str) -> Template | None:
+    def _at_hand(self, caller: TenantContext | PlatformContext, name: str) -> StoredTemplate | None:
         """Answer from the cache on the caller's own thread: a way to the other one and back costs more."""
         if self._library is None:
             return None
-        held = self._library.of(caller).at_hand(name)
+        held = self._library.of(caller).peek(name)
         return None if held is None else held.content.template
 
     async def _health(self) -> Health:
@@ -338,7 +337,7 @@ async def _details(prompts: Prompts, name: str) -> Prompt | None:
         return None
 
 
-async def _template(prompts: Prompts, name: str) -> Template | None:
+async def _template(prompts: Prompts, name: str) -> StoredTemplate | None:
     prompt = await _details(prompts, name)
     return None if prompt is None else prompt.content.template
 
@@ -352,27 +351,26 @@ async def _save(prompts: Prompts, name: str, data: PromptData) -> bool:
 async def _delete(prompts: Prompts, name: str) -> bool:
     check_name(name)
     try:
-        await prompts.change(Change(name, changes.deletion_of(name)), _source_for(prompts))
+        await prompts.apply(PromptEdit(name, DeletePrompt()), _source_for(prompts))
     except PromptNotFoundError:
         return False
     return True
 
 
 async def _list(prompts: Prompts) -> list[PromptSummary]:
-    store = await prompts.readable(_source_for(prompts))
     found: list[PromptSummary] = []
     while True:
-        page = await store.list(found[-1].name if found else None, _PAGE)
+        page = await prompts.list(_source_for(prompts), found[-1].name if found else None, _PAGE)
         found += page
         if len(page) < _PAGE:
             return found
 
 
-async def _get_many(prompts: Prompts, names: Sequence[str]) -> dict[str, Template | None]:
+async def _get_many(prompts: Prompts, names: Sequence[str]) -> dict[str, StoredTemplate | None]:
     """Read what is not at hand, in one request for each 100, and keep it at hand."""
     for name in names:
         check_name(name)
-    held = {name: prompts.at_hand(name) for name in names}
+    held = {name: prompts.peek(name) for name in names}
     missing = [name for name, prompt in held.items() if prompt is None]
     if missing:
         held |= await prompts.prefetch(missing)

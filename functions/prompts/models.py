@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic_core import PydanticCustomError
 
 from shared.contracts import ChatMessage
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.prompts.edits import label_problem
 from shared.prompts.models import (
     LABEL_PATTERN,
     MAX_PLACEHOLDERS,
     MAX_VARIABLES,
     MAX_VERSION,
     NAME_PATTERN,
-    VARIABLE_PATTERN,
-    Example,
+    NAMES_ONLY,
     PromptDraft,
     PromptSource,
-    Template,
-    VariableDeclaration,
+    Variable,
 )
 
 MAX_BATCH = 500
+MAX_ANSWER_BYTES = 8_000_000
+"""The most that one answer has."""
+
 
 type PromptName = Annotated[str, Field(pattern=NAME_PATTERN)]
 type Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
+
+
+MOVED_LABEL_PATTERN = r"^[a-z][a-z0-9._-]{0,63}$"
+
+
+def _check_digits(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,8}", value) is None:
+        raise PydanticCustomError("version", "must be a whole number, in digits")
+    return value
+
+
+def _check_label(value: object) -> object:
+    if isinstance(value, str) and (problem := label_problem(value)):
+        raise PydanticCustomError("label", "{problem}", {"problem": problem})
+    return value
+
+
+type VersionNumber = Annotated[int, BeforeValidator(_check_digits), Field(ge=1, le=MAX_VERSION)]
 
 
 class PromptPath(PathModel):
@@ -39,13 +61,19 @@ class PromptPath(PathModel):
 class PromptVersionPath(PromptPath):
     """The path of one version."""
 
-    version: int = Field(ge=1, le=MAX_VERSION)
+    version: VersionNumber
 
 
 class PromptLabelPath(PromptPath):
     """The path of one label."""
 
     label: str = Field(pattern=LABEL_PATTERN)
+
+
+class MovedLabelPath(PromptPath):
+    """The path of a label that is moved: in lower case."""
+
+    label: Annotated[str, Field(pattern=MOVED_LABEL_PATTERN), BeforeValidator(_check_label)]
 
 
 class ReadScope(QueryModel):
@@ -67,11 +95,16 @@ class ChangeQuery(WriteScope):
 
 
 class PromptQuery(ReadScope):
-    """`GET /prompts/{name}`: the latest version where none is named, 60 s old at most, or `fresh`."""
+    """`GET /prompts/{name}`: a version by its number or one label, else the latest.
+
+    Attributes:
+        fresh: Whether to ask the store; otherwise the answer is 60 s old at most.
+        version: A version's number; not together with a label.
+        label: A label; not together with a version's number.
+    """
 
     fresh: bool = False
-
-    version: int | None = Field(None, ge=1, le=MAX_VERSION)
+    version: VersionNumber | None = None
     label: str | None = Field(None, pattern=LABEL_PATTERN)
 
 
@@ -83,8 +116,9 @@ class DiffQuery(ReadScope):
 
 
 class PromptPageQuery(PageQuery):
-    """`GET /prompts`: `deleted` shows those out of use."""
+    """`GET /prompts`: those in use, or those `deleted`; `prefix` is the beginning of their names."""
 
+    prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     tag: str | None = Field(None, min_length=1, max_length=64)
     deleted: bool = False
     scope: PromptSource = PromptSource.TENANT
@@ -111,8 +145,8 @@ class RenderPromptRequest(RequestModel):
     """`POST /prompts/{name}/render`: values for the variables, lists of messages for the placeholders."""
 
     variables: dict[str, str] = Field(default_factory=dict, max_length=MAX_VARIABLES)
-    messages: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], list[ChatMessage]] = Field(
-        default_factory=dict, max_length=MAX_PLACEHOLDERS
+    messages: dict[Variable, list[ChatMessage]] = Field(
+        default_factory=dict, max_length=MAX_PLACEHOLDERS, json_schema_extra=NAMES_ONLY
     )
 
 
@@ -128,25 +162,84 @@ class BatchSaveRequest(RequestModel):
     prompts: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
+class MessageTemplateReply(ReplyModel):
+    """One message of a chat prompt, with variables in its content."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    role: str
+    content: str
+
+
+class PlaceholderReply(ReplyModel):
+    """A place in a chat prompt for a list of messages, or for the prompt's examples."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    placeholder: str
+
+
+def _kind_of_part(value: object) -> str:
+    named = "placeholder" in value if isinstance(value, dict) else hasattr(value, "placeholder")
+    return "placeholder" if named else "message"
+
+
+def _kind_of_template(value: object) -> str:
+    return "text" if isinstance(value, str) else "messages"
+
+
+type TemplatePartReply = Annotated[
+    Annotated[MessageTemplateReply, Tag("message")] | Annotated[PlaceholderReply, Tag("placeholder")],
+    Discriminator(_kind_of_part),
+]
+type TemplateReply = Annotated[
+    Annotated[str, Tag("text")] | Annotated[tuple[TemplatePartReply, ...], Tag("messages")],
+    Discriminator(_kind_of_template),
+]
+"""A text, or the messages of a chat."""
+
+
+class ExampleReply(ReplyModel):
+    """One few-shot example."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    input: str
+    output: str
+
+
+class VariableReply(ReplyModel):
+    """Purpose of a variable, and its value where the caller gives none."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    description: str | None
+    default: str | None
+
+
 class PromptReply(VersionedReply):
     """One version of a prompt; `etag` is the prompt's, whichever version is shown.
 
     Attributes:
-        labels: The labels that point at this version, each with the version's number.
+        labels: Each label of the prompt with the version that it points at.
         variables: The names that rendering wants or takes.
+        placeholders: The lists of messages that rendering wants: no bot and no job has any to give.
+        warnings: What is probably not meant in the template, such as a variable in double braces.
     """
 
     name: str
-    template: Template
+    template: TemplateReply
     version: int
     labels: dict[str, int]
     source: PromptSource
     description: str | None
     tags: list[str]
     variables: list[str]
+    placeholders: list[str]
+    warnings: list[str]
     config: dict[str, JsonValue]
-    declared_variables: dict[str, VariableDeclaration]
-    examples: list[Example]
+    declared_variables: dict[str, VariableReply]
+    examples: list[ExampleReply]
     reason: str | None
     updated_at: datetime
     updated_by: str
@@ -184,12 +277,17 @@ class PromptVersionSummary(ReplyModel):
 
 
 class PromptChange(ReplyModel):
-    """One change of a prompt: by whom, how, when and why."""
+    """Author, time, kind and reason of a change.
+
+    Attributes:
+        labels_removed: Labels that a save after a deletion took away, each with its version.
+    """
 
     number: int
     action: str
     version: int | None
     label: str | None
+    labels_removed: dict[str, int]
     reason: str | None
     at: datetime
     by: str
@@ -227,7 +325,7 @@ class RenderedPromptReply(ReplyModel):
     config: dict[str, JsonValue]
 
 
-class BatchFailure(ReplyModel):
+class BatchItemFailure(ReplyModel):
     """Refusal of one item of a batch, as the route for one would have said it."""
 
     error: str
@@ -241,7 +339,7 @@ class BatchGetResult(ReplyModel):
 
     name: str
     prompt: PromptReply | None
-    failure: BatchFailure | None
+    failure: BatchItemFailure | None
 
 
 class BatchGetReply(ReplyModel):
@@ -258,13 +356,15 @@ class BatchChangeResult(ReplyModel):
         name: Its name; None where it has none.
         version: The prompt's latest version now.
         etag: The prompt's.
+        warnings: What is probably not meant in the template that was saved.
     """
 
     index: int
     name: str | None
     version: int | None
     etag: str | None
-    failure: BatchFailure | None
+    warnings: list[str]
+    failure: BatchItemFailure | None
 
 
 class BatchChangeReply(ReplyModel):

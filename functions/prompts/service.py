@@ -16,11 +16,11 @@ from functions.prompts.models import (
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.http.route import Answered
-from shared.prompts import changes
-from shared.prompts.changes import Change
-from shared.prompts.comparison import compare
-from shared.prompts.models import MAX_VERSION, PromptSource
-from shared.prompts.rendering import render_prompt, variables_wanted
+from shared.prompts.diff import diff_versions
+from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit, RemoveLabel, RestorePrompt
+from shared.prompts.rendering import render_prompt
+from shared.prompts.store import HeadFilter
+from shared.prompts.templates import places_to_fill, warnings_of
 
 if TYPE_CHECKING:
     from functions.prompts.models import (
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
         SavePromptRequest,
     )
     from shared.prompts.library import Prompts
-    from shared.prompts.models import Prompt, PromptSummary, VersionSummary
-
-_BEYOND = 10**10
+    from shared.prompts.models import PromptSource
+    from shared.prompts.stored_models import ChangeRecord, Prompt, PromptSummary, VersionSummary
 
 
 class PromptService:
@@ -70,8 +69,7 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is none.
         """
-        change = Change(name, changes.deletion_of(name), if_match, query.reason)
-        await self._prompts.change(change, query.scope)
+        await self._prompts.apply(PromptEdit(name, DeletePrompt(), if_match, query.reason), query.scope)
 
     async def restore(self, name: str, query: ChangeQuery, if_match: str | None) -> PromptSummaryReply:
         """Take a deleted prompt into use again.
@@ -80,13 +78,13 @@ class PromptService:
             PromptNotFoundError: There is none.
             ConflictError: It is in use.
         """
-        change = Change(name, changes.restoration_of(name), if_match, query.reason)
-        return _summary(await self._prompts.change(change, query.scope), query.scope)
+        edit = PromptEdit(name, RestorePrompt(), if_match, query.reason)
+        return _summary(await self._prompts.apply(edit, query.scope), query.scope)
 
     async def list(self, query: PromptPageQuery) -> ListReply[PromptSummaryReply]:
         """Return one page of prompts, by name."""
-        store = await self._prompts.readable(query.scope)
-        found = await store.list(query.cursor, query.fetch_limit, tag=query.tag, deleted=query.deleted)
+        only = HeadFilter(query.prefix, query.tag, query.deleted)
+        found = await self._prompts.list(query.scope, query.cursor, query.fetch_limit, only)
         page = cut_page(found, query.limit, lambda head: head.name)
         return ListReply[PromptSummaryReply].of(page, lambda head: _summary(head, query.scope))
 
@@ -96,11 +94,10 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        latest = await self._prompts.read(name, source=query.scope)
-        store = await self._prompts.readable(latest.source)
-        found = await store.versions(name, int(query.cursor or MAX_VERSION + 1), query.fetch_limit)
+        before = _number(query.cursor)
+        head, found = await self._prompts.versions(name, query.scope, before, query.fetch_limit)
         page = cut_page(found, query.limit, lambda one: str(one.version))
-        return ListReply[PromptVersionSummary].of(page, lambda one: _version_summary(one, latest.head))
+        return ListReply[PromptVersionSummary].of(page, lambda one: _version_summary(one, head))
 
     async def history(self, name: str, query: NumberedPageQuery) -> ListReply[PromptChange]:
         """Return one page of a prompt's changes, the last first; of a deleted one too.
@@ -108,12 +105,10 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is no such prompt.
         """
-        store, _ = await self._prompts.found(name, query.scope)
-        found = await store.history(name, int(query.cursor or _BEYOND), query.fetch_limit)
+        before = _number(query.cursor)
+        found = await self._prompts.history(name, query.scope, before, query.fetch_limit)
         page = cut_page(found, query.limit, lambda item: str(item.change.number))
-        return ListReply[PromptChange].of(
-            page, lambda item: PromptChange.model_validate(item.change.model_dump(exclude={"id"}))
-        )
+        return ListReply[PromptChange].of(page, lambda item: _change(item.change))
 
     async def labels(self, name: str, source: PromptSource | None) -> PromptLabelsReply:
         """Return where each label points.
@@ -137,8 +132,8 @@ class PromptService:
             PreconditionFailedError: The prompt is not in the state that `if_match` names.
         """
         name, label = at
-        change = Change(name, changes.label_of(name, label, request.version), if_match, request.reason)
-        return _labels(await self._prompts.change(change, source))
+        edit = PromptEdit(name, MoveLabel(label, request.version), if_match, request.reason)
+        return _labels(await self._prompts.apply(edit, source))
 
     async def remove_label(self, name: str, label: str, query: ChangeQuery, if_match: str | None) -> None:
         """Take a label away.
@@ -146,8 +141,7 @@ class PromptService:
         Raises:
             PromptNotFoundError: There is no such prompt, or no such label.
         """
-        change = Change(name, changes.unlabel_of(name, label), if_match, query.reason)
-        await self._prompts.change(change, query.scope)
+        await self._prompts.apply(PromptEdit(name, RemoveLabel(label), if_match, query.reason), query.scope)
 
     async def diff(self, name: str, query: DiffQuery) -> PromptDiffReply:
         """Compare two versions.
@@ -159,13 +153,13 @@ class PromptService:
         new = await self._prompts.read(name, _number_or_label(query.to), query.scope)
         before = new.version.version - 1 if query.from_ is None else _number_or_label(query.from_)
         old = (await self._prompts.read(name, before, new.source)).version if before else None
-        compared = await compare(old, new.version)
+        diff = await diff_versions(old, new.version)
         return PromptDiffReply(
             name=name,
             from_version=old.version if old else 0,
             to_version=new.version.version,
-            changed=list(compared.changed),
-            diff=compared.text,
+            changed=list(diff.changed),
+            diff=diff.text,
         )
 
     async def render(
@@ -199,6 +193,23 @@ def _which(query: PromptQuery) -> int | str | None:
         problem = "one of version and label"
         raise ValidationError(f"Name {problem}", {"fields": {"query.label": problem}})
     return query.version or query.label
+
+
+def _change(change: ChangeRecord) -> PromptChange:
+    return PromptChange(
+        number=change.number,
+        action=change.action,
+        version=change.version,
+        label=change.label,
+        labels_removed=change.labels_removed or {},
+        reason=change.reason,
+        at=change.at,
+        by=change.by,
+    )
+
+
+def _number(cursor: str | None) -> int | None:
+    return None if cursor is None else int(cursor)
 
 
 def _number_or_label(text: str) -> int | str:
@@ -240,22 +251,24 @@ def _summary(head: PromptSummary, source: PromptSource) -> PromptSummaryReply:
 
 
 def prompt_reply(prompt: Prompt) -> PromptReply:
-    """Show a version of a prompt."""
+    """Render a version of a prompt."""
     version, content = prompt.version, prompt.content
-    return PromptReply(
-        name=version.name,
-        template=content.template,
-        version=version.version,
-        labels=prompt.labels,
-        source=prompt.source,
-        description=version.description,
-        tags=list(version.tags),
-        variables=variables_wanted(content),
-        config=content.config,
-        declared_variables=content.declared_variables,
-        examples=list(content.examples),
-        reason=version.change.reason,
-        updated_at=version.change.at,
-        updated_by=version.change.by,
-        etag=prompt.head.etag,
+    said = {name: getattr(content, name) for name in ("template", "config", "declared_variables", "examples")}
+    return PromptReply.model_validate(
+        {
+            **said,
+            "name": version.name,
+            "version": version.version,
+            "labels": prompt.labels,
+            "source": prompt.source,
+            "description": version.description,
+            "tags": version.tags,
+            "variables": places_to_fill(content).variables,
+            "placeholders": content.placeholders,
+            "warnings": warnings_of(content.template),
+            "reason": version.change.reason,
+            "updated_at": version.change.at,
+            "updated_by": version.change.by,
+            "etag": prompt.head.etag,
+        }
     )

@@ -12,6 +12,7 @@ from functions.prompts.models import (
     BatchSaveRequest,
     ChangeQuery,
     DiffQuery,
+    MovedLabelPath,
     MoveLabelRequest,
     NumberedPageQuery,
     PromptChange,
@@ -155,7 +156,7 @@ def _bind_labels(runtime: "Runtime", routes: Routes) -> None:
     @routes.put("v1/prompts/{name}/labels/{label}", min_role=Role.TENANT_ADMIN)
     async def move_prompt_label(
         caller: TenantContext | PlatformContext,
-        path: PromptLabelPath,
+        path: MovedLabelPath,
         query: WriteScope,
         target: MoveLabelRequest,
         if_match: IfMatch | None,

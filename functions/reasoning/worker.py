@@ -32,6 +32,7 @@ from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import may_succeed_later
 from shared.messaging.sender import MAX_BODY_BYTES
+from shared.prompts.rendering import render_for_model
 from shared.validation import refusal
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ class JobWorker:
         if request.messages is not None:
             return tuple(request.messages)
         if request.prompt_name is not None:
-            return await self.prompts.resolve(request.prompt_name, request.variables or {}, "user")
+            prompt = await self.prompts.resolve(request.prompt_name)
+            return render_for_model(prompt, request.variables or {}, "user")
         return (ChatMessage(role="user", content=request.text or ""),)
 
 

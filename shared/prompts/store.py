@@ -1,30 +1,32 @@
 """Prompts in Cosmos: immutable versions, and a head that embeds the latest one.
 
-Reading the latest version is one point read. Each change is one transactional batch: what becomes of the
-head, on the condition that it is as it was read, and the new version or the record of the change; so versions
-and changes are counted without a gap, none is overwritten, and none is without its author.
+Reading the latest version is one point read. Each edit is one transactional batch: the head's own change, on
+the condition that it is as it was read, and the new version or the record of the change; so versions and
+changes are counted without a gap, none is overwritten, and none is without its author.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import random
-from itertools import batched, chain
+from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.clock import SystemClock
 from shared.cosmos.container import BatchFailedError, Query
+from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
-from shared.errors import APIError, ConflictError, PromptNotFoundError, ValidationError
-from shared.prompts import changes
-from shared.prompts.changes import Change, committing
-from shared.prompts.models import (
-    LATEST,
-    MOST_BYTES_OF_A_CHARACTER,
+from shared.cosmos.queries import fields_of, select
+from shared.errors import ConflictError, PromptNotFoundError
+from shared.prompts.batch_commit import BatchCommit
+from shared.prompts.commits import Editor
+from shared.prompts.edits import PromptEdit, SaveVersion
+from shared.prompts.models import LATEST, MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.stored_models import (
+    ChangeItem,
+    HeadExcerpt,
     Prompt,
     PromptHead,
-    PromptSource,
-    PromptStoredItem,
     PromptSummary,
     PromptVersion,
     VersionSummary,
@@ -32,68 +34,56 @@ from shared.prompts.models import (
     latest_version,
     version_id,
 )
-from shared.prompts.rendering import check_draft
 from shared.resilience.concurrency import Turns, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from shared.clock import Clock
-    from shared.cosmos.container import Container, Json
-    from shared.errors import JsonValue
-    from shared.prompts.changes import Commit
+    from shared.cosmos.container import Container
+    from shared.errors import APIError, JsonValue
+    from shared.prompts.commits import Commit
     from shared.prompts.models import PromptDraft
     from shared.tenancy.context import TenantContext
 
 READ_AT_ONCE = 100
-"""How many prompts one request reads."""
+"""Prompts that one request reads."""
 
-WRITE_AT_ONCE = 25
-"""How many changes one batch makes, each by two of the 100 operations that it may have: the store works on
-one batch while the next is prepared, and one that fails holds up few others."""
+_SMALL_BYTES = 80_000
+"""The contents that one request reads are 8 MB at most; larger ones are read one by one."""
 
-BATCHES_AT_ONCE = 4
-"""How many batches of one call are under way."""
-
-MAX_BATCH_BYTES = 1_500_000
-"""Well below the 2 MiB that a batch may weigh."""
-
-_REST_BYTES = 3_000
-"""More than the names, ids and records of one change."""
-
+_LARGE_AT_ONCE = 4
 _GLOBAL = "prompts"
 _ATTEMPTS = 10
-_ROUNDS = 4
 _BACKOFF_S = 0.01
-_CHANGED_MEANWHILE = frozenset({404, 409, 412})
-_OUTAGE = 503
-_SUMMARY = (
-    "c.id, c.kind, c.schema_version, c.name, c.version, c.description, c.tags, c.labels, c.deleted, c.change,"
-    " c._etag"
-)
-_HEAD = f"{_SUMMARY}, c.content, c.saved"
-_RECORD = "c.id, c.kind, c.schema_version, c.name, c.version, c.description, c.tags, c.change, c._etag"
 
 
-class _Round(NamedTuple):
-    """One try at many changes.
+class HeadFilter(NamedTuple):
+    """Conditions on a list of prompts.
 
     Attributes:
-        heads: What they are worked out on.
-        read: Whether the store was asked for these now, so that they tell what cannot be done too.
-        last: Whether there is no other.
+        prefix: The beginning of their names.
+        tag: One that they have.
+        deleted: Those out of use instead of those in use.
     """
 
-    heads: Mapping[str, PromptSummary]
-    read: bool
-    last: bool
+    prefix: str | None = None
+    tag: str | None = None
+    deleted: bool = False
+
+
+class HeadsRead(NamedTuple):
+    """Heads by name, and the names of those that there was no room for."""
+
+    heads: dict[str, PromptHead]
+    left_out: set[str]
 
 
 class PromptStore:
     """The prompts of one tenant.
 
     Args:
-        tenant: Whose prompts; who changes them is written down.
+        tenant: Their owner, under whose principal changes are recorded.
         turns: Shared by the stores of one process, so that its own callers wait for each other instead of
             overtaking each other.
     """
@@ -109,7 +99,7 @@ class PromptStore:
     ) -> None:
         self._own = Partition.of(tenant, container)
         self._owner = f"tenant:{tenant.tenant_id}"
-        self._by = tenant.principal
+        self._editor = Editor(self._own, tenant.principal)
         self._clock = clock or SystemClock()
         self._turns = turns or Turns()
 
@@ -134,7 +124,7 @@ class PromptStore:
         Raises:
             PromptNotFoundError: There is no such version or label.
         """
-        number = number_of(head, which)
+        number = require_version(head, which)
         if number == head.version:
             return Prompt(latest_version(head), head, self.source)
         version = await self._own.read(PromptVersion, version_id(head.name, number))
@@ -147,7 +137,7 @@ class PromptStore:
 
         Args:
             name: The prompt.
-            draft: What the version says.
+            draft: The version.
             if_match: The ETag of the head that the caller has seen, or None to save over whatever is there.
 
         Raises:
@@ -155,223 +145,131 @@ class PromptStore:
             PreconditionFailedError: The head is another one than `if_match`.
             ConflictError: Others kept changing this prompt meanwhile.
         """
-        check_draft(draft)
-        head, version = await self.commit(Change(name, changes.save_of(draft), if_match, draft.reason))
+        head, version = await self.commit(PromptEdit(name, SaveVersion(draft), if_match, draft.reason))
         return await self.version_of(head, version)
 
-    async def commit(self, change: Change) -> tuple[PromptHead, int]:
-        """Make one change, again and again while others change the prompt meanwhile.
+    async def commit(self, edit: PromptEdit) -> tuple[PromptHead, int]:
+        """Make one edit, again and again while others change the prompt meanwhile.
 
         Returns:
-            The head as it is now, and the latest version as the change left it: others may have come since.
+            The head as it is now, and the latest version as the edit left it: others may have come since.
 
         Raises:
-            PreconditionFailedError: The head is another one than `change.if_match`.
+            PreconditionFailedError: The head is another one than `edit.if_match`.
             ConflictError: Others kept changing this prompt.
-            APIError: The change cannot be made.
+            APIError: The edit cannot be made.
         """
-        async with self._turns.of((self._owner, change.name)):
+        async with self._turns.of((self._owner, edit.name)):
             for attempt in range(_ATTEMPTS):
                 if attempt:
                     await self._clock.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))  # noqa: S311  # no secret
-                commit = self._worked_out(change, await self.head(change.name))
+                commit = self._prepare(edit, await self.head(edit.name))
                 try:
                     stored = await self._own.batch(commit.operations)
                 except BatchFailedError as error:
-                    if error.cause_status not in _CHANGED_MEANWHILE:
+                    if not error.is_race:
                         raise
-                    if (head := await self._done_before(commit)) is not None:
-                        return head, commit.after["version"]
+                    if (head := await self._find_made(commit)) is not None:
+                        return head, commit.summary.version
                 else:
-                    return PromptHead.from_json(stored[0]), commit.after["version"]
-        raise _overtaken(change.name)
+                    return PromptHead.from_json(stored[0]), commit.summary.version
+        raise ConflictError(
+            f"Prompt '{edit.name}' is being saved by others", {"name": edit.name}, retry_after=1.0
+        )
 
     async def commit_all(
-        self, wanted: Sequence[Change], known: Mapping[str, PromptSummary] | None = None
+        self, edits: Sequence[PromptEdit], known: Mapping[str, PromptSummary] | None = None
     ) -> list[PromptSummary | APIError]:
-        """Make one change each of many prompts, 25 in one request; one that cannot be made stops no other.
-
-        Without failures, n changes are n/100 reads and n/25 writes. Each change that fails on its own account
-        costs one more write; one that others overtook costs its batch another read and write, three times at
-        most.
-
-        Args:
-            wanted: Changes of prompts that differ.
-            known: Heads as they were lately. Where all of them are known, they are not read: what became of
-                one since then is told by its ETag. What cannot be done to one as it was is tried again.
-
-        Returns:
-            The new head, or why there is none, in the order of the changes.
+        """Make one edit each of many prompts, as `BatchCommit` says.
 
         Raises:
             DependencyUnavailableError: The store is down, and nothing is known to be changed.
         """
-        outcomes: dict[str, PromptSummary | APIError] = {}
-        waiting = list(wanted)
-        for left in reversed(range(_ROUNDS)):
-            try:
-                this = await self._round([change.name for change in waiting], known, last=not left)
-                parts = [
-                    self._make(part, this, outcomes) for part in batched(waiting, WRITE_AT_ONCE, strict=False)
-                ]
-                overtaken = await side_by_side(parts, at_once=BATCHES_AT_ONCE)
-                await self._settle(list(chain.from_iterable(overtaken)), outcomes)
-            except APIError as error:  # of what was done before, each is told
-                outcomes |= {change.name: error for change in waiting if change.name not in outcomes}
-            known = None
-            waiting = [change for change in waiting if change.name not in outcomes]
-            if not waiting:
-                break
-        outcomes |= {change.name: _overtaken(change.name) for change in waiting}
-        _raise_outage(list(outcomes.values()))
-        return [outcomes[change.name] for change in wanted]
+        return await BatchCommit(self._own, self._prepare).run(edits, known)
 
-    async def read_all(self, names: Sequence[str]) -> dict[str, PromptHead]:
-        """Return the prompts of these names that are there, in one request for each 100."""
-        found = await self._heads(PromptHead, _HEAD, names)
-        return {name: head for name, head in found.items() if not head.deleted}
+    async def read_all(self, names: Sequence[str], max_bytes: float = math.inf) -> HeadsRead:
+        """Return the prompts of these names that are there, in the order of the names.
 
-    async def versions(self, name: str, before: int, limit: int) -> list[VersionSummary]:
-        """Return a prompt's versions without their templates, the newest first, below the given number."""
-        text = (
-            f"SELECT {_RECORD} FROM c WHERE c.kind = 'version' AND c.name = @name"  # noqa: S608  # from constants
-            " AND c.version < @before ORDER BY c.version DESC"
-        )
-        return await self._own.query(VersionSummary, Query(text, {"@name": name, "@before": before}, limit))
-
-    async def history(self, name: str, before: int, limit: int) -> list[PromptStoredItem]:
-        """Return who changed a prompt, when and why, the last change first, below the given number."""
-        text = (
-            f"SELECT {_RECORD} FROM c WHERE c.kind IN ('version', 'change')"  # noqa: S608  # from constants
-            " AND c.name = @name AND c.change.number < @before ORDER BY c.change.number DESC"
-        )
-        return await self._own.query(PromptStoredItem, Query(text, {"@name": name, "@before": before}, limit))
-
-    def _worked_out(self, change: Change, head: PromptSummary | None) -> Commit:
-        return committing(change, head, self._own, self._by, self._clock.now().isoformat())
-
-    async def _heads[M: PromptSummary](
-        self, model: type[M], fields: str, names: Sequence[str]
-    ) -> dict[str, M]:
-        found = await self._by_id(model, fields, [head_id(name) for name in names])
-        return {head.name: head for head in found}
-
-    async def _by_id[M: PromptStoredItem](self, model: type[M], fields: str, ids: Sequence[str]) -> list[M]:
-        found: list[M] = []
-        for start in range(0, len(ids), READ_AT_ONCE):
-            part = dict.fromkeys(ids[start : start + READ_AT_ONCE])
-            parameters = {f"@id{number}": item_id for number, item_id in enumerate(part)}
-            text = f"SELECT {fields} FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608  # no values
-            found += await self._own.query(model, Query(text, parameters, len(part)))
-        return found
-
-    async def _round(
-        self, names: Sequence[str], known: Mapping[str, PromptSummary] | None, *, last: bool
-    ) -> _Round:
-        if known is not None and all(name in known for name in names):
-            return _Round(known, read=False, last=last)
-        return _Round(await self._heads(PromptSummary, _SUMMARY, names), read=True, last=last)
-
-    async def _make(
-        self, wanted: Iterable[Change], this: _Round, outcomes: dict[str, PromptSummary | APIError]
-    ) -> list[Commit]:
-        """Make changes of one batch, or of a few where they are large; return those that were overtaken."""
-        commits: list[Commit] = []
-        for change in wanted:
-            try:
-                commits.append(self._worked_out(change, this.heads.get(change.name)))
-            except APIError as error:
-                if this.read:  # else the head may be another one by now
-                    outcomes[change.name] = error
-        return [
-            overtaken
-            for part in _parts(commits)
-            for overtaken in await self._write(part, outcomes, last_round=this.last)
-        ]
-
-    async def _write(
-        self, commits: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError], *, last_round: bool
-    ) -> list[Commit]:
-        """Make changes together; return those to work out again because somebody was in between.
-
-        In the last round only the one that was overtaken is left out, so that it holds up no other.
-        """
-        left = list(commits)
-        overtaken: list[Commit] = []
-        while left:
-            try:
-                stored = await self._own.batch(
-                    [step for commit in left for step in commit.operations], minimal=True
-                )
-                outcomes |= await self._heads_after(left, stored[::2])
-            except BatchFailedError as error:
-                failed = left.pop(error.index // 2)
-                if error.cause_status not in _CHANGED_MEANWHILE:
-                    outcomes[failed.change.name] = error
-                elif last_round:
-                    overtaken.append(failed)
-                else:
-                    return [failed, *left]
-            except APIError as error:
-                outcomes |= {commit.change.name: error for commit in left}
-                break
-            else:
-                break
-        return overtaken
-
-    async def _heads_after(self, made: Sequence[Commit], answers: Sequence[Json]) -> dict[str, PromptSummary]:
-        heads = {
-            commit.change.name: commit.head(str(answer["_etag"]))
-            for commit, answer in zip(made, answers, strict=True)
-            if "_etag" in answer
-        }
-        untold = [commit.change.name for commit in made if commit.change.name not in heads]
-        return heads | (await self._heads(PromptSummary, _SUMMARY, untold) if untold else {})
-
-    async def _done_before(self, commit: Commit) -> PromptHead | None:
-        """Find the change if it was made and only its answer was lost, even if others came after it."""
-        stored = await self._own.read(PromptStoredItem, commit.record_id)
-        if stored is None or stored.change.id != commit.change.id:
-            return None
-        return await self.head(commit.change.name)
-
-    async def _settle(
-        self, overtaken: Sequence[Commit], outcomes: dict[str, PromptSummary | APIError]
-    ) -> None:
-        """Tell of those that were made and only their answer was lost."""
-        if not overtaken:
-            return
-        ids = {commit.record_id: commit.change.id for commit in overtaken}
-        stored = await self._by_id(PromptStoredItem, _RECORD, list(ids))
-        made = [item.name for item in stored if item.change.id == ids[item.id]]
-        if made:
-            outcomes |= await self._heads(PromptSummary, _SUMMARY, made)
-
-    async def list(
-        self, after: str | None, limit: int, *, tag: str | None = None, deleted: bool = False
-    ) -> list[PromptSummary]:
-        """Return prompts without their templates by name, after the given one.
+        It is one request for each 100, and one for each that is large.
 
         Args:
-            after: A name.
-            limit: The most to return.
-            tag: Only those that have it.
-            deleted: Those out of use instead of those in use.
+            names: Names that differ.
+            max_bytes: The most that they may have together; of those beyond it the content is not even read.
         """
-        where = "c.kind = 'head' AND c.name > @after AND c.deleted = @deleted"
-        parameters: dict[str, JsonValue] = {"@after": after or "", "@deleted": deleted}
-        if tag is not None:
+        room = max_bytes
+        read = HeadsRead({}, set())
+        for part in batched(names, READ_AT_ONCE, strict=False):
+            excerpts = await self._read_excerpts(part, min(room, _SMALL_BYTES))
+            large: list[str] = []
+            for name in part:
+                if (excerpt := excerpts.get(name)) is None or excerpt.deleted:
+                    continue
+                size = MAX_CONTENT_BYTES if excerpt.size is None else excerpt.size
+                if size > room:
+                    read.left_out.add(name)
+                    continue
+                room -= size
+                if (head := excerpt.whole()) is None:
+                    large.append(name)
+                else:
+                    read.heads[name] = head
+            found = await side_by_side([self.head(name) for name in large], at_once=_LARGE_AT_ONCE)
+            read.heads.update({head.name: head for head in found if head is not None and not head.deleted})
+        return read
+
+    async def _read_excerpts(self, names: Sequence[str], max_bytes: float) -> dict[str, HeadExcerpt]:
+        """Read heads in one request, with the content of those that are at most so large."""
+        ids: dict[str, JsonValue] = {f"@id{number}": head_id(name) for number, name in enumerate(names)}
+        content = "IIF(IS_NUMBER(c.size) AND c.size <= @most, c.content, null) AS content"
+        text = select(f"{fields_of(PromptSummary)}, c.saved, {content}", where=f"c.id IN ({', '.join(ids)})")
+        found = await self._own.query(HeadExcerpt, Query(text, ids | {"@most": int(max_bytes)}, len(ids)))
+        return {head.name: head for head in found}
+
+    async def versions(self, name: str, before: int | None, limit: int) -> list[VersionSummary]:
+        """Return a prompt's versions without their content, the newest first, below the given number."""
+        where = "c.kind = 'version' AND c.name = @name"
+        page = KeysetPage(limit, before, "version", descending=True, where=where, parameters={"@name": name})
+        return await self._own.read_page(VersionSummary, page)
+
+    async def history(self, name: str, before: int | None, limit: int) -> list[ChangeItem]:
+        """Return the records of a prompt's changes, the last change first, below the given number."""
+        where = "c.kind IN ('version', 'change') AND c.name = @name"
+        by = "change.number"
+        page = KeysetPage(limit, before, by, descending=True, where=where, parameters={"@name": name})
+        return await self._own.read_page(ChangeItem, page)
+
+    async def list(
+        self, after: str | None, limit: int, only: HeadFilter | None = None
+    ) -> list[PromptSummary]:
+        """Return prompts without their content by name, after the given one."""
+        only = only or HeadFilter()
+        where = "c.kind = 'head' AND c.deleted = @deleted"
+        parameters: dict[str, JsonValue] = {"@deleted": only.deleted}
+        if only.tag is not None:
             where += " AND ARRAY_CONTAINS(c.tags, @tag)"
-            parameters["@tag"] = tag
-        text = f"SELECT {_SUMMARY} FROM c WHERE {where} ORDER BY c.name"  # noqa: S608  # from constants
-        return await self._own.query(PromptSummary, Query(text, parameters, limit))
+            parameters["@tag"] = only.tag
+        if only.prefix is not None:
+            where += " AND STARTSWITH(c.name, @prefix)"
+            parameters["@prefix"] = only.prefix
+        page = KeysetPage(limit, after, "name", where=where, parameters=parameters)
+        return await self._own.read_page(PromptSummary, page)
+
+    def _prepare(self, edit: PromptEdit, head: PromptSummary | None) -> Commit:
+        return self._editor.prepare(edit, head, self._clock.now())
+
+    async def _find_made(self, commit: Commit) -> PromptHead | None:
+        """Find the edit if it was made and only its answer was lost, even if others came after it."""
+        stored = await self._own.read(ChangeItem, commit.record_id)
+        if stored is None or stored.change.id != commit.edit.id:
+            return None
+        return await self.head(commit.edit.name)
 
 
 class GlobalPromptStore(PromptStore):
     """The prompts that every tenant may read.
 
     Args:
-        by: Who changes them.
+        by: The principal who changes them.
     """
 
     source = PromptSource.GLOBAL
@@ -381,60 +279,29 @@ class GlobalPromptStore(PromptStore):
     ) -> None:
         self._own = Partition.of_platform(container, _GLOBAL)
         self._owner = "global"
-        self._by = by
+        self._editor = Editor(self._own, by)
         self._clock = clock or SystemClock()
         self._turns = turns or Turns()
 
 
-def number_of(head: PromptSummary, which: int | str | None) -> int:
+def find_version(head: PromptSummary, which: int | str | None) -> int | None:
+    """Return the number of a version, by number, label or as the latest; None where there is none."""
+    if which is None or which == LATEST:
+        return head.version
+    if isinstance(which, str):
+        return head.labels.get(which)
+    return which if which <= head.version else None
+
+
+def require_version(head: PromptSummary, which: int | str | None) -> int:
     """Return the version's number that is meant: the latest, a number, or a label's.
 
     Raises:
         PromptNotFoundError: There is no such version or label.
     """
-    if which is None or which == LATEST:
-        return head.version
-    if isinstance(which, str):
-        number = head.labels.get(which)
-        if number is None:
-            raise PromptNotFoundError(head.name, label=which)
+    number = find_version(head, which)
+    if number is not None:
         return number
-    if which > head.version:
-        raise PromptNotFoundError(head.name, which)
-    return which
-
-
-def _parts(commits: Sequence[Commit]) -> Iterable[list[Commit]]:
-    """Cut changes into batches that are not too large for the store."""
-    part: list[Commit] = []
-    weight = 0
-    for commit in commits:
-        bytes_of_it = _weight(commit)
-        if part and weight + bytes_of_it > MAX_BATCH_BYTES:
-            yield part
-            part, weight = [], 0
-        part.append(commit)
-        weight += bytes_of_it
-    if part:
-        yield part
-
-
-def _weight(commit: Commit) -> int:
-    """Return how many bytes a change is as JSON; of a short one no more than it can be."""
-    said = 0 if commit.draft is None else commit.draft.characters
-    possible = _REST_BYTES + 2 * said * MOST_BYTES_OF_A_CHARACTER
-    if possible <= MAX_BATCH_BYTES // WRITE_AT_ONCE:
-        return possible
-    return _REST_BYTES + sum(len(json.dumps(operation)) for operation in commit.operations)
-
-
-def _overtaken(name: str) -> ConflictError:
-    return ConflictError(f"Prompt '{name}' is being saved by others", {"name": name}, retry_after=1.0)
-
-
-def _raise_outage(outcomes: Sequence[PromptSummary | APIError]) -> None:
-    """Fail as one call would where the store was down for all that could have been changed."""
-    tried = [outcome for outcome in outcomes if not isinstance(outcome, ValidationError)]
-    failures = [outcome for outcome in tried if isinstance(outcome, APIError) and outcome.status >= _OUTAGE]
-    if failures and len(failures) == len(tried):
-        raise failures[0]
+    if isinstance(which, str):
+        raise PromptNotFoundError(head.name, label=which)
+    raise PromptNotFoundError(head.name, which)

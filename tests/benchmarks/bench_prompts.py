@@ -24,10 +24,10 @@ from local.supervisor.addresses import COSMOS_KEY
 from shared.caching.region import Cache
 from shared.clock import SystemClock
 from shared.cosmos.sdk import SdkContainer, classify, open_client
-from shared.prompts.changes import Change, save_of
+from shared.prompts.batch_commit import WRITE_AT_ONCE
+from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.library import PromptLibrary
 from shared.prompts.models import PromptDraft, PromptSource
-from shared.prompts.store import WRITE_AT_ONCE
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
@@ -204,14 +204,14 @@ async def seconds_from_the_store(address: str) -> FromTheStore:
             for _ in range(2 * ROUNDS * GETS)
         ]
         names = [f"uncached{number}" for number in range(BATCH)]
-        saves = [Change(name, save_of(PromptDraft(template=TEMPLATE))) for name in names]
-        await library.of(ours).change_all(saves, PromptSource.TENANT)
+        saves = [PromptEdit(name, SaveVersion(PromptDraft(template=TEMPLATE))) for name in names]
+        await library.of(ours).apply_all(saves, PromptSource.TENANT)
         batches = [await timed(lambda: library.of(ours).read_all(names)) for _ in range(3 * ROUNDS)]
         bare = BareSave(proxy, names)
         await bare.save()
         saved = [
             (
-                await timed(lambda: library.of(ours).change_all(saves, PromptSource.TENANT)),
+                await timed(lambda: library.of(ours).apply_all(saves, PromptSource.TENANT)),
                 await timed(bare.save),
             )
             for _ in range(3 * ROUNDS)

@@ -25,6 +25,7 @@ from shared.errors import (
 from shared.http.paging import ListReply, cut_page
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
+from shared.prompts.rendering import render_for_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -112,7 +113,8 @@ class ChatService:
 
     async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> tuple[ChatMessage, ...]:
         if bot.prompt_name is not None:
-            return await self.prompts.resolve(bot.prompt_name, request.variables, "system")
+            prompt = await self.prompts.resolve(bot.prompt_name)
+            return render_for_model(prompt, request.variables, "system")
         if request.variables:
             names = sorted(request.variables)
             raise ValidationError(

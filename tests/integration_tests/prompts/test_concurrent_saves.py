@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from shared.prompts.models import PromptDraft
+from shared.prompts.rendering import render_for_model
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.integration_tests.prompts.writer import NAME, READY, prompts_at
 
@@ -85,5 +86,5 @@ async def test_prompts_survive_a_killed_store(tmp_path: Path) -> None:
     with running_endpoint(tmp_path) as endpoint:
         async with prompts_at(endpoint.address) as prompts:
             assert (await prompts.read(NAME))[:3] == saved[:3]
-            (message,) = await prompts.resolve(NAME, {"x": "y"}, "system")
+            (message,) = render_for_model(await prompts.resolve(NAME), {"x": "y"}, "system")
             assert message.content == "kept y"

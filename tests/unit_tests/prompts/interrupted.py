@@ -24,6 +24,7 @@ class Interrupted:
         self._batches = list(batches)
         self._creates = list(creates)
         self._queries: list[Event] = []
+        self._reads: list[Event] = []
 
     def next_batches(self, *events: Event) -> None:
         """Let these happen before the next batches."""
@@ -36,6 +37,10 @@ class Interrupted:
     def next_queries(self, *events: Event) -> None:
         """Let these happen after the next queries have their answers, before these arrive."""
         self._queries += events
+
+    def next_reads(self, *events: Event) -> None:
+        """Let these happen after the next reads have their answers, before these arrive."""
+        self._reads += events
 
     async def batch(
         self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
@@ -50,7 +55,10 @@ class Interrupted:
         return await self._container.create(key, body)
 
     async def read(self, key: Key, item_id: str) -> Json | None:
-        return await self._container.read(key, item_id)
+        found = await self._container.read(key, item_id)
+        if found is not None and self._reads:
+            await self._reads.pop(0)()
+        return found
 
     async def upsert(self, key: Key, body: Json) -> Json:
         return await self._container.upsert(key, body)

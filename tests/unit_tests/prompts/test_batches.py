@@ -9,12 +9,12 @@ import pydantic
 import pytest
 
 from shared.cosmos.container import BatchFailedError
-from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError, ValidationError
-from shared.prompts import changes
-from shared.prompts.batches import delete_many, save_many
-from shared.prompts.changes import Change
-from shared.prompts.models import PromptDraft, PromptSource, PromptSummary
+from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError
+from shared.prompts.batches import SaveItem, delete_many, save_many
+from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit, RestorePrompt, SaveVersion
+from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import PromptStore
+from shared.prompts.stored_models import PromptSummary
 from shared.tenancy.context import Role
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import BatchOperation, Json, Key
     from shared.errors import APIError
-    from shared.prompts.changes import Effect
     from tests.support.fakes import FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.prompts.app import App
@@ -90,7 +89,7 @@ async def test_each_name_is_answered_also_those_that_are_not_there(app: App) -> 
 
     told = [r["prompt"]["source"] if r["prompt"] else r["failure"]["status"] for r in reply["results"]]
     assert [result["name"] for result in reply["results"]] == names
-    assert told == ["tenant", "global", 404, 404, 422, "tenant"]
+    assert told == ["tenant", "global", 404, 404, 422, 422]
 
 
 async def test_deleting_many_says_what_happened_to_each(app: App) -> None:
@@ -154,9 +153,9 @@ async def test_a_batch_without_items_or_with_too_many_is_refused_whole(app: App)
     assert (await app.batch("batch_save_prompts", {"prompts": items(1)}, headers=app.user)).status == 403
 
 
-def saves(count: int, text: str = "mine") -> list[Change]:
-    save = changes.save_of(PromptDraft(template=text))
-    return [Change(f"p{number:03}", save) for number in range(count)]
+def saves(count: int, text: str = "mine") -> list[PromptEdit]:
+    save = SaveVersion(PromptDraft(template=text))
+    return [PromptEdit(f"p{number:03}", save) for number in range(count)]
 
 
 def made(outcomes: Sequence[PromptSummary | APIError]) -> list[int]:
@@ -256,12 +255,11 @@ async def test_when_the_store_is_down_for_all_the_batch_fails_as_one_call_would(
     async def go_down() -> None:
         cosmos.transport.lose_requests = 10**6
 
-    def bad(_: PromptSummary | None) -> Effect:
-        raise ValidationError("a bad item")
-
     container = Interrupted(cosmos.container("prompts"), batches=[go_down])
     with pytest.raises(DependencyUnavailableError):
-        await PromptStore(ACME, container, clock).commit_all([Change("bad", bad), *saves(60)])
+        await PromptStore(ACME, container, clock).commit_all(
+            [PromptEdit("bad", SaveItem({"template": 7})), *saves(60)]
+        )
 
 
 async def test_when_the_store_goes_down_midway_what_was_saved_is_told(
@@ -283,10 +281,10 @@ async def test_when_the_store_goes_down_midway_what_was_saved_is_told(
 async def test_what_is_told_of_many_is_what_is_stored(cosmos: MemoryCosmos, clock: FakeClock) -> None:
     store = PromptStore(ACME, cosmos.container("prompts"), clock)
     saved = await store.commit_all(saves(3))
-    labelled = await store.commit_all([Change("p000", changes.label_of("p000", "live", 1))])
-    deleted = await store.commit_all([Change("p001", changes.deletion_of("p001"), reason="old")])
+    labelled = await store.commit_all([PromptEdit("p000", MoveLabel("live", 1))])
+    deleted = await store.commit_all([PromptEdit("p001", DeletePrompt(), reason="old")])
     again = PromptDraft(template="x", description="why", tags=("t",))
-    resaved = await store.commit_all([Change("p000", changes.save_of(again)), *saves(2)[1:]])
+    resaved = await store.commit_all([PromptEdit("p000", SaveVersion(again)), *saves(2)[1:]])
 
     stored = [await store.head(name) for name in ("p000", "p001", "p002")]
     expected = [PromptSummary.model_validate(dict(head) | {"etag": head.etag}) for head in stored if head]
@@ -314,8 +312,8 @@ async def test_deleting_many_that_others_deleted_meanwhile_says_so(
     container = cosmos.container("prompts")
     other = PromptStore(ACME, container, clock)
     await other.commit_all(saves(2))
-    gone = [lambda: other.commit(Change("p001", changes.deletion_of("p001")))]
-    wanted = [Change(name, changes.deletion_of(name)) for name in ("p000", "p001")]
+    gone = [lambda: other.commit(PromptEdit("p001", DeletePrompt()))]
+    wanted = [PromptEdit(name, DeletePrompt()) for name in ("p000", "p001")]
 
     outcomes = await PromptStore(ACME, Interrupted(container, batches=gone), clock).commit_all(wanted)
 
@@ -331,7 +329,7 @@ async def test_what_another_instance_did_since_refuses_nothing_of_a_batch(
     await save_many(here, [{"name": "p", "template": "one"}, {"name": "q", "template": "one"}], OWN)
     await delete_many(here, ["q"], OWN)
     newer = (await there.save("p", PromptDraft(template="two"))).head.etag
-    await there.change(Change("q", changes.restoration_of("q")))
+    await there.apply(PromptEdit("q", RestorePrompt()))
 
     saved = await save_many(here, [{"name": "p", "template": "three", "if_match": newer}], OWN)
     deleted = await delete_many(here, ["q"], OWN)

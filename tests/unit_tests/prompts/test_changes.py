@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cosmos.container import Patch, PatchOperation
 from tests.support.fakes import Call
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ async def test_a_label_moves_and_moving_it_back_is_a_rollback(app: App) -> None:
     moved = await app.label("production", 1)
 
     back = (await app.get("label=production")).json()
-    assert (back["template"], back["version"], back["labels"]) == ("Hello {who}", 1, {"production": 1})
+    assert (back["template"], back["version"]) == ("Hello {who}", 1)
+    assert back["labels"] == {"latest": 2, "production": 1}
     assert back["etag"] == moved.headers["etag"]
     assert (await app.get()).json()["version"] == 2
 
@@ -78,6 +80,49 @@ async def test_a_label_is_taken_away_once(app: App) -> None:
     assert (again.status, again.json()["detail"]["label"]) == (404, "production")
     assert (await app.get("label=production")).status == 404
     assert (await app.ask("remove_prompt_label", label="latest")).status == 422
+
+
+async def test_a_prompt_saved_anew_after_its_deletion_has_no_old_labels(app: App) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.ask("delete_prompt")
+
+    saved = await app.save(template="Another life")
+
+    assert saved.json()["labels"] == {"latest": 2}
+    assert (await app.get("label=production")).status == 404
+    assert (await app.ask("list_prompt_labels")).json()["labels"] == {"latest": 2}
+    last = (await app.ask("get_prompt_history")).json()["items"][0]
+    assert (last["action"], last["labels_removed"]) == ("save", {"production": 1})
+
+
+async def test_a_batch_that_saves_a_deleted_prompt_brings_no_old_labels_back(app: App) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.batch("batch_delete_prompts", {"names": ["p"]})
+
+    await app.batch("batch_save_prompts", {"prompts": [{"name": "p", "template": "Another life"}]})
+
+    assert (await app.get("label=production")).status == 404
+    last = (await app.ask("get_prompt_history")).json()["items"][0]
+    assert (last["version"], last["labels_removed"]) == (2, {"production": 1})
+
+
+async def test_restoring_brings_the_labels_back_that_a_prompt_was_deleted_with_and_no_older_ones(
+    app: App,
+) -> None:
+    await app.save()
+    await app.label("production", 1)
+    await app.ask("delete_prompt")
+
+    assert (await app.ask("restore_prompt")).json()["labels"] == {"latest": 1, "production": 1}
+    await app.ask("delete_prompt")
+    await app.save(template="Another life")
+    await app.label("staging", 2)
+    await app.ask("delete_prompt")
+    assert (await app.ask("restore_prompt")).json()["labels"] == {"latest": 2, "staging": 2}
+    assert (await app.get("label=production")).status == 404
+    assert (await app.get("label=staging")).json()["template"] == "Another life"
 
 
 async def test_every_change_honours_if_match(app: App) -> None:
@@ -134,7 +179,7 @@ async def test_versions_are_listed_newest_first_without_their_templates(app: App
     ]
     assert "template" not in listed[0]
     shown = (await app.ask("get_prompt_version", version="1")).json()
-    assert (shown["template"], shown["labels"]) == ("Hello {who}", {"production": 1})
+    assert (shown["template"], shown["labels"]) == ("Hello {who}", {"latest": 3, "production": 1})
     assert (await app.ask("get_prompt_version", version="4")).status == 404
 
 
@@ -288,3 +333,48 @@ async def test_the_administrator_who_names_no_tenant_has_the_global_prompts_alon
     )
     acting = app.admin | {"x-tenant-id": "acme"}
     assert (await app.ask("delete_prompt", "scope=global", headers=acting)).status == 204
+
+
+async def test_the_labels_of_a_prompt_are_the_same_wherever_it_is_shown(app: App) -> None:
+    await two_versions(app)
+    await app.label("production", 1)
+    wanted = {"latest": 3, "production": 1}
+
+    saved = (await app.save(template="third")).json()["labels"]
+    answers = [
+        await app.get(),
+        await app.get("version=1"),
+        await app.get("label=production"),
+        await app.ask("get_prompt_version", version="2"),
+        await app.ask("list_prompt_labels"),
+    ]
+    listed = (await app.ask("list_prompts")).json()["items"][0]["labels"]
+    many = (await app.batch("batch_get_prompts", {"names": ["p"]})).json()["results"][0]["prompt"]["labels"]
+    await app.ask("delete_prompt")
+    restored = (await app.ask("restore_prompt")).json()["labels"]
+
+    assert [saved, listed, many, restored] == [wanted] * 4
+    assert [answer.json()["labels"] for answer in answers] == [wanted] * 5
+
+
+@pytest.mark.parametrize("label", ["LATEST", "Latest", "Production", "stagING"])
+async def test_a_label_is_lower_case_and_the_refusal_says_so(app: App, label: str) -> None:
+    await two_versions(app)
+
+    refused = await app.label(label, 1)
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["path.label"])
+    assert f"lower case: '{label.lower()}'" in refused.json()["message"]
+    assert (await app.get(f"label={label}")).status == 404
+
+
+async def test_a_label_in_capitals_of_an_older_release_can_be_read_and_taken_away(
+    app: App, cosmos: MemoryCosmos
+) -> None:
+    await two_versions(app)
+    old = Patch((PatchOperation("set", "/labels", {"Production": 1}),))
+    await cosmos.container("prompts").patch(("acme",), "head:p", old)
+
+    assert (await app.get("label=Production")).json()["version"] == 1
+    assert (await app.ask("remove_prompt_label", label="Production")).status == 204
+    assert (await app.get("label=Production&fresh=true")).status == 404

@@ -16,7 +16,8 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
-from shared.prompts.models import MessageTemplate, PromptSource
+from shared.prompts.models import PromptSource
+from shared.prompts.stored_models import StoredMessage
 from shared.tenancy.context import Role, acting_for
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.account import MemoryAccount
@@ -86,7 +87,7 @@ async def test_every_method_has_its_asynchronous_twin(manager: CosmosPromptManag
     template = await manager.get_prompt_async("p", "acme")
     assert template == await manager.get_prompt_async("p", "acme")
     assert isinstance(template, tuple)
-    assert template[0] == MessageTemplate(role="system", content="Be {tone}")
+    assert template[0] == StoredMessage(role="system", content="Be {tone}")
     details = await manager.get_prompt_details_async("p", "acme")
     assert details is not None
     assert (details.version.version, details.source) == (1, PromptSource.TENANT)

@@ -9,10 +9,10 @@ import pytest
 
 from shared.contracts import ChatMessage
 from shared.errors import DependencyUnavailableError, PromptNotFoundError, ValidationError
-from shared.prompts import changes
-from shared.prompts.changes import Change
-from shared.prompts.library import FRESHNESS, MAX_CACHED_CHARACTERS
+from shared.prompts.cache import FRESHNESS, MAX_CACHED_CHARACTERS
+from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
 from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
+from shared.prompts.rendering import render_for_model
 from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -87,9 +87,9 @@ async def test_an_edit_is_seen_at_once_where_it_was_made(here: PromptLibrary) ->
     for number in range(3):
         await prompts.save("p", says(f"v{number}"))
         seen.append(await text_of(here))
-    await prompts.change(Change("p", changes.label_of("p", "production", 1)))
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
     assert (await prompts.read("p", "production")).content.template == "v0"
-    await prompts.change(Change("p", changes.deletion_of("p")))
+    await prompts.apply(PromptEdit("p", DeletePrompt()))
 
     with pytest.raises(PromptNotFoundError):
         await prompts.read("p")
@@ -109,6 +109,90 @@ async def test_an_edit_is_seen_by_every_instance_within_60_s(
         await settled()
 
     assert last == "new"
+
+
+async def test_a_version_that_another_instance_acknowledged_is_found_at_once(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).save("p", says("two"))
+
+    assert (await there.of(ACME).read("p", 2)).content.template == "two"
+    assert await text_of(there) == "two"  # once seen, it is not unseen
+
+
+async def test_a_label_that_another_instance_acknowledged_is_found_at_once(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).apply(PromptEdit("p", MoveLabel("production", 1)))
+
+    assert (await there.of(ACME).read("p", "production")).content.template == "one"
+
+
+async def test_a_tenants_own_version_is_found_where_its_global_namesake_is_cached(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ADMIN).save("p", says("everybody's"), source=PromptSource.GLOBAL)
+    assert await text_of(there) == "everybody's"
+    await here.of(ACME).save("p", says("own"))
+    await here.of(ACME).apply(PromptEdit("p", MoveLabel("production", 1)))
+
+    assert (await there.of(ACME).read("p", "production")).content.template == "own"
+
+
+async def test_an_edit_is_seen_at_once_also_where_a_version_was_looked_up_meanwhile(
+    cosmos: MemoryCosmos, clock: FakeClock, there: PromptLibrary
+) -> None:
+    container = Interrupted(cosmos.container("prompts"))
+    library = library_over(container, clock)
+    await library.of(ACME).save("p", says("one"))
+    assert await text_of(library) == "one"
+    await there.of(ACME).save("p", says("two"))
+    container.next_reads(lambda: library.of(ACME).save("p", says("three")))
+
+    assert (await library.of(ACME).read("p", 2)).content.template == "two"
+
+    assert await text_of(library) == "three"
+
+
+@pytest.mark.parametrize("which", [9, "never"])
+async def test_a_version_that_is_nowhere_costs_one_read_before_its_404(
+    here: PromptLibrary, cosmos: MemoryCosmos, which: int | str
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).read("p")
+    before = cosmos.transport.requests
+
+    with pytest.raises(PromptNotFoundError):
+        await here.of(ACME).read("p", which)
+
+    assert cosmos.transport.requests - before == 1
+
+
+async def test_a_version_that_nobody_can_look_up_now_is_not_said_to_be_absent(
+    here: PromptLibrary, cosmos: MemoryCosmos
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    await here.of(ACME).read("p")
+    cosmos.transport.lose_requests = 10**6
+
+    with pytest.raises(DependencyUnavailableError):
+        await here.of(ACME).read("p", 2)
+
+
+async def test_a_prompt_that_turns_out_to_be_deleted_is_shown_no_more(
+    here: PromptLibrary, there: PromptLibrary
+) -> None:
+    await here.of(ACME).save("p", says("one"))
+    assert await text_of(there) == "one"
+    await here.of(ACME).apply(PromptEdit("p", DeletePrompt()))
+
+    for which in (2, None):
+        with pytest.raises(PromptNotFoundError):
+            await there.of(ACME).read("p", which)
 
 
 async def test_nobody_who_asks_for_the_first_time_in_a_minute_gets_what_is_older_than_that(
@@ -160,7 +244,7 @@ async def test_a_prompt_that_others_deleted_is_not_served_as_the_last_good_one(
 ) -> None:
     await here.of(ACME).save("p", says("one"))
     await there.of(ACME).read("p")
-    await here.of(ACME).change(Change("p", changes.deletion_of("p")))
+    await here.of(ACME).apply(PromptEdit("p", DeletePrompt()))
     clock.advance(BOUND_SECONDS)
 
     with pytest.raises(PromptNotFoundError):
@@ -200,7 +284,7 @@ async def test_what_was_read_for_one_tenant_is_not_there_for_another(here: Promp
 
     with pytest.raises(PromptNotFoundError):
         await here.of(GLOBEX).read("p")
-    assert here.of(GLOBEX).at_hand("p") is None
+    assert here.of(GLOBEX).peek("p") is None
 
 
 async def test_a_write_whose_outcome_nobody_knows_drops_what_is_cached(
@@ -248,22 +332,22 @@ async def test_a_prefetch_that_failed_is_tried_again(
     await started.of(ACME).read("p")
 
     assert cosmos.transport.requests - before == 1
-    assert started.of(ACME).at_hand("p") is not None
+    assert started.of(ACME).peek("p") is not None
 
 
 async def test_what_is_at_hand_is_fresh_or_nothing(here: PromptLibrary, clock: FakeClock) -> None:
     await here.of(ACME).save("p", says("one"))
-    assert here.of(ACME).at_hand("p") is None
+    assert here.of(ACME).peek("p") is None
     await here.of(ACME).read("p")
     clock.advance(39)
 
-    held = here.of(ACME).at_hand("p")
+    held = here.of(ACME).peek("p")
     clock.advance(1)
 
     assert held is not None
     assert (held.content.template, held.age_seconds) == ("one", 39)
-    assert here.of(ACME).at_hand("p") is None
-    assert here.of(ADMIN).at_hand("p") is None
+    assert here.of(ACME).peek("p") is None
+    assert here.of(ADMIN).peek("p") is None
 
 
 async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
@@ -276,7 +360,7 @@ async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCos
         await here.of(ACME).read("p", 1)
 
     assert cosmos.transport.requests - before == 3 + 6
-    assert (here.heads.counts.entries, here.versions.counts.entries) == (0, 0)
+    assert (here.cache.heads.counts.entries, here.cache.versions.counts.entries) == (0, 0)
 
 
 async def test_the_administrator_who_acts_for_nobody_reads_the_store(
@@ -315,7 +399,7 @@ async def test_what_the_administrator_saw_is_not_shown_to_a_tenant_without_the_f
             await acting.read(name)
         with pytest.raises(PromptNotFoundError):
             await library.of(ACME).read(name)
-        assert library.of(ACME).at_hand(name) is None
+        assert library.of(ACME).peek(name) is None
 
 
 @pytest.mark.parametrize("source", PromptSource)
@@ -347,24 +431,89 @@ async def test_what_was_prefetched_is_as_old_as_its_read(cosmos: MemoryCosmos, c
     assert await text_of(here) == "new"
 
 
-async def test_resolving_renders_the_latest_version(here: PromptLibrary) -> None:
-    store = here.of(ACME)
-    await store.save("p", PromptDraft(template="old {x}"))
-    await store.save("p", PromptDraft(template="new {x}"))
+async def test_a_prompt_resolves_to_its_production_version_where_there_is_one_and_else_to_the_latest(
+    here: PromptLibrary,
+) -> None:
+    prompts = here.of(ACME)
+    for text in ("one", "two", "three"):
+        await prompts.save("p", says(text))
+    assert (await prompts.resolve("p")).version.version == 3
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 2)))
+    await prompts.apply(PromptEdit("p", MoveLabel("staging", 1)))
 
-    assert await store.resolve("p", {"x": "y"}, "user") == (ChatMessage(role="user", content="new y"),)
+    resolved = [
+        await prompts.resolve("p"),
+        await prompts.resolve("p", label="staging"),
+        await prompts.resolve("p", label="latest"),
+        await prompts.resolve("p", version=1),
+    ]
+
+    assert [prompt.version.version for prompt in resolved] == [2, 1, 3, 1]
+    assert [prompt.content.template for prompt in resolved] == ["two", "one", "three", "one"]
+
+
+async def test_a_global_prompt_resolves_by_its_own_labels(here: PromptLibrary) -> None:
+    for text in ("one", "two"):
+        await here.of(ADMIN).save("p", says(text), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).apply(PromptEdit("p", MoveLabel("production", 1)), PromptSource.GLOBAL)
+
+    assert (await here.of(ACME).resolve("p")).content.template == "one"
+    await here.of(ACME).save("p", says("own"))
+    assert (await here.of(ACME).resolve("p")).content.template == "own"
+
+
+async def test_resolving_names_a_version_or_a_label_and_finds_it_or_says_so(here: PromptLibrary) -> None:
+    prompts = here.of(ACME)
+    await prompts.save("p", says("one"))
+
+    with pytest.raises(ValidationError, match="one of version and label"):
+        await prompts.resolve("p", "latest", 1)
+    for absent in (prompts.resolve("q"), prompts.resolve("p", "production"), prompts.resolve("p", version=2)):
+        with pytest.raises(PromptNotFoundError):
+            await absent
+
+
+async def test_a_warm_prompt_resolves_without_a_request(here: PromptLibrary, cosmos: MemoryCosmos) -> None:
+    prompts = here.of(ACME)
+    for text in ("one", "two"):
+        await prompts.save("p", says(text))
+    await prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
+    await prompts.resolve("p")
+    before = cosmos.transport.requests
+
+    await prompts.resolve("p")
+
+    assert cosmos.transport.requests == before
+
+
+async def test_a_model_is_given_a_text_as_one_message(here: PromptLibrary) -> None:
+    prompts = here.of(ACME)
+    await prompts.save("p", PromptDraft(template="old {x}"))
+    await prompts.save("p", PromptDraft(template="new {x}"))
+    prompt = await prompts.resolve("p")
+
+    assert render_for_model(prompt, {"x": "y"}, "user") == (ChatMessage(role="user", content="new y"),)
     with pytest.raises(ValidationError, match="missing: x"):
-        await store.resolve("p", {}, "user")
-    with pytest.raises(PromptNotFoundError):
-        await store.resolve("q", {}, "user")
+        render_for_model(prompt, {}, "user")
 
 
 async def test_a_model_is_never_given_an_empty_prompt(here: PromptLibrary) -> None:
-    store = here.of(ACME)
-    await store.save("p", PromptDraft(template="{x}"))
+    await here.of(ACME).save("p", PromptDraft(template="{x}"))
 
     with pytest.raises(ValidationError, match="empty"):
-        await store.resolve("p", {"x": ""}, "user")
+        render_for_model(await here.of(ACME).resolve("p"), {"x": ""}, "user")
+
+
+async def test_a_chat_prompt_whose_lists_nobody_gives_says_which_they_are(here: PromptLibrary) -> None:
+    parts = (MessageTemplate(role="system", content="Be {tone}."), Placeholder(placeholder="history"))
+    await here.of(ACME).save("p", PromptDraft(template=parts))
+    prompt = await here.of(ACME).resolve("p")
+
+    with pytest.raises(ValidationError, match="wants lists of messages") as refused:
+        render_for_model(prompt, {"tone": "kind"}, "system")
+
+    assert refused.value.detail == {"name": "p", "version": 1, "placeholders": ["history"]}
+    assert prompt.placeholders == ("history",)
 
 
 async def test_64_writers_on_two_instances_make_64_versions_and_each_is_told_its_own(
@@ -389,7 +538,7 @@ async def test_resolving_a_chat_gives_its_messages_in_their_roles(here: PromptLi
     draft = PromptDraft(template=parts, examples=(Example(input="a", output="b"),))
     await here.of(ACME).save("p", draft)
 
-    messages = await here.of(ACME).resolve("p", {"tone": "kind"}, "system")
+    messages = render_for_model(await here.of(ACME).resolve("p"), {"tone": "kind"}, "system")
 
     assert [(message.role, message.content) for message in messages] == [
         ("system", "Be kind."),
@@ -403,4 +552,4 @@ async def test_a_chat_that_wants_messages_is_not_resolved_without_them(here: Pro
     await here.of(ACME).save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
 
     with pytest.raises(ValidationError, match="missing: history"):
-        await here.of(ACME).resolve("p", {}, "system")
+        render_for_model(await here.of(ACME).resolve("p"), {}, "system")

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.contracts import ChatMessage
 from shared.errors import ValidationError
-from shared.prompts.models import PromptContent
-from shared.prompts.rendering import (
-    MAX_RENDERED_CHARACTERS,
-    render,
-    render_prompt,
-    variables_of,
-    variables_wanted,
-)
+from shared.prompts.rendering import MAX_RENDERED_CHARACTERS, render_prompt
+from shared.prompts.stored_models import PromptContent
+from shared.prompts.templates import places_to_fill, variables_of
+from tests.support.soak import SOAK
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+
+
+def render(template: str, variables: dict[str, str]) -> str:
+    return render_prompt(PromptContent(template=template), variables).text
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_a_small_request_cannot_make_a_huge_text() -> None:
         render("{x}" * 100, {"x": fits + "y"})
 
 
+@settings(max_examples=1000 if SOAK else 40)
 @given(st.lists(st.tuples(st.sampled_from(["text", "variable"]), st.text(), NAMES)), st.text())
 def test_any_text_survives_escaping_and_any_value_stands_as_it_is(
     parts: list[tuple[str, str, str]], value: str
@@ -157,7 +158,7 @@ def test_examples_go_where_a_text_has_their_place() -> None:
     rendered = render_prompt(content, {"word": "dog"})
 
     assert rendered.text == ("Translate.\nInput: cat\nOutput: {Katze}\n\nInput: a\nOutput: b\nInput: dog")
-    assert variables_wanted(content) == ["word"]
+    assert places_to_fill(content).variables == ("word",)
     with pytest.raises(ValidationError, match="unknown: examples"):
         render_prompt(content, {"word": "dog", "examples": "none"})
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
+from functions.prompts.models import RenderPromptRequest, SavePromptRequest
 from shared.prompts.models import MAX_PLACEHOLDERS, MAX_VARIABLES
 from tests.support.fakes import Call
 
@@ -29,6 +31,8 @@ async def test_a_saved_prompt_is_shown_as_it_was_saved(app: App) -> None:
         "description": "Greets",
         "tags": ["demo"],
         "variables": ["who"],
+        "placeholders": [],
+        "warnings": [],
         "config": {},
         "declared_variables": {},
         "examples": [],
@@ -39,12 +43,12 @@ async def test_a_saved_prompt_is_shown_as_it_was_saved(app: App) -> None:
     }
 
 
-async def test_a_version_is_shown_with_the_labels_that_point_at_it(app: App) -> None:
+async def test_a_version_is_shown_with_the_labels_of_its_prompt(app: App) -> None:
     await app.save()
     second = await app.save(template="Goodbye {who}")
     first = (await app.get("version=1")).json()
 
-    assert (first["version"], first["template"], first["labels"]) == (1, "Hello {who}", {})
+    assert (first["version"], first["template"], first["labels"]) == (1, "Hello {who}", {"latest": 2})
     assert first["etag"] == second.headers["etag"]
     assert (await app.get("version=2")).json() == second.json() == (await app.get()).json()
     missing = await app.get("version=3")
@@ -73,7 +77,8 @@ async def test_if_match_refuses_to_save_over_a_newer_state(app: App) -> None:
         ({"template": 1}, "body.template.text"),
         ({"tags": [1]}, "body.tags.0"),
         ({"config": []}, "body.config"),
-        ({"config": {"x": "y" * 900_000}}, "body"),
+        ({"config": {"x": "y" * 900_000}}, "body.config"),
+        ({"template": [{"role": "user", "content": "\N{OWL}" * 40_000}] * 2}, "body"),
         ({"declared_variables": {"who": {}}}, "body.declared_variables"),
         ({"template": "{a}{b}", "declared_variables": {"a": {}}}, "body.declared_variables"),
         ({"examples": [{"input": "a", "output": "b"}]}, "body.examples"),
@@ -207,3 +212,94 @@ async def test_saving_under_another_tenants_name_and_etag_leaves_the_other_promp
     mine = await app.save(headers=app.stranger, template="globex's")
     assert (mine.status, mine.json()["version"]) == (200, 1)
     assert ((await app.get()).json()["template"], (await app.get()).json()["version"]) == ("acme's", 1)
+
+
+@pytest.mark.parametrize(
+    "template", ["Hello {{name}}", "Hello {{ name }}", "{{user.name}}", "{{{{x}}}} {{name}}"]
+)
+async def test_a_variable_in_double_braces_is_saved_as_text_and_warned_of(app: App, template: str) -> None:
+    saved = await app.save(template=template)
+    batch = await app.batch("batch_save_prompts", {"prompts": [{"name": "q", "template": template}]})
+
+    (warning,) = saved.json()["warnings"]
+    assert "is text, no variable" in warning
+    assert (await app.get()).json()["warnings"] == [warning]
+    assert batch.json()["results"][0]["warnings"] == [warning]
+
+
+@pytest.mark.parametrize(
+    "template", ["Hello {name}", '{{"name": {name}}}', "{{{name}}}", "{{{{name}}}}", "{{}}", "a {{ b c }} d"]
+)
+async def test_braces_that_are_meant_are_not_warned_of(app: App, template: str) -> None:
+    assert (await app.save(template=template)).json()["warnings"] == []
+
+
+async def test_a_warning_names_the_message_and_there_are_ten_at_most(app: App) -> None:
+    parts = [{"role": "system", "content": "x"}, {"role": "user", "content": "{{name}} {{name}}"}]
+    many = " ".join(f"{{{{v{number}}}}}" for number in range(50))
+
+    assert [text[:10] for text in (await app.save(template=parts)).json()["warnings"]] == ["message 1:"]
+    assert len((await app.save(template=many)).json()["warnings"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Dear {user-name}", "'{user-name}' is no variable"),
+        ("Dear {user name}!", "'{user name}' is no variable"),
+        ("{user.name}", "'{user.name}' is no variable"),
+        ("{}", "'{}' is no variable"),
+        ("{1st}", "'{1st}' is no variable"),
+        ("{%if x%}", "'{%if x%}' is no variable"),
+        ("{" + "x" * 65 + "}", "is no variable"),
+    ],
+)
+async def test_the_refusal_of_a_variable_says_what_a_name_may_be(app: App, template: str, said: str) -> None:
+    refused = (await app.save(template=template)).json()
+
+    assert said in refused["message"]
+    assert "letters, digits and underscores" in refused["message"]
+
+
+async def test_a_stray_brace_is_told_to_be_doubled(app: App) -> None:
+    for template in ("a { b", "a } b"):
+        assert "double it to mean a brace" in (await app.save(template=template)).json()["message"]
+
+
+async def test_a_prompt_shows_the_lists_of_messages_that_it_wants(app: App) -> None:
+    template = [{"placeholder": "examples"}, {"placeholder": "history"}, {"role": "user", "content": "{x}"}]
+    plain = (await app.save(template=template)).json()
+    own = (await app.save(template=template, examples=[{"input": "a", "output": "b"}])).json()
+
+    assert plain["placeholders"] == ["examples", "history"]
+    assert (own["placeholders"], own["variables"]) == (["history"], ["x"])
+
+
+@pytest.mark.parametrize("version", ["2.0", "1_0", " 1", "+1", "1e0", "\u0661", "01x"])
+async def test_a_versions_number_is_made_of_digits(app: App, version: str) -> None:
+    await app.save()
+    await app.save()
+
+    assert (await app.get(f"version={quote(version)}")).status == 422
+    assert (await app.ask("get_prompt_version", version=version)).status == 422
+
+
+async def test_prompts_are_listed_by_the_beginning_of_their_name(app: App) -> None:
+    for name in ("a", "ab", "ab.c", "abc", "b", "Ab", "xab"):
+        await app.save(name)
+
+    async def names(query: str) -> list[str]:
+        return [prompt["name"] for prompt in (await app.ask("list_prompts", query)).json()["items"]]
+
+    assert await names("prefix=ab") == ["ab", "ab.c", "abc"]
+    assert await names("prefix=ab&cursor=ab&limit=1") == ["ab.c"]
+    assert await names("prefix=ab.") == ["ab.c"]
+    assert await names("prefix=zz") == []
+    assert (await app.ask("list_prompts", "prefix=%25")).status == 422
+
+
+def test_the_document_announces_that_only_names_are_keys() -> None:
+    lists = RenderPromptRequest.model_json_schema()["properties"]["messages"]
+    declared = SavePromptRequest.model_json_schema()["properties"]["declared_variables"]
+
+    assert [schema["additionalProperties"] for schema in (lists, declared)] == [False, False]

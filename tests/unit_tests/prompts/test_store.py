@@ -10,8 +10,9 @@ import pytest
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
-from shared.prompts.models import PromptDraft, PromptSummary, Template
+from shared.prompts.models import PromptDraft
 from shared.prompts.store import PromptStore
+from shared.prompts.stored_models import PromptSummary, StoredTemplate
 from tests.support.fakes import FakeClock, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
@@ -35,7 +36,7 @@ def store(container: Container, clock: FakeClock) -> PromptStore:
     return PromptStore(ACME, container, clock)
 
 
-async def templates(store: PromptStore, name: str = "p") -> list[Template]:
+async def templates(store: PromptStore, name: str = "p") -> list[StoredTemplate]:
     """Read every version from 1 on and check that each knows its number."""
     latest = (await store.read(name)).version
     found = [(await store.read(name, number)).version for number in range(1, latest.version + 1)]
@@ -67,7 +68,7 @@ async def test_the_label_latest_moves_by_itself(store: PromptStore) -> None:
     second = await store.save("p", PromptDraft(template="two"), first.head.etag)
 
     assert second.labels == {"latest": 2}
-    assert (await store.read("p", 1)).labels == {}
+    assert (await store.read("p", 1)).labels == {"latest": 2}
     assert (await store.read("p", 2)).labels == {"latest": 2}
 
 
@@ -194,7 +195,7 @@ async def test_a_lost_save_is_found_again_even_under_a_newer_one(
 
     saved = await PromptStore(ACME, Overtaken(container)).save("p", PromptDraft(template="mine"), None)
 
-    assert (saved.version.version, saved.content.template, saved.labels) == (1, "mine", {})
+    assert (saved.version.version, saved.content.template, saved.labels) == (1, "mine", {"latest": 2})
     assert await templates(store) == ["mine", "newer"]
 
 

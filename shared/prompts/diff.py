@@ -1,4 +1,4 @@
-"""What differs between two versions of a prompt."""
+"""Differences between two versions of a prompt."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.errors import ValidationError
-from shared.prompts.models import MessageTemplate
+from shared.prompts.stored_models import StoredMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.prompts.models import PromptVersion
+    from shared.prompts.stored_models import PromptVersion
 
 MAX_LINES = 2_000
 """Comparing takes time that grows with the square of the lines."""
 
 
-class Comparison(NamedTuple):
-    """What differs; `text` is a unified diff over all that a version says, empty where nothing does."""
+class PromptDiff(NamedTuple):
+    """Fields that differ, and a unified diff over all that a version says, empty where nothing does."""
 
     changed: tuple[str, ...]
     text: str
 
 
-async def compare(old: PromptVersion | None, new: PromptVersion) -> Comparison:
+async def diff_versions(old: PromptVersion | None, new: PromptVersion) -> PromptDiff:
     """Compare a version with another, or with nothing, beside the event loop.
 
     Raises:
@@ -44,7 +44,7 @@ async def compare(old: PromptVersion | None, new: PromptVersion) -> Comparison:
     diff = await asyncio.to_thread(
         lambda: list(difflib.unified_diff(old_lines, new_lines, *names, lineterm=""))
     )
-    return Comparison(changed, "\n".join(diff))
+    return PromptDiff(changed, "\n".join(diff))
 
 
 def _sections(version: PromptVersion) -> dict[str, list[str]]:
@@ -54,7 +54,7 @@ def _sections(version: PromptVersion) -> dict[str, list[str]]:
         template = content.template.split("\n")
     else:
         for part in content.template:
-            if isinstance(part, MessageTemplate):
+            if isinstance(part, StoredMessage):
                 template += [f"[{part.role}]", *part.content.split("\n")]
             else:
                 template += [f"[placeholder {part.placeholder}]"]
