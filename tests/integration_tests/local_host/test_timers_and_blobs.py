@@ -180,6 +180,19 @@ def test_a_blob_is_given_up_at_the_threshold_and_runs_by_hand(
         wait_for(lambda: len(_lines(record, "takes_blob")) == 3)
 
 
+def test_a_blob_whose_name_xml_cannot_hold_runs_and_holds_no_other_up(
+    azurite: str, inbox: ContainerClient, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    settings = _settings(record, azurite) | _without(*_TIMERS, *_OTHERS[1:])
+    for name in ("acme/\x01.txt", "acme/b.txt", "zeta/c.txt"):
+        inbox.upload_blob(name, name.encode())
+    with running_host("triggers", tmp_path, settings=settings):
+        wait_for(lambda: len(_lines(record, "takes_blob")) == 3)
+    names = {line["name"] for line in _lines(record, "takes_blob")}
+    assert names == {"inbox/acme/\x01.txt", "inbox/acme/b.txt", "inbox/zeta/c.txt"}
+
+
 def test_no_more_blobs_are_worked_on_at_once_than_allowed(
     azurite: str, inbox: ContainerClient, tmp_path: Path
 ) -> None:
