@@ -588,6 +588,26 @@ async def test_a_count_sums_up_all_physical_partitions_though_the_first_of_them_
     assert await owned.count() == 1
 
 
+class Aggregates:
+    """A container that answers an aggregate once for each physical partition, merged by nobody."""
+
+    def __init__(self, *results: object) -> None:
+        self._results = list(results)
+
+    async def query(self, _key: Key, query: Query) -> list[Any]:
+        return self._results[: query.limit]
+
+
+async def test_an_aggregate_that_nobody_merged_is_of_all_physical_partitions() -> None:
+    def owned(*results: object) -> OwnedItems:
+        return OwnedItems(parse_tenant_id("acme"), Aggregates(*results), ("id",))  # type: ignore[arg-type]  # what is used of it
+
+    assert await owned(0, 3, 1).count() == 4
+    assert await owned().count() == 0
+    assert await owned({}, "b", "a").least((), "id", "") == "a"
+    assert await owned({}).least((), "id", "") is None
+
+
 class Contested:
     """A container in which somebody else removes items at the same time."""
 
