@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict
 from compat.loop_thread import LoopThread
 from shared.caching.region import Cache
 from shared.clock import SystemClock
-from shared.errors import APIError, PromptNotFoundError
+from shared.errors import APIError
 from shared.prompts.batches import check_name, delete_many, parse_draft, save_many
 from shared.prompts.edits import DeletePrompt, PromptEdit
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.library import PromptLibrary
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.tenancy.context import platform_caller, tenant_caller

@@ -81,18 +81,6 @@ class MethodNotAllowedError(APIError):
         super().__init__(f"{method} is not one of {', '.join(allowed)}", {"allowed": list(allowed)})
 
 
-class PromptNotFoundError(NotFoundError):
-    """No such prompt, or no such version or label of it, for this tenant."""
-
-    def __init__(self, name: str, version: int | None = None, label: str | None = None) -> None:
-        which = "" if version is None else f" in version {version}"
-        which += "" if label is None else f" with the label '{label}'"
-        detail: dict[str, JsonValue] = {"name": name, "version": version}
-        super().__init__(
-            f"Prompt '{name}'{which} not found", detail if label is None else detail | {"label": label}
-        )
-
-
 class BotNotFoundError(NotFoundError):
     """No such bot for this tenant."""
 
@@ -114,13 +102,6 @@ class JobNotFoundError(NotFoundError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job with ID '{job_id}' not found", {"job_id": job_id})
-
-
-class LockNotFoundError(NotFoundError):
-    """No lock that was given to this tenant and application, or none of the last 24 hours."""
-
-    def __init__(self) -> None:
-        super().__init__("No such lock of this application")
 
 
 class ConflictError(APIError):
@@ -160,14 +141,6 @@ class RateLimitError(APIError):
 
 class BudgetExceededError(RateLimitError):
     """The tenant's token budget does not admit this call now."""
-
-
-class TokenRateLimitError(BudgetExceededError):
-    """The minute's tokens are in use, or too many calls are under way: it takes a minute at most."""
-
-
-class TokenBudgetExhaustedError(BudgetExceededError):
-    """The budget of the day or the month is used up: it takes until the next one begins."""
 
 
 class InternalError(APIError):

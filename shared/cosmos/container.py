@@ -101,9 +101,6 @@ class BatchFailure(StrEnum):
     REFUSED = "refused"
 
 
-_FAILURES = {404: BatchFailure.MISSING, 409: BatchFailure.EXISTS, 412: BatchFailure.CHANGED}
-
-
 class BatchFailedError(ConflictError):
     """A batch was rolled back because of one of its operations.
 
@@ -112,9 +109,7 @@ class BatchFailedError(ConflictError):
         reason: The reason, of which the service gives one for the first operation that fails.
     """
 
-    def __init__(self, index: int, reason: BatchFailure | int) -> None:
-        if isinstance(reason, int):
-            reason = _FAILURES.get(reason, BatchFailure.REFUSED)
+    def __init__(self, index: int, reason: BatchFailure) -> None:
         super().__init__(f"Operation {index} of the batch failed: {reason}")
         self.index = index
         self.reason = reason
@@ -123,11 +118,6 @@ class BatchFailedError(ConflictError):
     def is_race(self) -> bool:
         """Tell whether somebody else changed what is stored in between: reading it anew may help."""
         return self.reason is not BatchFailure.REFUSED
-
-    @property
-    def cause_status(self) -> int:
-        """Return the reason as a status, for callers who do not yet ask for the reason."""
-        return next((status for status, reason in _FAILURES.items() if reason is self.reason), 400)
 
 
 @dataclass(frozen=True, slots=True)

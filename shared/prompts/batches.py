@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pydantic
 
-from shared.errors import APIError, PayloadTooLargeError, PromptNotFoundError, ValidationError
+from shared.errors import APIError, PayloadTooLargeError, ValidationError
 from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import MAX_CONFIG_VALUES, NAME_PATTERN, NamedDraft
 from shared.prompts.templates import warnings_of
 from shared.validation import invalid

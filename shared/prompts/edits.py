@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from shared.cosmos.container import PatchOperation
-from shared.errors import ConflictError, PromptNotFoundError, ValidationError
+from shared.errors import ConflictError, ValidationError
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import LATEST
 from shared.prompts.stored_models import ChangeAction
 from shared.prompts.templates import check_draft

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.errors import PromptNotFoundError, ValidationError
+from shared.errors import ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import MAX_CONTENT_BYTES, PRODUCTION, PromptSource
 from shared.prompts.store import find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion

@@ -17,10 +17,11 @@ from shared.cosmos.container import BatchFailedError, Query
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import fields_of, select
-from shared.errors import ConflictError, PromptNotFoundError
+from shared.errors import ConflictError
 from shared.prompts.batch_commit import BatchCommit
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import LATEST, MAX_CONTENT_BYTES, PromptSource
 from shared.prompts.stored_models import (
     ChangeItem,

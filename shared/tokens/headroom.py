@@ -10,7 +10,6 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from shared.errors import TokenBudgetExhaustedError, TokenRateLimitError
 from shared.tokens.counters import (
     WINDOW_SECONDS,
     Amount,
@@ -22,6 +21,7 @@ from shared.tokens.counters import (
     sum_buckets,
     total_amount,
 )
+from shared.tokens.errors import TokenBudgetExhaustedError, TokenRateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

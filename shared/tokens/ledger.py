@@ -13,15 +13,11 @@ from cachetools import LRUCache
 
 from shared.contracts import MOST_TOKENS
 from shared.cosmos.partition import Partition
-from shared.errors import (
-    DependencyTimeoutError,
-    DependencyUnavailableError,
-    TokenBudgetExhaustedError,
-    ValidationError,
-)
+from shared.errors import DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.logging.logger import get_logger
 from shared.tokens.admission import RefusedLock
 from shared.tokens.counters import TENANT_COUNTER
+from shared.tokens.errors import TokenBudgetExhaustedError
 from shared.tokens.lock_ids import LockClaim, new_group
 from shared.tokens.policy import FIXED
 from shared.tokens.quota import Quota

@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.errors import LockNotFoundError
+from shared.tokens.errors import LockNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
-from shared.errors import DependencyTimeoutError, DependencyUnavailableError, LockNotFoundError
+from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
 from shared.tokens.counters import (
     TENANT_COUNTER,
@@ -24,6 +24,7 @@ from shared.tokens.counters import (
     has_bucket,
     id_part,
 )
+from shared.tokens.errors import LockNotFoundError
 from shared.tokens.headroom import spending_keys
 from shared.tokens.stored_models import USAGE_PREFIX, LockGroup, UsageItem
 

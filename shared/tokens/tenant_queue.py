@@ -6,10 +6,11 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from shared.errors import DeadlineExceededError, LockNotFoundError
+from shared.errors import DeadlineExceededError
 from shared.logging.context import attribute_logs_to
 from shared.resilience.deadlines import within_deadline
 from shared.tokens.admission import LockAdmitter, PendingLock
+from shared.tokens.errors import LockNotFoundError
 from shared.tokens.group_commit import GroupCommit
 from shared.tokens.settlement import LockSettler, Settlement
 from shared.tokens.stored_models import LOCK_RECORD_SECONDS

@@ -22,6 +22,7 @@ from local.cosmos.sql.query import compile_query
 from shared.cosmos.container import (
     ANSWERED_BY,
     BatchFailedError,
+    BatchFailure,
     ItemChangedError,
     ItemExistsError,
     ItemNotFoundError,
@@ -177,8 +178,15 @@ class SimulatedStore:
                     done.append(self.patch(key, operation.item_id, operation.patch))
             except (ItemExistsError, ItemNotFoundError, ItemChangedError) as error:
                 self.partitions[key] = before
-                raise BatchFailedError(index, error.status) from error
+                raise BatchFailedError(index, _REASONS[type(error)]) from error
         return done
+
+
+_REASONS = {
+    ItemExistsError: BatchFailure.EXISTS,
+    ItemNotFoundError: BatchFailure.MISSING,
+    ItemChangedError: BatchFailure.CHANGED,
+}
 
 
 def holds(item: Json, condition: str) -> bool:

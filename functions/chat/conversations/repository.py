@@ -56,7 +56,6 @@ _WAITS = (0.1, 0.3, 0.6, 1.0)
 _HEAD = "head"
 _MOST_IN_A_BATCH = 100
 _MOST_ROUNDS = 10
-_CHANGED_MEANWHILE = frozenset({404, 409, 412})
 _TURN_FIELDS = "c.id, c.kind, c.number, c.status, c.message, c.response, c.usage, c.holder, c.created_at"
 _ANSWERED = (
     f"SELECT {_TURN_FIELDS} FROM c "  # noqa: S608  # only names of fields are put in
@@ -393,7 +392,7 @@ def _moving_to(new: HeadItem, etag: str | None) -> Patch:
 
 def _raise_unless_changed(error: BatchFailedError) -> None:
     """Tell that somebody else was faster from every other refusal."""
-    if error.cause_status not in _CHANGED_MEANWHILE:
+    if not error.is_race:
         raise error
 
 

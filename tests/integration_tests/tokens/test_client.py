@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.supervisor.addresses import COSMOS_KEY
-from shared.errors import LockNotFoundError, ValidationError
+from shared.errors import ValidationError
 from shared.runtime import Runtime
 from shared.settings import Settings
+from shared.tokens.errors import LockNotFoundError
 from tenantry_client.errors import CredentialError, OutOfReachError
 from tenantry_client.http.aiohttp_sender import AiohttpSender
 from tenantry_client.http.credentials import FixedKey

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from shared.caching.region import Cache, Freshness, Region
-from shared.errors import DependencyTimeoutError, PromptNotFoundError
+from shared.errors import DependencyTimeoutError
+from shared.prompts.errors import PromptNotFoundError
 from tests.support.fakes import FakeClock, tenant_context
 from tests.unit_tests.caching.source import Source, outage, settle
 

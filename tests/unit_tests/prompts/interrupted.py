@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.cosmos.container import BatchFailedError
+from shared.cosmos.container import BatchFailedError, BatchFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -89,4 +89,4 @@ class Refusing(Interrupted):
         *,
         minimal: bool = False,  # noqa: ARG002  # it refuses all
     ) -> list[Json]:
-        raise BatchFailedError(len(operations) - len(key), 413)
+        raise BatchFailedError(len(operations) - len(key), BatchFailure.REFUSED)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pydantic
 import pytest
 
-from shared.cosmos.container import BatchFailedError
-from shared.errors import ConflictError, DependencyUnavailableError, PromptNotFoundError
+from shared.cosmos.container import BatchFailedError, BatchFailure
+from shared.errors import ConflictError, DependencyUnavailableError
 from shared.prompts.batches import SaveItem, delete_many, save_many
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit, RestorePrompt, SaveVersion
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import PromptSummary
@@ -226,7 +227,7 @@ async def test_one_that_the_store_refuses_is_left_out_and_the_others_run_again(
         ) -> list[Json]:
             for index, operation in enumerate(operations):
                 if operation.item_id == "head:p007":
-                    raise BatchFailedError(index, 400)
+                    raise BatchFailedError(index, BatchFailure.REFUSED)
             return await super().batch(key, operations, minimal=minimal)
 
     outcomes = await PromptStore(ACME, RefusingOne(cosmos.container("prompts")), clock).commit_all(saves(50))

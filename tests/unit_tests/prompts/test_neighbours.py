@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.errors import PermissionDeniedError, PromptNotFoundError
+from shared.errors import PermissionDeniedError
 from shared.prompts.batches import delete_many
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import PromptDraft, PromptSource
 from shared.prompts.store import HeadFilter
 from shared.tenancy.context import Role

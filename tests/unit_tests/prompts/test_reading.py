@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.contracts import ChatMessage
-from shared.errors import DependencyUnavailableError, PromptNotFoundError, ValidationError
+from shared.errors import DependencyUnavailableError, ValidationError
 from shared.prompts.cache import FRESHNESS, MAX_CACHED_CHARACTERS
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
 from shared.prompts.rendering import render_for_model
 from shared.tenancy.context import Role

@@ -9,7 +9,8 @@ import pytest
 
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
-from shared.errors import ConflictError, PreconditionFailedError, PromptNotFoundError, ValidationError
+from shared.errors import ConflictError, PreconditionFailedError, ValidationError
+from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import PromptDraft
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import PromptSummary, StoredTemplate

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.errors import LockNotFoundError, ValidationError
+from shared.errors import ValidationError
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import Role, TenantContext, acting_for
+from shared.tokens.errors import LockNotFoundError
 from tenantry_client.http.credentials import FixedKey
 from tenantry_client.http.service import HttpService, Reply
 from tenantry_client.token_client import NAME, HttpTransport, TokenClient

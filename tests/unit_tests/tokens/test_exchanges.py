@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.container import BatchFailedError, BatchFailure
-from shared.errors import (
-    BudgetExceededError,
-    DependencyTimeoutError,
-    DependencyUnavailableError,
-    LockNotFoundError,
-)
+from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
+from shared.tokens.errors import LockNotFoundError
 from shared.tokens.limits import LimitsOverride
 from shared.tokens.policy import FixedPolicy
 from shared.tokens.settings import OnStoreFailure

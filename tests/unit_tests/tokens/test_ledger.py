@@ -12,11 +12,11 @@ from shared.errors import (
     BudgetExceededError,
     DeadlineExceededError,
     DependencyUnavailableError,
-    LockNotFoundError,
     ValidationError,
 )
 from shared.resilience.deadlines import deadline
 from shared.tenancy.store import Tier
+from shared.tokens.errors import LockNotFoundError
 from shared.tokens.limits import TIER_LIMITS
 from shared.tokens.lock_ids import LockClaim, LockIds, new_group
 from tests.support.fakes import tenant_context

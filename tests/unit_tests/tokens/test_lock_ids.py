@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from shared.errors import LockNotFoundError
+from shared.tokens.errors import LockNotFoundError
 from shared.tokens.lock_ids import LockClaim, LockIds
 
 SECRET = "a secret of this test"  # noqa: S105  # signs its lock ids

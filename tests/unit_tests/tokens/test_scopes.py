@@ -7,12 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.errors import (
-    BudgetExceededError,
-    TokenBudgetExhaustedError,
-    TokenRateLimitError,
-    ValidationError,
-)
+from shared.errors import BudgetExceededError, ValidationError
+from shared.tokens.errors import TokenBudgetExhaustedError, TokenRateLimitError
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FixedPolicy
 from shared.tokens.quota import AppShares, LockTooLargeError
