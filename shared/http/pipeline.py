@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from shared.resilience.deadlines import deadline
 from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
+from shared.tracebacks import release_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +50,8 @@ _logger = get_logger(__name__)
 
 async def serve(route: Route, services: EdgeServices, request: Request) -> Response:
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
-    work = RequestInProgress(route, services, request, _request_id(request.headers.get("x-request-id")))
-    started = services.clock.monotonic()
+    request_id = _request_id(request.headers.get("x-request-id"))
+    work = RequestInProgress(route, services, request, request_id, services.clock.monotonic())
     with (
         logging_as(request_id=work.request_id),
         deadline(route.seconds, services.clock),
@@ -57,12 +59,13 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     ):
         try:
             response = await work.respond_in_time()
-        except APIError as refusal:
-            response = work.render_refusal(refusal)
-        except Exception:
-            _logger.exception("Unexpected failure", extra={"route": route.name})
-            response = work.render_refusal(InternalError("The request failed for an unexpected reason"))
-        _log_outcome(route, response, services.clock.monotonic() - started)
+        except APIError as error:
+            response = work.capture(error)
+        except BaseException as error:
+            if _comes_from_outside(error):
+                raise
+            response = work.capture_failure(error)
+        work.log_response(response)
         if told is not None:
             _record_outcome(told, response)
         return response.to_starlette({"x-request-id": work.request_id, **work.edge_headers})
@@ -73,6 +76,7 @@ class RequestInProgress:
     """One request on its way through the pipeline.
 
     Attributes:
+        started: When it began, on the clock's monotonic side.
         edge_headers: Headers that the edge itself puts on the response, whatever that is.
     """
 
@@ -80,6 +84,7 @@ class RequestInProgress:
     services: EdgeServices
     request: Request
     request_id: str
+    started: float
     edge_headers: dict[str, str] = field(default_factory=dict)
 
     async def respond_in_time(self) -> HttpResponse:
@@ -93,9 +98,40 @@ class RequestInProgress:
                 raise
             raise DeadlineExceededError("the service") from error
 
-    def render_refusal(self, error: APIError) -> HttpResponse:
-        """Render an error in the shape that all of them have."""
+    def capture(self, error: APIError) -> HttpResponse:
+        """Render an error in the shape that all of them have, and let go of what it holds of the request."""
+        response = self._render(error)
+        if error.status >= InternalError.status:
+            cause = error.__cause__ or error.__context__
+            _logger.error("Request failed", extra=self._facts(response), exc_info=cause)
+        release_frames(error)
+        return response
+
+    def capture_failure(self, error: BaseException) -> HttpResponse:
+        """Answer for whatever else a handler ended in: a defect, `SystemExit`, a native library's panic."""
+        response = self._render(InternalError("The request failed for an unexpected reason"))
+        _logger.error("Unexpected failure", extra=self._facts(response), exc_info=error)
+        release_frames(error)
+        return response
+
+    def log_response(self, response: HttpResponse) -> None:
+        """Log how the request ended; a failure was logged with its cause when it was captured."""
+        if response.error is None:
+            _logger.info("Request answered", extra=self._facts(response))
+        elif response.status < InternalError.status:
+            _logger.info("Request refused", extra=self._facts(response))
+
+    def _render(self, error: APIError) -> HttpResponse:
         return render_error(error, self.services.clock.now(), self.request_id)
+
+    def _facts(self, response: HttpResponse) -> dict[str, Any]:
+        seconds = self.services.clock.monotonic() - self.started
+        facts = {
+            "route": self.route.name,
+            "status": response.status,
+            "duration_ms": round(seconds * 1000, 1),
+        }
+        return facts if response.error is None else facts | {"error": response.error}
 
     async def _respond(self) -> HttpResponse:
         if not self.route.documented:
@@ -179,8 +215,8 @@ class RequestInProgress:
         """Run, with a refusal as the response that it is: the same request is refused so again."""
         try:
             return await self._run_handler(parts)
-        except APIError as refusal:
-            return self.render_refusal(refusal)
+        except APIError as error:
+            return self.capture(error)
 
     def _derives_id(self, parts: Mapping[InputSource, Any]) -> bool:
         """Tell whether the request makes one aggregate, and the caller has not named it."""
@@ -188,10 +224,9 @@ class RequestInProgress:
         return id_field is not None and getattr(parts[InputSource.BODY], id_field) is None
 
     async def _run_under_derived_id(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
-        try:
+        with suppress(ConflictError):
             return await self._run_handler(parts)
-        except ConflictError as error:  # the aggregate is there, and was asked for in other words
-            raise IdempotencyKeyReusedError from error
+        raise IdempotencyKeyReusedError  # the aggregate is there, and was asked for in other words
 
     def _content(self, received: ReceivedRequest) -> tuple[bytes, ...]:
         route, request = self.route, self.request
@@ -210,17 +245,15 @@ def _record_outcome(told: SpanFacts, response: HttpResponse) -> None:
     told.measured["http.response.status_code"] = response.status
     told.attributes["tenantry.tenant_id"] = log_context().tenant_id or ""
     if response.error is not None:
-        told.measured["error.type"] = type(response.error).__name__
+        told.measured["error.type"] = response.error
 
 
-def _log_outcome(route: Route, response: HttpResponse, seconds: float) -> None:
-    facts = {"route": route.name, "status": response.status, "duration_ms": round(seconds * 1000, 1)}
-    error = response.error
-    if error is None:
-        _logger.info("Request answered", extra=facts)
-        return
-    facts |= {"error": type(error).__name__}
-    if response.status < InternalError.status:
-        _logger.info("Request refused", extra=facts)
-    else:
-        _logger.error("Request failed", extra=facts, exc_info=error.__cause__)
+def _comes_from_outside(error: BaseException) -> bool:
+    """Tell whether the request or the whole process is being stopped, and the handler with it.
+
+    A handler that awaits what somebody else has cancelled ends in a `CancelledError`, too.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt)

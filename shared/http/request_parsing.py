@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import pydantic
 from starlette.requests import ClientDisconnect
 
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
 from shared.http.inputs import InputSource
-from shared.validation import refusal, refused_field
+from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from pydantic import BaseModel
     from starlette.requests import Request
 
     from shared.http.route import Route
@@ -56,12 +55,14 @@ async def read_request(route: Route, request: Request) -> ReceivedRequest:
     parts: dict[InputSource, Any] = {}
     path, query, body = route.inputs.path, route.inputs.query, route.inputs.body
     if path is not None:
-        parts[InputSource.PATH] = _validate("path", lambda: path.model_validate(dict(request.path_params)))
+        parts[InputSource.PATH] = validate_input(
+            lambda: path.model_validate(dict(request.path_params)), "request", "path"
+        )
     sent = (
         _parse_query(request) if route.documented else {}
     )  # an unknown path is 404, whatever is asked of it
     if query is not None:
-        parts[InputSource.QUERY] = _validate("query", lambda: query.model_validate(sent))
+        parts[InputSource.QUERY] = validate_input(lambda: query.model_validate(sent), "request", "query")
     elif sent:
         unknown = {f"query.{name}": "Extra inputs are not permitted" for name in sent}
         raise ValidationError(f"Invalid request: unknown: {', '.join(unknown)}", {"fields": unknown})
@@ -70,7 +71,7 @@ async def read_request(route: Route, request: Request) -> ReceivedRequest:
     content = b""
     if body is not None:
         content = await _read_body(request)
-        parts[InputSource.BODY] = _validate("body", lambda: body.model_validate_json(content))
+        parts[InputSource.BODY] = validate_input(lambda: body.model_validate_json(content), "request", "body")
         _check_portable(content)
     return ReceivedRequest(parts, content)
 
@@ -107,14 +108,17 @@ async def _read_body(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise _body_too_large()
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise MalformedRequestError("The body ended early") from error
-    return b"".join(parts)
+        async with aclosing(request.stream()) as stream:
+            async for part in stream:
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise _body_too_large()
+                parts.append(part)
+    except ClientDisconnect:
+        parts.clear()
+    else:
+        return b"".join(parts)
+    raise MalformedRequestError("The body ended early")
 
 
 def _check_portable(content: bytes) -> None:
@@ -164,10 +168,3 @@ def _body_too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(
         f"The body is larger than {MAX_BODY_BYTES} bytes", {"max_bytes": MAX_BODY_BYTES}
     )
-
-
-def _validate(where: str, validate: Callable[[], BaseModel]) -> BaseModel:
-    try:
-        return validate()
-    except pydantic.ValidationError as error:
-        raise refusal(error, "request", where) from error
