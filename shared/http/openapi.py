@@ -26,8 +26,8 @@ _REFUSALS = {
     404: "Nothing is there, or it is another tenant's",
     409: "It contradicts what is stored, or is still running under the same Idempotency-Key",
     412: "If-Match names another state",
-    413: "The body is too large",
-    422: "A field is invalid; the answer names it",
+    413: "The body has more bytes than `x-bounds` tells",
+    422: "A field is invalid, which the answer names, or the body or the answer is beyond `x-bounds`",
     429: "Over a limit; Retry-After says when to come back",
     500: "A defect",
     503: "A dependency is down; Retry-After says when to come back",
@@ -127,6 +127,7 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         "summary": route.summary,
         "parameters": _parameters(route, schemas, definitions),
         "responses": _responses(route, schemas),
+        "x-bounds": route.bounds.describe(has_body=route.inputs.body is not None),
     }
     if route.min_role is not None:
         operation["security"] = [{"key": []}]

@@ -21,10 +21,11 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from shared.http.bounds import request_cost
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
-from shared.http.request_parsing import ReceivedRequest, header_text, read_request
+from shared.http.request_parsing import header_text, parse_body, read_body, read_parameters
 from shared.http.responses import HttpResponse, render_error
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from shared.http.rate_limiter import RateDecision
     from shared.http.route import EdgeServices, Reply, Route
     from shared.telemetry.spans import SpanFacts
 
@@ -162,7 +164,7 @@ class RequestInProgress:
         sent = self.request.headers.getlist("authorization")
         # Of two, whatever stands before the app might have gone by the other one.
         caller = await authenticator.authenticate(sent[0] if len(sent) == 1 else None)
-        self._hit_rate_limit(caller)
+        self._admit(self.services.rate_limiter.hit(caller))
         if not route.serves_tenants:
             if isinstance(caller, PlatformContext):
                 return caller
@@ -186,18 +188,21 @@ class RequestInProgress:
             raise PermissionDeniedError(f"This needs the role {route.min_role}", {"role": caller.role})
         return caller
 
-    def _hit_rate_limit(self, caller: TenantContext | PlatformContext) -> None:
-        decision = self.services.rate_limiter.hit(caller)
+    def _admit(self, decision: RateDecision) -> None:
         self.edge_headers.update(decision.headers())
         if decision.retry_after is not None:
             raise RequestRateExceededError(decision.limit, decision.retry_after)
 
     async def _handle(self, caller: TenantContext | PlatformContext | None) -> HttpResponse:
-        received = await read_request(self.route, self.request)
+        parts = read_parameters(self.route, self.request)
+        content = await read_body(self.route, self.request)
+        if caller is not None and (cost := request_cost(content)):
+            self._admit(self.services.rate_limiter.charge(caller, cost))
+        parts |= await parse_body(self.route, content)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
-        keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(received))
+        keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None
-        parts = received.parts | {InputSource.CALLER: caller, InputSource.OPERATION_ID: derived_id}
+        parts |= {InputSource.CALLER: caller, InputSource.OPERATION_ID: derived_id}
         if keyed is None or caller is None:
             return await self._run_handler(parts)
         if derived_id is not None and self._derives_id(parts):
@@ -228,11 +233,11 @@ class RequestInProgress:
             return await self._run_handler(parts)
         raise IdempotencyKeyReusedError  # the aggregate is there, and was asked for in other words
 
-    def _content(self, received: ReceivedRequest) -> tuple[bytes, ...]:
+    def _content(self, body: bytes) -> tuple[bytes, ...]:
         route, request = self.route, self.request
         path = (f"{name}={value}" for name, value in sorted(request.path_params.items()))
         query = request.scope.get("query_string", b"")
-        return (route.method.encode(), route.path.encode(), "\0".join(path).encode(), query, received.content)
+        return (route.method.encode(), route.path.encode(), "\0".join(path).encode(), query, body)
 
 
 def _request_id(sent: str | None) -> str:

@@ -12,13 +12,13 @@ from starlette.requests import Request
 
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
+from shared.http.bounds import RouteBounds
 from shared.http.idempotency import Idempotency
 from shared.http.inputs import IfMatch
 from shared.http.models import AcceptedReply, PathModel, QueryModel, RequestModel, TenantPath, VersionedReply
 from shared.http.openapi import build_openapi
 from shared.http.pipeline import serve
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.http.request_parsing import MAX_BODY_BYTES
 from shared.http.route import Answered, Route
 from shared.http.routes import Routes
 from shared.logging.context import log_context
@@ -31,6 +31,8 @@ from tests.support.fakes import (
     platform_context,
     tenant_context,
 )
+
+MAX_BODY_BYTES = RouteBounds().body_bytes
 
 
 class NoteRequest(RequestModel):
