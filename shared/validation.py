@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import pydantic
-from pydantic import BeforeValidator
+from pydantic import AwareDatetime, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.errors import MalformedRequestError, ValidationError
@@ -29,6 +29,19 @@ def _day(value: object) -> object:
 type Day = Annotated[date, BeforeValidator(_day)]
 """A parameter that is a day, as `2026-01-31`."""
 
+
+def _time(value: object) -> object:
+    # The same holds for a number in a text, and for a day without a time.
+    if isinstance(value, datetime) or (isinstance(value, str) and _TIME.fullmatch(value)):
+        return value
+    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z")
+
+
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+
+# Strict, it would take no text from a validator; `_time` is as strict.
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_time)]
+"""A time with its offset, as RFC 3339 has it: `2026-01-31T10:30:00Z`."""
 
 MOST_NAMED = MOST_PROBLEMS
 """How many problems are named: of a megabyte of them, telling takes seconds, and fifty times the space."""

@@ -23,6 +23,15 @@ _OPENING = frozenset(b"[{")
 _CLOSING = frozenset(b"]}")
 
 
+class BodyTimeoutError(APIError):
+    """The body did not come in time; nothing was done."""
+
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The body did not come within {seconds:g} s")
+
+
 class AnswerTooLargeError(APIError):
     """The answer would be larger than the route's answers may be; the same question for less is answered."""
 
@@ -40,6 +49,7 @@ class RouteBounds:
 
     Attributes:
         body_bytes: Of the body as it is sent; more is 413.
+        body_seconds: Until all of the body is there; later is 408.
         containers: Objects and lists in the body; more is 422.
         levels: How deep these are nested; more is 422. Cosmos DB takes 128, and items put some around it.
         values: Members of all objects and lists in the body; more is 422.
@@ -47,12 +57,13 @@ class RouteBounds:
     """
 
     body_bytes: int = 1024 * 1024
+    body_seconds: float = 20.0
     containers: int = 10_000
     levels: int = 64
     values: int = 100_000
     answer_bytes: int = 8 * 1024 * 1024
 
-    def describe(self, *, has_body: bool) -> dict[str, int]:
+    def describe(self, *, has_body: bool) -> dict[str, float]:
         """Describe them for the API document."""
         return {name: most for name, most in asdict(self).items() if has_body or name == "answer_bytes"}
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
+from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
 from shared.resilience.concurrency import Turns
 from shared.validation import refused_field, validate_input
@@ -64,6 +65,7 @@ async def read_body(route: Route, request: Request) -> bytes:
     Raises:
         PayloadTooLargeError: It is larger than the route takes.
         MalformedRequestError: It ended early.
+        BodyTimeoutError: It did not come in time.
     """
     if route.inputs.body is None:
         return b""
@@ -73,17 +75,20 @@ async def read_body(route: Route, request: Request) -> bytes:
         raise _body_too_large(most)
     parts: list[bytes] = []
     size = 0
+    limit = asyncio.timeout(route.bounds.body_seconds)
     try:
-        async with aclosing(request.stream()) as stream:
+        async with limit, aclosing(request.stream()) as stream:
             async for part in stream:
                 size += len(part)
                 if size > most:
                     raise _body_too_large(most)
                 parts.append(part)
-    except ClientDisconnect:
+    except (ClientDisconnect, TimeoutError):
         parts.clear()
     else:
         return b"".join(parts)
+    if limit.expired():
+        raise BodyTimeoutError(route.bounds.body_seconds)
     raise MalformedRequestError("The body ended early")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -9,20 +10,22 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from shared.errors import MalformedRequestError, ValidationError
 from shared.http.bounds import AnswerTooLargeError, RouteBounds, request_cost
 from shared.http.models import ReplyModel, RequestModel
 from shared.http.openapi import build_openapi
+from shared.http.pipeline import serve
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
-from tests.support.fakes import Call, RouteClient, tenant_context
+from tests.support.fakes import Call, RouteClient, request_of, tenant_context
 from tests.unit_tests.http.test_pipeline import Services, declare_notes
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-SMALL = RouteBounds(body_bytes=1_000, containers=5, levels=3, values=8, answer_bytes=100)
+SMALL = RouteBounds(body_bytes=1_000, body_seconds=0.01, containers=5, levels=3, values=8, answer_bytes=100)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.sampled_from('[]{},":\\ é'), max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
@@ -117,6 +120,22 @@ async def test_a_route_declares_bounds_of_its_own(body: bytes, status: int) -> N
     assert answer.status == status
 
 
+async def test_a_body_that_never_comes_is_408() -> None:
+    services = Services()
+    client = declare_books(services)
+    user = services.authenticator.add("user", tenant_context("acme"))
+    request = request_of(client.route("write_book"), Call(headers=user))
+
+    async def never() -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    answer = await serve(client.route("write_book"), services, Request(request.scope, never))
+
+    assert answer.status_code == 408
+    assert b"BodyTimeoutError" in answer.body
+
+
 async def test_an_answer_beyond_the_bound_says_how_large_one_may_be() -> None:
     services = Services()
     client = declare_books(services)
@@ -136,6 +155,7 @@ def test_the_document_tells_the_bounds_of_each_operation() -> None:
 
     assert paths["/api/v1/books"]["post"]["x-bounds"] == {
         "body_bytes": 1_000,
+        "body_seconds": 0.01,
         "containers": 5,
         "levels": 3,
         "values": 8,

@@ -238,3 +238,15 @@ async def test_a_turn_that_died_with_its_model_call_is_asked_once_more(app: Inst
         "get_conversation", Call({"bot_id": "b", "conversation_id": "c"}, headers=app.boss)
     )
     assert [turn["status"] for turn in shown["items"]] == ["pending", "done"]
+
+
+async def test_an_administrators_answer_is_no_tenants(app: Instances) -> None:
+    body = {"prompts": [{"name": "everybodys", "template": "x"}]}
+    call = Call.of(body, headers=app.first.admin | {"x-tenant-id": "acme"} | KEY)
+    call = replace(call, query="scope=global")
+
+    allowed = await app.first.client.call("batch_save_prompts", call)
+    refused = await app.second.client.call("batch_save_prompts", replace(call, headers=app.boss | KEY))
+
+    assert (allowed.status, allowed.json()["succeeded"]) == (200, 1)
+    assert refused.status == 403

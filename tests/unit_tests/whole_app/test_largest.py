@@ -29,7 +29,7 @@ MOST_HELD_SECONDS: Final = 0.25 if SOAK else 0.5
 BODY_BYTES: Final = 1024 * 1024
 ANSWER_BYTES: Final = 8 * 1024 * 1024
 
-_LISTS: Final = [[]] * 9_900
+_LISTS: Final[list[Any]] = [[]] * 9_900
 _DEEP: Final = json.loads("[" * 60 + "]" * 60)
 _NUMBERS: Final = [0] * 99_000
 _TEXT: Final = "x" * 1_000_000
