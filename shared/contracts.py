@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from shared.tenancy.context import TENANT_ID_PATTERN
+from shared.validation import refuse_value
 
 MESSAGE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 """Service Bus takes message ids of 128 characters at most."""
@@ -33,7 +34,7 @@ class Message(BaseModel):
     def _can_be_stored(cls, version: int) -> int:
         # No bound of the published schema: such a message was never handled, only delivered again and again.
         if abs(version) > _LARGEST_VERSION:
-            raise ValueError(f"must be <= {_LARGEST_VERSION}")
+            raise refuse_value(f"must be <= {_LARGEST_VERSION}")
         return version
 
 

@@ -1,17 +1,20 @@
-"""From pydantic's complaints to refusals that name the fields and repeat nothing of what was in them."""
+"""Validation of inputs: refusals name the fields at fault, and neither repeat nor hold any of the input."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator
+import pydantic
+from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from shared.errors import MalformedRequestError, ValidationError
+from shared.tracebacks import MOST_PROBLEMS, release_frames
 
 if TYPE_CHECKING:
-    import pydantic
+    from collections.abc import Callable
 
     from shared.errors import APIError
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 def _day(value: object) -> object:
     # Without this a number would be read as seconds since 1970.
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII) is None:
-        raise ValueError("must be a day such as 2026-01-31")
+        raise refuse_value("must be a day such as 2026-01-31")
     return value
 
 
@@ -27,31 +30,64 @@ type Day = Annotated[date, BeforeValidator(_day)]
 """A parameter that is a day, as `2026-01-31`."""
 
 
-MOST_NAMED = 100
+def _time(value: object) -> object:
+    # The same holds for a number in a text, and for a day without a time.
+    if isinstance(value, datetime) or (isinstance(value, str) and _TIME.fullmatch(value)):
+        return value
+    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z")
+
+
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+
+# Strict, it would take no text from a validator; `_time` is as strict.
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_time)]
+"""A time with its offset, as RFC 3339 has it: `2026-01-31T10:30:00Z`."""
+
+MOST_NAMED = MOST_PROBLEMS
 """How many problems are named: of a megabyte of them, telling takes seconds, and fifty times the space."""
 
 
-def refusal(error: pydantic.ValidationError, what: str, *where: str) -> APIError:
-    """Turn a model's complaints into the refusal of what was sent.
+def validate_input[T](build: Callable[[], T], what: str, *where: str) -> T:
+    """Build what a model makes of an input, or refuse that with each field at fault, repeating nothing of it.
 
     Args:
-        error: What the model refused.
-        what: What was sent: `request`, `message`.
+        build: Validates the input.
+        what: What was sent, for the message: `request`, `message`.
         where: What the fields' names begin with.
+
+    Raises:
+        MalformedRequestError: The input is not JSON.
+        ValidationError: The model refuses it; `detail` names the fields.
     """
+    try:
+        return build()
+    except pydantic.ValidationError as error:
+        refusal = _describe(error, what, *where)
+        release_frames(error)
+    # Outside of the block above, so that the refusal does not hold the error as its context.
+    try:
+        raise refusal
+    finally:
+        del refusal  # its traceback holds this frame
+
+
+def refuse_value(problem: str) -> PydanticCustomError:
+    """Build what a validator raises.
+
+    A ValueError would be held by pydantic-core with its traceback, where the collector does not see it.
+    """
+    return PydanticCustomError("value_error", "{problem}", {"problem": problem})
+
+
+def _describe(error: pydantic.ValidationError, what: str, *where: str) -> APIError:
     if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "json_invalid":
         return MalformedRequestError("The body is not valid JSON")
-    return invalid(error, what, *where)
-
-
-def invalid(error: pydantic.ValidationError, what: str, *where: str) -> ValidationError:
-    """Name each field of what was sent that a model refused; the arguments are those of `refusal`."""
-    fields = _refused_fields(error, *where)
+    fields = _name_problems(error, *where)
     said = "; ".join(f"{name}: {problem}" if name else problem for name, problem in fields.items())
     return ValidationError(f"Invalid {what}: {said}", {"fields": fields})
 
 
-def _refused_fields(error: pydantic.ValidationError, *where: str) -> dict[str, str]:
+def _name_problems(error: pydantic.ValidationError, *where: str) -> dict[str, str]:
     """Tell what is wrong by field; where that is more than `MOST_NAMED` things, only how many they are."""
     count = error.error_count()
     if count > MOST_NAMED:

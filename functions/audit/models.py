@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from shared.http.models import ReplyModel
 from shared.http.paging import PageQuery
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditOutcome
+from shared.validation import Time
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -18,8 +19,8 @@ _LAST = datetime(2200, 1, 1, tzinfo=UTC)
 class AuditQuery(PageQuery):
     """`GET /audit`: entries from `from` on and before `to`, the newest first."""
 
-    since: AwareDatetime | None = Field(None, alias="from", ge=_FIRST, le=_LAST)
-    until: AwareDatetime | None = Field(None, alias="to", ge=_FIRST, le=_LAST)
+    since: Time | None = Field(None, alias="from", ge=_FIRST, le=_LAST)
+    until: Time | None = Field(None, alias="to", ge=_FIRST, le=_LAST)
     action: str | None = Field(None, pattern=r"^[a-z]+\.[a-z]+$", max_length=50)
     cursor: str | None = Field(None, pattern=ENTRY_ID_PATTERN)
 

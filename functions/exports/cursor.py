@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import ValidationError
@@ -57,17 +56,16 @@ class Position(BaseModel):
         Raises:
             ValidationError: It is none that an export gave out.
         """
-        problem = "is none that an export gave out"
-        refused = ValidationError(f"The cursor {problem}", {"fields": {"query.cursor": problem}})
-        try:
+        position: Position | None = None
+        with contextlib.suppress(ValueError):  # of base64, and of pydantic
             text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             position = cls.model_validate_json(text)
-        except (ValueError, binascii.Error, pydantic.ValidationError) as error:
-            raise refused from error
-        known = len(partition_levels(CONTAINERS.get(position.place, ())))
-        if position.place not in places or len(position.levels) not in {0, known}:
-            raise refused
-        return position
+        if position is not None and position.place in places:
+            known = len(partition_levels(CONTAINERS.get(position.place, ())))
+            if len(position.levels) in {0, known}:
+                return position
+        problem = "is none that an export gave out"
+        raise ValidationError(f"The cursor {problem}", {"fields": {"query.cursor": problem}})
 
 
 def partition_levels(levels: tuple[str, ...]) -> tuple[str, ...]:

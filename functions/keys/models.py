@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from shared.http.models import ReplyModel, RequestModel, TenantPath
 from shared.http.paging import PageQuery
 from shared.tenancy.context import USER_ID_PATTERN, Role
 from shared.tenancy.keys import KEY_ID_PATTERN
+from shared.validation import Time
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -47,7 +48,7 @@ class CreateKeyRequest(RequestModel):
     name: str = Field(min_length=1, max_length=200)
     role: Role = Field(Role.USER, strict=False)
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
-    expires_at: AwareDatetime | None = Field(None, le=_LAST)
+    expires_at: Time | None = Field(None, le=_LAST)
 
 
 class RotateKeyRequest(RequestModel):

@@ -33,6 +33,7 @@ from functions.prompts.models import (
     WriteScope,
 )
 from functions.prompts.service import PromptService
+from shared.http.bounds import RouteBounds
 from shared.http.inputs import IfMatch
 from shared.http.paging import ListReply
 from shared.http.route import Answered
@@ -187,7 +188,7 @@ def _bind_batches(runtime: "Runtime", routes: Routes) -> None:
         """Show many prompts."""
         return await service(caller).get(names)
 
-    @routes.post("v1/prompts/batch-save", min_role=Role.TENANT_ADMIN)
+    @routes.post("v1/prompts/batch-save", min_role=Role.TENANT_ADMIN, bounds=RouteBounds(containers=20_000))
     async def batch_save_prompts(
         caller: TenantContext | PlatformContext, query: WriteScope, batch: BatchSaveRequest
     ) -> BatchChangeReply:

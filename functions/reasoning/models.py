@@ -11,6 +11,7 @@ from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.jobs.models import JobResult, JobStatus
 from shared.prompts.models import NAME_PATTERN
+from shared.validation import refuse_value
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
@@ -53,9 +54,9 @@ class JobRequest(RequestModel):
     @model_validator(mode="after")
     def _one_input(self) -> Self:
         if sum(given is not None for given in (self.text, self.messages, self.prompt_name)) != 1:
-            raise ValueError("exactly one of text, messages and prompt_name is needed")
+            raise refuse_value("exactly one of text, messages and prompt_name is needed")
         if self.variables is not None and self.prompt_name is None:
-            raise ValueError("variables go with prompt_name")
+            raise refuse_value("variables go with prompt_name")
         return self
 
 

@@ -11,8 +11,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pydantic
-
 from functions.reasoning.models import JobRequest
 from functions.reasoning.prompts import (
     LONGEST_SUMMARY,
@@ -33,7 +31,7 @@ from shared.logging.logger import get_logger
 from shared.messaging.consumer import may_succeed_later
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.rendering import render_for_model
-from shared.validation import refusal
+from shared.validation import validate_input
 
 if TYPE_CHECKING:
     from shared.clock import Clock
@@ -183,12 +181,8 @@ class JobWorker:
 
 def _check(message: ReasonerIn) -> None:
     """Hold messages that outsiders send to the rules that the HTTP route has."""
-    try:
-        JobRequest.model_validate(
-            message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
-        )
-    except pydantic.ValidationError as error:
-        raise refusal(error, "message") from error
+    fields = message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
+    validate_input(lambda: JobRequest.model_validate(fields), "message")
 
 
 def _step(completion: Completion, shortest: int) -> Step:

@@ -11,6 +11,7 @@ from shared.http.models import ReplyModel, RequestModel, VersionedReply
 from shared.tenancy.context import TENANT_ID_PATTERN, Role
 from shared.tenancy.store import TenantStatus, Tier
 from shared.tokens.limits import TenantLimits
+from shared.validation import refuse_value
 
 
 class CreateTenantRequest(RequestModel):
@@ -31,7 +32,7 @@ class UpdateTenantRequest(RequestModel):
     @model_validator(mode="after")
     def _changes_something(self) -> UpdateTenantRequest:
         if self.name is None and self.tier is None and self.status is None:
-            raise ValueError("at least one of name, tier and status is required")
+            raise refuse_value("at least one of name, tier and status is required")
         return self
 
 

@@ -6,13 +6,13 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from shared.http.models import QueryModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
 from shared.tokens.api_models import AppId
 from shared.tokens.limits import LimitsOverride, TenantLimits
-from shared.validation import Day
+from shared.validation import Day, Time, refuse_value
 
 
 class StatusQuery(QueryModel):
@@ -43,9 +43,19 @@ class UsageQuery(QueryModel):
     until: Day | None = Field(None, alias="to")
     group_by: str = Field(
         "day,model",
-        pattern=r"^(day|model|app_id|user_id)(,(day|model|app_id|user_id)){0,3}$",
+        json_schema_extra={"pattern": r"^(day|model|app_id|user_id)(,(day|model|app_id|user_id)){0,3}$"},
         description="Any of day, model, app_id and user_id, with commas between them",
     )
+
+    @field_validator("group_by")
+    @classmethod
+    def _names_dimensions(cls, group_by: str) -> str:
+        names = group_by.split(",")
+        if len(names) > len(Dimension) or not set(names) <= set(Dimension):
+            raise refuse_value(
+                f"must be up to {len(Dimension)} of {', '.join(Dimension)}, with commas between them"
+            )
+        return group_by
 
     @property
     def dimensions(self) -> list[Dimension]:
@@ -92,6 +102,8 @@ class PutLimitsRequest(LimitsOverride):
     """`PUT /tenants/{tenant_id}/limits`: the whole override; what it leaves out is as the tier has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    expires_at: Time | None = None
 
 
 class LimitsReply(VersionedReply):

@@ -194,7 +194,8 @@ class SdkContainer:
             raise
         except CosmosHttpResponseError as error:
             if error.status_code in _FOR_THE_CALLER:
-                raise
+                # A frame of the SDK keeps the error in a variable: with its traceback, that is a circle.
+                raise error.with_traceback(None) from None
             if error.status_code == _TOO_LARGE:
                 raise PayloadTooLargeError("The item is larger than the store takes") from error
             raise DependencyUnavailableError(

@@ -98,9 +98,10 @@ class KeyedRequest:
         return hashlib.sha256(text.encode()).hexdigest()[:_DERIVED_ID_LENGTH]
 
     def _key_of(self, owner: TenantContext | PlatformContext) -> str:
-        """Return the key as its owner's: no user of a tenant is answered what another one was."""
-        user_id = owner.user_id if isinstance(owner, TenantContext) else None
-        return self.key if user_id is None else f"{user_id}\n{self.key}"
+        """Return the key as its owner's: no user, and no role, is answered what another one was."""
+        if isinstance(owner, PlatformContext):
+            return self.key
+        return "\n".join((owner.role, owner.user_id or "", self.key))
 
     def fingerprint(self) -> str:
         """Hash the content, so that another request under the same key is told from a repeated one."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from typing import get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from shared.validation import refuse_value
 
 
 class RequestModel(BaseModel):
@@ -41,16 +46,35 @@ class AcceptedReply(ReplyModel):
         return {"location": self.status_url}
 
 
-class PathModel(BaseModel):
+class _ParameterModel(BaseModel):
+    """Parameters as texts, read into the types that the fields declare, in one spelling of each value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_one_spelling(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic reads `1_0` and `2.0` as whole numbers, and `on` as true: the document promises neither.
+        if isinstance(value, str) and info.field_name is not None:
+            kind = cls.model_fields[info.field_name].annotation
+            for told, (spelling, problem) in _SPELLINGS.items():
+                if told in (kind, *get_args(kind)) and spelling.fullmatch(value) is None:
+                    raise refuse_value(problem)
+        return value
+
+
+_SPELLINGS: dict[type, tuple[re.Pattern[str], str]] = {
+    bool: (re.compile("true|false"), "must be true or false"),
+    int: (re.compile("-?(0|[1-9][0-9]*)"), "must be a whole number in decimal digits"),
+}
+
+
+class PathModel(_ParameterModel):
     """Path parameters: texts, read into the types that the fields declare."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-
-class QueryModel(BaseModel):
+class QueryModel(_ParameterModel):
     """Query parameters: texts, read into the types that the fields declare."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class TenantPath(PathModel):

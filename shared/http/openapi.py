@@ -24,10 +24,11 @@ _REFUSALS = {
     401: "No key, or not a valid one",
     403: "The role may not do this",
     404: "Nothing is there, or it is another tenant's",
+    408: "The body did not come in time",
     409: "It contradicts what is stored, or is still running under the same Idempotency-Key",
     412: "If-Match names another state",
-    413: "The body is too large",
-    422: "A field is invalid; the answer names it",
+    413: "The body has more bytes than `x-bounds` tells",
+    422: "A field is invalid, which the answer names, or the body or the answer is beyond `x-bounds`",
     429: "Over a limit; Retry-After says when to come back",
     500: "A defect",
     503: "A dependency is down; Retry-After says when to come back",
@@ -35,7 +36,7 @@ _REFUSALS = {
 }
 _OPEN = (422, 500, 503, 504)
 _AUTHENTICATED = (401, 403, 404, 422, 429, 500, 503, 504)
-_WITH_BODY = (400, 413)
+_WITH_BODY = (400, 408, 413)
 _COME_BACK = frozenset({409, 429, 503, 504})
 _UNAUTHORISED = 401
 _HEADER_TEXT = {
@@ -127,6 +128,7 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         "summary": route.summary,
         "parameters": _parameters(route, schemas, definitions),
         "responses": _responses(route, schemas),
+        "x-bounds": route.bounds.describe(has_body=route.inputs.body is not None),
     }
     if route.min_role is not None:
         operation["security"] = [{"key": []}]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends before it has more; one item alone may."""
+
+
 class PageQuery(QueryModel):
     """Query of a list: `cursor` is the `next_cursor` of the page before."""
 
@@ -36,10 +40,28 @@ class PageQuery(QueryModel):
 
 @dataclass(frozen=True, slots=True)
 class Page[T]:
-    """One page of what was found; `next_cursor` is None on the last one."""
+    """One page of what was found.
+
+    Attributes:
+        cursor_of: Tells after what the next page begins, from the last item of this one.
+        is_last: Whether there is no next page.
+    """
 
     items: Sequence[T]
-    next_cursor: str | None
+    cursor_of: Callable[[T], str]
+    is_last: bool
+
+    def render[M: BaseModel](self, render: Callable[[T], M]) -> tuple[list[M], str | None]:
+        """Render the items up to `PAGE_BYTES`, one at least; returns them and the next page's cursor."""
+        rendered: list[M] = []
+        size = 0
+        for number, item in enumerate(self.items):
+            shown = render(item)
+            size += len(shown.model_dump_json().encode())
+            if rendered and size > PAGE_BYTES:
+                return rendered, self.cursor_of(self.items[number - 1])
+            rendered.append(shown)
+        return rendered, None if self.is_last else self.cursor_of(self.items[-1])
 
 
 class ListReply[T: BaseModel](ReplyModel):
@@ -56,8 +78,9 @@ class ListReply[T: BaseModel](ReplyModel):
 
     @classmethod
     def of[S](cls, page: Page[S], render: Callable[[S], T]) -> Self:
-        """Render each item of a page."""
-        return cls(items=[render(item) for item in page.items], next_cursor=page.next_cursor)
+        """Render a page: shorter than was asked for where it would have more than `PAGE_BYTES`."""
+        items, next_cursor = page.render(render)
+        return cls(items=items, next_cursor=next_cursor)
 
 
 def cut_page[T](found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> Page[T]:
@@ -68,5 +91,4 @@ def cut_page[T](found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -
         limit: Items to a page, 1 at least.
         cursor_of: Tells after what the next page begins, from the last item of this one.
     """
-    items = found[:limit]
-    return Page(items, cursor_of(items[-1]) if len(found) > limit else None)
+    return Page(found[:limit], cursor_of, is_last=len(found) <= limit)

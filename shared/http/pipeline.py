@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from shared.http.bounds import request_cost
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
-from shared.http.request_parsing import ReceivedRequest, header_text, read_request
+from shared.http.request_parsing import header_text, parse_body, read_body, read_parameters
 from shared.http.responses import HttpResponse, render_error
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
@@ -31,6 +33,7 @@ from shared.resilience.deadlines import deadline
 from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
+from shared.tracebacks import release_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from shared.http.rate_limiter import RateDecision
     from shared.http.route import EdgeServices, Reply, Route
     from shared.telemetry.spans import SpanFacts
 
@@ -48,8 +52,8 @@ _logger = get_logger(__name__)
 
 async def serve(route: Route, services: EdgeServices, request: Request) -> Response:
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
-    work = RequestInProgress(route, services, request, _request_id(request.headers.get("x-request-id")))
-    started = services.clock.monotonic()
+    request_id = _request_id(request.headers.get("x-request-id"))
+    work = RequestInProgress(route, services, request, request_id, services.clock.monotonic())
     with (
         logging_as(request_id=work.request_id),
         deadline(route.seconds, services.clock),
@@ -57,12 +61,13 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     ):
         try:
             response = await work.respond_in_time()
-        except APIError as refusal:
-            response = work.render_refusal(refusal)
-        except Exception:
-            _logger.exception("Unexpected failure", extra={"route": route.name})
-            response = work.render_refusal(InternalError("The request failed for an unexpected reason"))
-        _log_outcome(route, response, services.clock.monotonic() - started)
+        except APIError as error:
+            response = work.capture(error)
+        except BaseException as error:
+            if _comes_from_outside(error):
+                raise
+            response = work.capture_failure(error)
+        work.log_response(response)
         if told is not None:
             _record_outcome(told, response)
         return response.to_starlette({"x-request-id": work.request_id, **work.edge_headers})
@@ -73,6 +78,7 @@ class RequestInProgress:
     """One request on its way through the pipeline.
 
     Attributes:
+        started: When it began, on the clock's monotonic side.
         edge_headers: Headers that the edge itself puts on the response, whatever that is.
     """
 
@@ -80,6 +86,7 @@ class RequestInProgress:
     services: EdgeServices
     request: Request
     request_id: str
+    started: float
     edge_headers: dict[str, str] = field(default_factory=dict)
 
     async def respond_in_time(self) -> HttpResponse:
@@ -93,9 +100,40 @@ class RequestInProgress:
                 raise
             raise DeadlineExceededError("the service") from error
 
-    def render_refusal(self, error: APIError) -> HttpResponse:
-        """Render an error in the shape that all of them have."""
+    def capture(self, error: APIError) -> HttpResponse:
+        """Render an error in the shape that all of them have, and let go of what it holds of the request."""
+        response = self._render(error)
+        if error.status >= InternalError.status:
+            cause = error.__cause__ or error.__context__
+            _logger.error("Request failed", extra=self._facts(response), exc_info=cause)
+        release_frames(error)
+        return response
+
+    def capture_failure(self, error: BaseException) -> HttpResponse:
+        """Answer for whatever else a handler ended in: a defect, `SystemExit`, a native library's panic."""
+        response = self._render(InternalError("The request failed for an unexpected reason"))
+        _logger.error("Unexpected failure", extra=self._facts(response), exc_info=error)
+        release_frames(error)
+        return response
+
+    def log_response(self, response: HttpResponse) -> None:
+        """Log how the request ended; a failure was logged with its cause when it was captured."""
+        if response.error is None:
+            _logger.info("Request answered", extra=self._facts(response))
+        elif response.status < InternalError.status:
+            _logger.info("Request refused", extra=self._facts(response))
+
+    def _render(self, error: APIError) -> HttpResponse:
         return render_error(error, self.services.clock.now(), self.request_id)
+
+    def _facts(self, response: HttpResponse) -> dict[str, Any]:
+        seconds = self.services.clock.monotonic() - self.started
+        facts = {
+            "route": self.route.name,
+            "status": response.status,
+            "duration_ms": round(seconds * 1000, 1),
+        }
+        return facts if response.error is None else facts | {"error": response.error}
 
     async def _respond(self) -> HttpResponse:
         if not self.route.documented:
@@ -126,7 +164,7 @@ class RequestInProgress:
         sent = self.request.headers.getlist("authorization")
         # Of two, whatever stands before the app might have gone by the other one.
         caller = await authenticator.authenticate(sent[0] if len(sent) == 1 else None)
-        self._hit_rate_limit(caller)
+        self._admit(self.services.rate_limiter.hit(caller))
         if not route.serves_tenants:
             if isinstance(caller, PlatformContext):
                 return caller
@@ -150,18 +188,21 @@ class RequestInProgress:
             raise PermissionDeniedError(f"This needs the role {route.min_role}", {"role": caller.role})
         return caller
 
-    def _hit_rate_limit(self, caller: TenantContext | PlatformContext) -> None:
-        decision = self.services.rate_limiter.hit(caller)
+    def _admit(self, decision: RateDecision) -> None:
         self.edge_headers.update(decision.headers())
         if decision.retry_after is not None:
             raise RequestRateExceededError(decision.limit, decision.retry_after)
 
     async def _handle(self, caller: TenantContext | PlatformContext | None) -> HttpResponse:
-        received = await read_request(self.route, self.request)
+        parts = read_parameters(self.route, self.request)
+        content = await read_body(self.route, self.request)
+        if caller is not None and (cost := request_cost(content)):
+            self._admit(self.services.rate_limiter.charge(caller, cost))
+        parts |= await parse_body(self.route, content)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
-        keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(received))
+        keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None
-        parts = received.parts | {InputSource.CALLER: caller, InputSource.OPERATION_ID: derived_id}
+        parts |= {InputSource.CALLER: caller, InputSource.OPERATION_ID: derived_id}
         if keyed is None or caller is None:
             return await self._run_handler(parts)
         if derived_id is not None and self._derives_id(parts):
@@ -179,8 +220,8 @@ class RequestInProgress:
         """Run, with a refusal as the response that it is: the same request is refused so again."""
         try:
             return await self._run_handler(parts)
-        except APIError as refusal:
-            return self.render_refusal(refusal)
+        except APIError as error:
+            return self.capture(error)
 
     def _derives_id(self, parts: Mapping[InputSource, Any]) -> bool:
         """Tell whether the request makes one aggregate, and the caller has not named it."""
@@ -188,16 +229,15 @@ class RequestInProgress:
         return id_field is not None and getattr(parts[InputSource.BODY], id_field) is None
 
     async def _run_under_derived_id(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
-        try:
+        with suppress(ConflictError):
             return await self._run_handler(parts)
-        except ConflictError as error:  # the aggregate is there, and was asked for in other words
-            raise IdempotencyKeyReusedError from error
+        raise IdempotencyKeyReusedError  # the aggregate is there, and was asked for in other words
 
-    def _content(self, received: ReceivedRequest) -> tuple[bytes, ...]:
+    def _content(self, body: bytes) -> tuple[bytes, ...]:
         route, request = self.route, self.request
         path = (f"{name}={value}" for name, value in sorted(request.path_params.items()))
         query = request.scope.get("query_string", b"")
-        return (route.method.encode(), route.path.encode(), "\0".join(path).encode(), query, received.content)
+        return (route.method.encode(), route.path.encode(), "\0".join(path).encode(), query, body)
 
 
 def _request_id(sent: str | None) -> str:
@@ -210,17 +250,15 @@ def _record_outcome(told: SpanFacts, response: HttpResponse) -> None:
     told.measured["http.response.status_code"] = response.status
     told.attributes["tenantry.tenant_id"] = log_context().tenant_id or ""
     if response.error is not None:
-        told.measured["error.type"] = type(response.error).__name__
+        told.measured["error.type"] = response.error
 
 
-def _log_outcome(route: Route, response: HttpResponse, seconds: float) -> None:
-    facts = {"route": route.name, "status": response.status, "duration_ms": round(seconds * 1000, 1)}
-    error = response.error
-    if error is None:
-        _logger.info("Request answered", extra=facts)
-        return
-    facts |= {"error": type(error).__name__}
-    if response.status < InternalError.status:
-        _logger.info("Request refused", extra=facts)
-    else:
-        _logger.error("Request failed", extra=facts, exc_info=error.__cause__)
+def _comes_from_outside(error: BaseException) -> bool:
+    """Tell whether the request or the whole process is being stopped, and the handler with it.
+
+    A handler that awaits what somebody else has cancelled ends in a `CancelledError`, too.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt)

@@ -91,18 +91,34 @@ class RequestRateLimiter:
 
     def hit(self, caller: TenantContext | PlatformContext) -> RateDecision:
         """Count one request, if the caller may send one now; one that is refused costs nothing."""
-        if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
-            name, limit = ADMINISTRATOR, self._administrator
-        else:
-            name, limit = caller.tenant_id, self._per_minute[caller.tier]
+        return self._take(caller, 1)
+
+    def charge(self, caller: TenantContext | PlatformContext, cost: int) -> RateDecision:
+        """Count what a request that was hit before weighs beyond one.
+
+        Args:
+            caller: Who sent it.
+            cost: In requests; with the first it is a whole minute's at most, so that each can be admitted.
+        """
+        return self._take(caller, cost, already=1)
+
+    def _take(self, caller: TenantContext | PlatformContext, cost: int, already: int = 0) -> RateDecision:
+        name, limit = self._limit_of(caller)
         now = self._clock.monotonic()
         one = WINDOW_SECONDS / limit
+        taken = one * min(cost, limit - already)
         full_at = max(self._full_at.get(name, now), now)
         room = WINDOW_SECONDS - (full_at - now)
-        if room < one - _ROUNDING:
-            return RateDecision(limit, 0, full_at - now, retry_after=one - room)
-        self._remember(name, full_at + one)
-        return RateDecision(limit, int((room - one) / one + _ROUNDING), full_at + one - now)
+        if room < taken - _ROUNDING:
+            wait = taken + one * already - room  # sent again, it is hit again
+            return RateDecision(limit, int(room / one + _ROUNDING), full_at - now, retry_after=wait)
+        self._remember(name, full_at + taken)
+        return RateDecision(limit, int((room - taken) / one + _ROUNDING), full_at + taken - now)
+
+    def _limit_of(self, caller: TenantContext | PlatformContext) -> tuple[str, int]:
+        if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
+            return ADMINISTRATOR, self._administrator
+        return caller.tenant_id, self._per_minute[caller.tier]
 
     def _remember(self, name: str, full_at: float) -> None:
         self._full_at[name] = full_at

@@ -2,77 +2,112 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
-from dataclasses import dataclass
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import pydantic
 from starlette.requests import ClientDisconnect
 
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
+from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
-from shared.validation import refusal, refused_field
+from shared.resilience.concurrency import Turns
+from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from pydantic import BaseModel
     from starlette.requests import Request
 
+    from shared.http.bounds import RouteBounds
     from shared.http.route import Route
-
-MAX_BODY_BYTES = 1024 * 1024
-"""design/api.md: over 1 MB is a 413."""
-
-MOST_LEVELS = 64
-"""How deep JSON may be nested; Cosmos DB takes 128 levels, and items put some around it."""
 
 LARGEST_INTEGER = 2**53 - 1
 """The largest that every JSON parser reads exactly (RFC 7493), and the store's numbers hold."""
 
 _DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
+LARGE_BODY_BYTES = 64 * 1024
+"""From here on, bodies are parsed one after the other: between two of them everybody else has a turn."""
+
+_turns = Turns()
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """Checked parts of a request, and its body as it came."""
-
-    parts: dict[InputSource, Any]
-    content: bytes
-
-
-async def read_request(route: Route, request: Request) -> ReceivedRequest:
-    """Read a request.
+def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
+    """Read all of a request but its body.
 
     Raises:
-        ValidationError: A parameter or a field is missing, unknown or out of its range; it is named.
-        MalformedRequestError: The body is not JSON, or ended early.
-        PayloadTooLargeError: The body is larger than `MAX_BODY_BYTES`.
+        ValidationError: A parameter is missing, unknown or out of its range; it is named.
     """
     parts: dict[InputSource, Any] = {}
-    path, query, body = route.inputs.path, route.inputs.query, route.inputs.body
+    path, query = route.inputs.path, route.inputs.query
     if path is not None:
-        parts[InputSource.PATH] = _validate("path", lambda: path.model_validate(dict(request.path_params)))
-    sent = (
-        _parse_query(request) if route.documented else {}
-    )  # an unknown path is 404, whatever is asked of it
+        parameters = dict(request.path_params)
+        parts[InputSource.PATH] = validate_input(lambda: path.model_validate(parameters), "request", "path")
+    # An unknown path is 404, whatever is asked of it.
+    sent = _parse_query(request) if route.documented else {}
     if query is not None:
-        parts[InputSource.QUERY] = _validate("query", lambda: query.model_validate(sent))
+        parts[InputSource.QUERY] = validate_input(lambda: query.model_validate(sent), "request", "query")
     elif sent:
         unknown = {f"query.{name}": "Extra inputs are not permitted" for name in sent}
         raise ValidationError(f"Invalid request: unknown: {', '.join(unknown)}", {"fields": unknown})
     if route.inputs.takes(InputSource.IF_MATCH):
         parts[InputSource.IF_MATCH] = header_text(request, "if-match")
-    content = b""
-    if body is not None:
-        content = await _read_body(request)
-        parts[InputSource.BODY] = _validate("body", lambda: body.model_validate_json(content))
-        _check_portable(content)
-    return ReceivedRequest(parts, content)
+    return parts
+
+
+async def read_body(route: Route, request: Request) -> bytes:
+    """Read a request's body, where its route takes one.
+
+    Raises:
+        PayloadTooLargeError: It is larger than the route takes.
+        MalformedRequestError: It ended early.
+        BodyTimeoutError: It did not come in time.
+    """
+    if route.inputs.body is None:
+        return b""
+    most = route.bounds.body_bytes
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > most:
+        raise _body_too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    limit = asyncio.timeout(route.bounds.body_seconds)
+    try:
+        async with limit, aclosing(request.stream()) as stream:
+            async for part in stream:
+                size += len(part)
+                if size > most:
+                    raise _body_too_large(most)
+                parts.append(part)
+    except (ClientDisconnect, TimeoutError):
+        parts.clear()
+    else:
+        return b"".join(parts)
+    if limit.expired():
+        raise BodyTimeoutError(route.bounds.body_seconds)
+    raise MalformedRequestError("The body ended early")
+
+
+async def parse_body(route: Route, content: bytes) -> dict[InputSource, Any]:
+    """Read a body into the route's model.
+
+    Raises:
+        ValidationError: A field is missing, unknown or out of its range, or the body holds too much.
+        MalformedRequestError: The body is not JSON.
+    """
+    model = route.inputs.body
+    if model is None:
+        return {}
+    if len(content) < LARGE_BODY_BYTES:
+        return {InputSource.BODY: _parse(model, content, route.bounds)}
+    async with _turns.of("parsing"):
+        body = _parse(model, content, route.bounds)
+        await asyncio.sleep(0)
+    return {InputSource.BODY: body}
 
 
 def header_text(request: Request, name: str) -> str | None:
@@ -100,48 +135,15 @@ def _parse_query(request: Request) -> dict[str, str]:
     return parameters
 
 
-async def _read_body(request: Request) -> bytes:
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES:
-        raise _body_too_large()
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise _body_too_large()
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise MalformedRequestError("The body ended early") from error
-    return b"".join(parts)
-
-
-def _check_portable(content: bytes) -> None:
-    """Refuse JSON that this process reads but the store, or another reader, would not.
-
-    A scan of the bytes comes first, as most bodies have nothing of the kind.
-    """
-    if content.count(b"[") + content.count(b"{") > MOST_LEVELS:
-        _check_levels(json.loads(content), MOST_LEVELS)
+def _parse(model: type[BaseModel], content: bytes, bounds: RouteBounds) -> BaseModel:
+    bounds.check_json(content)
+    body = validate_input(lambda: model.model_validate_json(content), "request", "body")
+    # JSON that this process reads, but the store, or another reader, would not.
     if _DOUBTFUL.search(content):
         json.loads(
             content, parse_int=_check_integer, parse_float=_check_float, parse_constant=_refuse_constant
         )
-
-
-def _check_levels(value: object, left: int) -> None:
-    inner: Iterable[object] = ()
-    if isinstance(value, dict):
-        inner = value.values()
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return
-    if left == 0:
-        raise refused_field("body", f"is nested more than {MOST_LEVELS} levels deep")
-    for one in inner:
-        _check_levels(one, left - 1)
+    return body
 
 
 def _check_integer(digits: str) -> int:
@@ -160,14 +162,5 @@ def _refuse_constant(name: str) -> float:
     raise MalformedRequestError(f"The body is not valid JSON: {name}")
 
 
-def _body_too_large() -> PayloadTooLargeError:
-    return PayloadTooLargeError(
-        f"The body is larger than {MAX_BODY_BYTES} bytes", {"max_bytes": MAX_BODY_BYTES}
-    )
-
-
-def _validate(where: str, validate: Callable[[], BaseModel]) -> BaseModel:
-    try:
-        return validate()
-    except pydantic.ValidationError as error:
-        raise refusal(error, "request", where) from error
+def _body_too_large(most: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"The body is larger than {most} bytes", {"max_bytes": most})

@@ -65,13 +65,13 @@ class HttpResponse:
         status: Its status.
         headers: Those of its own, by their names in lower case; not those that the edge puts on every answer.
         body: Its bytes.
-        error: The refusal that it renders, for the log.
+        error: The name of the error that it renders, for the log; the error itself would hold the request.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    error: APIError | None = field(default=None, compare=False)
+    error: str | None = field(default=None, compare=False)
 
     @property
     def is_final(self) -> bool:
@@ -126,4 +126,4 @@ def render_error(error: APIError, now: datetime, request_id: str) -> HttpRespons
         timestamp=now.isoformat(),
         request_id=request_id,
     )
-    return HttpResponse(error.status, headers, reply.model_dump_json().encode(), error)
+    return HttpResponse(error.status, headers, reply.model_dump_json().encode(), reply.error)

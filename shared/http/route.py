@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
+from shared.http.bounds import AnswerTooLargeError
 from shared.http.models import ReplyModel
 from shared.http.responses import JSON, HtmlPage, HttpResponse
 from shared.tenancy.context import PlatformContext, TenantContext
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from shared.clock import Clock
+    from shared.http.bounds import RouteBounds
     from shared.http.idempotency import Idempotency
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
@@ -95,6 +97,7 @@ class Route:
         repeatable: Whether an Idempotency-Key is honoured.
         seconds: How long an answer may take.
         media_type: The content type of the answer.
+        bounds: Bounds of its body and its answer.
     """
 
     method: str
@@ -113,6 +116,7 @@ class Route:
     repeatable: bool
     seconds: float
     media_type: str
+    bounds: RouteBounds
 
     @property
     def documented(self) -> bool:
@@ -140,7 +144,11 @@ class Route:
         return ["{" in part for part in self.path.split("/")]
 
     def render(self, returned: Reply) -> HttpResponse:
-        """Render the reply that the handler returned."""
+        """Render the reply that the handler returned.
+
+        Raises:
+            AnswerTooLargeError: It is larger than the route's answers may be.
+        """
         if isinstance(returned, HtmlPage):
             return returned.render(self.status)
         status, headers, reply = self.status, {}, returned
@@ -151,4 +159,6 @@ class Route:
         if isinstance(reply, ReplyModel):
             headers |= reply.headers()
         content = reply.model_dump_json(by_alias=True).encode()
+        if len(content) > self.bounds.answer_bytes:
+            raise AnswerTooLargeError(self.bounds.answer_bytes)
         return HttpResponse(status, headers | {"content-type": JSON}, content)

@@ -23,6 +23,7 @@ from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worke
 )
 from pydantic import BaseModel
 
+from shared.http.bounds import RouteBounds
 from shared.http.inputs import InputSource, RouteDeclarationError, read_inputs
 from shared.http.pipeline import serve
 from shared.http.responses import HTML, JSON, HtmlPage
@@ -56,6 +57,7 @@ class Declaration(TypedDict, total=False):
             derived from the Idempotency-Key stands in it, and is the claim.
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
         seconds: How long an answer may take; 30 unless it is said, 185 at most.
+        bounds: Bounds of its body and its answer, where they are others than everybody's.
     """
 
     min_role: Required[Role | None]
@@ -66,6 +68,7 @@ class Declaration(TypedDict, total=False):
     id_field: str
     secret: bool
     seconds: float
+    bounds: RouteBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         repeatable=method == "POST" and not declared.get("secret", False),
         seconds=declared.get("seconds", ANSWER_SECONDS),
         media_type=HTML if returned is HtmlPage else JSON,
+        bounds=declared.get("bounds", RouteBounds()),
     )
     _check(route)
     return route

@@ -26,6 +26,7 @@ from shared.errors import (
 )
 from shared.llm.model import Completion, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.resilience.policy import Policy, Transient
+from shared.validation import refuse_value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -202,7 +203,7 @@ class _Answer(BaseModel):
     @classmethod
     def _can_be_stored(cls, usage: Usage) -> Usage:
         if max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) > MOST_TOKENS:
-            raise ValueError("no call uses as much")
+            raise refuse_value("no call uses as much")
         return usage
 
 

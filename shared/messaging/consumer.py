@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import azure.functions as func  # noqa: TC002  # the worker resolves the functions' annotations here
-import pydantic
 
 from shared.contracts import Message
 from shared.errors import APIError
@@ -20,7 +19,7 @@ from shared.messaging.quarantine import Refused
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
-from shared.validation import refusal
+from shared.validation import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -241,10 +240,7 @@ class Queue[M: Message]:
         await self.services.clock.sleep(seconds)
 
     def _parsed(self, body: bytes) -> M:
-        try:
-            return self.model.model_validate_json(body)
-        except pydantic.ValidationError as error:
-            raise refusal(error, "message") from error
+        return validate_input(lambda: self.model.model_validate_json(body), "message")
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
         refused = Refused(self.name, delivery.message_id or "", delivery.get_body(), error)

@@ -7,14 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import pydantic
-
-from shared.errors import APIError, PayloadTooLargeError, ValidationError
+from shared.errors import APIError, MalformedRequestError, PayloadTooLargeError, ValidationError
 from shared.prompts.edits import DeletePrompt, PromptEdit, SaveVersion, new_edit_id
 from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.models import MAX_CONFIG_VALUES, NAME_PATTERN, NamedDraft
 from shared.prompts.templates import warnings_of
-from shared.validation import invalid
+from shared.validation import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,16 +178,16 @@ def parse_draft[D: PromptDraft](model: type[D], item: Mapping[str, object]) -> D
         ValidationError: It is none; `detail` names the fields.
     """
     _check_extent(item)
+    problem = "it is nested too deeply"
     try:
         # As JSON, so that problems are told in the words of JSON, over HTTP too.
-        return model.model_validate_json(json.dumps(item, allow_nan=False))
-    except pydantic.ValidationError as error:
-        refusal = invalid(error, "prompt")
+        text = json.dumps(item, allow_nan=False)
+        return validate_input(lambda: model.model_validate_json(text), "prompt")
     except (TypeError, ValueError) as error:
-        refusal = ValidationError(f"Invalid prompt: {error}")
-    except RecursionError:
-        refusal = ValidationError("Invalid prompt: it is nested too deeply")
-    raise refusal  # outside of the blocks, so that nothing of the item stays reachable from it
+        problem = str(error)
+    except (RecursionError, MalformedRequestError):
+        pass  # the parser of JSON has a limit of its own
+    raise ValidationError(f"Invalid prompt: {problem}")
 
 
 def _check_extent(item: Mapping[str, object]) -> None:

@@ -20,7 +20,8 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+
+from shared.validation import refuse_value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 LABEL_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
@@ -60,17 +61,12 @@ MAX_CONTENT_BYTES = 900_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _problem(text: str) -> PydanticCustomError:
-    """Refuse a value: pydantic's own error would keep a `ValueError` in memory, with all that was sent."""
-    return PydanticCustomError("prompt", "{problem}", {"problem": text})
-
-
 def _at_most(count: int) -> BeforeValidator:
     """Refuse a list or an object that is too long, before pydantic finds a problem in each of its items."""
 
     def check(value: object) -> object:
         if isinstance(value, list | tuple | dict) and len(value) > count:
-            raise _problem(f"at most {count} items")
+            raise refuse_value(f"at most {count} items")
         return value
 
     return BeforeValidator(check)
@@ -141,10 +137,10 @@ def _check_values(config: object) -> object:
         _check_scalar(value)
         if isinstance(value, dict | list):
             if depth == MAX_CONFIG_DEPTH:
-                raise _problem(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
+                raise refuse_value(f"objects and lists are nested {MAX_CONFIG_DEPTH} deep at most")
             count += len(value)
             if count > MAX_CONFIG_VALUES:
-                raise _problem(f"at most {MAX_CONFIG_VALUES} values, objects and lists")
+                raise refuse_value(f"at most {MAX_CONFIG_VALUES} values, objects and lists")
             for key in value if isinstance(value, dict) else ():
                 _check_scalar(key)
             left += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
@@ -153,17 +149,17 @@ def _check_values(config: object) -> object:
 
 def _check_size(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if len(json.dumps(config)) > MAX_CONFIG_BYTES:
-        raise _problem(f"at most {MAX_CONFIG_BYTES} bytes as JSON")
+        raise refuse_value(f"at most {MAX_CONFIG_BYTES} bytes as JSON")
     return config
 
 
 def _check_scalar(value: object) -> None:
     if isinstance(value, float) and not math.isfinite(value):
-        raise _problem("numbers are finite")
+        raise refuse_value("numbers are finite")
     if isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
-        raise _problem(f"whole numbers are at most {MAX_WHOLE_NUMBER}")
+        raise refuse_value(f"whole numbers are at most {MAX_WHOLE_NUMBER}")
     if isinstance(value, str) and _SURROGATE.search(value):  # pydantic lets them pass in JSON values
-        raise _problem("texts have no lone surrogates")
+        raise refuse_value("texts have no lone surrogates")
 
 
 type Config = Annotated[
@@ -218,7 +214,7 @@ class PromptDraft(PromptPart):
         said = self.model_dump(mode="json", exclude=_ABOUT, exclude_defaults=True)
         self._size = len(json.dumps(said))
         if self._size > MAX_CONTENT_BYTES:
-            raise _problem(f"a version has at most {MAX_CONTENT_BYTES} bytes as JSON")
+            raise refuse_value(f"a version has at most {MAX_CONTENT_BYTES} bytes as JSON")
         self._content = {name: value for name, value in said.items() if name in _CONTENT}
         return self
 

@@ -30,10 +30,12 @@ async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: in
             return await one
 
     everything = list(work)
+    tasks: list[asyncio.Task[T]] = []
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_place(one)) for one in everything]
+            tasks += [group.create_task(in_place(one)) for one in everything]
     except BaseExceptionGroup as failures:
+        tasks.clear()  # they hold their errors, whose tracebacks hold this frame
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
     finally:
         for one in everything:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception
 
 from shared.clock import SystemClock
 from shared.errors import (
@@ -116,7 +116,10 @@ class Dependency:
         except Exception as error:
             if (failure := self._record_error(call, part, error)) is None:
                 raise
-            raise failure from error
+            try:
+                raise failure from error
+            finally:
+                del failure  # its traceback holds this frame
         except BaseException:
             self._abandon(call)
             raise
@@ -196,11 +199,17 @@ class Dependency:
         call.part_permit.record_failure(min(retry_after, _LONGEST_THROTTLE_SECONDS))
 
     async def _run_attempts[T](self, attempt: Callable[[], Awaitable[T]], call: _OngoingCall) -> T:
-        async for trial in self._plan_attempts(call):
-            with trial:
-                call.attempts += 1
-                async with asyncio.timeout(self._policy.attempt_seconds):
-                    return await attempt()
+        trial: AttemptManager | None = None
+        try:
+            async for trial in self._plan_attempts(call):
+                with trial:
+                    call.attempts += 1
+                    async with asyncio.timeout(self._policy.attempt_seconds):
+                        return await attempt()
+        finally:
+            if trial is not None:  # it holds the error, whose traceback holds this frame
+                trial.retry_state.outcome = None
+            trial = None
         raise AssertionError("unreachable: the last failure is raised again")
 
     def _plan_attempts(self, call: _OngoingCall) -> AsyncRetrying:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
 from shared.caching.region import Freshness
@@ -19,7 +18,7 @@ from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.errors import SettingNotFoundError
 from shared.tenancy.settings_store import global_settings, settings_of
-from shared.validation import invalid
+from shared.validation import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -88,10 +87,9 @@ class Setting[T]:
         Raises:
             ValidationError: It is of another type or out of bounds; `detail` names the field.
         """
-        try:
-            return self.check.validate_python(value)
-        except pydantic.ValidationError as error:
-            raise invalid(error, f"value of '{self.key}'", "body.value") from error
+        return validate_input(
+            lambda: self.check.validate_python(value), f"value of '{self.key}'", "body.value"
+        )
 
     def render(self, value: T) -> Any:  # noqa: ANN401  # JSON of the setting's own shape
         """Turn a value into JSON."""

@@ -178,11 +178,11 @@ class RouteClient:
         """Send one request to the route and read its answer."""
         call = call or Call()
         route = self.route(name)
-        response = await serve(route, self._services, _request(route, call))
+        response = await serve(route, self._services, request_of(route, call))
         return Answer(response.status_code, dict(response.headers), bytes(response.body))
 
 
-def _request(route: Route, call: Call) -> Request:
+def request_of(route: Route, call: Call) -> Request:
     sent = False
 
     async def receive() -> dict[str, object]:

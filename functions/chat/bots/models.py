@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
+from shared.validation import refuse_value
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BOT_ID = 124
@@ -48,7 +49,7 @@ class BotConfig(RequestModel):
     @model_validator(mode="after")
     def _one_source_of_instructions(self) -> Self:
         if (self.prompt_name is None) == (self.system_prompt is None):
-            raise ValueError("exactly one of prompt_name and system_prompt is needed")
+            raise refuse_value("exactly one of prompt_name and system_prompt is needed")
         return self
 
 

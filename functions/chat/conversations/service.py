@@ -22,7 +22,7 @@ from shared.errors import (
     DependencyUnavailableError,
     ValidationError,
 )
-from shared.http.paging import ListReply, cut_page
+from shared.http.paging import ListReply, Page, cut_page
 from shared.llm.model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
@@ -189,11 +189,13 @@ class ConversationService:
         head = await conversation.read()
         after = int(query.cursor or 0)
         last = min(after + query.limit, head.turns)
-        shown = await conversation.turns(range(after + 1, last + 1))
+        found = await conversation.turns(range(after + 1, last + 1))
+        page = Page(found, lambda turn: str(turn.number), is_last=last >= head.turns)
+        items, next_cursor = page.render(_turn)
         return ConversationReply(
             **_summary(head, conversation_id).model_dump(),
-            items=[_turn(turn) for turn in shown],
-            next_cursor=str(last) if last < head.turns else None,
+            items=items,
+            next_cursor=next_cursor,
         )
 
     async def delete(self, conversation_id: str) -> None:

@@ -6,23 +6,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.http.models import ReplyModel
-from shared.http.paging import ListReply, PageQuery, cut_page
+from shared.http.paging import PAGE_BYTES, ListReply, PageQuery, cut_page
 
 
 class Book(ReplyModel):
     title: str
 
 
+def book(title: str) -> Book:
+    return Book(title=title)
+
+
+def test_a_page_ends_before_it_has_too_many_bytes_and_the_next_one_goes_on_there() -> None:
+    titles = [f"{number}" + "ü" * (PAGE_BYTES // 6) for number in range(7)]
+
+    reply = ListReply[Book].of(cut_page(titles, 100, lambda title: title[0]), book)
+
+    assert ([one.title[0] for one in reply.items], reply.next_cursor) == (["0", "1"], "1")
+    assert len(reply.model_dump_json().encode()) < PAGE_BYTES
+
+
+def test_an_item_that_is_larger_than_a_page_is_a_page_alone() -> None:
+    reply = ListReply[Book].of(cut_page(["x" * PAGE_BYTES] * 2, 100, len_of), book)
+
+    assert (len(reply.items), reply.next_cursor) == (1, str(PAGE_BYTES))
+
+
+def len_of(title: str) -> str:
+    return str(len(title))
+
+
 def test_a_page_with_one_more_behind_it_has_the_cursor_of_its_last_item() -> None:
     page = cut_page(["a", "b", "c"], 2, str.upper)
 
-    assert (page.items, page.next_cursor) == (["a", "b"], "B")
+    assert (page.items, page.render(book)[1]) == (["a", "b"], "B")
 
 
 def test_a_page_that_is_just_full_is_the_last_one() -> None:
     page = cut_page(["a", "b"], 2, str.upper)
 
-    assert (page.items, page.next_cursor) == (["a", "b"], None)
+    assert (page.items, page.render(book)[1]) == (["a", "b"], None)
 
 
 def test_nothing_found_is_an_empty_page() -> None:
@@ -47,5 +70,5 @@ def test_the_pages_have_every_item_once_and_in_order(keys: set[int], limit: int)
         page = cut_page(found, query.limit, str)
         assert 0 < len(page.items) <= limit or not stored
         seen += page.items
-        cursor = page.next_cursor
+        cursor = page.render(lambda key: Book(title=str(key)))[1]
     assert seen == stored

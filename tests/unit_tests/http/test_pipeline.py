@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
+from urllib.parse import quote
 
 import pytest
 from pydantic import Field, JsonValue
@@ -12,13 +13,13 @@ from starlette.requests import Request
 
 from shared.clock import Clock
 from shared.errors import ConflictError, DependencyUnavailableError, RateLimitError
+from shared.http.bounds import RouteBounds
 from shared.http.idempotency import Idempotency
 from shared.http.inputs import IfMatch
 from shared.http.models import AcceptedReply, PathModel, QueryModel, RequestModel, TenantPath, VersionedReply
 from shared.http.openapi import build_openapi
 from shared.http.pipeline import serve
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.http.request_parsing import MAX_BODY_BYTES
 from shared.http.route import Answered, Route
 from shared.http.routes import Routes
 from shared.logging.context import log_context
@@ -31,6 +32,8 @@ from tests.support.fakes import (
     platform_context,
     tenant_context,
 )
+
+MAX_BODY_BYTES = RouteBounds().body_bytes
 
 
 class NoteRequest(RequestModel):
@@ -49,6 +52,7 @@ class NotePath(PathModel):
 
 class NoteQuery(QueryModel):
     limit: int = Field(10, ge=1, le=100)
+    brief: bool = False
 
 
 class NoteReply(VersionedReply):
@@ -308,6 +312,36 @@ async def test_an_invalid_path_or_query_is_422_and_named(client: RouteClient, us
     assert list(path.json()["detail"]["fields"]) == ["path.note_id"]
     assert list(query.json()["detail"]["fields"]) == ["query.limit"]
     assert list(unknown.json()["detail"]["fields"]) == ["query.tenant_id"]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_of_just_a_megabyte_is_taken(
+    client: RouteClient, user: dict[str, str], *, announced: bool
+) -> None:
+    body = b'{"text": "x"}'.ljust(MAX_BODY_BYTES)
+    headers = user | ({"content-length": str(len(body))} if announced else {})
+
+    answer = await client.call("put_note", Call({"note_id": "a"}, headers=headers, body=body))
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("limit", ["1_0", "2.0", "+5", " 5", "05", "\u0665", "1e1", "", "0x1", "-0x1"])
+async def test_a_whole_number_has_one_spelling(client: RouteClient, user: dict[str, str], limit: str) -> None:
+    answer = await client.call("list_notes", Call(query=f"limit={quote(limit)}", headers=user))
+
+    assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, ["query.limit"])
+
+
+@pytest.mark.parametrize(
+    ("brief", "status"), [("true", 200), ("false", 200), ("on", 422), ("1", 422), ("True", 422)]
+)
+async def test_true_and_false_have_one_spelling_each(
+    client: RouteClient, user: dict[str, str], brief: str, status: int
+) -> None:
+    answer = await client.call("list_notes", Call(query=f"brief={brief}", headers=user))
+
+    assert answer.status == status
 
 
 async def test_a_body_over_a_megabyte_is_413(client: RouteClient, user: dict[str, str]) -> None:

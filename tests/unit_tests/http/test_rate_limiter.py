@@ -68,6 +68,29 @@ def test_only_so_many_callers_are_remembered(clock: FakeClock) -> None:
     assert rates.hit(tenant_context("globex")).remaining == 1, "the least recently seen one is forgotten"
 
 
+def test_what_a_request_weighs_is_taken_at_once_or_not_at_all(rates: RequestRateLimiter) -> None:
+    rates.hit(ACME)
+
+    refused = rates.charge(ACME, 6)
+    assert (refused.retry_after, refused.remaining) == (None, 0), "a minute's is the most it weighs"
+    assert rates.charge(GLOBEX, 9).remaining == 51
+
+
+def test_waiting_as_long_as_a_weighty_request_is_told_admits_it(
+    rates: RequestRateLimiter, clock: FakeClock
+) -> None:
+    for _ in range(3):
+        rates.hit(ACME)
+    refused = rates.charge(ACME, 4)
+    assert refused.retry_after == pytest.approx(20)
+    assert refused.remaining == 3
+
+    clock.advance(refused.retry_after or 0)
+
+    assert rates.hit(ACME).retry_after is None
+    assert rates.charge(ACME, 4).retry_after is None
+
+
 @settings(deadline=None, derandomize=True)
 @given(
     limit=st.integers(1, 10_000),

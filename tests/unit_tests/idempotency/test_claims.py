@@ -19,6 +19,7 @@ from shared.http.idempotency import (
 )
 from shared.http.responses import HttpResponse
 from shared.resilience.deadlines import deadline
+from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
 
@@ -339,3 +340,22 @@ async def test_a_claim_is_settled_even_when_the_requests_time_is_over(
         assert (await idempotency.run_once(ACME, ASKED, takes_all_its_time)).status == 504
 
     assert await elsewhere.run_once(ACME, ASKED, Work()) == DONE
+
+
+def test_ids_are_of_one_route_role_user_and_tenant() -> None:
+    owners = [
+        ACME,
+        GLOBEX,
+        replace(ACME, role=Role.TENANT_ADMIN),
+        replace(ACME, role=Role.ADMIN),
+        user_context("ann"),
+        user_context("bob"),
+    ]
+    requests = [ASKED, replace(ASKED, route="other_route"), replace(ASKED, key="other-key")]
+
+    derived = {asked.derived_id(owner) for asked in requests for owner in owners}
+    claims = {asked.claim_id(owner) for asked in requests for owner in owners if owner is not GLOBEX}
+
+    assert len(derived) == len(requests) * len(owners)
+    assert len(claims) == len(requests) * (len(owners) - 1), "a tenant's claims are in its own partition"
+    assert ASKED.derived_id(ACME) == replace(ASKED, content=(b"other",)).derived_id(ACME)
