@@ -28,7 +28,7 @@ from shared.errors import APIError, BudgetExceededError, DependencyUnavailableEr
 from shared.jobs.lease import Hold
 from shared.jobs.models import JobResult, JobStatus
 from shared.jobs.repository import JobInWorkError, Outcome, Outgoing, Step
-from shared.llm.model import ChatPrompt
+from shared.llm.chat_model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import may_succeed_later
 from shared.messaging.sender import MAX_BODY_BYTES
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from shared.contracts import ReasonerIn
     from shared.jobs.outbox import Outbox
     from shared.jobs.repository import JobItem, JobRepository
-    from shared.llm.model import ChatModel, Completion
+    from shared.llm.chat_model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
 LONGEST_WAIT_SECONDS = 70.0

@@ -23,7 +23,7 @@ from shared.errors import (
     ValidationError,
 )
 from shared.http.paging import ListReply, cut_page
-from shared.llm.model import ChatPrompt
+from shared.llm.chat_model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from shared.contracts import Usage
     from shared.http.paging import PageQuery
-    from shared.llm.model import ChatModel, Completion
+    from shared.llm.chat_model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
 ANSWER_SECONDS = 80.0

@@ -17,7 +17,7 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.model import ModelUnavailableError
+from shared.llm.chat_model import ModelUnavailableError
 from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE

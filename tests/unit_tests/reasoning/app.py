@@ -15,7 +15,7 @@ from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
 from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
@@ -26,7 +26,7 @@ from tests.unit_tests.prompts.library import library_over
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.llm.model import ChatModel, ChatPrompt
+    from shared.llm.chat_model import ChatModel, ChatPrompt
     from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext

@@ -10,14 +10,14 @@ import pytest
 
 from shared.contracts import ChatMessage, Usage
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.llm.metered import MeteredModel
-from shared.llm.model import (
+from shared.llm.chat_model import (
     ChatPrompt,
     Completion,
     FilteredAnswerError,
     ModelUnavailableError,
     UnusableAnswerError,
 )
+from shared.llm.metering import MeteredModel
 from shared.tokens.stored_models import Lock
 from tests.support.fakes import tenant_context
 

@@ -18,14 +18,14 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.client import POLICY, OpenAIChatModel, classify, open_client
-from shared.llm.model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from shared.llm.client import Provider
+    from shared.llm.openai_client import Provider
 
 PROMPT = ChatPrompt((ChatMessage(role="user", content="hi"),), "gpt-4o", 100, temperature=0.2, user="u1")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}

@@ -16,7 +16,7 @@ from shared.errors import ConfigurationError
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
 
 RANKS = Path(__file__).parent / "ranks"
 _LONG_TEXT = 4_000

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import APIError, ConfigurationError
-from shared.llm.model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.logging.logger import get_logger
 from shared.telemetry.spans import count_tokens
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from shared.contracts import Usage
-    from shared.llm.model import ChatModel, ChatPrompt, Completion
+    from shared.llm.chat_model import ChatModel, ChatPrompt, Completion
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)

@@ -24,13 +24,13 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.model import Completion, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import Completion, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
     from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
