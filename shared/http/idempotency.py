@@ -7,12 +7,10 @@ over when its lease has ended. The lease is longer than any request may run, so 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,11 +26,11 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
 from shared.http.responses import HttpResponse
 from shared.logging.logger import get_logger
-from shared.resilience.deadlines import no_deadline
+from shared.resilience.completion import run_to_completion
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from shared.clock import Clock
     from shared.cosmos.container import Container
@@ -170,12 +168,12 @@ class Idempotency:
         if claim.answer is not None:
             return _replay(claim.answer)
         async with AsyncExitStack() as unanswered:
-            unanswered.push_async_callback(_to_the_end, partial(self._free, claims, claim))
+            unanswered.push_async_callback(lambda: run_to_completion(self._free(claims, claim)))
             answer = await run()
             if answer.is_final:
                 unanswered.pop_all()
         if answer.is_final:
-            await _to_the_end(partial(self._complete, claims, claim, answer))
+            await run_to_completion(self._complete(claims, claim, answer))
         return answer
 
     async def _claimed(self, claims: Partition, claim_id: str, fingerprint: str) -> Claim:
@@ -252,14 +250,3 @@ def _replay(answer: StoredAnswer) -> HttpResponse:
     if answer.body is None:
         raise AnswerNotKeptError
     return HttpResponse(answer.status, answer.headers, answer.body.encode())
-
-
-async def _to_the_end(settle: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Settle a claim even when this request is cancelled meanwhile, or its time is over."""
-    with no_deadline():
-        task = asyncio.ensure_future(settle())
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

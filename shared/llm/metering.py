@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import APIError, ConfigurationError
 from shared.llm.chat_model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
 from shared.logging.logger import get_logger
+from shared.resilience.completion import run_to_completion
 from shared.telemetry.spans import count_tokens
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class MeteredModel:
         try:
             completion = await self._model.complete(prompt)
         except _USED_NOTHING:
-            await self._settled(self._budget.release(self._tenant, self._app_id, lock.lock_id))
+            release = self._budget.release(self._tenant, self._app_id, lock.lock_id)
+            await run_to_completion(self._settle(release))
             raise
         except (UnusableAnswerError, FilteredAnswerError) as failure:
             if failure.usage is not None:
@@ -106,24 +107,17 @@ class MeteredModel:
 
     async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
         count_tokens(usage, prompt.model)
-        await self._settled(
-            self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user), usage
-        )
+        report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
+        await run_to_completion(self._settle(report, usage))
 
-    async def _settled(self, settlement: Coroutine[None, None, None], usage: Usage | None = None) -> None:
-        """Finish the settlement even if the caller is cancelled meanwhile.
+    async def _settle(self, settlement: Coroutine[None, None, None], usage: Usage | None = None) -> None:
+        """Carry out a settlement.
 
         Where the store cannot take it, the answer that was paid for is worth more than none, and the lock
         stays at its full size for its 60 s: never over. What could not be counted is logged.
         """
-        task = asyncio.ensure_future(settlement)
         try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled() and isinstance(failure := task.exception(), APIError):
-                _log_unsettled(failure, usage)
-            raise
+            await settlement
         except APIError as failure:
             _log_unsettled(failure, usage)
 

@@ -26,9 +26,10 @@ from shared.http.paging import ListReply, cut_page
 from shared.llm.chat_model import ChatPrompt
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
+from shared.resilience.completion import run_to_completion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from functions.chat.bots.models import StoredBotConfig
     from functions.chat.bots.repository import BotRepository
@@ -108,7 +109,7 @@ class ChatService:
             completion = await self._complete(bot_id, prompt)
             unanswered.pop_all()
         with _history_untouched(conversation_id):
-            await _finished(conversation.complete(turn, completion.text, completion.usage))
+            await run_to_completion(conversation.complete(turn, completion.text, completion.usage))
         return _reply(conversation_id, turn.number, completion.text, completion.usage)
 
     async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> tuple[ChatMessage, ...]:
@@ -224,18 +225,6 @@ async def _fail(conversation: ConversationRepository, turn: Reservation) -> None
         await conversation.fail(turn)
     except APIError as error:
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
-
-
-async def _finished(storing: Coroutine[None, None, None]) -> None:
-    """Store an answer that was paid for, even if its caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(storing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and isinstance(failure := task.exception(), APIError):
-            _logger.warning("An answer was not stored", extra={"error": type(failure).__name__})
-        raise
 
 
 def _reply(conversation_id: str, turn: int, response: str, usage: Usage) -> ChatReply:
