@@ -40,6 +40,10 @@ class Completion:
     finish_reason: str
 
 
+class PromptTooLongError(PromptRefusedError):
+    """A prompt that is too long to be counted, or for any budget of its tenant; `detail` has the bound."""
+
+
 class ModelUnavailableError(DependencyUnavailableError):
     """The model did no work for this call: it was not reached, or it refused before working.
 
