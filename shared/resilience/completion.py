@@ -33,7 +33,7 @@ async def run_to_completion[T](work: Coroutine[None, None, T]) -> T:
         raise
 
 
-async def _wait_for_end(task: asyncio.Future[object]) -> None:
+async def _wait_for_end[T](task: asyncio.Future[T]) -> None:
     while not task.done():
         try:
             await asyncio.wait([task])
@@ -41,6 +41,6 @@ async def _wait_for_end(task: asyncio.Future[object]) -> None:
             continue  # cancelled once more: the caller hears of it when the work is over
 
 
-def _log_failure(task: asyncio.Future[object]) -> None:
+def _log_failure[T](task: asyncio.Future[T]) -> None:
     if not task.cancelled() and (failure := task.exception()) is not None:
         _logger.error("Work of a cancelled caller failed", extra={"error": type(failure).__name__})
