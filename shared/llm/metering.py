@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import APIError, ConfigurationError
-from shared.llm.chat_model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import (
+    FilteredAnswerError,
+    ModelUnavailableError,
+    PromptRejectedError,
+    UnusableAnswerError,
+)
 from shared.logging.logger import get_logger
 from shared.resilience.completion import run_to_completion
 from shared.telemetry.spans import count_tokens
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_USED_NOTHING = (ModelUnavailableError, ConfigurationError)
+_USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):

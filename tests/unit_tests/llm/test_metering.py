@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.contracts import ChatMessage, Usage
-from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
+from shared.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    DependencyTimeoutError,
+    DependencyUnavailableError,
+    PromptRefusedError,
+)
 from shared.llm.chat_model import (
     ChatPrompt,
     Completion,
     FilteredAnswerError,
+    ModelNotFoundError,
     ModelUnavailableError,
+    PromptRejectedError,
     UnusableAnswerError,
 )
 from shared.llm.metering import MeteredModel
@@ -111,15 +119,30 @@ async def test_a_refused_call_never_reaches_the_model() -> None:
     assert model.calls == 0
 
 
-async def test_a_call_that_used_nothing_gives_its_lock_back() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ModelUnavailableError("model"),
+        PromptRejectedError("no such parameter"),
+        ModelNotFoundError("gpt-4oo"),
+        ConfigurationError(["AZURE_OPENAI_API_KEY"]),
+    ],
+)
+async def test_a_call_that_used_nothing_gives_its_lock_back(failure: Exception) -> None:
     budget = FakeBudget()
-    with pytest.raises(ModelUnavailableError):
-        await metered(FakeModel(ModelUnavailableError("model")), budget).complete(PROMPT)
+    with pytest.raises(type(failure)):
+        await metered(FakeModel(failure), budget).complete(PROMPT)
     assert budget.log == [LOCKED, RELEASED]
 
 
 @pytest.mark.parametrize(
-    "failure", [DependencyUnavailableError("model"), DependencyTimeoutError("model", 1), ValueError("?")]
+    "failure",
+    [
+        DependencyUnavailableError("model"),
+        DependencyTimeoutError("model", 1),
+        PromptRefusedError("content_filter"),
+        ValueError("?"),
+    ],
 )
 async def test_a_call_of_unknown_outcome_keeps_its_lock(failure: Exception) -> None:
     budget = FakeBudget()
