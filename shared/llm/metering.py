@@ -1,14 +1,16 @@
-"""A chat model that takes every call out of one tenant's token budget."""
+"""Metering: a chat model that takes every call out of one tenant's token budget."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import APIError, ConfigurationError
+from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import (
     FilteredAnswerError,
     ModelUnavailableError,
     PromptRejectedError,
+    PromptTooLongError,
     UnusableAnswerError,
 )
 from shared.logging.logger import get_logger
@@ -27,15 +29,19 @@ _USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):
-    """What metering asks of a tokenizer."""
+    """Tokenizer, as far as metering needs one."""
 
     async def count_prompt(self, prompt: ChatPrompt) -> int:
-        """Return how many tokens the model will count for the prompt."""
+        """Return how many tokens the model will count for the prompt.
+
+        Raises:
+            PromptTooLongError: It is longer than what is counted.
+        """
         ...
 
 
-class Held(Protocol):
-    """A lock that was taken."""
+class TokenLock(Protocol):
+    """Lock that was taken out of a budget."""
 
     @property
     def lock_id(self) -> str:
@@ -43,14 +49,15 @@ class Held(Protocol):
         ...
 
 
-class Budget(Protocol):
-    """What metering asks of the token ledger."""
+class TokenBudget(Protocol):
+    """Token ledger, as far as metering needs it."""
 
-    async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Held:
+    async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> TokenLock:
         """Take tokens out of the budget.
 
         Raises:
             BudgetExceededError: It does not admit them now.
+            ValidationError: It never admits so many at once; the field `token_count` says how many it does.
         """
         ...
 
@@ -81,7 +88,7 @@ class MeteredModel:
     """
 
     def __init__(
-        self, model: ChatModel, counter: CountsTokens, budget: Budget, tenant: TenantContext, app_id: str
+        self, model: ChatModel, counter: CountsTokens, budget: TokenBudget, tenant: TenantContext, app_id: str
     ) -> None:
         self._model = model
         self._counter = counter
@@ -94,9 +101,11 @@ class MeteredModel:
 
         Raises:
             BudgetExceededError: The budget does not admit the call now.
+            PromptTooLongError: No budget of the tenant ever admits it.
+            APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.max_output_tokens
-        lock = await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
+        lock = await self._lock(tokens, prompt.model)
         try:
             completion = await self._model.complete(prompt)
         except _USED_NOTHING:
@@ -110,7 +119,14 @@ class MeteredModel:
         await self._report(lock, completion.usage, prompt)
         return completion
 
-    async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
+    async def _lock(self, tokens: int, model: str) -> TokenLock:
+        try:
+            return await self._budget.lock(self._tenant, self._app_id, tokens, model)
+        except ValidationError as error:
+            refused = _refuse_size(error, tokens)
+        raise refused
+
+    async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
         count_tokens(usage, prompt.model)
         report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
         await run_to_completion(self._settle(report, usage))
@@ -125,6 +141,18 @@ class MeteredModel:
             await settlement
         except APIError as failure:
             _log_unsettled(failure, usage)
+
+
+def _refuse_size(error: ValidationError, tokens: int) -> ValidationError:
+    """Say in the words of a prompt that a lock is too large; the caller asked for no lock."""
+    fields = error.detail.get("fields")
+    if not isinstance(fields, Mapping) or "token_count" not in fields:
+        return error
+    limit = error.detail.get("limit")
+    return PromptTooLongError(
+        f"The prompt and its answer may take {tokens} tokens, more than the limit {limit} ever admits",
+        {"tokens": tokens, "limit": limit, "problem": fields["token_count"]},
+    )
 
 
 def _log_unsettled(failure: APIError, usage: Usage | None) -> None:

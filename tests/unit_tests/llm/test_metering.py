@@ -15,6 +15,7 @@ from shared.errors import (
     DependencyTimeoutError,
     DependencyUnavailableError,
     PromptRefusedError,
+    ValidationError,
 )
 from shared.llm.chat_model import (
     ChatPrompt,
@@ -23,6 +24,7 @@ from shared.llm.chat_model import (
     ModelNotFoundError,
     ModelUnavailableError,
     PromptRejectedError,
+    PromptTooLongError,
     UnusableAnswerError,
 )
 from shared.llm.metering import MeteredModel
@@ -44,12 +46,15 @@ class FakeBudget:
 
     log: list[tuple[object, ...]] = field(default_factory=list)
     refuses: bool = False
+    refusal: Exception | None = None
     down: bool = False
     settling: asyncio.Event | None = None
 
     async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
         if self.refuses:
             raise BudgetExceededError("no", retry_after=5)
+        if self.refusal is not None:
+            raise self.refusal
         self.log.append(("lock", tenant.tenant_id, app_id, tokens, model))
         return Lock("id", tokens, 0)
 
@@ -110,6 +115,27 @@ async def test_prompt_and_output_limit_are_locked_and_the_use_is_reported() -> N
     budget = FakeBudget()
     assert await metered(FakeModel(), budget).complete(PROMPT) is ANSWER
     assert budget.log == [LOCKED, REPORTED]
+
+
+async def test_a_prompt_that_no_budget_admits_is_refused_as_a_prompt_and_not_as_a_lock() -> None:
+    refusal = ValidationError(
+        "A lock of 111 tokens exceeds ...",
+        {"fields": {"token_count": "must be <= 100"}, "limit": "tokens_per_minute"},
+    )
+    model = FakeModel()
+    with pytest.raises(PromptTooLongError) as caught:
+        await metered(model, FakeBudget(refusal=refusal)).complete(PROMPT)
+    assert "prompt" in caught.value.message
+    assert "token_count" not in str(caught.value.detail)
+    assert (caught.value.detail["tokens"], caught.value.detail["limit"]) == (111, "tokens_per_minute")
+    assert model.calls == 0
+
+
+async def test_another_refusal_of_the_budget_stays_as_it_is() -> None:
+    refusal = ValidationError("A model's name ...", {"fields": {"model": "malformed"}})
+    with pytest.raises(ValidationError) as caught:
+        await metered(FakeModel(), FakeBudget(refusal=refusal)).complete(PROMPT)
+    assert caught.value is refusal
 
 
 async def test_a_refused_call_never_reaches_the_model() -> None:
