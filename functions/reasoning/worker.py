@@ -30,7 +30,6 @@ from shared.jobs.models import JobResult, JobStatus
 from shared.jobs.repository import JobInWorkError, Outcome, Outgoing, Step
 from shared.llm.chat_model import ChatPrompt
 from shared.logging.logger import get_logger
-from shared.messaging.consumer import may_succeed_later
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.rendering import render_for_model
 from shared.validation import refusal
@@ -133,7 +132,7 @@ class JobWorker:
                     job = await self._summarise(job, hold)
                 outcome = _success(job)
             except APIError as error:
-                if may_succeed_later(error):
+                if error.transient:
                     raise
                 _logger.info(
                     "The job fails for good", extra={"job_id": job.id, "error": type(error).__name__}

@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
@@ -16,6 +16,7 @@ from shared.errors import DependencyUnavailableError
 from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
+from shared.messaging.consumer import HandlerEndedError
 from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
@@ -140,6 +141,16 @@ class App:
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
         self.prompts = library.of(ACME)
+        self.is_dead = False
+
+    def die(self) -> NoReturn:
+        """End the worker here and now: from now on, until the next delivery, it asks nothing of anybody."""
+
+        async def ask_nothing() -> None:
+            raise KilledError
+
+        self.is_dead, self.cosmos.transport.fault = True, ask_nothing
+        raise KilledError
 
     async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
         return await self.client.call("accept_job", Call.of(body, headers=headers or self.user))
@@ -154,7 +165,13 @@ class App:
 
     async def deliver(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
         """Let the queue hand a message over once."""
-        await self.functions["run_job"](FakeDelivery(_body(message), message_id))
+        try:
+            await self.functions["run_job"](FakeDelivery(_body(message), message_id))
+        except HandlerEndedError:
+            if not self.is_dead:
+                raise
+            self.is_dead, self.cosmos.transport.fault = False, None
+            raise KilledError from None  # a process that was killed has no edge that says so
 
     async def give_up(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
         """Let the dead-letter queue hand a message over once."""

@@ -13,7 +13,7 @@ from shared.jobs.models import JobStatus
 from shared.jobs.repository import JobInWorkError, Outgoing
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.models import PromptDraft
-from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, KilledError, message
+from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, message
 
 
 async def test_a_job_is_reasoned_about_summarised_stored_and_told(app: App) -> None:
@@ -81,7 +81,7 @@ async def test_a_kill_at_any_request_to_the_store_pays_no_stored_step_twice(
         nonlocal kills
         if kills and app.cosmos.transport.requests == start + nth:
             kills -= 1
-            raise KilledError
+            app.die()
 
     setattr(app.cosmos.transport, "watch" if when == "before" else "watch_done", kill)
 
@@ -121,11 +121,13 @@ async def test_a_late_note_about_the_request_leaves_the_result_to_be_sent(app: A
 
 
 async def test_a_kill_after_sending_only_sends_again(app: App) -> None:
-    kills = [KilledError()]
+    kills = 1
 
     def kill() -> None:
+        nonlocal kills
         if kills:
-            raise kills.pop()
+            kills -= 1
+            app.die()
 
     app.sender.after_sending = kill
 
