@@ -236,25 +236,27 @@ async def test_who_was_taken_over_keeps_nothing_and_frees_nothing(
     assert await idempotency.run_once(ACME, ASKED, Work()) == DONE
 
 
-@pytest.mark.parametrize("answer", [HttpResponse(503, {}, b"down"), HttpResponse(429, {"retry-after": "1"}, b"")])
+@pytest.mark.parametrize(
+    "answer", [HttpResponse(503, {}, b"down"), HttpResponse(429, {"retry-after": "1"}, b"")]
+)
 async def test_who_was_taken_over_and_fails_frees_nothing_of_who_took_over(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock, answer: HttpResponse
 ) -> None:
     slow, quick, third = Held(outcome=answer), Held(), Work()
-    paused = asyncio.create_task(idempotency.once(ACME, ASKED, slow))
+    paused = asyncio.create_task(idempotency.run_once(ACME, ASKED, slow))
     await slow.begun.wait()
     clock.advance(LEASE_SECONDS)
-    taken_over = asyncio.create_task(elsewhere.once(ACME, ASKED, quick))
+    taken_over = asyncio.create_task(elsewhere.run_once(ACME, ASKED, quick))
     await quick.begun.wait()
 
     slow.let_go.set()
     assert await paused == answer
     with pytest.raises(RequestInWorkError):
-        await idempotency.once(ACME, ASKED, third)
+        await idempotency.run_once(ACME, ASKED, third)
     quick.let_go.set()
 
     assert await taken_over == DONE
-    assert await idempotency.once(ACME, ASKED, third) == DONE
+    assert await idempotency.run_once(ACME, ASKED, third) == DONE
     assert third.runs == 0
 
 
