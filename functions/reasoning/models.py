@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
-from shared.jobs.models import JobResult, JobStatus
+from shared.http.paging import PageQuery
+from shared.jobs.models import JobStatus
 from shared.prompts.models import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class JobPath(PathModel):
     """The path of one job."""
 
     job_id: str = Field(pattern=MESSAGE_ID_PATTERN)
+
+
+class JobPageQuery(PageQuery):
+    """Query of the list of jobs: all of them, or those of one status."""
+
+    status: JobStatus | None = None
 
 
 class JobRequest(RequestModel):
@@ -67,21 +74,35 @@ class JobAccepted(AcceptedReply):
 
 
 class StepReply(ReplyModel):
-    """One finished step."""
+    """One finished step; `finish_reason` is `length` where the output limit cut its answer."""
 
     name: str
     usage: Usage
+    model: str | None
+    finish_reason: str | None
+
+
+class JobResultReply(ReplyModel):
+    """Result of a job that succeeded."""
+
+    reason: str
+    summary: str
 
 
 class JobReply(ReplyModel):
-    """A job as it stands."""
+    """A job as it stands.
+
+    While it waits, `waiting_for` says what for, and `waiting_until` when it is tried again.
+    """
 
     job_id: str
     task_id: str | None
     status: JobStatus
     steps: list[StepReply]
-    result: JobResult | None
+    result: JobResultReply | None
     usage: Usage
     error: str | None
+    waiting_until: datetime | None
+    waiting_for: str | None
     created_at: datetime
     updated_at: datetime

@@ -110,8 +110,8 @@ class LeaseHeartbeat:
 
     def __init__(
         self,
-        extend: Callable[[], Awaitable[None]],
-        give_back: Callable[[str], Awaitable[None]],
+        extend: Callable[[], Awaitable[object]],
+        give_back: Callable[[str], Awaitable[object]],
         seconds: float,
         clock: Clock,
     ) -> None:

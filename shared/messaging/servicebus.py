@@ -78,6 +78,7 @@ class SdkSender:
             message.body,
             message_id=message.message_id,
             session_id=message.session_id,
+            scheduled_enqueue_time_utc=message.not_before,
             content_type="application/json",
             application_properties={"tenant_id": tenant.tenant_id},
         )

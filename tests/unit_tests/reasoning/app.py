@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
+from functions.reasoning.messages import open_outbox, session_of
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
-from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.messaging.consumer import HandlerEndedError
@@ -139,7 +139,7 @@ class App:
         self.client = RouteClient(cast("Runtime", self.runtime))
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
-        self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
+        self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
         self.prompts = library.of(ACME)
         self.is_dead = False
 
@@ -179,6 +179,14 @@ class App:
         await self.functions["give_up_job"](
             FakeDelivery(_body(message), message_id, application_properties=reason)
         )
+
+    async def deliver_what_was_put_off(self) -> None:
+        """Let the broker deliver the latest request at its time."""
+        queue, request = self.sender.sent[-1]
+        assert (queue, request.session_id) == ("reasoner-in", session_of("acme", request.message_id))
+        assert request.not_before is not None
+        self.clock.advance((request.not_before - self.clock.now()).total_seconds())
+        await self.deliver(request.body, request.message_id)
 
     async def sweep(self) -> None:
         """Let the sweeper's timer fire."""
