@@ -20,7 +20,7 @@ _LARGEST_VERSION = 2**31 - 1
 
 
 class Message(BaseModel):
-    """What every message carries: whose it is and which one it is."""
+    """Base of every message: the tenant that it is of, and its id."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
@@ -66,6 +66,15 @@ class Usage(BaseModel):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
         )
+
+
+class PromptUse(BaseModel):
+    """The version of a prompt that was used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
 
 
 class BudgetAlert(Message):

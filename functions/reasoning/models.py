@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
+from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
+from shared.http.replies import UsageReply
 from shared.jobs.models import JobStatus
 from shared.prompts.models import NAME_PATTERN
 
@@ -77,7 +78,7 @@ class StepReply(ReplyModel):
     """One finished step; `finish_reason` is `length` where the output limit cut its answer."""
 
     name: str
-    usage: Usage
+    usage: UsageReply
     model: str | None
     finish_reason: str | None
 
@@ -100,7 +101,7 @@ class JobReply(ReplyModel):
     status: JobStatus
     steps: list[StepReply]
     result: JobResultReply | None
-    usage: Usage
+    usage: UsageReply
     error: str | None
     waiting_until: datetime | None
     waiting_for: str | None

@@ -52,12 +52,21 @@ class BotConfig(RequestModel):
         return self
 
 
-class StoredBotConfig(ReplyModel):
-    """A bot's configuration as it is stored; what a newer release adds or allows is tolerated."""
+class PromptReferenceReply(ReplyModel):
+    """A prompt by its name, and by a label or a version where one was said."""
+
+    name: str
+    label: str | None = None
+    version: int | None = None
+
+
+class BotConfigReply(ReplyModel):
+    """A bot's configuration; its prompt is in the form in which it was given."""
 
     name: str | None = None
     description: str | None = None
     prompt_name: str | None = None
+    prompt: PromptReferenceReply | None = None
     system_prompt: str | None = None
     model: str | None = None
     temperature: float | None = None
@@ -69,5 +78,5 @@ class BotReply(VersionedReply):
     """A bot as it is stored."""
 
     bot_id: str
-    config: StoredBotConfig
+    config: BotConfigReply
     updated_at: datetime

@@ -40,6 +40,7 @@ class FakeModel:
         self.prompts: list[ChatPrompt] = []
         self.callers: list[tuple[str, str]] = []
         self.failure: Exception | None = None
+        self.finish_reason: str | None = "stop"
         self.before_answering: Callable[[], Awaitable[object]] | None = None
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
@@ -53,7 +54,7 @@ class FakeModel:
             await self.before_answering()
         if self.failure is not None:
             raise self.failure
-        return Completion(f"answer {number}", USAGE, prompt.model, "stop")
+        return Completion(f"answer {number}", USAGE, prompt.model, self.finish_reason)
 
     @property
     def said(self) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.chat_model import ModelUnavailableError
+from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
 from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
@@ -42,7 +42,13 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
 
     usage = USAGE.model_dump()
     assert answer.status == 200
-    assert answer.json() == {"response": "answer 1", "conversation_id": "c", "turn": 1, "usage": usage}
+    source = {"finish_reason": "stop", "model": "gpt-default", "prompt": None}
+    assert answer.json() == source | {
+        "response": "answer 1",
+        "conversation_id": "c",
+        "turn": 1,
+        "usage": usage,
+    }
     shown = (await app.on_conversation()).json()
     assert shown == {
         "conversation_id": "c",
@@ -59,9 +65,41 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
                 "usage": usage,
                 "created_at": "2026-01-31T10:30:00Z",
             }
+            | source
         ],
         "next_cursor": None,
     }
+
+
+async def test_an_answer_that_the_output_limit_cut_says_so_now_and_later(app: App) -> None:
+    app.model.finish_reason = "length"
+    cut = (await app.chat("hello")).json()
+    app.model.finish_reason = None
+    unknown = (await app.chat("hello")).json()
+
+    assert (cut["finish_reason"], unknown["finish_reason"]) == ("length", None)
+    shown = (await app.on_conversation()).json()["items"]
+    assert [turn["finish_reason"] for turn in shown] == ["length", None]
+
+
+async def test_a_turn_without_an_answer_says_nothing_of_its_origin(app: App) -> None:
+    app.model.failure = PromptRefusedError("no")
+    await app.chat("hello")
+
+    [turn] = (await app.on_conversation()).json()["items"]
+    assert (turn["finish_reason"], turn["model"], turn["prompt"]) == (None, None, None)
+
+
+async def test_a_message_that_is_too_long_is_refused_in_the_words_of_a_message(app: App) -> None:
+    app.model.failure = PromptTooLongError("The prompt may take 30536 tokens", {"tokens": 30_536})
+    refused = await app.chat("hello")
+
+    answer = refused.json()
+    assert (refused.status, list(answer["detail"]["fields"])) == (422, ["body.message"])
+    assert "message is too long" in answer["message"]
+    assert answer["detail"]["tokens"] == 30_536
+    assert "token_count" not in refused.body.decode()
+    assert [status for _, status, _, _ in await app.turns()] == ["failed"]
 
 
 async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) -> None:
