@@ -38,6 +38,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                 "name": "Help",
                 "description": None,
                 "prompt_name": "p",
+                "prompt": None,
                 "system_prompt": None,
                 "model": None,
                 "temperature": 0.5,
