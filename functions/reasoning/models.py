@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
-from shared.http.replies import UsageReply
+from shared.http.replies import TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.prompts.models import NAME_PATTERN
 
@@ -78,7 +78,7 @@ class StepReply(ReplyModel):
     """One finished step; `finish_reason` is `length` where the output limit cut its answer."""
 
     name: str
-    usage: UsageReply
+    usage: TokenUsageReply
     model: str | None
     finish_reason: str | None
 
@@ -101,7 +101,7 @@ class JobReply(ReplyModel):
     status: JobStatus
     steps: list[StepReply]
     result: JobResultReply | None
-    usage: UsageReply
+    usage: TokenUsageReply
     error: str | None
     waiting_until: datetime | None
     waiting_for: str | None

@@ -11,7 +11,7 @@ from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError
 from shared.http.paging import ListReply, cut_page
-from shared.http.replies import UsageReply
+from shared.http.replies import TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.logging.logger import get_logger
 
@@ -78,7 +78,7 @@ def _render(job: JobState) -> JobReply:
         status=job.status,
         steps=[_render_step(name, step) for name, step in done],
         result=None if job.result is None else JobResultReply.model_validate(job.result.model_dump()),
-        usage=UsageReply.of(sum((step.usage for _, step in done), Usage())),
+        usage=TokenUsageReply.of(sum((step.usage for _, step in done), Usage())),
         error=job.error,
         waiting_until=job.waiting_until,
         waiting_for=job.waiting_for,
@@ -88,5 +88,5 @@ def _render(job: JobState) -> JobReply:
 
 
 def _render_step(name: str, step: JobStep) -> StepReply:
-    usage = UsageReply.of(step.usage)
+    usage = TokenUsageReply.of(step.usage)
     return StepReply(name=name, usage=usage, model=step.model, finish_reason=step.finish_reason)

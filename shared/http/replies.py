@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from shared.contracts import PromptUse, Usage
 
 
-class UsageReply(ReplyModel):
+class TokenUsageReply(ReplyModel):
     """The tokens that model calls used."""
 
     prompt_tokens: int = 0

@@ -73,7 +73,7 @@ class Sweeper:
         self._authenticator = authenticator
         self._outbox_of = outbox_of
         self._clock = clock
-        self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
+        self._slots = asyncio.Semaphore(_TENANTS_AT_ONCE)
 
     async def sweep(self) -> int:
         """Send what is pending; tell how many messages. What fails for one tenant keeps no other waiting.
@@ -104,7 +104,7 @@ class Sweeper:
         return sent
 
     async def _sweep(self, tenant_id: str) -> int:
-        async with self._places:
+        async with self._slots:
             with logging_as(tenant_id=tenant_id):
                 try:
                     tenant = await self._authenticator.for_platform(tenant_id)

@@ -86,7 +86,7 @@ class SdkSender:
 
     async def check(self, queue: str) -> None:
         """Open the queue's link, which proves that the broker answers."""
-        await self._call(lambda: self._opened(queue))
+        await self._call(lambda: self._ensure_open(queue))
 
     async def close(self) -> None:
         """Close the links, then the connection."""
@@ -115,7 +115,7 @@ class SdkSender:
                 await self._drop(queue)
                 raise
 
-    async def _opened(self, queue: str) -> None:
+    async def _ensure_open(self, queue: str) -> None:
         async with self._locks.setdefault(queue, asyncio.Lock()):
             await self._open(queue)
 

@@ -10,7 +10,7 @@ from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import TurnStatus
 from shared.http.models import ReplyModel, RequestModel
 from shared.http.paging import PageQuery
-from shared.http.replies import PromptUseReply, UsageReply
+from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.tenancy.context import USER_ID_PATTERN
 
 
@@ -51,7 +51,7 @@ class ChatReply(ReplyModel):
     response: str
     conversation_id: str
     turn: int
-    usage: UsageReply
+    usage: TokenUsageReply
     finish_reason: str | None
     model: str | None
     prompt: PromptUseReply | None
@@ -64,7 +64,7 @@ class TurnReply(ReplyModel):
     status: TurnStatus
     message: str
     response: str | None
-    usage: UsageReply
+    usage: TokenUsageReply
     finish_reason: str | None
     model: str | None
     prompt: PromptUseReply | None

@@ -132,7 +132,7 @@ class ConversationRepository:
 
     async def history(self, turn: Reservation, turns: int) -> list[TurnItem]:
         """Return the last `turns` turns done before the reserved one, oldest first."""
-        found = await self._numbered(turn.recent[-turns:] if turns else ())
+        found = await self._read_turns(turn.recent[-turns:] if turns else ())
         return [item for item in found if item.status is TurnStatus.DONE]
 
     async def complete(
@@ -172,7 +172,7 @@ class ConversationRepository:
 
     async def turns(self, numbers: Sequence[int]) -> list[TurnItem]:
         """Return turns of every status by their numbers, at most 100, in their order."""
-        return await self._numbered(numbers)
+        return await self._read_turns(numbers)
 
     async def delete(self) -> None:
         """Remove the conversation: its turns first, so that an interrupted removal can be asked for again.
@@ -273,7 +273,7 @@ class ConversationRepository:
             created_at=self._clock.now(),
         )
 
-    async def _numbered(self, numbers: Sequence[int]) -> list[TurnItem]:
+    async def _read_turns(self, numbers: Sequence[int]) -> list[TurnItem]:
         """Look turns up by id: what this costs depends on how many are asked for and on nothing else."""
         found = await self._own.read_many(TurnItem, [_turn_id(number) for number in numbers])
         return sorted(found, key=lambda turn: turn.number)
@@ -303,7 +303,7 @@ class ConversationRepository:
                 raise ConversationNotFoundError(self._conversation_id) from error
 
     async def _delete_turns(self, numbers: Sequence[int]) -> None:
-        while found := await self._numbered(numbers):
+        while found := await self._read_turns(numbers):
             try:
                 await self._own.batch([BatchOperation("delete", turn.id) for turn in found])
             except BatchFailedError as error:

@@ -24,7 +24,7 @@ from shared.errors import (
     ValidationError,
 )
 from shared.http.paging import ListReply, cut_page
-from shared.http.replies import PromptUseReply, UsageReply
+from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
@@ -258,7 +258,7 @@ def _render_answer(
         response=response,
         conversation_id=conversation_id,
         turn=turn,
-        usage=UsageReply.of(usage),
+        usage=TokenUsageReply.of(usage),
         finish_reason=source.finish_reason if source else None,
         model=source.model if source else None,
         prompt=PromptUseReply.of(source.prompt if source else None),
@@ -281,7 +281,7 @@ def _render_turn(turn: TurnItem) -> TurnReply:
         status=turn.status,
         message=turn.message,
         response=turn.response,
-        usage=UsageReply.of(turn.usage),
+        usage=TokenUsageReply.of(turn.usage),
         finish_reason=turn.source.finish_reason if turn.source else None,
         model=turn.source.model if turn.source else None,
         prompt=PromptUseReply.of(turn.source.prompt if turn.source else None),

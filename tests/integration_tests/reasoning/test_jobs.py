@@ -6,9 +6,12 @@ import asyncio
 import json
 import socket
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
 
 from functions.reasoning.messages import open_outbox, session_of
 from functions.reasoning.models import JobRequest
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from tests.integration_tests.platform import Caller, Platform
 
 pytestmark = pytest.mark.timeout(180)
+
+CONTRACT = Path(__file__).parents[3] / "docs" / "contract"
 
 DELIVERIES = 5
 """The in queue's MaxDeliveryCount."""
@@ -81,6 +86,26 @@ def test_ten_messages_of_an_outsider_for_one_job_and_as_many_later_ones_give_one
     assert (told[0]["taskId"], told[0]["message"]) == ("t1", "SUCCESS")
     used = boss.must("GET", "/api/v1/tokens/status?app_id=reasoner")["used_tokens"]
     assert used == job["usage"]["total_tokens"] + last["usage"]["total_tokens"]
+
+
+def test_the_contracts_example_is_a_job_when_it_is_sent_into_the_tenants_session(
+    boss: Caller, tenant: str, queues: Queues
+) -> None:
+    schema = json.loads((CONTRACT / "messages.json").read_text())["reasoner-in"]["schema"]
+    [example] = schema["examples"]
+
+    queues.send(example | {"tenant_id": tenant}, example["id"], tenant)
+
+    job = ended(boss, example["id"])
+    assert (job["status"], job["task_id"]) == ("succeeded", example["taskId"])
+
+
+def test_a_message_without_a_session_is_refused_by_the_broker_as_the_contract_says(queues: Queues) -> None:
+    with (
+        queues.client.get_queue_sender(IN_QUEUE) as sender,
+        pytest.raises(ServiceBusError, match="SessionId"),
+    ):
+        sender.send_messages(ServiceBusMessage(b"{}", message_id="m"))
 
 
 @pytest.mark.parametrize(
