@@ -70,6 +70,16 @@ class Usage(BaseModel):
         )
 
 
+class PromptSelection(BaseModel):
+    """A prompt by its name, and by a label or a version where one is said."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    label: str | None = None
+    version: int | None = None
+
+
 class PromptUse(BaseModel):
     """The version of a prompt that was used."""
 
@@ -130,6 +140,9 @@ class ReasonerIn(Message):
         None, min_length=1, description="A conversation instead of a text, of 200 messages at most."
     )
     prompt_name: str | None = Field(None, description="One of the tenant's prompts instead of a text.")
+    prompt: PromptSelection | None = Field(
+        None, description="A prompt by name, and by label or version, instead of `prompt_name`."
+    )
     variables: dict[str, str] | None = Field(None, description="The values of the prompt's variables.")
     strategy: str | None = Field(
         None, description="Reserved for other ways to reason; a message that names one is refused for now."

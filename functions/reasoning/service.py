@@ -11,7 +11,7 @@ from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError
 from shared.http.paging import ListReply, cut_page
-from shared.http.replies import TokenUsageReply
+from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.logging.logger import get_logger
 
@@ -77,6 +77,7 @@ def _render(job: JobState) -> JobReply:
         task_id=job.task_id,
         status=job.status,
         steps=[_render_step(name, step) for name, step in done],
+        prompt=PromptUseReply.of(done[0][1].prompt if done else None),
         result=None if job.result is None else JobResultReply.model_validate(job.result.model_dump()),
         usage=TokenUsageReply.of(sum((step.usage for _, step in done), Usage())),
         error=job.error,

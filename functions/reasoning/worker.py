@@ -26,7 +26,7 @@ from functions.reasoning.prompts import (
     reasoning_prompt,
     summary_prompt,
 )
-from shared.contracts import ChatMessage, ReasonerOut, Usage
+from shared.contracts import ChatMessage, PromptSelection, PromptUse, ReasonerOut, Usage
 from shared.cosmos.container import ItemChangedError
 from shared.cosmos.leases import LeaseHeartbeat
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
@@ -171,12 +171,10 @@ class JobWorker:
         return JobDelay(until, error.message, request_message(job.request, until))
 
     async def _reason(self, job: JobItem) -> JobItem:
-        prompt = self._prompt(
-            job,
-            reasoning_prompt(await self._conversation(job.request)),
-            job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS,
-        )
-        step = _step(await self.model.complete(prompt), _SHORTEST_REASON)
+        conversation, use = await self._conversation(job.request)
+        most_tokens = job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS
+        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens)
+        step = _step(await self.model.complete(prompt), _SHORTEST_REASON, use)
         return await self.jobs.checkpoint(job, REASON, step, self.lease_seconds)
 
     async def _summarise(self, job: JobItem) -> JobItem:
@@ -187,13 +185,18 @@ class JobWorker:
     def _prompt(self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int) -> ChatPrompt:
         return ChatPrompt(messages, job.request.model or self.default_model, tokens)
 
-    async def _conversation(self, request: ReasonerIn) -> tuple[ChatMessage, ...]:
-        if request.messages is not None:
-            return tuple(request.messages)
+    async def _conversation(self, request: ReasonerIn) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
+        """Return the input of a job, and the version of the prompt that it comes from, if it does."""
+        reference = request.prompt
         if request.prompt_name is not None:
-            prompt = await self.prompts.resolve(request.prompt_name)
-            return render_for_model(prompt, request.variables or {}, "user")
-        return (ChatMessage(role="user", content=request.text or ""),)
+            reference = PromptSelection(name=request.prompt_name)
+        if reference is not None:
+            prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
+            use = PromptUse(name=prompt.version.name, version=prompt.version.version)
+            return render_for_model(prompt, request.variables or {}, "user"), use
+        if request.messages is not None:
+            return tuple(request.messages), None
+        return (ChatMessage(role="user", content=request.text or ""),), None
 
 
 def _check(message: ReasonerIn) -> None:
@@ -208,7 +211,7 @@ def _check(message: ReasonerIn) -> None:
     raise refused
 
 
-def _step(completion: Completion, shortest: int) -> JobStep:
+def _step(completion: Completion, shortest: int, prompt: PromptUse | None = None) -> JobStep:
     text = completion.text.strip()
     if len(text) < shortest:
         raise DependencyUnavailableError("The model", f"answered with less than {shortest} characters")
@@ -217,6 +220,7 @@ def _step(completion: Completion, shortest: int) -> JobStep:
         usage=completion.usage,
         model=completion.model,
         finish_reason=completion.finish_reason,
+        prompt=prompt,
     )
 
 

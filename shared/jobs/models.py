@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import ReasonerIn, Usage
+from shared.contracts import PromptUse, ReasonerIn, Usage
 from shared.cosmos.partition import StoredItem
 
 NOTHING_USED = Usage()
@@ -60,6 +60,7 @@ class JobStep(BaseModel):
     Attributes:
         model: The model that answered, by its provider's name; None where an older release stored the step.
         finish_reason: The provider's reason for which the answer ended, if it told one.
+        prompt: The version of the job's prompt, where this step used it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +69,7 @@ class JobStep(BaseModel):
     usage: Usage
     model: str | None = None
     finish_reason: str | None = None
+    prompt: PromptUse | None = None
 
 
 class JobState(StoredItem):

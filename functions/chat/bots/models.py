@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
+from shared.prompts.reference import PromptReference
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BOT_ID = 124
@@ -25,13 +27,17 @@ class BotPath(PathModel):
 
 
 class BotConfig(RequestModel):
-    """`PUT /bots/{bot_id}`: who the bot is, by one of `prompt_name` and `system_prompt`."""
+    """`PUT /bots/{bot_id}`: the bot's instructions are one of `prompt`, `prompt_name` and `system_prompt`.
+
+    `prompt_name` is the short form of a `prompt` without label and version.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
                 {"required": ["prompt_name"], "properties": {"prompt_name": {"type": "string"}}},
                 {"required": ["system_prompt"], "properties": {"system_prompt": {"type": "string"}}},
+                {"required": ["prompt"], "properties": {"prompt": {"type": "object"}}},
             ]
         }
     )
@@ -39,6 +45,7 @@ class BotConfig(RequestModel):
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=2_000)
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
+    prompt: PromptReference | None = None
     system_prompt: str | None = Field(None, min_length=1, max_length=100_000)
     model: str | None = Field(None, pattern=ID_PATTERN)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -47,8 +54,11 @@ class BotConfig(RequestModel):
 
     @model_validator(mode="after")
     def _one_source_of_instructions(self) -> Self:
-        if (self.prompt_name is None) == (self.system_prompt is None):
-            raise ValueError("exactly one of prompt_name and system_prompt is needed")
+        sources = (self.prompt, self.prompt_name, self.system_prompt)
+        if sum(source is not None for source in sources) != 1:
+            raise PydanticCustomError(
+                "one_source", "exactly one of prompt, prompt_name and system_prompt is needed"
+            )
         return self
 
 

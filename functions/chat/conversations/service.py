@@ -15,7 +15,7 @@ from functions.chat.conversations.models import (
     TurnReply,
 )
 from functions.chat.conversations.stored_models import AnswerSource
-from shared.contracts import ChatMessage
+from shared.contracts import ChatMessage, PromptUse
 from shared.errors import (
     APIError,
     ConversationUnavailableError,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Reservation,
     )
     from functions.chat.conversations.stored_models import ConversationItem, TurnItem
-    from shared.contracts import PromptUse, Usage
+    from shared.contracts import Usage
     from shared.llm.chat_model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
@@ -83,7 +83,7 @@ class ChatService:
 
         Raises:
             BotNotFoundError: The tenant has no such bot.
-            PromptNotFoundError: The bot's prompt is not there.
+            PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
             ValidationError: The variables do not fit the bot's prompt.
             PermissionDeniedError: A user's token names another user.
             ConflictError: The conversation is still answering another message.
@@ -123,9 +123,11 @@ class ChatService:
         self, bot: StoredBotConfig, request: ChatRequest
     ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
-        if bot.prompt_name is not None:
-            prompt = await self.prompts.resolve(bot.prompt_name)
-            return render_for_model(prompt, request.variables, "system"), None
+        reference = bot.prompt_reference
+        if reference is not None:
+            prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
+            use = PromptUse(name=prompt.version.name, version=prompt.version.version)
+            return render_for_model(prompt, request.variables, "system"), use
         if request.variables:
             names = sorted(request.variables)
             raise ValidationError(

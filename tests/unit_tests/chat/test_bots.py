@@ -56,6 +56,13 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
     [
         ({"name": "neither"}, "body"),
         ({"system_prompt": "a", "prompt_name": "b"}, "body"),
+        ({"prompt": {"name": "a"}, "prompt_name": "b"}, "body"),
+        ({"prompt": {"name": "a"}, "system_prompt": "b"}, "body"),
+        ({"prompt": {"name": "a", "label": "b", "version": 1}}, "body.prompt"),
+        ({"prompt": {"name": "a b"}}, "body.prompt.name"),
+        ({"prompt": {"name": "a", "version": 0}}, "body.prompt.version"),
+        ({"prompt": {"name": "a", "version": "1"}}, "body.prompt.version"),
+        ({"prompt": {"name": "a", "tag": "b"}}, "body.prompt.tag"),
         ({"system_prompt": ""}, "body.system_prompt"),
         ({"prompt_name": "a b"}, "body.prompt_name"),
         ({"system_prompt": "a", "temperature": 2.1}, "body.temperature"),

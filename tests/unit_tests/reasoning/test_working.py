@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from shared.errors import BudgetExceededError, DependencyUnavailableError, Promp
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
 from shared.jobs.repository import JobInWorkError
 from shared.messaging.sender import MAX_BODY_BYTES
+from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft
 from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, message
 
@@ -57,6 +59,40 @@ async def test_the_input_may_be_messages_or_a_prompt(app: App) -> None:
 
     asked = [prompt.messages[1:] for prompt in app.model.prompts[::2]]
     assert [[part.content for part in parts] for parts in asked] == [["One", "Two"], ["About tea?"]]
+
+
+@pytest.mark.parametrize(
+    ("reference", "used"),
+    [
+        ({"prompt_name": "ask"}, 1),
+        ({"prompt": {"name": "ask"}}, 1),
+        ({"prompt": {"name": "ask", "label": "latest"}}, 2),
+        ({"prompt": {"name": "ask", "version": 2}}, 2),
+    ],
+)
+async def test_a_job_uses_the_version_that_it_names_and_says_which(
+    app: App, reference: dict[str, Any], used: int
+) -> None:
+    for number in (1, 2):
+        await app.prompts.save("ask", PromptDraft(template=f"About {{topic}}? {number}"), None)
+    await app.prompts.apply(PromptEdit("ask", MoveLabel("production", 1)))
+    accepted = await app.accept(id="j0", variables={"topic": "tea"}, **reference)
+    await app.deliver(app.sender.sent[-1][1].body)
+    await app.deliver(message(text=None, variables={"topic": "tea"}, **reference))
+
+    assert accepted.status == 202
+    for job_id in ("j0", "j1"):
+        shown = (await app.show(job_id)).json()
+        assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
+    assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
+
+
+async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
+    await app.deliver(message(model="gpt-x"))
+
+    shown = (await app.show("j1")).json()
+    assert [(step["model"], step["finish_reason"]) for step in shown["steps"]] == [("gpt-x", "stop")] * 2
+    assert shown["prompt"] is None
 
 
 async def test_model_and_limit_are_the_jobs_own(app: App) -> None:
@@ -395,6 +431,9 @@ async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
         (message(strategy="tree"), "ValidationError"),
         (message(variables={"a": "b"}), "ValidationError"),
         (message(text=None, prompt_name="no/such"), "ValidationError"),
+        (message(text=None, prompt={"name": "no/such"}), "ValidationError"),
+        (message(text=None, prompt={"name": "p", "label": "a", "version": 1}), "ValidationError"),
+        (message(prompt={"name": "p"}), "ValidationError"),
         (message(max_output_tokens=1_000_000), "ValidationError"),
         (message(model="no such\n"), "ValidationError"),
         (message(id="no spaces"), "ValidationError"),
