@@ -9,6 +9,7 @@ from datetime import date
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from shared.tenancy.context import TENANT_ID_PATTERN
 
@@ -35,7 +36,7 @@ class Message(BaseModel):
     def _can_be_stored(cls, version: int) -> int:
         # No bound of the published schema: such a message was never handled, only delivered again and again.
         if abs(version) > _LARGEST_VERSION:
-            raise ValueError(f"must be <= {_LARGEST_VERSION}")
+            raise PydanticCustomError("too_large", f"must be <= {_LARGEST_VERSION}")
         return version
 
 

@@ -136,7 +136,13 @@ class OpenAIChatModel:
         return parse_completion(await self._request(lambda: self._post(prompt), prompt.model), prompt.model)
 
     async def check(self) -> None:
-        """Ask for the list of models: the cheapest call that proves that the resource answers this app."""
+        """Ask for the list of models: the cheapest call that proves that the resource answers this app.
+
+        Raises:
+            ConfigurationError: The resource does not take this app's credential.
+            DependencyUnavailableError: It is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
         await self._request(lambda: self._client.get(_MODELS_PATH, cast_to=object))
 
     async def _post(self, prompt: ChatPrompt) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,23 @@ async def test_a_users_conversation_is_kept_and_metered_under_the_tokens_subject
     assert answer.status == 200
     assert (await app.on_conversation(headers=alice)).json()["user_id"] == "alice"
     assert app.model.prompts[-1].user == "alice"
+
+
+async def test_a_key_that_is_bound_to_a_user_is_that_users_and_no_other_ones(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    bound = app.authenticator.add("bound", replace(user_context("alice"), principal="key-1"))
+    await app.chat("his", headers=bob, conversation_id="his")
+    await app.chat("hers", headers=alice, conversation_id="hers")
+    await app.chat("by her key", headers=bound, conversation_id="hers")
+
+    assert await listed(app, bound) == ["hers"]
+    for route in ("get_conversation", "delete_conversation"):
+        foreign = await app.on_conversation(route, headers=bound, conversation_id="his")
+        assert foreign.status == 404
+    assert (await app.chat(headers=bound, user_id="bob")).status == 403
+    assert (await app.on_conversation(headers=bob, conversation_id="his")).json()["turns"] == 1
+    assert (await app.on_conversation(headers=alice, conversation_id="hers")).json()["turns"] == 2
 
 
 async def test_a_user_speaks_for_nobody_else(app: App, alice: dict[str, str]) -> None:
