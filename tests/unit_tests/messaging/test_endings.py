@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,3 +158,40 @@ async def test_a_dead_letter_waits_for_as_long_as_a_store_is_down(cosmos: Memory
     with pytest.raises(DependencyUnavailableError):
         await edge.queue.move(FakeDelivery(order(), delivery_count=10 * MOST_DEFECTS), ending_in(down, 0))
     assert await edge.kept("acme") == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", order(what=7), order(tenant_id="nobody"), order(schema_version=2**40), order(names={"a": 1})],
+    ids=["no JSON", "a field", "no tenant", "our own validator", "a nested field"],
+)
+async def test_nothing_of_a_refused_message_stays_reachable(cosmos: MemoryCosmos, body: bytes) -> None:
+    edge = Edge(cosmos, FakeClock())
+    left = []
+    for _ in range(50):
+        delivery = FakeDelivery(body)
+        left.append(weakref.ref(delivery))
+        await edge.queue.take(delivery, ending_in(None, 0))
+        del delivery
+    gc.collect()
+
+    assert [one for one in left if one() is not None] == []
+
+
+@pytest.mark.parametrize("end", [ValidationError("no"), ConflictError("no")])
+async def test_nothing_of_a_message_that_its_handler_refused_stays_reachable(
+    cosmos: MemoryCosmos, end: APIError
+) -> None:
+    edge = Edge(cosmos, FakeClock())
+    delivery = FakeDelivery(order())
+    left = weakref.ref(delivery)
+
+    async def refuse(tenant: TenantContext, message: Order) -> None:
+        assert tenant.tenant_id == message.tenant_id
+        raise type(end)("no")
+
+    await edge.queue.take(delivery, refuse)
+    del delivery
+    gc.collect()
+
+    assert left() is None
