@@ -21,12 +21,14 @@ _LARGEST_VERSION = 2**31 - 1
 
 
 class Message(BaseModel):
-    """What every message carries: whose it is and which one it is."""
+    """Base of every message: the tenant that it is of, and its id."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
-    tenant_id: str = Field(pattern=TENANT_ID_PATTERN)
-    id: str = Field(pattern=MESSAGE_ID_PATTERN)
+    tenant_id: str = Field(pattern=TENANT_ID_PATTERN, description="The tenant that the message is of.")
+    id: str = Field(
+        pattern=MESSAGE_ID_PATTERN, description="Unique within the tenant; the same is not done twice."
+    )
     schema_version: int = 1
 
     @field_validator("schema_version")
@@ -69,6 +71,25 @@ class Usage(BaseModel):
         )
 
 
+class PromptSelection(BaseModel):
+    """A prompt by its name, and by a label or a version where one is said."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    label: str | None = None
+    version: int | None = None
+
+
+class PromptUse(BaseModel):
+    """The version of a prompt that was used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+
+
 class BudgetAlert(Message):
     """Queue `budget-alerts-out`: so much of a tenant's budget of a day or a month is used up.
 
@@ -85,24 +106,63 @@ class BudgetAlert(Message):
 
 
 class ReasonerIn(Message):
-    """Queue `reasoner-in`: one text or conversation to reason about."""
+    """Queue `reasoner-in`: one text, conversation or prompt to reason about.
 
-    task_id: str | None = Field(None, alias="taskId", max_length=128)
-    text: str | None = Field(None, min_length=1)
-    messages: list[ChatMessage] | None = Field(None, min_length=1)
-    prompt_name: str | None = None
-    variables: dict[str, str] | None = None
-    strategy: str | None = None
-    model: str | None = None
-    max_output_tokens: int | None = Field(None, ge=1)
+    The queue requires sessions: the sender sets the broker's `SessionId`, else the broker refuses the
+    message. Messages of one session are worked on one after the other. The app uses `{tenant_id}#0` to
+    `{tenant_id}#3`, by a hash of the id; others may use these or the tenant's id. The broker's message id is
+    the `id`.
+
+    A message that can never be a job (more or less than one input, fields that a job does not have) is kept
+    in the quarantine with the fields at fault, and nothing is sent to `reasoner-out`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "id": "ticket-4711",
+                    "taskId": "4711",
+                    "text": "The printer prints every page twice since Monday.",
+                }
+            ]
+        }
+    )
+
+    task_id: str | None = Field(
+        None,
+        alias="taskId",
+        max_length=128,
+        description="The sender's own name for the task; the result carries it.",
+    )
+    text: str | None = Field(None, min_length=1, description="One text, of 200,000 characters at most.")
+    messages: list[ChatMessage] | None = Field(
+        None, min_length=1, description="A conversation instead of a text, of 200 messages at most."
+    )
+    prompt_name: str | None = Field(None, description="One of the tenant's prompts instead of a text.")
+    prompt: PromptSelection | None = Field(
+        None, description="A prompt by name, and by label or version, instead of `prompt_name`."
+    )
+    variables: dict[str, str] | None = Field(None, description="The values of the prompt's variables.")
+    strategy: str | None = Field(
+        None, description="Reserved for other ways to reason; a message that names one is refused for now."
+    )
+    model: str | None = Field(None, description="The model; the deployment's default where none is named.")
+    max_output_tokens: int | None = Field(
+        None, ge=1, description="The most tokens of the analysis: 16,384, and 1,024 where it is not said."
+    )
 
 
 class ReasonerOut(Message):
-    """Queue `reasoner-out`: what came of it; `message` is SUCCESS or says what failed."""
+    """Queue `reasoner-out`: the end of a job.
 
-    task_id: str | None = Field(None, alias="taskId")
-    ai_reason: str | None = None
-    reason: str | None = None
-    summary: str | None = None
+    `message` is SUCCESS, or says what failed, or where a result is that is too large for a message.
+    """
+
+    task_id: str | None = Field(None, alias="taskId", description="The task id that the job came with.")
+    ai_reason: str | None = Field(None, description="The model's own analysis.")
+    reason: str | None = Field(None, description="The analysis, once it was checked.")
+    summary: str | None = Field(None, description="A summary of 5 to 500 characters.")
     usage: Usage = Usage()
     message: str

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http.route import Route
-    from shared.llm.client import OpenAIChatModel
-    from shared.llm.counting import TokenCounter
-    from shared.llm.model import ChatModel
+    from shared.llm.chat_model import ChatModel
+    from shared.llm.openai_client import OpenAIChatModel
+    from shared.llm.token_counting import TokenCounter
     from shared.messaging.servicebus import SdkSender
     from shared.settings import Settings
     from shared.telemetry.measurements import Measurement
@@ -283,7 +283,7 @@ class Runtime:
     @cached_property
     def chat_model(self) -> OpenAIChatModel:
         """Return the chat models of the configured resource, unmetered."""
-        from shared.llm.client import OpenAIChatModel, open_client  # noqa: PLC0415  # the SDK loads when used
+        from shared.llm.openai_client import OpenAIChatModel, open_client  # noqa: PLC0415  # the SDK loads when used
 
         settings = self.settings
         key = settings.openai_api_key
@@ -298,19 +298,19 @@ class Runtime:
     @cached_property
     def model_dependency(self) -> Dependency:
         """Return the policy and the breaker that all model calls share."""
-        from shared.llm.client import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+        from shared.llm.openai_client import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
 
         return Dependency("The model", classify, POLICY, self.clock)
 
     def metered_model(self, tenant: TenantContext, app_id: str) -> ChatModel:
         """Return the chat models for one application of a tenant: within the tenant's budget."""
-        from shared.llm.metered import MeteredModel  # noqa: PLC0415  # loads when first used
+        from shared.llm.metering import MeteredModel  # noqa: PLC0415  # loads when first used
 
         return MeteredModel(self.chat_model, self._token_counter, self.ledger, tenant, app_id)
 
     @cached_property
     def _token_counter(self) -> TokenCounter:
-        from shared.llm.counting import TokenCounter  # noqa: PLC0415  # loads when first used
+        from shared.llm.token_counting import TokenCounter  # noqa: PLC0415  # loads when first used
 
         return TokenCounter()
 

@@ -7,9 +7,11 @@ import azure.functions as func
 
 from functions.chat.bots.models import BotConfig, BotPath, BotReply
 from functions.chat.bots.repository import BotRepository
+from functions.chat.bots.service import BotService
 from functions.chat.conversations.models import (
     ChatReply,
     ChatRequest,
+    ConversationPageQuery,
     ConversationPath,
     ConversationReply,
     ConversationSummary,
@@ -39,6 +41,10 @@ def _bots(runtime: "Runtime", tenant: TenantContext) -> BotRepository:
     return BotRepository(tenant, runtime.container("bots"), runtime.clock)
 
 
+def _bot_service(runtime: "Runtime", tenant: TenantContext) -> BotService:
+    return BotService(_bots(runtime, tenant))
+
+
 def _conversation(
     runtime: "Runtime", tenant: TenantContext, bot_id: str, conversation_id: str
 ) -> ConversationRepository:
@@ -57,22 +63,22 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
         tenant: TenantContext, path: BotPath, bot: BotConfig, if_match: IfMatch | None
     ) -> BotReply:
         """Save a bot."""
-        return await _bots(runtime, tenant).save(path.bot_id, bot, if_match)
+        return await _bot_service(runtime, tenant).save(path.bot_id, bot, if_match)
 
     @routes.get("v1/bots/{bot_id}", min_role=Role.USER)
     async def get_bot(tenant: TenantContext, path: BotPath) -> BotReply:
         """Show a bot."""
-        return await _bots(runtime, tenant).read(path.bot_id)
+        return await _bot_service(runtime, tenant).read(path.bot_id)
 
     @routes.get("v1/bots", min_role=Role.USER)
     async def list_bots(tenant: TenantContext, query: PageQuery) -> ListReply[BotReply]:
         """List the bots."""
-        return await _bots(runtime, tenant).list(query)
+        return await _bot_service(runtime, tenant).list(query)
 
     @routes.delete("v1/bots/{bot_id}", min_role=Role.TENANT_ADMIN)
     async def delete_bot(tenant: TenantContext, path: BotPath, if_match: IfMatch | None) -> None:
         """Remove a bot."""
-        await _bots(runtime, tenant).delete(path.bot_id, if_match)
+        await _bot_service(runtime, tenant).delete(path.bot_id, if_match)
 
 
 def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
@@ -99,7 +105,7 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
 
     @routes.get("v1/bots/{bot_id}/conversations", min_role=Role.USER)
     async def list_conversations(
-        tenant: TenantContext, path: BotPath, query: PageQuery
+        tenant: TenantContext, path: BotPath, query: ConversationPageQuery
     ) -> ListReply[ConversationSummary]:
         """List a bot's conversations."""
         return await conversations(tenant, path.bot_id).list(path.bot_id, query)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
-from pydantic_core import PydanticCustomError
 
 from shared.contracts import ChatMessage
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
@@ -24,6 +23,7 @@ from shared.prompts.models import (
     PromptSource,
     Variable,
 )
+from shared.validation import refuse_value
 
 MAX_BATCH = 500
 MAX_ANSWER_BYTES = 8_000_000
@@ -39,13 +39,13 @@ MOVED_LABEL_PATTERN = r"^[a-z][a-z0-9._-]{0,63}$"
 
 def _check_digits(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,8}", value) is None:
-        raise PydanticCustomError("version", "must be a whole number, in digits")
+        raise refuse_value("must be a whole number, in digits")
     return value
 
 
 def _check_label(value: object) -> object:
     if isinstance(value, str) and (problem := label_problem(value)):
-        raise PydanticCustomError("label", "{problem}", {"problem": problem})
+        raise refuse_value(problem)
     return value
 
 

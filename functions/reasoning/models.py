@@ -7,28 +7,31 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage, Usage
+from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
-from shared.jobs.models import JobResult, JobStatus
+from shared.http.paging import PageQuery
+from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.jobs.models import JobStatus
 from shared.prompts.models import NAME_PATTERN
+from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
 _NONE: JsonDict = {"type": "null"}
-_TEXT: JsonDict = {
-    "required": ["text"],
-    "properties": {"text": {"type": "string"}, "messages": _NONE, "prompt_name": _NONE, "variables": _NONE},
-}
-_MESSAGES: JsonDict = {
-    "required": ["messages"],
-    "properties": {"text": _NONE, "messages": {"type": "array"}, "prompt_name": _NONE, "variables": _NONE},
-}
-_PROMPT: JsonDict = {
-    "required": ["prompt_name"],
-    "properties": {"text": _NONE, "messages": _NONE, "prompt_name": {"type": "string"}},
-}
+_INPUTS = {"text": "string", "messages": "array", "prompt_name": "string", "prompt": "object"}
+
+
+def _only(name: str) -> JsonDict:
+    """Describe requests with one input and no other; variables go with a prompt."""
+    properties: JsonDict = {
+        other: {"type": kind} if other == name else _NONE for other, kind in _INPUTS.items()
+    }
+    return {
+        "required": [name],
+        "properties": properties if name.startswith("prompt") else properties | {"variables": _NONE},
+    }
 
 
 class JobPath(PathModel):
@@ -37,26 +40,36 @@ class JobPath(PathModel):
     job_id: str = Field(pattern=MESSAGE_ID_PATTERN)
 
 
-class JobRequest(RequestModel):
-    """`POST /reasoning/jobs`: one of `text`, `messages` and `prompt_name`."""
+class JobPageQuery(PageQuery):
+    """Query of the list of jobs: all of them, or those of one status."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [_TEXT, _MESSAGES, _PROMPT]})
+    status: JobStatus | None = None
+
+
+class JobRequest(RequestModel):
+    """`POST /reasoning/jobs`: one of `text`, `messages`, `prompt` and `prompt_name`.
+
+    `prompt_name` is the short form of a `prompt` without label and version.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_only(name) for name in _INPUTS]})
 
     id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
     task_id: str | None = Field(None, max_length=128)
     text: str | None = Field(None, min_length=1, max_length=200_000)
     messages: list[ChatMessage] | None = Field(None, min_length=1, max_length=200)
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
+    prompt: PromptReference | None = None
     variables: dict[str, str] | None = Field(None, max_length=200)
     model: str | None = Field(None, pattern=NAME_PATTERN)
     max_output_tokens: int | None = Field(None, ge=1, le=16_384)
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        if sum(given is not None for given in (self.text, self.messages, self.prompt_name)) != 1:
-            raise refuse_value("exactly one of text, messages and prompt_name is needed")
-        if self.variables is not None and self.prompt_name is None:
-            raise refuse_value("variables go with prompt_name")
+        if sum(getattr(self, name) is not None for name in _INPUTS) != 1:
+            raise refuse_value("exactly one of text, messages, prompt and prompt_name is needed")
+        if self.variables is not None and self.prompt_name is None and self.prompt is None:
+            raise refuse_value("variables go with a prompt")
         return self
 
 
@@ -68,21 +81,37 @@ class JobAccepted(AcceptedReply):
 
 
 class StepReply(ReplyModel):
-    """One finished step."""
+    """One finished step; `finish_reason` is `length` where the output limit cut its answer."""
 
     name: str
-    usage: Usage
+    usage: TokenUsageReply
+    model: str | None
+    finish_reason: str | None
+
+
+class JobResultReply(ReplyModel):
+    """Result of a job that succeeded."""
+
+    reason: str
+    summary: str
 
 
 class JobReply(ReplyModel):
-    """A job as it stands."""
+    """A job as it stands.
+
+    `prompt` is the version of its prompt that was used. While it waits, `waiting_for` says what for, and
+    `waiting_until` when it is tried again.
+    """
 
     job_id: str
     task_id: str | None
     status: JobStatus
     steps: list[StepReply]
-    result: JobResult | None
-    usage: Usage
+    prompt: PromptUseReply | None
+    result: JobResultReply | None
+    usage: TokenUsageReply
     error: str | None
+    waiting_until: datetime | None
+    waiting_for: str | None
     created_at: datetime
     updated_at: datetime

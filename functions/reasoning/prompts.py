@@ -1,4 +1,4 @@
-"""What each step asks the model."""
+"""Prompts of the steps of a reasoning job."""
 
 from __future__ import annotations
 

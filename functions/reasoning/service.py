@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import uuid
-import zlib
 from typing import TYPE_CHECKING
 
-from functions.reasoning.models import JobAccepted, JobReply, StepReply
+from functions.reasoning.messages import request_message
+from functions.reasoning.models import JobAccepted, JobReply, JobResultReply, StepReply
 from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
-from shared.errors import APIError, PayloadTooLargeError
+from shared.errors import APIError
 from shared.http.paging import ListReply, cut_page
+from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.jobs.models import JobStatus
-from shared.jobs.repository import Outgoing
 from shared.logging.logger import get_logger
-from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from functions.reasoning.models import JobRequest
-    from shared.http.paging import PageQuery
-    from shared.jobs.outbox import Outbox
-    from shared.jobs.repository import JobRepository, JobState
+    from functions.reasoning.models import JobPageQuery, JobRequest
+    from shared.jobs.models import JobOutboxItem, JobState, JobStep
+    from shared.jobs.repository import JobRepository
+    from shared.messaging.outbox import Outbox
     from shared.tenancy.context import TenantContext
 
-SESSIONS_PER_TENANT = 4
-"""How many of one tenant's jobs may be in work at once: a flood of one holds up no other."""
-
 _logger = get_logger(__name__)
-
-
-def session_of(tenant_id: str, job_id: str) -> str:
-    """Return the session of a job: `{tenant_id}#{n}`, the same on every instance."""
-    return f"{tenant_id}#{zlib.crc32(job_id.encode()) % SESSIONS_PER_TENANT}"
 
 
 class JobService:
     """One tenant's jobs, as its callers see them."""
 
-    def __init__(self, tenant: TenantContext, jobs: JobRepository, outbox: Outbox) -> None:
+    def __init__(self, tenant: TenantContext, jobs: JobRepository, outbox: Outbox[JobOutboxItem]) -> None:
         self._tenant = tenant
         self._jobs = jobs
         self._outbox = outbox
@@ -54,13 +45,7 @@ class JobService:
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
-        body = message.model_dump_json(by_alias=True, exclude_none=True)
-        if (size := len(body.encode())) > MAX_BODY_BYTES:
-            raise PayloadTooLargeError(
-                f"The job takes {size} bytes, more than {MAX_BODY_BYTES}", {"max_bytes": MAX_BODY_BYTES}
-            )
-        outgoing = Outgoing(kind="request", session_id=session_of(message.tenant_id, job_id), body=body)
-        job, _ = await self._jobs.create(message, outgoing)
+        job, _ = await self._jobs.create(message, request_message(message))
         try:
             await self._outbox.send(job)
         except APIError as error:
@@ -77,24 +62,32 @@ class JobService:
         Raises:
             JobNotFoundError: The tenant has none of this id.
         """
-        return _reply(await self._jobs.read(job_id))
+        return _render(await self._jobs.read(job_id))
 
-    async def list(self, query: PageQuery) -> ListReply[JobReply]:
+    async def list(self, query: JobPageQuery) -> ListReply[JobReply]:
         """Return one page of jobs, by id."""
-        found = await self._jobs.page(query.cursor, query.fetch_limit)
-        return ListReply[JobReply].of(cut_page(found, query.limit, lambda job: job.id), _reply)
+        found = await self._jobs.page(query.cursor, query.fetch_limit, query.status)
+        return ListReply[JobReply].of(cut_page(found, query.limit, lambda job: job.id), _render)
 
 
-def _reply(job: JobState) -> JobReply:
+def _render(job: JobState) -> JobReply:
     done = [(name, job.steps[name]) for name in STEPS if name in job.steps]
     return JobReply(
         job_id=job.id,
         task_id=job.task_id,
         status=job.status,
-        steps=[StepReply(name=name, usage=step.usage) for name, step in done],
-        result=job.result,
-        usage=sum((step.usage for _, step in done), Usage()),
+        steps=[_render_step(name, step) for name, step in done],
+        prompt=PromptUseReply.of(done[0][1].prompt if done else None),
+        result=None if job.result is None else JobResultReply.model_validate(job.result.model_dump()),
+        usage=TokenUsageReply.of(sum((step.usage for _, step in done), Usage())),
         error=job.error,
+        waiting_until=job.waiting_until,
+        waiting_for=job.waiting_for,
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
+
+
+def _render_step(name: str, step: JobStep) -> StepReply:
+    usage = TokenUsageReply.of(step.usage)
+    return StepReply(name=name, usage=usage, model=step.model, finish_reason=step.finish_reason)

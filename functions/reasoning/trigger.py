@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.reasoning.models import JobAccepted, JobPath, JobReply, JobRequest
+from functions.reasoning.messages import open_outbox
+from functions.reasoning.models import JobAccepted, JobPageQuery, JobPath, JobReply, JobRequest
 from functions.reasoning.service import JobService
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
-from shared.http.paging import ListReply, PageQuery
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
-from shared.jobs.outbox import Outbox
+from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
+from shared.messaging.outbox import Outbox
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
@@ -34,9 +36,9 @@ def _jobs(runtime: "Runtime", tenant: TenantContext) -> JobRepository:
     return JobRepository(tenant, runtime.container("jobs"), runtime.clock)
 
 
-def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox:
+def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
     queues = {"request": runtime.settings.reasoner_in_queue, "result": runtime.settings.reasoner_out_queue}
-    return Outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues, runtime.clock)
+    return open_outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues)
 
 
 def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
@@ -49,7 +51,7 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         return await service(tenant).accept(job)
 
     @routes.get("v1/reasoning/jobs", min_role=Role.USER)
-    async def list_jobs(tenant: TenantContext, query: PageQuery) -> ListReply[JobReply]:
+    async def list_jobs(tenant: TenantContext, query: JobPageQuery) -> ListReply[JobReply]:
         """List the reasoning jobs."""
         return await service(tenant).list(query)
 

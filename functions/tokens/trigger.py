@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.tokens.alerts import AlertOutbox
+from functions.tokens.alerts import open_alert_outbox
 from functions.tokens.limits import LimitsService
 from functions.tokens.models import (
     LimitsReply,
@@ -20,9 +20,10 @@ from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.route import Answered
 from shared.http.routes import Routes
+from shared.messaging.outbox import Outbox
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
-from shared.tokens.alerts import BudgetAlerts
+from shared.tokens.alerts import AlertItem, BudgetAlerts
 from shared.tokens.api_models import (
     RATE_LIMIT_HEADERS,
     LockReply,
@@ -112,9 +113,9 @@ def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_alerts(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    def outbox(tenant: TenantContext) -> AlertOutbox:
+    def outbox(tenant: TenantContext) -> Outbox[AlertItem]:
         alerts = BudgetAlerts(tenant, runtime.container("ledger"), runtime.clock)
-        return AlertOutbox(tenant, alerts, runtime.sender, runtime.settings.budget_alerts_queue)
+        return open_alert_outbox(tenant, alerts, runtime.sender, runtime.settings.budget_alerts_queue)
 
     @blueprint.timer_trigger(arg_name="timer", schedule="%BUDGET_ALERTS_SCHEDULE%")
     async def send_budget_alerts(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name

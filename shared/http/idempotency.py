@@ -7,12 +7,9 @@ over when its lease has ended. The lease is longer than any request may run, so 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,15 +21,16 @@ from shared.cosmos.container import (
     Patch,
     PatchOperation,
 )
+from shared.cosmos.leases import Lease, LeaseFields
 from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
 from shared.http.responses import HttpResponse
 from shared.logging.logger import get_logger
-from shared.resilience.deadlines import no_deadline
+from shared.resilience.completion import run_to_completion
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from shared.clock import Clock
     from shared.cosmos.container import Container
@@ -45,6 +43,7 @@ LEASE_SECONDS = 240.0
 KEPT_SECONDS = 24 * 60 * 60
 """How long an answer is given again."""
 
+_LEASE = LeaseFields()
 _PLATFORM = "idempotency"
 _DERIVED_ID_LENGTH = 32
 _logger = get_logger(__name__)
@@ -138,6 +137,11 @@ class Claim(StoredItem):
     answer: StoredAnswer | None = None
     ttl: int = Field(KEPT_SECONDS)
 
+    @property
+    def lease(self) -> Lease:
+        """Return whose the key is, and until when."""
+        return Lease(self.holder, self.lease_until)
+
 
 class Idempotency:
     """The claims and stored answers of all tenants and of the platform."""
@@ -167,27 +171,28 @@ class Idempotency:
         """
         claim_id = request.claim_id(owner)
         claims = self._claims(owner, claim_id)
-        claim = await self._claimed(claims, claim_id, request.fingerprint())
+        claim = await self._claim(claims, claim_id, request.fingerprint())
         if claim.answer is not None:
             return _replay(claim.answer)
         async with AsyncExitStack() as unanswered:
-            unanswered.push_async_callback(_to_the_end, partial(self._free, claims, claim))
+            unanswered.push_async_callback(lambda: run_to_completion(self._free(claims, claim)))
             answer = await run()
             if answer.is_final:
                 unanswered.pop_all()
         if answer.is_final:
-            await _to_the_end(partial(self._complete, claims, claim, answer))
+            await run_to_completion(self._complete(claims, claim, answer))
         return answer
 
-    async def _claimed(self, claims: Partition, claim_id: str, fingerprint: str) -> Claim:
+    async def _claim(self, claims: Partition, claim_id: str, fingerprint: str) -> Claim:
         """Return a claim of our own, or a completed one."""
         now = self._clock.now().timestamp()
+        lease = Lease.begin(self._clock, LEASE_SECONDS)
         ours = Claim(
             id=claim_id,
             fingerprint=fingerprint,
-            holder=uuid.uuid4().hex,
+            holder=lease.holder,
             claimed_at=now,
-            lease_until=now + LEASE_SECONDS,
+            lease_until=lease.until,
         )
         try:
             claim, _ = await claims.create_or_read(ours)
@@ -197,17 +202,13 @@ class Idempotency:
             raise IdempotencyKeyReusedError
         if claim.answer is not None or claim.holder == ours.holder:
             return claim
-        if claim.lease_until > now:
+        if not claim.lease.is_over(self._clock):
             age = now - claim.claimed_at  # as long again as it has taken: many who wait ask seldom
             raise RequestInWorkError(min(max(1.0, age), claim.lease_until - now))
-        return await self._taken_over(claims, claim, ours)
+        return await self._take_over(claims, claim, ours)
 
-    async def _taken_over(self, claims: Partition, dead: Claim, ours: Claim) -> Claim:
-        changes = (
-            PatchOperation("set", "/holder", ours.holder),
-            PatchOperation("set", "/claimed_at", ours.claimed_at),
-            PatchOperation("set", "/lease_until", ours.lease_until),
-        )
+    async def _take_over(self, claims: Partition, dead: Claim, ours: Claim) -> Claim:
+        changes = (*_LEASE.take(ours.lease), PatchOperation("set", "/claimed_at", ours.claimed_at))
         try:
             return await claims.patch(Claim, dead.id, Patch(changes, etag=dead.etag))
         except (ItemChangedError, ItemNotFoundError) as error:
@@ -234,7 +235,7 @@ class Idempotency:
 
     async def _keep(self, claims: Partition, claim: Claim, answer: StoredAnswer) -> None:
         keep = (PatchOperation("set", "/answer", answer.model_dump(mode="json")),)
-        await claims.patch(Claim, claim.id, Patch(keep, condition=f"c.holder = '{claim.holder}'"))
+        await claims.patch(Claim, claim.id, Patch(keep, _LEASE.is_held_by(claim.holder)))
 
     async def _free(self, claims: Partition, claim: Claim) -> None:
         """Let the key be used again at once; where that fails, it is free when the lease has ended."""
@@ -253,14 +254,3 @@ def _replay(answer: StoredAnswer) -> HttpResponse:
     if answer.body is None:
         raise AnswerNotKeptError
     return HttpResponse(answer.status, answer.headers, answer.body.encode())
-
-
-async def _to_the_end(settle: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Settle a claim even when this request is cancelled meanwhile, or its time is over."""
-    with no_deadline():
-        task = asyncio.ensure_future(settle())
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -43,13 +43,13 @@ class Page[T]:
     """One page of what was found.
 
     Attributes:
-        cursor_of: Tells after what the next page begins, from the last item of this one.
-        is_last: Whether there is no next page.
+        cursor_of: Tells after what the next page begins, from the last item that is shown.
+        next_cursor: The cursor of the next page where all items are shown; None where there is none.
     """
 
     items: Sequence[T]
     cursor_of: Callable[[T], str]
-    is_last: bool
+    next_cursor: str | None
 
     def render[M: BaseModel](self, render: Callable[[T], M]) -> tuple[list[M], str | None]:
         """Render the items up to `PAGE_BYTES`, one at least; returns them and the next page's cursor."""
@@ -61,7 +61,7 @@ class Page[T]:
             if rendered and size > PAGE_BYTES:
                 return rendered, self.cursor_of(self.items[number - 1])
             rendered.append(shown)
-        return rendered, None if self.is_last else self.cursor_of(self.items[-1])
+        return rendered, self.next_cursor
 
 
 class ListReply[T: BaseModel](ReplyModel):
@@ -91,4 +91,5 @@ def cut_page[T](found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -
         limit: Items to a page, 1 at least.
         cursor_of: Tells after what the next page begins, from the last item of this one.
     """
-    return Page(found[:limit], cursor_of, is_last=len(found) <= limit)
+    items = found[:limit]
+    return Page(items, cursor_of, cursor_of(items[-1]) if len(found) > limit else None)

@@ -1,11 +1,14 @@
 """The queue edge, the counterpart of `shared/http/pipeline.py`: parse, find the tenant, call, settle.
 
 What can never succeed goes to the quarantine with its reason, and the message is settled. What may succeed
-later raises, so that the host abandons the message and the broker delivers it again.
+later raises, so that the host abandons the message and the broker delivers it again. Whatever else ends a
+handler raises, too, as an exception that a host reads: what is none (a panic of native code, an exit) would
+end the worker's function without an answer, and the message would be neither settled nor counted.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,14 +18,14 @@ from shared.contracts import Message
 from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
-from shared.messaging.quarantine import Refused
+from shared.messaging.quarantine import RefusedMessage
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
 from shared.validation import validate_input
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from shared.clock import Clock
     from shared.messaging.quarantine import QuarantinedMessage
@@ -35,20 +38,27 @@ HANDLING_SECONDS = 540.0
 """After this, nothing more is asked of a dependency for a delivery. With the longest pause it is before the
 host ends the function, and the worker with it (host.json, `functionTimeout`)."""
 
+MOST_DEFECTS = 20
+"""The most deliveries of a dead letter that ends in a defect each time: no broker counts these out."""
+
 _DEAD_LETTER_REASON = "DeadLetterReason"
 _logger = get_logger(__name__)
 
 
-class FindsTenants(Protocol):
-    """What the edge asks of `shared.tenancy`."""
+class PlatformAuthenticator(Protocol):
+    """Source of the contexts in which the platform works for its tenants."""
 
     async def for_platform(self, tenant_id: str) -> TenantContext:
-        """Let the platform's work run as a tenant that exists and is active."""
+        """Let the platform's work run as a tenant.
+
+        Raises:
+            TenantNotFoundError: It does not exist, or is not active.
+        """
         ...
 
 
 class KnowsPurges(Protocol):
-    """What the edge asks of the purges."""
+    """Record of the tenants that were purged."""
 
     async def is_taken(self, tenant_id: str) -> bool:
         """Tell whether an id, in whatever spelling, was or is being purged."""
@@ -56,34 +66,34 @@ class KnowsPurges(Protocol):
 
 
 class KeepsRefused(Protocol):
-    """What the edge asks of the quarantine."""
+    """Store of messages that are refused for good."""
 
-    async def put(self, tenant: TenantContext | None, refused: Refused) -> QuarantinedMessage:
+    async def put(self, tenant: TenantContext | None, refused: RefusedMessage) -> QuarantinedMessage:
         """Keep a message that is refused for good."""
         ...
 
 
 class QueueServices(Protocol):
-    """What the edge needs of the composition root."""
+    """Composition root, as far as the edge needs it."""
 
     @property
-    def authenticator(self) -> FindsTenants:
-        """What finds tenants."""
+    def authenticator(self) -> PlatformAuthenticator:
+        """Source of the tenants' contexts."""
         ...
 
     @property
     def purges(self) -> KnowsPurges:
-        """What tells a tenant that was purged from one that never was."""
+        """Record that tells a tenant that was purged from one that never was."""
         ...
 
     @property
     def quarantine(self) -> KeepsRefused:
-        """Where refused messages go."""
+        """Store of refused messages."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """What pauses before a message is given back."""
+        """Clock that pauses before a message is given back."""
         ...
 
 
@@ -163,73 +173,116 @@ class Queue[M: Message]:
 
         Raises:
             APIError: It may succeed later.
+            HandlerEndedError: The handler ended in what is no exception.
             Exception: A defect; after its last delivery the message is a dead letter.
+            asyncio.CancelledError: The host stops the function.
         """
-        with logging_as(request_id=delivery.message_id):
-            try:
-                with deadline(HANDLING_SECONDS, self.services.clock):
-                    await self._handle(delivery, handle)
-            except Exception as error:
-                await self._pause(delivery, error)
-                raise
+        await self._settle(delivery, lambda: self._handle(delivery, handle))
 
     async def move(self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]]) -> None:
         """Keep one dead letter in the quarantine of its tenant, or in the platform's where it names none.
 
+        A dead letter is delivered for as long as that fails. For one that only ever meets a defect nothing is
+        given up after `MOST_DEFECTS` deliveries, and it is kept all the same.
+
         Raises:
             APIError: The quarantine, or what gives up, may succeed later; the message stays a dead letter.
+            HandlerEndedError: What gives up ended in what is no exception.
+            Exception: A defect; the message stays a dead letter.
+            asyncio.CancelledError: The host stops the function.
         """
-        with logging_as(request_id=delivery.message_id):
-            try:
-                with deadline(HANDLING_SECONDS, self.services.clock):
-                    await self._give_up(delivery, give_up)
-            except Exception as error:
-                await self._pause(delivery, error)
-                raise
+        await self._settle(
+            delivery, lambda: self._give_up(delivery, give_up), lambda: self._give_up(delivery, None)
+        )
+
+    async def _settle(
+        self,
+        delivery: Delivery,
+        run: Callable[[], Awaitable[None]],
+        run_without_handler: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Run a handler; return where the message may be completed, raise an exception where it may not.
+
+        Args:
+            delivery: The message.
+            run: Handles it.
+            run_without_handler: Takes its place for a message that has met enough defects.
+        """
+        with logging_as(request_id=delivery.message_id), deadline(HANDLING_SECONDS, self.services.clock):
+            failure = await self._run_handler(run)
+            if failure is None:
+                return
+            is_defect = not isinstance(failure, APIError)
+            if is_defect and run_without_handler and (delivery.delivery_count or 1) >= MOST_DEFECTS:
+                failure = await self._run_handler(run_without_handler)
+        if failure is not None:
+            with logging_as(request_id=delivery.message_id):
+                await self._pause(delivery, failure)
+            raise failure
+
+    async def _run_handler(self, run: Callable[[], Awaitable[None]]) -> Exception | None:
+        """Run a handler; return the exception that it ended in, or that stands for what it ended in."""
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001  # the edge: it is raised again once the message is settled
+            return error
+        except BaseException as end:
+            if isinstance(end, asyncio.CancelledError) and _is_being_cancelled():
+                raise  # the host ends the function
+            _logger.exception("A handler ended in what is no exception", extra={"queue": self.name})
+            ended = HandlerEndedError(type(end).__name__)
+            may_wait = not isinstance(end, GeneratorExit)  # where the function is being closed it may not
+        else:
+            return None
+        if may_wait:
+            return ended
+        raise ended
 
     async def _handle(
         self, delivery: Delivery, handle: Callable[[TenantContext, M], Awaitable[None]]
     ) -> None:
         tenant: TenantContext | None = None
         try:
-            message = self._parsed(delivery.get_body())
-            tenant = await self._tenant(message)
+            message = self._parse_message(delivery.get_body())
+            tenant = await self._find_tenant(message)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                 await handle(tenant, message)
                 _logger.info("Message handled", extra={"queue": self.name})
         except TenantPurgedError as error:
-            _logger.info("A purged tenant's message was dropped", extra=self._facts(error))
+            _logger.info("A purged tenant's message was dropped", extra=self._describe(error))
         except APIError as error:
-            if may_succeed_later(error):
+            if error.transient:
                 raise
             await self._quarantine(tenant, delivery, error)
 
     async def _give_up(
-        self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]]
+        self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]] | None
     ) -> None:
         tenant: TenantContext | None = None
         try:
-            message = self._parsed(delivery.get_body())
-            tenant = await self._tenant(message)
+            message = self._parse_message(delivery.get_body())
+            tenant = await self._find_tenant(message)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
-                await give_up(tenant, message)
+                if give_up is not None:
+                    await give_up(tenant, message)
         except TenantPurgedError as error:
-            _logger.info("A purged tenant's dead letter was dropped", extra=self._facts(error))
+            _logger.info("A purged tenant's dead letter was dropped", extra=self._describe(error))
             return
         except APIError as error:
-            if may_succeed_later(error):
+            if error.transient:
                 raise
-            _logger.info("Nothing to give up for a dead letter", extra=self._facts(error))
-        await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_reason(delivery)))
+            _logger.info("Nothing to give up for a dead letter", extra=self._describe(error))
+        await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_read_reason(delivery)))
 
-    async def _tenant(self, message: M) -> TenantContext:
+    async def _find_tenant(self, message: M) -> TenantContext:
         """Find whose message it is; of one that is or was purged, nothing may be kept."""
         try:
             return await self.services.authenticator.for_platform(message.tenant_id)
         except TenantNotFoundError as error:
-            if await self.services.purges.is_taken(message.tenant_id):
-                raise TenantPurgedError(message.tenant_id) from error
-            raise
+            not_found = error
+        if await self.services.purges.is_taken(message.tenant_id):
+            raise TenantPurgedError(message.tenant_id)
+        raise not_found
 
     async def _pause(self, delivery: Delivery, error: Exception) -> None:
         """Keep the message for a while; the host renews its lock meanwhile."""
@@ -239,20 +292,32 @@ class Queue[M: Message]:
         _logger.warning("Message put back", extra=facts | {"pause_seconds": seconds})
         await self.services.clock.sleep(seconds)
 
-    def _parsed(self, body: bytes) -> M:
+    def _parse_message(self, body: bytes) -> M:
         return validate_input(lambda: self.model.model_validate_json(body), "message")
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
-        refused = Refused(self.name, delivery.message_id or "", delivery.get_body(), error)
+        refused = RefusedMessage(self.name, delivery.message_id or "", delivery.get_body(), error)
         await self.services.quarantine.put(tenant, refused)
-        _logger.warning("Message quarantined", extra=self._facts(error))
+        facts = self._describe(error) | {
+            "message_id": refused.message_id,
+            "job_id": refused.job_id,
+            "named_tenant_id": refused.named_tenant,
+            "fields": self._name_fields(refused.fields),
+        }
+        with logging_as(tenant_id=None if tenant is None else tenant.tenant_id):
+            _logger.warning("Message quarantined", extra=facts)
 
-    def _facts(self, error: APIError) -> dict[str, Any]:
+    def _describe(self, error: APIError) -> dict[str, object]:
         return {"queue": self.name, "error": type(error).__name__, "status": error.status}
+
+    def _name_fields(self, fields: Iterable[str]) -> list[str]:
+        """Name the model's fields among those at fault: what else they are called is the sender's text."""
+        known = {known for name, field in self.model.model_fields.items() for known in (name, field.alias)}
+        return sorted({first for field in fields if (first := field.partition(".")[0]) in known})
 
 
 class TenantPurgedError(TenantNotFoundError):
-    """Whose message it is, is or was purged."""
+    """The message's tenant is being purged, or was."""
 
 
 class DeliveriesExhaustedError(APIError):
@@ -261,12 +326,17 @@ class DeliveriesExhaustedError(APIError):
     status = 409
 
 
-def may_succeed_later(error: APIError) -> bool:
-    """Tell a failure that another delivery may cure from one that stays."""
-    return error.transient
+class HandlerEndedError(RuntimeError):
+    """A handler ended in what is no exception: a panic of native code, an exit, a cancellation of its own."""
 
 
-def _reason(delivery: Delivery) -> str:
+def _is_being_cancelled() -> bool:
+    """Tell whether the function itself is being cancelled, rather than something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _read_reason(delivery: Delivery) -> str:
     """Read why the broker gave a message up; on the wire that is an application property."""
     reason = delivery.dead_letter_reason or delivery.application_properties.get(_DEAD_LETTER_REASON)
     return f"Dead-lettered by the broker: {reason or 'it did not say why'}"

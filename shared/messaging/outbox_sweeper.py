@@ -1,4 +1,4 @@
-"""Sends what crashes left in the outboxes of all tenants."""
+"""Sweeper: sends what crashes left in the outboxes of all tenants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from shared.clock import Clock
-    from shared.messaging.consumer import FindsTenants
+    from shared.messaging.consumer import PlatformAuthenticator
     from shared.tenancy.context import TenantContext
 
 SWEEP_SECONDS = 540.0
@@ -28,7 +28,7 @@ _logger = get_logger(__name__)
 
 
 class NamedTenant(Protocol):
-    """What the sweeper reads of a tenant."""
+    """Tenant in the directory's list."""
 
     @property
     def tenant_id(self) -> str:
@@ -45,7 +45,7 @@ class Sweeps(Protocol):
 
 
 class ListsTenants(Protocol):
-    """What the sweeper asks of the directory."""
+    """Directory of the tenants."""
 
     def active(self) -> AsyncIterator[Sequence[NamedTenant]]:
         """Go through every active tenant, a page of them at a time."""
@@ -65,7 +65,7 @@ class Sweeper:
     def __init__(
         self,
         directory: ListsTenants,
-        authenticator: FindsTenants,
+        authenticator: PlatformAuthenticator,
         outbox_of: Callable[[TenantContext], Sweeps],
         clock: Clock,
     ) -> None:
@@ -73,7 +73,7 @@ class Sweeper:
         self._authenticator = authenticator
         self._outbox_of = outbox_of
         self._clock = clock
-        self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
+        self._slots = asyncio.Semaphore(_TENANTS_AT_ONCE)
 
     async def sweep(self) -> int:
         """Send what is pending; tell how many messages. What fails for one tenant keeps no other waiting.
@@ -104,7 +104,7 @@ class Sweeper:
         return sent
 
     async def _sweep(self, tenant_id: str) -> int:
-        async with self._places:
+        async with self._slots:
             with logging_as(tenant_id=tenant_id):
                 try:
                     tenant = await self._authenticator.for_platform(tenant_id)

@@ -1,4 +1,4 @@
-"""Sending: what the app asks of a queue."""
+"""Sender of messages: the protocol that each broker's client is behind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.tenancy.context import TenantContext
 
 
@@ -21,11 +23,13 @@ class OutgoingMessage:
         message_id: The body's `id`.
         body: JSON in UTF-8.
         session_id: The session, for queues that require one.
+        not_before: The time before which the broker does not deliver it; None for at once.
     """
 
     message_id: str
     body: bytes
     session_id: str | None = None
+    not_before: datetime | None = None
 
 
 class MessageSender(Protocol):

@@ -48,7 +48,11 @@ POLICY = Policy(attempt_seconds=10, total_seconds=25, backoff_seconds=0.2)
 def open_client(
     connection_string: str | None, namespace: str | None, credential: AsyncTokenCredential | None
 ) -> ServiceBusClient:
-    """Open a client whose own retries are off."""
+    """Open a client whose own retries are off.
+
+    Raises:
+        ValueError: Neither a connection string nor a namespace with a credential is given.
+    """
     if connection_string is not None:
         return ServiceBusClient.from_connection_string(connection_string, retry_total=0)
     if namespace is None or credential is None:
@@ -73,19 +77,31 @@ class SdkSender:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
-        """Send one message."""
+        """Send one message.
+
+        Raises:
+            PayloadTooLargeError: The queue takes no message of this size.
+            DependencyUnavailableError: The broker does not take it now.
+            DependencyTimeoutError: The broker did not answer in time.
+        """
         outgoing = ServiceBusMessage(
             message.body,
             message_id=message.message_id,
             session_id=message.session_id,
+            scheduled_enqueue_time_utc=message.not_before,
             content_type="application/json",
             application_properties={"tenant_id": tenant.tenant_id},
         )
         await self._call(lambda: self._send(queue, outgoing))
 
     async def check(self, queue: str) -> None:
-        """Open the queue's link, which proves that the broker answers."""
-        await self._call(lambda: self._opened(queue))
+        """Open the queue's link, which proves that the broker answers.
+
+        Raises:
+            DependencyUnavailableError: It does not, or does not know the queue.
+            DependencyTimeoutError: It did not answer in time.
+        """
+        await self._call(lambda: self._ensure_open(queue))
 
     async def close(self) -> None:
         """Close the links, then the connection."""
@@ -114,7 +130,7 @@ class SdkSender:
                 await self._drop(queue)
                 raise
 
-    async def _opened(self, queue: str) -> None:
+    async def _ensure_open(self, queue: str) -> None:
         async with self._locks.setdefault(queue, asyncio.Lock()):
             await self._open(queue)
 

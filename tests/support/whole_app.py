@@ -15,8 +15,8 @@ import azure.functions as func
 import function_app
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.contracts import Usage
-from shared.llm.counting import TokenCounter
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
+from shared.llm.token_counting import TokenCounter
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.support import isolation
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.cosmos.container import Container
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import Role, TenantContext
 

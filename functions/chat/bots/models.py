@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
 from shared.prompts.models import NAME_PATTERN
+from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -26,13 +27,17 @@ class BotPath(PathModel):
 
 
 class BotConfig(RequestModel):
-    """`PUT /bots/{bot_id}`: who the bot is, by one of `prompt_name` and `system_prompt`."""
+    """`PUT /bots/{bot_id}`: the bot's instructions are one of `prompt`, `prompt_name` and `system_prompt`.
+
+    `prompt_name` is the short form of a `prompt` without label and version.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
                 {"required": ["prompt_name"], "properties": {"prompt_name": {"type": "string"}}},
                 {"required": ["system_prompt"], "properties": {"system_prompt": {"type": "string"}}},
+                {"required": ["prompt"], "properties": {"prompt": {"type": "object"}}},
             ]
         }
     )
@@ -40,6 +45,7 @@ class BotConfig(RequestModel):
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=2_000)
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
+    prompt: PromptReference | None = None
     system_prompt: str | None = Field(None, min_length=1, max_length=100_000)
     model: str | None = Field(None, pattern=ID_PATTERN)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -48,17 +54,27 @@ class BotConfig(RequestModel):
 
     @model_validator(mode="after")
     def _one_source_of_instructions(self) -> Self:
-        if (self.prompt_name is None) == (self.system_prompt is None):
-            raise refuse_value("exactly one of prompt_name and system_prompt is needed")
+        sources = (self.prompt, self.prompt_name, self.system_prompt)
+        if sum(source is not None for source in sources) != 1:
+            raise refuse_value("exactly one of prompt, prompt_name and system_prompt is needed")
         return self
 
 
-class StoredBotConfig(ReplyModel):
-    """A bot's configuration as it is stored; what a newer release adds or allows is tolerated."""
+class PromptReferenceReply(ReplyModel):
+    """A prompt by its name, and by a label or a version where one was said."""
+
+    name: str
+    label: str | None = None
+    version: int | None = None
+
+
+class BotConfigReply(ReplyModel):
+    """A bot's configuration; its prompt is in the form in which it was given."""
 
     name: str | None = None
     description: str | None = None
     prompt_name: str | None = None
+    prompt: PromptReferenceReply | None = None
     system_prompt: str | None = None
     model: str | None = None
     temperature: float | None = None
@@ -70,5 +86,5 @@ class BotReply(VersionedReply):
     """A bot as it is stored."""
 
     bot_id: str
-    config: StoredBotConfig
+    config: BotConfigReply
     updated_at: datetime

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import MAX_BOT_ID, BotReply, StoredBotConfig
-from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation, Query
-from shared.cosmos.partition import Partition, StoredItem
-from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError, ValidationError
-from shared.http.paging import ListReply, cut_page
+from functions.chat.bots.stored_models import BotItem
+from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
+from shared.cosmos.paging import KeysetPage
+from shared.cosmos.partition import Partition
+from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError
 
 if TYPE_CHECKING:
-    from functions.chat.bots.models import BotConfig
+    from functions.chat.bots.stored_models import StoredBotConfig
     from shared.clock import Clock
     from shared.cosmos.container import Container
-    from shared.http.paging import PageQuery
     from shared.tenancy.context import TenantContext
 
 _ATTEMPTS = 3
-_LIST = (
-    "SELECT c.id, c.config, c.updated_at, c.schema_version, c._etag FROM c WHERE c.id > @after ORDER BY c.id"
-)
-
-
-class BotItem(StoredItem):
-    """One bot; its id is the item's."""
-
-    config: StoredBotConfig
-    updated_at: datetime
 
 
 class BotRepository:
@@ -38,7 +26,7 @@ class BotRepository:
         self._own = Partition.of(tenant, container)
         self._clock = clock
 
-    async def save(self, bot_id: str, config: BotConfig, if_match: str | None) -> BotReply:
+    async def save(self, bot_id: str, config: StoredBotConfig, if_match: str | None) -> BotItem:
         """Store a bot; with `if_match` only over the state that it names.
 
         A bot that is there is patched, so that what a newer release put beside its configuration stays.
@@ -46,30 +34,27 @@ class BotRepository:
         Raises:
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
-            ValidationError: The id is too long.
         """
-        if len(bot_id) > MAX_BOT_ID:
-            problem = f"at most {MAX_BOT_ID} characters"
-            raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
-        stored = StoredBotConfig.model_validate(config.model_dump())
-        item = BotItem(id=bot_id, config=stored, updated_at=self._clock.now())
+        item = BotItem(id=bot_id, config=config, updated_at=self._clock.now())
         fields = item.model_dump(mode="json", include={"config", "updated_at"})
-        steps = tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items())
+        patch = Patch(
+            tuple(PatchOperation("set", f"/{name}", value) for name, value in fields.items()), etag=if_match
+        )
         for _ in range(_ATTEMPTS):
             try:
-                return _reply(await self._own.patch(BotItem, bot_id, Patch(steps, etag=if_match)))
+                return await self._own.patch(BotItem, bot_id, patch)
             except ItemNotFoundError as error:
                 if if_match is not None:
                     raise PreconditionFailedError(
                         f"Bot '{bot_id}' is not there", {"bot_id": bot_id}
                     ) from error
             try:
-                return _reply(await self._own.create(item))
+                return await self._own.create(item)
             except ItemExistsError:
                 continue  # somebody else created it in between: it is there to be patched
         raise ConflictError(f"Bot '{bot_id}' is being saved by others", {"bot_id": bot_id}, retry_after=1.0)
 
-    async def read(self, bot_id: str) -> BotReply:
+    async def read(self, bot_id: str) -> BotItem:
         """Return a bot.
 
         Raises:
@@ -78,13 +63,11 @@ class BotRepository:
         found = await self._own.read(BotItem, bot_id)
         if found is None:
             raise BotNotFoundError(bot_id)
-        return _reply(found)
+        return found
 
-    async def list(self, query: PageQuery) -> ListReply[BotReply]:
-        """Return one page of bots, by id."""
-        after = Query(_LIST, {"@after": query.cursor or ""}, query.fetch_limit)
-        found = await self._own.query(BotItem, after)
-        return ListReply[BotReply].of(cut_page(found, query.limit, lambda bot: bot.id), _reply)
+    async def page(self, after: str | None, limit: int) -> list[BotItem]:
+        """Return bots by id, after the given one."""
+        return await self._own.read_page(BotItem, KeysetPage(limit, after))
 
     async def delete(self, bot_id: str, if_match: str | None) -> None:
         """Remove a bot; its conversations stay readable.
@@ -95,7 +78,3 @@ class BotRepository:
         """
         if not await self._own.delete(bot_id, if_match):
             raise BotNotFoundError(bot_id)
-
-
-def _reply(bot: BotItem) -> BotReply:
-    return BotReply(bot_id=bot.id, config=bot.config, updated_at=bot.updated_at, etag=bot.etag)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import Field
 
 from functions.chat.bots.models import ID_PATTERN, BotPath
-from shared.contracts import Usage
+from functions.chat.conversations.stored_models import TurnStatus
 from shared.http.models import ReplyModel, RequestModel
 from shared.http.paging import PageQuery
+from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.tenancy.context import USER_ID_PATTERN
-
-
-class TurnStatus(StrEnum):
-    """Stage of a turn: only those done belong to the history."""
-
-    PENDING = "pending"
-    DONE = "done"
-    FAILED = "failed"
 
 
 class ConversationPath(BotPath):
@@ -34,6 +26,12 @@ class TurnPageQuery(PageQuery):
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
 
 
+class ConversationPageQuery(PageQuery):
+    """Query for a bot's conversations: all of them, or those of one user."""
+
+    user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
+
+
 class ChatRequest(RequestModel):
     """`POST /bots/{bot_id}/chat`: a conversation id that is new begins a conversation."""
 
@@ -44,22 +42,32 @@ class ChatRequest(RequestModel):
 
 
 class ChatReply(ReplyModel):
-    """The bot's answer; `turn` counts the conversation's turns from 1."""
+    """The bot's answer; `turn` counts the conversation's turns from 1.
+
+    `finish_reason` is `length` where the output limit cut the answer; `model` is the provider's name of the
+    model that answered; `prompt` is the version of the bot's prompt, where it has one.
+    """
 
     response: str
     conversation_id: str
     turn: int
-    usage: Usage
+    usage: TokenUsageReply
+    finish_reason: str | None
+    model: str | None
+    prompt: PromptUseReply | None
 
 
 class TurnReply(ReplyModel):
-    """One turn of a conversation."""
+    """One turn of a conversation; what is said of an answer is null until there is one."""
 
     turn: int
     status: TurnStatus
     message: str
     response: str | None
-    usage: Usage
+    usage: TokenUsageReply
+    finish_reason: str | None
+    model: str | None
+    prompt: PromptUseReply | None
     created_at: datetime
 
 

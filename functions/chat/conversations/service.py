@@ -14,7 +14,8 @@ from functions.chat.conversations.models import (
     ConversationSummary,
     TurnReply,
 )
-from shared.contracts import ChatMessage
+from functions.chat.conversations.stored_models import AnswerSource
+from shared.contracts import ChatMessage, PromptUse
 from shared.errors import (
     APIError,
     ConversationUnavailableError,
@@ -23,26 +24,26 @@ from shared.errors import (
     ValidationError,
 )
 from shared.http.paging import ListReply, Page, cut_page
-from shared.llm.model import ChatPrompt
+from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.llm.chat_model import ChatPrompt, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
+from shared.resilience.completion import run_to_completion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from functions.chat.bots.models import StoredBotConfig
     from functions.chat.bots.repository import BotRepository
-    from functions.chat.conversations.models import ChatRequest, TurnPageQuery
+    from functions.chat.bots.stored_models import StoredBotConfig
+    from functions.chat.conversations.models import ChatRequest, ConversationPageQuery, TurnPageQuery
     from functions.chat.conversations.repository import (
         ConversationIndex,
-        ConversationItem,
         ConversationRepository,
         Reservation,
-        TurnItem,
     )
+    from functions.chat.conversations.stored_models import ConversationItem, TurnItem
     from shared.contracts import Usage
-    from shared.http.paging import PageQuery
-    from shared.llm.model import ChatModel, Completion
+    from shared.llm.chat_model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
 
 ANSWER_SECONDS = 80.0
@@ -75,30 +76,34 @@ class ChatService:
         """Answer one turn; it is stored before it is returned.
 
         Args:
-            bot_id: Who answers.
-            request: What is said.
-            operation_id: What the caller's Idempotency-Key stands for. A turn that was answered under it,
-                before a crash kept that from the caller, is neither repeated nor paid again.
+            bot_id: The bot that answers.
+            request: The turn.
+            operation_id: The id that the caller's Idempotency-Key stands for. A turn that was answered under
+                it, before a crash kept that from the caller, is neither repeated nor paid again.
 
         Raises:
             BotNotFoundError: The tenant has no such bot.
-            PromptNotFoundError: The bot's prompt is not there.
+            PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
             ValidationError: The variables do not fit the bot's prompt.
             PermissionDeniedError: A user's token names another user.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
+            PromptTooLongError: The message, with instructions and history, is too long for the budget.
+            PromptRefusedError: The model does not take it, or there is no such model.
             BudgetExceededError: The tenant's budget does not admit the call now.
             DependencyUnavailableError: The model is down; the turn is marked as failed.
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
         bot = (await self.bots.read(bot_id)).config
-        instructions = await self._instructions(bot, request)
+        instructions, prompt_use = await self._instruct(bot, request)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         conversation = self.open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
             done = await conversation.answered(operation_id) if operation_id else None
             if done is not None:
-                return _reply(conversation_id, done.number, done.response or "", done.usage)
+                return _render_answer(
+                    conversation_id, done.number, done.response or "", done.usage, done.source
+                )
             turn = await conversation.reserve(request.message, request.user_id, operation_id)
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_fail, conversation, turn)
@@ -107,21 +112,29 @@ class ChatService:
             prompt = self._prompt(bot, instructions, history, request, turn.user_id)
             completion = await self._complete(bot_id, prompt)
             unanswered.pop_all()
+        source = AnswerSource(
+            model=completion.model, finish_reason=completion.finish_reason, prompt=prompt_use
+        )
         with _history_untouched(conversation_id):
-            await _finished(conversation.complete(turn, completion.text, completion.usage))
-        return _reply(conversation_id, turn.number, completion.text, completion.usage)
+            await run_to_completion(conversation.complete(turn, completion.text, completion.usage, source))
+        return _render_answer(conversation_id, turn.number, completion.text, completion.usage, source)
 
-    async def _instructions(self, bot: StoredBotConfig, request: ChatRequest) -> tuple[ChatMessage, ...]:
-        if bot.prompt_name is not None:
-            prompt = await self.prompts.resolve(bot.prompt_name)
-            return render_for_model(prompt, request.variables, "system")
+    async def _instruct(
+        self, bot: StoredBotConfig, request: ChatRequest
+    ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
+        """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
+        reference = bot.prompt_reference
+        if reference is not None:
+            prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
+            use = PromptUse(name=prompt.version.name, version=prompt.version.version)
+            return render_for_model(prompt, request.variables, "system"), use
         if request.variables:
             names = sorted(request.variables)
             raise ValidationError(
                 f"This bot's instructions have no variables (unknown: {', '.join(names)})",
                 {"missing": [], "unknown": names},
             )
-        return (ChatMessage(role="system", content=bot.system_prompt or ""),)
+        return (ChatMessage(role="system", content=bot.system_prompt or ""),), None
 
     def _prompt(
         self,
@@ -151,6 +164,9 @@ class ChatService:
                 return await self.open_model(bot_id).complete(prompt)
         except TimeoutError as error:
             raise DependencyTimeoutError("The model", self.answer_seconds) from error
+        except PromptTooLongError as error:
+            refused = _refuse_length(error)
+        raise refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +183,20 @@ class ConversationService:
     index: ConversationIndex
     open_conversation: Callable[[str], ConversationRepository]
 
-    async def list(self, bot_id: str, query: PageQuery) -> ListReply[ConversationSummary]:
+    async def list(self, bot_id: str, query: ConversationPageQuery) -> ListReply[ConversationSummary]:
         """Return one page of conversations, by id; those of a bot that was removed, too.
 
         Raises:
             BotNotFoundError: The tenant has no such bot and no conversation with it.
+            PermissionDeniedError: A user's token names another user.
         """
-        found = await self.index.list(query.cursor, query.fetch_limit)
+        found = await self.index.page(query.cursor, query.fetch_limit, query.user_id)
         if not found:
             await self.bots.read(bot_id)
         page = cut_page(found, query.limit, lambda one: one.conversation_id)
-        return ListReply[ConversationSummary].of(page, lambda one: _summary(one, self.index.name_of(one)))
+        return ListReply[ConversationSummary].of(
+            page, lambda one: _render_summary(one, self.index.name_of(one))
+        )
 
     async def read(self, conversation_id: str, query: TurnPageQuery) -> ConversationReply:
         """Return a conversation with one page of its turns.
@@ -190,10 +209,10 @@ class ConversationService:
         after = int(query.cursor or 0)
         last = min(after + query.limit, head.turns)
         found = await conversation.turns(range(after + 1, last + 1))
-        page = Page(found, lambda turn: str(turn.number), is_last=last >= head.turns)
-        items, next_cursor = page.render(_turn)
+        page = Page(found, lambda turn: str(turn.number), str(last) if last < head.turns else None)
+        items, next_cursor = page.render(_render_turn)
         return ConversationReply(
-            **_summary(head, conversation_id).model_dump(),
+            **_render_summary(head, conversation_id).model_dump(),
             items=items,
             next_cursor=next_cursor,
         )
@@ -228,23 +247,29 @@ async def _fail(conversation: ConversationRepository, turn: Reservation) -> None
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
 
 
-async def _finished(storing: Coroutine[None, None, None]) -> None:
-    """Store an answer that was paid for, even if its caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(storing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and isinstance(failure := task.exception(), APIError):
-            _logger.warning("An answer was not stored", extra={"error": type(failure).__name__})
-        raise
+def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:
+    """Refuse a turn in its caller's words: of all that makes a prompt long, the caller has the message."""
+    fields = {"body.message": "is too long, with the bot's instructions and the conversation before it"}
+    return PromptTooLongError(
+        f"The message is too long for this bot. {error.message}", {**error.detail, "fields": fields}
+    )
 
 
-def _reply(conversation_id: str, turn: int, response: str, usage: Usage) -> ChatReply:
-    return ChatReply(response=response, conversation_id=conversation_id, turn=turn, usage=usage)
+def _render_answer(
+    conversation_id: str, turn: int, response: str, usage: Usage, source: AnswerSource | None
+) -> ChatReply:
+    return ChatReply(
+        response=response,
+        conversation_id=conversation_id,
+        turn=turn,
+        usage=TokenUsageReply.of(usage),
+        finish_reason=source.finish_reason if source else None,
+        model=source.model if source else None,
+        prompt=PromptUseReply.of(source.prompt if source else None),
+    )
 
 
-def _summary(conversation: ConversationItem, name: str) -> ConversationSummary:
+def _render_summary(conversation: ConversationItem, name: str) -> ConversationSummary:
     return ConversationSummary(
         conversation_id=name,
         turns=conversation.turns,
@@ -254,12 +279,15 @@ def _summary(conversation: ConversationItem, name: str) -> ConversationSummary:
     )
 
 
-def _turn(turn: TurnItem) -> TurnReply:
+def _render_turn(turn: TurnItem) -> TurnReply:
     return TurnReply(
         turn=turn.number,
         status=turn.status,
         message=turn.message,
         response=turn.response,
-        usage=turn.usage,
+        usage=TokenUsageReply.of(turn.usage),
+        finish_reason=turn.source.finish_reason if turn.source else None,
+        model=turn.source.model if turn.source else None,
+        prompt=PromptUseReply.of(turn.source.prompt if turn.source else None),
         created_at=turn.created_at,
     )

@@ -23,7 +23,7 @@ from shared.clock import SystemClock
 from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import ConflictError
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.library import library_over
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from functions.chat.conversations.models import ChatReply
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
 
 ACME = tenant_context("acme")
 BOT, CONVERSATION = "b", "c"

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import BotConfig
+from functions.chat.bots.stored_models import StoredBotConfig
 from functions.chat.conversations.repository import WORK_SECONDS
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from functions.chat.conversations.repository import TurnItem
+    from functions.chat.conversations.stored_models import TurnItem
     from tests.integration_tests.local_cosmos.endpoint import Endpoint
 
 pytestmark = sized(120)
@@ -26,7 +26,7 @@ pytestmark = sized(120)
 MESSAGES = 24 if SOAK else 8
 """Of each process; together they stay within what a bot may be reminded of."""
 
-REMEMBERING = BotConfig(system_prompt="Count.", history_turns=50)
+REMEMBERING = StoredBotConfig(system_prompt="Count.", max_output_tokens=512, history_turns=50)
 
 
 @contextmanager

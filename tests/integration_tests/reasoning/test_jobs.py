@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
 
+from functions.reasoning.messages import open_outbox, session_of
 from functions.reasoning.models import JobRequest
 from functions.reasoning.service import JobService
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
-from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
+from shared.messaging.sender import OutgoingMessage
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.integration_tests.platform import ADMIN_KEY, wait_for
@@ -23,11 +27,12 @@ from tests.integration_tests.reasoning.queues import IN_QUEUE, OUT_QUEUE, Queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from tests.integration_tests.platform import Caller, Platform
 
 pytestmark = pytest.mark.timeout(180)
+
+CONTRACT = Path(__file__).parents[3] / "docs" / "contract"
 
 DELIVERIES = 5
 """The in queue's MaxDeliveryCount."""
@@ -81,6 +86,26 @@ def test_ten_messages_of_an_outsider_for_one_job_and_as_many_later_ones_give_one
     assert (told[0]["taskId"], told[0]["message"]) == ("t1", "SUCCESS")
     used = boss.must("GET", "/api/v1/tokens/status?app_id=reasoner")["used_tokens"]
     assert used == job["usage"]["total_tokens"] + last["usage"]["total_tokens"]
+
+
+def test_the_contracts_example_is_a_job_when_it_is_sent_into_the_tenants_session(
+    boss: Caller, tenant: str, queues: Queues
+) -> None:
+    schema = json.loads((CONTRACT / "messages.json").read_text())["reasoner-in"]["schema"]
+    [example] = schema["examples"]
+
+    queues.send(example | {"tenant_id": tenant}, example["id"], tenant)
+
+    job = ended(boss, example["id"])
+    assert (job["status"], job["task_id"]) == ("succeeded", example["taskId"])
+
+
+def test_a_message_without_a_session_is_refused_by_the_broker_as_the_contract_says(queues: Queues) -> None:
+    with (
+        queues.client.get_queue_sender(IN_QUEUE) as sender,
+        pytest.raises(ServiceBusError, match="SessionId"),
+    ):
+        sender.send_messages(ServiceBusMessage(b"{}", message_id="m"))
 
 
 @pytest.mark.parametrize(
@@ -182,26 +207,52 @@ class AMinuteAgo(SystemClock):
         return super().now() - timedelta(minutes=1)
 
 
+def _settings(platform: Platform, broker_port: int) -> Settings:
+    return Settings.model_validate(
+        {
+            "ADMIN_API_KEY": ADMIN_KEY,
+            "COSMOS_ENDPOINT": platform.addresses["cosmos"],
+            "COSMOS_KEY": COSMOS_KEY,
+            "SERVICEBUS": servicebus_connection_string(broker_port),
+            "STORAGE": "not used here",
+            "AZURE_OPENAI_ENDPOINT": platform.addresses["llm"],
+        }
+    )
+
+
+def test_a_message_for_later_is_delivered_at_its_time_and_not_before(
+    platform: Platform, boss: Caller, tenant: str
+) -> None:
+    not_before = datetime.now(UTC) + timedelta(seconds=3)
+
+    asyncio.run(_send_for_later(platform, tenant, "later", not_before))
+
+    assert boss.send("GET", "/api/v1/reasoning/jobs/later").status_code == 404
+    assert datetime.fromisoformat(ended(boss, "later")["created_at"]) >= not_before
+
+
+async def _send_for_later(platform: Platform, tenant_id: str, job_id: str, not_before: datetime) -> None:
+    settings = _settings(platform, int(platform.addresses["servicebus"].rpartition(":")[2]))
+    runtime = Runtime(lambda: settings)
+    try:
+        tenant = await runtime.authenticator.for_platform(tenant_id)
+        body = json.dumps({"tenant_id": tenant_id, "id": job_id, "text": "Why?"}).encode()
+        message = OutgoingMessage(job_id, body, session_of(tenant_id, job_id), not_before)
+        await runtime.sender.send(tenant, IN_QUEUE, message)
+    finally:
+        await runtime.close()
+
+
 async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: str) -> None:
     with socket.socket() as unheard:  # bound, so that nobody gets the port, and never listening
         unheard.bind(("127.0.0.1", 0))
-        port = unheard.getsockname()[1]
-        settings = Settings.model_validate(
-            {
-                "ADMIN_API_KEY": ADMIN_KEY,
-                "COSMOS_ENDPOINT": platform.addresses["cosmos"],
-                "COSMOS_KEY": COSMOS_KEY,
-                "SERVICEBUS": servicebus_connection_string(port),
-                "STORAGE": "not used here",
-                "AZURE_OPENAI_ENDPOINT": platform.addresses["llm"],
-            }
-        )
+        settings = _settings(platform, unheard.getsockname()[1])
         runtime = Runtime(lambda: settings, AMinuteAgo())
         try:
             tenant = await runtime.authenticator.for_platform(tenant_id)
             jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock)
             queues = {"request": IN_QUEUE, "result": OUT_QUEUE}
-            outbox = Outbox(tenant, jobs, runtime.sender, queues, runtime.clock)
+            outbox = open_outbox(tenant, jobs, runtime.sender, queues)
             accepted = await JobService(tenant, jobs, outbox).accept(JobRequest(id=job_id, text="Why?"))
         finally:
             await runtime.close()

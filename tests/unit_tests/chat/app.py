@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.trigger import blueprint
 from shared.contracts import Usage
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
 from shared.tenancy.context import Role
 from tests.support.fakes import (
     Call,
@@ -23,7 +23,7 @@ from tests.unit_tests.prompts.library import library_over
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from shared.llm.model import ChatModel, ChatPrompt
+    from shared.llm.chat_model import ChatModel, ChatPrompt
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
     from tests.support.fakes import Answer, FakeClock
@@ -40,6 +40,7 @@ class FakeModel:
         self.prompts: list[ChatPrompt] = []
         self.callers: list[tuple[str, str]] = []
         self.failure: Exception | None = None
+        self.finish_reason: str | None = "stop"
         self.before_answering: Callable[[], Awaitable[object]] | None = None
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
@@ -53,7 +54,7 @@ class FakeModel:
             await self.before_answering()
         if self.failure is not None:
             raise self.failure
-        return Completion(f"answer {number}", USAGE, prompt.model, "stop")
+        return Completion(f"answer {number}", USAGE, prompt.model, self.finish_reason)
 
     @property
     def said(self) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.chat.bots.models import MAX_BOT_ID, BotConfig
+from functions.chat.bots.models import MAX_BOT_ID
 from functions.chat.bots.repository import BotRepository
+from functions.chat.bots.stored_models import StoredBotConfig
 from shared.cosmos.container import Patch, PatchOperation
 from shared.errors import ConflictError
 from tests.support.fakes import Call
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
 
-MINE = BotConfig(system_prompt="mine")
-THEIRS = BotConfig(system_prompt="theirs")
+MINE = StoredBotConfig(system_prompt="mine", max_output_tokens=512, history_turns=10)
+THEIRS = MINE.model_copy(update={"system_prompt": "theirs"})
 
 
 async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
@@ -37,6 +38,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                 "name": "Help",
                 "description": None,
                 "prompt_name": "p",
+                "prompt": None,
                 "system_prompt": None,
                 "model": None,
                 "temperature": 0.5,
@@ -54,6 +56,13 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
     [
         ({"name": "neither"}, "body"),
         ({"system_prompt": "a", "prompt_name": "b"}, "body"),
+        ({"prompt": {"name": "a"}, "prompt_name": "b"}, "body"),
+        ({"prompt": {"name": "a"}, "system_prompt": "b"}, "body"),
+        ({"prompt": {"name": "a", "label": "b", "version": 1}}, "body.prompt"),
+        ({"prompt": {"name": "a b"}}, "body.prompt.name"),
+        ({"prompt": {"name": "a", "version": 0}}, "body.prompt.version"),
+        ({"prompt": {"name": "a", "version": "1"}}, "body.prompt.version"),
+        ({"prompt": {"name": "a", "tag": "b"}}, "body.prompt.tag"),
         ({"system_prompt": ""}, "body.system_prompt"),
         ({"prompt_name": "a b"}, "body.prompt_name"),
         ({"system_prompt": "a", "temperature": 2.1}, "body.temperature"),

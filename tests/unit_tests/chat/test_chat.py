@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,8 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.model import ModelUnavailableError
+from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
+from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
@@ -42,7 +43,13 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
 
     usage = USAGE.model_dump()
     assert answer.status == 200
-    assert answer.json() == {"response": "answer 1", "conversation_id": "c", "turn": 1, "usage": usage}
+    source = {"finish_reason": "stop", "model": "gpt-default", "prompt": None}
+    assert answer.json() == source | {
+        "response": "answer 1",
+        "conversation_id": "c",
+        "turn": 1,
+        "usage": usage,
+    }
     shown = (await app.on_conversation()).json()
     assert shown == {
         "conversation_id": "c",
@@ -59,9 +66,41 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
                 "usage": usage,
                 "created_at": "2026-01-31T10:30:00Z",
             }
+            | source
         ],
         "next_cursor": None,
     }
+
+
+async def test_an_answer_that_the_output_limit_cut_says_so_now_and_later(app: App) -> None:
+    app.model.finish_reason = "length"
+    cut = (await app.chat("hello")).json()
+    app.model.finish_reason = None
+    unknown = (await app.chat("hello")).json()
+
+    assert (cut["finish_reason"], unknown["finish_reason"]) == ("length", None)
+    shown = (await app.on_conversation()).json()["items"]
+    assert [turn["finish_reason"] for turn in shown] == ["length", None]
+
+
+async def test_a_turn_without_an_answer_says_nothing_of_its_origin(app: App) -> None:
+    app.model.failure = PromptRefusedError("no")
+    await app.chat("hello")
+
+    [turn] = (await app.on_conversation()).json()["items"]
+    assert (turn["finish_reason"], turn["model"], turn["prompt"]) == (None, None, None)
+
+
+async def test_a_message_that_is_too_long_is_refused_in_the_words_of_a_message(app: App) -> None:
+    app.model.failure = PromptTooLongError("The prompt may take 30536 tokens", {"tokens": 30_536})
+    refused = await app.chat("hello")
+
+    answer = refused.json()
+    assert (refused.status, list(answer["detail"]["fields"])) == (422, ["body.message"])
+    assert "message is too long" in answer["message"]
+    assert answer["detail"]["tokens"] == 30_536
+    assert "token_count" not in refused.body.decode()
+    assert [status for _, status, _, _ in await app.turns()] == ["failed"]
 
 
 async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) -> None:
@@ -126,6 +165,65 @@ async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
     await app.chat(variables={"who": "Bob"})
 
     assert (first, app.model.said[0]) == (("system", "You serve Ada."), ("system", "You obey Bob."))
+
+
+@pytest.mark.parametrize(
+    ("reference", "used"),
+    [
+        ({"prompt_name": "p"}, 2),
+        ({"prompt": {"name": "p"}}, 2),
+        ({"prompt": {"name": "p", "label": "production"}}, 2),
+        ({"prompt": {"name": "p", "label": "beta"}}, 1),
+        ({"prompt": {"name": "p", "label": "latest"}}, 3),
+        ({"prompt": {"name": "p", "version": 1}}, 1),
+    ],
+)
+async def test_a_bot_uses_the_version_that_it_names_and_its_answers_say_which(
+    app: App,
+    reference: dict[str, Any],
+    used: int,
+) -> None:
+    for number in (1, 2, 3):
+        await app.prompts.save("p", PromptDraft(template=f"Version {number}."), None)
+    await app.prompts.apply(PromptEdit("p", MoveLabel("production", 2)))
+    await app.prompts.apply(PromptEdit("p", MoveLabel("beta", 1)))
+    await app.save_bot(**reference)
+
+    answer = (await app.chat()).json()
+
+    assert app.model.said[0] == ("system", f"Version {used}.")
+    assert answer["prompt"] == {"name": "p", "version": used}
+    [turn] = (await app.on_conversation()).json()["items"]
+    assert turn["prompt"] == answer["prompt"]
+    config = (await app.on_bot()).json()["config"]
+    assert (config["prompt_name"] is None) == ("prompt" in reference)
+
+
+async def test_rolling_a_bot_back_is_moving_a_label(app: App) -> None:
+    await app.save_bot(prompt_name="p")
+    await app.prompts.save("p", PromptDraft(template="Old."), None)
+    await app.prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
+    await app.prompts.save("p", PromptDraft(template="New."), None)
+    before = (await app.chat()).json()["prompt"]["version"]
+    await app.prompts.apply(PromptEdit("p", MoveLabel("production", 2)))
+    live = (await app.chat()).json()["prompt"]["version"]
+    await app.prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
+
+    assert (before, live, (await app.chat()).json()["prompt"]["version"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "reference", [{"name": "p", "label": "nowhere"}, {"name": "p", "version": 9}, {"name": "gone"}]
+)
+async def test_a_version_that_is_not_there_is_named_before_a_turn_begins(
+    app: App, reference: dict[str, object]
+) -> None:
+    await app.prompts.save("p", PromptDraft(template="x"), None)
+    await app.save_bot(prompt=reference)
+    refused = await app.chat()
+
+    assert (refused.status, refused.json()["error"]) == (404, "PromptNotFoundError")
+    assert (await app.on_conversation()).status == 404
 
 
 async def test_a_bots_prompt_may_be_a_chat_and_the_conversation_follows_it(app: App) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.chat.conversations.models import TurnStatus
-from functions.chat.conversations.repository import WORK_SECONDS, ConversationRepository, HeadItem, TurnItem
+from functions.chat.conversations.repository import WORK_SECONDS, ConversationRepository
+from functions.chat.conversations.stored_models import HeadItem, TurnItem, TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
@@ -178,6 +178,19 @@ async def test_a_late_answer_that_comes_while_a_turn_begins_is_not_forgotten(
     turn = await opened(answered, clock).reserve("two", None)
 
     assert [item.response for item in await app.conversation().history(turn, 10)] == ["late"]
+
+
+async def test_turns_answered_out_of_order_are_remembered_in_their_order(app: App, clock: FakeClock) -> None:
+    late = await app.conversation().reserve("one", None)
+    clock.advance(WORK_SECONDS)
+    quick = await app.conversation().reserve("two", None)
+    await app.conversation().complete(quick, "in time", USAGE)
+    await app.conversation().complete(late, "late", USAGE)
+    turn = await app.conversation().reserve("three", None)
+
+    assert turn.recent == (1, 2)
+    assert [item.response for item in await app.conversation().history(turn, 1)] == ["in time"]
+    assert [item.response for item in await app.conversation().history(turn, 2)] == ["late", "in time"]
 
 
 async def test_a_worker_that_fails_late_frees_nothing_that_is_not_its_own(app: App, clock: FakeClock) -> None:
@@ -352,6 +365,21 @@ async def test_turns_are_shown_in_pages_and_in_their_order(
     assert (beyond["items"], beyond["next_cursor"]) == ([], None)
     for cursor in ("x", "-1", "1234567890", "٣"):
         assert (await app.on_conversation(query=f"cursor={cursor}")).status == 422
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(2, [2, 2, 2]), (3, [3, 3]), (5, [5, 1]), (6, [6]), (7, [6])])
+async def test_no_cursor_leads_to_an_empty_page(
+    app: App, container: Container, clock: FakeClock, limit: int, pages: list[int]
+) -> None:
+    await seed(container, clock, 6)
+    for number in range(5):
+        await seed(container, clock, 1, f"d{number}")
+
+    turns = await every_page(lambda query: app.on_conversation(query=query), limit)
+    conversations = await every_page(lambda query: app.on_bot("list_conversations", query), limit)
+
+    assert [len(page.json()["items"]) for page in turns] == pages
+    assert [len(page.json()["items"]) for page in conversations] == pages
 
 
 async def test_a_bots_conversations_are_listed_by_id_in_pages(app: App) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from functions.chat.bots.repository import BotRepository
+from functions.chat.conversations.models import ChatRequest
+from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.service import ChatService
 from shared.tenancy.context import Role
 from tests.support.fakes import user_context
 
@@ -45,6 +50,23 @@ async def test_a_users_conversation_is_kept_and_metered_under_the_tokens_subject
     assert answer.status == 200
     assert (await app.on_conversation(headers=alice)).json()["user_id"] == "alice"
     assert app.model.prompts[-1].user == "alice"
+
+
+async def test_a_key_that_is_bound_to_a_user_is_that_users_and_no_other_ones(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    bound = app.authenticator.add("bound", replace(user_context("alice"), principal="key-1"))
+    await app.chat("his", headers=bob, conversation_id="his")
+    await app.chat("hers", headers=alice, conversation_id="hers")
+    await app.chat("by her key", headers=bound, conversation_id="hers")
+
+    assert await listed(app, bound) == ["hers"]
+    for route in ("get_conversation", "delete_conversation"):
+        foreign = await app.on_conversation(route, headers=bound, conversation_id="his")
+        assert foreign.status == 404
+    assert (await app.chat(headers=bound, user_id="bob")).status == 403
+    assert (await app.on_conversation(headers=bob, conversation_id="his")).json()["turns"] == 1
+    assert (await app.on_conversation(headers=alice, conversation_id="hers")).json()["turns"] == 2
 
 
 async def test_a_user_speaks_for_nobody_else(app: App, alice: dict[str, str]) -> None:
@@ -175,6 +197,50 @@ async def test_a_list_holds_the_users_own_and_pages_over_others(
     assert await listed(app, alice) == ["c1", "c3", "c4"]
     assert await listed(app, alice, "limit=1&cursor=c1") == ["c3"]
     assert await listed(app, bob) == ["c0", "c2"]
+
+
+async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversation_is(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    await app.chat("hers", headers=alice)
+    await app.chat("his", headers=bob)
+    bobs = user_context("bob")
+    service = ChatService(
+        bots=BotRepository(bobs, app.cosmos.container("bots"), app.clock),
+        prompts=app.prompts,
+        open_conversation=lambda bot_id, conversation_id: ConversationRepository(
+            bobs,
+            app.cosmos.container("conversations"),
+            app.clock,
+            bot_id=bot_id,
+            conversation_id=conversation_id,
+        ),
+        open_model=lambda bot_id: app.model.opened_for(bobs, bot_id),
+        default_model="gpt-default",
+    )
+    request = ChatRequest(message="again", conversation_id="c")
+
+    first = await service.reply("b", request, "operation-1")
+    second = await service.reply("b", request, "operation-1")
+
+    assert first == second
+    assert (first.turn, len(app.model.prompts)) == (2, 3)
+
+
+async def test_a_tenants_key_lists_the_conversations_of_one_user(
+    app: App, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    for number in range(4):
+        await app.chat(headers=alice if number % 2 else bob, conversation_id=f"c{number}")
+    await app.chat(headers=app.user, conversation_id="c4", user_id="alice")
+    await app.chat(headers=app.user, conversation_id="c5")
+
+    assert await listed(app, app.user, "user_id=alice") == ["c1", "c3", "c4"]
+    assert await listed(app, app.user, "user_id=alice&limit=2&cursor=c1") == ["c3", "c4"]
+    assert await listed(app, app.user, "user_id=nobody") == []
+    assert await listed(app, alice, "user_id=alice") == ["c1", "c3", "c4"]
+    foreign = await app.on_bot("list_conversations", "user_id=bob", headers=alice)
+    assert (foreign.status, foreign.json()["error"]) == (403, "PermissionDeniedError")
 
 
 async def test_a_tenants_key_and_its_administrators_see_all_and_name_any_user(

@@ -237,6 +237,38 @@ async def test_who_was_taken_over_keeps_nothing_and_frees_nothing(
     assert await idempotency.run_once(ACME, ASKED, Work()) == DONE
 
 
+@pytest.mark.parametrize(
+    "answer", [HttpResponse(503, {}, b"down"), HttpResponse(429, {"retry-after": "1"}, b"")]
+)
+async def test_who_was_taken_over_and_fails_frees_nothing_of_who_took_over(
+    idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock, answer: HttpResponse
+) -> None:
+    slow, quick, third = Held(outcome=answer), Held(), Work()
+    paused = asyncio.create_task(idempotency.run_once(ACME, ASKED, slow))
+    await slow.begun.wait()
+    clock.advance(LEASE_SECONDS)
+    taken_over = asyncio.create_task(elsewhere.run_once(ACME, ASKED, quick))
+    await quick.begun.wait()
+
+    slow.let_go.set()
+    assert await paused == answer
+    with pytest.raises(RequestInWorkError):
+        await idempotency.run_once(ACME, ASKED, third)
+    quick.let_go.set()
+
+    assert await taken_over == DONE
+    assert await idempotency.run_once(ACME, ASKED, third) == DONE
+    assert third.runs == 0
+
+
+def test_a_derived_id_is_of_one_tenant_one_user_one_route_and_one_key() -> None:
+    requests = [replace(ASKED, route=route, key=key) for route in ("make", "mend") for key in ("k1", "k2")]
+    owners = (ACME, GLOBEX, user_context("alice"), user_context("bob"))
+    ids = [request.derived_id(owner) for request in requests for owner in owners]
+    assert len(set(ids)) == len(ids)
+    assert ASKED.derived_id(ACME) == replace(ASKED, content=(b"other",)).derived_id(ACME)
+
+
 async def test_an_answer_is_forgotten_after_a_day(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:

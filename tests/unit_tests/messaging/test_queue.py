@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 import pytest
-from pydantic import Field
 
-from shared.contracts import Message
-from shared.cosmos.container import Query
 from shared.errors import (
     APIError,
     BudgetExceededError,
@@ -24,91 +19,23 @@ from shared.errors import (
     ValidationError,
 )
 from shared.logging.context import log_context
-from shared.messaging.consumer import PAUSES_SECONDS, Queue
-from shared.messaging.quarantine import Quarantine
-from shared.resilience.deadlines import remaining_seconds
-from shared.tenancy.context import TenantContext, ambient_tenant
-from tests.support.fakes import FakeAuthenticator, FakeClock, host_limit_seconds, tenant_context
+from shared.messaging.consumer import PAUSES_SECONDS
+from shared.messaging.quarantine import MOST_UNATTRIBUTED
+from tests.support.fakes import FakeClock, host_limit_seconds
 from tests.unit_tests.messaging.deliveries import FakeDelivery
+from tests.unit_tests.messaging.edge import Edge, Order, order
 
 if TYPE_CHECKING:
+    from shared.tenancy.context import TenantContext
     from tests.support.memory_cosmos import MemoryCosmos
 
 PLATFORM = "global:quarantine"
 SECRET = "what-the-customer-wrote"  # noqa: S105  # nobody's password
 
 
-class Order(Message):
-    """A message of these tests."""
-
-    what: str = "tea"
-    lots: tuple[str, ...] = ()
-    names: dict[str, str] = Field(default_factory=dict)
-
-
-@dataclass
-class Handler:
-    """Handles messages, or fails as it is told; remembers what it was given and in which context."""
-
-    failures: list[Exception] = field(default_factory=list)
-    handled: list[tuple[TenantContext, Order]] = field(default_factory=list)
-    contexts: list[tuple[str | None, str | None, str]] = field(default_factory=list)
-    times_left: list[float | None] = field(default_factory=list)
-
-    async def __call__(self, tenant: TenantContext, message: Order) -> None:
-        context = log_context()
-        self.times_left.append(remaining_seconds())
-        self.contexts.append((context.request_id, context.tenant_id, ambient_tenant().tenant_id))
-        if self.failures:
-            raise self.failures.pop(0)
-        self.handled.append((tenant, message))
-
-
-@dataclass
-class Services:
-    """The composition root, as far as the edge needs it."""
-
-    authenticator: FakeAuthenticator
-    quarantine: Quarantine
-    clock: FakeClock
-    purged: set[str] = field(default_factory=set)
-
-    @property
-    def purges(self) -> Services:
-        return self
-
-    async def is_taken(self, tenant_id: str) -> bool:
-        return tenant_id in self.purged
-
-
-class Edge:
-    """The edge with a handler under control."""
-
-    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
-        self.cosmos, self.clock, self.handler = cosmos, clock, Handler()
-        authenticator = FakeAuthenticator()
-        authenticator.add("key", tenant_context("acme"))
-        self.services = Services(authenticator, Quarantine(cosmos.container("quarantine"), clock), clock)
-        self.queue = Queue(self.services, "orders", Order)
-
-    async def take(self, delivery: FakeDelivery) -> None:
-        await self.queue.take(delivery, self.handler)
-
-    async def move(self, delivery: FakeDelivery) -> None:
-        await self.queue.move(delivery, self.handler)
-
-    async def kept(self, key: str) -> list[dict[str, object]]:
-        text = "SELECT c.id, c.queue, c.message_id, c.reason, c.detail, c.body, c.is_cut FROM c ORDER BY c.id"
-        return await self.cosmos.container("quarantine").query((key,), Query(text))
-
-
 @pytest.fixture
 def edge(cosmos: MemoryCosmos, clock: FakeClock) -> Edge:
     return Edge(cosmos, clock)
-
-
-def order(**fields: object) -> bytes:
-    return json.dumps({"tenant_id": "acme", "id": "o1"} | fields).encode()
 
 
 async def test_a_handler_gets_the_tenant_and_the_parsed_message(edge: Edge) -> None:
@@ -375,3 +302,70 @@ async def test_a_purged_tenants_messages_are_dropped_and_kept_nowhere(edge: Edge
     await edge.move(message)
 
     assert (edge.handler.handled, await edge.kept("gone"), await edge.kept(PLATFORM)) == ([], [], [])
+
+
+async def test_a_refused_message_is_logged_and_kept_with_its_tenant_id_queue_and_the_fields_at_fault(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = order(id="o7", what=7, names={"the customer's words": 1}, added=SECRET)
+
+    await edge.take(FakeDelivery(body, "m-1"))
+
+    [line] = [record.__dict__ for record in caplog.records if record.message == "Message quarantined"]
+    assert (line["queue"], line["message_id"], line["job_id"]) == ("orders", "m-1", "o7")
+    assert (line["named_tenant_id"], line["fields"]) == ("acme", ["names", "what"])
+    assert "customer" not in str(line)
+    [kept] = await edge.kept(PLATFORM)
+    assert (kept["named"], kept["job_id"], kept["queue"]) == ("acme", "o7", "orders")
+    fields = kept["fields"]
+    assert isinstance(fields, dict)
+    assert fields["what"] == "Input should be a valid string"
+
+
+async def test_a_message_that_its_handler_refuses_is_logged_as_its_tenants(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    contexts: list[str | None] = []
+
+    def watch(record: logging.LogRecord) -> bool:
+        if record.getMessage() == "Message quarantined":
+            contexts.append(log_context().tenant_id)
+        return True
+
+    edge.handler.failures = [ValidationError("no", {"fields": {"what": "is cold"}})]
+    caplog.handler.addFilter(watch)
+
+    await edge.take(FakeDelivery(order()))
+
+    assert contexts == ["acme"]
+    assert [kept["fields"] for kept in await edge.kept("acme")] == [{"what": "is cold"}]
+
+
+async def test_what_names_no_tenant_is_forgotten_after_a_month_and_a_tenants_own_never(edge: Edge) -> None:
+    edge.handler.failures = [ConflictError("no")]
+    await edge.take(FakeDelivery(order()))
+    await edge.take(FakeDelivery(b"{"))
+
+    assert [kept["ttl"] for kept in await edge.kept(PLATFORM)] == [30 * 24 * 60 * 60]
+    assert [kept["ttl"] for kept in await edge.kept("acme")] == [-1]
+
+
+async def test_of_what_names_no_tenant_only_the_latest_are_kept(edge: Edge) -> None:
+    for number in range(13):
+        edge.clock.advance(1)
+        await edge.take(FakeDelivery(b"{", f"m-{number}"))
+
+    kept = {str(entry["message_id"]) for entry in await edge.kept(PLATFORM)}
+    assert MOST_UNATTRIBUTED == 1_000  # here it is ten
+    assert kept == {f"m-{number}" for number in range(3, 13)}
+
+
+async def test_a_bound_that_cannot_be_kept_now_keeps_no_message_in_its_queue(edge: Edge) -> None:
+    edge.cosmos.transport.watch_done = lambda _: setattr(edge.cosmos.transport, "lose_requests", 100)
+
+    await edge.take(FakeDelivery(b"{"))
+
+    edge.cosmos.transport.watch_done = lambda _: None
+    edge.cosmos.transport.lose_requests = 0
+    edge.clock.advance(60)
+    assert len(await edge.kept(PLATFORM)) == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, cast
 
 import pytest
@@ -99,6 +101,16 @@ async def test_a_message_carries_its_id_session_and_tenant(sender: SdkSender, cl
     assert (queue, sent.message_id, sent.session_id) == ("q", "m1", "acme#0")
     assert sent.application_properties == {"tenant_id": "acme"}
     assert b"".join(cast("list[bytes]", sent.body)) == b'{"id": "m1"}'
+
+
+async def test_a_message_for_later_says_when_it_may_be_delivered(
+    sender: SdkSender, client: FakeClient
+) -> None:
+    later = datetime(2026, 2, 1, 8, tzinfo=UTC)
+    await sender.send(tenant_context("acme"), "q", replace(MESSAGE, not_before=later))
+    await sender.send(tenant_context("acme"), "q", MESSAGE)
+
+    assert [sent.scheduled_enqueue_time_utc for _, sent in client.sent] == [later, None]
 
 
 async def test_one_link_per_queue_stays_open(sender: SdkSender, client: FakeClient) -> None:

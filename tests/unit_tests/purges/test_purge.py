@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
     from shared.cosmos.container import BatchOperation, Json, Key
-    from shared.llm.model import ChatPrompt, Completion
+    from shared.llm.chat_model import ChatPrompt, Completion
     from tests.support.memory_cosmos import MemoryCosmos
 
 SETTLE_SECONDS = 660.0

@@ -6,16 +6,17 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
+from functions.reasoning.messages import open_outbox, session_of
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
-from shared.jobs.outbox import Outbox
 from shared.jobs.repository import JobRepository
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
+from shared.messaging.consumer import HandlerEndedError
 from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
@@ -26,7 +27,7 @@ from tests.unit_tests.prompts.library import library_over
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.llm.model import ChatModel, ChatPrompt
+    from shared.llm.chat_model import ChatModel, ChatPrompt
     from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
@@ -138,8 +139,18 @@ class App:
         self.client = RouteClient(cast("Runtime", self.runtime))
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
-        self.outbox = Outbox(ACME, self.jobs, self.sender, queues, clock)
+        self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
         self.prompts = library.of(ACME)
+        self.is_dead = False
+
+    def die(self) -> NoReturn:
+        """End the worker here and now: from now on, until the next delivery, it asks nothing of anybody."""
+
+        async def ask_nothing() -> None:
+            raise KilledError
+
+        self.is_dead, self.cosmos.transport.fault = True, ask_nothing
+        raise KilledError
 
     async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
         return await self.client.call("accept_job", Call.of(body, headers=headers or self.user))
@@ -154,7 +165,13 @@ class App:
 
     async def deliver(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
         """Let the queue hand a message over once."""
-        await self.functions["run_job"](FakeDelivery(_body(message), message_id))
+        try:
+            await self.functions["run_job"](FakeDelivery(_body(message), message_id))
+        except HandlerEndedError:
+            if not self.is_dead:
+                raise
+            self.is_dead, self.cosmos.transport.fault = False, None
+            raise KilledError from None  # a process that was killed has no edge that says so
 
     async def give_up(self, message: dict[str, object] | bytes, message_id: str = "m-1") -> None:
         """Let the dead-letter queue hand a message over once."""
@@ -162,6 +179,14 @@ class App:
         await self.functions["give_up_job"](
             FakeDelivery(_body(message), message_id, application_properties=reason)
         )
+
+    async def deliver_what_was_put_off(self) -> None:
+        """Let the broker deliver the latest request at its time."""
+        queue, request = self.sender.sent[-1]
+        assert (queue, request.session_id) == ("reasoner-in", session_of("acme", request.message_id))
+        assert request.not_before is not None
+        self.clock.advance((request.not_before - self.clock.now()).total_seconds())
+        await self.deliver(request.body, request.message_id)
 
     async def sweep(self) -> None:
         """Let the sweeper's timer fire."""

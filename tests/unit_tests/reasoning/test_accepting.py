@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.reasoning.service import session_of
-from shared.jobs.outbox import SWEEP_AFTER_SECONDS
+from functions.reasoning.messages import SESSIONS_PER_TENANT, session_of
+from shared.jobs.repository import SWEEP_AFTER_SECONDS
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import Call, every_page, host_limit_seconds
+from tests.unit_tests.reasoning.app import message
 
 if TYPE_CHECKING:
     from tests.unit_tests.reasoning.app import App
@@ -63,6 +65,10 @@ async def test_the_same_id_for_something_else_is_a_conflict(app: App) -> None:
         {"text": "a", "prompt_name": "p"},
         {"text": "a", "messages": [{"role": "user", "content": "b"}]},
         {"text": "a", "variables": {}},
+        {"text": "a", "prompt": {"name": "p"}},
+        {"prompt_name": "p", "prompt": {"name": "p"}},
+        {"prompt": {"name": "p", "label": "a", "version": 1}},
+        {"prompt": {"name": "p", "version": "1"}},
         {"text": ""},
         {"text": "a", "strategy": "tree"},
         {"text": "a", "id": "no spaces"},
@@ -109,7 +115,7 @@ async def test_the_sweeper_serves_every_tenant_whatever_befalls_one(app: App) ->
     app.sender.is_down = False
     app.clock.advance(SWEEP_AFTER_SECONDS + 1)
     app.directory.also = ("suspended-meanwhile",)
-    unreadable = {"id": "j0", "tenant_id": "acme", "outbox_pending": True, "outbox_since": 0}
+    unreadable = {"id": "j0", "tenant_id": "acme", "outbox_pending": True, "outbox_since": 0, "outbox": "?"}
     await app.cosmos.container("jobs").create(("acme", "j0"), unreadable)
 
     with pytest.raises(ExceptionGroup, match="could not be swept"):
@@ -186,6 +192,26 @@ async def test_jobs_are_listed_a_page_at_a_time(app: App) -> None:
     assert strangers == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.parametrize(
+    ("status", "listed"),
+    [("queued", ["a", "d"]), ("succeeded", ["b"]), ("failed", ["c"]), ("running", [])],
+)
+async def test_jobs_are_listed_by_status_a_page_at_a_time(app: App, status: str, listed: list[str]) -> None:
+    for name in ("a", "b", "c", "d"):
+        await app.accept(id=name, text="Why?")
+    await app.deliver(message(id="b"))
+    await app.give_up(message(id="c"))
+
+    pages = await every_page(
+        lambda query: app.client.call("list_jobs", Call(query=f"status={status}&{query}", headers=app.user)),
+        1,
+    )
+    odd = await app.client.call("list_jobs", Call(query="status=odd", headers=app.user))
+
+    assert [job["job_id"] for page in pages for job in page.json()["items"]] == listed
+    assert odd.status == 422
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 30])
 async def test_jobs_in_several_physical_partitions_are_each_listed_once_in_order(
     app: App, limit: int
@@ -223,3 +249,10 @@ def test_sessions_are_the_tenants_own_and_few() -> None:
     sessions = {session_of("acme", f"job-{number}") for number in range(200)}
 
     assert sessions == {f"acme#{number}" for number in range(4)}
+
+
+def test_a_host_has_places_for_the_sessions_of_many_tenants_and_keeps_none_that_is_idle() -> None:
+    options = json.loads((Path(__file__).parents[3] / "host.json").read_text())["extensions"]["serviceBus"]
+
+    assert options["maxConcurrentSessions"] >= 16 * SESSIONS_PER_TENANT
+    assert options["sessionIdleTimeout"] == "00:00:01"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from functions.reasoning.worker import LONGEST_WAIT_SECONDS
-from shared.contracts import ReasonerIn
+from functions.reasoning.worker import LONGEST_WAIT
+from shared.contracts import ReasonerIn, Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
-from shared.jobs.models import JobStatus
-from shared.jobs.repository import JobInWorkError, Outgoing
+from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
+from shared.jobs.repository import JobInWorkError
 from shared.messaging.sender import MAX_BODY_BYTES
+from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft
-from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, KilledError, message
+from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, message
 
 
 async def test_a_job_is_reasoned_about_summarised_stored_and_told(app: App) -> None:
@@ -58,6 +61,40 @@ async def test_the_input_may_be_messages_or_a_prompt(app: App) -> None:
     assert [[part.content for part in parts] for parts in asked] == [["One", "Two"], ["About tea?"]]
 
 
+@pytest.mark.parametrize(
+    ("reference", "used"),
+    [
+        ({"prompt_name": "ask"}, 1),
+        ({"prompt": {"name": "ask"}}, 1),
+        ({"prompt": {"name": "ask", "label": "latest"}}, 2),
+        ({"prompt": {"name": "ask", "version": 2}}, 2),
+    ],
+)
+async def test_a_job_uses_the_version_that_it_names_and_says_which(
+    app: App, reference: dict[str, Any], used: int
+) -> None:
+    for number in (1, 2):
+        await app.prompts.save("ask", PromptDraft(template=f"About {{topic}}? {number}"), None)
+    await app.prompts.apply(PromptEdit("ask", MoveLabel("production", 1)))
+    accepted = await app.accept(id="j0", variables={"topic": "tea"}, **reference)
+    await app.deliver(app.sender.sent[-1][1].body)
+    await app.deliver(message(text=None, variables={"topic": "tea"}, **reference))
+
+    assert accepted.status == 202
+    for job_id in ("j0", "j1"):
+        shown = (await app.show(job_id)).json()
+        assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
+    assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
+
+
+async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
+    await app.deliver(message(model="gpt-x"))
+
+    shown = (await app.show("j1")).json()
+    assert [(step["model"], step["finish_reason"]) for step in shown["steps"]] == [("gpt-x", "stop")] * 2
+    assert shown["prompt"] is None
+
+
 async def test_model_and_limit_are_the_jobs_own(app: App) -> None:
     await app.deliver(message(model="gpt-x", max_output_tokens=7))
 
@@ -81,7 +118,7 @@ async def test_a_kill_at_any_request_to_the_store_pays_no_stored_step_twice(
         nonlocal kills
         if kills and app.cosmos.transport.requests == start + nth:
             kills -= 1
-            raise KilledError
+            app.die()
 
     setattr(app.cosmos.transport, "watch" if when == "before" else "watch_done", kill)
 
@@ -106,14 +143,14 @@ async def test_an_undisturbed_job_takes_no_other_requests(app: App) -> None:
 
 async def test_a_late_note_about_the_request_leaves_the_result_to_be_sent(app: App) -> None:
     accepted, _ = await app.jobs.create(
-        ReasonerIn.model_validate(message()), Outgoing(kind="request", session_id="acme#0", body="{}")
+        ReasonerIn.model_validate(message()), JobMessage(kind="request", session_id="acme#0", body="{}")
     )
     app.sender.is_down = True
     with pytest.raises(DependencyUnavailableError):
         await app.deliver(message())
     app.sender.is_down = False
 
-    await app.jobs.mark_sent(accepted, "request")
+    await app.jobs.mark_sent(accepted)
     app.clock.advance(60)
     await app.sweep()
 
@@ -121,11 +158,13 @@ async def test_a_late_note_about_the_request_leaves_the_result_to_be_sent(app: A
 
 
 async def test_a_kill_after_sending_only_sends_again(app: App) -> None:
-    kills = [KilledError()]
+    kills = 1
 
     def kill() -> None:
+        nonlocal kills
         if kills:
-            raise kills.pop()
+            kills -= 1
+            app.die()
 
     app.sender.after_sending = kill
 
@@ -181,41 +220,186 @@ async def test_an_unknown_prompt_fails_the_job_by_name(app: App) -> None:
     assert "'nowhere' not found" in (await app.show("j1")).json()["error"]
 
 
-async def test_a_refused_budget_is_waited_for(app: App) -> None:
+async def test_a_job_that_the_budget_refuses_gives_its_place_back_and_is_delivered_again_in_its_time(
+    app: App,
+) -> None:
     app.model.failures = [BudgetExceededError("Too much", retry_after=30.0)]
+    began = app.clock.now()
 
     await app.deliver(message())
 
-    assert 30.0 in app.clock.slept
-    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert app.clock.slept == []
+    waiting = (await app.show("j1")).json()
+    until = datetime.fromisoformat(waiting["waiting_until"])
+    assert (waiting["status"], waiting["waiting_for"], waiting["error"]) == ("queued", "Too much", None)
+    assert timedelta(seconds=30) <= until - began <= timedelta(seconds=33)
+    await app.deliver_what_was_put_off()
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["waiting_until"], shown["waiting_for"]) == ("succeeded", None, None)
+    assert len(app.model.prompts) == 3
 
 
-async def test_too_long_a_wait_for_the_budget_is_left_to_the_next_delivery(app: App) -> None:
-    refusal = BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS - 1)
-    app.model.failures = [refusal, refusal]
+async def test_a_step_that_is_done_is_not_paid_again_after_a_wait(app: App) -> None:
+    async def refuse_the_summary() -> None:
+        if len(app.model.prompts) == 2:
+            app.model.failures = [BudgetExceededError("Too much", retry_after=1.0)]
 
-    with pytest.raises(BudgetExceededError):
-        await app.deliver(message())
-    halfway = (await app.show("j1")).json()
+    app.model.think = refuse_the_summary
     await app.deliver(message())
+    await app.deliver_what_was_put_off()
 
-    assert (halfway["status"], halfway["error"]) == ("queued", None)
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    assert len(app.model.prompts) == 3
+
+
+async def test_a_job_that_is_refused_often_is_tried_less_and_less_often(app: App) -> None:
+    waits = []
+    app.model.failures = [BudgetExceededError("Too much", retry_after=0.5)] * 9
+    await app.deliver(message())
+    for _ in range(9):
+        began = app.clock.now()
+        await app.deliver_what_was_put_off()
+        waits.append((app.clock.now() - began).total_seconds())
+
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+    for wait, least in zip(waits, [1, 2, 4, 8, 16, 32, 64, 64, 64], strict=True):
+        assert least <= wait <= least * 1.1
+
+
+async def test_jobs_that_wait_for_one_budget_come_back_one_after_the_other(app: App) -> None:
+    for number in range(8):
+        app.model.failures = [BudgetExceededError("Too much", retry_after=60.0)]
+        await app.deliver(message(id=f"j{number}"))
+
+    assert len({sent.not_before for _, sent in app.sender.sent}) == 8
+
+
+async def test_a_job_waits_for_the_next_days_budget(app: App) -> None:
+    app.model.failures = [BudgetExceededError("The day is used up", retry_after=86_400.0)]
+
+    await app.deliver(message())
+    await app.deliver_what_was_put_off()
+
     assert (await app.show("j1")).json()["status"] == "succeeded"
 
 
-async def test_a_budget_that_never_admits_a_job_fails_it_by_name_and_is_told(app: App) -> None:
-    app.model.failures = [BudgetExceededError("Too much", retry_after=LONGEST_WAIT_SECONDS + 1)]
-    with pytest.raises(BudgetExceededError):
-        await app.deliver(message())
+@pytest.mark.parametrize("seconds", [90_001.0, 30 * 86_400.0])
+async def test_a_budget_that_admits_a_job_only_after_more_than_a_day_fails_it_and_is_told(
+    app: App, seconds: float
+) -> None:
+    app.model.failures = [BudgetExceededError("The month is used up", retry_after=seconds)]
 
-    await app.give_up(message())
+    await app.deliver(message())
 
     shown = (await app.show("j1")).json()
-    assert (shown["status"], shown["error"]) == (
-        "failed",
-        "No delivery is left. At the last: BudgetExceededError: Too much",
-    )
+    assert (shown["status"], shown["waiting_until"]) == ("failed", None)
+    assert shown["error"] == "The month is used up (a job waits for 25 hours at most)"
     assert [told["message"] for told in app.sender.results()] == [shown["error"]]
+
+
+async def test_a_job_waits_for_a_day_and_no_longer(app: App) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=3600.0)] * 100
+    await app.deliver(message())
+    began, times = app.clock.now(), 0
+    while (await app.show("j1")).json()["status"] == "queued":
+        await app.deliver_what_was_put_off()
+        times += 1
+
+    assert timedelta(hours=25) == LONGEST_WAIT
+    assert 22 <= times <= 25
+    assert app.clock.now() - began < LONGEST_WAIT
+
+
+async def test_a_kill_while_a_job_is_put_off_loses_nothing_and_pays_for_nothing_twice(app: App) -> None:
+    for nth in range(1, 5):
+        job_id = f"j{nth}"
+        app.model.failures = [BudgetExceededError("Too much", retry_after=1.0)]
+        start, calls = app.cosmos.transport.requests, len(app.model.prompts)
+
+        def kill(_: object, at: int = start + nth) -> None:
+            if app.cosmos.transport.requests == at:
+                app.die()
+
+        app.cosmos.transport.watch_done = kill
+        await app.deliver_until_settled(message(id=job_id))
+        app.cosmos.transport.watch_done = lambda _: None
+        app.clock.advance(60)
+        await app.sweep()
+        for _, sent in list(app.sender.sent):
+            if sent.not_before is not None:
+                await app.deliver(sent.body, sent.message_id)
+
+        assert (await app.show(job_id)).json()["status"] == "succeeded", nth
+        assert len([told for told in app.sender.results() if told["id"] == job_id]) == 1, nth
+        assert len(app.model.prompts) - calls <= 3, nth
+
+
+async def test_a_lost_answer_while_a_job_is_put_off_puts_it_off_once(app: App) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=1.0)]
+    start = app.cosmos.transport.requests
+
+    def lose(_: object) -> None:
+        if app.cosmos.transport.requests == start + 3:
+            app.cosmos.transport.lose_answers = 1
+
+    app.cosmos.transport.watch = lose
+    await app.deliver(message())
+
+    assert (await app.jobs.read("j1")).waits == 1
+    assert len(app.sender.sent) == 1
+
+
+async def test_a_late_note_about_the_first_request_leaves_the_one_that_was_put_off_to_be_sent(
+    app: App,
+) -> None:
+    accepted, _ = await app.jobs.create(
+        ReasonerIn.model_validate(message()), JobMessage(kind="request", session_id="acme#0", body="{}")
+    )
+    app.clock.advance(1)
+    app.model.failures = [BudgetExceededError("Too much", retry_after=1.0)]
+    app.sender.is_down = True
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver(message())
+    app.sender.is_down = False
+
+    await app.jobs.mark_sent(accepted)
+    app.clock.advance(60)
+    await app.sweep()
+
+    assert [sent.not_before is not None for _, sent in app.sender.sent] == [True]
+
+
+async def test_only_its_holder_extends_checkpoints_puts_off_or_ends_a_job(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    first = await app.jobs.claim(job, "first", HOLD_SECONDS)
+    app.clock.advance(HOLD_SECONDS)
+    second = await app.jobs.claim(job, "second", HOLD_SECONDS)
+    told = JobMessage(kind="result", body="{}")
+    step = JobStep(text="x", usage=Usage())
+    delay = JobDelay(app.clock.now(), "x", told)
+
+    for act in (
+        lambda: app.jobs.extend(first, HOLD_SECONDS),
+        lambda: app.jobs.checkpoint(first, "reason", step, HOLD_SECONDS),
+        lambda: app.jobs.put_off(first, delay),
+        lambda: app.jobs.finish(first, JobEnd(JobStatus.FAILED, told)),
+        lambda: app.jobs.give_back(first, "x"),
+    ):
+        with pytest.raises(JobInWorkError):
+            await act()
+    assert (await app.jobs.read("j1")).etag == second.etag
+
+
+async def test_a_job_that_was_given_back_is_nobodys_to_extend_or_end(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    held = await app.jobs.claim(job, "first", HOLD_SECONDS)
+    await app.jobs.give_back(held, "x")
+
+    with pytest.raises(JobInWorkError):
+        await app.jobs.extend(held, HOLD_SECONDS)
+    with pytest.raises(JobInWorkError):
+        await app.jobs.finish(held, JobEnd(JobStatus.FAILED, JobMessage(kind="result", body="{}")))
+    assert (await app.jobs.read("j1")).status is JobStatus.QUEUED
 
 
 async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app: App) -> None:
@@ -247,6 +431,9 @@ async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
         (message(strategy="tree"), "ValidationError"),
         (message(variables={"a": "b"}), "ValidationError"),
         (message(text=None, prompt_name="no/such"), "ValidationError"),
+        (message(text=None, prompt={"name": "no/such"}), "ValidationError"),
+        (message(text=None, prompt={"name": "p", "label": "a", "version": 1}), "ValidationError"),
+        (message(prompt={"name": "p"}), "ValidationError"),
         (message(max_output_tokens=1_000_000), "ValidationError"),
         (message(model="no such\n"), "ValidationError"),
         (message(id="no spaces"), "ValidationError"),

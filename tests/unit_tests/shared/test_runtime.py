@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import APIError, ConfigurationError
-from shared.llm.metered import MeteredModel
+from shared.llm.metering import MeteredModel
 from shared.probes import probe_dependencies
 from shared.runtime import Runtime
 from shared.settings import Settings

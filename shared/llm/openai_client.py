@@ -1,37 +1,42 @@
 """`ChatModel` on Azure OpenAI through the official client. Imported when first used: the SDK costs 0.5 s.
 
 The client is asked with a plain body and for a plain answer, over aiohttp: its own models of both sides cost
-three times the CPU. What this app reads of an answer is checked here.
+three times the CPU. What is read of an answer stands in `shared.llm.completion_parsing`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import httpx2
 import openai
-import pydantic
 from azure.core.exceptions import AzureError
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.contracts import MOST_TOKENS, Usage
 from shared.errors import (
+    APIError,
     ConfigurationError,
     DependencyTimeoutError,
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.model import Completion, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import (
+    ModelNotFoundError,
+    ModelUnavailableError,
+    PromptRejectedError,
+    UnusableAnswerError,
+)
+from shared.llm.completion_parsing import parse_completion
+from shared.llm.retry_after import read_retry_after
+from shared.logging.logger import get_logger
 from shared.resilience.policy import Policy, Transient
-from shared.validation import refuse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt, Completion
     from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
@@ -46,8 +51,18 @@ _PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
 _TRANSIENT = frozenset({408, 409, 429})
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
-_REFUSED_BEFORE_WORK = frozenset({401, 403, 404, 429})
+_NOT_FOUND = 404
+_BAD_REQUEST = 400
+_UNCERTAIN = frozenset({408, 409})
+_PAID_REFUSALS = frozenset({"content_filter", "context_length_exceeded"})
+"""Azure may charge for a 400 because of the content filter or of the input's length (its page of prices)."""
+
+_MISSING_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "404"})
+_MOST_MODELS = 1_000
+_LONGEST_NAME = 128
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+_logger = get_logger(__name__)
 
 type Provider = Callable[[], Awaitable[str]]
 """Gives a bearer token."""
@@ -85,7 +100,9 @@ def classify(error: BaseException) -> Transient | None:
     if isinstance(error, openai.APIStatusError):
         if error.status_code in _TRANSIENT or error.status_code >= _SERVER_ERRORS:
             throttled = error.status_code == _TOO_MANY_REQUESTS
-            return Transient(_retry_after(error.response.headers), throttled=throttled)
+            return Transient(
+                read_retry_after(error.response.headers, throttled=throttled), throttled=throttled
+            )
         return None
     return Transient() if isinstance(error, openai.APIConnectionError) else None
 
@@ -106,22 +123,32 @@ class OpenAIChatModel:
         """Answer a prompt.
 
         Raises:
+            ModelNotFoundError: The resource has no such model.
+            PromptRejectedError: The model does not take it, and did no work.
             PromptRefusedError: The model does not take it.
+            FilteredAnswerError: The provider's content filter stopped the answer.
+            ConfigurationError: The resource does not take this app's credential.
             ModelUnavailableError: No attempt used anything.
             UnusableAnswerError: The answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
-        return _completion(await self._ask(lambda: self._post(prompt), prompt.model))
+        return parse_completion(await self._request(lambda: self._post(prompt), prompt.model), prompt.model)
 
     async def check(self) -> None:
-        """Ask for the list of models: the cheapest call that proves that the resource answers this app."""
-        await self._ask(lambda: self._client.get(_MODELS_PATH, cast_to=object))
+        """Ask for the list of models: the cheapest call that proves that the resource answers this app.
+
+        Raises:
+            ConfigurationError: The resource does not take this app's credential.
+            DependencyUnavailableError: It is down.
+            DependencyTimeoutError: It did not answer in time.
+        """
+        await self._request(lambda: self._client.get(_MODELS_PATH, cast_to=object))
 
     async def _post(self, prompt: ChatPrompt) -> object:
         return await self._client.post(_PATH, cast_to=object, body=_body(prompt))
 
-    async def _ask(self, request: Callable[[], Awaitable[object]], deployment: str = "") -> object:
+    async def _request(self, request: Callable[[], Awaitable[object]], deployment: str = "") -> object:
         work = _Work()
         try:
             return await self._dependency.call(lambda: work.attempt(request), deployment)
@@ -132,11 +159,24 @@ class OpenAIChatModel:
                 self._dependency.name, retry_after=error.retry_after or 1.0
             ) from error
         except openai.APIStatusError as error:
-            raise _refusal(error, self._dependency.name) from error
+            refused = _refusal(error, self._dependency.name, worked=work.possible)
+            is_missing = _is_missing_model(error) and not work.possible
         except AzureError as error:
             raise ModelUnavailableError(self._dependency.name, "did not get a credential") from error
         except (openai.OpenAIError, ValueError) as error:
             raise UnusableAnswerError("gave an answer that is not JSON", None) from error
+        if is_missing and deployment:
+            raise ModelNotFoundError(deployment, await self._list_models())
+        raise refused
+
+    async def _list_models(self) -> list[str]:
+        """Return the names of the resource's models, as far as it tells: they only advise."""
+        try:
+            listing = await self._request(lambda: self._client.get(_MODELS_PATH, cast_to=object))
+        except APIError as error:
+            _logger.warning("The models could not be listed", extra={"error": type(error).__name__})
+            return []
+        return list(islice(_read_model_names(listing), _MOST_MODELS))
 
 
 @dataclass(slots=True)
@@ -158,11 +198,17 @@ class _Work:
 def _did_no_work(error: Exception) -> bool:
     match error:
         case openai.APIStatusError():
-            return error.status_code in _REFUSED_BEFORE_WORK
+            return _is_refused_before_work(error)
         case openai.APIConnectionError():
             return isinstance(error.__cause__, _NEVER_SENT)
         case _:
             return isinstance(error, AzureError)
+
+
+def _is_refused_before_work(error: openai.APIStatusError) -> bool:
+    status = error.status_code
+    is_refusal = _BAD_REQUEST <= status < _SERVER_ERRORS and status not in _UNCERTAIN
+    return is_refusal and (status != _BAD_REQUEST or error.code not in _PAID_REFUSALS)
 
 
 def _body(prompt: ChatPrompt) -> dict[str, object]:
@@ -181,65 +227,37 @@ def _body(prompt: ChatPrompt) -> dict[str, object]:
     return body
 
 
-class _Message(BaseModel):
-    content: str | None = None
+def _refusal(error: openai.APIStatusError, name: str, *, worked: bool) -> APIError:
+    """Turn a status that is not worth another attempt into the app's error.
 
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: Literal["stop", "length", "content_filter"]
-
-
-class _Answer(BaseModel):
-    """What is read of an answer; a cut one lacks something of it."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # the log gets the error, not what the model said
-
-    model: str
-    choices: list[_Choice] = Field(min_length=1)
-    usage: Usage
-
-    @field_validator("usage")
-    @classmethod
-    def _can_be_stored(cls, usage: Usage) -> Usage:
-        if max(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) > MOST_TOKENS:
-            raise refuse_value("no call uses as much")
-        return usage
-
-
-def _completion(answer: object) -> Completion:
-    try:
-        read = _Answer.model_validate(answer)
-    except pydantic.ValidationError as error:
-        raise UnusableAnswerError("gave a malformed answer", None) from error
-    choice = read.choices[0]
-    if choice.finish_reason == "content_filter":
-        raise FilteredAnswerError(read.usage)
-    if not choice.message.content:
-        raise UnusableAnswerError(f"gave no text (it finished by '{choice.finish_reason}')", read.usage)
-    return Completion(_whole(choice.message.content), read.usage, read.model, choice.finish_reason)
-
-
-def _whole(text: str) -> str:
-    """Replace halves of characters, as a cut answer may end with: nothing could store or send them."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _refusal(error: openai.APIStatusError, name: str) -> Exception:
-    if error.status_code in _UNAUTHORISED:
+    Args:
+        error: The provider's answer.
+        name: The dependency's.
+        worked: Whether this attempt, or one before it, may have made the model work.
+    """
+    status = error.status_code
+    if status in _PROMPT_AT_FAULT:
+        code = error.code or str(status)
+        kind = PromptRefusedError if worked else PromptRejectedError
+        return kind(f"The model refused the prompt: {code}", {"code": code})
+    reason = f"refused the request with {status}"
+    if worked:
+        return DependencyUnavailableError(name, reason)
+    if status in _UNAUTHORISED:
         return ConfigurationError(["AZURE_OPENAI_API_KEY"])
-    if error.status_code in _PROMPT_AT_FAULT:
-        code = error.code or str(error.status_code)
-        return PromptRefusedError(f"The model refused the prompt: {code}", {"code": code})
-    return ModelUnavailableError(name, f"refused the request with {error.status_code}")
+    return ModelUnavailableError(name, reason)
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):  # absent, or a date
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    return None
+def _is_missing_model(error: openai.APIStatusError) -> bool:
+    return error.status_code == _NOT_FOUND and (not error.code or error.code in _MISSING_MODEL_CODES)
+
+
+def _read_model_names(listing: object) -> Iterator[str]:
+    """Read the names of chat models; what tells that it is none, or of no more use, is left out."""
+    data = listing.get("data") if isinstance(listing, dict) else None
+    for model in data if isinstance(data, list) else ():
+        name = model.get("id") if isinstance(model, dict) else None
+        capabilities = model.get("capabilities") if isinstance(model, dict) else None
+        chats = not isinstance(capabilities, dict) or capabilities.get("chat_completion") is not False
+        if chats and isinstance(name, str) and len(name) <= _LONGEST_NAME and name.isprintable():
+            yield name

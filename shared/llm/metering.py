@@ -1,36 +1,47 @@
-"""A chat model that takes every call out of one tenant's token budget."""
+"""Metering: a chat model that takes every call out of one tenant's token budget."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import APIError, ConfigurationError
-from shared.llm.model import FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.errors import APIError, ConfigurationError, ValidationError
+from shared.llm.chat_model import (
+    FilteredAnswerError,
+    ModelUnavailableError,
+    PromptRejectedError,
+    PromptTooLongError,
+    UnusableAnswerError,
+)
 from shared.logging.logger import get_logger
+from shared.resilience.completion import run_to_completion
 from shared.telemetry.spans import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from shared.contracts import Usage
-    from shared.llm.model import ChatModel, ChatPrompt, Completion
+    from shared.llm.chat_model import ChatModel, ChatPrompt, Completion
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_USED_NOTHING = (ModelUnavailableError, ConfigurationError)
+_USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):
-    """What metering asks of a tokenizer."""
+    """Tokenizer, as far as metering needs one."""
 
     async def count_prompt(self, prompt: ChatPrompt) -> int:
-        """Return how many tokens the model will count for the prompt."""
+        """Return how many tokens the model will count for the prompt.
+
+        Raises:
+            PromptTooLongError: It is longer than what is counted.
+        """
         ...
 
 
-class Held(Protocol):
-    """A lock that was taken."""
+class TokenLock(Protocol):
+    """Lock that was taken out of a budget."""
 
     @property
     def lock_id(self) -> str:
@@ -38,14 +49,15 @@ class Held(Protocol):
         ...
 
 
-class Budget(Protocol):
-    """What metering asks of the token ledger."""
+class TokenBudget(Protocol):
+    """Token ledger, as far as metering needs it."""
 
-    async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Held:
+    async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> TokenLock:
         """Take tokens out of the budget.
 
         Raises:
             BudgetExceededError: It does not admit them now.
+            ValidationError: It never admits so many at once; the field `token_count` says how many it does.
         """
         ...
 
@@ -76,7 +88,7 @@ class MeteredModel:
     """
 
     def __init__(
-        self, model: ChatModel, counter: CountsTokens, budget: Budget, tenant: TenantContext, app_id: str
+        self, model: ChatModel, counter: CountsTokens, budget: TokenBudget, tenant: TenantContext, app_id: str
     ) -> None:
         self._model = model
         self._counter = counter
@@ -89,13 +101,16 @@ class MeteredModel:
 
         Raises:
             BudgetExceededError: The budget does not admit the call now.
+            PromptTooLongError: No budget of the tenant ever admits it.
+            APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.max_output_tokens
-        lock = await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
+        lock = await self._lock(tokens, prompt.model)
         try:
             completion = await self._model.complete(prompt)
         except _USED_NOTHING:
-            await self._settled(self._budget.release(self._tenant, self._app_id, lock.lock_id))
+            release = self._budget.release(self._tenant, self._app_id, lock.lock_id)
+            await run_to_completion(self._settle(release))
             raise
         except (UnusableAnswerError, FilteredAnswerError) as failure:
             if failure.usage is not None:
@@ -104,28 +119,40 @@ class MeteredModel:
         await self._report(lock, completion.usage, prompt)
         return completion
 
-    async def _report(self, lock: Held, usage: Usage, prompt: ChatPrompt) -> None:
-        count_tokens(usage, prompt.model)
-        await self._settled(
-            self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user), usage
-        )
+    async def _lock(self, tokens: int, model: str) -> TokenLock:
+        try:
+            return await self._budget.lock(self._tenant, self._app_id, tokens, model)
+        except ValidationError as error:
+            refused = _refuse_size(error, tokens)
+        raise refused
 
-    async def _settled(self, settlement: Coroutine[None, None, None], usage: Usage | None = None) -> None:
-        """Finish the settlement even if the caller is cancelled meanwhile.
+    async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
+        count_tokens(usage, prompt.model)
+        report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
+        await run_to_completion(self._settle(report, usage))
+
+    async def _settle(self, settlement: Coroutine[None, None, None], usage: Usage | None = None) -> None:
+        """Carry out a settlement.
 
         Where the store cannot take it, the answer that was paid for is worth more than none, and the lock
         stays at its full size for its 60 s: never over. What could not be counted is logged.
         """
-        task = asyncio.ensure_future(settlement)
         try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled() and isinstance(failure := task.exception(), APIError):
-                _log_unsettled(failure, usage)
-            raise
+            await settlement
         except APIError as failure:
             _log_unsettled(failure, usage)
+
+
+def _refuse_size(error: ValidationError, tokens: int) -> ValidationError:
+    """Say in the words of a prompt that a lock is too large; the caller asked for no lock."""
+    fields = error.detail.get("fields")
+    if not isinstance(fields, Mapping) or "token_count" not in fields:
+        return error
+    limit = error.detail.get("limit")
+    return PromptTooLongError(
+        f"The prompt and its answer may take {tokens} tokens, more than the limit {limit} ever admits",
+        {"tokens": tokens, "limit": limit, "problem": fields["token_count"]},
+    )
 
 
 def _log_unsettled(failure: APIError, usage: Usage | None) -> None:

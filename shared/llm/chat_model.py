@@ -1,14 +1,20 @@
-"""What the app asks of a chat model, whoever serves it."""
+"""Chat model: the protocol, its prompts, completions and errors, whoever serves it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import DependencyUnavailableError, PromptRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.contracts import ChatMessage, Usage
+    from shared.errors import JsonValue
+
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,38 @@ class ChatPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer; `finish_reason` is `stop`, or `length` when the output limit cut it."""
+    """A whole answer.
+
+    Attributes:
+        text: Its text; not empty.
+        usage: The tokens that it used.
+        model: The model that answered, by its provider's name for it.
+        finish_reason: `stop`, or `length` when the output limit cut it; providers have others. None where the
+            answer does not tell.
+    """
 
     text: str
     usage: Usage
     model: str
-    finish_reason: str
+    finish_reason: str | None
+
+
+class PromptTooLongError(PromptRefusedError):
+    """A prompt that is too long to be counted, or for any budget of its tenant; `detail` has the bound."""
+
+
+class PromptRejectedError(PromptRefusedError):
+    """The model refused the prompt before any work: nothing was used."""
+
+
+class ModelNotFoundError(PromptRejectedError):
+    """No such model at the provider; the message names it, and the known ones that are most like it."""
+
+    def __init__(self, model: str, known: Sequence[str] = ()) -> None:
+        nearest = sorted(known, key=lambda name: -SequenceMatcher(None, model, name).ratio())[:_MOST_NAMED]
+        offer = f"; there are: {', '.join(nearest)}" if nearest else ""
+        detail: dict[str, JsonValue] = {"code": "model_not_found", "model": model, "available": nearest}
+        super().__init__(f"There is no model '{model}'{offer}", detail)
 
 
 class ModelUnavailableError(DependencyUnavailableError):
@@ -70,6 +102,7 @@ class ChatModel(Protocol):
         """Answer a prompt.
 
         Raises:
+            PromptRejectedError: It does not take this prompt, and used nothing.
             PromptRefusedError: It does not take this prompt.
             ModelUnavailableError: No attempt used anything.
             UnusableAnswerError: Its answer is no whole text.

@@ -1,4 +1,9 @@
-"""Count tokens as the models do, from ranks that the deployment carries: nothing is ever downloaded."""
+"""Tokenizer of the models, from ranks that the deployment carries: nothing is ever downloaded.
+
+Its work is bounded before it begins. What the library is given at once is a window of a text: on a long run
+of one class of characters its regular expression backtracks until it panics, which ends a worker's function
+as no exception does.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import ConfigurationError
+from shared.llm.chat_model import PromptTooLongError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tiktoken import Encoding
 
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
 
 RANKS = Path(__file__).parent / "ranks"
 _LONG_TEXT = 4_000
 """Characters above which counting leaves the event loop: about a millisecond's work."""
+
+MAX_CHARACTERS = 2_000_000
+"""The most that is counted of one prompt: half a second's work at worst, and more than a model's context."""
+
+_WINDOW = 10_000
+_MOST_TRIES = 50
 
 # https://github.com/openai/openai-cookbook, "How to count tokens with tiktoken": three tokens frame each
 # message besides its role, and three more begin the answer.
@@ -102,25 +116,31 @@ class TokenCounter:
 
         Raises:
             ConfigurationError: The deployment lacks the model's ranks.
+            PromptTooLongError: It has more than `MAX_CHARACTERS`.
         """
-        return await self._counted([text], model)
+        return await self._count([text], model)
 
     async def count_prompt(self, prompt: ChatPrompt) -> int:
         """Return the tokens that the model will count for a prompt, its framing included.
 
         Raises:
             ConfigurationError: The deployment lacks the model's ranks.
+            PromptTooLongError: It has more than `MAX_CHARACTERS`.
         """
         parts = [part for message in prompt.messages for part in (message.role, message.content)]
         framing = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
-        return framing + await self._counted(parts, prompt.model)
+        return framing + await self._count(parts, prompt.model)
 
-    async def _counted(self, texts: list[str], model: str) -> int:
+    async def _count(self, texts: list[str], model: str) -> int:
         definition = _definition(model)
         loaded = self._encodings.get(definition.name)
-        if loaded is not None and sum(map(len, texts)) <= _LONG_TEXT:
-            return _count(loaded, texts)
-        return await asyncio.to_thread(lambda: _count(self._load(definition), texts))
+        characters = sum(map(len, texts))
+        if characters > MAX_CHARACTERS:
+            problem = f"has {characters} characters, more than {MAX_CHARACTERS}"
+            raise PromptTooLongError(f"The prompt {problem}", {"max_characters": MAX_CHARACTERS})
+        if loaded is not None and characters <= _LONG_TEXT:
+            return _count_tokens(loaded, texts)
+        return await asyncio.to_thread(lambda: _count_tokens(self._load(definition), texts))
 
     def _load(self, definition: _Definition) -> Encoding:
         with self._loading:
@@ -133,9 +153,33 @@ def _definition(model: str) -> _Definition:
     return _CL100K if _CL100K_MODELS.match(model.lower()) else _O200K
 
 
-def _count(encoding: Encoding, texts: list[str]) -> int:
+def _count_tokens(encoding: Encoding, texts: list[str]) -> int:
     # "ordinary": a caller's text that looks like a special token is text.
-    return sum(len(encoding.encode_ordinary(text)) for text in texts)
+    return sum(len(encoding.encode_ordinary(window)) for text in texts for window in _windows(text))
+
+
+def _windows(text: str) -> Iterator[str]:
+    """Cut a text into windows, before a blank after a word where there is one: there a token always begins.
+
+    Elsewhere a cut may change the count by a token or two for each window.
+    """
+    start = 0
+    while len(text) - start > _WINDOW:
+        end = _cut_before_blank(text, start, start + _WINDOW)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _cut_before_blank(text: str, start: int, end: int) -> int:
+    blank = end
+    for _ in range(_MOST_TRIES):
+        blank = text.rfind(" ", start + 1, blank)
+        if blank < 0:
+            break
+        if not text[blank - 1].isspace():
+            return blank
+    return end
 
 
 def _read_encoding(folder: Path, definition: _Definition) -> Encoding:

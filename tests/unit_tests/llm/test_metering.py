@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.contracts import ChatMessage, Usage
-from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.llm.metered import MeteredModel
-from shared.llm.model import (
+from shared.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    DependencyTimeoutError,
+    DependencyUnavailableError,
+    PromptRefusedError,
+    ValidationError,
+)
+from shared.llm.chat_model import (
     ChatPrompt,
     Completion,
     FilteredAnswerError,
+    ModelNotFoundError,
     ModelUnavailableError,
+    PromptRejectedError,
+    PromptTooLongError,
     UnusableAnswerError,
 )
+from shared.llm.metering import MeteredModel
 from shared.tokens.stored_models import Lock
 from tests.support.fakes import tenant_context
 
@@ -36,12 +46,15 @@ class FakeBudget:
 
     log: list[tuple[object, ...]] = field(default_factory=list)
     refuses: bool = False
+    refusal: Exception | None = None
     down: bool = False
     settling: asyncio.Event | None = None
 
     async def lock(self, tenant: TenantContext, app_id: str, tokens: int, model: str) -> Lock:
         if self.refuses:
             raise BudgetExceededError("no", retry_after=5)
+        if self.refusal is not None:
+            raise self.refusal
         self.log.append(("lock", tenant.tenant_id, app_id, tokens, model))
         return Lock("id", tokens, 0)
 
@@ -104,6 +117,27 @@ async def test_prompt_and_output_limit_are_locked_and_the_use_is_reported() -> N
     assert budget.log == [LOCKED, REPORTED]
 
 
+async def test_a_prompt_that_no_budget_admits_is_refused_as_a_prompt_and_not_as_a_lock() -> None:
+    refusal = ValidationError(
+        "A lock of 111 tokens exceeds ...",
+        {"fields": {"token_count": "must be <= 100"}, "limit": "tokens_per_minute"},
+    )
+    model = FakeModel()
+    with pytest.raises(PromptTooLongError) as caught:
+        await metered(model, FakeBudget(refusal=refusal)).complete(PROMPT)
+    assert "prompt" in caught.value.message
+    assert "token_count" not in str(caught.value.detail)
+    assert (caught.value.detail["tokens"], caught.value.detail["limit"]) == (111, "tokens_per_minute")
+    assert model.calls == 0
+
+
+async def test_another_refusal_of_the_budget_stays_as_it_is() -> None:
+    refusal = ValidationError("A model's name ...", {"fields": {"model": "malformed"}})
+    with pytest.raises(ValidationError) as caught:
+        await metered(FakeModel(), FakeBudget(refusal=refusal)).complete(PROMPT)
+    assert caught.value is refusal
+
+
 async def test_a_refused_call_never_reaches_the_model() -> None:
     model = FakeModel()
     with pytest.raises(BudgetExceededError):
@@ -111,15 +145,30 @@ async def test_a_refused_call_never_reaches_the_model() -> None:
     assert model.calls == 0
 
 
-async def test_a_call_that_used_nothing_gives_its_lock_back() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ModelUnavailableError("model"),
+        PromptRejectedError("no such parameter"),
+        ModelNotFoundError("gpt-4oo"),
+        ConfigurationError(["AZURE_OPENAI_API_KEY"]),
+    ],
+)
+async def test_a_call_that_used_nothing_gives_its_lock_back(failure: Exception) -> None:
     budget = FakeBudget()
-    with pytest.raises(ModelUnavailableError):
-        await metered(FakeModel(ModelUnavailableError("model")), budget).complete(PROMPT)
+    with pytest.raises(type(failure)):
+        await metered(FakeModel(failure), budget).complete(PROMPT)
     assert budget.log == [LOCKED, RELEASED]
 
 
 @pytest.mark.parametrize(
-    "failure", [DependencyUnavailableError("model"), DependencyTimeoutError("model", 1), ValueError("?")]
+    "failure",
+    [
+        DependencyUnavailableError("model"),
+        DependencyTimeoutError("model", 1),
+        PromptRefusedError("content_filter"),
+        ValueError("?"),
+    ],
 )
 async def test_a_call_of_unknown_outcome_keeps_its_lock(failure: Exception) -> None:
     budget = FakeBudget()

@@ -12,8 +12,8 @@ import tiktoken
 
 from shared.contracts import ChatMessage
 from shared.errors import ConfigurationError
-from shared.llm.counting import RANKS, TokenCounter, encoding_name
-from shared.llm.model import ChatPrompt
+from shared.llm.chat_model import ChatPrompt
+from shared.llm.token_counting import RANKS, TokenCounter, encoding_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -18,14 +18,21 @@ from shared.errors import (
     DependencyUnavailableError,
     PromptRefusedError,
 )
-from shared.llm.client import POLICY, OpenAIChatModel, classify, open_client
-from shared.llm.model import ChatPrompt, FilteredAnswerError, ModelUnavailableError, UnusableAnswerError
+from shared.llm.chat_model import (
+    ChatPrompt,
+    FilteredAnswerError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    PromptRejectedError,
+    UnusableAnswerError,
+)
+from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from shared.llm.client import Provider
+    from shared.llm.openai_client import Provider
 
 PROMPT = ChatPrompt((ChatMessage(role="user", content="hi"),), "gpt-4o", 100, temperature=0.2, user="u1")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -36,7 +43,7 @@ def answer(content: str | None = "hello", finish: str | None = "stop", **changes
     return httpx2.Response(200, json={"model": "gpt-4o-x", "choices": [choice], "usage": USAGE} | changes)
 
 
-def failure(status: int, headers: dict[str, str] | None = None, code: str = "some") -> httpx2.Response:
+def failure(status: int, headers: dict[str, str] | None = None, code: str | None = "some") -> httpx2.Response:
     return httpx2.Response(status, headers=headers, json={"error": {"code": code, "message": "no"}})
 
 
@@ -114,7 +121,18 @@ async def test_a_failing_credential_used_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "least"),
-    [({"retry-after-ms": "2500", "retry-after": "3"}, 2.5), ({"retry-after": "4"}, 4.0)],
+    [
+        ({"retry-after-ms": "2500", "retry-after": "3"}, 2.5),
+        ({"retry-after": "4"}, 4.0),
+        (
+            {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT", "date": "Fri, 31 Dec 1999 23:59:39 GMT"},
+            20.0,
+        ),
+        ({"x-ratelimit-reset-tokens": "55"}, 55.0),
+        ({"x-ratelimit-reset-tokens": "1m6.5s", "x-ratelimit-reset-requests": "120ms"}, 66.5),
+        ({"x-ratelimit-reset-tokens": "odd", "x-ratelimit-reset-requests": "1.5s"}, 1.5),
+        ({"retry-after": "odd", "x-ratelimit-reset-tokens": "7s"}, 7.0),
+    ],
 )
 async def test_a_rate_limit_is_waited_out_as_it_asks(headers: dict[str, str], least: float) -> None:
     chat, endpoint, clock = model(failure(429, headers), answer())
@@ -199,9 +217,9 @@ async def test_a_refused_prompt_names_the_models_reason() -> None:
         ),
         httpx2.Response(200, content=b"<html>busy</html>", headers={"content-type": "text/html"}),
         httpx2.Response(200, json=[]),
-        answer(choices=[]),
         answer(usage=None),
-        answer(finish=None),
+        answer(usage={}),
+        answer(usage={"prompt_tokens": None}),
         answer(usage={"prompt_tokens": -1}),
         answer(usage={"prompt_tokens": 2**70}),
         answer(usage={"completion_tokens": 1_000_000_001}),
@@ -231,10 +249,141 @@ async def test_half_a_character_in_an_answer_costs_no_more_than_itself() -> None
 
 
 async def test_a_malformed_answer_leaves_nothing_of_itself_in_the_error() -> None:
-    chat, _, _ = model(answer(choices=[{"message": {"role": "assistant", "content": "my rash"}}]))
+    chat, _, _ = model(answer(choices=[{"message": {"role": "assistant", "content": {"note": "my rash"}}}]))
     with pytest.raises(UnusableAnswerError) as caught:
         await chat.complete(PROMPT)
     assert "rash" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        None,
+        [],
+        {},
+        "none",
+        [None],
+        [{}],
+        [{"message": None, "finish_reason": None}],
+        [{"message": {"content": None, "tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}],
+        [{"message": {"content": [{"type": "image", "text": None}]}, "finish_reason": 3}],
+        [{"message": {"content": 7}, "finish_reason": "x" * 10_000}],
+    ],
+)
+async def test_the_use_of_an_answer_without_a_text_is_known(choices: object) -> None:
+    chat, _, _ = model(answer(choices=choices, model=None))
+    with pytest.raises(UnusableAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert caught.value.usage == Usage.model_validate(USAGE)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ({"message": {"content": "hello"}}, None),
+        ({"message": {"content": "hello"}, "finish_reason": None}, None),
+        ({"message": {"content": "hello"}, "finish_reason": 1}, None),
+        ({"message": {"content": "hello"}, "finish_reason": "eos"}, "eos"),
+        ({"message": {"content": "hello", "tool_calls": []}, "finish_reason": "tool_calls"}, "tool_calls"),
+        (
+            {"message": {"content": [{"type": "text", "text": "hel"}, {"text": "lo"}, {"type": "image"}]}},
+            None,
+        ),
+    ],
+)
+async def test_a_whole_text_is_served_however_it_finished(
+    choice: dict[str, object], reason: str | None
+) -> None:
+    chat, _, _ = model(answer(choices=[choice]))
+    completion = await chat.complete(PROMPT)
+    assert (completion.text, completion.finish_reason) == ("hello", reason)
+    assert completion.usage == Usage.model_validate(USAGE)
+
+
+@pytest.mark.parametrize("named", [None, "", 5, ["gpt"], "x" * 200, "a\nb"])
+async def test_an_answer_that_names_no_model_is_the_one_that_was_asked(named: object) -> None:
+    chat, _, _ = model(answer(model=named))
+    assert (await chat.complete(PROMPT)).model == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_tokens": 7, "completion_tokens": 3}, (7, 3, 10)),
+        ({"prompt_tokens": 7, "completion_tokens": None, "total_tokens": 10}, (7, 3, 10)),
+        ({"completion_tokens": 3, "total_tokens": 10}, (7, 3, 10)),
+        ({"total_tokens": 10}, (10, 0, 10)),
+        ({"prompt_tokens": 7.0, "completion_tokens": 3, "total_tokens": 10, "cost": "much"}, (7, 3, 10)),
+        ({"prompt_tokens": 7, "completion_tokens": "3", "total_tokens": 10}, (7, 3, 10)),
+    ],
+)
+async def test_a_use_that_is_told_in_part_is_read(usage: object, read: tuple[int, int, int]) -> None:
+    chat, _, _ = model(answer(usage=usage))
+    used = (await chat.complete(PROMPT)).usage
+    assert (used.prompt_tokens, used.completion_tokens, used.total_tokens) == read
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "unsupported_parameter", PromptRejectedError),
+        (400, None, PromptRejectedError),
+        (413, "too_large", PromptRejectedError),
+        (422, "odd", PromptRejectedError),
+        (400, "content_filter", PromptRefusedError),
+        (400, "context_length_exceeded", PromptRefusedError),
+    ],
+)
+async def test_a_refusal_tells_whether_the_model_may_have_worked(
+    status: int, code: str | None, kind: type[Exception]
+) -> None:
+    chat, _, _ = model(failure(status, code=code))
+    with pytest.raises(PromptRefusedError) as caught:
+        await chat.complete(PROMPT)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 418])
+async def test_a_refusal_after_an_attempt_that_may_have_worked_does_not_say_that_nothing_was_used(
+    status: int,
+) -> None:
+    chat, _, _ = model(failure(500), failure(status))
+    with pytest.raises(APIError) as caught:
+        await chat.complete(PROMPT)
+    assert not isinstance(caught.value, ModelUnavailableError | PromptRejectedError | ConfigurationError)
+
+
+@pytest.mark.parametrize("code", ["DeploymentNotFound", "model_not_found", None])
+async def test_a_model_that_is_not_there_is_named_with_those_that_are(code: str | None) -> None:
+    known = {
+        "data": [
+            {"id": "other"},
+            {"id": "gpt-4o-mini"},
+            {"id": "gpt-4o", "capabilities": {"chat_completion": True}},
+            {"id": "ada", "capabilities": {"chat_completion": False}},
+            {"id": 5},
+            "odd",
+        ]
+    }
+    chat, endpoint, _ = model(failure(404, code=code), httpx2.Response(200, json=known))
+    with pytest.raises(ModelNotFoundError) as caught:
+        await chat.complete(replace(PROMPT, model="gpt-4oo"))
+    assert caught.value.message == "There is no model 'gpt-4oo'; there are: gpt-4o, gpt-4o-mini, other"
+    assert caught.value.status == 422
+    assert caught.value.detail["available"] == ["gpt-4o", "gpt-4o-mini", "other"]
+    assert len(endpoint.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "listing", [failure(500), failure(401), httpx2.Response(200, json=[]), httpx2.Response(200, text="{")]
+)
+async def test_a_model_that_is_not_there_is_named_where_the_others_cannot_be_told(
+    listing: httpx2.Response,
+) -> None:
+    chat, _, _ = model(failure(404, code="DeploymentNotFound"), *[listing] * 3)
+    with pytest.raises(ModelNotFoundError, match=r"^There is no model 'gpt-4o'$"):
+        await chat.complete(PROMPT)
 
 
 @pytest.mark.parametrize("content", ["", None])

@@ -1,0 +1,140 @@
+"""Chat over the whole app: what the model's provider answers, and what that does to the tenant's budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
+from shared.resilience.dependency import Dependency
+from shared.tenancy.context import Role
+from tests.support.fakes import Call
+from tests.support.whole_app import WholeApp, whole_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.fakes import Answer
+
+USAGE = {"prompt_tokens": 400, "completion_tokens": 300, "total_tokens": 700}
+PLAIN = {"message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
+
+
+class Provider:
+    """A provider of models: it has `gpt-4o`, which answers with what it is told."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, object] = {"model": "gpt-4o", "choices": [PLAIN], "usage": USAGE}
+        self.calls = 0
+
+    async def handle(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/models"):
+            return httpx2.Response(200, json={"data": [{"id": "gpt-4o"}, {"id": "gpt-4o-mini"}]})
+        self.calls += 1
+        if "/gpt-4o/" not in request.url.path:
+            return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound", "message": "no"}})
+        return httpx2.Response(200, json=self.answer)
+
+
+class Chat:
+    """Acme's bots, with a provider under control."""
+
+    def __init__(self, app: WholeApp, provider: Provider, key: dict[str, str]) -> None:
+        self.app, self.provider, self.key = app, provider, key
+
+    async def save(self, bot_id: str, model: str, **config: object) -> None:
+        body = {"system_prompt": "Be brief.", "model": model, "max_output_tokens": 300} | config
+        await self.app.must("save_bot", Call.of(body, headers=self.key, bot_id=bot_id))
+
+    async def say(self, bot_id: str, message: str = "hi", **body: object) -> Answer:
+        call = Call.of({"message": message} | body, headers=self.key, bot_id=bot_id)
+        return await self.app.client.call("chat", call)
+
+    async def limit(self, **limits: int) -> None:
+        body = {"tokens_per_minute": 100_000, "requests_per_minute": 1_000} | limits
+        call = Call.of(body, headers=self.app.admin, tenant_id="acme")
+        await self.app.must("put_limits", call)
+        self.app.clock.advance(61)  # limits are in force everywhere after a minute
+
+
+@pytest.fixture
+async def chat() -> AsyncIterator[Chat]:
+    async with whole_app() as app:
+        provider = Provider()
+        http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(provider.handle))
+        client = open_client("http://model.test", "2024-10-21", "key", http_client)
+        dependency = Dependency("The model", classify, POLICY, app.clock)
+        app.runtime.__dict__["chat_model"] = OpenAIChatModel(client, dependency)
+        await app.new_tenant("acme")
+        yield Chat(app, provider, await app.new_key("acme", Role.TENANT_ADMIN))
+        await client.close()
+
+
+async def test_a_model_that_is_not_there_is_named_and_takes_nothing_of_the_budget(chat: Chat) -> None:
+    await chat.limit(concurrency=2)
+    await chat.save("typo", "gpt-4oo")
+    await chat.save("good", "gpt-4o")
+
+    refused = [await chat.say("typo") for _ in range(4)]
+    answered = await chat.say("good")
+
+    assert {one.status for one in refused} == {422}
+    assert refused[0].json()["message"] == "There is no model 'gpt-4oo'; there are: gpt-4o, gpt-4o-mini"
+    assert refused[0].json()["detail"]["available"] == ["gpt-4o", "gpt-4o-mini"]
+    assert answered.status == 200
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [PLAIN | {"finish_reason": None}]},
+        {"choices": [{"message": {"content": "hello"}}], "model": None},
+        {"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}]},
+        {"choices": [{"message": {"content": [{"type": "text", "text": "hello"}]}, "finish_reason": "odd"}]},
+        {"choices": []},
+        {"choices": None},
+    ],
+)
+async def test_no_odd_answer_gets_more_out_of_a_days_budget_than_it_holds(
+    chat: Chat, odd: dict[str, object]
+) -> None:
+    await chat.limit(tokens_per_day=2_000)
+    await chat.save("b", "gpt-4o")
+    chat.provider.answer |= odd
+
+    for _ in range(8):
+        await chat.say("b")
+        chat.app.clock.advance(70)  # a lock that was not settled has left its window
+
+    assert chat.provider.calls == 3
+    call = Call(query="app_id=bot:b", headers=chat.key)
+    usage = (await chat.app.must("get_usage", Call(query="group_by=app_id", headers=chat.key))).json()
+    assert sum(entry["total_tokens"] for entry in usage["items"]) == 2_100
+    assert (await chat.app.must("get_token_status", call)).status == 200
+
+
+async def test_a_message_that_no_minute_admits_is_refused_as_a_message(chat: Chat) -> None:
+    await chat.limit(tokens_per_minute=2_000)
+    await chat.save("b", "gpt-4o")
+
+    refused = await chat.say("b", "word " * 5_000)
+
+    answer = refused.json()
+    assert (refused.status, list(answer["detail"]["fields"])) == (422, ["body.message"])
+    assert "token_count" not in refused.body.decode()
+    assert chat.provider.calls == 0
+
+
+@pytest.mark.parametrize("filler", [" ", "\n", "a", "\u0301", "\t "])
+async def test_no_text_that_a_prompt_is_filled_with_ends_the_request(chat: Chat, filler: str) -> None:
+    prompt = {"template": "{x}" * 100}
+    await chat.app.must("save_prompt", Call.of(prompt, headers=chat.key, name="p"))
+    body = {"prompt_name": "p", "model": "gpt-4o"}
+    await chat.app.must("save_bot", Call.of(body, headers=chat.key, bot_id="b"))
+
+    answer = await chat.say("b", variables={"x": filler * (10_000 // len(filler))})
+
+    assert answer.status in {200, 422}
+    assert answer.headers["x-request-id"]
