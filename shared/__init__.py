@@ -1,1 +1,1 @@
-"""What more than one capability needs: each module a noun with one owner."""
+"""Rooms that more than one capability uses: each a noun with one owner."""

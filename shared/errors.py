@@ -81,29 +81,6 @@ class MethodNotAllowedError(APIError):
         super().__init__(f"{method} is not one of {', '.join(allowed)}", {"allowed": list(allowed)})
 
 
-class BotNotFoundError(NotFoundError):
-    """No such bot for this tenant."""
-
-    def __init__(self, bot_id: str) -> None:
-        super().__init__(f"Bot with ID '{bot_id}' not found", {"bot_id": bot_id})
-
-
-class ConversationNotFoundError(NotFoundError):
-    """No such conversation of this bot for this tenant."""
-
-    def __init__(self, conversation_id: str) -> None:
-        super().__init__(
-            f"Conversation with ID '{conversation_id}' not found", {"conversation_id": conversation_id}
-        )
-
-
-class JobNotFoundError(NotFoundError):
-    """No such reasoning job for this tenant."""
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job with ID '{job_id}' not found", {"job_id": job_id})
-
-
 class ConflictError(APIError):
     """The request contradicts what is stored."""
 
@@ -126,10 +103,6 @@ class ValidationError(APIError):
     """A field is missing, unknown or out of its range; `detail` names it."""
 
     status = 422
-
-
-class PromptRefusedError(ValidationError):
-    """The model does not take this prompt: its content filter refused it, or it is too long."""
 
 
 class RateLimitError(APIError):
@@ -175,14 +148,6 @@ class ConfigurationError(APIError):
         names = ", ".join(missing)
         super().__init__(f"Missing or invalid settings: {names}", {"settings": list(missing)})
         self.missing = tuple(missing)
-
-
-class ConversationUnavailableError(APIError):
-    """The conversation cannot be read or continued now; its history is untouched."""
-
-    status = 503
-    transient = True
-    is_outage = True
 
 
 class DependencyTimeoutError(APIError):

@@ -84,7 +84,7 @@ class NoAnswerInTimeError(OutOfReachError):
     """No answer within the time that a call may take."""
 
 
-class AnswerTooLargeError(OutOfReachError):
+class OverlongAnswerError(OutOfReachError):
     """An answer with more bytes than this call reads."""
 
 

@@ -48,7 +48,11 @@ def open_client(
     credential: AsyncTokenCredential | None,
     transport: AsyncHttpTransport[Any, Any] | None = None,
 ) -> BlobServiceClient:
-    """Open a client whose own retries are off, and which holds no more than a block of a file at a time."""
+    """Open a client whose own retries are off, and which holds no more than a block of a file at a time.
+
+    Raises:
+        ValueError: Neither a connection string nor an address with a credential is given.
+    """
     options: dict[str, Any] = {
         "transport": transport or OneAttemptTransport(),
         "retry_total": 0,

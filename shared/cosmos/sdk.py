@@ -102,7 +102,11 @@ class SdkContainer:
             return None
 
     async def create(self, key: Key, body: Json) -> Json:
-        """Store a new item."""
+        """Store a new item.
+
+        Raises:
+            ItemExistsError: An item of its id is there.
+        """
         try:
             return _body(await self._call(key, lambda: self._proxy.create_item(body)))
         except CosmosResourceExistsError as error:
@@ -146,7 +150,12 @@ class SdkContainer:
     async def batch(
         self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
     ) -> list[Json]:
-        """Do all of the operations or none."""
+        """Do all of the operations or none.
+
+        Raises:
+            BatchFailedError: One of them was refused; none was done.
+            PayloadTooLargeError: An item is larger than the store takes.
+        """
         options: dict[str, Any] = {"no_response": True} if minimal else {}
         try:
             results = await self._call(

@@ -90,7 +90,11 @@ class RequestInProgress:
     edge_headers: dict[str, str] = field(default_factory=dict)
 
     async def respond_in_time(self) -> HttpResponse:
-        """Respond, or stop whatever has not ended by itself when the route's time is over."""
+        """Respond, or stop whatever has not ended by itself when the route's time is over.
+
+        Raises:
+            DeadlineExceededError: The route's time is over.
+        """
         limit = asyncio.timeout(self.route.seconds)
         try:
             async with limit:

@@ -14,7 +14,8 @@ from shared.cosmos.leases import Lease, LeaseFields, LeaseLostError
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
-from shared.errors import ConflictError, JobNotFoundError
+from shared.errors import ConflictError
+from shared.jobs.errors import JobNotFoundError
 from shared.jobs.models import JobItem, JobOutboxItem, JobState, JobStatus
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import DependencyUnavailableError, PromptRefusedError
+from shared.errors import DependencyUnavailableError
+from shared.llm.errors import PromptRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,13 +15,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from shared.errors import (
-    APIError,
-    ConfigurationError,
-    DependencyTimeoutError,
-    DependencyUnavailableError,
-    PromptRefusedError,
-)
+from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ModelNotFoundError,
     ModelUnavailableError,
@@ -29,6 +23,7 @@ from shared.llm.chat_model import (
     UnusableAnswerError,
 )
 from shared.llm.completion_parsing import parse_completion
+from shared.llm.errors import PromptRefusedError
 from shared.llm.retry_after import read_retry_after
 from shared.logging.logger import get_logger
 from shared.resilience.policy import Policy, Transient

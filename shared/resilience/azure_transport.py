@@ -16,7 +16,11 @@ class ConnectionLostError(aiohttp.ClientError):
 
 
 async def send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Turn the failures after which aiohttp would send a request again into one after which it does not."""
+    """Turn the failures after which aiohttp would send a request again into one after which it does not.
+
+    Raises:
+        ConnectionLostError: The connection ended before the answer.
+    """
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:

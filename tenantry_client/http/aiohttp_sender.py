@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from tenantry_client.errors import AnswerTooLargeError
+from tenantry_client.errors import OverlongAnswerError
 from tenantry_client.http.service import Reply
 from tenantry_client.version import VERSION
 
@@ -51,7 +51,7 @@ class AiohttpSender:
 
         Raises:
             ConnectionError: There is no answer.
-            AnswerTooLargeError: It has more bytes than are read.
+            OverlongAnswerError: It has more bytes than are read.
         """
         try:
             async with (
@@ -74,7 +74,7 @@ class AiohttpSender:
         async for part in stream.iter_any():
             size += len(part)
             if size > self._most_bytes:
-                raise AnswerTooLargeError(f"The answer has more than {self._most_bytes} bytes")
+                raise OverlongAnswerError(f"The answer has more than {self._most_bytes} bytes")
             parts.append(part)
         return b"".join(parts)
 

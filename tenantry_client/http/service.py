@@ -66,7 +66,7 @@ class Sender(Protocol):
 
         Raises:
             ConnectionError: There is no answer.
-            AnswerTooLargeError: It has more bytes than are read.
+            OverlongAnswerError: It has more bytes than are read.
         """
         ...
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tenantry_client.errors import AnswerTooLargeError, UnexpectedAnswerError
+from tenantry_client.errors import OverlongAnswerError, UnexpectedAnswerError
 from tenantry_client.http.service import Times
 from tenantry_client.prompts.models import MOST_AT_ONCE, Facts, RemotePrompt, json_bytes
 
@@ -97,6 +97,7 @@ class Deployment:
         """Return the names of all prompts.
 
         Raises:
+            UnexpectedAnswerError: Its pages do not end, or are none.
             TenantryError: The deployment refused, or does not answer.
         """
         found: list[str] = []
@@ -138,7 +139,7 @@ class Deployment:
         """Add those that are answered; return those to ask for again."""
         try:
             answer = await self._ask("POST", f"{_PROMPTS}/batch-get", json_bytes({"names": list(names)}))
-        except AnswerTooLargeError as error:
+        except OverlongAnswerError as error:
             found.failures.update(dict.fromkeys(names, error.message) if len(names) == 1 else {})
             return list(names)
         results = _read(_GetResults, answer).results
@@ -172,6 +173,7 @@ class Deployment:
         """Save prompts, each as JSON, and return what became of each, in order.
 
         Raises:
+            UnexpectedAnswerError: The answer is not one result for each prompt.
             TenantryError: The deployment refused, or does not answer.
         """
         answer = await self._ask(

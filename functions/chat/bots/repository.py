@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functions.chat.bots.errors import BotNotFoundError
 from functions.chat.bots.stored_models import BotItem
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
-from shared.errors import BotNotFoundError, ConflictError, PreconditionFailedError
+from shared.errors import ConflictError, PreconditionFailedError
 
 if TYPE_CHECKING:
     from functions.chat.bots.stored_models import StoredBotConfig

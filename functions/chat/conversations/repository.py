@@ -31,13 +31,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
+from functions.chat.conversations.errors import ConversationNotFoundError
 from functions.chat.conversations.stored_models import HEAD, ConversationItem, HeadItem, TurnItem, TurnStatus
 from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
 from shared.cosmos.leases import Lease, LeaseFields
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
-from shared.errors import ConflictError, ConversationNotFoundError
+from shared.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.models import (
     ChatReply,
     ConversationReply,
@@ -16,13 +17,7 @@ from functions.chat.conversations.models import (
 )
 from functions.chat.conversations.stored_models import AnswerSource
 from shared.contracts import ChatMessage, PromptUse
-from shared.errors import (
-    APIError,
-    ConversationUnavailableError,
-    DependencyTimeoutError,
-    DependencyUnavailableError,
-    ValidationError,
-)
+from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.paging import ListReply, Page, cut_page
 from shared.http.replies import PromptUseReply, TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, PromptTooLongError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenantry_client.errors import AnswerTooLargeError, NoAnswerInTimeError, OutOfReachError
+from tenantry_client.errors import NoAnswerInTimeError, OutOfReachError, OverlongAnswerError
 from tenantry_client.http.aiohttp_sender import AiohttpSender
 from tenantry_client.http.credentials import FixedKey
 from tenantry_client.http.service import HttpService, Times
@@ -117,7 +117,7 @@ async def test_the_key_follows_no_redirect_and_no_proxy_of_the_environment(
 async def test_an_answer_without_an_end_is_none() -> None:
     endless = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n" + b" " * 200_000
     async with serving(lambda: endless) as server:
-        with pytest.raises(AnswerTooLargeError):
+        with pytest.raises(OverlongAnswerError):
             await client_of(server).lock_tokens(1)
         assert len(server.heard) == 1  # another one would be no shorter
         await all_closed(server)

@@ -11,13 +11,9 @@ from functions.chat.bots.repository import BotRepository
 from functions.chat.conversations.models import ChatRequest
 from functions.chat.conversations.repository import WORK_SECONDS
 from functions.chat.conversations.service import ANSWER_SECONDS, ChatService
-from shared.errors import (
-    BudgetExceededError,
-    DependencyTimeoutError,
-    DependencyUnavailableError,
-    PromptRefusedError,
-)
+from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
+from shared.llm.errors import PromptRefusedError
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.support.fakes import Call

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from functions.chat.conversations.errors import ConversationNotFoundError
 from functions.chat.conversations.repository import WORK_SECONDS, ConversationRepository
 from functions.chat.conversations.stored_models import HeadItem, TurnItem, TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.cosmos.partition import Partition
-from shared.errors import ConflictError, ConversationNotFoundError
+from shared.errors import ConflictError
 from shared.logging.formatter import describe
 from tests.support.fakes import every_page
 from tests.unit_tests.chat.app import ACME, USAGE

@@ -14,7 +14,6 @@ from shared.errors import (
     ConfigurationError,
     DependencyTimeoutError,
     DependencyUnavailableError,
-    PromptRefusedError,
     ValidationError,
 )
 from shared.llm.chat_model import (
@@ -27,6 +26,7 @@ from shared.llm.chat_model import (
     PromptTooLongError,
     UnusableAnswerError,
 )
+from shared.llm.errors import PromptRefusedError
 from shared.llm.metering import MeteredModel
 from shared.tokens.stored_models import Lock
 from tests.support.fakes import tenant_context

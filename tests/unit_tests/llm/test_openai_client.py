@@ -12,12 +12,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from shared.contracts import ChatMessage, Usage
-from shared.errors import (
-    APIError,
-    ConfigurationError,
-    DependencyUnavailableError,
-    PromptRefusedError,
-)
+from shared.errors import APIError, ConfigurationError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ChatPrompt,
     FilteredAnswerError,
@@ -26,6 +21,7 @@ from shared.llm.chat_model import (
     PromptRejectedError,
     UnusableAnswerError,
 )
+from shared.llm.errors import PromptRefusedError
 from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency

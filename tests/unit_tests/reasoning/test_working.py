@@ -10,9 +10,10 @@ import pytest
 
 from functions.reasoning.worker import LONGEST_WAIT
 from shared.contracts import ReasonerIn, Usage
-from shared.errors import BudgetExceededError, DependencyUnavailableError, PromptRefusedError
+from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
 from shared.jobs.repository import JobInWorkError
+from shared.llm.errors import PromptRefusedError
 from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tenantry_client.errors import (
-    AnswerTooLargeError,
     CredentialError,
     OutOfReachError,
+    OverlongAnswerError,
     TenantryError,
     UnexpectedAnswerError,
 )
@@ -325,7 +325,7 @@ async def test_a_prompt_that_is_there_but_not_answered_is_neither_saved_over_nor
 
 def read_less(_: str, reply: Reply) -> Reply:
     if len(reply.body) > 1_000:
-        raise AnswerTooLargeError("The answer has more than 1000 bytes")
+        raise OverlongAnswerError("The answer has more than 1000 bytes")
     return reply
 
 
