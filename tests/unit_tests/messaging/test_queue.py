@@ -375,3 +375,12 @@ async def test_a_purged_tenants_messages_are_dropped_and_kept_nowhere(edge: Edge
     await edge.move(message)
 
     assert (edge.handler.handled, await edge.kept("gone"), await edge.kept(PLATFORM)) == ([], [], [])
+
+
+async def test_a_detail_is_cut_at_ten_thousand_bytes(edge: Edge) -> None:
+    edge.handler.failures = [ConflictError("漢" * 20_000)]
+
+    await edge.take(FakeDelivery(order()))
+
+    [kept] = await edge.kept("acme")
+    assert kept["detail"] == "漢" * 3_333
