@@ -369,3 +369,36 @@ async def test_a_bound_that_cannot_be_kept_now_keeps_no_message_in_its_queue(edg
     edge.cosmos.transport.lose_requests = 0
     edge.clock.advance(60)
     assert len(await edge.kept(PLATFORM)) == 1
+
+
+async def test_a_detail_is_cut_at_ten_thousand_bytes(edge: Edge) -> None:
+    edge.handler.failures = [ConflictError("漢" * 20_000)]
+
+    await edge.take(FakeDelivery(order()))
+
+    [kept] = await edge.kept("acme")
+    assert kept["detail"] == "漢" * 3_333
+
+
+async def test_what_is_logged_of_a_refused_message_is_its_queue_and_why(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "shared.messaging.consumer"):
+        await edge.take(FakeDelivery(b"{"))
+
+    (told,) = [vars(record) for record in caplog.records if record.name == "shared.messaging.consumer"]
+    assert (told["queue"], told["error"], told["status"]) == ("orders", "MalformedRequestError", 400)
+
+
+async def test_a_delivery_has_nine_minutes_of_the_hosts_ten(edge: Edge) -> None:
+    await edge.take(FakeDelivery(order()))
+    await edge.move(FakeDelivery(order()))
+
+    assert edge.handler.times_left == [540.0, 540.0]
+
+
+async def test_the_same_refused_message_has_one_id_in_every_release(edge: Edge) -> None:
+    await edge.take(FakeDelivery(b"{"))
+
+    [kept] = await edge.kept(PLATFORM)
+    assert kept["id"] == "orders:9826fe3dc26ec24818e79b545245c337"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -303,11 +304,15 @@ async def test_a_cancelled_probe_of_a_part_lets_the_next_one_through() -> None:
 
 
 async def test_what_is_remembered_of_throttled_parts_is_bounded() -> None:
-    target = dependency(FakeClock())
+    target = dependency(FakeClock(), attempts=1)
     await throttle(target, "the first")
-    for number in range(1024):
+    for number in range(1023):
         await throttle(target, f"part {number}", calls=1)
+    assert target.throttled_parts == 1
 
+    await throttle(target, "one more", calls=1)
+
+    assert target.throttled_parts == 0
     assert await target.call(Service(), "the first") == "done"
 
 
@@ -371,3 +376,103 @@ async def test_a_call_ends_with_its_policys_time() -> None:
         await target.call(hang)
 
     assert not isinstance(caught.value, DeadlineExceededError)
+
+
+async def test_calls_that_run_out_of_time_open_the_breaker_like_calls_that_fail() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    target = dependency(FakeClock(), total_seconds=0.001)
+    for _ in range(5):
+        with pytest.raises(DependencyTimeoutError):
+            await target.call(hang)
+
+    assert target.breaker.state is BreakerState.OPEN
+
+
+async def test_a_throttled_call_from_before_its_part_was_left_alone_prolongs_nothing() -> None:
+    clock = FakeClock()
+    target, may_end = dependency(clock, attempts=1), asyncio.Event()
+
+    async def end_late() -> None:
+        await may_end.wait()
+        raise ThrottledError
+
+    late = asyncio.create_task(target.call(end_late, "bots:acme"))
+    await asyncio.sleep(0)
+    await throttle(target, "bots:acme")
+    clock.advance(0.9)
+    may_end.set()
+    with pytest.raises(DependencyUnavailableError):
+        await late
+    clock.advance(0.2)
+
+    assert await target.call(Service(), "bots:acme") == "done"
+
+
+async def test_a_success_from_before_a_part_was_left_alone_does_not_reopen_it() -> None:
+    target, may_end, refused = dependency(FakeClock(), attempts=1), asyncio.Event(), Service()
+    await throttle(target, "bots:acme", calls=1)
+
+    async def end_late() -> str:
+        await may_end.wait()
+        return "done"
+
+    late = asyncio.create_task(target.call(end_late, "bots:acme"))
+    await asyncio.sleep(0)
+    await throttle(target, "bots:acme", calls=4)
+    may_end.set()
+
+    assert await late == "done"
+    with pytest.raises(DependencyUnavailableError):
+        await target.call(refused, "bots:acme")
+    assert refused.calls == 0
+
+
+def test_a_closed_breaker_asks_nobody_to_wait() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock, threshold=1, open_seconds=5.0)
+    before = breaker.retry_after()
+    breaker.record_failure()
+    clock.advance(2)
+
+    assert (before, breaker.retry_after()) == (0.0, 3.0)
+    breaker.record_success()
+    assert breaker.retry_after() == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(59.9, 0), (60.1, 1)])
+async def test_a_part_that_asks_to_be_left_alone_for_an_hour_is_for_a_minute(
+    seconds: float, calls: int
+) -> None:
+    clock = FakeClock()
+    target, service = dependency(clock, retry_after=3600), Service()
+    await throttle(target, "bots:acme")
+    clock.advance(seconds)
+    with suppress(DependencyUnavailableError):
+        await target.call(service, "bots:acme")
+
+    assert service.calls == calls
+
+
+@pytest.mark.parametrize(("retry_after", "calls"), [(5, 3), (7, 2), (11, 2), (12, 1)])
+async def test_a_call_takes_twelve_seconds_at_most_unless_it_is_told_otherwise(
+    retry_after: float, calls: int
+) -> None:
+    service = Service(*[BusyError()] * 3)
+    with pytest.raises(DependencyUnavailableError):
+        await dependency(FakeClock(), retry_after=retry_after).call(service)
+
+    assert service.calls == calls
+
+
+def test_a_probe_that_fails_is_followed_by_another_after_the_same_time() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock, threshold=1, open_seconds=5.0)
+    breaker.record_failure()
+    for _ in range(3):
+        clock.advance(5)
+        probe = breaker.admit()
+        assert probe is not None
+        probe.record_failure()
+        assert breaker.admit() is None
