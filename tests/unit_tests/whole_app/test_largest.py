@@ -142,5 +142,5 @@ async def fill(app: WholeApp, callers: Callers) -> None:
         said = {"message": "é" * 20_000, "conversation_id": "secretconversation"}
         await app.must("chat", Call.of(said, headers=boss, bot_id="secretbot"))
         app.clock.advance(60)
-    big = {"template": "x", "config": {"text": "x" * 870_000}}
+    big = {"template": "x" * 200_000, "config": {"text": "x" * 90_000}}
     await app.must("save_prompt", Call.of(big, headers=boss, name="big"))
