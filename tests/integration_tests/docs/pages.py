@@ -63,8 +63,12 @@ class Block:
 
 
 def pages() -> list[str]:
-    """Name the README and each page below docs."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Name the README, the client's, and each page below docs."""
+    found = [
+        ROOT / "README.md",
+        ROOT / "tenantry_client" / "README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     return [str(page.relative_to(ROOT)) for page in found]
 
 

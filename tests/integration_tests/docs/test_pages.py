@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 RUN_BY = {
     "docs/client.md": "tests/integration_tests/client/test_wheel.py",
-    "tenantry_client/README.md": "tests/integration_tests/client/test_wheel.py",
     "docs/contributing.md": "tests/integration_tests/docs/test_recipe.py",
 }
 """Pages that a test of their own runs."""
@@ -69,6 +68,7 @@ def test_what_a_page_tells_to_run_is_there(page: str) -> None:
     """A command in a sentence is not run; what it names is there to be run."""
     spans = re.findall(r"`([^`\n]+)`", prose_of(page))
     targets = _make_targets()
+    written = {block.words for block in blocks_of(page)}
 
     for span in spans:
         for target in re.findall(r"^make ([a-z]+)", span):
@@ -79,7 +79,7 @@ def test_what_a_page_tells_to_run_is_there(page: str) -> None:
         for file in re.findall(
             r"(?<![\w/.{*])((?:tests|shared|functions|local|infra|docs)/[\w./-]+\.\w+)", span
         ):
-            assert (ROOT / file).exists(), span
+            assert (ROOT / file).exists() or file in written, span
 
 
 def test_a_command_goes_on_until_the_shell_takes_it_for_whole() -> None:
