@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration_tests.client.environments import skip_where_offline
 from tests.integration_tests.tour import STAYS_UP, on_terminal, options
 from tests.support.soak import SOAK
 from tests.support.working_copy import ROOT, contents, copy_tree, stamp
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 BY_CI = {"check", "test"}
 """`.ci/run` is `make check`, which ends with `make test`; none of its tests can run it again."""
 
-BY_PAGES = {"setup", "client"}
-"""The README's and docs/client.md's own blocks."""
+BY_PAGES = {"setup"}
+"""A block of the README, which tests/integration_tests/docs runs."""
 
 SHORT = {
     "bench": "-k test_a_hit_costs_about_a_microsecond",
     "soak": "-k test_there_are_as_many_cases_as_are_claimed --ignore=tests/integration_tests"
     " --ignore-glob='*/unit_tests/[!w]*'",
-    "quick": "-k test_there_is_code_to_check --ignore-glob='*/unit_tests/[!g]*'",
+    "quick": "-n 0 -k test_there_is_code_to_check --ignore-glob='*/unit_tests/[!g]*'",
 }
 """A test of each that is over soon, and soon found: what is proven is that the target runs."""
 
@@ -42,7 +43,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied = copy_tree(tmp_path_factory.mktemp("make") / "tenantry")
     project = copied / "pyproject.toml"
     text, count = re.subn(
-        r'(?m)^files = \[.*"local", "tests"\]$', 'files = ["local/tour/exports.py"]', project.read_text()
+        r'(?m)^files = \[.*"local", "tests"\]$', 'files = ["shared/clock.py"]', project.read_text()
     )
     assert count == 1
     project.write_text(text)
@@ -54,7 +55,7 @@ def test_no_target_that_the_readme_names_runs_nowhere() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
 
     assert named >= {"run", "test", "check"}
-    assert named - BY_CI - BY_PAGES - SHORT.keys() - {*WRITING, "run", "clean"} == set()
+    assert named - BY_CI - BY_PAGES - SHORT.keys() - {*WRITING, "run", "client", "clean"} == set()
 
 
 def test_ci_runs_check_and_check_runs_the_tests() -> None:
@@ -95,6 +96,14 @@ def test_a_target_that_writes_files_changes_nothing_that_is_in_order(target: str
     assert done.returncode == 0, done.stdout + done.stderr
     after = contents(tree)
     assert [name for name in before | after if before.get(name) != after.get(name)] == []
+
+
+def test_make_client_builds_the_wheel(tree: Path) -> None:
+    done = make(tree, "client")
+
+    skip_where_offline(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tree / "dist").glob("*.whl"))) == 1
 
 
 def test_make_clean_leaves_a_fresh_clone_and_what_the_platform_stored(tmp_path: Path) -> None:
