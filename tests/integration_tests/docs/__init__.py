@@ -1,0 +1,1 @@
+"""Each page of the documentation, run as its reader would."""
