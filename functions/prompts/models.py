@@ -18,7 +18,6 @@ from shared.prompts.models import (
     MAX_VARIABLES,
     MAX_VERSION,
     NAME_PATTERN,
-    NAMES_ONLY,
     PromptDraft,
     PromptSource,
     Variable,
@@ -49,7 +48,7 @@ def _check_label(value: object) -> object:
     return value
 
 
-type VersionNumber = Annotated[int, BeforeValidator(_check_digits), Field(ge=1, le=MAX_VERSION)]
+type VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(_check_digits)]
 
 
 class PromptPath(PathModel):
@@ -199,9 +198,7 @@ class RenderPromptRequest(RequestModel):
     """
 
     variables: dict[str, str] = Field(default_factory=dict, max_length=MAX_VARIABLES)
-    messages: dict[Variable, list[ChatMessage]] = Field(
-        default_factory=dict, max_length=MAX_PLACEHOLDERS, json_schema_extra=NAMES_ONLY
-    )
+    messages: dict[Variable, list[ChatMessage]] = Field(default_factory=dict, max_length=MAX_PLACEHOLDERS)
 
 
 class BatchNamesRequest(RequestModel):

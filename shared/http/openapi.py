@@ -111,7 +111,7 @@ def build_openapi(
         path = "/api/" + PATH_PARAMETER.sub(r"{\1}", route.path)
         operation = _operation(route, schemas, definitions)
         if route.name in examples:
-            _add_example(operation, examples[route.name])
+            _add_example(operation, examples[route.name], definitions)
         paths.setdefault(path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -161,10 +161,12 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
     return operation
 
 
-def _add_example(operation: dict[str, Any], example: RecordedExample) -> None:
+def _add_example(operation: dict[str, Any], example: RecordedExample, definitions: Mapping[str, Any]) -> None:
     """Show a recorded request and its answer in an operation."""
     for parameter in operation["parameters"]:
-        sent = example.find_parameter(parameter["in"], parameter["name"], parameter["schema"])
+        named = parameter["schema"].get("$ref", "").rpartition("/")[2]
+        schema = definitions["$defs"][named] if named else parameter["schema"]
+        sent = example.find_parameter(parameter["in"], parameter["name"], schema)
         if sent is not None:
             parameter["example"] = sent
     for media in operation.get("requestBody", {}).get("content", {}).values():

@@ -185,9 +185,6 @@ type Config = Annotated[
     dict[str, JsonValue], Field(max_length=100), BeforeValidator(_check_values), AfterValidator(_check_size)
 ]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
-NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
-"""In a schema whose keys have a pattern: others are refused."""
-
 type PromptTag = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -209,7 +206,7 @@ class PromptDraft(PromptPart):
     tags: Annotated[tuple[PromptTag, ...], _at_most(MAX_TAGS)] = Field((), max_length=MAX_TAGS, strict=False)
     config: Config = Field(default_factory=dict)
     declared_variables: Annotated[dict[Variable, VariableDeclaration], _at_most(MAX_VARIABLES)] = Field(
-        default_factory=dict, max_length=MAX_VARIABLES, json_schema_extra=NAMES_ONLY
+        default_factory=dict, max_length=MAX_VARIABLES
     )
     examples: Annotated[tuple[Example, ...], _at_most(MAX_EXAMPLES)] = Field(
         (), max_length=MAX_EXAMPLES, strict=False
