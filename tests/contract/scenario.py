@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from shared.contracts import Usage
-from shared.llm.model import Completion
+from shared.llm.chat_model import Completion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from shared.llm.model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt
     from tests.support.whole_app import WholeApp
 
 ADMIN = "admin"
