@@ -16,6 +16,7 @@ LONGEST_LOCK_ID = 1024
 type AppId = Annotated[str, Field(pattern=APP_ID_PATTERN)]
 type LockId = Annotated[str, Field(min_length=1, max_length=LONGEST_LOCK_ID)]
 type Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+type LockedModel = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[ -~]+$")]
 
 
 class TokenRequest(BaseModel):
@@ -39,7 +40,7 @@ class LockRequest(TokenRequest):
     """
 
     token_count: int = Field(ge=1, le=MOST_TOKENS)
-    model: Name | None = None
+    model: LockedModel | None = None
 
 
 class ReportRequest(TokenRequest):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -11,9 +11,6 @@ from shared.http.models import ReplyModel
 from shared.http.paging import PageQuery
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditOutcome
 from shared.validation import Time
-
-_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
-_LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class AuditQuery(PageQuery):
@@ -26,8 +23,8 @@ class AuditQuery(PageQuery):
         cursor: The `next_cursor` of the page before: the last entry of that page.
     """
 
-    since: Time | None = Field(None, alias="from", ge=_FIRST, le=_LAST)
-    until: Time | None = Field(None, alias="to", ge=_FIRST, le=_LAST)
+    since: Time | None = Field(None, alias="from")
+    until: Time | None = Field(None, alias="to")
     action: str | None = Field(None, pattern=r"^[a-z]+\.[a-z]+$", max_length=50)
     cursor: str | None = Field(None, pattern=ENTRY_ID_PATTERN)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -14,7 +14,6 @@ from shared.tenancy.keys import KEY_ID_PATTERN
 from shared.validation import Time
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
-_LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class KeyStatus(StrEnum):
@@ -59,11 +58,11 @@ class CreateKeyRequest(RequestModel):
     name: str = Field(min_length=1, max_length=200)
     role: Role = Field(Role.USER, strict=False)
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
-    expires_at: Time | None = Field(None, le=_LAST)
+    expires_at: Time | None = None
 
 
 class RotateKeyRequest(RequestModel):
-    """How to replace a key.
+    """Replacement of a key.
 
     Attributes:
         overlap_seconds: How long the old key goes on working beside the new one, 30 days at most.

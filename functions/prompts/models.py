@@ -178,7 +178,7 @@ class SavePromptRequest(PromptDraft):
 
 
 class MoveLabelRequest(RequestModel):
-    """Where a label is to point.
+    """Target of a label.
 
     Attributes:
         version: The version's number.

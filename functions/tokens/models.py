@@ -26,7 +26,7 @@ class StatusQuery(QueryModel):
 
 
 class LockQuery(QueryModel):
-    """How a refusal is told.
+    """Form of a refusal.
 
     Attributes:
         strict: With `true`, a refused lock is a 429 instead of a 200 that says so.
