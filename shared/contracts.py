@@ -41,7 +41,12 @@ class Message(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """One message of a conversation, as chat models take it."""
+    """One message of a conversation, as chat models take it.
+
+    Attributes:
+        role: Whose message it is.
+        content: Its text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -34,14 +34,21 @@ def _time(value: object) -> object:
     # The same holds for a number in a text, and for a day without a time.
     if isinstance(value, datetime) or (isinstance(value, str) and _TIME.fullmatch(value)):
         return value
-    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z")
+    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z, of the years 2000 to 2199")
 
 
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+_DATE = r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
+TIME_PATTERN = rf"^{_DATE}[Tt ]{_CLOCK}([Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})$"
+"""The years are in it because JSON Schema has no bounds of times, and the document tells what is refused."""
+
+_TIME = re.compile(TIME_PATTERN)
 
 # Strict, it would take no text from a validator; `_time` is as strict.
-Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_time)]
-"""A time with its offset, as RFC 3339 has it: `2026-01-31T10:30:00Z`."""
+Time = Annotated[
+    AwareDatetime, Field(strict=False, json_schema_extra={"pattern": TIME_PATTERN}), BeforeValidator(_time)
+]
+"""A time with its offset, as RFC 3339 has it, of the years 2000 to 2199: `2026-01-31T10:30:00Z`."""
 
 MOST_NAMED = MOST_PROBLEMS
 """How many problems are named: of a megabyte of them, telling takes seconds, and fifty times the space."""

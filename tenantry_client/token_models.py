@@ -16,10 +16,15 @@ LONGEST_LOCK_ID = 1024
 type AppId = Annotated[str, Field(pattern=APP_ID_PATTERN)]
 type LockId = Annotated[str, Field(min_length=1, max_length=LONGEST_LOCK_ID)]
 type Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+type LockedModel = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[ -~]+$")]
 
 
 class TokenRequest(BaseModel):
-    """Base of every call about a lock: the application that it is for."""
+    """Base of every call about a lock: the application that it is for.
+
+    Attributes:
+        app_id: The application that the call is for; usage and shares of the budget are kept by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -27,14 +32,26 @@ class TokenRequest(BaseModel):
 
 
 class LockRequest(TokenRequest):
-    """`POST /tokens/lock`; without a model, the deployment's own is locked for."""
+    """Tokens to take out of the budget before a model is called.
+
+    Attributes:
+        token_count: The most tokens that the call can use: the prompt's and the answer's.
+        model: The model that is to be called; without one, the deployment's own.
+    """
 
     token_count: int = Field(ge=1, le=MOST_TOKENS)
-    model: Name | None = None
+    model: LockedModel | None = None
 
 
 class ReportRequest(TokenRequest):
-    """`POST /tokens/report`; `user_id` is an opaque id that usage can be grouped by."""
+    """Tokens that a lock's call used.
+
+    Attributes:
+        request_id: The lock, by the `request_id` that it was answered with.
+        prompt_tokens: Tokens of the prompt.
+        completion_tokens: Tokens of the answer.
+        user_id: An opaque id of the user, by which usage can be grouped.
+    """
 
     request_id: LockId
     prompt_tokens: int = Field(ge=0, le=MOST_TOKENS)
@@ -43,13 +60,23 @@ class ReportRequest(TokenRequest):
 
 
 class ReleaseRequest(TokenRequest):
-    """`POST /tokens/release`."""
+    """A lock to give back: its call was not made.
+
+    Attributes:
+        request_id: The lock, by the `request_id` that it was answered with.
+    """
 
     request_id: LockId
 
 
 class LockReply(BaseModel):
-    """Whether the lock was admitted: `request_id` names it, `message` says why there is none."""
+    """Decision about a lock.
+
+    Attributes:
+        allowed: Whether the tokens were taken, and the model may be called.
+        request_id: Name of the lock, for its report or release; null where it was refused.
+        message: `Locked`, or why it was refused.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +86,11 @@ class LockReply(BaseModel):
 
 
 class SettledReply(BaseModel):
-    """A report or release is stored, now or before."""
+    """A report or release is stored, now or before.
+
+    Attributes:
+        success: Always true; a refusal is an error.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +107,11 @@ class TokenStatus(BaseModel):
         locked_tokens: Tokens that are locked and not reported (yet).
         available_requests: The number of locks that are admitted now.
         requests_limited_by: The limit that says so: `requests_per_minute` or `concurrency`.
+        used_requests: Locks that were reported.
+        locked_requests: Locks that are not reported (yet).
         reset_time_seconds: Seconds until the whole limit is available again if nothing more is taken.
+        limit_tokens: The most tokens of any 60 seconds.
+        limit_requests: The most locks of any 60 seconds.
         debt_tokens: Tokens by which use that was reported beyond its locks exceeds the limit.
     """
 

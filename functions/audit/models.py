@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -12,28 +12,48 @@ from shared.http.paging import PageQuery
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditOutcome
 from shared.validation import Time
 
-_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
-_LAST = datetime(2200, 1, 1, tzinfo=UTC)
-
 
 class AuditQuery(PageQuery):
-    """`GET /audit`: entries from `from` on and before `to`, the newest first."""
+    """Query of the audit trail, the newest entry first.
 
-    since: Time | None = Field(None, alias="from", ge=_FIRST, le=_LAST)
-    until: Time | None = Field(None, alias="to", ge=_FIRST, le=_LAST)
+    Attributes:
+        since: Entries from this time on.
+        until: Entries before this time.
+        action: Only entries of this action, such as `key.create`.
+        cursor: The `next_cursor` of the page before: the last entry of that page.
+    """
+
+    since: Time | None = Field(None, alias="from")
+    until: Time | None = Field(None, alias="to")
     action: str | None = Field(None, pattern=r"^[a-z]+\.[a-z]+$", max_length=50)
     cursor: str | None = Field(None, pattern=ENTRY_ID_PATTERN)
 
 
 class ActorReply(ReplyModel):
-    """Actor of an entry; `id` is a key's id or a user token's subject."""
+    """Actor of an entry.
+
+    Attributes:
+        kind: What kind of credential it acted with.
+        id: A key's id or a user token's subject; empty where the kind says it all.
+    """
 
     kind: Literal["administrator", "key", "user", "platform"]
     id: str
 
 
 class AuditEntryReply(ReplyModel):
-    """One thing that was done; `begun` means that nobody noted whether it took effect."""
+    """One thing that was done.
+
+    Attributes:
+        id: Id of the entry; ids sort as the entries came.
+        at: When it was done.
+        actor: Who did it.
+        action: What was done, such as `key.create`.
+        subject: What it was done to: the id of a key or a tenant, a setting's key, a route's name.
+        outcome: Whether it took effect: `begun` means that nobody noted the end, so that it may have.
+        request_id: The request that did it; null where none did.
+        detail: Further facts; names and values that callers choose are not among them.
+    """
 
     id: str
     at: datetime

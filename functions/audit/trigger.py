@@ -20,12 +20,20 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.get("v1/audit", min_role=Role.TENANT_ADMIN)
     async def list_audit(tenant: TenantContext, query: AuditQuery) -> ListReply[AuditEntryReply]:
-        """List what was done in the tenant, and by the administrator for it."""
+        """List what was done in the tenant, and by the administrator for it.
+
+        The newest entry comes first. Changes of keys, settings and limits are kept, exports, and each time
+        the platform's administrator acts for the tenant.
+        """
         return await AuditService(tenant, runtime.audit).list(query)
 
     @routes.get("v1/platform/audit", min_role=Role.ADMIN)
     async def list_platform_audit(platform: PlatformContext, query: AuditQuery) -> ListReply[AuditEntryReply]:
-        """List what was done to the platform itself."""
+        """List what was done to the platform itself.
+
+        The newest entry comes first. It has the creation, change and purge of tenants and changes of the
+        platform's settings, and outlives the tenants that it tells of.
+        """
         return await AuditService(platform, runtime.audit).list(query)
 
     return routes.blueprint

@@ -62,22 +62,34 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
     async def save_bot(
         tenant: TenantContext, path: BotPath, bot: BotConfig, if_match: IfMatch | None
     ) -> BotReply:
-        """Save a bot."""
+        """Save a bot.
+
+        A bot of the same id is replaced as a whole; it goes on with its conversations.
+        """
         return await _bot_service(runtime, tenant).save(path.bot_id, bot, if_match)
 
     @routes.get("v1/bots/{bot_id}", min_role=Role.USER)
     async def get_bot(tenant: TenantContext, path: BotPath) -> BotReply:
-        """Show a bot."""
+        """Show a bot.
+
+        Its prompt is shown in the form in which it was given.
+        """
         return await _bot_service(runtime, tenant).read(path.bot_id)
 
     @routes.get("v1/bots", min_role=Role.USER)
     async def list_bots(tenant: TenantContext, query: PageQuery) -> ListReply[BotReply]:
-        """List the bots."""
+        """List the bots.
+
+        They are sorted by id.
+        """
         return await _bot_service(runtime, tenant).list(query)
 
     @routes.delete("v1/bots/{bot_id}", min_role=Role.TENANT_ADMIN)
     async def delete_bot(tenant: TenantContext, path: BotPath, if_match: IfMatch | None) -> None:
-        """Remove a bot."""
+        """Remove a bot.
+
+        Its conversations stay readable. Removing a bot that is not there is a 404.
+        """
         await _bot_service(runtime, tenant).delete(path.bot_id, if_match)
 
 
@@ -92,7 +104,13 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
     async def chat(
         tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: OperationId | None
     ) -> ChatReply:
-        """Answer one user turn."""
+        """Answer one user turn.
+
+        The turn is stored before the model is paid, and the answer before it is returned; with an
+        Idempotency-Key it is found again after a crash, and not paid twice. One message of a conversation is
+        answered at a time: a second one waits two seconds and is then refused with 409. The answer's tokens
+        come out of the tenant's budget: 429 where that does not admit it now.
+        """
         default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
         service = ChatService(
             _bots(runtime, tenant),
@@ -107,19 +125,29 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
     async def list_conversations(
         tenant: TenantContext, path: BotPath, query: ConversationPageQuery
     ) -> ListReply[ConversationSummary]:
-        """List a bot's conversations."""
+        """List a bot's conversations.
+
+        They are sorted by id. A user's token, or a key that is bound to a user, sees that user's alone.
+        """
         return await conversations(tenant, path.bot_id).list(path.bot_id, query)
 
     @routes.get("v1/bots/{bot_id}/conversations/{conversation_id}", min_role=Role.USER)
     async def get_conversation(
         tenant: TenantContext, path: ConversationPath, query: TurnPageQuery
     ) -> ConversationReply:
-        """Show a conversation."""
+        """Show a conversation.
+
+        Its turns come in pages, the oldest first. Another user's conversation is answered as an absent one to
+        a user's token or key.
+        """
         return await conversations(tenant, path.bot_id).read(path.conversation_id, query)
 
     @routes.delete(
         "v1/bots/{bot_id}/conversations/{conversation_id}", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS
     )
     async def delete_conversation(tenant: TenantContext, path: ConversationPath) -> None:
-        """Remove a conversation."""
+        """Remove a conversation.
+
+        All of its turns are removed with it, and cannot be brought back.
+        """
         await conversations(tenant, path.bot_id).delete(path.conversation_id)

@@ -11,27 +11,47 @@ from shared.http.paging import PageQuery
 
 
 class ExportQuery(PageQuery):
-    """`GET /tenants/{tenant_id}/export`."""
+    """Query of an export.
+
+    Attributes:
+        cursor: The `next_cursor` of the page before; without it, the export begins.
+    """
 
     cursor: str | None = Field(None, max_length=4096)
 
 
 class ExportedBlobQuery(QueryModel):
-    """`GET /tenants/{tenant_id}/export/blob`: which blob, and from which byte on."""
+    """Some of a blob to export.
+
+    Attributes:
+        name: The blob's name, as the export lists it.
+        offset: The first byte that is wanted; `next_offset` of the part before.
+    """
 
     name: str = Field(min_length=1, max_length=1024)
     offset: int = Field(0, ge=0, le=2**53)
 
 
 class ExportedBlob(ReplyModel):
-    """A blob without its content; `size` in bytes."""
+    """A blob without its content.
+
+    Attributes:
+        name: The blob's name.
+        size: Its size in bytes.
+    """
 
     name: str
     size: int
 
 
 class ExportedThing(ReplyModel):
-    """One thing that the tenant owns: an item as it is stored, or a blob, whose content has its own route."""
+    """One thing that the tenant owns.
+
+    Attributes:
+        container: Where it is stored.
+        item: A stored item, whole but for what a key could be told from; null for a blob.
+        blob: A blob, whose content has its own route; null for an item.
+    """
 
     container: str
     item: dict[str, Any] | None = None
@@ -39,7 +59,15 @@ class ExportedThing(ReplyModel):
 
 
 class ExportedBlobReply(ReplyModel):
-    """Some of a blob's bytes, in base64; `next_offset` is None at its end."""
+    """Some of a blob's bytes.
+
+    Attributes:
+        name: The blob's name.
+        size: Size of the whole blob, in bytes.
+        offset: The first byte that is shown.
+        content: The bytes, in base64; 1 MiB at most.
+        next_offset: The offset of the next part; null at the end.
+    """
 
     name: str
     size: int

@@ -11,14 +11,26 @@ from shared.validation import Day
 
 
 class SummaryQuery(QueryModel):
-    """`GET /logs/summary`: whole days in UTC, both included; without them, today."""
+    """Days to sum up, in UTC and both included; without them, today.
+
+    Attributes:
+        from_: The first day; without it, the last one alone.
+        to: The last day; without it, today.
+    """
 
     from_: Day | None = Field(None, alias="from")
     to: Day | None = None
 
 
 class DaySummary(ReplyModel):
-    """Sums over what was indexed of one day."""
+    """Sums over a day's log lines, as far as they are indexed.
+
+    Attributes:
+        day: The day, in UTC.
+        lines: Log lines of the day.
+        chunks: Shipped files that they are from.
+        levels: Lines by level.
+    """
 
     day: date
     lines: int
@@ -27,7 +39,12 @@ class DaySummary(ReplyModel):
 
 
 class LogSummaryReply(ReplyModel):
-    """The days of which there is something, in order; `chunks` is their sum."""
+    """Sums over the tenant's log lines.
+
+    Attributes:
+        days: The days of which there is something, in order.
+        chunks: Shipped files of all days.
+    """
 
     days: list[DaySummary]
     chunks: int

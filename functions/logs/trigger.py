@@ -23,7 +23,11 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
     async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
-        """Sum the tenant's log lines up by day."""
+        """Sum the tenant's log lines up by day.
+
+        It counts the lines that were shipped and indexed, by level. Lines reach the index some minutes after
+        they were written.
+        """
         return await LogService(tenant, runtime.container("log_index"), runtime.clock).summary(query)
 
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%LOG_SHIP_SCHEDULE%")

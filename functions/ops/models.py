@@ -18,7 +18,11 @@ class DependencyState(StrEnum):
 
 
 class LiveReply(ReplyModel):
-    """The worker answers."""
+    """The worker answers.
+
+    Attributes:
+        status: Always `live`.
+    """
 
     status: str = "live"
 
@@ -27,9 +31,11 @@ class DependencyReply(ReplyModel):
     """One dependency, as this worker sees it.
 
     Attributes:
+        name: Name of the dependency.
+        state: Whether it answers.
         breaker: Whether calls to it are let through.
         throttled_parts: How many of its parts are left alone, because they refused this worker's rate.
-        reason: What is wrong.
+        reason: What is wrong; null where nothing is.
     """
 
     name: str
@@ -43,7 +49,13 @@ class CacheReply(ReplyModel):
     """Counts of one region of this worker's cache since it began.
 
     Attributes:
+        region: Name of the region.
+        hits: Answers out of the cache.
+        misses: Answers that had to be fetched.
+        stale: Answers that were given while a newer one was being fetched.
         last_good: Answers that stood in while the dependency was out.
+        evictions: Entries that had to make room.
+        entries: Entries that it holds now.
         oldest_served_seconds: The greatest age of an answer.
     """
 
@@ -66,7 +78,14 @@ class LogFileState(StrEnum):
 
 
 class ReadyReply(ReplyModel):
-    """Each dependency by name; all are up, or the reply's status would be 503."""
+    """Each dependency by name; all are up, or the status would be 503.
+
+    Attributes:
+        status: Always `ready`.
+        log_file: State of the worker's log file.
+        dependencies: Each dependency, as this worker sees it.
+        caches: Counts of the worker's caches.
+    """
 
     status: str = "ready"
     log_file: LogFileState

@@ -9,6 +9,7 @@ import azure.functions as func
 from functions.ops.models import LiveReply, LogFileState, OpenApiReply, ReadyReply, UnknownPath
 from functions.ops.service import HealthService
 from shared.errors import RouteNotFoundError
+from shared.http.examples import read_examples
 from shared.http.openapi import build_openapi
 from shared.http.responses import HtmlPage
 from shared.http.routes import Routes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shared.runtime import Runtime
 
 _DOCS = Path(__file__).with_name("docs.html")
+_EXAMPLES = Path(__file__).with_name("examples.json")
 
 _PROBE_SECONDS = 8.0
 
@@ -38,23 +40,35 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.get("health/live", min_role=None)
     async def health_live() -> LiveReply:
-        """Tell that the worker answers."""
+        """Tell that the worker answers.
+
+        It asks nothing else, so that a dependency's outage restarts nobody.
+        """
         return LiveReply()
 
     @routes.get("health/ready", min_role=None, seconds=_PROBE_SECONDS + 2)
     async def health_ready() -> ReadyReply:
-        """Tell whether each dependency answers, by name."""
+        """Tell whether each dependency answers, by name.
+
+        Where one is down or not configured, the answer is a 503 whose `detail` has all of them. Each is asked
+        with the cheapest call that proves it answers.
+        """
         with deadline(_PROBE_SECONDS, runtime.clock):  # earlier than the route's, to name who did not answer
             probes = probe_dependencies(runtime)
             return await HealthService(probes, runtime.cache.counts, _log_file_state()).ready()
 
     @cache
     def document() -> OpenApiReply:
-        return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION))
+        examples = read_examples(_EXAMPLES).by_operation()
+        return OpenApiReply.model_validate(build_openapi(runtime.routes, VERSION, examples))
 
     @routes.get("openapi.json", min_role=None)
     async def openapi() -> OpenApiReply:
-        """Describe this API."""
+        """Describe this API.
+
+        It is an OpenAPI 3.1 document, built from the declarations that the app runs; its examples are
+        requests that a test sends.
+        """
         return document()
 
     @cache
@@ -63,7 +77,11 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.get("docs", min_role=None)
     async def docs() -> HtmlPage:
-        """Show this API to people."""
+        """Show this API to people.
+
+        The page reads `openapi.json` and loads nothing from elsewhere. An operation's id as the fragment
+        opens it: `/api/docs#create_key`.
+        """
         return page()
 
     @routes.catch_all("{*rest}")

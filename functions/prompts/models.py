@@ -18,7 +18,6 @@ from shared.prompts.models import (
     MAX_VARIABLES,
     MAX_VERSION,
     NAME_PATTERN,
-    NAMES_ONLY,
     PromptDraft,
     PromptSource,
     Variable,
@@ -49,53 +48,81 @@ def _check_label(value: object) -> object:
     return value
 
 
-type VersionNumber = Annotated[int, BeforeValidator(_check_digits), Field(ge=1, le=MAX_VERSION)]
+type VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(_check_digits)]
 
 
 class PromptPath(PathModel):
-    """The path of one prompt."""
+    """The path of one prompt.
+
+    Attributes:
+        name: The prompt's name.
+    """
 
     name: str = Field(pattern=NAME_PATTERN)
 
 
 class PromptVersionPath(PromptPath):
-    """The path of one version."""
+    """The path of one version.
+
+    Attributes:
+        version: The version's number, from 1 on.
+    """
 
     version: VersionNumber
 
 
 class PromptLabelPath(PromptPath):
-    """The path of one label."""
+    """The path of one label.
+
+    Attributes:
+        label: The label.
+    """
 
     label: str = Field(pattern=LABEL_PATTERN)
 
 
 class MovedLabelPath(PromptPath):
-    """The path of a label that is moved: in lower case."""
+    """The path of a label that is moved: in lower case.
+
+    Attributes:
+        label: The label, in lower case; `latest` moves by itself.
+    """
 
     label: Annotated[str, Field(pattern=MOVED_LABEL_PATTERN), BeforeValidator(_check_label)]
 
 
 class ReadScope(QueryModel):
-    """Scope to read from: the tenant's where there is one and else everybody's, unless it is said."""
+    """Scope to read from.
+
+    Attributes:
+        scope: `tenant` or `global`; without it, the tenant's own prompt and else the global one.
+    """
 
     scope: PromptSource | None = None
 
 
 class WriteScope(QueryModel):
-    """Scope to write to: the tenant's; the administrator may say `global`."""
+    """Scope to write to.
+
+    Attributes:
+        scope: `tenant` for the tenant's own; `global` is the administrator's.
+    """
 
     scope: PromptSource = PromptSource.TENANT
 
 
 class ChangeQuery(WriteScope):
-    """Reason for a change without a body."""
+    """Reason for a change without a body.
+
+    Attributes:
+        reason: Why the change is made, for the history.
+    """
 
     reason: str | None = Field(None, max_length=500)
 
 
 class PromptQuery(ReadScope):
-    """`GET /prompts/{name}`: a version by its number or one label, else the latest.
+    """A version by its number or by one label, else the latest.
 
     Attributes:
         fresh: Whether to ask the store; otherwise the answer is 60 s old at most.
@@ -109,14 +136,26 @@ class PromptQuery(ReadScope):
 
 
 class DiffQuery(ReadScope):
-    """`GET /prompts/{name}/diff`: two versions by number or label; the latest and the one before it."""
+    """Two versions to compare, each by number or label.
+
+    Attributes:
+        from_: The older one; without it, the version before the other.
+        to: The newer one.
+    """
 
     from_: str | None = Field(None, alias="from", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
     to: str = Field("latest", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
 
 
 class PromptPageQuery(PageQuery):
-    """`GET /prompts`: those in use, or those `deleted`; `prefix` is the beginning of their names."""
+    """Prompts to list, by name.
+
+    Attributes:
+        prefix: The beginning of their names.
+        tag: A tag that their latest version has.
+        deleted: Whether to list those that were deleted instead of those in use.
+        scope: Whose prompts: the tenant's own or the global ones.
+    """
 
     prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     tag: str | None = Field(None, min_length=1, max_length=64)
@@ -125,45 +164,70 @@ class PromptPageQuery(PageQuery):
 
 
 class NumberedPageQuery(PageQuery, ReadScope):
-    """Query for versions or changes, the newest first: the cursor is a number."""
+    """Query of versions or changes, the newest first.
+
+    Attributes:
+        cursor: The `next_cursor` of the page before: a number.
+    """
 
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,10}$")
 
 
 class SavePromptRequest(PromptDraft):
-    """`PUT /prompts/{name}`: `{variable}` in the template, `{{` for a brace."""
+    """The prompt's next version."""
 
 
 class MoveLabelRequest(RequestModel):
-    """`PUT /prompts/{name}/labels/{label}`."""
+    """Target of a label.
+
+    Attributes:
+        version: The version's number.
+        reason: Why it is moved, for the history.
+    """
 
     version: int = Field(ge=1, le=MAX_VERSION)
     reason: str | None = Field(None, max_length=500)
 
 
 class RenderPromptRequest(RequestModel):
-    """`POST /prompts/{name}/render`: values for the variables, lists of messages for the placeholders."""
+    """Everything that a prompt is filled in with.
+
+    Attributes:
+        variables: A value for each variable that has no default.
+        messages: A list of messages for each placeholder of a chat prompt.
+    """
 
     variables: dict[str, str] = Field(default_factory=dict, max_length=MAX_VARIABLES)
-    messages: dict[Variable, list[ChatMessage]] = Field(
-        default_factory=dict, max_length=MAX_PLACEHOLDERS, json_schema_extra=NAMES_ONLY
-    )
+    messages: dict[Variable, list[ChatMessage]] = Field(default_factory=dict, max_length=MAX_PLACEHOLDERS)
 
 
 class BatchNamesRequest(RequestModel):
-    """`POST /prompts/batch-get` and `/prompts/batch-delete`; each name is checked on its own."""
+    """Prompts by name, each checked on its own.
+
+    Attributes:
+        names: The names.
+    """
 
     names: list[str] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class BatchSaveRequest(RequestModel):
-    """`POST /prompts/batch-save`: what `PUT /prompts/{name}` takes with a `name`, each checked on its own."""
+    """Prompts to save, each checked on its own.
+
+    Attributes:
+        prompts: For each, what `PUT /prompts/{name}` takes, with its `name`.
+    """
 
     prompts: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class MessageTemplateReply(ReplyModel):
-    """One message of a chat prompt, with variables in its content."""
+    """One message of a chat prompt, with variables in its content.
+
+    Attributes:
+        role: Whose message it is.
+        content: Its text.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -172,7 +236,11 @@ class MessageTemplateReply(ReplyModel):
 
 
 class PlaceholderReply(ReplyModel):
-    """A place in a chat prompt for a list of messages, or for the prompt's examples."""
+    """A place in a chat prompt for a list of messages, or for the prompt's examples.
+
+    Attributes:
+        placeholder: Name of the list.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -200,7 +268,12 @@ type TemplateReply = Annotated[
 
 
 class ExampleReply(ReplyModel):
-    """One few-shot example."""
+    """One few-shot example.
+
+    Attributes:
+        input: What a user says.
+        output: What the model is to answer.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -209,7 +282,12 @@ class ExampleReply(ReplyModel):
 
 
 class VariableReply(ReplyModel):
-    """Purpose of a variable, and its value where the caller gives none."""
+    """Purpose of a variable, and its value where the caller gives none.
+
+    Attributes:
+        description: What the variable is for; null where nobody said.
+        default: Its value where the caller gives none; null where the caller has to.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -218,13 +296,27 @@ class VariableReply(ReplyModel):
 
 
 class PromptReply(VersionedReply):
-    """One version of a prompt; `etag` is the prompt's, whichever version is shown.
+    """One version of a prompt.
 
     Attributes:
+        name: The prompt's name.
+        template: The text, or the messages of a chat.
+        version: The version's number.
         labels: Each label of the prompt with the version that it points at.
+        source: Whether it is the tenant's own or a global one.
+        description: What the prompt is for.
+        tags: Tags, by which prompts are listed.
         variables: The names that rendering wants or takes.
         placeholders: The lists of messages that rendering wants: no bot and no job has any to give.
         warnings: What is probably not meant in the template, such as a variable in double braces.
+        config: Data for the model's caller beside the text.
+        declared_variables: The variables that are declared, by name.
+        examples: Few-shot examples.
+        reason: Why this version was made.
+        updated_at: When this version was made.
+        updated_by: Who made it: a key, a user or the administrator.
+        etag: The prompt's state, whichever version is shown; sent as If-Match, it makes a change take effect
+            on this state alone.
     """
 
     name: str
@@ -249,9 +341,14 @@ class PromptSummaryReply(VersionedReply):
     """A prompt without its template.
 
     Attributes:
-        version: The latest.
-        labels: Each label with its version.
+        name: The prompt's name.
+        version: Number of the latest version.
+        labels: Each label of the prompt with the version that it points at.
+        source: Whether it is the tenant's own or a global one.
+        description: What the prompt is for.
+        tags: Tags, by which prompts are listed.
         updated_at: When it was changed last, in whatever way.
+        updated_by: Who changed it: a key, a user or the administrator.
     """
 
     name: str
@@ -265,7 +362,17 @@ class PromptSummaryReply(VersionedReply):
 
 
 class PromptVersionSummary(ReplyModel):
-    """A version without its template."""
+    """A version without its template.
+
+    Attributes:
+        version: The version's number.
+        labels: The labels that point at it.
+        description: What the prompt is for.
+        tags: Its tags.
+        reason: Why it was made.
+        created_at: When it was made.
+        created_by: Who made it: a key, a user or the administrator.
+    """
 
     version: int
     labels: dict[str, int]
@@ -277,10 +384,17 @@ class PromptVersionSummary(ReplyModel):
 
 
 class PromptChange(ReplyModel):
-    """Author, time, kind and reason of a change.
+    """One change of a prompt.
 
     Attributes:
+        number: Number of the change, from 1 on.
+        action: What was done.
+        version: The version that it made or pointed at; null where there is none.
+        label: The label that it moved or took away; null where there is none.
         labels_removed: Labels that a save after a deletion took away, each with its version.
+        reason: Why it was done.
+        at: When it was done.
+        by: Who did it: a key, a user or the administrator.
     """
 
     number: int
@@ -294,14 +408,27 @@ class PromptChange(ReplyModel):
 
 
 class PromptLabelsReply(VersionedReply):
-    """Each label of a prompt with its version."""
+    """Labels of a prompt.
+
+    Attributes:
+        name: The prompt's name.
+        labels: Each label with its version.
+    """
 
     name: str
     labels: dict[str, int]
 
 
 class PromptDiffReply(ReplyModel):
-    """Difference between two versions: the fields, and a unified diff; 0 is what was before the first."""
+    """Difference between two versions.
+
+    Attributes:
+        name: The prompt's name.
+        from_version: Number of the older one; 0 is what was before the first.
+        to_version: Number of the newer one.
+        changed: The fields that differ.
+        diff: A unified diff of them.
+    """
 
     name: str
     from_version: int
@@ -315,7 +442,10 @@ class RenderedPromptReply(ReplyModel):
 
     Attributes:
         text: The text; of a chat prompt, the contents of its messages.
-        messages: A chat prompt's messages.
+        messages: A chat prompt's messages; null for a text.
+        version: The version that was filled in.
+        source: Whether it is the tenant's own or a global one.
+        config: Data for the model's caller beside the text.
     """
 
     text: str
@@ -326,7 +456,14 @@ class RenderedPromptReply(ReplyModel):
 
 
 class BatchItemFailure(ReplyModel):
-    """Refusal of one item of a batch, as the route for one would have said it."""
+    """Refusal of one item of a batch, as the route for one would have said it.
+
+    Attributes:
+        error: Name of the error.
+        message: What went wrong.
+        status: The status that the route for one would have answered.
+        detail: Facts about it.
+    """
 
     error: str
     message: str
@@ -335,7 +472,13 @@ class BatchItemFailure(ReplyModel):
 
 
 class BatchGetResult(ReplyModel):
-    """One prompt that was asked for, or why there is none."""
+    """One prompt that was asked for, or why there is none.
+
+    Attributes:
+        name: The name that was asked for.
+        prompt: The prompt; null where there is none.
+        failure: Why there is none; null where there is one.
+    """
 
     name: str
     prompt: PromptReply | None
@@ -343,7 +486,11 @@ class BatchGetResult(ReplyModel):
 
 
 class BatchGetReply(ReplyModel):
-    """A result per name, in the order of the request."""
+    """Results of a batch.
+
+    Attributes:
+        results: A result for each name, in the order of the request.
+    """
 
     results: list[BatchGetResult]
 
@@ -357,6 +504,7 @@ class BatchChangeResult(ReplyModel):
         version: The prompt's latest version now.
         etag: The prompt's.
         warnings: What is probably not meant in the template that was saved.
+        failure: Why it was refused; null where it was not.
     """
 
     index: int
@@ -368,7 +516,13 @@ class BatchChangeResult(ReplyModel):
 
 
 class BatchChangeReply(ReplyModel):
-    """A result per item, in the order of the request."""
+    """Results of a batch.
+
+    Attributes:
+        succeeded: Items that were done.
+        failed: Items that were refused.
+        results: A result for each item, in the order of the request.
+    """
 
     succeeded: int
     failed: int

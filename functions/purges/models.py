@@ -12,9 +12,11 @@ class PurgeProgressReply(ReplyModel):
     """Progress of a purge.
 
     Attributes:
+        requested_at: When the purge was asked for.
         closed_at: Since when no credential of the tenant's is given out.
         removed: Items and blobs removed so far, by container.
         counts: The last count of what is left, by container: zeros are the proof.
+        counted_at: When it was last counted what is left.
         finished_at: Since when nothing is left, nor can come.
     """
 
@@ -27,7 +29,16 @@ class PurgeProgressReply(ReplyModel):
 
 
 class PurgeAcceptedReply(VersionedReply, AcceptedReply):
-    """A purge that goes on in the background; `status_url` shows the tenant with its progress."""
+    """A purge that goes on in the background.
+
+    Attributes:
+        tenant_id: Its id.
+        name: Its name, for people.
+        tier: The tier that decides its limits.
+        status: Whether its credentials are admitted: only those of an `active` one are.
+        created_at: When it was created.
+        purge: How far the purge is.
+    """
 
     tenant_id: str
     name: str

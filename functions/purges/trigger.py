@@ -26,7 +26,13 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def purge_tenant(
         platform: PlatformContext, path: TenantPath, if_match: IfMatch | None
     ) -> PurgeAcceptedReply:
-        """Purge a tenant: remove all that it owns, in the background."""
+        """Purge a tenant: remove all that it owns, in the background.
+
+        It cannot be undone, and the id is never free again. The tenant's credentials are refused from now on.
+        `GET /tenants/{tenant_id}` shows the progress, with the counts of what is left as the proof; asking
+        for the purge again shows it too. Messages that were already sent to outgoing queues are their
+        receivers' and stay.
+        """
         service = PurgeService(platform, runtime.tenants, runtime.purges, runtime.audit)
         return await service.request(path.tenant_id, if_match)
 

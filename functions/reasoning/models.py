@@ -35,21 +35,38 @@ def _only(name: str) -> JsonDict:
 
 
 class JobPath(PathModel):
-    """The path of one job."""
+    """The path of one job.
+
+    Attributes:
+        job_id: The job's id.
+    """
 
     job_id: str = Field(pattern=MESSAGE_ID_PATTERN)
 
 
 class JobPageQuery(PageQuery):
-    """Query of the list of jobs: all of them, or those of one status."""
+    """Query of the list of jobs.
+
+    Attributes:
+        status: The status of the jobs that are wanted; without one, all of them.
+    """
 
     status: JobStatus | None = None
 
 
 class JobRequest(RequestModel):
-    """`POST /reasoning/jobs`: one of `text`, `messages`, `prompt` and `prompt_name`.
+    """A job; its input is one of `text`, `messages`, `prompt` and `prompt_name`.
 
-    `prompt_name` is the short form of a `prompt` without label and version.
+    Attributes:
+        id: The job's id, unique within the tenant; without one, it is made up.
+        task_id: The caller's own name for the task; the result carries it.
+        text: The text to reason about.
+        messages: A conversation to reason about.
+        prompt_name: One of the tenant's prompts: the short form of a `prompt` without label and version.
+        prompt: One of the tenant's prompts, with its variables filled in.
+        variables: Values of the prompt's variables.
+        model: The model; without one, the deployment's.
+        max_output_tokens: The most tokens of the analysis; 1,024 where it is not said.
     """
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(name) for name in _INPUTS]})
@@ -74,14 +91,27 @@ class JobRequest(RequestModel):
 
 
 class JobAccepted(AcceptedReply):
-    """A job that will be worked on."""
+    """A job that will be worked on.
+
+    Attributes:
+        job_id: The job's id.
+        status: How far it is.
+    """
 
     job_id: str
     status: JobStatus
 
 
 class StepReply(ReplyModel):
-    """One finished step; `finish_reason` is `length` where the output limit cut its answer."""
+    """One finished step of a job.
+
+    Attributes:
+        name: The step's name.
+        usage: Tokens that it took.
+        model: The provider's name of the model that answered.
+        finish_reason: Why its answer ended: `length` where the output limit cut it; null where the provider
+            does not say.
+    """
 
     name: str
     usage: TokenUsageReply
@@ -90,7 +120,12 @@ class StepReply(ReplyModel):
 
 
 class JobResultReply(ReplyModel):
-    """Result of a job that succeeded."""
+    """Result of a job that succeeded.
+
+    Attributes:
+        reason: The analysis.
+        summary: Its summary.
+    """
 
     reason: str
     summary: str
@@ -99,8 +134,19 @@ class JobResultReply(ReplyModel):
 class JobReply(ReplyModel):
     """A job as it stands.
 
-    `prompt` is the version of its prompt that was used. While it waits, `waiting_for` says what for, and
-    `waiting_until` when it is tried again.
+    Attributes:
+        job_id: The job's id.
+        task_id: The caller's own name for the task; null where it gave none.
+        status: How far it is.
+        steps: The steps that are finished.
+        prompt: The version of its prompt that was used; null where there is none.
+        result: The result; null until it succeeded.
+        usage: Tokens of all steps.
+        error: Why it failed; null where it did not.
+        waiting_until: When it is tried again; null where it does not wait.
+        waiting_for: What it waits for, such as the token budget; null where it does not wait.
+        created_at: When it was accepted.
+        updated_at: When it was changed last.
     """
 
     job_id: str

@@ -47,17 +47,29 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
 
     @routes.post("v1/reasoning/jobs", min_role=Role.USER, status=202, id_field="id")
     async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:
-        """Accept a reasoning job."""
+        """Accept a reasoning job.
+
+        It is stored before it is acknowledged, worked on in the background, and its end is sent to the queue
+        `reasoner-out`. The same id with the same content is the same job and is not paid twice; with another
+        content it is a 409. The Location leads to the job.
+        """
         return await service(tenant).accept(job)
 
     @routes.get("v1/reasoning/jobs", min_role=Role.USER)
     async def list_jobs(tenant: TenantContext, query: JobPageQuery) -> ListReply[JobReply]:
-        """List the reasoning jobs."""
+        """List the reasoning jobs.
+
+        They are sorted by id. A user's token, or a key that is bound to a user, sees that user's alone.
+        """
         return await service(tenant).list(query)
 
     @routes.get("v1/reasoning/jobs/{job_id}", min_role=Role.USER)
     async def get_job(tenant: TenantContext, path: JobPath) -> JobReply:
-        """Show a reasoning job."""
+        """Show a reasoning job.
+
+        Steps that are finished are in it while it runs. A job that the token budget does not admit now is
+        `queued` again, with `waiting_for` and `waiting_until`; after 25 hours it fails.
+        """
         return await service(tenant).read(path.job_id)
 
 

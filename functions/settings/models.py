@@ -13,23 +13,36 @@ from shared.tenancy.settings import SettingScope, SettingSource, SettingType
 
 
 class SettingPath(PathModel):
-    """The path of one setting."""
+    """The path of one setting.
+
+    Attributes:
+        key: The setting's key; `GET /settings/schema` lists them.
+    """
 
     key: str = Field(max_length=128)
 
 
 class SettingQuery(QueryModel):
-    """Scope of the value: the tenant's, or the platform's for all who have none."""
+    """Scope of a value.
+
+    Attributes:
+        scope: `tenant` for the tenant's own value, `global` for the platform's, which holds for all who have
+            none.
+    """
 
     scope: SettingScope = SettingScope.TENANT
 
 
 class SettingPageQuery(PageQuery, SettingQuery):
-    """`GET /settings`: the cursor is a setting's key."""
+    """Query of settings, which are sorted by key."""
 
 
 class PutSettingRequest(RequestModel):
-    """`PUT /settings/{key}`; `GET /settings/schema` tells the type."""
+    """A setting's new value.
+
+    Attributes:
+        value: The value, of the type that `GET /settings/schema` tells.
+    """
 
     value: JsonValue
 
@@ -38,8 +51,12 @@ class SettingReply(VersionedReply):
     """A setting's value in force and where it comes from.
 
     Attributes:
-        etag: The state of this scope's own value, set or not.
+        key: The setting's key.
+        value: The value in force.
+        source: Where it comes from: the tenant's own value, the platform's or the default.
+        updated_at: When this scope's own value was set; null where none is set.
         updated_by: The key that set this scope's own value; None where none is set.
+        etag: The state of this scope's own value, set or not.
     """
 
     key: str
@@ -50,7 +67,21 @@ class SettingReply(VersionedReply):
 
 
 class SettingFormReply(ReplyModel):
-    """Description of one setting for a form; `json_schema` is what a value is checked against."""
+    """Description of one setting for a form.
+
+    Attributes:
+        key: The setting's key.
+        type: Kind of input that a form shows.
+        label: Label of the input.
+        description: What the setting decides.
+        scope: Least scope that may set it: `global` is for the platform alone.
+        default: The value where nobody has set one.
+        choices: The values to choose from; null where it is no choice.
+        minimum: The least number; null where there is no such bound.
+        maximum: The largest number; null where there is no such bound.
+        max_length: The most characters; null where it is no text.
+        json_schema: The JSON schema that a value is checked against.
+    """
 
     key: str
     type: SettingType
@@ -66,6 +97,10 @@ class SettingFormReply(ReplyModel):
 
 
 class SettingSchemaReply(ReplyModel):
-    """Every setting there is."""
+    """Every setting there is.
+
+    Attributes:
+        items: The settings, sorted by key.
+    """
 
     items: list[SettingFormReply]

@@ -34,19 +34,30 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def list_settings(
         caller: TenantContext | PlatformContext, query: SettingPageQuery
     ) -> ListReply[SettingReply]:
-        """List the settings with their values."""
+        """List the settings with their values.
+
+        Each comes with the value in force and its source: the tenant's own, the platform's or the default.
+        They are sorted by key.
+        """
         return await service(caller, query.scope).list(query)
 
     @routes.get("v1/settings/schema", min_role=Role.TENANT_ADMIN)
     async def describe_setting_forms() -> SettingSchemaReply:
-        """Describe the settings for a form."""
+        """Describe the settings for a form.
+
+        It lists all settings with type, label, bounds and the JSON schema that a value is checked against:
+        enough to build a form, or to learn the keys.
+        """
         return describe_settings(runtime.tenant_settings.registry)
 
     @routes.get("v1/settings/{key}", min_role=Role.TENANT_ADMIN)
     async def get_setting(
         caller: TenantContext | PlatformContext, path: SettingPath, query: SettingQuery
     ) -> SettingReply:
-        """Show a setting's value and where it comes from."""
+        """Show a setting's value and where it comes from.
+
+        The value is the tenant's own, else the platform's, else the default; `source` tells which.
+        """
         return await service(caller, query.scope).read(path.key)
 
     @routes.put("v1/settings/{key}", min_role=Role.TENANT_ADMIN)
@@ -57,7 +68,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         setting: PutSettingRequest,
         if_match: IfMatch | None,
     ) -> SettingReply:
-        """Set a value."""
+        """Set a value.
+
+        It is in force within 30 s everywhere. A value of another type is a 422; an unknown key is a 404. The
+        platform's value (`scope=global`) is the administrator's to set. The change is kept in the audit
+        trail, without the value.
+        """
         return await service(caller, query.scope).put(path.key, setting.value, if_match)
 
     @routes.delete("v1/settings/{key}", min_role=Role.TENANT_ADMIN, status=200)
@@ -67,7 +83,10 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         query: SettingQuery,
         if_match: IfMatch | None,
     ) -> SettingReply:
-        """Take a value back, and show the one in force without it."""
+        """Take a value back, and show the one in force without it.
+
+        Where none is set, nothing changes.
+        """
         return await service(caller, query.scope).remove(path.key, if_match)
 
     return routes.blueprint

@@ -32,29 +32,50 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.post("v1/tenants", min_role=Role.ADMIN, status=201)
     async def create_tenant(platform: PlatformContext, tenant: CreateTenantRequest) -> TenantReply:
-        """Create a tenant."""
+        """Create a tenant.
+
+        The tenant is active at once and has no keys yet: make its first one with `POST
+        /tenants/{tenant_id}/keys`. An id that is taken, or was before a purge, is a 409; a reserved one a
+        422.
+        """
         return await service(platform).create(tenant)
 
     @routes.get("v1/tenants", min_role=Role.ADMIN)
     async def list_tenants(platform: PlatformContext, query: PageQuery) -> ListReply[TenantReply]:
-        """List the tenants."""
+        """List the tenants.
+
+        They are sorted by id. Tenants that were purged are not among them; `GET /tenants/{tenant_id}` still
+        tells of each.
+        """
         return await service(platform).list(query)
 
     @routes.get("v1/tenants/{tenant_id}", min_role=Role.TENANT_ADMIN)
     async def get_tenant(path: TenantPath) -> TenantStateReply:
-        """Show one tenant, and how far its purge is."""
+        """Show one tenant, and how far its purge is.
+
+        A tenant's own administrator sees its own alone. While the tenant is being purged, `purge` shows what
+        was removed and what is left.
+        """
         return await show_tenant(runtime.tenants, runtime.purges, path.tenant_id)
 
     @routes.get("v1/me", min_role=Role.USER)
     async def get_me(caller: TenantContext | PlatformContext) -> CallerReply:
-        """Show who the caller is, and which limits are in force."""
+        """Show who the caller is, and which limits are in force.
+
+        Any valid credential can ask, which makes it the way to try one. `limits` has the override that the
+        administrator gave, where there is one in force.
+        """
         return await describe_caller(caller, LimitStore(runtime.container("ledger")), runtime.clock)
 
     @routes.patch("v1/tenants/{tenant_id}", min_role=Role.ADMIN)
     async def update_tenant(
         platform: PlatformContext, path: TenantPath, change: UpdateTenantRequest, if_match: IfMatch | None
     ) -> TenantReply:
-        """Change a tenant's name, tier or status."""
+        """Change a tenant's name, tier or status.
+
+        The change is in force within 30 s on every instance. A tenant that is being purged cannot be changed
+        any more: 409.
+        """
         return await service(platform).update(path.tenant_id, change, if_match)
 
     return routes.blueprint

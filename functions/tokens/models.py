@@ -16,13 +16,21 @@ from shared.validation import Day, Time, refuse_value
 
 
 class StatusQuery(QueryModel):
-    """`GET /tokens/status`: the application that asks."""
+    """The application that asks.
+
+    Attributes:
+        app_id: The application whose headroom is wanted.
+    """
 
     app_id: AppId
 
 
 class LockQuery(QueryModel):
-    """`POST /tokens/lock`: with `strict=true` a refusal is a 429 instead of a 200 that says so."""
+    """Form of a refusal.
+
+    Attributes:
+        strict: With `true`, a refused lock is a 429 instead of a 200 that says so.
+    """
 
     strict: Literal["true", "false"] = "false"
 
@@ -37,14 +45,19 @@ class Dimension(StrEnum):
 
 
 class UsageQuery(QueryModel):
-    """`GET /usage`: days in UTC, both included; without them, the month to this day."""
+    """Days whose usage is summed up, in UTC and both included; without them, the month to this day.
+
+    Attributes:
+        since: The first day.
+        until: The last day.
+        group_by: Any of day, model, app_id and user_id, with commas between them.
+    """
 
     since: Day | None = Field(None, alias="from")
     until: Day | None = Field(None, alias="to")
     group_by: str = Field(
         "day,model",
         json_schema_extra={"pattern": r"^(day|model|app_id|user_id)(,(day|model|app_id|user_id)){0,3}$"},
-        description="Any of day, model, app_id and user_id, with commas between them",
     )
 
     @field_validator("group_by")
@@ -66,8 +79,13 @@ class UsageQuery(QueryModel):
 class UsageSum(ReplyModel):
     """Usage and its cost at the prices of now.
 
-    `cost` is exact and in the reply's currency. It is null where a model has no price: `unpriced_models` has
-    those.
+    Attributes:
+        prompt_tokens: Tokens of the prompts.
+        completion_tokens: Tokens of the answers.
+        total_tokens: Both together.
+        requests: Calls of models.
+        cost: The exact cost in the reply's currency; null where a model has no price.
+        unpriced_models: Models without a price.
     """
 
     prompt_tokens: int
@@ -79,7 +97,14 @@ class UsageSum(ReplyModel):
 
 
 class UsageRow(UsageSum):
-    """One group; what was not grouped by is null, and so is `user_id` for calls made for no user."""
+    """One group of usage.
+
+    Attributes:
+        day: The day of the group; null where days are not grouped by.
+        model: The model; null where models are not grouped by.
+        app_id: The application; null where applications are not grouped by.
+        user_id: The user; null for calls made for no user, or where users are not grouped by.
+    """
 
     day: date | None = None
     model: str | None = None
@@ -88,7 +113,16 @@ class UsageRow(UsageSum):
 
 
 class UsageReply(ReplyModel):
-    """`GET /usage`: groups in the order of what they are grouped by."""
+    """Usage of some days.
+
+    Attributes:
+        since: The first day.
+        until: The last day.
+        group_by: What the groups are by.
+        currency: Currency of all costs.
+        items: The groups, in the order of what they are grouped by.
+        total: The sum of all groups.
+    """
 
     since: date = Field(serialization_alias="from")
     until: date = Field(serialization_alias="to")
@@ -99,7 +133,7 @@ class UsageReply(ReplyModel):
 
 
 class PutLimitsRequest(LimitsOverride):
-    """`PUT /tenants/{tenant_id}/limits`: the whole override; what it leaves out is as the tier has it."""
+    """The whole override: what it leaves out is as the tier has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -110,9 +144,11 @@ class LimitsReply(VersionedReply):
     """A tenant's limits.
 
     Attributes:
+        tier: The tenant's tier.
         limits: What is in force.
         tier_limits: What holds without an override.
         override: What the administrator gave; where it has expired, it is out of force.
+        expired: Whether the override has expired.
     """
 
     tier: Tier

@@ -57,22 +57,37 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         response_headers=RATE_LIMIT_HEADERS,
     )
     async def lock_tokens(tenant: TenantContext, query: LockQuery, lock: LockRequest) -> Answered[LockReply]:
-        """Take tokens out of the budget."""
+        """Take tokens out of the budget.
+
+        Lock before a model is called, and settle after it: `POST /tokens/report` with what was used, or `POST
+        /tokens/release` where it was not called. A refused lock says in `Retry-After` when it would be
+        admitted. A lock that is not settled counts for 60 seconds.
+        """
         return _answered(await service(tenant).lock(lock), strict=query.strict == "true")
 
     @routes.post("v1/tokens/report", min_role=Role.USER)
     async def report_tokens(tenant: TenantContext, report: ReportRequest) -> SettledReply:
-        """Report what a lock's call used."""
+        """Report what a lock's call used.
+
+        The use takes the place of the lock in the budget, even where it is more. Of a report and a
+        release the first one decides; what comes after it, within 24 hours, is answered the same.
+        """
         return await service(tenant).report(report)
 
     @routes.post("v1/tokens/release", min_role=Role.USER)
     async def release_tokens(tenant: TenantContext, release: ReleaseRequest) -> SettledReply:
-        """Give a lock back unused."""
+        """Give a lock back unused.
+
+        The tokens are free again at once. Repeating it, within 24 hours, is answered the same.
+        """
         return await service(tenant).release(release)
 
     @routes.get("v1/tokens/status", min_role=Role.USER)
     async def get_token_status(tenant: TenantContext, query: StatusQuery) -> TokenStatus:
-        """Show what counts now against the tenant's limits."""
+        """Show what counts now against the tenant's limits.
+
+        It shows the headroom under all limits, and which limit binds.
+        """
         return await service(tenant).status(query.app_id)
 
     _bind_usage(runtime, routes)
@@ -84,7 +99,11 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 def _bind_usage(runtime: "Runtime", routes: Routes) -> None:
     @routes.get("v1/usage", min_role=Role.TENANT_ADMIN)
     async def get_usage(tenant: TenantContext, query: UsageQuery) -> UsageReply:
-        """Show what was used, and what it cost."""
+        """Show what was used, and what it cost.
+
+        Costs are at the prices of now, from the setting `usage.prices`. A report is in the sums within
+        seconds.
+        """
         container = runtime.container("ledger")
         return await UsageService(tenant, container, runtime.tenant_settings, runtime.clock).usage(query)
 
@@ -96,19 +115,29 @@ def _bind_limits(runtime: "Runtime", routes: Routes) -> None:
 
     @routes.get("v1/tenants/{tenant_id}/limits", min_role=Role.TENANT_ADMIN, path=TenantPath)
     async def get_limits(tenant: TenantContext) -> LimitsReply:
-        """Show what the tenant may use."""
+        """Show what the tenant may use.
+
+        It shows the limits in force, the tier's, and the override that the administrator gave.
+        """
         return await service(tenant).read()
 
     @routes.put("v1/tenants/{tenant_id}/limits", min_role=Role.ADMIN, path=TenantPath)
     async def put_limits(
         tenant: TenantContext, limits: PutLimitsRequest, if_match: IfMatch | None
     ) -> LimitsReply:
-        """Give the tenant limits of its own, for a time."""
+        """Give the tenant limits of its own, for a time.
+
+        The override replaces the one before as a whole; it is in force with the very next lock. It ends at
+        `expires_at`, where one is given.
+        """
         return await service(tenant).put(limits, if_match)
 
     @routes.delete("v1/tenants/{tenant_id}/limits", min_role=Role.ADMIN, path=TenantPath, status=200)
     async def delete_limits(tenant: TenantContext, if_match: IfMatch | None) -> LimitsReply:
-        """Take the tenant's own limits back, and show its tier's, which hold again."""
+        """Take the tenant's own limits back, and show its tier's, which hold again.
+
+        Where there is no override, nothing changes.
+        """
         return await service(tenant).remove(if_match)
 
 

@@ -27,7 +27,11 @@ class ReplyModel(BaseModel):
 
 
 class VersionedReply(ReplyModel):
-    """A stored thing; its `etag` is also sent as the ETag header."""
+    """A stored thing; its `etag` is also sent as the ETag header.
+
+    Attributes:
+        etag: The state that is shown; sent as If-Match, it makes a change take effect on this state alone.
+    """
 
     etag: str | None = None
 
@@ -37,7 +41,11 @@ class VersionedReply(ReplyModel):
 
 
 class AcceptedReply(ReplyModel):
-    """Work that was accepted; where to look for it is also sent as the Location header."""
+    """Work that was accepted; where to look for it is also sent as the Location header.
+
+    Attributes:
+        status_url: Path of the route that shows how far the work is.
+    """
 
     status_url: str
 
@@ -78,6 +86,10 @@ class QueryModel(_ParameterModel):
 
 
 class TenantPath(PathModel):
-    """Path of a route below one tenant, for its own administrators and the platform's."""
+    """Path of a route below one tenant, for its own administrators and the platform's.
+
+    Attributes:
+        tenant_id: The tenant's id; a foreign one is answered as an unknown one.
+    """
 
     tenant_id: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
+from shared.http.descriptions import DescribedJsonSchema, describe_operation
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
 from shared.http.responses import JSON, ErrorReply
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from shared.http.examples import RecordedExample
     from shared.http.route import Route
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -34,6 +37,10 @@ _REFUSALS = {
     503: "A dependency is down; Retry-After says when to come back",
     504: "A dependency did not answer in time",
 }
+_LONG_ADDRESS = (
+    414,
+    {"description": "The address is longer than the host reads, which answers this by itself"},
+)
 _OPEN = (422, 500, 503, 504)
 _AUTHENTICATED = (401, 403, 404, 422, 429, 500, 503, 504)
 _WITH_BODY = (400, 408, 413)
@@ -76,22 +83,40 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
     },
-    "WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}},
+    "WWW-Authenticate": {
+        "description": "The scheme that a credential is sent in",
+        "required": True,
+        "schema": {"const": "Bearer"},
+    },
 }
+_NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
 _COUNT = {"type": "integer", "minimum": 0}
 _RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
-def build_openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
-    """Describe the routes as an OpenAPI 3.1 document, in a stable order."""
+def build_openapi(
+    routes: Sequence[Route], version: str, examples: Mapping[str, RecordedExample] = _NO_EXAMPLES
+) -> dict[str, Any]:
+    """Describe the routes as an OpenAPI 3.1 document, in a stable order.
+
+    Args:
+        routes: The app's routes.
+        version: The app's version.
+        examples: An example by operation; an operation without one is described without.
+    """
     shown = sorted((route for route in routes if route.documented), key=lambda r: (r.path, r.method))
     models = sorted(_models(shown), key=_model_name)
-    generated, definitions = models_json_schema([*models], ref_template=_REFERENCE)
+    generated, definitions = models_json_schema(
+        [*models], ref_template=_REFERENCE, schema_generator=DescribedJsonSchema
+    )
     schemas = {(model, mode): generated[model, mode] for model, mode in models}
     paths: dict[str, Any] = {}
     for route in shown:
         path = "/api/" + PATH_PARAMETER.sub(r"{\1}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, definitions)
+        operation = _operation(route, schemas, definitions)
+        if route.name in examples:
+            _add_example(operation, examples[route.name], definitions)
+        paths.setdefault(path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tenantry", "version": version},
@@ -126,6 +151,7 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         "operationId": route.name,
         "tags": [route.tag],
         "summary": route.summary,
+        "description": describe_operation(route),
         "parameters": _parameters(route, schemas, definitions),
         "responses": _responses(route, schemas),
         "x-bounds": route.bounds.describe(has_body=route.inputs.body is not None),
@@ -137,6 +163,20 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         schema = schemas[route.inputs.body, "validation"]
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return operation
+
+
+def _add_example(operation: dict[str, Any], example: RecordedExample, definitions: Mapping[str, Any]) -> None:
+    """Show a recorded request and its answer in an operation."""
+    for parameter in operation["parameters"]:
+        named = parameter["schema"].get("$ref", "").rpartition("/")[2]
+        schema = definitions["$defs"][named] if named else parameter["schema"]
+        sent = example.find_parameter(parameter["in"], parameter["name"], schema)
+        if sent is not None:
+            parameter["example"] = sent
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        media["example"] = example.body
+    for media in operation["responses"][str(example.status)].get("content", {}).values():
+        media["example"] = example.answer
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -151,7 +191,10 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
                 "name": name,
                 "in": where,
                 "required": where == "path" or name in schema.get("required", ()),
-                "schema": _drop_null(properties),
+                "description": properties.get("description", ""),
+                "schema": _drop_null(
+                    {key: value for key, value in properties.items() if key != "description"}
+                ),
             }
             for name, properties in schema["properties"].items()
         ]
@@ -189,6 +232,9 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         }
         for status in sorted(_refusals(route))
     }
+    if route.inputs.path is not None or route.inputs.query is not None:
+        status, answer = _LONG_ADDRESS
+        described[status] = answer
     success = _success(route, schemas)
     for status, meaning in route.extra_statuses.items():
         described[status] = _merge_refusal(described.get(status), success | {"description": meaning})

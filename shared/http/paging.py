@@ -27,7 +27,12 @@ PAGE_BYTES = 4 * 1024 * 1024
 
 
 class PageQuery(QueryModel):
-    """Query of a list: `cursor` is the `next_cursor` of the page before."""
+    """Query of a list.
+
+    Attributes:
+        limit: The most items of a page.
+        cursor: The `next_cursor` of the page before; without it, the first page.
+    """
 
     limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, max_length=200)
@@ -65,7 +70,12 @@ class Page[T]:
 
 
 class ListReply[T: BaseModel](ReplyModel):
-    """One page of a list; `next_cursor` is null on the last one."""
+    """One page of a list.
+
+    Attributes:
+        items: The items of this page, in the order of the list.
+        next_cursor: Sent as `cursor`, it asks for the next page; null on the last one.
+    """
 
     items: list[T]
     next_cursor: str | None

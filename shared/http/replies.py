@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 class TokenUsageReply(ReplyModel):
-    """The tokens that model calls used."""
+    """The tokens that model calls used.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompts.
+        completion_tokens: Tokens of the answers.
+        total_tokens: Both together.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -28,7 +34,12 @@ class TokenUsageReply(ReplyModel):
 
 
 class PromptUseReply(ReplyModel):
-    """The version of a prompt that was used."""
+    """The version of a prompt that was used.
+
+    Attributes:
+        name: The prompt's name.
+        version: The version's number.
+    """
 
     name: str
     version: int

@@ -46,7 +46,15 @@ _SERVER_ERRORS = 500
 
 
 class ErrorReply(BaseModel):
-    """The body of every refusal, in the shape of the bot manager document plus the request id."""
+    """The body of every refusal, in the shape of the bot manager document plus the request id.
+
+    Attributes:
+        error: Name of the error, for programs; it stays the same over releases.
+        message: What went wrong, for people.
+        detail: Facts about it; an invalid request has each field at fault under `fields`.
+        timestamp: When it was refused, in UTC.
+        request_id: The request's id, under which it stands in the logs.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -79,27 +79,46 @@ class PromptPart(BaseModel):
 
 
 class MessageTemplate(PromptPart):
-    """One message of a chat prompt, with variables in its content."""
+    """One message of a chat prompt, with variables in its content.
+
+    Attributes:
+        role: Whose message it is.
+        content: Its text, with `{variable}` and `{{` for a brace.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str = Field(min_length=1, max_length=200_000)
 
 
 class Placeholder(PromptPart):
-    """A place in a chat prompt for a list of messages, or for the prompt's examples."""
+    """A place in a chat prompt for a list of messages, or for the prompt's examples.
+
+    Attributes:
+        placeholder: Name of the list; `examples` is the prompt's own few-shot examples.
+    """
 
     placeholder: str = Field(pattern=VARIABLE_PATTERN)
 
 
 class Example(PromptPart):
-    """One few-shot example; its texts are taken as they are."""
+    """One few-shot example; its texts are taken as they are.
+
+    Attributes:
+        input: What a user says.
+        output: What the model is to answer.
+    """
 
     input: str = Field(min_length=1, max_length=20_000)
     output: str = Field(min_length=1, max_length=20_000)
 
 
 class VariableDeclaration(PromptPart):
-    """Purpose of a variable, and its value where the caller gives none."""
+    """Purpose of a variable, and its value where the caller gives none.
+
+    Attributes:
+        description: What the variable is for.
+        default: Its value where the caller gives none; without one, the caller has to.
+    """
 
     description: str | None = Field(None, max_length=500)
     default: str | None = Field(None, max_length=20_000)
@@ -166,9 +185,6 @@ type Config = Annotated[
     dict[str, JsonValue], Field(max_length=100), BeforeValidator(_check_values), AfterValidator(_check_size)
 ]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
-NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
-"""In a schema whose keys have a pattern: others are refused."""
-
 type PromptTag = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -177,6 +193,8 @@ class PromptDraft(PromptPart):
 
     Attributes:
         template: A text, or the messages of a chat; `{variable}` in either, `{{` for a brace.
+        description: What the prompt is for.
+        tags: Tags, by which prompts are listed.
         config: Data for the model's caller beside the text: model, temperature, whatever it reads.
         declared_variables: Where any are declared, they are exactly those of the template.
         examples: Few-shot examples; they go where the template says `{examples}`.
@@ -188,7 +206,7 @@ class PromptDraft(PromptPart):
     tags: Annotated[tuple[PromptTag, ...], _at_most(MAX_TAGS)] = Field((), max_length=MAX_TAGS, strict=False)
     config: Config = Field(default_factory=dict)
     declared_variables: Annotated[dict[Variable, VariableDeclaration], _at_most(MAX_VARIABLES)] = Field(
-        default_factory=dict, max_length=MAX_VARIABLES, json_schema_extra=NAMES_ONLY
+        default_factory=dict, max_length=MAX_VARIABLES
     )
     examples: Annotated[tuple[Example, ...], _at_most(MAX_EXAMPLES)] = Field(
         (), max_length=MAX_EXAMPLES, strict=False

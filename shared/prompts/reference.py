@@ -14,6 +14,11 @@ class PromptReference(BaseModel):
     """A prompt by its name: the version of a label, or one version for good.
 
     Without either it is the version of `production` where there is one, else the latest.
+
+    Attributes:
+        name: The prompt's name.
+        label: A label: the version that it points at then.
+        version: A version, for good; not together with a label.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)

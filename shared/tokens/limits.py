@@ -35,7 +35,12 @@ _ATTEMPTS = 5
 
 
 class RateLimit(BaseModel):
-    """Limit of tokens and requests in any 60 seconds."""
+    """Limit of tokens and requests in any 60 seconds.
+
+    Attributes:
+        tokens: Tokens of any 60 seconds.
+        requests: Locks of any 60 seconds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -47,11 +52,13 @@ class TenantLimits(BaseModel):
     """Limits of a tenant; None is no limit of that kind.
 
     Attributes:
-        tokens_per_minute: In any 60 seconds, wherever they begin.
-        tokens_per_day: Reported and locked in one day of UTC; so too in one month.
+        tokens_per_minute: Tokens of any 60 seconds, wherever they begin.
+        requests_per_minute: Locks of any 60 seconds, wherever they begin.
+        tokens_per_day: Tokens that are reported and locked in one day of UTC.
+        tokens_per_month: Tokens that are reported and locked in one month of UTC.
         concurrency: Locks of the last 60 seconds that were neither reported nor released.
         tokens_per_lock: The size of one lock.
-        models: Rates of single models, beside the tenant's own.
+        models: Rates of single models by name, beside the tenant's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,6 +76,16 @@ class LimitsOverride(BaseModel):
     """Limits that the administrator gave one tenant in the place of its tier's, until they expire.
 
     A field that is None leaves the tier's limit as it is.
+
+    Attributes:
+        tokens_per_minute: Tokens of any 60 seconds, wherever they begin.
+        requests_per_minute: Locks of any 60 seconds, wherever they begin.
+        tokens_per_day: Tokens that are reported and locked in one day of UTC.
+        tokens_per_month: Tokens that are reported and locked in one month of UTC.
+        concurrency: Locks of the last 60 seconds that were neither reported nor released.
+        tokens_per_lock: The size of one lock.
+        models: Rates of single models by name, beside the tenant's own.
+        expires_at: When the tier's limits hold again; without it, the override stays.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 
 import function_app
-from tests.contract.documents import API, MESSAGES, breaking_changes, current_api, current_messages
+from tests.contract.documents import (
+    API,
+    EXAMPLES,
+    MESSAGES,
+    breaking_changes,
+    current_api,
+    current_messages,
+)
+from tests.contract.examples import record
 
 
 def main() -> int:
-    """Write both documents; refuse, with the list, what breaks them."""
+    """Record the examples and write both documents; refuse, with the list, what breaks them."""
+    examples = asyncio.run(record()).model_dump(mode="json", exclude_defaults=True)
+    EXAMPLES.write_text(json.dumps(examples, indent=2) + "\n")
+    sys.stdout.write(f"wrote {EXAMPLES.name}\n")
     api, messages = current_api(function_app.runtime.routes), current_messages()
     if API.exists() and (broken := breaking_changes(api, messages)):
         sys.stderr.write("These changes break the published contract:\n")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.contracts import BudgetAlert, Message, ReasonerIn, ReasonerOut
+from shared.http.descriptions import DescribedJsonSchema
+from shared.http.examples import read_examples
 from shared.http.openapi import build_openapi
 from shared.version import VERSION
 from tests.contract.compatibility import Direction, breaking_api_changes, breaking_message_changes
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "docs" / "contract"
 API = FOLDER / "openapi.json"
 MESSAGES = FOLDER / "messages.json"
+EXAMPLES = FOLDER.parents[1] / "functions" / "ops" / "examples.json"
 _QUEUES: dict[str, tuple[Direction, type[Message]]] = {
     "reasoner-in": (Direction.SENT, ReasonerIn),
     "reasoner-out": (Direction.GOT, ReasonerOut),
@@ -27,8 +30,9 @@ _QUEUES: dict[str, tuple[Direction, type[Message]]] = {
 
 
 def current_api(routes: Sequence[Route]) -> dict[str, Any]:
-    """Build the OpenAPI document from the declared routes."""
-    document: dict[str, Any] = json.loads(json.dumps(build_openapi(routes, VERSION)))
+    """Build the OpenAPI document from the declared routes and the recorded examples."""
+    examples = read_examples(EXAMPLES).by_operation()
+    document: dict[str, Any] = json.loads(json.dumps(build_openapi(routes, VERSION, examples)))
     return document
 
 
@@ -38,7 +42,8 @@ def current_messages() -> dict[str, Any]:
         queue: {
             "direction": direction.value,
             "schema": model.model_json_schema(
-                mode="validation" if direction is Direction.SENT else "serialization"
+                mode="validation" if direction is Direction.SENT else "serialization",
+                schema_generator=DescribedJsonSchema,
             ),
         }
         for queue, (direction, model) in _QUEUES.items()

@@ -21,15 +21,28 @@ MAX_HISTORY_TURNS = 50
 
 
 class BotPath(PathModel):
-    """The path of one bot."""
+    """The path of one bot.
+
+    Attributes:
+        bot_id: The bot's id.
+    """
 
     bot_id: str = Field(pattern=ID_PATTERN)
 
 
 class BotConfig(RequestModel):
-    """`PUT /bots/{bot_id}`: the bot's instructions are one of `prompt`, `prompt_name` and `system_prompt`.
+    """A bot; its instructions are one of `prompt`, `prompt_name` and `system_prompt`.
 
-    `prompt_name` is the short form of a `prompt` without label and version.
+    Attributes:
+        name: Its name, for people.
+        description: What it is for.
+        prompt_name: One of the tenant's prompts: the short form of a `prompt` without label and version.
+        prompt: One of the tenant's prompts, resolved for each turn.
+        system_prompt: Its instructions as a text, in which braces are braces.
+        model: The model; without one, the tenant's `chat.default_model`, then the deployment's.
+        temperature: How freely it answers; without it, as the model's default has it.
+        max_output_tokens: The most tokens of an answer.
+        history_turns: The turns of the conversation that the model is reminded of.
     """
 
     model_config = ConfigDict(
@@ -61,7 +74,13 @@ class BotConfig(RequestModel):
 
 
 class PromptReferenceReply(ReplyModel):
-    """A prompt by its name, and by a label or a version where one was said."""
+    """A prompt by its name, and by a label or a version where one was said.
+
+    Attributes:
+        name: The prompt's name.
+        label: The label whose version is used; null where none was said.
+        version: The version that is used for good; null where none was said.
+    """
 
     name: str
     label: str | None = None
@@ -69,7 +88,19 @@ class PromptReferenceReply(ReplyModel):
 
 
 class BotConfigReply(ReplyModel):
-    """A bot's configuration; its prompt is in the form in which it was given."""
+    """A bot's configuration; its prompt is in the form in which it was given.
+
+    Attributes:
+        name: Its name, for people.
+        description: What it is for.
+        prompt_name: Its prompt, where it was given as `prompt_name`.
+        prompt: Its prompt, where it was given as `prompt`.
+        system_prompt: Its instructions, where they were given as a text.
+        model: The model; without one, the tenant's `chat.default_model`, then the deployment's.
+        temperature: How freely it answers; without it, as the model's default has it.
+        max_output_tokens: The most tokens of an answer.
+        history_turns: The turns of the conversation that the model is reminded of.
+    """
 
     name: str | None = None
     description: str | None = None
@@ -83,7 +114,13 @@ class BotConfigReply(ReplyModel):
 
 
 class BotReply(VersionedReply):
-    """A bot as it is stored."""
+    """A bot as it is stored.
+
+    Attributes:
+        bot_id: The bot's id.
+        config: Its configuration.
+        updated_at: When it was saved last.
+    """
 
     bot_id: str
     config: BotConfigReply

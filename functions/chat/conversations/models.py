@@ -15,25 +15,45 @@ from shared.tenancy.context import USER_ID_PATTERN
 
 
 class ConversationPath(BotPath):
-    """The path of one conversation."""
+    """The path of one conversation.
+
+    Attributes:
+        conversation_id: The conversation's id.
+    """
 
     conversation_id: str = Field(pattern=ID_PATTERN)
 
 
 class TurnPageQuery(PageQuery):
-    """Query for a conversation's turns: the cursor is a turn's number."""
+    """Query of a conversation's turns.
+
+    Attributes:
+        cursor: The `next_cursor` of the page before: the number of its last turn.
+    """
 
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
 
 
 class ConversationPageQuery(PageQuery):
-    """Query for a bot's conversations: all of them, or those of one user."""
+    """Query of a bot's conversations, which are sorted by id.
+
+    Attributes:
+        user_id: The user whose conversations are wanted; without one, all of them.
+    """
 
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
 
 
 class ChatRequest(RequestModel):
-    """`POST /bots/{bot_id}/chat`: a conversation id that is new begins a conversation."""
+    """One message of a user.
+
+    Attributes:
+        message: What the user says.
+        conversation_id: The conversation that it belongs to: one that is new begins with this message.
+            Without an id, one is made up.
+        user_id: The user who says it, for whom the conversation is kept.
+        variables: Values of the variables of the bot's prompt.
+    """
 
     message: str = Field(min_length=1, max_length=100_000)
     conversation_id: str | None = Field(None, pattern=ID_PATTERN)
@@ -42,10 +62,17 @@ class ChatRequest(RequestModel):
 
 
 class ChatReply(ReplyModel):
-    """The bot's answer; `turn` counts the conversation's turns from 1.
+    """The bot's answer.
 
-    `finish_reason` is `length` where the output limit cut the answer; `model` is the provider's name of the
-    model that answered; `prompt` is the version of the bot's prompt, where it has one.
+    Attributes:
+        response: What the bot says.
+        conversation_id: The conversation's id, to go on with.
+        turn: Number of the turn in its conversation, from 1 on.
+        usage: Tokens that the answer took.
+        finish_reason: Why the answer ended: `length` where the output limit cut it; null where the provider
+            does not say.
+        model: The provider's name of the model that answered.
+        prompt: The version of the bot's prompt that was used; null where it has none.
     """
 
     response: str
@@ -58,7 +85,20 @@ class ChatReply(ReplyModel):
 
 
 class TurnReply(ReplyModel):
-    """One turn of a conversation; what is said of an answer is null until there is one."""
+    """One turn of a conversation; what is said of an answer is null until there is one.
+
+    Attributes:
+        turn: Number of the turn, from 1 on.
+        status: Stage of the turn: only those done belong to the history.
+        message: What the user said.
+        response: What the bot said; null until there is an answer.
+        usage: Tokens that the answer took.
+        finish_reason: Why the answer ended: `length` where the output limit cut it; null where the provider
+            does not say.
+        model: The provider's name of the model that answered.
+        prompt: The version of the bot's prompt that was used; null where it has none.
+        created_at: When the message came.
+    """
 
     turn: int
     status: TurnStatus
@@ -72,7 +112,15 @@ class TurnReply(ReplyModel):
 
 
 class ConversationSummary(ReplyModel):
-    """A conversation in a list; `turns` counts those begun."""
+    """A conversation in a list.
+
+    Attributes:
+        conversation_id: The conversation's id.
+        turns: Turns that were begun.
+        user_id: The user whose conversation it is; null where it is of nobody.
+        created_at: When it began.
+        updated_at: When it was last gone on with.
+    """
 
     conversation_id: str
     turns: int
@@ -82,7 +130,12 @@ class ConversationSummary(ReplyModel):
 
 
 class ConversationReply(ConversationSummary):
-    """A conversation with one page of its turns, oldest first."""
+    """A conversation with one page of its turns.
+
+    Attributes:
+        items: The turns of this page, the oldest first.
+        next_cursor: Sent as `cursor`, it asks for the next page; null on the last one.
+    """
 
     items: list[TurnReply]
     next_cursor: str | None

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import schemathesis
+from hypothesis import strategies
 
 from shared.http.request_parsing import LARGEST_INTEGER
+
+_FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_SECONDS = int((datetime(2199, 12, 31, tzinfo=UTC) - _FIRST_TIME).total_seconds())
+# A pattern only filters what a format generates, and one time in fifty would be of these years.
+schemathesis.openapi.format(
+    "date-time",
+    strategies.integers(0, _SECONDS).map(
+        lambda second: (_FIRST_TIME + timedelta(seconds=second)).isoformat()
+    ),
+)
 
 _VALID_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,200}[\x21-\x7e])?")
 _LINE_BREAK = re.compile("\n|%0a", re.IGNORECASE)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from functions.prompts.models import RenderPromptRequest, SavePromptRequest
 from shared.prompts.models import MAX_PLACEHOLDERS, MAX_VARIABLES
@@ -299,7 +300,9 @@ async def test_prompts_are_listed_by_the_beginning_of_their_name(app: App) -> No
 
 
 def test_the_document_announces_that_only_names_are_keys() -> None:
-    lists = RenderPromptRequest.model_json_schema()["properties"]["messages"]
-    declared = SavePromptRequest.model_json_schema()["properties"]["declared_variables"]
+    lists = Draft202012Validator(RenderPromptRequest.model_json_schema())
+    drafts = Draft202012Validator(SavePromptRequest.model_json_schema())
 
-    assert [schema["additionalProperties"] for schema in (lists, declared)] == [False, False]
+    for key, admitted in (("who", True), ("_1", True), ("1", False), ("a b", False), ("", False)):
+        assert lists.is_valid({"messages": {key: []}}) is admitted
+        assert drafts.is_valid({"template": "x", "declared_variables": {key: {}}}) is admitted

@@ -192,7 +192,8 @@ async def test_names_are_bounded(acme: Caller) -> None:
         answer = await acme.lock(**fields)
         [field] = fields
         assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, [f"body.{field}"])
-    assert (await acme.lock(model="a\nb")).status == 422
+    for model in ("a\nb", "gpt-4o\n", "gpt\u20114o"):
+        assert (await acme.lock(model=model)).status == 422
     assert (await acme.lock("strict=maybe")).status == 422
 
 

@@ -1,0 +1,268 @@
+"""Scenario of the API document's examples: one request to each operation, in an order that makes them work.
+
+A new route is added here, at the place where what it needs is there. `<name>` in a request stands for what an
+answer before it has told (`learns`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from shared.contracts import Usage
+from shared.llm.chat_model import Completion
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from shared.llm.chat_model import ChatPrompt
+    from tests.support.whole_app import WholeApp
+
+ADMIN = "admin"
+TENANT_ADMIN = "tenant_admin"
+USER = "user"
+TENANT = "acme"
+_REMOVED = "acme-trial"
+_SHIPPED = f"{TENANT}/2026-01-31/worker-1.jsonl"
+_ANSWER = "You can change your password under Settings, Security."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request.
+
+    Attributes:
+        operation: The operation's id.
+        caller: The role of who sends it; None where no key is needed.
+        learns: Names for the requests that follow: name by the answer's field.
+        shows: The members of the answer that are shown; all of them where empty.
+    """
+
+    operation: str
+    caller: str | None
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    learns: Mapping[str, str] = field(default_factory=dict)
+    shows: tuple[str, ...] = ()
+
+
+_TENANT = {"tenant_id": TENANT}
+_PROMPT = {"name": "greeting"}
+_BOT = {"bot_id": "support"}
+_CHAT = _BOT | {"conversation_id": "ticket-4711"}
+_SETTING = {"key": "chat.default_model"}
+
+_HEALTH = (
+    Step("health_live", None),
+    Step("health_ready", None),  # before anything is cached: the counts depend on timing
+)
+_TENANTS = (
+    Step(
+        "create_tenant",
+        ADMIN,
+        headers={"Idempotency-Key": "signup-4711"},
+        body={"tenant_id": TENANT, "name": "Acme Ltd", "tier": "standard"},
+        learns={"tenant": "etag"},
+    ),
+    Step("list_tenants", ADMIN, query={"limit": "20"}),
+    Step("get_tenant", TENANT_ADMIN, _TENANT),
+    Step("list_keys", TENANT_ADMIN, _TENANT, {"limit": "20"}),  # while there is one: ids have no order
+    Step("export_tenant", TENANT_ADMIN, _TENANT, {"limit": "2"}),
+    Step(
+        "update_tenant", ADMIN, _TENANT, headers={"If-Match": "<tenant>"}, body={"name": "Acme Incorporated"}
+    ),
+    Step("get_me", USER),
+    Step(
+        "create_key",
+        TENANT_ADMIN,
+        _TENANT,
+        body={"name": "helpdesk server", "role": "user", "expires_at": "2027-01-31T00:00:00Z"},
+        learns={"key_id": "key_id"},
+    ),
+    Step(
+        "rotate_key",
+        TENANT_ADMIN,
+        _TENANT | {"key_id": "<key_id>"},
+        body={"overlap_seconds": 3600},
+    ),
+    Step("revoke_key", TENANT_ADMIN, _TENANT | {"key_id": "<key_id>"}),
+)
+_SETTINGS = (
+    Step("describe_setting_forms", TENANT_ADMIN),
+    Step("put_setting", TENANT_ADMIN, _SETTING, body={"value": "gpt-4o-mini"}, learns={"setting": "etag"}),
+    Step("get_setting", TENANT_ADMIN, _SETTING),
+    Step("list_settings", TENANT_ADMIN, query={"limit": "20"}),
+    Step("delete_setting", TENANT_ADMIN, _SETTING, headers={"If-Match": "<setting>"}),
+)
+_PROMPTS = (
+    Step(
+        "save_prompt",
+        TENANT_ADMIN,
+        _PROMPT,
+        body={
+            "template": "You answer for {company}. Be brief.",
+            "description": "Instructions of the support bot",
+            "tags": ["support"],
+            "declared_variables": {"company": {"description": "Whom it answers for", "default": "Acme"}},
+            "reason": "first words",
+        },
+        learns={"prompt": "etag"},
+    ),
+    Step(
+        "batch_save_prompts",
+        TENANT_ADMIN,
+        body={
+            "prompts": [
+                {**_PROMPT, "template": "You answer for {company}. Be brief and kind.", "reason": "kinder"},
+                {"name": "farewell", "template": "Thank you for asking {company}."},
+                {"name": "broken", "template": "Hello {first name}"},
+            ]
+        },
+    ),
+    Step("batch_get_prompts", USER, body={"names": ["farewell", "unknown"]}),
+    Step("get_prompt", USER, _PROMPT, {"fresh": "true"}),
+    Step("list_prompts", USER, query={"prefix": "g", "tag": "support"}),
+    Step(
+        "move_prompt_label",
+        TENANT_ADMIN,
+        _PROMPT | {"label": "production"},
+        body={"version": 1, "reason": "go live"},
+        learns={"prompt": "etag"},
+    ),
+    Step("list_prompt_labels", USER, _PROMPT),
+    Step("render_prompt", USER, _PROMPT, {"label": "production"}, body={"variables": {"company": "Acme"}}),
+    Step("list_prompt_versions", USER, _PROMPT),
+    Step("get_prompt_version", USER, _PROMPT | {"version": "1"}),
+    Step("diff_prompt", USER, _PROMPT, {"from": "production", "to": "latest"}),
+    Step(
+        "remove_prompt_label",
+        TENANT_ADMIN,
+        _PROMPT | {"label": "production"},
+        headers={"If-Match": "<prompt>"},
+    ),
+    Step("delete_prompt", TENANT_ADMIN, _PROMPT, {"reason": "unused"}),
+    Step("restore_prompt", TENANT_ADMIN, _PROMPT, {"reason": "still used"}),
+    Step("get_prompt_history", USER, _PROMPT, {"limit": "3"}),
+    Step("batch_delete_prompts", TENANT_ADMIN, query={"reason": "tidying up"}, body={"names": ["farewell"]}),
+)
+_CHATS = (
+    Step(
+        "save_bot",
+        TENANT_ADMIN,
+        _BOT,
+        body={
+            "name": "Support",
+            "system_prompt": "You answer questions about Acme's helpdesk.",
+            "model": "gpt-4o",
+            "temperature": 0.2,
+        },
+    ),
+    Step("get_bot", USER, _BOT),
+    Step("list_bots", USER),
+    Step(
+        "chat",
+        USER,
+        _BOT,
+        headers={"Idempotency-Key": "ticket-4711-1"},
+        body={
+            "message": "How do I change my password?",
+            "conversation_id": _CHAT["conversation_id"],
+            "user_id": "ann@example.com",
+        },
+    ),
+    Step("list_conversations", USER, _BOT),
+    Step("get_conversation", USER, _CHAT),
+    Step("delete_conversation", USER, _CHAT),
+    Step("delete_bot", TENANT_ADMIN, _BOT),
+)
+_JOBS = (
+    Step(
+        "accept_job",
+        USER,
+        headers={"Idempotency-Key": "survey-7"},
+        body={"id": "survey-7", "text": "The new search is fast, but I cannot find my old tickets."},
+    ),
+    Step("get_job", USER, {"job_id": "survey-7"}),
+    Step("list_jobs", USER),
+)
+_TOKENS = (
+    Step(
+        "lock_tokens",
+        USER,
+        query={"strict": "true"},
+        body={"app_id": "helpdesk", "token_count": 1000, "model": "gpt-4o"},
+        learns={"lock": "request_id"},
+    ),
+    Step("get_token_status", USER, query={"app_id": "helpdesk"}),
+    Step(
+        "report_tokens",
+        USER,
+        body={
+            "app_id": "helpdesk",
+            "request_id": "<lock>",
+            "prompt_tokens": 500,
+            "completion_tokens": 200,
+            "user_id": "ann@example.com",
+        },
+    ),
+    Step("release_tokens", USER, body={"app_id": "helpdesk", "request_id": "<lock>"}),
+    Step(
+        "get_usage",
+        TENANT_ADMIN,
+        query={"from": "2026-01-01", "to": "2026-01-31", "group_by": "model,app_id"},
+    ),
+    Step(
+        "put_limits",
+        ADMIN,
+        _TENANT,
+        body={"tokens_per_day": 2_000_000, "expires_at": "2026-03-01T00:00:00Z"},
+        learns={"limits": "etag"},
+    ),
+    Step("get_limits", TENANT_ADMIN, _TENANT),
+    Step("delete_limits", ADMIN, _TENANT, headers={"If-Match": "<limits>"}),
+)
+_OPERATION = (
+    Step("get_log_summary", TENANT_ADMIN, query={"from": "2026-01-30", "to": "2026-01-31"}),
+    Step("list_audit", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "action": "key.rotate"}),
+    Step("list_platform_audit", ADMIN, query={"action": "tenant.create"}),
+    Step("export_blob", TENANT_ADMIN, _TENANT, {"name": _SHIPPED}),
+    Step("purge_tenant", ADMIN, {"tenant_id": _REMOVED}),
+    Step("openapi", None, shows=("openapi", "info")),
+    Step("docs", None),
+)
+STEPS = (*_HEALTH, *_TENANTS, *_SETTINGS, *_PROMPTS, *_CHATS, *_JOBS, *_TOKENS, *_OPERATION)
+
+
+class SupportModel:
+    """Model that has one answer to everything."""
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        usage = Usage(prompt_tokens=31, completion_tokens=9, total_tokens=40)
+        return Completion(_ANSWER, usage, prompt.model, "stop")
+
+    async def check(self) -> None:
+        """It is there."""
+
+
+async def _ship_logs(app: WholeApp) -> None:
+    times = ("10:30:00", "10:30:01")
+    lines = [{"timestamp": f"2026-01-31T{time}Z", "level": "INFO", "message": "Answered"} for time in times]
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    app.blobs[_SHIPPED] = content
+    await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{_SHIPPED}"))
+
+
+async def _add_tenant(app: WholeApp) -> None:
+    await app.new_tenant(_REMOVED, "free")
+
+
+PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
+    "get_log_summary": _ship_logs,
+    "purge_tenant": _add_tenant,
+}
+"""Events before a step that no route makes, by its operation."""
