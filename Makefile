@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration check bench soak contract client format setup clean
+.PHONY: run quick test unit integration check bench soak mutants contract client format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -44,6 +44,9 @@ bench: setup ## the benchmarks, as tables
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600 $(ARGS)
 
+mutants: setup ## small faults put into the core: what share of them the unit tests notice
+	PYTHONHASHSEED=0 $(PY) -m tests.mutants $(ARGS)
+
 contract: setup ## write the contract's documents, unless that breaks somebody
 	$(PY) -m tests.contract
 
@@ -57,5 +60,5 @@ format: setup
 
 clean: ## back to a fresh clone, but for .local
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
-	rm -rf .coverage .coverage.* htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
+	rm -rf .coverage .coverage.* .mutants htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
 	find . -name __pycache__ -prune -exec rm -rf {} +
