@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from shared.caching.region import Cache, Freshness, Region
+from shared.caching.region import Cache, Freshness, Region, RegionCounts
 from shared.errors import DependencyTimeoutError
 from shared.prompts.errors import PromptNotFoundError
 from tests.support.fakes import FakeClock, tenant_context
@@ -429,3 +429,23 @@ def test_a_region_has_one_owner_and_sound_bounds() -> None:
     with pytest.raises(ValueError, match="positive"):
         Freshness(0)
     assert list(cache.counts) == ["notes"]
+
+
+async def test_a_region_counts_from_nothing_and_a_young_answer_by_its_age() -> None:
+    clock = FakeClock()
+    region = region_of(clock)
+    assert region.counts == RegionCounts()
+    region.put(ACME, "a", "first")
+    clock.advance(0.5)
+    await region.get(ACME, "a", Source())
+
+    assert region.counts == RegionCounts(hits=1, entries=1, oldest_served_seconds=0.5)
+
+
+async def test_a_value_that_is_put_again_into_a_full_region_pushes_nothing_out() -> None:
+    region = region_of(FakeClock(), max_entries=2)
+    for key in ("a", "b", "b"):
+        region.put(ACME, key, key)
+
+    assert (region.peek(ACME, "a"), region.peek(ACME, "b")) == ("a", "b")
+    assert region.counts.evictions == 0

@@ -279,3 +279,73 @@ async def test_lines_of_a_purged_tenant_are_not_brought_back(
     assert shipped == ShippingReport(1, 0)
     assert {name.partition("/")[0] for name in blobs.blobs} == {"globex", "_platform"}
     assert (names(tmp_path), asked) == ([], ["acme", "globex"])
+
+
+async def test_four_files_are_shipped_side_by_side_and_no_more(
+    shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path
+) -> None:
+    for number in range(9):
+        rotated(tmp_path, line("acme"), f"vm-{number}")
+    uploading, most = 0, 0
+    four_are, all_may = asyncio.Event(), asyncio.Event()
+
+    async def before(_: str) -> None:
+        nonlocal uploading, most
+        uploading += 1
+        most = max(most, uploading)
+        if uploading == 4:
+            four_are.set()
+        await all_may.wait()
+        uploading -= 1
+
+    blobs.before = before
+    run = asyncio.create_task(shipper.ship())
+    await four_are.wait()
+    all_may.set()
+
+    assert await run == ShippingReport(9, 0)
+    assert most == 4
+
+
+@pytest.mark.parametrize(
+    ("length", "owners"), [(1024 * 1024, ["acme"]), (1024 * 1024 + 2, ["_platform", "_platform"])]
+)
+async def test_a_line_of_one_mebibyte_is_its_tenants_and_a_longer_one_is_cut(
+    shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path, length: int, owners: list[str]
+) -> None:
+    short = line("acme")
+    rotated(tmp_path, short.replace("Hello", "x" * (length - len(short) + len("Hello"))))
+    await shipper.ship()
+
+    parts = [name.partition("/")[0] for name, text in blobs.blobs.items() for _ in text.splitlines()]
+    assert parts == owners
+
+
+@pytest.mark.parametrize(("age", "shipped"), [(600, 0), (601, 1)])
+async def test_a_claim_stands_for_ten_minutes_after_the_last_sign_of_life(
+    shipper: LogShipper, tmp_path: Path, clock: FakeClock, age: int, shipped: int
+) -> None:
+    claim = rotated(tmp_path, line("acme")).rename(tmp_path / f"{STEM}.jsonl.shipping-vm-5-0a1b2c3d")
+    now = clock.now().timestamp()
+    os.utime(claim, (now, now))
+    clock.advance(age)
+
+    assert await shipper.ship() == ShippingReport(shipped, 0)
+
+
+async def test_a_new_claim_on_an_old_file_is_no_stale_one(
+    shipper: LogShipper, blobs: FakeBlobs, tmp_path: Path, clock: FakeClock
+) -> None:
+    old = clock.now().timestamp() - 86_400
+    os.utime(rotated(tmp_path, line("acme")), (old, old))
+    other = LogShipper(tmp_path, blobs, clock, "vm-10", nobody_was_purged)
+    others: list[ShippingReport] = []
+
+    async def ask_another(_: str) -> None:
+        blobs.before = None
+        others.append(await other.ship())
+
+    blobs.before = ask_another
+
+    assert await shipper.ship() == ShippingReport(1, 0)
+    assert others == [ShippingReport(0, 0)]

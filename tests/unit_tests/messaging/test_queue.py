@@ -369,3 +369,12 @@ async def test_a_bound_that_cannot_be_kept_now_keeps_no_message_in_its_queue(edg
     edge.cosmos.transport.lose_requests = 0
     edge.clock.advance(60)
     assert len(await edge.kept(PLATFORM)) == 1
+
+
+async def test_a_detail_is_cut_at_ten_thousand_bytes(edge: Edge) -> None:
+    edge.handler.failures = [ConflictError("漢" * 20_000)]
+
+    await edge.take(FakeDelivery(order()))
+
+    [kept] = await edge.kept("acme")
+    assert kept["detail"] == "漢" * 3_333

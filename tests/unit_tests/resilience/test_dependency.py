@@ -303,11 +303,15 @@ async def test_a_cancelled_probe_of_a_part_lets_the_next_one_through() -> None:
 
 
 async def test_what_is_remembered_of_throttled_parts_is_bounded() -> None:
-    target = dependency(FakeClock())
+    target = dependency(FakeClock(), attempts=1)
     await throttle(target, "the first")
-    for number in range(1024):
+    for number in range(1023):
         await throttle(target, f"part {number}", calls=1)
+    assert target.throttled_parts == 1
 
+    await throttle(target, "one more", calls=1)
+
+    assert target.throttled_parts == 0
     assert await target.call(Service(), "the first") == "done"
 
 
@@ -371,3 +375,35 @@ async def test_a_call_ends_with_its_policys_time() -> None:
         await target.call(hang)
 
     assert not isinstance(caught.value, DeadlineExceededError)
+
+
+async def test_calls_that_run_out_of_time_open_the_breaker_like_calls_that_fail() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    target = dependency(FakeClock(), total_seconds=0.001)
+    for _ in range(5):
+        with pytest.raises(DependencyTimeoutError):
+            await target.call(hang)
+
+    assert target.breaker.state is BreakerState.OPEN
+
+
+async def test_a_throttled_call_from_before_its_part_was_left_alone_prolongs_nothing() -> None:
+    clock = FakeClock()
+    target, may_end = dependency(clock, attempts=1), asyncio.Event()
+
+    async def end_late() -> None:
+        await may_end.wait()
+        raise ThrottledError
+
+    late = asyncio.create_task(target.call(end_late, "bots:acme"))
+    await asyncio.sleep(0)
+    await throttle(target, "bots:acme")
+    clock.advance(0.9)
+    may_end.set()
+    with pytest.raises(DependencyUnavailableError):
+        await late
+    clock.advance(0.2)
+
+    assert await target.call(Service(), "bots:acme") == "done"
