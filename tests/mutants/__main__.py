@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.mutants.areas import AREAS, ROOT, test_files
-from tests.mutants.children import list_libraries
+from tests.mutants.children import PLUGINS, list_libraries
 from tests.mutants.edits import Source
 from tests.mutants.equivalents import FILE, demand_that_all_exist, read_equivalents
 from tests.mutants.forks import Job, run_forked
@@ -108,7 +108,7 @@ def _import_libraries() -> None:
     for outcome in run_forked([job], 1):
         if outcome.status:
             raise RuntimeError(outcome.job.output.read_text())
-    for name in json.loads(target.read_text()):
+    for name in (*json.loads(target.read_text()), *PLUGINS):
         with suppress(ImportError):  # made by hand inside of another module
             importlib.import_module(name)
     gc.collect()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
+PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
+"""The plugins that the unit tests need; finding and loading all others takes as long as most tests do."""
+
 _TEST_SECONDS = 30
 _ARGUMENTS = (
     "-q",
@@ -32,8 +35,7 @@ _ARGUMENTS = (
     *("-o", f"timeout={_TEST_SECONDS}"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
     *("-p", "no:cacheprovider"),
-    *("-p", "no:xdist"),
-    *("-p", "no:benchmark"),
+    *(argument for plugin in PLUGINS for argument in ("-p", plugin)),
 )
 _APP = tuple(f"{ROOT}{os.sep}{name}{os.sep}" for name in ("functions", "shared"))
 
@@ -50,6 +52,7 @@ def list_libraries(target: Path) -> int:
 
 def _prepare() -> None:
     sys.dont_write_bytecode = False
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # a failure is enough; nobody reads it
     hypothesis.settings.register_profile("mutants", phases=phases, database=None, derandomize=True)
     hypothesis.settings.load_profile("mutants")

@@ -226,3 +226,15 @@ async def test_without_one_the_source_is_asked(instances: Instances) -> None:
 
     assert await instances.read(region) == "first"
     assert (region.counts.second_hits, region.counts.second_failures) == (0, 0)
+
+
+async def test_what_was_read_a_while_ago_is_held_with_its_age(instances: Instances) -> None:
+    first, second = instances.start(), instances.start()
+    first.put(ACME, "a", Note(text="read before"), age_seconds=60)
+    await settle()
+    instances.clock.advance(39)
+    young = await instances.read(second)
+    instances.clock.advance(1)
+
+    assert [seconds for _, seconds in instances.shared.held.values()] == [40]
+    assert (young, await instances.read(second)) == ("read before", "first")

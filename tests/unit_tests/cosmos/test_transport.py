@@ -49,3 +49,8 @@ async def test_a_closed_transport_stays_closed() -> None:
 
     with pytest.raises(ValueError, match="already been closed"):
         await transport.open()
+
+
+async def test_neither_proxies_nor_netrc_are_looked_up_for_each_request() -> None:
+    async with OneAttemptTransport() as transport:
+        assert transport.session.trust_env is False

@@ -92,6 +92,7 @@ def test_a_class_that_is_caught_can_be_left_out() -> None:
         "class Store(Protocol):\n    def f(self):\n        return 1 + 1",
         "def __init__(self, a):\n    self.a = a",
         "a = zip(b, c, strict=d)",
+        "raise AssertionError('unreachable')",
     ],
 )
 def test_what_only_people_and_type_checkers_read_is_left_alone(text: str) -> None:

@@ -407,3 +407,22 @@ async def test_a_throttled_call_from_before_its_part_was_left_alone_prolongs_not
     clock.advance(0.2)
 
     assert await target.call(Service(), "bots:acme") == "done"
+
+
+async def test_a_success_from_before_a_part_was_left_alone_does_not_reopen_it() -> None:
+    target, may_end, refused = dependency(FakeClock(), attempts=1), asyncio.Event(), Service()
+    await throttle(target, "bots:acme", calls=1)
+
+    async def end_late() -> str:
+        await may_end.wait()
+        return "done"
+
+    late = asyncio.create_task(target.call(end_late, "bots:acme"))
+    await asyncio.sleep(0)
+    await throttle(target, "bots:acme", calls=4)
+    may_end.set()
+
+    assert await late == "done"
+    with pytest.raises(DependencyUnavailableError):
+        await target.call(refused, "bots:acme")
+    assert refused.calls == 0
