@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientPayloadError
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
-from azure.cosmos.exceptions import CosmosClientTimeoutError, CosmosHttpResponseError
 
 from local.cosmos.engine.faults import parse_rule
 from local.cosmos.wire.messages import Response
@@ -25,15 +22,11 @@ from shared.cosmos.container import (
     Query,
 )
 from shared.cosmos.partition import Partition, StoredItem
-from shared.cosmos.sdk import classify
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
-from shared.resilience.policy import Transient
 from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from azure.core.pipeline.transport import HttpRequest
 
     from local.cosmos.values import JsonObject
     from shared.cosmos.container import Key
@@ -329,76 +322,3 @@ async def test_a_store_that_refuses_is_asked_three_times_at_most(
     with pytest.raises(DependencyUnavailableError):
         await calls[operation]()
     assert cosmos.transport.requests <= 3
-
-
-async def test_one_tenants_throttling_cuts_off_neither_another_tenant_nor_its_other_containers(
-    cosmos: MemoryCosmos, container: Container
-) -> None:
-    for key in (ACME, ("globex",)):
-        await container.create(key, {"id": "a", "tenant_id": key[0]})
-    await cosmos.container("bots").create(ACME, body())
-
-    async def throttle() -> Response:
-        return Response(429, b"{}", {"x-ms-retry-after-ms": "30000"})
-
-    cosmos.transport.fault = throttle
-    for _ in range(5):
-        with pytest.raises(DependencyUnavailableError):
-            await container.read(ACME, "a")
-    cosmos.transport.fault = None
-    cosmos.transport.requests = 0
-
-    with pytest.raises(DependencyUnavailableError) as refused:
-        await container.read(ACME, "a")
-    assert cosmos.transport.requests == 0
-    assert refused.value.retry_after == pytest.approx(30.0)
-    assert await container.read(("globex",), "a") is not None
-    assert await cosmos.container("bots").read(ACME, "a") is not None
-
-
-@pytest.mark.parametrize("status", [408, 410, 449, 500, 502, 503, 504])
-def test_a_store_that_is_late_or_elsewhere_is_asked_again(status: int) -> None:
-    assert classify(CosmosHttpResponseError(status_code=status)) == Transient()
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 413, 424])
-def test_what_the_store_refuses_is_not_asked_again(status: int) -> None:
-    assert classify(CosmosHttpResponseError(status_code=status)) is None
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ServiceRequestError("refused"),
-        ServiceResponseError("closed"),
-        CosmosClientTimeoutError(),
-        ClientPayloadError("cut short"),
-        ConnectionResetError(),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_connection_that_fails_in_any_way_is_tried_again(error: Exception) -> None:
-    assert classify(error) == Transient()
-
-
-def test_a_defect_is_not_tried_again() -> None:
-    assert classify(ValueError()) is None
-
-
-async def test_what_is_deleted_between_a_create_and_its_read_is_created_after_all(
-    cosmos: MemoryCosmos, container: Container
-) -> None:
-    acme = Partition.of(tenant_context("acme"), container)
-    await acme.create(NoteItem(id="n", text="theirs"))
-    table = cosmos.account.catalog.container(cosmos.name_of("prompts")).table
-    key = cosmos.key_of("prompts", ACME)
-
-    def delete_before_the_read(request: HttpRequest) -> None:
-        if request.method == "GET":
-            table.delete_partition(key.canonical, key.epk)
-
-    cosmos.transport.watch = delete_before_the_read
-
-    stored, is_new = await acme.create_or_read(NoteItem(id="n", text="mine"))
-
-    assert (stored.text, is_new) == ("mine", True)

@@ -675,16 +675,3 @@ async def test_the_trail_says_that_nothing_is_left_only_when_nothing_is(app: Who
     assert await left() == [None]
     await finish(app)
     assert await left() == ["0", None]
-
-
-@pytest.mark.parametrize("gone", [0, 1])
-async def test_items_are_counted_in_every_physical_partition_though_one_of_them_is_empty(
-    app: WholeApp, gone: int
-) -> None:
-    await split(app, "acme")
-    conversations, levels = app.cosmos.container("conversations"), KEY_LEVELS["conversations"][1:]
-    owned = OwnedItems(parse_tenant_id("acme"), conversations, levels)
-    item = (await everything(app, "acme"))["conversations"][gone]
-    await conversations.delete(("acme", *(str(item[level]) for level in levels)), str(item["id"]), None)
-
-    assert await owned.count() == 1
