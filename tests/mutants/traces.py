@@ -156,5 +156,5 @@ def _app_and_support() -> list[Path]:
 def _digest(*files: Path) -> str:
     sum_of_all = hashlib.sha256()
     for file in files:
-        sum_of_all.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+        sum_of_all.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
     return sum_of_all.hexdigest()

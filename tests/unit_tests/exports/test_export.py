@@ -14,7 +14,7 @@ from functions.exports.service import MAX_BLOB_BYTES, MAX_PAGE_BYTES, PAGE_SECON
 from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.owned_data import CONTAINERS, OwnedItems
 from tests.support.fakes import Answer, Call, every_page
-from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, fill, split, world
+from tests.unit_tests.tenants.owners import OWNED_SECRET, everything, split, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -348,16 +348,3 @@ async def test_a_tenant_that_lies_in_several_physical_partitions_is_exported_who
             assert len(items) <= limit
             found += [str(item["id"]) for item in items]
         assert found == sorted([*halves[0], *halves[1]])
-
-
-async def test_an_export_shows_nothing_of_a_tenant_whose_id_begins_with_this_ones(
-    app: WholeApp, boss: dict[str, str]
-) -> None:
-    await app.new_tenant("acme-eu")
-    await fill(app, "acme-eu")
-
-    found = await exported(app, boss)
-
-    names = [thing["blob"]["name"] for thing in found if thing["blob"] is not None]
-    assert names == [name for name, _ in (await everything(app, "acme"))["blobs"]]
-    assert "acme-eu" not in json.dumps(found)

@@ -639,39 +639,3 @@ async def test_a_batch_that_is_refused_for_another_reason_is_not_taken_for_done(
     with pytest.raises(BatchFailedError):
         await owned.remove_some()
     assert await owned.count() == 2
-
-
-async def test_a_purge_takes_nothing_from_a_tenant_whose_id_begins_with_this_ones(app: WholeApp) -> None:
-    for neighbour in ("acme-eu", "acm"):
-        await app.new_tenant(neighbour)
-        await fill(app, neighbour)
-    before = [await everything(app, neighbour) for neighbour in ("acme-eu", "acm")]
-    await ask(app)
-    state = await finish(app)
-
-    assert await everything(app, "acme") == nothing()
-    assert [await everything(app, neighbour) for neighbour in ("acme-eu", "acm")] == before
-    assert state["purge"]["removed"]["blobs:logs"] == 2
-
-
-async def test_the_trail_says_that_nothing_is_left_only_when_nothing_is(app: WholeApp) -> None:
-    async def left() -> list[str | None]:
-        entries = (await app.must("list_platform_audit", Call(headers=app.admin))).json()["items"]
-        details = [entry["detail"] for entry in entries if entry["action"] == "tenant.purge"]
-        return [detail.get("left") for detail in details]
-
-    await ask(app)
-    await app.tick(TIMER)
-    app.clock.advance(SETTLE_SECONDS)
-    late = iter([True])
-
-    def write_before_the_count(request: HttpRequest) -> None:
-        if b"COUNT(1)" in str(request.data).encode() and next(late, False):
-            app.blobs["acme/late"] = b"x"
-
-    app.cosmos.transport.watch = write_before_the_count
-    await app.tick(TIMER)
-
-    assert await left() == [None]
-    await finish(app)
-    assert await left() == ["0", None]
