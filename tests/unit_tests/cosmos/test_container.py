@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from local.cosmos.engine.faults import parse_rule
 from local.cosmos.wire.messages import Response
@@ -322,3 +323,34 @@ async def test_a_store_that_refuses_is_asked_three_times_at_most(
     with pytest.raises(DependencyUnavailableError):
         await calls[operation]()
     assert cosmos.transport.requests <= 3
+
+
+async def test_an_item_is_stored_in_its_version_and_made_by_the_names_of_its_fields(
+    container: Container,
+) -> None:
+    item = NoteItem(id="n", text="mine", etag='"seen"')
+    await Partition.of(tenant_context("acme"), container).create(item)
+
+    stored = await container.read(ACME, "n") or {}
+    assert (item.etag, stored["schema_version"], stored["text"]) == ('"seen"', 1, "mine")
+    assert stored["_etag"] != '"seen"'
+
+
+def test_an_item_that_cannot_be_read_is_told_without_what_people_wrote() -> None:
+    with pytest.raises(ValidationError) as caught:
+        NoteItem.from_json({"id": "n", "text": ["what a customer wrote"]})
+
+    assert "what a customer wrote" not in str(caught.value)
+
+
+async def test_many_items_are_read_by_a_hundred_each_once(cosmos: MemoryCosmos, container: Container) -> None:
+    acme = Partition.of(tenant_context("acme"), container)
+    names = [f"n{number:03}" for number in range(201)]
+    for name in names[::2]:
+        await acme.create(NoteItem(id=name, text=name))
+    cosmos.transport.requests = 0
+
+    found = await acme.read_many(NoteItem, [*names, *names])
+
+    assert sorted(item.id for item in found) == names[::2]
+    assert cosmos.transport.requests == 3

@@ -348,3 +348,10 @@ async def test_a_tenant_that_lies_in_several_physical_partitions_is_exported_who
             assert len(items) <= limit
             found += [str(item["id"]) for item in items]
         assert found == sorted([*halves[0], *halves[1]])
+
+
+async def test_an_answer_has_one_mebibyte_of_a_blob(app: WholeApp, boss: dict[str, str]) -> None:
+    app.blobs["acme/2026-01-31/large.jsonl"] = b"x" * 2_000_000
+    first = (await blob(app, boss, "acme/2026-01-31/large.jsonl")).json()
+
+    assert (len(base64.b64decode(first["content"])), first["next_offset"]) == (1_048_576, 1_048_576)

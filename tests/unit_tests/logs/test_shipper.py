@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from functions.logs.shipper import CLAIM_SECONDS, LogShipper, ShippingReport
+from functions.logs.splitter import split_file
+from shared.logging.files import RotatedName
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import host_limit_seconds
 from tests.unit_tests.logs.fakes import STAMP, FakeBlobs, line, rotated
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.fakes import FakeClock
 
 STEM = f"tenantry-vm-1.{STAMP}"
@@ -349,3 +351,27 @@ async def test_a_new_claim_on_an_old_file_is_no_stale_one(
 
     assert await shipper.ship() == ShippingReport(1, 0)
     assert others == [ShippingReport(0, 0)]
+
+
+def test_thirty_two_parts_are_open_beside_the_one_that_is_opened_and_no_more(tmp_path: Path) -> None:
+    are_open: set[int] = set()
+    counts: list[int] = []
+
+    class PartFile(io.FileIO):
+        def close(self) -> None:
+            are_open.discard(id(self))
+            super().close()
+
+    class Folder(Path):
+        def open(self, *_: object, **__: object) -> PartFile:  # type: ignore[override]  # as it is used here
+            file = PartFile(str(self), "ab")
+            are_open.add(id(file))
+            counts.append(len(are_open))
+            return file
+
+    source = rotated(tmp_path, "".join(line(f"tenant-{number}") for number in range(100)))
+    name = RotatedName.parse(source.name)
+    assert name is not None
+
+    assert len(split_file(source, name, Folder(tmp_path / "parts"))) == 100
+    assert (len(counts), max(counts), len(are_open)) == (100, 33, 0)

@@ -378,3 +378,13 @@ async def test_a_detail_is_cut_at_ten_thousand_bytes(edge: Edge) -> None:
 
     [kept] = await edge.kept("acme")
     assert kept["detail"] == "漢" * 3_333
+
+
+async def test_what_is_logged_of_a_refused_message_is_its_queue_and_why(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "shared.messaging.consumer"):
+        await edge.take(FakeDelivery(b"{"))
+
+    (told,) = [vars(record) for record in caplog.records if record.name == "shared.messaging.consumer"]
+    assert (told["queue"], told["error"], told["status"]) == ("orders", "MalformedRequestError", 400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.mutants.children import FaultyModule
@@ -25,8 +26,11 @@ def test_a_child_ends_with_what_its_work_returns(tmp_path: Path) -> None:
 
 
 def test_a_child_that_breaks_leaves_its_trace(tmp_path: Path) -> None:
-    assert run_one(lambda: {}["missing"], tmp_path / "out.txt") == 70
-    assert "KeyError: 'missing'" in (tmp_path / "out.txt").read_text()
+    def break_off() -> int:
+        raise LookupError("missing")
+
+    assert run_one(break_off, tmp_path / "out.txt") == 70
+    assert "LookupError: missing" in (tmp_path / "out.txt").read_text()
 
 
 def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
@@ -38,7 +42,7 @@ def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
 
 
 def test_every_job_has_an_outcome_and_no_more_run_at_once(tmp_path: Path) -> None:
-    jobs = [Job(str(at), lambda at=at: at, tmp_path / f"{at}.txt", 60, 60) for at in range(5)]
+    jobs = [Job(str(at), partial(abs, at), tmp_path / f"{at}.txt", 60, 60) for at in range(5)]
 
     assert {outcome.job.name: outcome.status for outcome in run_forked(jobs, 2)} == {
         str(at): at for at in range(5)
