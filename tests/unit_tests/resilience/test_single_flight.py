@@ -122,3 +122,15 @@ async def test_a_callers_deadline_ends_the_callers_wait_alone(
 
     assert await patient == 2
     assert source.kept == [2]
+
+
+async def test_what_is_forgotten_is_asked_anew_and_nothing_else_is(
+    flights: SingleFlight[str, int], source: Source
+) -> None:
+    tasks = [await begin(flights, source, key) for key in ("a", "b")]
+    flights.forget(lambda key: key == "a")
+    tasks += [await begin(flights, source, key) for key in ("a", "b")]
+    source.gate.set()
+
+    assert await asyncio.gather(*tasks) == [1, 2, 3, 2]
+    assert sorted(source.kept) == [2, 3]
