@@ -157,7 +157,9 @@ def _is_excluded(node: ast.AST) -> bool:
             excluded = ast.unparse(test).endswith("TYPE_CHECKING")
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
             excluded = name in _LOGGERS
-        case ast.Assign(targets=[ast.Name(id="problem" | "message")], value=value):
+        case ast.Assign(targets=[ast.Name(id="__slots__")]):
+            excluded = True
+        case ast.Assign(targets=[ast.Name(id="problem" | "message" | "reason")], value=value):
             excluded = is_text(value)
         case _:
             excluded = callee(node) in {"NewType", "TypeVar", "get_logger"}
@@ -172,7 +174,7 @@ def _is_only_text(parent: ast.AST, field: str, child: ast.AST) -> bool:
         case ast.Call(), _ if callee(parent) == "cast":
             return bool(parent.args) and child is parent.args[0]
         case ast.Call(), _ if field == "args" and is_text(child):
-            return callee(parent).endswith(("Error", "Group"))
+            return callee(parent).endswith(("Error", "Group", "__init__"))
         case ast.keyword(arg="detail" | "message"), _:
             return is_text(child)
         case ast.Raise(), _:

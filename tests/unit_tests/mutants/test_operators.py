@@ -92,6 +92,8 @@ def test_a_class_that_is_caught_can_be_left_out() -> None:
         "class Store(Protocol):\n    def f(self):\n        return 1 + 1",
         "def __init__(self, a):\n    self.a = a",
         "a = zip(b, c, strict=d)",
+        "__slots__ = ('a', 'b')",
+        "a = super().__init__(f'{b} is gone')",
         "raise AssertionError('unreachable')",
     ],
 )
