@@ -449,3 +449,14 @@ async def test_a_value_that_is_put_again_into_a_full_region_pushes_nothing_out()
 
     assert (region.peek(ACME, "a"), region.peek(ACME, "b")) == ("a", "b")
     assert region.counts.evictions == 0
+
+
+@pytest.mark.parametrize(
+    ("ttl", "stale", "last_good"), [(0, 0, 0), (-1, 0, 0), (1, -0.1, 0), (1, 0, -0.1), (-1, -1, -1)]
+)
+def test_no_time_of_an_entry_is_negative_and_its_ttl_is_more_than_nothing(
+    ttl: float, stale: float, last_good: float
+) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Freshness(ttl, stale_seconds=stale, last_good_seconds=last_good)
+    assert Freshness(0.1, stale_seconds=0, last_good_seconds=0).ttl_seconds == 0.1

@@ -388,3 +388,10 @@ async def test_what_is_logged_of_a_refused_message_is_its_queue_and_why(
 
     (told,) = [vars(record) for record in caplog.records if record.name == "shared.messaging.consumer"]
     assert (told["queue"], told["error"], told["status"]) == ("orders", "MalformedRequestError", 400)
+
+
+async def test_a_delivery_has_nine_minutes_of_the_hosts_ten(edge: Edge) -> None:
+    await edge.take(FakeDelivery(order()))
+    await edge.move(FakeDelivery(order()))
+
+    assert edge.handler.times_left == [540.0, 540.0]

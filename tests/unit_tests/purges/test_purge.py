@@ -639,3 +639,20 @@ async def test_a_batch_that_is_refused_for_another_reason_is_not_taken_for_done(
     with pytest.raises(BatchFailedError):
         await owned.remove_some()
     assert await owned.count() == 2
+
+
+async def test_items_of_one_partition_are_removed_a_hundred_at_once() -> None:
+    async with whole_app() as app:
+        await app.new_tenant("acme")
+        await fill(app, "acme", 230, ["bots"])
+        batches = 0
+
+        def count(request: HttpRequest) -> None:
+            nonlocal batches
+            batches += "x-ms-cosmos-is-batch-request" in request.headers
+
+        app.cosmos.transport.watch = count
+        owned = OwnedItems(parse_tenant_id("acme"), app.cosmos.container("bots"))
+
+        assert [await owned.remove_some() for _ in range(2)] == [230, 0]
+        assert batches == 3
