@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from tests.mutants.sample import Mutant
 
 _LONGEST_FILE_SECONDS = 900.0
-BUDGET_SECONDS = 40.0
-"""What the tests of one round may compute."""
+OWN_SECONDS = 40.0
+"""Time that an area's own tests may compute for one mutant."""
+
+OTHERS_SECONDS = 20.0
+"""Time that all other tests may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Traces:
         found = sorted({test.id: test for test in found}.values(), key=lambda test: (test.seconds, test.id))
         own = [test for test in found if area.owns(test.file)]
         others = [test for test in found if not area.owns(test.file)]
-        return _within_budget(own), _within_budget(others)
+        return _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
 
     def seconds(self, chosen: Iterable[str]) -> float:
         """Return how long tests compute."""
@@ -72,8 +75,7 @@ class Traces:
         return sum(test.seconds for test in self.tests if test.id in names)
 
 
-def _within_budget(tests: Sequence[TestTrace]) -> list[str]:
-    left = BUDGET_SECONDS
+def _cut(tests: Sequence[TestTrace], left: float) -> list[str]:
     kept: list[str] = []
     for test in tests:
         left -= test.seconds

@@ -231,6 +231,7 @@ class PurgingModel(EchoModel):
 async def test_work_that_was_under_way_brings_nothing_back(app: WholeApp, work: str) -> None:
     key = await app.new_key("acme", Role.TENANT_ADMIN)
     await app.must("save_bot", Call.of({"system_prompt": "Be brief."}, headers=key, bot_id="b"))
+    await app.load_tokenizer()
     model = PurgingModel(app=app)
     app.runtime.__dict__["chat_model"] = model
 

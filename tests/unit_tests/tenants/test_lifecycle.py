@@ -138,6 +138,7 @@ async def test_a_message_for_a_tenant_that_is_being_purged_is_dropped(app: Whole
     before = await everything(app, "acme")
     message = FakeDelivery(b'{"tenant_id": "acme", "id": "j1", "text": "Why?"}')
 
+    await app.load_tokenizer()
     await app.functions["run_job"](message)
     await app.functions["give_up_job"](message)
 
