@@ -29,7 +29,7 @@ OTHERS_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class TestTrace:
+class Trace:
     """What one test runs, and how long it computes."""
 
     id: str
@@ -46,11 +46,11 @@ class TestTrace:
 class Traces:
     """Choice of tests by the lines that they run."""
 
-    tests: tuple[TestTrace, ...]
+    tests: tuple[Trace, ...]
 
     @cached_property
-    def _by_module(self) -> dict[str, list[TestTrace]]:
-        found: dict[str, list[TestTrace]] = {}
+    def _by_module(self) -> dict[str, list[Trace]]:
+        found: dict[str, list[Trace]] = {}
         for test in self.tests:
             for module in test.lines:
                 found.setdefault(module, []).append(test)
@@ -75,7 +75,7 @@ class Traces:
         return sum(test.seconds for test in self.tests if test.id in names)
 
 
-def _cut(tests: Sequence[TestTrace], left: float) -> list[str]:
+def _cut(tests: Sequence[Trace], left: float) -> list[str]:
     kept: list[str] = []
     for test in tests:
         left -= test.seconds
@@ -143,7 +143,7 @@ def record_traces(
     for target in targets.values():
         for test in json.loads(target.read_text()):
             lines = {name: frozenset(numbers) for name, numbers in test["lines"].items()}
-            tests.append(TestTrace(test["id"], test["seconds"], lines))
+            tests.append(Trace(test["id"], test["seconds"], lines))
     return Traces(tuple(tests))
 
 

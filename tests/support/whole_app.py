@@ -161,7 +161,7 @@ class WholeApp:
         return answer
 
     async def load_tokenizer(self) -> None:
-        """Read its tables now; a clock that a job's heartbeats move does not wait for the thread that does."""
+        """Read its tables now: no clock that heartbeats move waits for the thread that reads them later."""
         await _TOKEN_COUNTER.count_text("", "gpt-4o")
 
     async def new_tenant(self, tenant_id: str, tier: str = "premium") -> None:

@@ -1,0 +1,77 @@
+"""The choice of tests: those that run the changed lines, the area's own first, the quickest first."""
+
+from __future__ import annotations
+
+from tests.mutants.areas import Area
+from tests.mutants.edits import Source
+from tests.mutants.sample import Mutant, mutants_of
+from tests.mutants.traces import OTHERS_SECONDS, OWN_SECONDS, Trace, Traces
+
+AREA = Area("cosmos", ("shared/cosmos",), ("cosmos",))
+MODULE = "shared/cosmos/queries.py"
+TEXT = """
+LIMIT = 5
+
+
+def first(a):
+    return a < 1
+
+
+def second(a):
+    return a > 2
+"""
+
+
+def mutant(change: str) -> Mutant:
+    return next(one for one in mutants_of(Source(MODULE, TEXT)) if one.key.change.startswith(change))
+
+
+def trace(name: str, seconds: float, *lines: int, module: str = MODULE) -> Trace:
+    return Trace(f"tests/unit_tests/{name}", seconds, {module: frozenset(lines)})
+
+
+def test_only_tests_that_run_the_changed_line_are_asked_the_areas_own_first() -> None:
+    traces = Traces(
+        (
+            trace("cosmos/test_a.py::test_slow", 2.0, 5, 6),
+            trace("cosmos/test_a.py::test_elsewhere", 0.1, 9, 10),
+            trace("cosmos/test_b.py::test_quick", 0.1, 6),
+            trace("chat/test_c.py::test_another_areas", 0.1, 6),
+            trace("cosmos/test_d.py::test_of_another_module", 0.1, 6, module="shared/cosmos/sdk.py"),
+        )
+    )
+
+    own, others = traces.choose(mutant("< to"), AREA)
+
+    assert own == [
+        "tests/unit_tests/cosmos/test_b.py::test_quick",
+        "tests/unit_tests/cosmos/test_a.py::test_slow",
+    ]
+    assert others == ["tests/unit_tests/chat/test_c.py::test_another_areas"]
+
+
+def test_what_runs_at_import_is_judged_by_the_tests_of_the_module_and_of_those_that_import_it() -> None:
+    traces = Traces(
+        (
+            trace("cosmos/test_a.py::test_of_it", 0.1, 10),
+            trace("cosmos/test_b.py::test_of_an_importer", 0.2, 1, module="shared/cosmos/partition.py"),
+            trace("cosmos/test_c.py::test_of_neither", 0.3, 1, module="shared/clock.py"),
+        )
+    )
+
+    own, _ = traces.choose(mutant("5 to 6"), AREA)
+
+    assert own == [
+        "tests/unit_tests/cosmos/test_a.py::test_of_it",
+        "tests/unit_tests/cosmos/test_b.py::test_of_an_importer",
+    ]
+
+
+def test_a_round_takes_its_time_and_no_more_but_asks_one_test_at_least() -> None:
+    many = [trace(f"cosmos/test_a.py::test_{number:03}", 1.0, 6) for number in range(100)]
+    long = [trace("chat/test_b.py::test_long", OTHERS_SECONDS + 1, 6)]
+
+    own, others = Traces((*many, *long)).choose(mutant("< to"), AREA)
+
+    assert len(own) == OWN_SECONDS
+    assert others == [long[0].id]
