@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -460,3 +462,15 @@ def test_no_time_of_an_entry_is_negative_and_its_ttl_is_more_than_nothing(
     with pytest.raises(ValueError, match="positive"):
         Freshness(ttl, stale_seconds=stale, last_good_seconds=last_good)
     assert Freshness(0.1, stale_seconds=0, last_good_seconds=0).ttl_seconds == 0.1
+
+
+async def test_nothing_of_a_load_that_is_over_stays_in_memory() -> None:
+    region, source = region_of(FakeClock()), Source()
+    await region.get(ACME, "a", source)
+    region.forget(ACME, "a")
+    await settle()
+    left = weakref.ref(source)
+    del source
+    gc.collect()
+
+    assert left() is None

@@ -354,3 +354,8 @@ async def test_many_items_are_read_by_a_hundred_each_once(cosmos: MemoryCosmos, 
 
     assert sorted(item.id for item in found) == names[::2]
     assert cosmos.transport.requests == 3
+
+
+async def test_a_patch_operation_without_its_patch_is_a_value_error(container: Container) -> None:
+    with pytest.raises(ValueError, match="needs its patch"):
+        await container.batch(ACME, [BatchOperation("patch", "a")])

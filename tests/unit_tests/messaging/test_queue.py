@@ -395,3 +395,10 @@ async def test_a_delivery_has_nine_minutes_of_the_hosts_ten(edge: Edge) -> None:
     await edge.move(FakeDelivery(order()))
 
     assert edge.handler.times_left == [540.0, 540.0]
+
+
+async def test_the_same_refused_message_has_one_id_in_every_release(edge: Edge) -> None:
+    await edge.take(FakeDelivery(b"{"))
+
+    [kept] = await edge.kept(PLATFORM)
+    assert kept["id"] == "orders:9826fe3dc26ec24818e79b545245c337"

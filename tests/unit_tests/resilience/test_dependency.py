@@ -426,3 +426,15 @@ async def test_a_success_from_before_a_part_was_left_alone_does_not_reopen_it() 
     with pytest.raises(DependencyUnavailableError):
         await target.call(refused, "bots:acme")
     assert refused.calls == 0
+
+
+def test_a_closed_breaker_asks_nobody_to_wait() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock, threshold=1, open_seconds=5.0)
+    before = breaker.retry_after()
+    breaker.record_failure()
+    clock.advance(2)
+
+    assert (before, breaker.retry_after()) == (0.0, 3.0)
+    breaker.record_success()
+    assert breaker.retry_after() == 0.0
