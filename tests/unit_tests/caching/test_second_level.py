@@ -238,3 +238,18 @@ async def test_what_was_read_a_while_ago_is_held_with_its_age(instances: Instanc
 
     assert [seconds for _, seconds in instances.shared.held.values()] == [40]
     assert (young, await instances.read(second)) == ("read before", "first")
+
+
+@pytest.mark.parametrize(("writes", "loads"), [(4096, 1), (4097, 2)])
+async def test_what_was_read_before_a_write_that_is_no_longer_remembered_is_not_trusted(
+    instances: Instances, writes: int, loads: int
+) -> None:
+    await instances.read(instances.start())
+    instances.clock.advance(1)
+    region = instances.start()
+    for number in range(writes):
+        region.forget(ACME, f"other {number}")
+    await settle()
+    await instances.read(region)
+
+    assert instances.loads == loads

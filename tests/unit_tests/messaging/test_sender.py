@@ -243,3 +243,10 @@ async def test_a_client_is_opened_by_connection_string_or_by_identity() -> None:
     for client in (by_string, by_identity):
         assert isinstance(client, ServiceBusClient)
         await client.close()
+
+
+async def test_the_client_tries_nothing_again_by_itself() -> None:
+    client = open_client(CONNECTION, None, None)
+
+    assert client._config.retry_total == 0  # noqa: SLF001  # the SDK shows it nowhere else
+    await client.close()

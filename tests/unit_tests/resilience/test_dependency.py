@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -438,3 +439,40 @@ def test_a_closed_breaker_asks_nobody_to_wait() -> None:
     assert (before, breaker.retry_after()) == (0.0, 3.0)
     breaker.record_success()
     assert breaker.retry_after() == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(59.9, 0), (60.1, 1)])
+async def test_a_part_that_asks_to_be_left_alone_for_an_hour_is_for_a_minute(
+    seconds: float, calls: int
+) -> None:
+    clock = FakeClock()
+    target, service = dependency(clock, retry_after=3600), Service()
+    await throttle(target, "bots:acme")
+    clock.advance(seconds)
+    with suppress(DependencyUnavailableError):
+        await target.call(service, "bots:acme")
+
+    assert service.calls == calls
+
+
+@pytest.mark.parametrize(("retry_after", "calls"), [(5, 3), (7, 2), (11, 2), (12, 1)])
+async def test_a_call_takes_twelve_seconds_at_most_unless_it_is_told_otherwise(
+    retry_after: float, calls: int
+) -> None:
+    service = Service(*[BusyError()] * 3)
+    with pytest.raises(DependencyUnavailableError):
+        await dependency(FakeClock(), retry_after=retry_after).call(service)
+
+    assert service.calls == calls
+
+
+def test_a_probe_that_fails_is_followed_by_another_after_the_same_time() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock, threshold=1, open_seconds=5.0)
+    breaker.record_failure()
+    for _ in range(3):
+        clock.advance(5)
+        probe = breaker.admit()
+        assert probe is not None
+        probe.record_failure()
+        assert breaker.admit() is None
