@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 """The plugins that the unit tests need; finding and loading all others takes as long as most tests do."""
 
-_TEST_SECONDS = 30
+_TEST_LIMIT = ("-o", "timeout=30")
+"""Less than the suite's own: a test of a mutant that takes so long has noticed it."""
+
 _ARGUMENTS = (
     "-q",
     "-x",
     "--no-header",
     "--tb=line",
     "--hypothesis-seed=0",
-    *("-o", f"timeout={_TEST_SECONDS}"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
     *("-p", "no:cacheprovider"),
     *(argument for plugin in PLUGINS for argument in ("-p", plugin)),
@@ -137,7 +138,7 @@ def run_tests(chosen: Sequence[str], failure: Path, fault: tuple[str, str] | Non
     if fault is not None:
         sys.meta_path.insert(0, FaultyModule(*fault))
     files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
-    return int(pytest.main([*files, *_ARGUMENTS], plugins=[ChosenTests(chosen, failure)]))
+    return int(pytest.main([*files, *_ARGUMENTS, *_TEST_LIMIT], plugins=[ChosenTests(chosen, failure)]))
 
 
 class FaultyModule(MetaPathFinder, Loader):

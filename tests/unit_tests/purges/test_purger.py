@@ -47,7 +47,7 @@ class World:
             0.0,
         )
 
-    async def unfinished(self, after: str | None, limit: int) -> list[PurgeItem]:
+    async def list_unfinished(self, after: str | None, limit: int) -> list[PurgeItem]:
         self.pages.append(after)
         found = [name for name in self.purges if name > (after or "")]
         return [
