@@ -31,13 +31,3 @@ def test_only_a_failure_that_others_caused_is_a_race() -> None:
     races = [reason for reason in BatchFailure if BatchFailedError(0, reason).is_race]
 
     assert races == [BatchFailure.EXISTS, BatchFailure.MISSING, BatchFailure.CHANGED]
-
-
-def test_each_status_of_a_failed_batch_has_its_reason() -> None:
-    reasons = {status: BatchFailedError(0, status).reason for status in (400, 404, 409, 412, 413, 424, 429)}
-
-    assert reasons == dict.fromkeys(reasons, BatchFailure.REFUSED) | {
-        404: BatchFailure.MISSING,
-        409: BatchFailure.EXISTS,
-        412: BatchFailure.CHANGED,
-    }
