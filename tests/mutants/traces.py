@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tests.mutants.sample import Mutant
 
 _LONGEST_FILE_SECONDS = 900.0
-OWN_SECONDS = 40.0
+OWN_SECONDS = 30.0
 """Time that an area's own tests may compute for one mutant."""
 
-OTHERS_SECONDS = 20.0
+OTHERS_SECONDS = 15.0
 """Time that all other tests may."""
 
 
@@ -59,12 +59,17 @@ class Traces:
     def choose(self, mutant: Mutant, area: Area) -> tuple[list[str], list[str]]:
         """Return the area's own tests that can notice a mutant, the quickest first, and then the others."""
         module = mutant.key.module
-        lines = frozenset(range(mutant.lines[0], mutant.lines[1] + 1))
-        found = [test for test in self._by_module.get(module, []) if test.lines[module] & lines]
-        if mutant.runs_at_import or not found:
-            modules = {module, *importers(module)} if mutant.runs_at_import else {module}
-            found = [test for name in sorted(modules) for test in self._by_module.get(name, [])]
-        found = sorted({test.id: test for test in found}.values(), key=lambda test: (test.seconds, test.id))
+        if mutant.runs_at_import:
+            places = uses_of(mutant)
+        else:
+            places = {module: frozenset(range(mutant.lines[0], mutant.lines[1] + 1))}
+        chosen = {
+            test.id: test
+            for name, lines in places.items()
+            for test in self._by_module.get(name, [])
+            if not lines or test.lines[name] & lines
+        }
+        found = sorted(chosen.values(), key=lambda test: (test.seconds, test.id))
         own = [test for test in found if area.owns(test.file)]
         others = [test for test in found if not area.owns(test.file)]
         return _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
@@ -85,26 +90,64 @@ def _cut(tests: Sequence[Trace], left: float) -> list[str]:
     return kept
 
 
-def importers(module: str) -> list[str]:
-    """Return the modules of the app that import one."""
-    name = module.removesuffix(".py").replace("/", ".")
-    return [file for file, imported in _imports().items() if name in imported]
+def uses_of(mutant: Mutant) -> dict[str, frozenset[int]]:
+    """Return where it shows what a module does while it is imported: lines by module, none for all of them.
+
+    A constant shows in the functions that name it, in its module and in those that import it. All else, and a
+    constant that is used at import, shows anywhere in them.
+    """
+    module = mutant.key.module
+    names = _assigned(mutant)
+    uses = {module: _lines_that_name(mutant.source.tree, names) if names else frozenset[int]()}
+    dotted = module.removesuffix(".py").replace("/", ".")
+    for file, tree in _app_trees().items():
+        imported = {
+            alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and node.module == dotted
+            for alias in node.names
+        }
+        if imported and not (names and imported.isdisjoint(names)):
+            uses[file] = _lines_that_name(tree, names) if names else frozenset()
+    return uses
 
 
-def _imports() -> dict[str, frozenset[str]]:
-    if not _IMPORTS:
+def _assigned(mutant: Mutant) -> frozenset[str]:
+    """Return the constants of a module that a mutant's statement sets; none where it does something else."""
+    for statement in mutant.source.tree.body:
+        if statement.lineno <= mutant.at <= (statement.end_lineno or 0):
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+            return frozenset(target.id for target in targets if isinstance(target, ast.Name))
+    return frozenset()
+
+
+def _lines_that_name(tree: ast.Module, names: frozenset[str]) -> frozenset[int]:
+    """Return the lines of functions that name a constant; none, which is all, where it is named elsewhere."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    inside: dict[int, bool] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, functions):
+            inside |= {id(part): True for statement in node.body for part in ast.walk(statement)}
+    named = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load)
+    ]
+    if not all(id(node) in inside for node in named):
+        return frozenset()
+    return frozenset(node.lineno for node in named) or frozenset({0})
+
+
+def _app_trees() -> dict[str, ast.Module]:
+    if not _TREES:
         for folder in ("functions", "shared"):
             for file in sorted((ROOT / folder).rglob("*.py")):
-                named = {
-                    node.module
-                    for node in ast.walk(ast.parse(file.read_text()))
-                    if isinstance(node, ast.ImportFrom) and node.module is not None
-                }
-                _IMPORTS[file.relative_to(ROOT).as_posix()] = frozenset(named)
-    return _IMPORTS
+                _TREES[file.relative_to(ROOT).as_posix()] = ast.parse(file.read_text())
+    return _TREES
 
 
-_IMPORTS: dict[str, frozenset[str]] = {}
+_TREES: dict[str, ast.Module] = {}
 
 
 def record_traces(

@@ -14,11 +14,16 @@ LIMIT = 5
 
 
 def first(a):
-    return a < 1
+    return (a < 1
+            and a.size != LIMIT)
 
 
 def second(a):
     return a > 2
+
+
+class Item:
+    size = 12
 """
 
 
@@ -50,7 +55,22 @@ def test_only_tests_that_run_the_changed_line_are_asked_the_areas_own_first() ->
     assert others == ["tests/unit_tests/chat/test_c.py::test_another_areas"]
 
 
-def test_what_runs_at_import_is_judged_by_the_tests_of_the_module_and_of_those_that_import_it() -> None:
+def test_a_constant_is_judged_by_the_tests_of_the_functions_that_name_it() -> None:
+    traces = Traces(
+        (
+            trace("cosmos/test_a.py::test_of_first", 0.1, 7),
+            trace("cosmos/test_a.py::test_of_second", 0.2, 11),
+            trace("cosmos/test_b.py::test_of_an_importer", 0.2, 1, module="shared/cosmos/partition.py"),
+        )
+    )
+
+    own, others = traces.choose(mutant("5 to 6"), AREA)
+
+    assert own == ["tests/unit_tests/cosmos/test_a.py::test_of_first"]
+    assert others == []
+
+
+def test_what_a_class_declares_is_judged_by_all_tests_of_its_module_and_of_those_that_import_it() -> None:
     traces = Traces(
         (
             trace("cosmos/test_a.py::test_of_it", 0.1, 10),
@@ -59,7 +79,7 @@ def test_what_runs_at_import_is_judged_by_the_tests_of_the_module_and_of_those_t
         )
     )
 
-    own, _ = traces.choose(mutant("5 to 6"), AREA)
+    own, _ = traces.choose(mutant("12 to 13"), AREA)
 
     assert own == [
         "tests/unit_tests/cosmos/test_a.py::test_of_it",
