@@ -660,3 +660,13 @@ async def test_items_of_one_partition_are_removed_a_hundred_at_once() -> None:
 
         assert [await owned.remove_some() for _ in range(2)] == [230, 0]
         assert batches == 3
+
+
+async def test_a_purge_that_is_over_is_not_worked_on_again(app: WholeApp) -> None:
+    await ask(app)
+    await finish(app)
+    before = app.cosmos.transport.requests
+    await app.tick(TIMER)
+
+    assert app.cosmos.transport.requests - before == 1  # it asks what is left to do, and that is nothing
+    assert len(await proofs(app)) == 1
