@@ -28,7 +28,7 @@ from shared.settings import load_settings
 from shared.telemetry.spans import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
-from shared.tenancy.credentials import Credentials
+from shared.tenancy.credential_cache import CredentialCache
 from shared.tenancy.key_store import KeyStore
 from shared.tenancy.keys import AdminKeys
 from shared.tenancy.purges import Purges
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
     from shared.tenancy.jwks import SigningKeys
     from shared.tenancy.oidc import UserTokens
-    from shared.tokens.in_process import LedgerTokenClient
     from shared.tokens.ledger import TokenLedger
+    from shared.tokens.ledger_client import LedgerTokenClient
 
 
 SETTINGS = SettingRegistry(
@@ -167,8 +167,8 @@ class Runtime:
         return Dependency(PROVIDER, classify, POLICY, self.clock)
 
     @cached_property
-    def _credentials(self) -> Credentials:
-        return Credentials(self.tenants, self.clock, self.settings.auth_cache_seconds)
+    def _credentials(self) -> CredentialCache:
+        return CredentialCache(self.tenants, self.clock, self.settings.auth_cache_seconds)
 
     @cached_property
     def audit(self) -> AuditTrail:
@@ -275,10 +275,10 @@ class Runtime:
 
     def token_client(self, app_id: str, tenant: TenantContext | None = None) -> LedgerTokenClient:
         """Return one application's client of the ledger; without a tenant, for the ambient one."""
-        from shared.tokens import in_process  # noqa: PLC0415  # loads when first used
+        from shared.tokens import ledger_client  # noqa: PLC0415  # loads when first used
 
-        transport = in_process.LedgerTransport(self.ledger, self.settings.openai_model, tenant)
-        return in_process.LedgerTokenClient(app_id, transport)
+        transport = ledger_client.LedgerTransport(self.ledger, self.settings.openai_model, tenant)
+        return ledger_client.LedgerTokenClient(app_id, transport)
 
     @cached_property
     def chat_model(self) -> OpenAIChatModel:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
-from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.prompts.models import NAME_PATTERN
 from shared.prompts.reference import PromptReference

@@ -11,7 +11,7 @@ from functions.reasoning.prompts import STEPS
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import APIError
 from shared.http.paging import ListReply, cut_page
-from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.logging.logger import get_logger
 

@@ -26,7 +26,7 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.errors import APIError, ConflictError, PayloadTooLargeError, ValidationError
 from shared.http.responses import HttpResponse
 from shared.logging.logger import get_logger
-from shared.resilience.completion import run_to_completion
+from shared.resilience.run_to_completion import run_to_completion
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pydantic.json_schema import models_json_schema
 
 from shared.http.descriptions import DescribedJsonSchema, describe_operation
+from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
-from shared.http.responses import JSON, ErrorReply
+from shared.http.responses import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -224,7 +225,7 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 
 def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     error = {JSON: {"schema": schemas[ErrorReply, "serialization"]}}
-    described = {
+    described: dict[int, dict[str, Any]] = {
         status: {
             "description": _REFUSALS[status],
             "headers": _headers(route, status),

@@ -22,11 +22,11 @@ from shared.errors import (
     ValidationError,
 )
 from shared.http.bounds import request_cost
+from shared.http.error_reply import render_error
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
 from shared.http.request_parsing import header_text, parse_body, read_body, read_parameters
-from shared.http.responses import HttpResponse, render_error
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shared.http.rate_limiter import RateDecision
+    from shared.http.responses import HttpResponse
     from shared.http.route import EdgeServices, Reply, Route
     from shared.telemetry.spans import SpanFacts
 

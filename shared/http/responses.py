@@ -1,26 +1,20 @@
-"""Responses of the edge as data, so that one can be stored and given once more, byte for byte."""
+"""Responses as data: so that one can be stored and given once more, byte for byte."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from azurefunctions.extensions.http.fastapi import Response
-from pydantic import BaseModel, ConfigDict
-
-from shared.errors import AuthenticationError, MethodNotAllowedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from starlette.responses import Response as StarletteResponse
 
-    from shared.errors import APIError
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -40,29 +34,9 @@ SECURITY_HEADERS = {
 _ON_EVERY_ANSWER = [(name, (name.encode(), value.encode())) for name, value in SECURITY_HEADERS.items()]
 
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
-_RETRY_AFTER = "retry-after"
+RETRY_AFTER = "retry-after"
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
-
-
-class ErrorReply(BaseModel):
-    """The body of every refusal, in the shape of the bot manager document plus the request id.
-
-    Attributes:
-        error: Name of the error, for programs; it stays the same over releases.
-        message: What went wrong, for people.
-        detail: Facts about it; an invalid request has each field at fault under `fields`.
-        timestamp: When it was refused, in UTC.
-        request_id: The request's id, under which it stands in the logs.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    error: str
-    message: str
-    detail: dict[str, Any]
-    timestamp: str
-    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +58,7 @@ class HttpResponse:
     @property
     def is_final(self) -> bool:
         """Tell whether the same request would be answered so again: it says neither `later` nor `defect`."""
-        later = self.status == _TOO_MANY_REQUESTS or _RETRY_AFTER in self.headers
+        later = self.status == _TOO_MANY_REQUESTS or RETRY_AFTER in self.headers
         return self.status < _SERVER_ERRORS and not later
 
     def to_starlette(self, edge_headers: Mapping[str, str]) -> StarletteResponse:
@@ -116,22 +90,3 @@ class HtmlPage:
         """Render the page."""
         headers = {"content-type": HTML, "content-security-policy": self.policy()}
         return HttpResponse(status, headers, self.html.encode())
-
-
-def render_error(error: APIError, now: datetime, request_id: str) -> HttpResponse:
-    """Render a refusal in the one shape that all of them have."""
-    headers = {"content-type": JSON}
-    if error.retry_after is not None:
-        headers[_RETRY_AFTER] = str(max(1, math.ceil(error.retry_after)))
-    if isinstance(error, AuthenticationError):
-        headers["www-authenticate"] = "Bearer"
-    if isinstance(error, MethodNotAllowedError):
-        headers["allow"] = ", ".join(error.allowed)
-    reply = ErrorReply(
-        error=type(error).__name__,
-        message=error.message,
-        detail=dict(error.detail),
-        timestamp=now.isoformat(),
-        request_id=request_id,
-    )
-    return HttpResponse(error.status, headers, reply.model_dump_json().encode(), reply.error)

@@ -14,7 +14,7 @@ from shared.llm.chat_model import (
     UnusableAnswerError,
 )
 from shared.logging.logger import get_logger
-from shared.resilience.completion import run_to_completion
+from shared.resilience.run_to_completion import run_to_completion
 from shared.telemetry.spans import count_tokens
 
 if TYPE_CHECKING:

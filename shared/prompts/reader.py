@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from shared.errors import ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import MAX_CONTENT_BYTES, PRODUCTION, PromptSource
-from shared.prompts.store import find_version, require_version
+from shared.prompts.models import MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.reference import choose_version, find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
 
@@ -91,7 +91,7 @@ class PromptReader:
         if label is not None or version is not None:
             return await self.read(name, version if label is None else label)
         cached, _ = await self._head(name, None, fresh=False)
-        return await self._at(cached, find_version(cached.head, PRODUCTION) or cached.head.version)
+        return await self._at(cached, choose_version(cached.head))
 
     def peek(self, name: str) -> Prompt | None:
         """Return the latest version if the cache has a fresh one; any thread may ask."""

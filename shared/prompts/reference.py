@@ -1,13 +1,17 @@
-"""Reference to a prompt, as bots and jobs name one."""
+"""Reference to a prompt, as bots and jobs name one, and the version that it means."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.prompts.models import LABEL_PATTERN, MAX_VERSION, NAME_PATTERN
+from shared.prompts.errors import PromptNotFoundError
+from shared.prompts.models import LABEL_PATTERN, LATEST, MAX_VERSION, NAME_PATTERN, PRODUCTION
 from shared.validation import refuse_value
+
+if TYPE_CHECKING:
+    from shared.prompts.stored_models import PromptSummary
 
 
 class PromptReference(BaseModel):
@@ -32,3 +36,31 @@ class PromptReference(BaseModel):
         if self.label is not None and self.version is not None:
             raise refuse_value("at most one of label and version is named")
         return self
+
+
+def choose_version(head: PromptSummary) -> int:
+    """Return the version of `production` where there is one, else the latest: for whoever names neither."""
+    return find_version(head, PRODUCTION) or head.version
+
+
+def find_version(head: PromptSummary, which: int | str | None) -> int | None:
+    """Return the number of a version, by number, label or as the latest; None where there is none."""
+    if which is None or which == LATEST:
+        return head.version
+    if isinstance(which, str):
+        return head.labels.get(which)
+    return which if which <= head.version else None
+
+
+def require_version(head: PromptSummary, which: int | str | None) -> int:
+    """Return the version's number that is meant: the latest, a number, or a label's.
+
+    Raises:
+        PromptNotFoundError: There is no such version or label.
+    """
+    number = find_version(head, which)
+    if number is not None:
+        return number
+    if isinstance(which, str):
+        raise PromptNotFoundError(head.name, label=which)
+    raise PromptNotFoundError(head.name, which)

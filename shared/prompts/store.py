@@ -22,7 +22,8 @@ from shared.prompts.batch_commit import BatchCommit
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import LATEST, MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.models import MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.reference import require_version
 from shared.prompts.stored_models import (
     ChangeItem,
     HeadExcerpt,
@@ -283,26 +284,3 @@ class GlobalPromptStore(PromptStore):
         self._editor = Editor(self._own, by)
         self._clock = clock or SystemClock()
         self._turns = turns or Turns()
-
-
-def find_version(head: PromptSummary, which: int | str | None) -> int | None:
-    """Return the number of a version, by number, label or as the latest; None where there is none."""
-    if which is None or which == LATEST:
-        return head.version
-    if isinstance(which, str):
-        return head.labels.get(which)
-    return which if which <= head.version else None
-
-
-def require_version(head: PromptSummary, which: int | str | None) -> int:
-    """Return the version's number that is meant: the latest, a number, or a label's.
-
-    Raises:
-        PromptNotFoundError: There is no such version or label.
-    """
-    number = find_version(head, which)
-    if number is not None:
-        return number
-    if isinstance(which, str):
-        raise PromptNotFoundError(head.name, label=which)
-    raise PromptNotFoundError(head.name, which)

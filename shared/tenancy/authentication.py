@@ -14,7 +14,7 @@ from shared.tenancy.store import TenantItem, TenantStatus
 
 if TYPE_CHECKING:
     from shared.clock import Clock
-    from shared.tenancy.credentials import Credentials, TenantLookup
+    from shared.tenancy.credential_cache import CredentialCache, TenantLookup
     from shared.tenancy.keys import Compare
 
 _SCHEME = "bearer "
@@ -45,7 +45,7 @@ class KeyVerifier:
     """Checks API keys: first their form, then what is known of them, in one comparison of constant time."""
 
     def __init__(
-        self, credentials: Credentials, clock: Clock, compare: Compare = hmac.compare_digest
+        self, credentials: CredentialCache, clock: Clock, compare: Compare = hmac.compare_digest
     ) -> None:
         self._credentials = credentials
         self._clock = clock

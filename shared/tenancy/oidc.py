@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.settings import OidcSettings
     from shared.tenancy.context import TenantId
-    from shared.tenancy.credentials import Credentials
+    from shared.tenancy.credential_cache import CredentialCache
     from shared.tenancy.jwks import SigningKeys
 
 _MAX_CHARACTERS = 16 * 1024
@@ -58,7 +58,7 @@ class UserTokens:
     """
 
     def __init__(
-        self, settings: OidcSettings, keys: SigningKeys, credentials: Credentials, clock: Clock
+        self, settings: OidcSettings, keys: SigningKeys, credentials: CredentialCache, clock: Clock
     ) -> None:
         self._settings = settings
         self._keys = keys

@@ -15,6 +15,7 @@ from shared.logging.logger import get_logger
 from shared.tokens.counters import TENANT_COUNTER, build_operations
 from shared.tokens.lock_ids import LockClaim, new_group
 from shared.tokens.quota import Quota
+from shared.tokens.retry_after import refuse_lock
 from shared.tokens.settlement import Settlement
 from shared.tokens.stored_models import LockGroup
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from shared.tokens.settlement import LockSettler
     from shared.tokens.snapshot import LedgerSnapshot
     from shared.tokens.stored_models import TokenStatus
-    from shared.tokens.unreported import UnreportedLocks
+    from shared.tokens.unreported_locks import UnreportedLocks
 
 _MOST_OPERATIONS = 100
 _MOST_ROUNDS = 32
@@ -236,7 +237,8 @@ class _AdmissionPlan:
 
     def refuse(self, lock: PendingLock) -> APIError:
         """Build the error of a lock that is not admitted."""
-        return self.quota.refuse(lock.tokens, self._headrooms(lock))
+        headrooms, quota = self._headrooms(lock), self.quota
+        return refuse_lock(lock.tokens, headrooms, quota.largest_lock(headrooms), quota.limits, quota.time)
 
     def _hit(self, lock: PendingLock, most_counters: int) -> bool:
         """Count a lock in all of its counters if it fits; tell whether it does."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.errors import ValidationError
 from shared.tokens.counters import TENANT_COUNTER, WINDOW_SECONDS, counter_ids
 from shared.tokens.headroom import (
     Available,
@@ -16,36 +15,16 @@ from shared.tokens.headroom import (
     limit_tenant_counter,
 )
 from shared.tokens.limits import limits_in_force, override_of
-from shared.tokens.store_clock import MAX_WIDTH_SECONDS
+from shared.tokens.retry_after import wait_until
 from shared.tokens.stored_models import TokenStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.errors import APIError
     from shared.tokens.headroom import CounterLimits
     from shared.tokens.snapshot import LedgerSnapshot
 
 OTHER_APPS = "*"
-
-
-class LockTooLargeError(ValidationError):
-    """A lock is larger than a whole limit: it fits at no time.
-
-    Attributes:
-        tokens: The size of the lock.
-        largest: The size of the largest lock that the limit admits.
-        limit: The name of the limit, as in `TenantLimits`.
-    """
-
-    def __init__(self, tokens: int, largest: int, limit: str) -> None:
-        super().__init__(
-            f"A lock of {tokens} tokens exceeds the limit {limit} of {largest}",
-            {"fields": {"token_count": f"must be <= {largest}"}, "limit": limit},
-        )
-        self.tokens = tokens
-        self.largest = largest
-        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,31 +116,13 @@ class Quota:
             debt_tokens=max(0, counted.tokens - limit_tokens),
         )
 
-    def refuse(self, tokens: int, headrooms: tuple[Headroom, ...]) -> APIError:
-        """Build the error of a lock that does not fit: why, and when it does if nothing is added."""
-        largest = self._largest_lock(headrooms)
-        if tokens > largest.count:
-            return LockTooLargeError(tokens, largest.count, largest.limit)
-        wait = max((one.find_wait(tokens) for one in headrooms), key=lambda one: one.until)
-        return wait.error(
-            f"The token budget does not admit this call now: it waits for {wait.limit}",
-            {
-                "limit": wait.limit,
-                "requested_tokens": tokens,
-                "available_tokens": max(0, min(one.available_tokens.count for one in headrooms)),
-                "available_requests": max(0, min(one.available_requests.count for one in headrooms)),
-                "limit_tokens": self.limits.tokens_per_minute,
-                "limit_requests": self.limits.requests_per_minute,
-            },
-            retry_after=wait_until(wait.until, self.time),
-        )
-
     def test(self, tokens: int, headrooms: tuple[Headroom, ...]) -> bool:
         """Tell whether a lock fits under all of its counters' limits."""
         largest = self.limits.tokens_per_lock
         return (largest is None or tokens <= largest) and all(one.test(tokens) for one in headrooms)
 
-    def _largest_lock(self, headrooms: tuple[Headroom, ...]) -> Available:
+    def largest_lock(self, headrooms: tuple[Headroom, ...]) -> Available:
+        """Return the largest lock that ever fits, and the limit that bounds it."""
         sizes = [one.largest_lock() for one in headrooms]
         if self.limits.tokens_per_lock is not None:
             sizes.append(Available(self.limits.tokens_per_lock, "tokens_per_lock"))
@@ -174,8 +135,3 @@ class Quota:
         if counter_id not in self.headrooms:
             self.headrooms[counter_id] = Headroom(self._snapshot.counter(counter_id), limits, self.time)
         return self.headrooms[counter_id]
-
-
-def wait_until(second: float, time: float) -> float:
-    """Return the wait until every instance, with its own bounds, knows that the store reached `second`."""
-    return max(0.0, second - time) + MAX_WIDTH_SECONDS

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from shared.tokens.counters import WindowCounter
     from shared.tokens.lock_ids import LockClaim
     from shared.tokens.snapshot import LedgerSnapshot
-    from shared.tokens.unreported import UnreportedLocks
+    from shared.tokens.unreported_locks import UnreportedLocks
 
 _MOST_ROUNDS = 16
 _MOST_OPERATIONS = 100

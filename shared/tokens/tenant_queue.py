@@ -14,7 +14,7 @@ from shared.tokens.errors import LockNotFoundError
 from shared.tokens.group_commit import GroupCommit
 from shared.tokens.settlement import LockSettler, Settlement
 from shared.tokens.stored_models import LOCK_RECORD_SECONDS
-from shared.tokens.unreported import UnreportedLocks
+from shared.tokens.unreported_locks import UnreportedLocks
 
 if TYPE_CHECKING:
     from shared.contracts import Usage

@@ -16,7 +16,7 @@ import jwt
 from shared.errors import AuthenticationError
 from shared.settings import OidcSettings
 from shared.tenancy.authentication import Authenticator, KeyVerifier
-from shared.tenancy.credentials import Credentials
+from shared.tenancy.credential_cache import CredentialCache
 from shared.tenancy.jwks import SigningKeys
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.oidc import UserTokens
@@ -64,7 +64,7 @@ def world() -> tuple[Authenticator, FakeTenants, ApiKey, IdentityProvider]:
     settings = OidcSettings.model_validate(
         {"OIDC_ISSUER": ISSUER, "OIDC_AUDIENCE": AUDIENCE, "OIDC_JWKS_URL": JWKS_URL}
     )
-    credentials = Credentials(tenants, clock, 20)
+    credentials = CredentialCache(tenants, clock, 20)
     keys = SigningKeys(ISSUER, JWKS_URL, provider, clock, allow_http=False)
     users = UserTokens(settings, keys, credentials, clock)
     admins = AdminKeys(["an-administrators-key", "the-next-one"])

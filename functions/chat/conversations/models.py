@@ -10,7 +10,7 @@ from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import TurnStatus
 from shared.http.models import ReplyModel, RequestModel
 from shared.http.paging import PageQuery
-from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.tenancy.context import USER_ID_PATTERN
 
 

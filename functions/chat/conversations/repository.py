@@ -27,14 +27,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
 from functions.chat.conversations.errors import ConversationNotFoundError
+from functions.chat.conversations.reservation import (
+    ATTEMPT_WAITS,
+    RESERVATION_LEASE,
+    RESERVATION_SECONDS,
+    NewTurn,
+    Reservation,
+)
 from functions.chat.conversations.stored_models import HEAD, ConversationItem, HeadItem, TurnItem, TurnStatus
 from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
-from shared.cosmos.leases import Lease, LeaseFields
+from shared.cosmos.leases import Lease
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
@@ -49,42 +56,11 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
-WORK_SECONDS = 100.0
-"""How long one turn may be worked on; the service stops well before."""
-
-_WAITS = (0.1, 0.3, 0.6, 1.0)
-"""Seconds between the attempts to get the next turn while another one is in work."""
-
 _MOST_IN_A_BATCH = 100
 _MOST_ROUNDS = 10
-_LEASE = LeaseFields(until="busy_until")
 _ANSWERED = select(TurnItem, where=f"c.operation_id = @operation_id AND c.status = '{TurnStatus.DONE}'")
 _ID_OF_ONE_USER = re.compile(r"u\.[0-9a-f]{32}")
 _IS_HEAD = "c.kind = 'head'"
-
-
-@dataclass(frozen=True, slots=True)
-class _NewTurn:
-    """The content with which a turn is begun."""
-
-    message: str
-    user_id: str | None
-    operation_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """The right to work on one turn.
-
-    Attributes:
-        recent: The turns done before it, oldest first.
-        user_id: The user of the turn, where a token or the caller names one.
-    """
-
-    number: int
-    holder: str
-    recent: tuple[int, ...]
-    user_id: str | None = None
 
 
 class ConversationRepository:
@@ -117,12 +93,12 @@ class ConversationRepository:
             PermissionDeniedError: A user's token names another user.
             ConflictError: Another turn of this conversation is still in work.
         """
-        new = _NewTurn(message, self._tenant.user_named(user_id), operation_id)
-        lease = Lease.begin(self._clock, WORK_SECONDS)
-        for wait in (0.0, *_WAITS):
+        new = NewTurn(message, self._tenant.user_named(user_id), operation_id)
+        lease = Lease.begin(self._clock, RESERVATION_SECONDS)
+        for wait in (0.0, *ATTEMPT_WAITS):
             if wait:
                 await self._clock.sleep(wait)
-            reserved = await self._try_to_reserve(lease.extend(self._clock, WORK_SECONDS), new)
+            reserved = await self._try_to_reserve(lease.extend(self._clock, RESERVATION_SECONDS), new)
             if reserved is not None:
                 return reserved
         raise ConflictError(
@@ -218,7 +194,7 @@ class ConversationRepository:
             self._own, self._stored_id = partition, own_id
         return own
 
-    async def _try_to_reserve(self, lease: Lease, new: _NewTurn) -> Reservation | None:
+    async def _try_to_reserve(self, lease: Lease, new: NewTurn) -> Reservation | None:
         head = await self._find()
         if head is not None and not Lease(head.holder, head.busy_until).is_over(self._clock):
             return None
@@ -245,7 +221,7 @@ class ConversationRepository:
         following = head.model_copy(update={"turns": head.turns + 1, "updated_at": now, "recent": recent})
         fields = following.model_dump(mode="json", include={"turns", "updated_at", "recent"})
         changes = [PatchOperation("set", f"/{name}", value) for name, value in fields.items()]
-        return following, Patch((*_LEASE.take(lease), *changes), etag=head.etag)
+        return following, Patch((*RESERVATION_LEASE.take(lease), *changes), etag=head.etag)
 
     def _new_head(self, lease: Lease, user_id: str | None) -> HeadItem:
         now = self._clock.now()
@@ -261,7 +237,7 @@ class ConversationRepository:
             updated_at=now,
         )
 
-    def _turn(self, number: int, new: _NewTurn, lease: Lease) -> TurnItem:
+    def _turn(self, number: int, new: NewTurn, lease: Lease) -> TurnItem:
         return TurnItem(
             id=_turn_id(number),
             bot_id=self._bot_id,
@@ -283,10 +259,10 @@ class ConversationRepository:
         self, turn: Reservation, change: tuple[PatchOperation, ...], remember: tuple[PatchOperation, ...]
     ) -> None:
         """End a turn on the condition that it is pending and ours; free the head if its last turn is ours."""
-        is_held = _LEASE.is_held_by(turn.holder)
+        is_held = RESERVATION_LEASE.is_held_by(turn.holder)
         end = Patch(change, f"{is_held} AND c.status = '{TurnStatus.PENDING}'")
         end_turn = self._own.patching(_turn_id(turn.number), end)
-        free = Patch((_LEASE.release(), *remember), is_held)
+        free = Patch((RESERVATION_LEASE.release(), *remember), is_held)
         try:
             await self._own.batch([end_turn, self._own.patching(HEAD, free)])
         except BatchFailedError as error:

@@ -19,11 +19,11 @@ from functions.chat.conversations.stored_models import AnswerSource
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.paging import ListReply, Page, cut_page
-from shared.http.replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
-from shared.resilience.completion import run_to_completion
+from shared.resilience.run_to_completion import run_to_completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from functions.chat.conversations.repository import (
         ConversationIndex,
         ConversationRepository,
-        Reservation,
     )
+    from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import ConversationItem, TurnItem
     from shared.contracts import Usage
     from shared.llm.chat_model import ChatModel, Completion

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.stored_models import StoredBotConfig
-from functions.chat.conversations.repository import WORK_SECONDS
+from functions.chat.conversations.reservation import RESERVATION_SECONDS
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.support.soak import SOAK, sized
@@ -87,7 +87,7 @@ async def test_a_process_that_is_killed_at_work_takes_nothing_with_it(tmp_path: 
             begin(killed)
             assert read_line(killed) == ASKED
             killed.kill()
-        with started(endpoint, "after", 2, "--ahead", str(WORK_SECONDS + 1)) as other:
+        with started(endpoint, "after", 2, "--ahead", str(RESERVATION_SECONDS + 1)) as other:
             begin(other)
             said, _ = other.communicate(timeout=60)
         turns = await all_turns(endpoint)

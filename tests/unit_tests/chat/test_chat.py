@@ -9,7 +9,7 @@ import pytest
 
 from functions.chat.bots.repository import BotRepository
 from functions.chat.conversations.models import ChatRequest
-from functions.chat.conversations.repository import WORK_SECONDS
+from functions.chat.conversations.reservation import RESERVATION_SECONDS
 from functions.chat.conversations.service import ANSWER_SECONDS, ChatService
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
@@ -341,7 +341,7 @@ async def test_a_model_that_takes_too_long_fails_the_turn(app: App) -> None:
 
 
 def test_a_turn_ends_well_before_its_reservation() -> None:
-    assert ANSWER_SECONDS + 15 <= WORK_SECONDS
+    assert ANSWER_SECONDS + 15 <= RESERVATION_SECONDS
 
 
 async def test_a_caller_who_leaves_frees_the_conversation(app: App) -> None:

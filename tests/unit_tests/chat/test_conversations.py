@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.chat.conversations.errors import ConversationNotFoundError
-from functions.chat.conversations.repository import WORK_SECONDS, ConversationRepository
+from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.reservation import RESERVATION_SECONDS
 from functions.chat.conversations.stored_models import HeadItem, TurnItem, TurnStatus
 from shared.contracts import Usage
 from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
@@ -135,7 +136,7 @@ async def test_of_two_that_reserve_at_once_each_gets_its_own_turn(
 async def test_a_dead_workers_turn_is_passed_over_when_its_time_is_up(app: App, clock: FakeClock) -> None:
     await app.chat("one")
     dead = await app.conversation().reserve("two", None)
-    clock.advance(WORK_SECONDS - 3)
+    clock.advance(RESERVATION_SECONDS - 3)
     assert (await app.chat("three")).status == 409
 
     clock.advance(1)
@@ -153,7 +154,7 @@ async def test_a_worker_that_comes_back_late_answers_its_own_turn_and_no_other(
     app: App, clock: FakeClock
 ) -> None:
     late = await app.conversation().reserve("one", None)
-    clock.advance(WORK_SECONDS)
+    clock.advance(RESERVATION_SECONDS)
     running = await app.conversation().reserve("two", None)
     await app.conversation().complete(late, "late", USAGE)
 
@@ -174,7 +175,7 @@ async def test_a_late_answer_that_comes_while_a_turn_begins_is_not_forgotten(
     app: App, container: Container, clock: FakeClock
 ) -> None:
     late = await app.conversation().reserve("one", None)
-    clock.advance(WORK_SECONDS)
+    clock.advance(RESERVATION_SECONDS)
     answered = Interrupted(container, batches=[lambda: app.conversation().complete(late, "late", USAGE)])
     turn = await opened(answered, clock).reserve("two", None)
 
@@ -183,7 +184,7 @@ async def test_a_late_answer_that_comes_while_a_turn_begins_is_not_forgotten(
 
 async def test_turns_answered_out_of_order_are_remembered_in_their_order(app: App, clock: FakeClock) -> None:
     late = await app.conversation().reserve("one", None)
-    clock.advance(WORK_SECONDS)
+    clock.advance(RESERVATION_SECONDS)
     quick = await app.conversation().reserve("two", None)
     await app.conversation().complete(quick, "in time", USAGE)
     await app.conversation().complete(late, "late", USAGE)
@@ -196,7 +197,7 @@ async def test_turns_answered_out_of_order_are_remembered_in_their_order(app: Ap
 
 async def test_a_worker_that_fails_late_frees_nothing_that_is_not_its_own(app: App, clock: FakeClock) -> None:
     late = await app.conversation().reserve("one", None)
-    clock.advance(WORK_SECONDS)
+    clock.advance(RESERVATION_SECONDS)
     await app.conversation().reserve("two", None)
     await app.conversation().fail(late)
 
@@ -240,7 +241,7 @@ async def test_a_store_that_is_down_is_a_503_and_the_history_is_untouched(
     app.trouble.at(nth, requests=100)
     refused = await app.chat("two")
     app.cosmos.transport.lose_requests = 0
-    clock.advance(WORK_SECONDS + 10)
+    clock.advance(RESERVATION_SECONDS + 10)
 
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     if nth > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from shared.tenancy.credentials import MAX_TTL_SECONDS
+from shared.tenancy.credential_cache import MAX_TTL_SECONDS
 from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS
 from tests.support.fakes import host_limit_seconds
 

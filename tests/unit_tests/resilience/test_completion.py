@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from shared.errors import DependencyUnavailableError
-from shared.resilience.completion import run_to_completion
 from shared.resilience.deadlines import deadline, remaining_seconds
+from shared.resilience.run_to_completion import run_to_completion
 from tests.support.fakes import FakeClock
 
 

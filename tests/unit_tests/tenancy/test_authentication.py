@@ -12,7 +12,7 @@ from shared.errors import AuthenticationError, DependencyUnavailableError, Permi
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
-from shared.tenancy.credentials import Credentials
+from shared.tenancy.credential_cache import CredentialCache
 from shared.tenancy.errors import TenantNotFoundError, TenantSuspendedError
 from shared.tenancy.keys import AdminKeys, ApiKey
 from shared.tenancy.store import TenantStatus, Tier
@@ -46,7 +46,7 @@ def comparer() -> Comparer:
 def authenticator(
     tenants: FakeTenants, audit: FakeAudit, clock: FakeClock, comparer: Comparer
 ) -> Authenticator:
-    keys = KeyVerifier(Credentials(tenants, clock, TTL), clock, comparer)
+    keys = KeyVerifier(CredentialCache(tenants, clock, TTL), clock, comparer)
     return Authenticator(tenants, audit, AdminKeys([ADMIN_KEY, NEXT_ADMIN_KEY]), keys)
 
 
@@ -419,7 +419,7 @@ async def test_nothing_of_a_presented_key_is_kept_but_its_digest(
 ) -> None:
     key = new_key()
     tenants.add(key)
-    credentials = Credentials(tenants, clock, TTL)
+    credentials = CredentialCache(tenants, clock, TTL)
 
     known = await credentials.of_key(key.tenant_id, key.key_id)
 
@@ -433,13 +433,13 @@ def test_no_setting_lets_a_revoked_key_live_for_30_seconds(
     tenants: FakeTenants, clock: FakeClock, seconds: float
 ) -> None:
     with pytest.raises(ValueError, match="0 to 25"):
-        Credentials(tenants, clock, seconds)
+        CredentialCache(tenants, clock, seconds)
 
 
 async def test_without_a_cache_each_key_is_asked_for(tenants: FakeTenants, clock: FakeClock) -> None:
     key = new_key()
     tenants.add(key)
-    credentials = Credentials(tenants, clock, 0)
+    credentials = CredentialCache(tenants, clock, 0)
 
     for _ in range(3):
         assert await credentials.of_key(key.tenant_id, key.key_id)

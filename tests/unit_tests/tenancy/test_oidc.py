@@ -14,7 +14,7 @@ from shared.resilience.deadlines import deadline, remaining_seconds
 from shared.settings import OidcSettings
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import Role, TenantContext, parse_tenant_id
-from shared.tenancy.credentials import Credentials
+from shared.tenancy.credential_cache import CredentialCache
 from shared.tenancy.errors import TenantSuspendedError
 from shared.tenancy.jwks import SigningKeys
 from shared.tenancy.keys import AdminKeys
@@ -67,7 +67,7 @@ class Users:
             ISSUER, configured.oidc_jwks_url, provider, clock, allow_http=configured.oidc_allow_http
         )
         self.keys = keys
-        self._tokens = UserTokens(configured, keys, Credentials(tenants, clock, 20), clock)
+        self._tokens = UserTokens(configured, keys, CredentialCache(tenants, clock, 20), clock)
         self.tokens = self._tokens
 
     async def accept(self, token: str) -> TenantContext | None:
@@ -583,7 +583,7 @@ async def test_keys_and_tokens_are_told_apart_by_their_form(
 ) -> None:
     key = new_key()
     tenants.add(key, Role.TENANT_ADMIN)
-    keys = KeyVerifier(Credentials(tenants, clock, 20), clock)
+    keys = KeyVerifier(CredentialCache(tenants, clock, 20), clock)
     authenticator = Authenticator(tenants, FakeAudit(), AdminKeys(["an-admin"]), keys, users.tokens)
 
     by_key = await authenticator.authenticate(f"Bearer {key}")

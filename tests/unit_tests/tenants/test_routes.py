@@ -12,7 +12,7 @@ from functions.tenants.trigger import blueprint as tenants
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
-from shared.tenancy.credentials import Credentials
+from shared.tenancy.credential_cache import CredentialCache
 from shared.tenancy.key_store import KeyStore
 from shared.tenancy.keys import AdminKeys, parse_key
 from shared.tenancy.purges import Purges
@@ -34,7 +34,7 @@ class App:
         self.cosmos = cosmos
         self.tenants = TenantStore(cosmos.container("tenants"))
         self.audit = AuditTrail(cosmos.container("audit"), clock)
-        verifier = KeyVerifier(Credentials(self.tenants, clock, 20), clock)
+        verifier = KeyVerifier(CredentialCache(self.tenants, clock, 20), clock)
         admins = AdminKeys(["the-administrators-key"])
         authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(

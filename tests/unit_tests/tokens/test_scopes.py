@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import BudgetExceededError, ValidationError
-from shared.tokens.errors import TokenBudgetExhaustedError, TokenRateLimitError
+from shared.tokens.errors import LockTooLargeError, TokenBudgetExhaustedError, TokenRateLimitError
 from shared.tokens.limits import LimitsOverride, RateLimit
 from shared.tokens.policy import FixedPolicy
-from shared.tokens.quota import AppShares, LockTooLargeError
+from shared.tokens.quota import AppShares
 from tests.support.ledger_bench import Bench, used
 from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 from tests.support.simulated_cosmos import START

@@ -30,7 +30,7 @@ class Log(logging.Handler):
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    logger, handler = logging.getLogger("shared.tokens.unreported"), Log()
+    logger, handler = logging.getLogger("shared.tokens.unreported_locks"), Log()
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)

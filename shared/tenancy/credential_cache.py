@@ -1,4 +1,4 @@
-"""Credentials in force, remembered for seconds: a warm request is authenticated without a look-up.
+"""CredentialCache in force, remembered for seconds: a warm request is authenticated without a look-up.
 
 There is no last known good here. An entry that is too old is asked for again, and where the store is down,
 that fails: what was revoked must die. See docs/adr/0013-keys-and-their-cache.md.
@@ -68,7 +68,7 @@ class KeyCredential:
     suspended: bool = False
 
 
-class Credentials:
+class CredentialCache:
     """The keys and tenants in force, each asked for at most once in `ttl_seconds`.
 
     Args:
