@@ -34,7 +34,9 @@ def _time(value: object) -> object:
     # The same holds for a number in a text, and for a day without a time.
     if isinstance(value, datetime) or (isinstance(value, str) and _TIME.fullmatch(value)):
         return value
-    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z, of the years 2000 to 2199")
+    if isinstance(value, str) and _TIME.fullmatch(f"20{value[2:]}"):
+        raise refuse_value("must be of the years 2000 to 2199")
+    raise refuse_value("must be a time such as 2026-01-31T10:30:00Z")
 
 
 _DATE = r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}"

@@ -38,10 +38,7 @@ _REFUSALS = {
     503: "A dependency is down; Retry-After says when to come back",
     504: "A dependency did not answer in time",
 }
-_LONG_ADDRESS = (
-    414,
-    {"description": "The address is longer than the host reads, which answers this by itself"},
-)
+_ADDRESS_TOO_LONG = 414
 _OPEN = (422, 500, 503, 504)
 _AUTHENTICATED = (401, 403, 404, 422, 429, 500, 503, 504)
 _WITH_BODY = (400, 408, 413)
@@ -234,8 +231,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         for status in sorted(_refusals(route))
     }
     if route.inputs.path is not None or route.inputs.query is not None:
-        status, answer = _LONG_ADDRESS
-        described[status] = answer
+        told = "The address is longer than the host reads, which answers this by itself"
+        described[_ADDRESS_TOO_LONG] = {"description": told}
     success = _success(route, schemas)
     for status, meaning in route.extra_statuses.items():
         described[status] = _merge_refusal(described.get(status), success | {"description": meaning})

@@ -14,6 +14,20 @@ from tests.contract.examples import Comparison, sender
 
 type Json = dict[str, Any]
 
+KEYWORDS = {
+    *("$ref", "additionalProperties", "anyOf", "const", "default", "description", "enum", "format", "items"),
+    *(
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
+    ),
+    *("oneOf", "pattern", "properties", "propertyNames", "required", "title", "type"),
+}
 WRITTEN_BY = "run `python -m tests.contract`"
 
 
@@ -44,6 +58,20 @@ async def test_every_example_is_answered_as_it_is_shown() -> None:
             wrong += comparison.differences(example, answered)
 
     assert wrong == [], f"where the change is meant, {WRITTEN_BY}"
+
+
+def test_schemas_have_keywords_of_json_schema_alone() -> None:
+    """A bound by another name, such as pydantic's `ge` of a time, tells nobody anything."""
+    unknown = {
+        f"{name}.{field}: {keyword}"
+        for name, schema in committed(API)["components"]["schemas"].items()
+        for field, kind in [("", schema), *schema.get("properties", {}).items()]
+        for one in [kind, *kind.get("anyOf", ())]
+        for keyword in one
+        if keyword not in KEYWORDS
+    }
+
+    assert unknown == set()
 
 
 def test_the_document_shows_each_example() -> None:

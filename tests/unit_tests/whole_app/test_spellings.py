@@ -58,6 +58,15 @@ async def test_an_end_is_a_time_with_its_offset(app: WholeApp, route: str, time:
     }
 
 
+@pytest.mark.parametrize("written", ["1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+async def test_a_time_is_of_years_that_the_document_tells(app: WholeApp, written: str) -> None:
+    body = {"name": "x", "expires_at": written}
+
+    answer = await app.client.call("create_key", Call.of(body, headers=app.admin, tenant_id="acme"))
+
+    assert answer.json()["detail"]["fields"] == {"body.expires_at": "must be of the years 2000 to 2199"}
+
+
 @pytest.mark.parametrize("group_by", ["me", "day,", "day,day,day,day,day", ""])
 async def test_an_unknown_dimension_is_told_those_that_there_are(app: WholeApp, group_by: str) -> None:
     boss = await app.new_key("acme", Role.TENANT_ADMIN)
