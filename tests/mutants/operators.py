@@ -175,6 +175,8 @@ def removed_statement(place: Place) -> Iterator[Edit]:
     match node:
         case ast.Expr(value=ast.Await() | ast.Call()) | ast.Raise() | ast.Delete() | ast.AugAssign():
             yield Edit("statement", node, "pass", f"drop {_short(node)}")
+        case ast.Continue() if _ends_its_loop(place):
+            return
         case ast.Continue() | ast.Break():
             yield Edit("statement", node, "pass", f"drop {_short(node)}")
         case ast.Assign(targets=[ast.Attribute()]) if place.function.endswith("__init__"):
@@ -183,6 +185,24 @@ def removed_statement(place: Place) -> Iterator[Edit]:
             yield Edit("statement", node, "pass", f"drop {_short(node)}")
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield Edit("return", node, "return None", f"nothing for {_short(value)}")
+
+
+def _ends_its_loop(place: Place) -> bool:
+    """Tell whether a loop's next round begins after a statement anyhow."""
+    within: ast.AST = place.node
+    for parent in reversed(place.parents):
+        blocks = [
+            block for _, block in ast.iter_fields(parent) if isinstance(block, list) and within in block
+        ]
+        is_last_handler = isinstance(within, ast.ExceptHandler)
+        if any(block[-1] is not within for block in blocks if not is_last_handler):
+            return False
+        if isinstance(parent, ast.Try) and parent.orelse and within in parent.body:
+            return False
+        if isinstance(parent, ast.For | ast.AsyncFor | ast.While):
+            return True
+        within = parent
+    return False
 
 
 OPERATORS: tuple[Operator, ...] = (

@@ -63,16 +63,22 @@ class Traces:
             places = uses_of(mutant)
         else:
             places = {module: frozenset(range(mutant.lines[0], mutant.lines[1] + 1))}
+        chosen = self._running(places) or self._running(
+            uses_of(mutant)
+        )  # functions are called at import, too
+        found = sorted(chosen, key=lambda test: (test.seconds, test.id))
+        own = [test for test in found if area.owns(test.file)]
+        others = [test for test in found if not area.owns(test.file)]
+        return _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
+
+    def _running(self, places: dict[str, frozenset[int]]) -> list[Trace]:
         chosen = {
             test.id: test
             for name, lines in places.items()
             for test in self._by_module.get(name, [])
             if not lines or test.lines[name] & lines
         }
-        found = sorted(chosen.values(), key=lambda test: (test.seconds, test.id))
-        own = [test for test in found if area.owns(test.file)]
-        others = [test for test in found if not area.owns(test.file)]
-        return _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
+        return list(chosen.values())
 
     def seconds(self, chosen: Iterable[str]) -> float:
         """Return how long tests compute."""

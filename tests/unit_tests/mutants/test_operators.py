@@ -113,3 +113,18 @@ def test_a_fault_in_a_condition_runs_with_its_head_not_with_its_body() -> None:
     source = Source("shared/sample.py", "if (a and\n        b < c):\n    d()\n    e()\n")
 
     assert {mutant.lines for mutant in mutants_of(source) if mutant.key.operator == "boundary"} == {(1, 2)}
+
+
+def test_a_continue_that_ends_its_loop_anyhow_is_left_alone() -> None:
+    loop = """
+        for a in b:
+            try:
+                c()
+            except OneError:
+                continue
+            except OtherError:
+                pass
+        """
+
+    assert len(mutants_of(Source("a.py", dedent(loop)))) == 1
+    assert len(mutants_of(Source("a.py", dedent(loop).rstrip() + "\n    d()\n"))) == 3

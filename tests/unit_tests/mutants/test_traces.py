@@ -87,6 +87,14 @@ def test_what_a_class_declares_is_judged_by_all_tests_of_its_module_and_of_those
     ]
 
 
+def test_a_function_that_no_test_runs_but_an_import_is_judged_like_what_runs_at_import() -> None:
+    traces = Traces((trace("cosmos/test_a.py::test_of_its_module", 0.1, 6),))
+
+    own, _ = traces.choose(mutant("> to"), AREA)
+
+    assert own == ["tests/unit_tests/cosmos/test_a.py::test_of_its_module"]
+
+
 def test_a_round_takes_its_time_and_no_more_but_asks_one_test_at_least() -> None:
     many = [trace(f"cosmos/test_a.py::test_{number:03}", 1.0, 6) for number in range(100)]
     long = [trace("chat/test_b.py::test_long", OTHERS_SECONDS + 1, 6)]
