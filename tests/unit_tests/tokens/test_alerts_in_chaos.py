@@ -22,6 +22,8 @@ from tests.support.whole_app import whole_app
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from tests.support.fakes import Answer
+
 BUDGET = 1_000
 LARGEST = 200
 RUNS = range(50 if SOAK else 2)
@@ -95,16 +97,22 @@ class Chaos:
 
     async def _use(self, tokens: int) -> bool:
         """Lock and report, as far as the store lets itself be asked; tell whether the lock was admitted."""
-        client = self.instance.app.client
         body: dict[str, object] = {"app_id": "bot", "token_count": tokens}
-        lock = await client.call("lock_tokens", Call.of(body, headers=self.headers))
+        lock = await self._call("lock_tokens", body)
         admitted = lock.status == 200 and bool(lock.json()["allowed"])
         if admitted:
             body = {"app_id": "bot", "request_id": lock.json()["request_id"], "prompt_tokens": tokens}
-            report = Call.of(body | {"completion_tokens": 0}, headers=self.headers)
-            lock = await client.call("report_tokens", report)
+            lock = await self._call("report_tokens", body | {"completion_tokens": 0})
         assert lock.status in {200, 503, 504}, lock.body
         return admitted
+
+    async def _call(self, name: str, body: dict[str, object]) -> Answer:
+        """Send a request; an instance that is killed meanwhile gives no answer, whatever its edge has rendered."""
+        kills = self.kills
+        answer = await self.instance.app.client.call(name, Call.of(body, headers=self.headers))
+        if self.kills > kills:
+            raise KilledError
+        return answer
 
 
 @pytest.mark.parametrize("seed", RUNS)
