@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
+MAX_AUTH_CACHE_SECONDS = 25.0
+"""The longest that a key or tenant may go on as it last was (`shared/tenancy/credential_cache.py`)."""
+
 
 class LoggingSettings(BaseSettings):
     """Settings of logging, with defaults throughout, so that a broken configuration can be logged."""
@@ -86,7 +89,7 @@ class Settings(LoggingSettings, OidcSettings):
     admin_api_key: SecretStr = Field(alias="ADMIN_API_KEY", min_length=16)
     admin_api_key_next: SecretStr | None = Field(None, alias="ADMIN_API_KEY_NEXT", min_length=16)
 
-    auth_cache_seconds: float = Field(20, alias="AUTH_CACHE_SECONDS", ge=0, le=25)
+    auth_cache_seconds: float = Field(20, alias="AUTH_CACHE_SECONDS", ge=0, le=MAX_AUTH_CACHE_SECONDS)
     """How long a key or tenant may go on as it last was; with the store's replication, below 30 s."""
 
     cosmos_endpoint: str = Field(alias="COSMOS_ENDPOINT")

@@ -48,7 +48,7 @@ class OwnedPlace(Protocol):
 
 
 class OpensOwnedData(Protocol):
-    """Opens all that a tenant owns."""
+    """Opens all that a tenant owns: `shared/tenancy/owned_data.py`."""
 
     def __call__(self, tenant_id: TenantId, *, with_tenant: bool) -> Mapping[str, OwnedPlace]:
         """Return it by where it is; the item that says that the tenant is being purged only if asked for."""

@@ -1,4 +1,4 @@
-"""CredentialCache in force, remembered for seconds: a warm request is authenticated without a look-up.
+"""Cache of credentials in force, for AUTH_CACHE_SECONDS: a warm request is authenticated without a look-up.
 
 There is no last known good here. An entry that is too old is asked for again, and where the store is down,
 that fails: what was revoked must die. See docs/adr/0013-keys-and-their-cache.md.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from cachetools import TLRUCache
 
 from shared.resilience.single_flight import SingleFlight
+from shared.settings import MAX_AUTH_CACHE_SECONDS
 from shared.tenancy.context import Role, TenantContext, parse_tenant_id
 from shared.tenancy.store import TenantStatus
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from shared.tenancy.store import TenantItem
     from shared.tenancy.stored_keys import TenantKeyItem
 
-MAX_TTL_SECONDS = 25.0
-"""design/api.md: what is revoked is refused everywhere within 30 s. The rest is the store's, to replicate."""
+MAX_TTL_SECONDS = MAX_AUTH_CACHE_SECONDS
+"""What is revoked is refused everywhere within 30 s. The rest is the store's, to replicate."""
 
 _ABSENT_SECONDS = 5.0
 _KNOWN = (TenantStatus.ACTIVE, TenantStatus.SUSPENDED)

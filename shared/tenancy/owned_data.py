@@ -1,7 +1,8 @@
 """Everything that a tenant owns, wherever that is, without regard to its meaning.
 
 `CONTAINERS` and `BLOB_CONTAINERS` say where, as infra/cosmos.json and infra/storage.json define it: what a
-new capability stores is purged and exported from its first day.
+new capability stores is purged and exported from its first day. Of blobs there is one container, that of
+shipped logs: a second one needs a way to be opened by its name (a test says so).
 """
 
 from __future__ import annotations

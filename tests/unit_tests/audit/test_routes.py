@@ -31,6 +31,7 @@ async def trail(app: WholeApp, headers: dict[str, str], query: str = "") -> Any:
     return (await app.must("list_audit", Call(query=query, headers=headers))).json()
 
 
+@pytest.mark.slow
 async def test_each_time_the_administrator_acts_for_a_tenant_its_own_administrators_see_it(
     app: WholeApp,
 ) -> None:

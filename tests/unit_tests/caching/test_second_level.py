@@ -241,6 +241,7 @@ async def test_what_was_read_a_while_ago_is_held_with_its_age(instances: Instanc
 
 
 @pytest.mark.parametrize(("writes", "loads"), [(4096, 1), (4097, 2)])
+@pytest.mark.slow
 async def test_what_was_read_before_a_write_that_is_no_longer_remembered_is_not_trusted(
     instances: Instances, writes: int, loads: int
 ) -> None:

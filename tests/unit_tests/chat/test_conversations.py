@@ -110,6 +110,7 @@ async def test_a_second_message_gets_the_next_turn_when_the_first_is_answered_me
     assert app.model.said[1:] == [("user", "one"), ("assistant", "answer 1"), ("user", "two")]
 
 
+@pytest.mark.slow
 async def test_of_two_that_reserve_at_once_each_gets_its_own_turn(
     container: Container, clock: FakeClock
 ) -> None:
@@ -309,6 +310,7 @@ async def test_what_a_newer_release_put_on_the_head_survives_the_next_turn(
 # Size
 
 
+@pytest.mark.slow
 async def test_a_conversation_of_10000_turns_costs_the_same_as_one_of_10(
     app: App, cosmos: MemoryCosmos, container: Container, clock: FakeClock
 ) -> None:
@@ -330,6 +332,7 @@ async def test_a_conversation_of_10000_turns_costs_the_same_as_one_of_10(
     assert turn.number == 10_001
 
 
+@pytest.mark.slow
 async def test_failed_turns_do_not_push_the_history_out_of_sight(app: App) -> None:
     await app.chat("one")
     for _ in range(70):
@@ -340,6 +343,7 @@ async def test_failed_turns_do_not_push_the_history_out_of_sight(app: App) -> No
     assert [text for _, text in app.model.said] == ["Be brief.", "one", "answer 1", "next"]
 
 
+@pytest.mark.slow
 async def test_the_head_keeps_the_numbers_of_the_last_turns_only(app: App, container: Container) -> None:
     for _ in range(60):
         conversation = app.conversation()
@@ -399,6 +403,7 @@ async def test_a_bots_conversations_are_listed_by_id_in_pages(app: App) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 30])
+@pytest.mark.slow
 async def test_conversations_in_several_physical_partitions_are_each_listed_once_in_order(
     app: App, limit: int
 ) -> None:
@@ -430,6 +435,7 @@ async def test_a_bot_without_conversations_lists_none_and_no_bot_is_a_404(app: A
     assert (absent.status, absent.json()["error"]) == (404, "BotNotFoundError")
 
 
+@pytest.mark.slow
 async def test_a_removed_conversation_leaves_nothing_and_its_id_is_free(
     app: App, container: Container, clock: FakeClock
 ) -> None:

@@ -52,6 +52,7 @@ async def walk(jobs: SdkContainer, limit: int, where: str = "true") -> list[str]
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 30, 59, 60, 61])
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
+@pytest.mark.slow
 async def test_the_pages_of_a_prefix_are_all_of_its_items_in_order(
     cosmos: MemoryCosmos, jobs: SdkContainer, parts: int, limit: int
 ) -> None:

@@ -297,6 +297,7 @@ async def test_a_page_stops_by_time_and_the_next_one_goes_on(app: WholeApp, boss
     assert found == whole
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_what_there_is() -> None:
     async def peak_of_a_page(items: int) -> int:
         async with world(items) as app:

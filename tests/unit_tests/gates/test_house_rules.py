@@ -8,6 +8,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 80
@@ -57,6 +59,7 @@ def test_no_file_has_more_than_1000_lines() -> None:
     assert long == []
 
 
+@pytest.mark.slow
 def test_no_function_has_more_than_80_lines() -> None:
     long = [
         place(file, node)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.unit_tests.gates.test_house_rules import APP, ROOT, functions, place, sources, tree
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def _is_validator(node: ast.FunctionDef | ast.AsyncFunctionDef, named: set[str])
     return bool(decorators & DECORATORS) or node.name in named
 
 
+@pytest.mark.slow
 def test_no_validator_raises_an_error_that_pydantic_holds() -> None:
     """Raise `refuse_value(...)` of `shared.validation`."""
     raising = [

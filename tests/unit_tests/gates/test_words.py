@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.unit_tests.gates.test_house_rules import place, sources, tree
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def test_no_docstring_of_a_module_or_class_opens_as_a_question() -> None:
     assert asking == [], "say what the thing is: 'Token bucket per tenant', not 'What bounds the requests'"
 
 
+@pytest.mark.slow
 def test_a_public_functions_docstring_names_the_errors_that_it_raises() -> None:
     silent = [
         f"{place(file, function)} {function.name}: {name}"

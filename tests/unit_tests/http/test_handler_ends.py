@@ -78,6 +78,7 @@ class Handlers:
 
 
 @given(end=st.sampled_from(ENDS), depth=st.integers(0, 4), grouped=st.booleans())
+@pytest.mark.slow
 async def test_whatever_ends_a_handler_is_a_500_that_tells_nothing(
     end: type[BaseException], depth: int, *, grouped: bool
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def test_a_list_is_named_after_its_items() -> None:
 
 
 @given(keys=st.sets(st.integers(0, 10_000), max_size=300), limit=st.integers(1, 100))
+@pytest.mark.slow
 def test_the_pages_have_every_item_once_and_in_order(keys: set[int], limit: int) -> None:
     stored = sorted(keys)
     seen: list[int] = []

@@ -41,6 +41,7 @@ def elsewhere(cosmos: MemoryCosmos, clock: FakeClock) -> Idempotency:
     return Idempotency(cosmos.container("idempotency"), clock)
 
 
+@pytest.mark.slow
 async def test_a_repeated_request_is_answered_as_the_first_one_was(
     idempotency: Idempotency, elsewhere: Idempotency
 ) -> None:

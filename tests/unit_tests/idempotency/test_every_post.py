@@ -129,6 +129,7 @@ def same_for_the_caller(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.one.name not in HOLDS_A_SECRET], ids=str)
+@pytest.mark.slow
 async def test_fifty_at_once_leave_what_one_leaves_and_have_one_answer_ever_after(case: Case) -> None:
     async with instances(case) as alone:
         before = alone.left()

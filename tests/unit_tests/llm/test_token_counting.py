@@ -42,6 +42,7 @@ def test_a_model_has_its_encoding(model: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4"])
+@pytest.mark.slow
 async def test_counts_are_tiktokens_own(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(RANKS))
     reference = tiktoken.get_encoding(encoding_name(model))

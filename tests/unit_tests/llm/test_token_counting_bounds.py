@@ -48,6 +48,7 @@ TEXTS = st.one_of(_RUN, st.builds("".join, _MIXED), st.builds(lambda *runs: "".j
 @example(text="\t " * 500_000 + "x", model="gpt-4o")
 @example(text="A" * 1_000_000, model="gpt-4o")
 @example(text="\ud83d" * 100_000, model="gpt-4o")
+@pytest.mark.slow
 async def test_any_text_is_counted_within_a_second(text: str, model: str) -> None:
     began = time.process_time()  # not the clock's: how busy the machine is besides is no fault of the text
     tokens = await COUNTER.count_text(text, model)

@@ -66,6 +66,7 @@ def test_what_the_runtime_refuses_is_told(tmp_path: Path) -> None:
     assert "function_app.py is not in" in _drive(tmp_path)["refused"]
 
 
+@pytest.mark.slow
 def test_a_host_runs_while_its_services_are_out_of_reach_and_stops_when_told(tmp_path: Path) -> None:
     record = tmp_path / "record"
     record.touch()

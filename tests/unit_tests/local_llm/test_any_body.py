@@ -142,6 +142,7 @@ BODIES = st.one_of(
 @given(BODIES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.soak
+@pytest.mark.slow
 def test_every_body_gets_an_answer_or_a_refusal(body: object) -> None:
     async def ask() -> None:
         model = open_model()

@@ -83,6 +83,7 @@ SCHEMAS = st.recursive(
 
 
 @given(st.dictionaries(NAMES, SCHEMAS, max_size=4).map(strict_object), st.text(max_size=3))
+@pytest.mark.slow
 def test_every_strict_schema_gets_a_value_that_validates(schema: dict[str, Any], seed: str) -> None:
     check_strict(schema, "a", "response_format")
     made = instance(schema, seed)

@@ -280,6 +280,7 @@ def test_a_run_that_cannot_start_says_why_in_place_of_an_earlier_ones_log(tmp_pa
     assert (tmp_path / "platform.log.1").read_text() == "what an earlier one said\n" * 100
 
 
+@pytest.mark.slow
 def test_the_end_of_a_platform_that_nobody_has_stopped_is_told(tmp_path: Path) -> None:
     line = [
         sys.executable,

@@ -80,6 +80,7 @@ def test_a_name_that_tells_none_is_kept(name: str) -> None:
         max_size=4,
     ).map(" ".join)
 )
+@pytest.mark.slow
 def test_no_text_is_passed_over_that_a_rule_would_change(text: str) -> None:
     by_rules = text
     for pattern, replacement in RULES:

@@ -248,6 +248,7 @@ async def test_a_file_of_many_tenants_keeps_every_line_with_few_files_open(
     assert len(blobs.blobs) == 100
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_file(tmp_path: Path, clock: FakeClock) -> None:
     class Discard(FakeBlobs):
         async def upload(self, name: str, path: Path) -> None:  # noqa: ARG002  # the Protocol's

@@ -334,6 +334,7 @@ async def test_a_lost_answer_or_an_outage_at_any_request_keeps_nothing_and_harms
 
 
 @pytest.mark.parametrize("when", ["watch", "watch_done"])
+@pytest.mark.slow
 async def test_a_kill_while_it_is_asked_for_is_cured_by_asking_again(when: str) -> None:
     for nth in range(1, 9):
         async with world() as app:

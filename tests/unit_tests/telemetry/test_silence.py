@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from shared.caching.region import Cache, Freshness, Region
 from shared.contracts import Usage
 from shared.process_metrics import measure_process
@@ -48,6 +50,7 @@ sys.exit(", ".join(loaded) or 0)
 """
 
 
+@pytest.mark.slow
 def test_a_request_without_an_exporter_loads_no_sdk() -> None:
     done = subprocess.run(  # noqa: S603  # our own interpreter and program
         [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60

@@ -74,6 +74,7 @@ def outcome(text: str) -> object:
 
 @sized(120)
 @pytest.mark.parametrize("parser", ["libyaml", "python"], indirect=True)
+@pytest.mark.slow
 def test_no_file_of_50_kb_takes_long(parser: str) -> None:
     size = 50_000 if SOAK or parser == "libyaml" else 5_000
     prefixes = ("", "x: ", "x: [", 'x: "') if SOAK else ("", "x: [")

@@ -107,7 +107,7 @@ class Chaos:
         return admitted
 
     async def _call(self, name: str, body: dict[str, object]) -> Answer:
-        """Send a request; an instance that is killed meanwhile gives no answer, whatever its edge has rendered."""
+        """Send a request; an instance that is killed meanwhile gives no answer, whatever its edge renders."""
         kills = self.kills
         answer = await self.instance.app.client.call(name, Call.of(body, headers=self.headers))
         if self.kills > kills:

@@ -73,6 +73,7 @@ def levels(paths: list[str], item_id: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.slow
 async def test_an_operation_of_a_strangers_reaches_nothing_of_the_owners(container: str) -> None:
     paths = CONTAINERS[container]
     asked = 0
