@@ -321,6 +321,52 @@ async def test_a_use_that_is_told_in_part_is_read(usage: object, read: tuple[int
 
 
 @pytest.mark.parametrize(
+    ("details", "read"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 5}}, (5, 0)),
+        ({"completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 0}}, (0, 2)),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 7.0},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            (7, 3),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 8},
+                "completion_tokens_details": {"reasoning_tokens": 2**70},
+            },
+            (7, 3),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": -1},
+                "completion_tokens_details": {"reasoning_tokens": -(2**70)},
+            },
+            (0, 0),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": "5"},
+                "completion_tokens_details": {"reasoning_tokens": True},
+            },
+            (0, 0),
+        ),
+        ({"prompt_tokens_details": None, "completion_tokens_details": [3]}, (0, 0)),
+        ({"prompt_tokens_details": {}, "completion_tokens_details": {"reasoning_tokens": 1.5}}, (0, 0)),
+    ],
+)
+async def test_kinds_of_tokens_are_read_and_never_more_than_their_whole(
+    details: dict[str, object], read: tuple[int, int]
+) -> None:
+    chat, _, _ = model(answer(usage=USAGE | details))
+    used = (await chat.complete(PROMPT)).usage
+    assert (used.cached_tokens, used.reasoning_tokens) == read
+    assert (used.prompt_tokens, used.completion_tokens, used.total_tokens) == (7, 3, 10)
+
+
+@pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
         (400, "unsupported_parameter", PromptRejectedError),
