@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import (
     FilteredAnswerError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
+_USED_NOTHING = (ModelOutageError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):

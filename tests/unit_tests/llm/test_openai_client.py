@@ -17,7 +17,7 @@ from shared.llm.chat_model import (
     ChatPrompt,
     FilteredAnswerError,
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     UnusableAnswerError,
 )
@@ -110,7 +110,7 @@ async def test_a_failing_credential_used_nothing() -> None:
         raise ClientAuthenticationError("no identity here")
 
     chat, endpoint, _ = model(credential=fail)
-    with pytest.raises(ModelUnavailableError, match="credential"):
+    with pytest.raises(ModelOutageError, match="credential"):
         await chat.complete(PROMPT)
     assert endpoint.requests == []
 
@@ -156,8 +156,8 @@ async def test_a_transient_failure_is_tried_again(step: Step) -> None:
 @pytest.mark.parametrize(
     ("steps", "error"),
     [
-        ([failure(429)] * 3, ModelUnavailableError),
-        ([httpx2.ConnectError("refused")] * 3, ModelUnavailableError),
+        ([failure(429)] * 3, ModelOutageError),
+        ([httpx2.ConnectError("refused")] * 3, ModelOutageError),
         ([httpx2.ConnectError("refused"), failure(500), failure(429)], DependencyUnavailableError),
         ([failure(503)] * 3, DependencyUnavailableError),
         ([httpx2.ReadTimeout("late")] * 3, DependencyUnavailableError),
@@ -176,7 +176,7 @@ async def test_an_open_breaker_used_nothing() -> None:
     while dependency.breaker.state is not BreakerState.OPEN:
         dependency.breaker.record_failure()
     client = open_client("http://model.test", "2024-10-21", "key")
-    with pytest.raises(ModelUnavailableError):
+    with pytest.raises(ModelOutageError):
         await OpenAIChatModel(client, dependency).complete(PROMPT)
     await client.close()
 
@@ -188,7 +188,7 @@ async def test_an_open_breaker_used_nothing() -> None:
         (404, PromptRefusedError),
         (401, ConfigurationError),
         (403, ConfigurationError),
-        (418, ModelUnavailableError),
+        (418, ModelOutageError),
     ],
 )
 async def test_a_refusal_is_not_tried_again(status: int, error: type[APIError]) -> None:
@@ -393,7 +393,7 @@ async def test_a_refusal_after_an_attempt_that_may_have_worked_does_not_say_that
     chat, _, _ = model(failure(500), failure(status))
     with pytest.raises(APIError) as caught:
         await chat.complete(PROMPT)
-    assert not isinstance(caught.value, ModelUnavailableError | PromptRejectedError | ConfigurationError)
+    assert not isinstance(caught.value, ModelOutageError | PromptRejectedError | ConfigurationError)
 
 
 @pytest.mark.parametrize("code", ["DeploymentNotFound", "model_not_found", None])
