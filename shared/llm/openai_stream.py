@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,14 +61,12 @@ class OpenedStream:
             httpx2.HTTPError: They did not come; the response is closed.
         """
         chunks = response.aiter_bytes()
-        try:
+        async with AsyncExitStack() as failing:
+            failing.push_async_callback(response.aclose)
             first = await anext(chunks, b"")
-        except BaseException:
-            await response.aclose()
-            raise
-        if not first:
-            await response.aclose()
-            raise httpx2.ReadError("The stream is empty", request=response.request)
+            if not first:
+                raise httpx2.ReadError("The stream is empty", request=response.request)
+            failing.pop_all()
         return cls(response, chunks, first)
 
     async def read(self, prompt: ChatPrompt, bounds: StreamBounds) -> AsyncGenerator[str | Completion]:
