@@ -306,10 +306,11 @@ class Runtime:
         """Return the chat models for one application of a tenant: within the tenant's budget."""
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # loads when first used
 
-        return MeteredModel(self.chat_model, self._token_counter, self.ledger, tenant, app_id)
+        return MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
 
     @cached_property
-    def _token_counter(self) -> TokenCounter:
+    def token_counter(self) -> TokenCounter:
+        """Return the tokenizer of all models."""
         from shared.llm.token_counting import TokenCounter  # noqa: PLC0415  # loads when first used
 
         return TokenCounter()

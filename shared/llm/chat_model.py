@@ -29,6 +29,7 @@ class ChatPrompt:
         max_output_tokens: The most that the answer may have, reasoning included.
         temperature: The model's own where None; reasoning models take none.
         user: Whom the call is made for: an opaque id that usage is grouped by.
+        reasoning_effort: How long a reasoning model thinks; its own default where None.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -36,6 +37,7 @@ class ChatPrompt:
     max_output_tokens: int
     temperature: float | None = None
     user: str | None = None
+    reasoning_effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

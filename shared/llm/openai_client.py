@@ -255,6 +255,8 @@ def _body(prompt: ChatPrompt) -> dict[str, object]:
         body["max_tokens"] = prompt.max_output_tokens
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
+    if prompt.reasoning_effort is not None:
+        body["reasoning_effort"] = prompt.reasoning_effort
     if prompt.user is not None:
         body["user"] = prompt.user
     return body
