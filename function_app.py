@@ -7,6 +7,7 @@ from functions.chat.trigger import blueprint as chat
 from functions.exports.trigger import blueprint as exports
 from functions.keys.trigger import blueprint as keys
 from functions.logs.trigger import blueprint as logs
+from functions.model_catalogue.trigger import blueprint as model_catalogue
 from functions.ops.trigger import blueprint as ops
 from functions.prompts.trigger import blueprint as prompts
 from functions.purges.trigger import blueprint as purges
@@ -16,7 +17,21 @@ from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
 from shared.runtime import Runtime
 
-CAPABILITIES = (tenants, keys, settings, exports, purges, audit, prompts, chat, reasoning, tokens, logs, ops)
+CAPABILITIES = (
+    tenants,
+    keys,
+    settings,
+    model_catalogue,
+    exports,
+    purges,
+    audit,
+    prompts,
+    chat,
+    reasoning,
+    tokens,
+    logs,
+    ops,
+)
 
 runtime = Runtime()
 app = func.FunctionApp()

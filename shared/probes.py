@@ -69,7 +69,7 @@ def probe_dependencies(runtime: Runtime) -> list[DependencyProbe]:
         DependencyProbe("Cosmos DB", lambda: runtime.cosmos, ask_cosmos),
         DependencyProbe("Service Bus", lambda: runtime.servicebus, ask_servicebus),
         DependencyProbe("Blob Storage", lambda: runtime.blob_storage, ask_blobs),
-        DependencyProbe("Model", lambda: runtime.model_dependency, ask_model),
+        DependencyProbe("Model", lambda: runtime.model_dependencies.own, ask_model),
     ]
     if _has_identity_provider(runtime):
         probe = DependencyProbe("Identity provider", lambda: runtime.identity_provider, ask_identity_provider)

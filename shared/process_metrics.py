@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from shared.resilience.circuit_breaker import BreakerState
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def measure_process(cache: Cache | None, dependencies: Iterable[Dependency]) -> Iterator[Measurement]:
-    """Measure each region of the cache, and the breaker of each dependency."""
+    """Measure each region of the cache, and the breakers of the dependencies of each name."""
     for name, counts in ({} if cache is None else cache.counts).items():
         region: Attributes = {"region": name}
         for kind in ("hits", "misses", "stale", "last_good"):
@@ -26,8 +27,11 @@ def measure_process(cache: Cache | None, dependencies: Iterable[Dependency]) -> 
         yield Measurement("tenantry.cache.evictions", counts.evictions, region)
         yield Measurement("tenantry.cache.entries", counts.entries, region)
         yield Measurement("tenantry.cache.oldest_served", counts.oldest_served_seconds, region)
+    opened, throttled = Counter[str](), Counter[str]()
     for dependency in dependencies:
-        attributes: Attributes = {"tenantry.dependency": dependency.name}
-        is_open = dependency.breaker.state is not BreakerState.CLOSED
-        yield Measurement("tenantry.breaker.open", int(is_open), attributes)
-        yield Measurement("tenantry.breaker.throttled_parts", dependency.throttled_parts, attributes)
+        opened[dependency.name] += dependency.breaker.state is not BreakerState.CLOSED
+        throttled[dependency.name] += dependency.throttled_parts
+    for name in opened:
+        attributes: Attributes = {"tenantry.dependency": name}
+        yield Measurement("tenantry.breaker.open", opened[name], attributes)
+        yield Measurement("tenantry.breaker.throttled_parts", throttled[name], attributes)

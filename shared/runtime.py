@@ -16,7 +16,7 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL
+from shared.llm.settings import CHAT_DEFAULT_MODEL, MODELS_ALLOWED
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
@@ -34,7 +34,7 @@ from shared.tenancy.keys import AdminKeys
 from shared.tenancy.purges import Purges
 from shared.tenancy.settings import SettingRegistry, TenantSettings
 from shared.tenancy.store import TenantStore, Tier
-from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE, USAGE_PRICES
+from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http.route import Route
+    from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
+    from shared.llm.model_dependencies import ModelDependencies
     from shared.llm.openai_client import OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
     from shared.messaging.servicebus import SdkSender
@@ -64,15 +66,15 @@ if TYPE_CHECKING:
 SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
+        MODELS_ALLOWED,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,
         TOKENS_ON_STORE_FAILURE,
-        USAGE_PRICES,
     )
 )
 """Every tenant setting that the app's domains declare."""
 
-_DEPENDENCIES = ("cosmos", "servicebus", "blob_storage", "model_dependency")
+_DEPENDENCIES = ("cosmos", "servicebus", "blob_storage")
 
 
 def _start() -> Settings:
@@ -115,6 +117,8 @@ class Runtime:
         """Read what was opened so far: telemetry opens nothing."""
         opened = (self.__dict__.get(name) for name in _DEPENDENCIES)
         known = [one for one in opened if one is not None]
+        if (models := self.__dict__.get("model_dependencies")) is not None:
+            known += models.known()
         if (level := self.__dict__.get("second_level")) is not None:
             known.append(level.dependency)
         return measure_process(self.__dict__.get("cache"), known)
@@ -282,31 +286,59 @@ class Runtime:
 
     @cached_property
     def chat_model(self) -> OpenAIChatModel:
-        """Return the chat models of the configured resource, unmetered."""
+        """Return the chat models of all deployments, unmetered."""
+        from shared.llm.deployment_access import DeploymentAccess, OwnResource  # noqa: PLC0415  # loads when used
         from shared.llm.openai_client import OpenAIChatModel, open_client  # noqa: PLC0415  # the SDK loads when used
 
         settings = self.settings
-        key = settings.openai_api_key
-        client = open_client(
-            settings.openai_endpoint,
-            settings.openai_api_version,
-            self._model_token if key is None else key.get_secret_value(),
-        )
+        own = OwnResource(settings.openai_endpoint, settings.openai_api_key, settings.openai_api_version)
+        client = open_client()
         self._open.push_async_callback(client.close)
-        return OpenAIChatModel(client, self.model_dependency)
+        access = DeploymentAccess(own, self._model_token, settings.model_keys)
+        return OpenAIChatModel(client, access, self.model_dependencies)
 
     @cached_property
-    def model_dependency(self) -> Dependency:
-        """Return the policy and the breaker that all model calls share."""
-        from shared.llm.openai_client import POLICY, classify  # noqa: PLC0415  # the SDK loads when first used
+    def model_dependencies(self) -> ModelDependencies:
+        """Return the policy that all model calls share, and the breakers of the deployments."""
+        from shared.llm.model_dependencies import ModelDependencies  # noqa: PLC0415  # loads when first used
+        from shared.llm.model_failures import classify  # noqa: PLC0415  # the SDK loads when first used
+        from shared.llm.openai_client import POLICY  # noqa: PLC0415  # same
 
-        return Dependency("The model", classify, POLICY, self.clock)
+        return ModelDependencies(classify, POLICY, self.clock)
+
+    @cached_property
+    def models(self) -> ModelCatalogue:
+        """Return the models that there are, and which of them a tenant may use.
+
+        Raises:
+            ConfigurationError: The setting with the deployment's own entries is malformed.
+        """
+        from shared.llm.catalogue import CatalogueBase, ModelCatalogue, parse_configured  # noqa: PLC0415  # loads when used
+        from shared.llm.catalogue_store import CatalogueStore  # noqa: PLC0415  # same
+        from shared.llm.packaged_models import packaged_models  # noqa: PLC0415  # same
+
+        settings = self.settings
+        base = CatalogueBase(
+            packaged_models(),
+            parse_configured(settings.model_catalogue),
+            settings.model_currency,
+            settings.openai_api_version,
+            settings.openai_model,
+        )
+        return ModelCatalogue(
+            base,
+            CatalogueStore(self.container("tenants"), self.clock),
+            lambda tenant: self.tenant_settings.value(tenant, MODELS_ALLOWED),
+            self.clock,
+        )
 
     def metered_model(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
-        """Return the chat models for one application of a tenant: within the tenant's budget."""
-        from shared.llm.metering import MeteredModel  # noqa: PLC0415  # loads when first used
+        """Return the catalogue's chat models for one application of a tenant: within the tenant's budget."""
+        from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # loads when first used
+        from shared.llm.metering import MeteredModel  # noqa: PLC0415  # same
 
-        return MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
+        metered = MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
+        return CatalogueModel(self.models, metered, tenant, app_id)
 
     @cached_property
     def token_counter(self) -> TokenCounter:
@@ -315,8 +347,8 @@ class Runtime:
 
         return TokenCounter()
 
-    async def _model_token(self) -> str:
-        return (await self.credential.get_token("https://cognitiveservices.azure.com/.default")).token
+    async def _model_token(self, scope: str) -> str:
+        return (await self.credential.get_token(scope)).token
 
     @cached_property
     def sender(self) -> SdkSender:

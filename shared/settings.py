@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, override
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, JsonValue, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_MODEL_KEY = "MODEL_KEY_"
 
 MAX_AUTH_CACHE_SECONDS = 25.0
 """The longest that a key or tenant may go on as it last was (`shared/tenancy/credential_cache.py`)."""
@@ -32,6 +44,16 @@ def _pairs(text: object) -> object:
     if not all(sign for _, sign, _ in pairs):
         raise ValueError("pairs such as this=that,these=those are expected")
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _json(text: object) -> object:
+    """Read JSON; pydantic-settings itself would not name the setting that has none."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("JSON is expected") from None
 
 
 type _Map[V] = Annotated[dict[str, V], NoDecode, BeforeValidator(_pairs)]
@@ -80,6 +102,23 @@ class OidcSettings(BaseSettings):
         return self
 
 
+class _ModelKeysSource(PydanticBaseSettingsSource):
+    """All settings `MODEL_KEY_...` as one field."""
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        return None, field_name, False
+
+    @override
+    def __call__(self) -> dict[str, object]:
+        keys = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(_MODEL_KEY) and name != _MODEL_KEY and value
+        }
+        return {_MODEL_KEY: keys}
+
+
 class Settings(LoggingSettings, OidcSettings):
     """Settings of a deployment, by the names of its application settings.
 
@@ -113,8 +152,21 @@ class Settings(LoggingSettings, OidcSettings):
 
     openai_endpoint: str = Field(alias="AZURE_OPENAI_ENDPOINT")
     openai_api_key: SecretStr | None = Field(None, alias="AZURE_OPENAI_API_KEY")
-    openai_api_version: str = Field("2024-10-21", alias="AZURE_OPENAI_API_VERSION")
+    openai_api_version: str | None = Field(None, alias="AZURE_OPENAI_API_VERSION", min_length=1)
+    """Azure's v1 without it, which has no versions."""
+
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
+
+    model_catalogue: Annotated[dict[str, JsonValue], NoDecode, BeforeValidator(_json)] = Field(
+        {}, alias="MODEL_CATALOGUE"
+    )
+    """Entries by name over the packaged ones (`shared/llm/catalogue.py`)."""
+
+    model_currency: str = Field("USD", alias="MODEL_CURRENCY", pattern=r"^[A-Z]{3}$")
+    """ISO 4217: of the catalogue's prices."""
+
+    model_keys: dict[str, SecretStr] = Field({}, alias="MODEL_KEY_")
+    """The keys that entries of the catalogue may name, by the whole names of their settings."""
 
     requests_per_minute_free: int = Field(300, alias="REQUESTS_PER_MINUTE_FREE", ge=1)
     requests_per_minute_standard: int = Field(3_000, alias="REQUESTS_PER_MINUTE_STANDARD", ge=1)
@@ -131,6 +183,18 @@ class Settings(LoggingSettings, OidcSettings):
     otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern="^https?://")
     application_insights: SecretStr | None = Field(None, alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
     telemetry_seconds: float = Field(5.0, alias="TELEMETRY_EXPORT_SECONDS", gt=0, le=300)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment, and the keys of models by the beginning of their names."""
+        return init_settings, env_settings, _ModelKeysSource(settings_cls)
 
     @property
     def exports_telemetry(self) -> bool:

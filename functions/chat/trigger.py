@@ -44,7 +44,7 @@ def _bots(runtime: "Runtime", tenant: TenantContext) -> BotRepository:
 
 
 def _bot_service(runtime: "Runtime", tenant: TenantContext) -> BotService:
-    return BotService(_bots(runtime, tenant))
+    return BotService(_bots(runtime, tenant), partial(runtime.models.require, tenant))
 
 
 def _conversation(

@@ -12,6 +12,7 @@ from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestMode
 from shared.http.paging import PageQuery
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.jobs.models import JobStatus
+from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.models import NAME_PATTERN
 from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
@@ -78,7 +79,7 @@ class JobRequest(RequestModel):
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
     prompt: PromptReference | None = None
     variables: dict[str, str] | None = Field(None, max_length=200)
-    model: str | None = Field(None, pattern=NAME_PATTERN)
+    model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
     max_output_tokens: int | None = Field(None, ge=1, le=16_384)
 
     @model_validator(mode="after")

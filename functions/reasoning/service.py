@@ -16,6 +16,8 @@ from shared.jobs.models import JobStatus
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from functions.reasoning.models import JobPageQuery, JobRequest
     from shared.jobs.models import JobOutboxItem, JobState, JobStep
     from shared.jobs.repository import JobRepository
@@ -26,12 +28,26 @@ _logger = get_logger(__name__)
 
 
 class JobService:
-    """One tenant's jobs, as its callers see them."""
+    """One tenant's jobs, as its callers see them.
 
-    def __init__(self, tenant: TenantContext, jobs: JobRepository, outbox: Outbox[JobOutboxItem]) -> None:
+    Args:
+        tenant: The tenant.
+        jobs: Its jobs.
+        outbox: Sends their messages.
+        require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
+    """
+
+    def __init__(
+        self,
+        tenant: TenantContext,
+        jobs: JobRepository,
+        outbox: Outbox[JobOutboxItem],
+        require_model: Callable[[str, str], Awaitable[None]],
+    ) -> None:
         self._tenant = tenant
         self._jobs = jobs
         self._outbox = outbox
+        self._require_model = require_model
 
     async def accept(self, request: JobRequest) -> JobAccepted:
         """Store a job together with its message, then send that.
@@ -39,9 +55,12 @@ class JobService:
         A broker that is down does not refuse the job: the sweeper sends its message later.
 
         Raises:
+            ModelNotFoundError: The tenant may use no such model.
             JobConflictError: A job of this id asks for something else.
             PayloadTooLargeError: No queue takes a message of this size.
         """
+        if request.model is not None:
+            await self._require_model(request.model, "body.model")
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})

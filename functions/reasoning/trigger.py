@@ -43,7 +43,12 @@ def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
 
 def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     def service(tenant: TenantContext) -> JobService:
-        return JobService(tenant, _jobs(runtime, tenant), _outbox(runtime, tenant))
+        return JobService(
+            tenant,
+            _jobs(runtime, tenant),
+            _outbox(runtime, tenant),
+            partial(runtime.models.require, tenant),
+        )
 
     @routes.post("v1/reasoning/jobs", min_role=Role.USER, status=202, id_field="id")
     async def accept_job(tenant: TenantContext, job: JobRequest) -> JobAccepted:

@@ -101,11 +101,11 @@ def _bind_usage(runtime: "Runtime", routes: Routes) -> None:
     async def get_usage(tenant: TenantContext, query: UsageQuery) -> UsageReply:
         """Show what was used, and what it cost.
 
-        Costs are at the prices of now, from the setting `usage.prices`. A report is in the sums within
-        seconds.
+        Costs are at the prices of now, from the catalogue of models, by kind of token. A report is in the
+        sums within seconds.
         """
         container = runtime.container("ledger")
-        return await UsageService(tenant, container, runtime.tenant_settings, runtime.clock).usage(query)
+        return await UsageService(tenant, container, runtime.models.prices, runtime.clock).usage(query)
 
 
 def _bind_limits(runtime: "Runtime", routes: Routes) -> None:

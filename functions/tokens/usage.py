@@ -16,19 +16,17 @@ from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
 from shared.errors import ValidationError
-from shared.tokens.settings import USAGE_PRICES
 from shared.tokens.stored_models import USAGE_PREFIX, UsageItem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import date
 
     from functions.tokens.models import Dimension, UsageQuery
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.llm.prices import PriceTable
     from shared.tenancy.context import TenantContext
-    from shared.tokens.policy import SettingsReader
-    from shared.tokens.prices import PriceTable
 
 LONGEST_DAYS = 366
 
@@ -114,7 +112,7 @@ class UsageService:
     Args:
         tenant: The tenant.
         ledger: The container `ledger`.
-        settings: Reader of the tenant's prices.
+        prices: Reads what each model costs.
         clock: Its day is the default's end.
         limits: Limits of the work of one answer.
     """
@@ -123,13 +121,13 @@ class UsageService:
         self,
         tenant: TenantContext,
         ledger: Container,
-        settings: SettingsReader,
+        prices: Callable[[], Awaitable[PriceTable]],
         clock: Clock,
         limits: UsageQueryLimits = DEFAULT_LIMITS,
     ) -> None:
         self._tenant = tenant
         self._items = Partition.of(tenant, ledger)
-        self._settings = settings
+        self._prices = prices
         self._clock = clock
         self._limits = limits
 
@@ -155,7 +153,7 @@ class UsageService:
             groups.setdefault(_group_key(item, dimensions), _Group()).add(item)
             if len(groups) > self._limits.rows:
                 raise _range_error(f"more than {self._limits.rows} rows")
-        prices = await self._settings.value(self._tenant, USAGE_PRICES)
+        prices = await self._prices()
         return UsageReply(
             since=since,
             until=until,

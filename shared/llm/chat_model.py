@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import DependencyUnavailableError
+from shared.errors import ConflictError, DependencyUnavailableError
 from shared.llm.errors import PromptRefusedError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from shared.contracts import ChatMessage, Usage
     from shared.errors import JsonValue
+    from shared.llm.deployments import ModelDeployment
 
 _MOST_NAMED = 10
 
@@ -25,19 +26,43 @@ class ChatPrompt:
 
     Attributes:
         messages: The conversation, oldest first; not empty.
-        model: The model or deployment.
-        max_output_tokens: The most that the answer may have, reasoning included.
-        temperature: The model's own where None; reasoning models take none.
+        model: The name of the model in the catalogue.
+        max_output_tokens: The most that the answer may have, reasoning included; None for the catalogue's.
+        temperature: The model's own where None; reasoning models are sent none.
         user: Whom the call is made for: an opaque id that usage is grouped by.
-        reasoning_effort: How long a reasoning model thinks; its own default where None.
+        reasoning_effort: How much it is to be thought about; models that do not reason are sent none.
+        version: The version of the instructions: prompts of one application with the same begin alike.
+        route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
+        safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
+        cache_key: By which the provider finds what it has cached of prompts that begin alike.
     """
 
     messages: tuple[ChatMessage, ...]
     model: str
-    max_output_tokens: int
+    max_output_tokens: int | None = None
     temperature: float | None = None
     user: str | None = None
     reasoning_effort: str | None = None
+    version: str = ""
+    route: tuple[ModelDeployment, ...] = ()
+    safety_identifier: str | None = None
+    cache_key: str | None = None
+
+    @property
+    def tokenizer(self) -> str:
+        """Return what its tokens are counted by: the deployment's encoding, or the model's name."""
+        return self.route[0].tokenizer if self.route else self.model
+
+    @property
+    def output_limit(self) -> int:
+        """Return the most tokens that the answer may have.
+
+        Raises:
+            ValueError: Nobody has said; the catalogue's model does.
+        """
+        if self.max_output_tokens is None:
+            raise ValueError("the prompt has no output limit yet")
+        return self.max_output_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +75,15 @@ class Completion:
         model: The model that answered, by its provider's name for it.
         finish_reason: `stop`, or `length` when the output limit cut it; providers have others. None where the
             answer does not tell.
+        deployment: The catalogue's name of the deployment that answered: another one than was asked for
+            where it answered in that one's place. None where the catalogue was not asked.
     """
 
     text: str
     usage: Usage
     model: str
     finish_reason: str | None
+    deployment: str | None = None
 
 
 class PromptTooLongError(PromptRefusedError):
@@ -67,13 +95,22 @@ class PromptRejectedError(PromptRefusedError):
 
 
 class ModelNotFoundError(PromptRejectedError):
-    """No such model at the provider; the message names it, and the known ones that are most like it."""
+    """No such model, or none that the tenant may use; the message names those most like it that there are."""
 
-    def __init__(self, model: str, known: Sequence[str] = ()) -> None:
+    def __init__(self, model: str, known: Sequence[str] = (), path: str | None = None) -> None:
         nearest = sorted(known, key=lambda name: -SequenceMatcher(None, model, name).ratio())[:_MOST_NAMED]
         offer = f"; there are: {', '.join(nearest)}" if nearest else ""
         detail: dict[str, JsonValue] = {"code": "model_not_found", "model": model, "available": nearest}
+        if path is not None:
+            detail["fields"] = {path: "is no model that may be used"}
         super().__init__(f"There is no model '{model}'{offer}", detail)
+
+
+class ModelUnavailableError(ConflictError):
+    """The model that was chosen before is not there any more, or not for this tenant: nothing was used."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"Model '{model}' is not available any more", {"model": model})
 
 
 class ModelOutageError(DependencyUnavailableError):
@@ -124,6 +161,7 @@ class ChatModel(Protocol):
         Raises:
             PromptRejectedError: It does not take this prompt, and used nothing.
             PromptRefusedError: It does not take this prompt.
+            ModelUnavailableError: There is no such model any more; nothing was used.
             ModelOutageError: No attempt used anything.
             UnusableAnswerError: Its answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.

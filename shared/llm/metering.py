@@ -14,6 +14,7 @@ from shared.llm.chat_model import (
     DeclinedAnswerError,
     FilteredAnswerError,
     ModelOutageError,
+    ModelUnavailableError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _logger = get_logger(__name__)
 _TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError)
-_USED_NOTHING = (ModelOutageError, PromptRejectedError, ConfigurationError)
+_USED_NOTHING = (ModelOutageError, ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):
@@ -142,7 +143,7 @@ class MeteredModel:
             PromptTooLongError: No budget of the tenant ever admits it.
             APIError: The model's own errors; see `ChatModel`.
         """
-        tokens = await self._counter.count_prompt(prompt) + prompt.max_output_tokens
+        tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
         lock = await self._lock(tokens, prompt.model)
         try:
             completion = await self._model.complete(prompt)
@@ -168,7 +169,7 @@ class MeteredModel:
             APIError: The model's own errors; see `StreamingChatModel`.
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
-        lock = await self._lock(prompt_tokens + prompt.max_output_tokens, prompt.model)
+        lock = await self._lock(prompt_tokens + prompt.output_limit, prompt.model)
         received = _Received(prompt_tokens)
         try:
             async with (
@@ -208,7 +209,7 @@ class MeteredModel:
         usage = received.usage
         if usage is None:
             try:
-                tokens = await self._counter.count_text("".join(received.texts), prompt.model)
+                tokens = await self._counter.count_text("".join(received.texts), prompt.tokenizer)
             except APIError as failure:
                 _log_unsettled(failure, None)
                 return

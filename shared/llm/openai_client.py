@@ -1,145 +1,131 @@
-"""`ChatModel` on Azure OpenAI through the official client. Imported when first used: the SDK costs 0.5 s.
+"""`ChatModel` on the deployments of a prompt's route. Imported when first used.
 
-The client is asked with a plain body and for a plain answer, over aiohttp: its own models of both sides cost
-three times the CPU. What is read of an answer stands in `shared.llm.completion_parsing`.
+The official SDK costs 0.5 s. It is asked with a plain body and for a plain answer, over aiohttp: its own
+models of both sides cost three times the CPU. What is read of an answer stands in
+`shared.llm.completion_parsing`.
 """
 
 from __future__ import annotations
 
-import re
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, override
 
 import httpx2
 import openai
-from azure.core.exceptions import AzureError
 
-from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
+from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import (
-    ModelNotFoundError,
-    ModelOutageError,
-    PromptRejectedError,
-    UnusableAnswerError,
+    Completion,
 )
 from shared.llm.completion_parsing import parse_completion
-from shared.llm.errors import PromptRefusedError
+from shared.llm.model_failures import (
+    CALL_ERRORS,
+    CallWork,
+    can_be_asked_elsewhere,
+    may_go_elsewhere,
+    status_of,
+    translate_failure,
+)
 from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
-from shared.llm.retry_after import read_retry_after
+from shared.llm.request_body import build_chat_body
 from shared.logging.logger import get_logger
-from shared.resilience.policy import Policy, Transient
+from shared.resilience.deadlines import deadline
+from shared.resilience.policy import AttemptLimits, Policy
+from shared.telemetry.spans import count_fallback
+from shared.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
-    from shared.llm.chat_model import AnswerStream, ChatPrompt, Completion
-    from shared.resilience.dependency import Dependency
+    from shared.llm.chat_model import AnswerStream, ChatPrompt
+    from shared.llm.deployment_access import DeploymentAccess
+    from shared.llm.deployments import ModelDeployment
+    from shared.llm.model_dependencies import ModelDependencies
 
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
 _CONNECT_SECONDS = 5.0
-_PATH = "/chat/completions"
-_MODELS_PATH = "/models"
 _STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
-_REASONING_MODEL = re.compile(r"(o\d|gpt-5(?!.*chat))", re.IGNORECASE)
-_UNAUTHORISED = frozenset({401, 403})
-_PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
-_TRANSIENT = frozenset({408, 409, 429})
 _TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = 500
-_NOT_FOUND = 404
-_BAD_REQUEST = 400
-_UNCERTAIN = frozenset({408, 409})
-_PAID_REFUSALS = frozenset({"content_filter", "context_length_exceeded"})
-"""Azure may charge for a 400 because of the content filter or of the input's length (its page of prices)."""
-
-_MISSING_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "404"})
-_MOST_MODELS = 1_000
-_LONGEST_NAME = 128
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-
 _logger = get_logger(__name__)
 
-type Provider = Callable[[], Awaitable[str]]
-"""Gives a bearer token."""
+
+class _BareClient(openai.AsyncOpenAI):
+    """The SDK's client without what it takes from the environment by itself: keys, organisation, headers."""
+
+    @property
+    @override
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        return {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"tenantry/{VERSION}",
+        }
 
 
-def open_client(
-    endpoint: str,
-    api_version: str,
-    credential: str | Provider,
-    http_client: httpx2.AsyncClient | None = None,
-) -> openai.AsyncAzureOpenAI:
-    """Open a client whose own retries are off.
+def open_client(http_client: httpx2.AsyncClient | None = None) -> openai.AsyncOpenAI:
+    """Open a client for any address, whose own retries are off, and which sends no credential by itself.
 
     Args:
-        endpoint: The resource's address, without `/openai`.
-        api_version: The version of the REST interface.
-        credential: A key, or what gives bearer tokens.
         http_client: What sends the requests; over aiohttp unless given.
     """
     timeout = openai.Timeout(POLICY.attempt_seconds, connect=_CONNECT_SECONDS)
-    key = credential if isinstance(credential, str) else None
-    return openai.AsyncAzureOpenAI(
-        azure_endpoint=endpoint,
-        api_version=api_version,
-        api_key=key,
-        azure_ad_token_provider=None if isinstance(credential, str) else credential,
+    return _BareClient(
+        api_key="",
+        admin_api_key="",
+        base_url="https://each.request.names.its.own.invalid",
         max_retries=0,
         timeout=timeout,
         http_client=http_client or openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False),
     )
 
 
-def classify(error: BaseException) -> Transient | None:
-    """Tell which failures of the model another attempt may cure."""
-    if isinstance(error, openai.APIStatusError):
-        if error.status_code in _TRANSIENT or error.status_code >= _SERVER_ERRORS:
-            throttled = error.status_code == _TOO_MANY_REQUESTS
-            return Transient(
-                read_retry_after(error.response.headers, throttled=throttled), throttled=throttled
-            )
-        return None
-    return Transient() if isinstance(error, openai.APIConnectionError) else None
-
-
 class OpenAIChatModel:
-    """Chat models of one Azure OpenAI resource.
+    """Chat models of all deployments.
+
+    A prompt goes to the first deployment of its route, and to the next one where that did no work for it or
+    said that it failed: three attempts in all. Where an attempt may have been paid for unseen (its connection
+    broke, it took too long) no other deployment is asked.
 
     Args:
-        client: The SDK's client, its retries off.
-        dependency: The one layer that retries.
+        client: The SDK's client.
+        access: Where deployments are, and what each is sent.
+        dependencies: The one layer that retries, with a breaker for each deployment.
         bounds: Bounds of a stream.
     """
 
     def __init__(
         self,
-        client: openai.AsyncAzureOpenAI,
-        dependency: Dependency,
+        client: openai.AsyncOpenAI,
+        access: DeploymentAccess,
+        dependencies: ModelDependencies,
         bounds: StreamBounds = STREAM_BOUNDS,
     ) -> None:
         self._client = client
-        self._dependency = dependency
+        self._access = access
+        self._dependencies = dependencies
         self._bounds = bounds
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         """Answer a prompt.
 
         Raises:
-            ModelNotFoundError: The resource has no such model.
+            ModelUnavailableError: No deployment of the route is there any more.
             PromptRejectedError: The model does not take it, and did no work.
             PromptRefusedError: The model does not take it.
             FilteredAnswerError: The provider's content filter stopped the answer.
             DeclinedAnswerError: The model declined to answer.
-            ConfigurationError: The resource does not take this app's credential.
+            ConfigurationError: A deployment does not take this app's credential.
             ModelOutageError: No attempt used anything.
             UnusableAnswerError: The answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
-        return parse_completion(await self._request(lambda: self._post(prompt), prompt.model), prompt.model)
+        answer, deployment = await self.ask(prompt, lambda one: self._post(prompt, one))
+        completion = parse_completion(answer, deployment.deployment)
+        return replace(completion, deployment=deployment.name)
 
     @asynccontextmanager
     async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
@@ -148,31 +134,99 @@ class OpenAIChatModel:
         Raises:
             APIError: On entering, as `complete` does; later, as `OpenedStream.read` does.
         """
-        opened = await self._request(lambda: self._open(prompt), prompt.model)
+        opened, deployment = await self.ask(prompt, lambda one: self._open(prompt, one))
         try:
-            async with aclosing(opened.read(prompt, self._bounds)) as answer:
+            async with aclosing(self._read(opened, prompt, deployment)) as answer:
                 yield answer
         finally:
             await opened.response.aclose()
 
     async def check(self) -> None:
-        """Ask for the list of models: the cheapest call that proves that the resource answers this app.
+        """Ask the own resource for its models: the cheapest call that proves that it answers this app.
 
         Raises:
             ConfigurationError: The resource does not take this app's credential.
             DependencyUnavailableError: It is down.
             DependencyTimeoutError: It did not answer in time.
         """
-        await self._request(lambda: self._client.get(_MODELS_PATH, cast_to=object))
 
-    async def _post(self, prompt: ChatPrompt) -> object:
-        return await self._client.post(_PATH, cast_to=object, body=_body(prompt))
+        async def ask() -> object:
+            options = _options(await self._access.own_headers())
+            return await self._client.get(self._access.models_url(), cast_to=object, options=options)
 
-    async def _open(self, prompt: ChatPrompt) -> OpenedStream:
+        work = CallWork()
+        try:
+            await self._dependencies.own.call(lambda: work.attempt(ask))
+        except CALL_ERRORS as error:
+            raise translate_failure(error, work, "") from error
+
+    async def ask[T](
+        self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]]
+    ) -> tuple[T, ModelDeployment]:
+        """Ask the deployments of a prompt's route one after the other, until one answers.
+
+        Args:
+            prompt: The prompt; its route has one deployment at least.
+            send: Asks a deployment once.
+
+        Raises:
+            APIError: The last one's error; see `complete`.
+        """
+        order = self._dependencies.order(prompt.route)
+        policy, clock = self._dependencies.policy, self._dependencies.clock
+        work, waits = CallWork(), list[float]()
+        with nullcontext() if len(order) == 1 else deadline(policy.total_seconds, clock):
+            for deployment in order:
+                is_last = deployment is order[-1]
+                limits = AttemptLimits(
+                    policy.attempts - work.attempts, None if is_last else can_be_asked_elsewhere
+                )
+                try:
+                    answer = await self._ask_one(deployment, send, work, limits)
+                except CALL_ERRORS as error:
+                    failure = translate_failure(error, work, prompt.model)
+                    waits += [failure.retry_after] if failure.retry_after else []
+                    if is_last or work.attempts >= policy.attempts or not may_go_elsewhere(failure, work):
+                        failure.retry_after = min(waits, default=failure.retry_after)
+                        raise failure from error
+                else:
+                    if deployment.name != prompt.model:
+                        _tell_fallback(prompt.model, deployment.name, work)
+                    return answer, deployment
+        raise AssertionError("unreachable: the last failure is raised")
+
+    async def _ask_one[T](
+        self,
+        deployment: ModelDeployment,
+        send: Callable[[ModelDeployment], Awaitable[T]],
+        work: CallWork,
+        limits: AttemptLimits,
+    ) -> T:
+        work.last_error = None
+        dependency = self._dependencies.of(deployment)
+        try:
+            return await dependency.call(
+                lambda: work.attempt(lambda: send(deployment)), deployment.name, limits
+            )
+        except DependencyUnavailableError as error:
+            if status_of(work.last_error) == _TOO_MANY_REQUESTS and error.retry_after:
+                self._dependencies.rest(deployment, error.retry_after)
+            raise
+
+    async def _post(self, prompt: ChatPrompt, deployment: ModelDeployment) -> object:
+        options = _options(await self._access.headers(deployment))
+        body = build_chat_body(prompt, deployment)
+        return await self._client.post(
+            self._access.chat_url(deployment), cast_to=object, body=body, options=options
+        )
+
+    async def _open(self, prompt: ChatPrompt, deployment: ModelDeployment) -> OpenedStream:
+        options = _options(await self._access.headers(deployment))
         stream = await self._client.post(
-            _PATH,
+            self._access.chat_url(deployment),
             cast_to=object,
-            body=_body(prompt) | _STREAMED,
+            body=build_chat_body(prompt, deployment) | _STREAMED,
+            options=options,
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
@@ -181,116 +235,21 @@ class OpenAIChatModel:
         except httpx2.HTTPError as error:
             raise openai.APIConnectionError(request=stream.response.request) from error
 
-    async def _request[T](self, request: Callable[[], Awaitable[T]], deployment: str = "") -> T:
-        work = _Work()
-        try:
-            return await self._dependency.call(lambda: work.attempt(request), deployment)
-        except (DependencyUnavailableError, DependencyTimeoutError) as error:
-            if work.possible:
-                raise
-            raise ModelOutageError(self._dependency.name, retry_after=error.retry_after or 1.0) from error
-        except openai.APIStatusError as error:
-            refused = _refusal(error, self._dependency.name, worked=work.possible)
-            is_missing = _is_missing_model(error) and not work.possible
-        except AzureError as error:
-            raise ModelOutageError(self._dependency.name, "did not get a credential") from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise UnusableAnswerError("gave an answer that is not JSON", None) from error
-        if is_missing and deployment:
-            raise ModelNotFoundError(deployment, await self._list_models())
-        raise refused
-
-    async def _list_models(self) -> list[str]:
-        """Return the names of the resource's models, as far as it tells: they only advise."""
-        try:
-            listing = await self._request(lambda: self._client.get(_MODELS_PATH, cast_to=object))
-        except APIError as error:
-            _logger.warning("The models could not be listed", extra={"error": type(error).__name__})
-            return []
-        return list(islice(_read_model_names(listing), _MOST_MODELS))
+    async def _read(
+        self, opened: OpenedStream, prompt: ChatPrompt, deployment: ModelDeployment
+    ) -> AsyncGenerator[str | Completion]:
+        async with aclosing(opened.read(prompt, self._bounds)) as parts:
+            async for part in parts:
+                yield replace(part, deployment=deployment.name) if isinstance(part, Completion) else part
 
 
-@dataclass(slots=True)
-class _Work:
-    """Whether one of the attempts of a call may have made the model work, and be paid for."""
-
-    possible: bool = False
-
-    async def attempt[T](self, request: Callable[[], Awaitable[T]]) -> T:
-        before, self.possible = self.possible, True
-        try:
-            return await request()
-        except (openai.APIError, AzureError) as error:
-            if _did_no_work(error):
-                self.possible = before
-            raise
+def _options(headers: Mapping[str, str]) -> openai.RequestOptions:
+    """Build the options of a request with these headers: without a credential the SDK sends an empty one."""
+    return {"headers": {"Authorization": openai.Omit(), **headers}}
 
 
-def _did_no_work(error: Exception) -> bool:
-    match error:
-        case openai.APIStatusError():
-            return _is_refused_before_work(error)
-        case openai.APIConnectionError():
-            return isinstance(error.__cause__, _NEVER_SENT)
-        case _:
-            return isinstance(error, AzureError)
-
-
-def _is_refused_before_work(error: openai.APIStatusError) -> bool:
-    status = error.status_code
-    is_refusal = _BAD_REQUEST <= status < _SERVER_ERRORS and status not in _UNCERTAIN
-    return is_refusal and (status != _BAD_REQUEST or error.code not in _PAID_REFUSALS)
-
-
-def _body(prompt: ChatPrompt) -> dict[str, object]:
-    body: dict[str, object] = {
-        "model": prompt.model,
-        "messages": [message.model_dump() for message in prompt.messages],
-    }
-    if _REASONING_MODEL.match(prompt.model):
-        body["max_completion_tokens"] = prompt.max_output_tokens  # and no temperature: they refuse any
-    else:
-        body["max_tokens"] = prompt.max_output_tokens
-        if prompt.temperature is not None:
-            body["temperature"] = prompt.temperature
-    if prompt.reasoning_effort is not None:
-        body["reasoning_effort"] = prompt.reasoning_effort
-    if prompt.user is not None:
-        body["user"] = prompt.user
-    return body
-
-
-def _refusal(error: openai.APIStatusError, name: str, *, worked: bool) -> APIError:
-    """Turn a status that is not worth another attempt into the app's error.
-
-    Args:
-        error: The provider's answer.
-        name: The dependency's.
-        worked: Whether this attempt, or one before it, may have made the model work.
-    """
-    status = error.status_code
-    if status in _PROMPT_AT_FAULT:
-        code = error.code or str(status)
-        kind = PromptRefusedError if worked else PromptRejectedError
-        return kind(f"The model refused the prompt: {code}", {"code": code})
-    reason = f"refused the request with {status}"
-    if worked:
-        return DependencyUnavailableError(name, reason)
-    if status in _UNAUTHORISED:
-        return ConfigurationError(["AZURE_OPENAI_API_KEY"])
-    return ModelOutageError(name, reason)
-
-
-def _is_missing_model(error: openai.APIStatusError) -> bool:
-    return error.status_code == _NOT_FOUND and (not error.code or error.code in _MISSING_MODEL_CODES)
-
-
-def _read_model_names(listing: object) -> Iterator[str]:
-    """Read the names of chat models; what tells that it is none, or of no more use, is left out."""
-    data = listing.get("data") if isinstance(listing, dict) else None
-    for model in data if isinstance(data, list) else ():
-        name = model.get("id") if isinstance(model, dict) else None
-        capabilities = model.get("capabilities") if isinstance(model, dict) else None
-        chats = not isinstance(capabilities, dict) or capabilities.get("chat_completion") is not False
-        if chats and isinstance(name, str) and len(name) <= _LONGEST_NAME and name.isprintable():
-            yield name
+def _tell_fallback(asked: str, answered: str, work: CallWork) -> None:
+    """Tell that another deployment answered, and whether one before it may have to be paid as well."""
+    count_fallback(asked, answered)
+    facts = {"model": asked, "deployment": answered, "attempts": work.attempts}
+    _logger.warning("Another deployment answered in a model's place", extra=facts)

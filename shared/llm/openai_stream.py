@@ -79,7 +79,7 @@ class OpenedStream:
             UnusableAnswerError: It cannot be used.
         """
         answer, decoder = StreamedAnswer(prompt.model, bounds.characters), EventDecoder(bounds.event_bytes)
-        left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.max_output_tokens
+        left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.output_limit
         ends_at = _now() + min(bounds.total_seconds, remaining_seconds() or bounds.total_seconds)
         content = self.first
         while content:

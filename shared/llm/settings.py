@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from shared.tenancy.settings import About, text
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from shared.llm.deployments import ModelName
+from shared.tenancy.settings import About, document, text
+
+MODELS_ALLOWED = document(
+    About(
+        key="models.allowed",
+        label="Models that may be used",
+        description="The names in the catalogue that bots, jobs and calls may use; none of them for all.",
+    ),
+    TypeAdapter(Annotated[list[ModelName], Field(max_length=200)]),
+    default=[],
+)
 
 CHAT_DEFAULT_MODEL = text(
     About(

@@ -94,6 +94,9 @@ _CL100K = _Definition(
 )
 
 
+_BY_NAME = {definition.name: definition for definition in (_O200K, _CL100K)}
+
+
 def encoding_name(model: str) -> str:
     """Return the encoding that a model or a deployment named after it uses; unknown ones use the newest."""
     return _definition(model).name
@@ -129,7 +132,7 @@ class TokenCounter:
         """
         parts = [part for message in prompt.messages for part in (message.role, message.content)]
         framing = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
-        return framing + await self._count(parts, prompt.model)
+        return framing + await self._count(parts, prompt.tokenizer)
 
     async def _count(self, texts: list[str], model: str) -> int:
         definition = _definition(model)
@@ -150,6 +153,8 @@ class TokenCounter:
 
 
 def _definition(model: str) -> _Definition:
+    if model in _BY_NAME:
+        return _BY_NAME[model]
     return _CL100K if _CL100K_MODELS.match(model.lower()) else _O200K
 
 

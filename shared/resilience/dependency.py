@@ -23,7 +23,7 @@ from shared.errors import (
 )
 from shared.resilience.circuit_breaker import BreakerPermit, BreakerState, CircuitBreaker
 from shared.resilience.deadlines import remaining_seconds
-from shared.resilience.policy import Classify, Policy, Transient
+from shared.resilience.policy import AttemptLimits, Classify, Policy, Transient
 from shared.telemetry.spans import dependency_telemetry
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class _OngoingCall:
         ends_at: When the time of the call is over, on the monotonic clock.
         shortened: Whether that is the caller's deadline rather than the policy's limit.
         attempts: Attempts that were begun so far.
+        limits: The limits of its attempts.
         failures: Attempts that failed so far.
     """
 
@@ -53,6 +54,7 @@ class _OngoingCall:
     part_permit: BreakerPermit | None
     ends_at: float
     shortened: bool
+    limits: AttemptLimits
     attempts: int = 0
     failures: int = 0
 
@@ -86,12 +88,15 @@ class Dependency:
         """Return how many parts of it are left alone now, because they refused this process's rate."""
         return sum(breaker.state is BreakerState.OPEN for breaker in self._parts.values())
 
-    async def call[T](self, attempt: Callable[[], Awaitable[T]], part: str = "") -> T:
+    async def call[T](
+        self, attempt: Callable[[], Awaitable[T]], part: str = "", limits: AttemptLimits | None = None
+    ) -> T:
         """Run `attempt` until it succeeds, fails for good, or the policy or the caller's deadline is used up.
 
         Args:
             attempt: What to do once; it is cancelled when its time is over.
             part: What shares a rate limit with this call, where the dependency limits rates by parts.
+            limits: Of this call's attempts, where they are tighter than the policy's.
 
         Raises:
             DependencyUnavailableError: A breaker is open, or the last attempt failed transiently.
@@ -99,7 +104,7 @@ class Dependency:
             DeadlineExceededError: The caller's own time was over.
         """
         with dependency_telemetry(self.name) as facts:
-            call = self._begin(part)
+            call = self._begin(part, limits or AttemptLimits(self._policy.attempts))
             try:
                 return await self._run_call(call, attempt, part)
             finally:
@@ -126,7 +131,7 @@ class Dependency:
         self._record_success(call, part)
         return result
 
-    def _begin(self, part: str) -> _OngoingCall:
+    def _begin(self, part: str, limits: AttemptLimits) -> _OngoingCall:
         total = self._policy.total_seconds
         remaining = remaining_seconds()
         if remaining is not None and remaining <= 0:
@@ -141,7 +146,7 @@ class Dependency:
             raise self._refusal(self.breaker)
         shortened = remaining is not None and remaining < total
         seconds = remaining if remaining is not None and shortened else total
-        return _OngoingCall(permit, part_permit, self._clock.monotonic() + seconds, shortened)
+        return _OngoingCall(permit, part_permit, self._clock.monotonic() + seconds, shortened, limits)
 
     def _refusal(self, breaker: CircuitBreaker) -> DependencyUnavailableError:
         return DependencyUnavailableError(
@@ -218,12 +223,15 @@ class Dependency:
 
         def used_up(state: RetryCallState) -> bool:
             next_at = self._clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= self._policy.attempts or next_at >= call.ends_at
+            return state.attempt_number >= call.limits.attempts or next_at >= call.ends_at
+
+        def may_be_cured(error: BaseException) -> bool:
+            return self._transient_failure(error) is not None and call.limits.allow_another(error)
 
         return AsyncRetrying(
             stop=used_up,
             wait=self._backoff_seconds,
-            retry=retry_if_exception(lambda error: self._transient_failure(error) is not None),
+            retry=retry_if_exception(may_be_cured),
             after=count,
             sleep=self._clock.sleep,
             reraise=True,

@@ -27,6 +27,23 @@ type Classify = Callable[[BaseException], Transient | None]
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """Limits of one call that are tighter than its policy's.
+
+    Attributes:
+        attempts: All attempts, the first included.
+        ends_with: Tells after which transient failures there is no other attempt; None for after none.
+    """
+
+    attempts: int
+    ends_with: Callable[[BaseException], bool] | None = None
+
+    def allow_another(self, error: BaseException) -> bool:
+        """Tell whether there may be another attempt after a failure."""
+        return self.ends_with is None or not self.ends_with(error)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Limits of one call's attempts and time.
 

@@ -103,6 +103,18 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
         yield facts
 
 
+def count_fallback(model: str, deployment: str) -> None:
+    """Count an answer that another deployment gave in a model's place."""
+    for exporter in _exporters:
+        exporter.add("tenantry.model.fallbacks", 1, {"model": model, "deployment": deployment})
+
+
+def count_retirement(model: str) -> None:
+    """Count a day on which a model was about to retire."""
+    for exporter in _exporters:
+        exporter.add("tenantry.model.retirements", 1, {"model": model})
+
+
 def count_tokens(usage: Usage, model: str) -> None:
     """Count what a model call used, and apart from it the parts of that which have another price."""
     for exporter in _exporters:

@@ -55,6 +55,8 @@ class AuditAction(StrEnum):
     KEY_REVOKE = "key.revoke"
     LIMITS_PUT = "limits.put"
     LIMITS_DELETE = "limits.delete"
+    MODEL_PUT = "model.put"
+    MODEL_DELETE = "model.delete"
     SETTING_PUT = "setting.put"
     SETTING_DELETE = "setting.delete"
     TENANT_CREATE = "tenant.create"

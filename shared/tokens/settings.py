@@ -1,4 +1,4 @@
-"""Tenant settings of the token ledger and of usage."""
+"""Tenant settings of the token ledger."""
 
 from __future__ import annotations
 
@@ -7,19 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictStr, TypeAdapter
 
-from shared.tenancy.settings import About, SettingScope, choice, document
-from shared.tokens.prices import PriceTable
-
-USAGE_PRICES = document(
-    About(
-        key="usage.prices",
-        label="Prices of models",
-        description="What a million prompt and completion tokens of each model cost, and in which currency.",
-        scope=SettingScope.GLOBAL,
-    ),
-    TypeAdapter(PriceTable),
-    default=PriceTable(),
-)
+from shared.tenancy.settings import About, choice, document
 
 
 class OnStoreFailure(StrEnum):

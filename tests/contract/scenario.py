@@ -99,6 +99,23 @@ _SETTINGS = (
     Step("list_settings", TENANT_ADMIN, query={"limit": "20"}),
     Step("delete_setting", TENANT_ADMIN, _SETTING, headers={"If-Match": "<setting>"}),
 )
+_MODEL = {"name": "our-gpt"}
+_MODELS = (
+    Step(
+        "put_model",
+        ADMIN,
+        _MODEL,
+        body={
+            "model": "gpt-4o",
+            "base_url": "https://contoso-sweden.openai.azure.com",
+            "deployment": "gpt-4o-eu",
+            "fallbacks": ["gpt-4o"],
+        },
+        learns={"model": "etag"},
+    ),
+    Step("list_models", USER, query={"prefix": "our-", "limit": "20"}),
+    Step("delete_model", ADMIN, _MODEL, headers={"If-Match": "<model>"}),
+)
 _PROMPTS = (
     Step(
         "save_prompt",
@@ -237,7 +254,7 @@ _OPERATION = (
     Step("openapi", None, shows=("openapi", "info")),
     Step("docs", None),
 )
-STEPS = (*_HEALTH, *_TENANTS, *_SETTINGS, *_PROMPTS, *_CHATS, *_JOBS, *_TOKENS, *_OPERATION)
+STEPS = (*_HEALTH, *_TENANTS, *_SETTINGS, *_MODELS, *_PROMPTS, *_CHATS, *_JOBS, *_TOKENS, *_OPERATION)
 
 
 class SupportModel:

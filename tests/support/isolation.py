@@ -42,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "save_bot": {"system_prompt": "mine"},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
     "put_limits": {"concurrency": 1},
+    "put_model": {"model": "gpt-4o"},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
     "report_tokens": {
         "app_id": "secretapp",

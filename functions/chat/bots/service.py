@@ -11,17 +11,28 @@ from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from functions.chat.bots.configuration import BotConfig
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import BotItem
     from shared.http.paging import PageQuery
 
 
-class BotService:
-    """One tenant's bots, as its callers see them."""
+type RequiresModel = Callable[[str, str], Awaitable[None]]
 
-    def __init__(self, bots: BotRepository) -> None:
+
+class BotService:
+    """One tenant's bots, as its callers see them.
+
+    Args:
+        bots: The bots.
+        require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
+    """
+
+    def __init__(self, bots: BotRepository, require_model: RequiresModel) -> None:
         self._bots = bots
+        self._require_model = require_model
 
     async def save(self, bot_id: str, config: BotConfig, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
@@ -30,10 +41,13 @@ class BotService:
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
             ValidationError: The id is too long.
+            ModelNotFoundError: The tenant may use no such model.
         """
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
+        if config.llm.model is not None:
+            await self._require_model(config.llm.model, "body.llm.model")
         stored = StoredBotConfig.model_validate(config.model_dump())
         return _render(await self._bots.save(bot_id, stored, if_match))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,7 +254,9 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
             jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock)
             queues = {"request": IN_QUEUE, "result": OUT_QUEUE}
             outbox = open_outbox(tenant, jobs, runtime.sender, queues)
-            accepted = await JobService(tenant, jobs, outbox).accept(JobRequest(id=job_id, text="Why?"))
+            accepted = await JobService(tenant, jobs, outbox, partial(runtime.models.require, tenant)).accept(
+                JobRequest(id=job_id, text="Why?")
+            )
         finally:
             await runtime.close()
     assert accepted.job_id == job_id

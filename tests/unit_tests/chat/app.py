@@ -18,6 +18,7 @@ from tests.support.fakes import (
     generous_rates,
     tenant_context,
 )
+from tests.support.models import FakeModels
 from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.trouble = cosmos, clock, FakeModel(), Trouble(cosmos)
+        self.models = FakeModels()
         self.authenticator = authenticator = FakeAuthenticator()
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
@@ -107,6 +109,7 @@ class App:
             prompts=library,
             settings=SimpleNamespace(openai_model="gpt-default"),
             metered_model=self.model.opened_for,
+            models=self.models,
             tenant_settings=self.settings,
             token_counter=WordCounter(),
         )

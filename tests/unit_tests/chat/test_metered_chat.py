@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
-from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
-from shared.resilience.dependency import Dependency
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
+from tests.support.models import open_model
 from tests.support.whole_app import WholeApp, whole_app
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ class Provider:
         self.calls = 0
 
     async def handle(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path.endswith("/models"):
-            return httpx2.Response(200, json={"data": [{"id": "gpt-4o"}, {"id": "gpt-4o-mini"}]})
         self.calls += 1
-        if "/gpt-4o/" not in request.url.path:
+        if json.loads(request.content)["model"] != "gpt-4o":
             return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound", "message": "no"}})
         return httpx2.Response(200, json=self.answer)
 
@@ -63,26 +61,29 @@ class Chat:
 async def chat() -> AsyncIterator[Chat]:
     async with whole_app() as app:
         provider = Provider()
-        http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(provider.handle))
-        client = open_client("http://model.test", "2024-10-21", "key", http_client)
-        dependency = Dependency("The model", classify, POLICY, app.clock)
-        app.runtime.__dict__["chat_model"] = OpenAIChatModel(client, dependency)
+        app.runtime.__dict__["chat_model"], _ = open_model(provider.handle, app.clock)
         await app.new_tenant("acme")
         yield Chat(app, provider, await app.new_key("acme", Role.TENANT_ADMIN))
-        await client.close()
 
 
-async def test_a_model_that_is_not_there_is_named_and_takes_nothing_of_the_budget(chat: Chat) -> None:
+async def test_a_model_that_there_is_not_is_refused_where_a_bot_names_it(chat: Chat) -> None:
+    bot = {"system_prompt": "Be brief.", "llm": {"model": "gpt-4oo"}}
+    refused = await chat.app.client.call("save_bot", Call.of(bot, headers=chat.key, bot_id="typo"))
+
+    assert (refused.status, refused.json()["error"]) == (422, "ModelNotFoundError")
+    assert list(refused.json()["detail"]["fields"]) == ["body.llm.model"]
+    assert refused.json()["detail"]["available"][0] == "gpt-4o"
+
+
+async def test_a_deployment_that_is_gone_takes_nothing_of_the_budget(chat: Chat) -> None:
     await chat.limit(concurrency=2)
-    await chat.save("typo", "gpt-4oo")
+    await chat.save("old", "gpt-4o-mini")
     await chat.save("good", "gpt-4o")
 
-    refused = [await chat.say("typo") for _ in range(4)]
+    refused = [await chat.say("old") for _ in range(4)]
     answered = await chat.say("good")
 
-    assert {one.status for one in refused} == {422}
-    assert refused[0].json()["message"] == "There is no model 'gpt-4oo'; there are: gpt-4o, gpt-4o-mini"
-    assert refused[0].json()["detail"]["available"] == ["gpt-4o", "gpt-4o-mini"]
+    assert {(one.status, one.json()["error"]) for one in refused} == {(409, "ModelUnavailableError")}
     assert answered.status == 200
 
 

@@ -17,21 +17,32 @@ from shared.llm.chat_model import (
     ChatPrompt,
     DeclinedAnswerError,
     FilteredAnswerError,
-    ModelNotFoundError,
     ModelOutageError,
+    ModelUnavailableError,
     PromptRejectedError,
     UnusableAnswerError,
 )
+from shared.llm.deployment_access import DeploymentAccess, OwnResource
 from shared.llm.errors import PromptRefusedError
-from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
+from shared.llm.openai_client import POLICY
 from shared.resilience.circuit_breaker import BreakerState
-from shared.resilience.dependency import Dependency
 from tests.support.fakes import FakeClock
+from tests.support.models import OWN, deployment, no_token, open_model
 
 if TYPE_CHECKING:
-    from shared.llm.openai_client import Provider
+    from shared.llm.deployment_access import TokenProvider
+    from shared.llm.openai_client import OpenAIChatModel
 
-PROMPT = ChatPrompt((ChatMessage(role="user", content="hi"),), "gpt-4o", 100, temperature=0.2, user="u1")
+PROMPT = ChatPrompt(
+    (ChatMessage(role="user", content="hi"),),
+    "gpt-4o",
+    100,
+    temperature=0.2,
+    user="u1",
+    route=(deployment(),),
+    safety_identifier="somebody",
+    cache_key="support-7",
+)
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 
@@ -62,55 +73,48 @@ class Endpoint:
         return step
 
 
-def model(*steps: Step, credential: str | Provider = "key") -> tuple[OpenAIChatModel, Endpoint, FakeClock]:
+def model(*steps: Step, token: TokenProvider | None = None) -> tuple[OpenAIChatModel, Endpoint, FakeClock]:
     endpoint, clock = Endpoint(list(steps)), FakeClock()
-    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint.handle))
-    client = open_client("http://model.test", "2024-10-21", credential, http_client)
-    return OpenAIChatModel(client, Dependency("The model", classify, POLICY, clock)), endpoint, clock
+    own = OWN if token is None else OwnResource("https://ours.openai.azure.com")
+    chat, _ = open_model(endpoint.handle, clock, DeploymentAccess(own, token or no_token))
+    return chat, endpoint, clock
 
 
 async def test_a_prompt_goes_to_its_deployment_and_the_answer_comes_back() -> None:
     chat, endpoint, _ = model(answer())
     completion = await chat.complete(PROMPT)
     assert (completion.text, completion.model, completion.finish_reason) == ("hello", "gpt-4o-x", "stop")
+    assert completion.deployment == "gpt-4o"
     assert completion.usage == Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
     (request,) = endpoint.requests
-    url = "http://model.test/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    url = "http://model.test/openai/v1/chat/completions"
     assert (request.method, str(request.url), request.headers["api-key"]) == ("POST", url, "key")
     assert json.loads(request.content) == {
         "model": "gpt-4o",
         "messages": [{"role": "user", "content": "hi"}],
         "max_tokens": 100,
         "temperature": 0.2,
-        "user": "u1",
+        "safety_identifier": "somebody",
+        "prompt_cache_key": "support-7",
     }
 
 
-@pytest.mark.parametrize("name", ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5-mini", "GPT-5-nano"])
-async def test_a_reasoning_model_gets_max_completion_tokens_and_no_temperature(name: str) -> None:
-    chat, endpoint, _ = model(answer())
-    await chat.complete(ChatPrompt(PROMPT.messages, name, 50, temperature=0.5))
-    body = json.loads(endpoint.requests[0].content)
-    assert body["max_completion_tokens"] == 50
-    assert "temperature" not in body
-    assert "max_tokens" not in body
-
-
 async def test_without_a_key_each_request_carries_a_bearer_token() -> None:
-    async def token() -> str:
+    async def token(scope: str) -> str:
+        assert scope == "https://ai.azure.com/.default"
         return "a-token"
 
-    chat, endpoint, _ = model(answer(), credential=token)
+    chat, endpoint, _ = model(answer(), token=token)
     await chat.complete(PROMPT)
     assert endpoint.requests[0].headers["authorization"] == "Bearer a-token"
     assert "api-key" not in endpoint.requests[0].headers
 
 
 async def test_a_failing_credential_used_nothing() -> None:
-    async def fail() -> str:
+    async def fail(scope: str) -> str:  # the protocol's
         raise ClientAuthenticationError("no identity here")
 
-    chat, endpoint, _ = model(credential=fail)
+    chat, endpoint, _ = model(token=fail)
     with pytest.raises(ModelOutageError, match="credential"):
         await chat.complete(PROMPT)
     assert endpoint.requests == []
@@ -173,13 +177,14 @@ async def test_whether_tokens_may_have_been_used_is_told(steps: list[Step], erro
 
 
 async def test_an_open_breaker_used_nothing() -> None:
-    dependency = Dependency("The model", classify, POLICY, FakeClock())
-    while dependency.breaker.state is not BreakerState.OPEN:
-        dependency.breaker.record_failure()
-    client = open_client("http://model.test", "2024-10-21", "key")
+    endpoint = Endpoint([])
+    chat, dependencies = open_model(endpoint.handle, FakeClock())
+    breaker = dependencies.of(deployment()).breaker
+    while breaker.state is not BreakerState.OPEN:
+        breaker.record_failure()
     with pytest.raises(ModelOutageError):
-        await OpenAIChatModel(client, dependency).complete(PROMPT)
-    await client.close()
+        await chat.complete(PROMPT)
+    assert endpoint.requests == []
 
 
 @pytest.mark.parametrize(
@@ -397,36 +402,17 @@ async def test_a_refusal_after_an_attempt_that_may_have_worked_does_not_say_that
     assert not isinstance(caught.value, ModelOutageError | PromptRejectedError | ConfigurationError)
 
 
-@pytest.mark.parametrize("code", ["DeploymentNotFound", "model_not_found", None])
-async def test_a_model_that_is_not_there_is_named_with_those_that_are(code: str | None) -> None:
-    known = {
-        "data": [
-            {"id": "other"},
-            {"id": "gpt-4o-mini"},
-            {"id": "gpt-4o", "capabilities": {"chat_completion": True}},
-            {"id": "ada", "capabilities": {"chat_completion": False}},
-            {"id": 5},
-            "odd",
-        ]
-    }
-    chat, endpoint, _ = model(failure(404, code=code), httpx2.Response(200, json=known))
-    with pytest.raises(ModelNotFoundError) as caught:
-        await chat.complete(replace(PROMPT, model="gpt-4oo"))
-    assert caught.value.message == "There is no model 'gpt-4oo'; there are: gpt-4o, gpt-4o-mini, other"
-    assert caught.value.status == 422
-    assert caught.value.detail["available"] == ["gpt-4o", "gpt-4o-mini", "other"]
-    assert len(endpoint.requests) == 2
-
-
 @pytest.mark.parametrize(
-    "listing", [failure(500), failure(401), httpx2.Response(200, json=[]), httpx2.Response(200, text="{")]
+    ("status", "code"), [(404, "DeploymentNotFound"), (404, "model_not_found"), (404, None), (410, None)]
 )
-async def test_a_model_that_is_not_there_is_named_where_the_others_cannot_be_told(
-    listing: httpx2.Response,
+async def test_a_deployment_that_is_gone_is_told_by_the_catalogues_name(
+    status: int, code: str | None
 ) -> None:
-    chat, _, _ = model(failure(404, code="DeploymentNotFound"), *[listing] * 3)
-    with pytest.raises(ModelNotFoundError, match=r"^There is no model 'gpt-4o'$"):
-        await chat.complete(PROMPT)
+    chat, endpoint, _ = model(failure(status, code=code))
+    with pytest.raises(ModelUnavailableError, match=r"^Model 'ours' is not available any more$") as caught:
+        await chat.complete(replace(PROMPT, model="ours"))
+    assert (caught.value.status, caught.value.detail) == (409, {"model": "ours"})
+    assert len(endpoint.requests) == 1
 
 
 @pytest.mark.parametrize("content", ["", None])
@@ -456,4 +442,4 @@ async def test_a_model_that_declines_is_a_422_whose_use_is_known() -> None:
 async def test_the_probe_asks_for_the_models() -> None:
     chat, endpoint, _ = model(httpx2.Response(200, json={"data": []}))
     await chat.check()
-    assert str(endpoint.requests[0].url) == "http://model.test/openai/models?api-version=2024-10-21"
+    assert str(endpoint.requests[0].url) == "http://model.test/openai/v1/models"

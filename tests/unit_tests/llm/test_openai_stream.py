@@ -13,17 +13,18 @@ import pytest
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import Completion, ModelOutageError, PromptRejectedError, TruncatedAnswerError
-from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.llm.openai_stream import StreamBounds
 from shared.resilience.circuit_breaker import BreakerState
-from shared.resilience.dependency import Dependency
 from tests.support.fakes import FakeClock
+from tests.support.models import deployment, open_model
 from tests.unit_tests.llm.test_openai_client import PROMPT, Endpoint, failure
 from tests.unit_tests.llm.test_streamed_answer import DONE, END, TOLD, part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from shared.llm.openai_client import OpenAIChatModel
+    from shared.resilience.dependency import Dependency
     from tests.unit_tests.llm.test_openai_client import Step
 
 USED = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
@@ -70,11 +71,9 @@ class Streams:
 
     @classmethod
     def of(cls, *steps: Step, bounds: StreamBounds | None = None) -> Streams:
-        endpoint, dependency = Endpoint(list(steps)), Dependency("The model", classify, POLICY, FakeClock())
-        http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint.handle))
-        client = open_client("http://model.test", "2024-10-21", "key", http_client)
-        chat = OpenAIChatModel(client, dependency, bounds or StreamBounds())
-        return cls(chat, endpoint, dependency)
+        endpoint = Endpoint(list(steps))
+        chat, dependencies = open_model(endpoint.handle, FakeClock(), bounds=bounds or StreamBounds())
+        return cls(chat, endpoint, dependencies.of(deployment()))
 
     async def read(self) -> list[str | Completion]:
         async with self.chat.stream(PROMPT) as answer:
@@ -90,7 +89,7 @@ async def test_a_stream_is_asked_for_with_its_usage_and_comes_in_parts() -> None
     *parts, completion = await streams.read()
 
     assert parts == ["hel", "lo"]
-    assert completion == Completion("hello", USED, "gpt-4o-x", "stop")
+    assert completion == Completion("hello", USED, "gpt-4o-x", "stop", "gpt-4o")
     body = json.loads(streams.endpoint.requests[0].content)
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
     assert told.closed.is_set()

@@ -21,6 +21,7 @@ from shared.messaging.quarantine import Quarantine
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
 from tests.support.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
+from tests.support.models import FakeModels
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.prompts.library import library_over
 
@@ -106,6 +107,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.sender = cosmos, clock, FakeModel(), FakeSender()
+        self.models = FakeModels()
         self.authenticator = authenticator = FakeAuthenticator()
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
@@ -125,6 +127,7 @@ class App:
                 reasoner_hold_seconds=HOLD_SECONDS,
             ),
             metered_model=self.model.opened_for,
+            models=self.models,
             sender=self.sender,
             tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),

@@ -111,3 +111,30 @@ def test_what_would_weaken_authentication_is_refused_by_name(
 
     with pytest.raises(ConfigurationError, match=named):
         load_settings()
+
+
+def test_the_keys_of_models_are_read_by_the_beginning_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in COMPLETE.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("MODEL_KEY_GROQ", "a-key")
+    monkeypatch.setenv("MODEL_KEY_EMPTY", "")
+    monkeypatch.setenv("A_MODEL_KEY_X", "another's")
+    monkeypatch.setenv("MODEL_CATALOGUE", '{"ours": {"model": "gpt-4o"}}')
+
+    settings = load_settings()
+
+    assert {name: key.get_secret_value() for name, key in settings.model_keys.items()} == {
+        "MODEL_KEY_GROQ": "a-key"
+    }
+    assert settings.model_catalogue == {"ours": {"model": "gpt-4o"}}
+    assert "a-key" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "1", ""])
+def test_a_catalogue_that_is_no_json_object_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for key, complete in COMPLETE.items():
+        monkeypatch.setenv(key, complete)
+    monkeypatch.setenv("MODEL_CATALOGUE", value)
+
+    with pytest.raises(ConfigurationError, match="MODEL_CATALOGUE"):
+        load_settings()

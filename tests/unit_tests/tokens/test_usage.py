@@ -26,17 +26,14 @@ if TYPE_CHECKING:
 
 DIMENSIONS = ("day", "model", "app_id", "user_id")
 PRICES = {
-    "currency": "EUR",
-    "models": {
-        "gpt-4o": {"prompt": "2.5", "completion": "10"},
-        "tiny": {"prompt": "0.000001", "completion": "0"},
-    },
+    "gpt-4o": {"prompt": "2.5", "completion": "10"},
+    "tiny": {"prompt": "0.000001", "completion": "0"},
 }
 
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
+    async with whole_app(MODEL_CURRENCY="EUR") as opened:
         await opened.new_tenant("acme", "premium")
         yield opened
 
@@ -68,9 +65,9 @@ async def usage(app: WholeApp, headers: dict[str, str], query: str = "") -> Any:
     return (await app.must("get_usage", Call(query=query, headers=headers))).json()
 
 
-async def set_prices(app: WholeApp) -> None:
-    call = Call.of({"value": PRICES}, headers=app.admin, key="usage.prices")
-    await app.must("put_setting", Call(call.path, "scope=global", call.headers, call.body))
+async def set_prices(app: WholeApp, prices: dict[str, dict[str, str]]) -> None:
+    for name, price in prices.items():
+        await app.must("put_model", Call.of({"price": price}, headers=app.admin, name=name))
 
 
 @sized(60)
@@ -148,12 +145,11 @@ async def test_cost_is_exact_and_unknown_where_a_price_is(app: WholeApp, boss: d
     await use(app, boss, (3, 7), model="gpt-4o", app_id="b")
     await use(app, boss, (1, 1), model="tiny", app_id="a")
     before = await usage(app, boss, "group_by=model")
-    await set_prices(app)
-    app.clock.advance(61)
+    await set_prices(app, PRICES)
 
     by_model = await usage(app, boss, "group_by=model")
 
-    assert (before["currency"], before["total"]["cost"]) == ("USD", None)
+    assert (before["currency"], before["total"]["cost"]) == ("EUR", None)
     assert before["total"]["unpriced_models"] == ["gpt-4o", "tiny"]
     assert by_model["currency"] == "EUR"
     assert [row["cost"] for row in by_model["items"]] == ["3.5000775", "0.000000000001"]
@@ -174,10 +170,7 @@ async def test_kinds_of_tokens_have_their_own_price_where_there_is_one(
     usual = {"prompt": "2", "completion": "10"}
     costs = []
     for more in ({}, {"cached": "0.2"}, {"reasoning": "4"}, {"cached": "0", "reasoning": "0"}):
-        value = {"currency": "USD", "models": {"gpt-4o": usual | more}}
-        call = Call.of({"value": value}, headers=app.admin, key="usage.prices")
-        await app.must("put_setting", Call(call.path, "scope=global", call.headers, call.body))
-        app.clock.advance(61)
+        await set_prices(app, {"gpt-4o": usual | more})
         costs.append((await usage(app, boss))["total"]["cost"])
 
     assert costs == ["0.0016", "0.00142", "0.0013", "0.0009"]
@@ -286,7 +279,7 @@ class Book:
         app = self._app
         container = app.runtime.container("ledger")
         service = UsageService(
-            tenant_context("acme"), container, app.runtime.tenant_settings, app.clock, limits
+            tenant_context("acme"), container, app.runtime.models.prices, app.clock, limits
         )
         return await service.usage(UsageQuery.model_validate({"group_by": group_by}))
 

@@ -28,6 +28,7 @@ from tests.support.whole_app import whole_app
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from shared.resilience.policy import AttemptLimits
     from tests.support.fakes import Answer
     from tests.support.memory_cosmos import Fault
     from tests.support.whole_app import WholeApp
@@ -89,7 +90,9 @@ class CountingDependency(Dependency):
         super().__init__("Cosmos DB", classify, clock=clock)
         self.calls: list[StoreCall] = []
 
-    async def call[T](self, attempt: Callable[[], Awaitable[T]], part: str = "") -> T:
+    async def call[T](
+        self, attempt: Callable[[], Awaitable[T]], part: str = "", limits: AttemptLimits | None = None
+    ) -> T:
         made = StoreCall()
         self.calls.append(made)
 
@@ -100,7 +103,7 @@ class CountingDependency(Dependency):
             finally:
                 _call.reset(token)
 
-        return await super().call(counted, part)
+        return await super().call(counted, part, limits)
 
 
 @dataclass

@@ -1,23 +1,25 @@
-"""Price table of models, which usage is multiplied with."""
+"""Prices of models by kind of token, which usage is multiplied with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.contracts import Usage
 
 _PER = Decimal(1_000_000)
 
-type _Model = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 type _Price = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
 
 
 class ModelPrice(BaseModel):
-    """Price of one model per million tokens, in the table's currency.
+    """Price of one model per million tokens, in the deployment's currency.
 
     Attributes:
         prompt: Of tokens of the prompt.
@@ -42,10 +44,9 @@ class ModelPrice(BaseModel):
         return (prompt + said * self.completion + usage.reasoning_tokens * reasoning) / _PER
 
 
-class PriceTable(BaseModel):
-    """Prices of the models in use; a model that is not in it has no known cost."""
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """Prices of the models in use by name; a model that is not in it has no known cost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217")
-    models: dict[_Model, ModelPrice] = Field(default_factory=dict, max_length=200)
+    currency: str = "USD"
+    models: Mapping[str, ModelPrice] = field(default_factory=dict)

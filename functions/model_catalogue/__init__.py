@@ -1,0 +1,1 @@
+"""Catalogue of the models that may be called."""

@@ -1,0 +1,120 @@
+"""Requests and replies about the catalogue of models."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import ConfigDict, Field
+
+from shared.http.models import PathModel, ReplyModel, VersionedReply
+from shared.http.paging import PageQuery
+from shared.llm.deployments import (
+    MODEL_NAME_PATTERN,
+    CatalogueEntry,
+    CatalogueSource,
+    ModelKind,
+    Provider,
+    Tokenizer,
+)
+
+
+class ModelPath(PathModel):
+    """The path of one model.
+
+    Attributes:
+        name: The model's name in the catalogue.
+    """
+
+    name: str = Field(pattern=MODEL_NAME_PATTERN)
+
+
+class ModelPageQuery(PageQuery):
+    """Query of models, which are sorted by name.
+
+    Attributes:
+        prefix: The beginning of their names.
+    """
+
+    prefix: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
+
+
+class PutModelRequest(CatalogueEntry):
+    """The whole entry: what it leaves out is the packaged model's, or has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelPriceReply(ReplyModel):
+    """Price of a model per million tokens.
+
+    Attributes:
+        currency: The currency, as ISO 4217 names it.
+        prompt: Of tokens of the prompt.
+        cached: Of those of the prompt that the provider had in its cache.
+        completion: Of tokens of the answer.
+        reasoning: Of those of the answer that it was thought with.
+    """
+
+    currency: str
+    prompt: Decimal
+    cached: Decimal
+    completion: Decimal
+    reasoning: Decimal
+
+
+class DeploymentReply(ReplyModel):
+    """Place where a model is called, for the administrator alone.
+
+    Attributes:
+        base_url: Where it is served; null for the app's own Azure resource.
+        api_version: The version of the interface; null where it has none.
+        deployment: What it is called there.
+        key_setting: The setting with its key; null where there is none.
+    """
+
+    base_url: str | None
+    api_version: str | None
+    deployment: str
+    key_setting: str | None
+
+
+class ModelReply(VersionedReply):
+    """A model of the catalogue.
+
+    Attributes:
+        name: The name that bots, jobs and calls use.
+        source: Where the entry comes from: stored by the administrator, the setting `MODEL_CATALOGUE`, or
+            the packaged table.
+        enabled: Whether it may be used; others than the administrator see no others.
+        provider: The interface that it is called by.
+        kind: What it answers with.
+        reasoning: Whether it reasons: it then takes an effort and no temperature.
+        tokenizer: The encoding that prompts are counted in.
+        max_input_tokens: The most tokens of a prompt.
+        max_output_tokens: The most tokens of an answer, reasoning included.
+        default_output_tokens: The most tokens of an answer where a call says none.
+        price: What it costs; null where that is not known.
+        fallbacks: Which models are asked in its place while it is limited, down or gone.
+        retires_on: The day from which it answers no more; null where none is known.
+        retires_in_days: The days until then, 0 once it has come.
+        retires_soon: Whether that is within 90 days.
+        connection: Where it is called; null for others than the administrator.
+    """
+
+    name: str
+    source: CatalogueSource
+    enabled: bool
+    provider: Provider
+    kind: ModelKind
+    reasoning: bool
+    tokenizer: Tokenizer
+    max_input_tokens: int
+    max_output_tokens: int
+    default_output_tokens: int
+    price: ModelPriceReply | None
+    fallbacks: list[str]
+    retires_on: date | None
+    retires_in_days: int | None
+    retires_soon: bool
+    connection: DeploymentReply | None

@@ -1,0 +1,91 @@
+"""Chat models of the catalogue, as one application of a tenant uses them."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.llm.chat_model import AnswerStream, ChatPrompt, Completion, StreamingChatModel
+    from shared.llm.deployments import ModelDeployment
+    from shared.tenancy.context import TenantContext
+
+_HASH_CHARACTERS = 40
+
+
+class FindsDeployments(Protocol):
+    """Model catalogue, as far as a call needs it."""
+
+    async def route(self, tenant: TenantContext, name: str) -> tuple[ModelDeployment, ...]:
+        """Return the deployment of a name, and after it those that may be asked in its place.
+
+        Raises:
+            ModelUnavailableError: There is none (any more), or the tenant may not use it.
+        """
+        ...
+
+
+class CatalogueModel:
+    """`StreamingChatModel` that knows models by name: it adds routes and limits before anything is counted.
+
+    Args:
+        catalogue: The deployments that there are.
+        model: What answers, within the tenant's budget.
+        tenant: Who asks.
+        app_id: The tenant's application that asks.
+    """
+
+    def __init__(
+        self, catalogue: FindsDeployments, model: StreamingChatModel, tenant: TenantContext, app_id: str
+    ) -> None:
+        self._catalogue = catalogue
+        self._model = model
+        self._tenant = tenant
+        self._app_id = app_id
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        """Answer a prompt.
+
+        Raises:
+            ModelUnavailableError: The catalogue has no such model for the tenant (any more).
+            APIError: The model's own errors, and the budget's; see `ChatModel`.
+        """
+        return await self._model.complete(await self.prepare(prompt))
+
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        """Open the stream of an answer.
+
+        Raises:
+            ModelUnavailableError: The catalogue has no such model for the tenant (any more).
+            APIError: The model's own errors, and the budget's; see `StreamingChatModel`.
+        """
+        async with self._model.stream(await self.prepare(prompt)) as answer:
+            yield answer
+
+    async def prepare(self, prompt: ChatPrompt) -> ChatPrompt:
+        """Return the prompt with all that its model's entry says.
+
+        Raises:
+            ModelUnavailableError: The catalogue has no such model for the tenant (any more).
+        """
+        route = await self._catalogue.route(self._tenant, prompt.model)
+        tenant_id = self._tenant.tenant_id
+        return replace(
+            prompt,
+            route=route,
+            max_output_tokens=route[0].limit_output(prompt.max_output_tokens),
+            safety_identifier=None if prompt.user is None else hash_names("user", tenant_id, prompt.user),
+            cache_key=hash_names("prompt", tenant_id, self._app_id, prompt.version),
+        )
+
+
+def hash_names(*names: str) -> str:
+    """Return the same short text for the same names, from which none of them can be read."""
+    # Lengths keep ("a", "bc") and ("ab", "c") apart.
+    told = "".join(f"{len(name)}:{name}" for name in names)
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]

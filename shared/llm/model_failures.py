@@ -1,0 +1,165 @@
+"""Failures of model calls: which another attempt may cure, which may have to be paid, what is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+import openai
+from azure.core.exceptions import AzureError
+
+from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
+from shared.llm.chat_model import (
+    ModelOutageError,
+    ModelUnavailableError,
+    PromptRejectedError,
+    UnusableAnswerError,
+)
+from shared.llm.errors import PromptRefusedError
+from shared.llm.model_dependencies import NAME
+from shared.llm.retry_after import read_retry_after
+from shared.resilience.policy import Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_UNAUTHORISED = frozenset({401, 403})
+_PROMPT_AT_FAULT = frozenset({400, 404, 410, 413, 422})
+_TRANSIENT = frozenset({408, 409, 429})
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
+_NOT_FOUND = 404
+_GONE = 410
+_BAD_REQUEST = 400
+_UNCERTAIN = frozenset({408, 409})
+_PAID_REFUSALS = frozenset({"content_filter", "context_length_exceeded"})
+"""Azure may charge for a 400 because of the content filter or of the input's length (its page of prices)."""
+
+_MISSING_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "404", "410"})
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+CALL_ERRORS = (openai.OpenAIError, AzureError, APIError, ValueError)
+"""Errors that a call of a model ends with; a ValueError is an answer that is not JSON."""
+
+
+def classify(error: BaseException) -> Transient | None:
+    """Tell which failures of the model another attempt may cure."""
+    if isinstance(error, openai.APIStatusError):
+        if error.status_code in _TRANSIENT or error.status_code >= _SERVER_ERRORS:
+            throttled = error.status_code == _TOO_MANY_REQUESTS
+            return Transient(
+                read_retry_after(error.response.headers, throttled=throttled), throttled=throttled
+            )
+        return None
+    return Transient() if isinstance(error, openai.APIConnectionError) else None
+
+
+@dataclass(slots=True)
+class CallWork:
+    """Outcome of the attempts of a call.
+
+    Attributes:
+        possible: Whether one of them may have made a model work, and be paid for.
+        attempts: How many were begun.
+        last_error: Why the last one failed; None while it has not, or was ended by its time.
+    """
+
+    possible: bool = False
+    attempts: int = 0
+    last_error: Exception | None = None
+
+    async def attempt[T](self, request: Callable[[], Awaitable[T]]) -> T:
+        """Make one attempt."""
+        before, self.possible = self.possible, True
+        self.attempts += 1
+        self.last_error = None
+        try:
+            return await request()
+        except (openai.APIError, AzureError, ConfigurationError) as error:
+            self.last_error = error
+            if _did_no_work(error):
+                self.possible = before
+            raise
+
+
+def _did_no_work(error: BaseException) -> bool:
+    match error:
+        case openai.APIStatusError():
+            return _is_refused_before_work(error)
+        case openai.APIConnectionError():
+            return isinstance(error.__cause__, _NEVER_SENT)
+        case _:
+            return isinstance(error, AzureError | ConfigurationError)
+
+
+def _is_refused_before_work(error: openai.APIStatusError) -> bool:
+    status = error.status_code
+    is_refusal = _BAD_REQUEST <= status < _SERVER_ERRORS and status not in _UNCERTAIN
+    return is_refusal and (status != _BAD_REQUEST or error.code not in _PAID_REFUSALS)
+
+
+def can_be_asked_elsewhere(error: BaseException) -> bool:
+    """Tell whether another deployment may be asked: this one did no work, or says that it failed."""
+    status = status_of(error)
+    return _did_no_work(error) or (status is not None and status >= _SERVER_ERRORS)
+
+
+def may_go_elsewhere(failure: APIError, work: CallWork) -> bool:
+    """Tell whether the next deployment may be asked after a call that failed."""
+    if not isinstance(failure, DependencyUnavailableError | ConfigurationError | ModelUnavailableError):
+        return False  # of the prompt, of the answer, or of the time: another one would do no better
+    return work.last_error is None or can_be_asked_elsewhere(work.last_error)
+
+
+def status_of(error: BaseException | None) -> int | None:
+    """Return the status that a model answered with, if it did."""
+    return error.status_code if isinstance(error, openai.APIStatusError) else None
+
+
+def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
+    """Turn one of `CALL_ERRORS` into the app's error.
+
+    Args:
+        error: The error.
+        work: Its call's attempts.
+        model: The name of the model that was asked for; empty where none was.
+    """
+    match error:
+        case openai.APIStatusError():
+            is_gone = _is_missing_model(error) and model and not work.possible
+            return ModelUnavailableError(model) if is_gone else _refusal(error, worked=work.possible)
+        case DependencyUnavailableError() | DependencyTimeoutError() if not work.possible:
+            return ModelOutageError(NAME, retry_after=error.retry_after or 1.0)
+        case AzureError():
+            return ModelOutageError(NAME, "did not get a credential")
+        case APIError():
+            return error
+        case _:
+            return UnusableAnswerError("gave an answer that is not JSON", None)
+
+
+def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
+    """Turn a status that is not worth another attempt into the app's error.
+
+    Args:
+        error: The provider's answer.
+        worked: Whether this attempt, or one before it, may have made the model work.
+    """
+    status = error.status_code
+    if status in _PROMPT_AT_FAULT:
+        code = error.code or str(status)
+        kind = PromptRefusedError if worked else PromptRejectedError
+        return kind(f"The model refused the prompt: {code}", {"code": code})
+    reason = f"refused the request with {status}"
+    if worked:
+        return DependencyUnavailableError(NAME, reason)
+    if status in _UNAUTHORISED:
+        return ConfigurationError(["AZURE_OPENAI_API_KEY"])
+    return ModelOutageError(NAME, reason)
+
+
+def _is_missing_model(error: openai.APIStatusError) -> bool:
+    is_missing = error.status_code in {_NOT_FOUND, _GONE}
+    return is_missing and (not error.code or error.code in _MISSING_MODEL_CODES)

@@ -1,0 +1,61 @@
+"""Deployments of models, and a client of them over a transport under control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx2
+from pydantic import SecretStr
+
+from shared.llm.chat_model import ModelNotFoundError
+from shared.llm.deployment_access import DeploymentAccess, OwnResource
+from shared.llm.deployments import CatalogueEntry, CatalogueSource, ModelDeployment, complete_entry
+from shared.llm.model_dependencies import ModelDependencies
+from shared.llm.model_failures import classify
+from shared.llm.openai_client import POLICY, OpenAIChatModel, open_client
+from shared.llm.openai_stream import STREAM_BOUNDS, StreamBounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from shared.clock import Clock
+    from shared.tenancy.context import TenantContext
+
+OWN = OwnResource("http://model.test", SecretStr("key"))
+
+
+def deployment(name: str = "gpt-4o", /, **said: object) -> ModelDeployment:
+    """Build a deployment as an entry of the catalogue describes it."""
+    entry = CatalogueEntry.model_validate(said)
+    return complete_entry(name, entry, None, CatalogueSource.STORED)
+
+
+async def no_token(scope: str) -> str:
+    """Fail: a test that expects no token asks for none."""
+    raise AssertionError(f"a token of {scope} was asked for")
+
+
+def open_model(
+    handle: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]],
+    clock: Clock,
+    access: DeploymentAccess | None = None,
+    bounds: StreamBounds = STREAM_BOUNDS,
+) -> tuple[OpenAIChatModel, ModelDependencies]:
+    """Open the client of models over a handler of requests."""
+    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    dependencies = ModelDependencies(classify, POLICY, clock)
+    access = access or DeploymentAccess(OWN, no_token)
+    return OpenAIChatModel(open_client(http_client), access, dependencies, bounds), dependencies
+
+
+@dataclass
+class FakeModels:
+    """Catalogue of a capability's test: it has every model but those that are named."""
+
+    unknown: set[str] = field(default_factory=set)
+
+    async def require(self, tenant: TenantContext, name: str, path: str) -> None:
+        assert tenant.tenant_id
+        if name in self.unknown:
+            raise ModelNotFoundError(name, ["gpt-4o"], path)
