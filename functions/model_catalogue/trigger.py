@@ -11,6 +11,7 @@ from shared.http.inputs import IfMatch
 from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.llm.catalogue_store import CatalogueStore
+from shared.resilience.background import background_work
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:
@@ -69,4 +70,5 @@ def _bind_retirements(runtime: "Runtime", blueprint: func.Blueprint) -> None:
     @blueprint.timer_trigger(arg_name="timer", schedule="0 30 6 * * *")
     async def warn_of_model_retirements(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Tell of the models in use that retire within 90 days."""
-        await warn_of_retirements(runtime.models, runtime.clock)
+        with background_work():
+            await warn_of_retirements(runtime.models, runtime.clock)

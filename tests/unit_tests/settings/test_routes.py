@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.caching.region import Cache
 from shared.runtime import SETTINGS
 from shared.tenancy.context import Role
-from shared.tenancy.settings import SettingScope
+from shared.tenancy.settings import About, SettingRegistry, SettingScope, TenantSettings, text
 from tests.support.fakes import Answer, Call
 from tests.support.whole_app import WholeApp, whole_app
 
@@ -93,13 +94,13 @@ async def test_each_value_says_whether_it_is_the_tenants_the_platforms_or_the_de
 
 async def test_a_tenants_value_is_used_by_its_bots(world: World) -> None:
     app = world.app
-    await world.boss.put("gpt-ours")
+    await world.boss.put("gpt-4.1")
     await app.must("save_bot", Call.of({"system_prompt": "x"}, headers=world.boss.headers, bot_id="b"))
 
     await app.must("chat", Call.of({"message": "hi"}, headers=world.boss.headers, bot_id="b"))
 
     asked: list[str] = [prompt.model for prompt in app.runtime.chat_model.prompts]  # type: ignore[attr-defined]  # the fake's
-    assert asked == ["gpt-ours"]
+    assert asked == ["gpt-4.1"]
 
 
 async def test_an_etag_guards_against_overwriting_what_was_not_seen(world: World) -> None:
@@ -144,19 +145,23 @@ async def test_the_global_scope_is_the_administrators_alone(world: World, route:
 async def test_a_setting_of_the_platform_alone_is_shown_to_tenants_and_not_theirs_to_set(
     world: World,
 ) -> None:
-    alone = [setting for setting in SETTINGS if setting.scope is SettingScope.GLOBAL]
-    for setting in alone:
-        value = setting.render(setting.default)
-        tried = [
-            await world.boss.put(value, key=setting.key),
-            await world.admin_for_acme.put(value, key=setting.key),
-        ]
-        tried.append(await world.boss.call("delete_setting", setting.key))
-        done = await world.admin.put(value, key=setting.key, query="scope=global")
+    about = About(key="tests.alone", label="Alone", description="Alone.", scope=SettingScope.GLOBAL)
+    runtime = world.app.runtime
+    runtime.__dict__["tenant_settings"] = TenantSettings(
+        SettingRegistry([text(about, default="", max_length=9)]),
+        runtime.container("tenants"),
+        world.app.clock,
+        Cache(world.app.clock),
+    )
+    tried = [
+        await world.boss.put("x", key=about.key),
+        await world.admin_for_acme.put("x", key=about.key),
+        await world.boss.call("delete_setting", about.key),
+    ]
+    done = await world.admin.put("x", key=about.key, query="scope=global")
 
-        assert ([answer.status for answer in tried], done.status) == ([403] * 3, 200)
-        assert (await world.boss.call("get_setting", setting.key)).json()["source"] == "global"
-    assert alone
+    assert ([answer.status for answer in tried], done.status) == ([403] * 3, 200)
+    assert (await world.boss.call("get_setting", about.key)).json()["source"] == "global"
 
 
 async def test_the_administrator_names_the_tenant_whose_value_is_meant(world: World) -> None:
