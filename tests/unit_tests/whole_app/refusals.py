@@ -39,6 +39,12 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
     "create_key": ({"name": "x", "role": "admin"}, {"name": "x", "expires_at": "2020-01-01T00:00:00Z"}),
     "put_setting": ({"value": {"a": [1]}}, {"value": 7}),
     "render_prompt": ({"variables": {"none": "x"}}, {"messages": {"1": []}}),
+    "put_model": (
+        {"key_setting": "ADMIN_API_KEY"},
+        {"base_url": "http://secret.example"},
+        {"model": "nothing"},
+        {"price": {"prompt": "-1", "completion": "1"}},
+    ),
     "put_limits": ({"concurrency": 0}, {"expires_at": "2020-01-01T00:00:00Z"}),
     "batch_save_prompts": (
         {"prompts": [{"name": "p", "template": "x", "config": {"deep": _DEEP}}] * 3},
