@@ -14,7 +14,7 @@ from shared.http.streaming import HEARTBEAT_SECONDS
 from shared.llm.chat_model import (
     DeclinedAnswerError,
     FilteredAnswerError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptTooLongError,
     TruncatedAnswerError,
 )
@@ -107,7 +107,7 @@ async def test_a_turn_of_a_conversation_that_streams_waits_and_is_then_refused(a
 @pytest.mark.parametrize(
     ("failure", "status"),
     [
-        (ModelUnavailableError("The model"), 503),
+        (ModelOutageError("The model"), 503),
         (BudgetExceededError("not now", retry_after=7), 429),
         (FilteredAnswerError(USAGE), 422),
         (PromptTooLongError("long"), 422),
