@@ -1,5 +1,8 @@
 """Bind the routes of bots, chat and conversations."""
 
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -19,6 +22,7 @@ from functions.chat.conversations.models import (
 from shared.http.inputs import IfMatch, OperationId
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.http.streaming import EventStream, StreamEvent
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:
@@ -92,19 +96,35 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
         return await chat.bots(tenant).reload(path.bot_id)
 
 
+async def _render_parts(
+    answer: AsyncGenerator[str | ChatReply],
+) -> AsyncGenerator[StreamEvent | ChatReply]:
+    async with aclosing(answer):
+        async for part in answer:
+            if isinstance(part, str):
+                yield StreamEvent("token", json.dumps({"text": part}, ensure_ascii=False))
+            else:
+                yield part
+
+
 def _bind_conversations(composition: Chat, routes: Routes) -> None:
     @routes.post("v1/bots/{bot_id}/chat", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
     async def chat(
         tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: OperationId | None
-    ) -> ChatReply:
+    ) -> ChatReply | EventStream[ChatReply]:
         """Answer one user turn.
 
         The turn is stored before the model is paid, and the answer before it is returned; with an
         Idempotency-Key it is found again after a crash, and not paid twice. One message of a conversation is
         answered at a time: a second one waits two seconds and is then refused with 409. The answer's tokens
         come out of the tenant's budget: 429 where that does not admit it now.
+
+        With `stream`, events `token` bring the text in parts, `{"text": "..."}`; the last one, `done`, has
+        the fields of the plain answer. Who leaves before it stops the model; the turn is marked as failed.
         """
         answering = await composition.answering(tenant)
+        if turn.stream:
+            return EventStream(_render_parts(answering.stream(path.bot_id, turn, operation_id)))
         return await answering.reply(path.bot_id, turn, operation_id)
 
     @routes.get("v1/bots/{bot_id}/conversations", min_role=Role.USER)
