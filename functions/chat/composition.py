@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from itertools import count
 from typing import TYPE_CHECKING
 
+from functions.chat.bots.configurations import LOADED_FRESHNESS, MAX_LOADED
 from functions.chat.bots.directory import BotDirectory
 from functions.chat.bots.service import BotService
 from functions.chat.bots.turn_rates import TurnRateLimiter
@@ -13,7 +15,9 @@ from functions.chat.conversations.service import ChatService, ConversationServic
 from shared.llm.settings import CHAT_DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.service import ReadsBots
+    from shared.caching.region import Region
     from shared.runtime import Runtime
     from shared.tenancy.context import PlatformContext, TenantContext
 
@@ -27,12 +31,22 @@ class Chat:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._managers = count(1)
 
     @cached_property
     def directory(self) -> BotDirectory:
         """Every tenant's bots."""
         runtime = self._runtime
         return BotDirectory(runtime.container("bots"), runtime.clock, runtime.cache)
+
+    @cached_property
+    def loaded(self) -> Region[StoredBotConfig]:
+        """The configurations that the loaders of bot managers gave, by tenant, manager and bot."""
+        return self._runtime.cache.region("bots-loaded", LOADED_FRESHNESS, MAX_LOADED)
+
+    def number_manager(self) -> int:
+        """Return a number that no other bot manager of this process has."""
+        return next(self._managers)
 
     @cached_property
     def _turn_rates(self) -> TurnRateLimiter:

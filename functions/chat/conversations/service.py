@@ -25,6 +25,7 @@ from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ class ChatService:
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
             turn = await conversation.reserve(request.message, request.user_id, operation_id)
+        if turn.number == 1:
+            count_event("tenantry.conversations", {"event": "begun"})
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
