@@ -137,7 +137,8 @@ async def _authenticate(runtime: Runtime, request: Request) -> TenantContext:
     named = request.headers.get("x-tenant-id")
     if not named:
         raise refused_field("header.x-tenant-id", "required of the administrator")
-    return await authenticator.for_tenant(caller, named, request.url.path)
+    route = str(getattr(request.scope.get("route"), "path", ""))  # the template: a path may say anything
+    return await authenticator.for_tenant(caller, named, route)
 
 
 def _request_id(request: Request) -> str:
