@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,6 +107,23 @@ def running_platform(
             if process.poll() is None:
                 process.terminate()
                 assert process.wait(60) == 0, "the platform did not stop cleanly"
+
+
+def emulator_addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the addresses of services that run by themselves, by the names of the ready line.
+
+    They are those of the environment's settings, else of the sample's.
+    """
+    settings = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"] | environment
+    broker = re.search(r"sb://([^;/]+)", settings["SERVICEBUS"])
+    blobs = re.search(r"BlobEndpoint=([^;]+)", settings["STORAGE"])
+    assert broker is not None
+    assert blobs is not None
+    return {
+        "cosmos": settings["COSMOS_ENDPOINT"],
+        "servicebus": f"sb://{broker[1]}",
+        "blob": blobs[1].rstrip("/"),
+    }
 
 
 def _without_a_model(environment: Mapping[str, str]) -> dict[str, str]:

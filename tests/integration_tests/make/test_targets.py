@@ -122,13 +122,13 @@ def test_make_clean_leaves_a_fresh_clone_and_what_the_platform_stored(tmp_path: 
     assert (ROOT / "local" / "azurite" / "node_modules").is_dir(), "a link was followed"
 
 
-def make(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def make(tree: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a target as a developer's shell does, not as a part of the one that runs these tests."""
     own = ("MAKE", "MFLAGS", "COV_", "PYTEST_", "TENANTRY_")
     return subprocess.run(  # noqa: S603  # our own Makefile
         ["make", "--no-print-directory", *words],  # noqa: S607  # whichever make
         cwd=tree,
-        env={name: value for name, value in os.environ.items() if not name.startswith(own)},
+        env={name: value for name, value in os.environ.items() if not name.startswith(own)} | variables,
         capture_output=True,
         text=True,
         check=False,
