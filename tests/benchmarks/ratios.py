@@ -43,7 +43,7 @@ def fixed_work() -> None:
 
 
 async def measure() -> dict[str, float]:
-    """Return the cost of each path in pieces of fixed work; of both the best of some rounds that take turns."""
+    """Return the cost of each path in pieces of fixed work; of both the best of some rounds."""
     unit, best = float("inf"), dict[str, float]()
     async with whole_app() as app:
         paths = await open_paths(app)
