@@ -80,14 +80,21 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    data_dir: Path, *flags: str, settings: Mapping[str, str] | None = None
+    data_dir: Path, *flags: str, settings: Mapping[str, str] | None = None, root: Path = ROOT
 ) -> Iterator[Platform]:
-    """Run everything on free ports until the block ends, and check that it stops cleanly unless killed."""
+    """Run everything on free ports until the block ends, and check that it stops cleanly unless killed.
+
+    Args:
+        data_dir: Where it stores.
+        flags: Of the command.
+        settings: Of the environment.
+        root: The tree whose code it is.
+    """
     ports = [part for option in FREE_PORTS for part in (option, "0")]
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
         process = subprocess.Popen(  # noqa: S603  # our own command line
             [sys.executable, "-m", "local", *ports, "--data-dir", str(data_dir), *flags],
-            cwd=ROOT,
+            cwd=root,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
