@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.integration_tests.platform import Caller, wait_for
@@ -65,9 +66,8 @@ class Story:
         """See everything that was acknowledged, the same on both sides."""
         for side in self.sides:
             for job in self.jobs:
-                path = f"/api/v1/reasoning/jobs/{job}"
                 done = wait_for(
-                    lambda side=side, path=path: side.must("GET", path),
+                    partial(side.must, "GET", f"/api/v1/reasoning/jobs/{job}"),
                     lambda state: state["status"] in {"succeeded", "failed"},
                     hint="the job",
                 )
