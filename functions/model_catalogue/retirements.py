@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.llm.deployments import CatalogueSource
 from shared.logging.logger import get_logger
-from shared.telemetry.spans import count_retirement
+from shared.telemetry.spans import count_event
 
 if TYPE_CHECKING:
     from shared.clock import Clock
@@ -32,4 +32,4 @@ async def warn_of_retirements(catalogue: ModelCatalogue, clock: Clock) -> None:
         if is_ours and one.retires_soon(today):
             facts = {"model": one.name, "retires_on": str(one.retires_on), "days": one.days_left(today)}
             _logger.warning("A model retires soon", extra=facts)
-            count_retirement(one.name)
+            count_event("tenantry.model.retirements", {"model": one.name})

@@ -24,6 +24,7 @@ from shared.llm.packaged_models import CURRENCY
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
 from shared.resilience.single_flight import SingleFlight
+from shared.tenancy.context import PlatformContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -149,18 +150,21 @@ class ModelCatalogue:
             return known
         return {name: known[name] for name in sorted(set(allowed)) if name in known}
 
-    async def require(self, tenant: TenantContext, name: str, path: str) -> None:
+    async def require(self, caller: TenantContext | PlatformContext, name: str, path: str) -> None:
         """Refuse the name of a chat model that there is not, or not for the tenant: the two look the same.
 
         Args:
-            tenant: Who names it.
+            caller: Who names it; the administrator who acts for no tenant may name all.
             name: The name.
             path: The path of the field that has it, such as `body.model`.
 
         Raises:
             ModelNotFoundError: It may not be used.
         """
-        usable = await self.usable(tenant)
+        if isinstance(caller, PlatformContext):
+            usable = await self.deployments()
+        else:
+            usable = await self.usable(caller)
         if name not in _chat_models(usable):
             raise ModelNotFoundError(name, list(_chat_models(usable)), path)
 

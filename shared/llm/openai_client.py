@@ -32,7 +32,7 @@ from shared.llm.request_body import build_chat_body
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
 from shared.resilience.policy import AttemptLimits, Policy
-from shared.telemetry.spans import count_fallback
+from shared.telemetry.spans import count_event
 from shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -250,6 +250,6 @@ def _options(headers: Mapping[str, str]) -> openai.RequestOptions:
 
 def _tell_fallback(asked: str, answered: str, work: CallWork) -> None:
     """Tell that another deployment answered, and whether one before it may have to be paid as well."""
-    count_fallback(asked, answered)
+    count_event("tenantry.model.fallbacks", {"model": asked, "deployment": answered})
     facts = {"model": asked, "deployment": answered, "attempts": work.attempts}
     _logger.warning("Another deployment answered in a model's place", extra=facts)

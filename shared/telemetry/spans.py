@@ -103,16 +103,10 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
         yield facts
 
 
-def count_fallback(model: str, deployment: str) -> None:
-    """Count an answer that another deployment gave in a model's place."""
+def count_event(name: str, attributes: Attributes) -> None:
+    """Count something that happened; its attributes are few in number."""
     for exporter in _exporters:
-        exporter.add("tenantry.model.fallbacks", 1, {"model": model, "deployment": deployment})
-
-
-def count_retirement(model: str) -> None:
-    """Count a day on which a model was about to retire."""
-    for exporter in _exporters:
-        exporter.add("tenantry.model.retirements", 1, {"model": model})
+        exporter.add(name, 1, attributes)
 
 
 def count_tokens(usage: Usage, model: str) -> None:

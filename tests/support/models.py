@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from shared.clock import Clock
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import PlatformContext, TenantContext
 
 OWN = OwnResource("http://model.test", SecretStr("key"))
 
@@ -55,7 +55,7 @@ class FakeModels:
 
     unknown: set[str] = field(default_factory=set)
 
-    async def require(self, tenant: TenantContext, name: str, path: str) -> None:
-        assert tenant.tenant_id
+    async def require(self, caller: TenantContext | PlatformContext, name: str, path: str) -> None:
+        assert caller.principal
         if name in self.unknown:
             raise ModelNotFoundError(name, ["gpt-4o"], path)
