@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history, most_turns
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.models import ChatRequest, ConversationPageQuery, TurnPageQuery
@@ -49,6 +48,27 @@ ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
 
 _logger = get_logger(__name__)
+
+
+class ConfiguredBot(Protocol):
+    """Bot, as far as its turns need it."""
+
+    @property
+    def config(self) -> StoredBotConfig:
+        """Its configuration."""
+        ...
+
+
+class ReadsBots(Protocol):
+    """The bots that one tenant can use."""
+
+    async def read(self, bot_id: str) -> ConfiguredBot:
+        """Return a bot.
+
+        Raises:
+            BotNotFoundError: There is none of this id.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +110,7 @@ class ChatService:
     """Conversations of one tenant with its bots.
 
     Attributes:
-        bots: The tenant's bots.
+        bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
         open_model: Opens the chat model for one bot, within the tenant's budget.
@@ -100,7 +120,7 @@ class ChatService:
         answer_seconds: How long the model may take.
     """
 
-    bots: BotRepository
+    bots: ReadsBots
     prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
     open_model: Callable[[str], StreamingChatModel]
@@ -237,12 +257,12 @@ class ConversationService:
     """One bot's conversations as the tenant reads them.
 
     Attributes:
-        bots: The tenant's bots.
+        bots: The bots that the tenant can use.
         index: The bot's conversations.
         open_conversation: Opens one of them by its id.
     """
 
-    bots: BotRepository
+    bots: ReadsBots
     index: ConversationIndex
     open_conversation: Callable[[str], ConversationRepository]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+from functions.chat.composition import Chat
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.trigger import blueprint
+from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
@@ -20,6 +23,7 @@ from tests.support.fakes import (
     FakeTenantSettings,
     RouteClient,
     generous_rates,
+    platform_context,
     tenant_context,
 )
 from tests.unit_tests.prompts.library import library_over
@@ -122,6 +126,7 @@ class App:
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        self.admin = authenticator.add("admin", platform_context())
         self.settings = FakeTenantSettings()
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
@@ -136,18 +141,20 @@ class App:
             metered_model=self.model.opened_for,
             tenant_settings=self.settings,
             token_counter=WordCounter(),
+            cache=Cache(clock),
         )
+        self.composition = chat = Chat(cast("Runtime", runtime))
+        runtime.once = lambda _: chat
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))
         self.prompts = library.of(ACME)
 
     async def save_bot(
-        self, bot_id: str = "b", *, headers: dict[str, str] | None = None, **config: object
+        self, bot_id: str = "b", *, headers: dict[str, str] | None = None, query: str = "", **config: object
     ) -> Answer:
-        body = config or {"system_prompt": "Be brief."}
-        return await self.client.call(
-            "save_bot", Call.of(body, headers=headers or self.editor, bot_id=bot_id)
-        )
+        body = json.dumps(config or {"system_prompt": "Be brief."}).encode()
+        call = Call({"bot_id": bot_id}, query, headers or self.editor, body)
+        return await self.client.call("save_bot", call)
 
     async def chat(
         self, message: str = "hi", *, headers: dict[str, str] | None = None, **body: object
