@@ -70,6 +70,8 @@ class ChatReply(ReplyModel):
         response: What the bot says.
         conversation_id: The conversation's id, to go on with.
         turn: Number of the turn in its conversation, from 1 on.
+        conversation_storage: The store of the conversation: `cosmos`, or `memory` where nothing is kept
+            beyond the process.
         usage: Tokens that the answer took.
         finish_reason: Why the answer ended: `length` where the output limit cut it; null where the provider
             does not say.
@@ -80,6 +82,7 @@ class ChatReply(ReplyModel):
     response: str
     conversation_id: str
     turn: int
+    conversation_storage: str
     usage: TokenUsageReply
     finish_reason: str | None
     model: str | None

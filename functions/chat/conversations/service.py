@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history, most_turns
@@ -25,6 +25,7 @@ from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     )
     from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import ConversationItem, TurnItem
+    from functions.chat.conversations.turn_store import TurnStore
     from shared.contracts import Usage
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.prompts.library import ResolvesPrompts
@@ -81,7 +83,7 @@ class _BegunTurn:
     """
 
     conversation_id: str
-    conversation: ConversationRepository
+    conversation: TurnStore
     turn: Reservation
     prompt: ChatPrompt
     prompt_use: PromptUse | None
@@ -100,9 +102,8 @@ class _BegunTurn:
         storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
         with _history_untouched(self.conversation_id):
             await run_to_completion(storing)
-        return _render_answer(
-            self.conversation_id, self.turn.number, completion.text, completion.usage, source
-        )
+        answer = _Answer(self.turn.number, completion.text, completion.usage, source)
+        return _render_answer(self.conversation_id, self.conversation.backend, answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class ChatService:
         bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
+        open_in_memory: Opens one of a bot that keeps its conversations nowhere but in the process.
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
         counter: Counts what the model is reminded of.
@@ -122,7 +124,8 @@ class ChatService:
 
     bots: ReadsBots
     prompts: ResolvesPrompts
-    open_conversation: Callable[[str, str], ConversationRepository]
+    open_conversation: Callable[[str, str], TurnStore]
+    open_in_memory: Callable[[str, str], TurnStore]
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
@@ -194,15 +197,20 @@ class ChatService:
         _check_length(request.message, bot.limits.max_message_characters)
         instructions, prompt_use = await self._instruct(bot, request)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
-        conversation = self.open_conversation(bot_id, conversation_id)
+        is_kept = bot.conversation_storage.backend != "memory"
+        open_conversation = self.open_conversation if is_kept else self.open_in_memory
+        conversation = open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
             done = await conversation.answered(operation_id) if operation_id else None
         if done is not None:
-            yield _render_answer(conversation_id, done.number, done.response or "", done.usage, done.source)
+            answer = _Answer(done.number, done.response or "", done.usage, done.source)
+            yield _render_answer(conversation_id, conversation.backend, answer)
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
             turn = await conversation.reserve(request.message, request.user_id, operation_id)
+        if turn.number == 1:
+            count_event("tenantry.conversations", {"event": "begun"})
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
@@ -356,7 +364,7 @@ async def _read_in_time(
             yield part
 
 
-async def _fail(conversation: ConversationRepository, turn: Reservation) -> None:
+async def _fail(conversation: TurnStore, turn: Reservation) -> None:
     """Free the conversation; where even that fails, the reservation ends by itself."""
     try:
         await conversation.fail(turn)
@@ -377,14 +385,21 @@ def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:
     )
 
 
-def _render_answer(
-    conversation_id: str, turn: int, response: str, usage: Usage, source: AnswerSource | None
-) -> ChatReply:
+class _Answer(NamedTuple):
+    turn: int
+    text: str
+    usage: Usage
+    source: AnswerSource | None
+
+
+def _render_answer(conversation_id: str, backend: str, answer: _Answer) -> ChatReply:
+    source = answer.source
     return ChatReply(
-        response=response,
+        response=answer.text,
         conversation_id=conversation_id,
-        turn=turn,
-        usage=TokenUsageReply.of(usage),
+        turn=answer.turn,
+        conversation_storage=backend,
+        usage=TokenUsageReply.of(answer.usage),
         finish_reason=source.finish_reason if source else None,
         model=source.model if source else None,
         prompt=PromptUseReply.of(source.prompt if source else None),
