@@ -47,6 +47,9 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
 _CONNECT_SECONDS = 5.0
+_UNCOMPRESSED = {"accept": "text/event-stream", "accept-encoding": "identity"}
+"""Of a stream: whatever compresses it may keep parts back."""
+
 _STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _TOO_MANY_REQUESTS = 429
 _logger = get_logger(__name__)
@@ -221,7 +224,7 @@ class OpenAIChatModel:
         )
 
     async def _open(self, prompt: ChatPrompt, deployment: ModelDeployment) -> OpenedStream:
-        options = _options(await self._access.headers(deployment))
+        options = _options(await self._access.headers(deployment) | _UNCOMPRESSED)
         stream = await self._client.post(
             self._access.chat_url(deployment),
             cast_to=object,
