@@ -62,6 +62,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Hands requests to the engine; counts those for items, and loses what it is told to lose.
 
     Attributes:
+        charge: The request units that those for items took, all together.
         lets_others_run: Whether each request waits a turn of the loop, as one over a network does.
         fault: What happens to every request before the engine sees it: it may wait, raise, or answer instead.
     """
@@ -69,6 +70,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.requests = 0
+        self.charge = 0.0
         self.lose_requests = 0
         self.lose_answers = 0
         self.lets_others_run = False
@@ -101,6 +103,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             )
         )
         if about_items:
+            self.charge += float(response.headers["x-ms-request-charge"])
             self.watch_done(request)
         if about_items and self.lose_answers:
             self.lose_answers -= 1

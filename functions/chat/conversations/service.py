@@ -1,45 +1,44 @@
-"""Answer a user's turn, and show conversations."""
+"""Answer a user's turn."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import ConversationUnavailableError
-from functions.chat.conversations.models import (
-    ChatReply,
-    ConversationReply,
-    ConversationSummary,
-    TurnReply,
-)
+from functions.chat.conversations.models import ChatReply
+from functions.chat.conversations.rendering import render_source
+from functions.chat.conversations.reservation import NewTurn
+from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
+from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
-from shared.http.paging import ListReply, Page, cut_page
-from shared.http.usage_replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.tokens.prices import PriceTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import StoredBotConfig
-    from functions.chat.conversations.models import ChatRequest, ConversationPageQuery, TurnPageQuery
-    from functions.chat.conversations.repository import (
-        ConversationIndex,
-        ConversationRepository,
-    )
+    from functions.chat.conversations.edits import Edit
+    from functions.chat.conversations.models import ChatRequest, RegenerateRequest
+    from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
-    from functions.chat.conversations.stored_models import ConversationItem, TurnItem
+    from functions.chat.conversations.stored_models import RecentTurn, TurnItem
+    from shared.clock import Clock
     from shared.contracts import Usage
     from shared.llm.chat_model import ChatModel, Completion
     from shared.prompts.library import ResolvesPrompts
+    from shared.tokens.prices import ModelPrice
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
@@ -58,6 +57,9 @@ class ChatService:
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
         answer_seconds: How long the model may take.
+        retention_days: The days for which the tenant keeps turns; None for ever.
+        prices: The price table, for what is told of an answer's cost.
+        clock: Measures how long the model takes.
     """
 
     bots: BotRepository
@@ -66,6 +68,9 @@ class ChatService:
     open_model: Callable[[str], ChatModel]
     default_model: str
     answer_seconds: float = ANSWER_SECONDS
+    retention_days: int | None = None
+    prices: PriceTable = field(default_factory=PriceTable)
+    clock: Clock = field(default_factory=SystemClock)
 
     async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
@@ -90,41 +95,100 @@ class ChatService:
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
         bot = (await self.bots.read(bot_id)).config
-        instructions, prompt_use = await self._instruct(bot, request)
+        instructions, prompt_use = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         conversation = self.open_conversation(bot_id, conversation_id)
+        new = replace(
+            self._new_turn(bot, operation_id),
+            message=request.message,
+            user_id=request.user_id,
+            begins=request.conversation_id is None,
+        )
         with _history_untouched(conversation_id):
             done = await conversation.answered(operation_id) if operation_id else None
             if done is not None:
-                return _render_answer(
-                    conversation_id, done.number, done.response or "", done.usage, done.source
-                )
-            turn = await conversation.reserve(request.message, request.user_id, operation_id)
+                return _render_answer(conversation_id, done)
+            turn = await conversation.reserve(new)
+        answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
+        return _render_answer(conversation_id, await self._answer(answering))
+
+    async def regenerate(
+        self,
+        bot_id: str,
+        conversation_id: str,
+        request: RegenerateRequest,
+        edit: Edit,
+    ) -> ChatReply:
+        """Answer the message of the last visible turn again, in a turn that takes its place.
+
+        Args:
+            bot_id: The bot that answers.
+            conversation_id: The conversation.
+            request: The variables of the bot's prompt.
+            edit: The id of the operation, and the state of the conversation that it is meant for.
+
+        Raises:
+            ConversationNotFoundError: The tenant, or user, has no such conversation with this bot.
+            PreconditionFailedError: Its state is another one than the one named.
+            ConflictError: A turn is in work, or none was answered.
+            APIError: As for `reply`.
+        """
+        bot = (await self.bots.read(bot_id)).config
+        instructions, prompt_use = await self._instruct(bot, request.variables)
+        conversation = self.open_conversation(bot_id, conversation_id)
+        with _history_untouched(conversation_id):
+            done = await conversation.answered(edit.edit_id)
+            if done is not None:
+                return _render_answer(conversation_id, done)
+            turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
+        answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
+        return _render_answer(conversation_id, await self._answer(answering))
+
+    async def _answer(self, answering: _Answering) -> TurnItem:
+        """Ask the model for the answer of a turn that is reserved, and store it."""
+        conversation, turn = answering.conversation, answering.turn
+        bot, conversation_id = answering.bot, conversation.place.name
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_fail, conversation, turn)
             with _history_untouched(conversation_id):
                 history = await conversation.history(turn, bot.history_turns)
-            prompt = self._prompt(bot, instructions, history, request, turn.user_id)
-            completion = await self._complete(bot_id, prompt)
+            prompt = self._prompt(bot, answering.instructions, history, turn.new)
+            begun = self.clock.monotonic()
+            completion = await self._complete(answering.bot_id, prompt)
+            latency = self.clock.monotonic() - begun
             unanswered.pop_all()
+        price = self.prices.models.get(completion.model) or self.prices.models.get(prompt.model)
         source = AnswerSource(
-            model=completion.model, finish_reason=completion.finish_reason, prompt=prompt_use
+            model=completion.model,
+            finish_reason=completion.finish_reason,
+            prompt=answering.prompt_use,
+            latency_ms=round(latency * 1_000),
+            cost=None if price is None else _cost(price, completion.usage),
+            currency=None if price is None else self.prices.currency,
         )
         with _history_untouched(conversation_id):
-            await run_to_completion(conversation.complete(turn, completion.text, completion.usage, source))
-        return _render_answer(conversation_id, turn.number, completion.text, completion.usage, source)
+            return await run_to_completion(
+                conversation.complete(turn, completion.text, completion.usage, source)
+            )
+
+    def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
+        return NewTurn(
+            operation_id=operation_id,
+            history_turns=bot.history_turns,
+            retention_days=shortest_days(self.retention_days),
+        )
 
     async def _instruct(
-        self, bot: StoredBotConfig, request: ChatRequest
+        self, bot: StoredBotConfig, variables: dict[str, str]
     ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
         reference = bot.prompt_reference
         if reference is not None:
             prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
             use = PromptUse(name=prompt.version.name, version=prompt.version.version)
-            return render_for_model(prompt, request.variables, "system"), use
-        if request.variables:
-            names = sorted(request.variables)
+            return render_for_model(prompt, variables, "system"), use
+        if variables:
+            names = sorted(variables)
             raise ValidationError(
                 f"This bot's instructions have no variables (unknown: {', '.join(names)})",
                 {"missing": [], "unknown": names},
@@ -135,22 +199,21 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: tuple[ChatMessage, ...],
-        history: Sequence[TurnItem],
-        request: ChatRequest,
-        user_id: str | None,
+        history: Sequence[RecentTurn],
+        new: NewTurn,
     ) -> ChatPrompt:
         messages = list(instructions)
         for turn in history:
             if turn.response:
                 messages.append(ChatMessage(role="user", content=turn.message))
                 messages.append(ChatMessage(role="assistant", content=turn.response))
-        messages.append(ChatMessage(role="user", content=request.message))
+        messages.append(ChatMessage(role="user", content=new.message))
         return ChatPrompt(
             messages=tuple(messages),
             model=bot.model or self.default_model,
             max_output_tokens=bot.max_output_tokens,
             temperature=bot.temperature,
-            user=user_id,
+            user=new.user_id,
         )
 
     async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:
@@ -165,60 +228,20 @@ class ChatService:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationService:
-    """One bot's conversations as the tenant reads them.
+class _Answering:
+    """A turn that is reserved, and what it is answered with.
 
     Attributes:
-        bots: The tenant's bots.
-        index: The bot's conversations.
-        open_conversation: Opens one of them by its id.
+        instructions: The bot's instructions.
+        prompt_use: The version of the prompt that they come from, if they do.
     """
 
-    bots: BotRepository
-    index: ConversationIndex
-    open_conversation: Callable[[str], ConversationRepository]
-
-    async def list(self, bot_id: str, query: ConversationPageQuery) -> ListReply[ConversationSummary]:
-        """Return one page of conversations, by id; those of a bot that was removed, too.
-
-        Raises:
-            BotNotFoundError: The tenant has no such bot and no conversation with it.
-            PermissionDeniedError: A user's token names another user.
-        """
-        found = await self.index.page(query.cursor, query.fetch_limit, query.user_id)
-        if not found:
-            await self.bots.read(bot_id)
-        page = cut_page(found, query.limit, lambda one: one.conversation_id)
-        return ListReply[ConversationSummary].of(
-            page, lambda one: _render_summary(one, self.index.name_of(one))
-        )
-
-    async def read(self, conversation_id: str, query: TurnPageQuery) -> ConversationReply:
-        """Return a conversation with one page of its turns.
-
-        Raises:
-            ConversationNotFoundError: The tenant has no such conversation with this bot.
-        """
-        conversation = self.open_conversation(conversation_id)
-        head = await conversation.read()
-        after = int(query.cursor or 0)
-        last = min(after + query.limit, head.turns)
-        found = await conversation.turns(range(after + 1, last + 1))
-        page = Page(found, lambda turn: str(turn.number), str(last) if last < head.turns else None)
-        items, next_cursor = page.render(_render_turn)
-        return ConversationReply(
-            **_render_summary(head, conversation_id).model_dump(),
-            items=items,
-            next_cursor=next_cursor,
-        )
-
-    async def delete(self, conversation_id: str) -> None:
-        """Remove a conversation with all of its turns.
-
-        Raises:
-            ConversationNotFoundError: The tenant has no such conversation with this bot.
-        """
-        await self.open_conversation(conversation_id).delete()
+    bot_id: str
+    bot: StoredBotConfig
+    instructions: tuple[ChatMessage, ...]
+    prompt_use: PromptUse | None
+    conversation: ConversationRepository
+    turn: Reservation
 
 
 @contextmanager
@@ -250,39 +273,15 @@ def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:
     )
 
 
-def _render_answer(
-    conversation_id: str, turn: int, response: str, usage: Usage, source: AnswerSource | None
-) -> ChatReply:
+def _cost(price: ModelPrice, usage: Usage) -> str:
+    return f"{price.cost(usage.prompt_tokens, usage.completion_tokens):f}"
+
+
+def _render_answer(conversation_id: str, turn: TurnItem) -> ChatReply:
     return ChatReply(
-        response=response,
+        response=turn.response or "",
         conversation_id=conversation_id,
-        turn=turn,
-        usage=TokenUsageReply.of(usage),
-        finish_reason=source.finish_reason if source else None,
-        model=source.model if source else None,
-        prompt=PromptUseReply.of(source.prompt if source else None),
-    )
-
-
-def _render_summary(conversation: ConversationItem, name: str) -> ConversationSummary:
-    return ConversationSummary(
-        conversation_id=name,
-        turns=conversation.turns,
-        user_id=conversation.user_id,
-        created_at=conversation.created_at,
-        updated_at=conversation.updated_at,
-    )
-
-
-def _render_turn(turn: TurnItem) -> TurnReply:
-    return TurnReply(
         turn=turn.number,
-        status=turn.status,
-        message=turn.message,
-        response=turn.response,
         usage=TokenUsageReply.of(turn.usage),
-        finish_reason=turn.source.finish_reason if turn.source else None,
-        model=turn.source.model if turn.source else None,
-        prompt=PromptUseReply.of(turn.source.prompt if turn.source else None),
-        created_at=turn.created_at,
+        **render_source(turn.source),
     )
