@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import azure.functions as func
 
-from functions.chat.bots.models import BotConfig, BotPath, BotReply
+from functions.chat.bots.configuration import BotConfig
+from functions.chat.bots.models import BotPath, BotReply
 from functions.chat.bots.repository import BotRepository
 from functions.chat.bots.service import BotService
+from functions.chat.bots.turn_rates import TurnRateLimiter
 from functions.chat.conversations.conversation_service import ConversationService
 from functions.chat.conversations.edits import Edit
 from functions.chat.conversations.index import ConversationIndex
@@ -113,13 +115,17 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
         await _bot_service(runtime, tenant).delete(path.bot_id, if_match)
 
 
-def _chat_service(runtime: "Runtime", tenant: TenantContext, settings: "_ChatSettings") -> ChatService:
+def _chat_service(
+    runtime: "Runtime", tenant: TenantContext, settings: "_ChatSettings", turn_rates: TurnRateLimiter
+) -> ChatService:
     return ChatService(
         _bots(runtime, tenant),
         runtime.prompts.of(tenant),
         partial(_conversation, runtime, tenant),
         lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
         settings.default_model or runtime.settings.openai_model,
+        runtime.token_counter,
+        partial(turn_rates.hit, tenant),
         retention_days=settings.retention_days or None,
         prices=settings.prices,
         clock=runtime.clock,
@@ -155,6 +161,11 @@ def _conversations(runtime: "Runtime", tenant: TenantContext, bot_id: str) -> Co
 
 
 def _bind_answers(runtime: "Runtime", routes: Routes) -> None:
+    turn_rates = TurnRateLimiter(runtime.clock)
+
+    async def open_chat(tenant: TenantContext) -> ChatService:
+        return _chat_service(runtime, tenant, await _read_settings(runtime, tenant), turn_rates)
+
     @routes.post("v1/bots/{bot_id}/chat", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
     async def chat(
         tenant: TenantContext, path: BotPath, turn: ChatRequest, operation_id: OperationId | None
@@ -166,7 +177,7 @@ def _bind_answers(runtime: "Runtime", routes: Routes) -> None:
         answered at a time: a second one waits two seconds and is then refused with 409. The answer's tokens
         come out of the tenant's budget: 429 where that does not admit it now.
         """
-        service = _chat_service(runtime, tenant, await _read_settings(runtime, tenant))
+        service = await open_chat(tenant)
         return await service.reply(path.bot_id, turn, operation_id)
 
     @routes.post(
@@ -186,7 +197,7 @@ def _bind_answers(runtime: "Runtime", routes: Routes) -> None:
         The new turn has a number of its own and takes the place of the last visible one that was answered,
         which stays until the new answer is stored. 409 while a turn is in work. It is metered as any turn is.
         """
-        service = _chat_service(runtime, tenant, await _read_settings(runtime, tenant))
+        service = await open_chat(tenant)
         edit = _edit(operation_id, if_match)
         return await service.regenerate(path.bot_id, path.conversation_id, request, edit)
 

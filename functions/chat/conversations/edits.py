@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import TurnNotFoundError
-from functions.chat.conversations.recent import keep_recent, remember
+from functions.chat.conversations.history import most_turns
+from functions.chat.conversations.recent import MOST_MEMORY, keep_recent, remember
 from functions.chat.conversations.repository import (
     abandoned_operations,
     in_work,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from functions.chat.conversations.stored_models import Rating
     from shared.clock import Clock
 
-MOST_HISTORY_KEPT = 50
 _EDITS_KNOWN = 16
 _MOST_ROUNDS = 10
 
@@ -157,11 +157,11 @@ class ConversationEdits:
             last_kept = await plan(visible)
             path = await visible.cut(last_kept, head.turns + 1)
             change = PathChange(*path.spill())
-            limit = MOST_HISTORY_KEPT if head.history_turns is None else head.history_turns
+            memory_tokens = MOST_MEMORY if head.memory_tokens is None else head.memory_tokens
+            limit = most_turns(memory_tokens)
             known = await VisibleTurns(own, head, path).read_last_done(limit + 1)
-            recent = keep_recent(
-                head, [remember(turn) for turn in known], whole=True, limit=limit, clock=self._clock
-            )
+            kept = [remember(turn) for turn in known[-limit:]] if limit else []
+            recent = keep_recent(head, kept, memory_tokens, self._clock, whole=len(known) <= limit)
             steps = (
                 RESERVATION_LEASE.release(),
                 PatchOperation("set", "/pending", None),

@@ -12,7 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import TurnNotFoundError
-from functions.chat.conversations.recent import keep_recent, remember
+from functions.chat.conversations.history import most_turns
+from functions.chat.conversations.recent import MOST_MEMORY, keep_recent, remember
 from functions.chat.conversations.repository import (
     in_work,
     raise_unless_changed,
@@ -38,12 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from functions.chat.conversations.place import ConversationPlace
-    from functions.chat.conversations.stored_models import RecentTurn
+    from functions.chat.conversations.stored_models import RecentItem, RecentTurn
     from shared.clock import Clock
 
 _AT_ONCE = 90
 _BYTES_AT_ONCE = 1024 * 1024
-_MOST_KEPT = 50
 
 
 class ConversationFork:
@@ -108,7 +108,7 @@ class ConversationFork:
             updated_at=now,
             recency=recency_of(now, self._target.stored_id),
             forked_from=ForkOrigin(conversation_id=self._source.name, turn=last),
-            history_turns=head.history_turns,
+            memory_tokens=head.memory_tokens,
             expires_at=head.expires_at,
             ttl=seconds_left_of_head(head.expires_at, self._clock),
         )
@@ -145,8 +145,8 @@ class ConversationFork:
 
     async def _copy_turns(self, head: HeadItem, copy: HeadItem) -> HeadItem:
         visible = VisibleTurns(self._source.own, head)
-        limit = _MOST_KEPT if head.history_turns is None else head.history_turns
-        recent: deque[RecentTurn] = deque(maxlen=limit + 1)
+        memory_tokens = MOST_MEMORY if head.memory_tokens is None else head.memory_tokens
+        recent: deque[RecentTurn] = deque(maxlen=most_turns(memory_tokens))
         is_new = copy.turns == 0
         while (origin := copy.forked_from) is not None and not origin.is_whole:
             found, has_more = await visible.read_after(origin.copied, _AT_ONCE)
@@ -157,7 +157,10 @@ class ConversationFork:
                 recent.extend(remember(turn) for turn in turns)
                 copy = await self._store(copy, turns, turns[-1].number)
             if is_last:
-                copy = await self._end(copy, origin.turn, recent, limit, whole=is_new)
+                kept = keep_recent(
+                    copy, list(recent), memory_tokens if is_new else 0, self._clock, whole=False
+                )
+                copy = await self._end(copy, origin.turn, kept)
             elif not done:
                 copy = await self._store(copy, [], wanted[-1].number)
         return copy
@@ -183,16 +186,13 @@ class ConversationFork:
                 raise in_work(self._target.name) from error
             return stored
 
-    async def _end(
-        self, copy: HeadItem, last: int, recent: Sequence[RecentTurn], limit: int, *, whole: bool
-    ) -> HeadItem:
+    async def _end(self, copy: HeadItem, last: int, recent: RecentItem) -> HeadItem:
         """Let the copy be gone on with."""
         own = self._target.own
-        kept = keep_recent(copy, list(recent), whole=whole, limit=limit, clock=self._clock)
         steps = (PatchOperation("set", "/forked_from/copied", last), RESERVATION_LEASE.release())
         head = own.patching(HEAD, Patch(steps, etag=copy.etag))
         try:
-            return HeadItem.from_json((await own.batch([head, own.upserting(kept)]))[0])
+            return HeadItem.from_json((await own.batch([head, own.upserting(recent)]))[0])
         except BatchFailedError as error:
             raise_unless_changed(error)
             return await self._reread(error)

@@ -153,13 +153,13 @@ class AnswerFacts(ReplyModel):
         currency: The currency of `cost`, by ISO 4217.
     """
 
-    finish_reason: str | None = None
-    model: str | None = None
-    prompt: PromptUseReply | None = None
-    latency_ms: int | None = None
-    time_to_first_token_ms: int | None = None
-    cost: Decimal | None = None
-    currency: str | None = None
+    finish_reason: str | None
+    model: str | None
+    prompt: PromptUseReply | None
+    latency_ms: int | None
+    time_to_first_token_ms: int | None
+    cost: Decimal | None
+    currency: str | None
 
 
 class ChatReply(AnswerFacts):

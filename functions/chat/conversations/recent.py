@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from functions.chat.conversations.history import most_turns
 from functions.chat.conversations.retention import FOR_EVER, is_over, seconds_left
 from functions.chat.conversations.stored_models import HeadItem, RecentItem, RecentTurn, TurnItem
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.clock import Clock
+
+MOST_MEMORY = 4_000
+"""Tokens of which a bot is taken to be reminded, where that is not known yet."""
 
 MOST_BYTES = 128 * 1024
 """The most text that is kept at hand, since each turn writes it anew; what is beyond is looked up."""
@@ -25,15 +29,25 @@ def remember(turn: TurnItem) -> RecentTurn:
 
 
 def keep_recent(
-    head: HeadItem, turns: Sequence[RecentTurn], *, whole: bool, limit: int, clock: Clock
+    head: HeadItem, turns: Sequence[RecentTurn], memory_tokens: int, clock: Clock, *, whole: bool
 ) -> RecentItem:
-    """Make the item of the last turns, at most `limit` of them and of `MOST_BYTES`."""
+    """Make the item of the last turns, at most `MOST_BYTES` of them.
+
+    Args:
+        head: The conversation's head.
+        turns: The turns, oldest first: as many as `memory_tokens` may hold.
+        memory_tokens: The tokens of which the bot may be reminded.
+        clock: Tells the time.
+        whole: Whether no visible turn is before them.
+    """
     kept: list[RecentTurn] = []
+    limit = most_turns(memory_tokens)
     room = MOST_BYTES
     for turn in reversed(turns):
         room -= len(json.dumps([turn.message, turn.response]))
         if room < 0 or len(kept) == limit:
             whole = False
+            memory_tokens = memory_tokens if room >= 0 else 0
             break
         kept.append(turn)
     kept.reverse()
@@ -43,6 +57,7 @@ def keep_recent(
         conversation_id=head.conversation_id,
         remembered=tuple(kept),
         whole=whole,
+        memory_tokens=memory_tokens,
         late=head.late,
         ttl=seconds_left(min(ends), clock) if ends else FOR_EVER,
     )

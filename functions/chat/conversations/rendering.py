@@ -15,11 +15,11 @@ from functions.chat.conversations.models import (
     RatingReply,
     TurnReply,
 )
+from functions.chat.conversations.stored_models import AnswerSource
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 
 if TYPE_CHECKING:
     from functions.chat.conversations.stored_models import (
-        AnswerSource,
         ConversationItem,
         ForkOrigin,
         HeadItem,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
 
 
-class _Facts(TypedDict, total=False):
+class _Facts(TypedDict):
     finish_reason: str | None
     model: str | None
     prompt: PromptUseReply | None
@@ -40,16 +40,15 @@ class _Facts(TypedDict, total=False):
 
 def render_source(source: AnswerSource | None) -> _Facts:
     """Return what is known of an answer, as the fields of a reply."""
-    if source is None:
-        return {}
+    known = source or AnswerSource(model="")
     return {
-        "finish_reason": source.finish_reason,
-        "model": source.model,
-        "prompt": PromptUseReply.of(source.prompt),
-        "latency_ms": source.latency_ms,
-        "time_to_first_token_ms": source.time_to_first_token_ms,
-        "cost": None if source.cost is None else Decimal(source.cost),
-        "currency": source.currency,
+        "finish_reason": known.finish_reason,
+        "model": known.model or None,
+        "prompt": PromptUseReply.of(known.prompt),
+        "latency_ms": known.latency_ms,
+        "time_to_first_token_ms": known.time_to_first_token_ms,
+        "cost": None if known.cost is None else Decimal(known.cost),
+        "currency": known.currency,
     }
 
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import ConversationNotFoundError
+from functions.chat.conversations.history import most_turns
 from functions.chat.conversations.place import ConversationPlace
 from functions.chat.conversations.recent import keep_recent, remember, still_kept
 from functions.chat.conversations.reservation import (
@@ -61,7 +62,7 @@ from shared.errors import ConflictError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from functions.chat.conversations.stored_models import AnswerSource, RecentTurn
+    from functions.chat.conversations.stored_models import AnswerSource
     from shared.clock import Clock
     from shared.contracts import Usage
     from shared.cosmos.container import Container
@@ -133,7 +134,7 @@ class ConversationRepository:
                 refuse_while_in_work(head, self.place.name, self._clock)
             number = head.turns if is_ours else head.turns + 1
             visible = VisibleTurns(self.place.own, head)
-            wanted = new.history_turns + _LAST_AND_ONE_MORE
+            wanted = most_turns(new.memory_tokens) + _LAST_AND_ONE_MORE
             done = await visible.read_last_done(wanted)
             if not done:
                 raise ConflictError(
@@ -152,21 +153,21 @@ class ConversationRepository:
                 head=head,
                 pending=pending,
                 recent=tuple(remember(turn) for turn in done[:-1]),
+                is_enough=True,
                 whole=len(done) < wanted,
                 before=done[-1].number,
                 change=change,
             )
         raise in_work(self.place.name)
 
-    async def history(self, turn: Reservation, turns: int) -> list[RecentTurn]:
-        """Return the last `turns` visible turns done before the reserved one, oldest first."""
-        known = still_kept(turn.recent, self._clock)
-        if len(known) < turns and not turn.whole:
-            wanted = turns + _LAST_AND_ONE_MORE
+    async def load_history(self, turn: Reservation) -> None:
+        """Look up what the bot may be reminded of, where it is not at hand."""
+        if not turn.is_enough:
+            wanted = most_turns(turn.new.memory_tokens) + _LAST_AND_ONE_MORE
             found = await VisibleTurns(self.place.own, turn.head).read_last_done(wanted)
-            turn.whole = len(found) < wanted
-            turn.recent = known = tuple(remember(one) for one in found if one.number < turn.before)
-        return list(known[-turns:]) if turns else []
+            turn.recent = tuple(remember(one) for one in found if one.number < turn.before)
+            turn.is_enough, turn.whole = True, len(found) < wanted
+        turn.recent = still_kept(turn.recent, self._clock)
 
     async def complete(
         self, turn: Reservation, response: str, usage: Usage, source: AnswerSource | None = None
@@ -182,13 +183,13 @@ class ConversationRepository:
         recent = keep_recent(
             turn.head,
             [*still_kept(turn.recent, self._clock), remember(item)],
+            turn.new.memory_tokens if turn.is_enough else 0,
+            self._clock,
             whole=turn.whole,
-            limit=turn.new.history_turns,
-            clock=self._clock,
         )
         end = later(turn.head.expires_at, item.expires_at)
         change = [
-            PatchOperation("set", "/history_turns", turn.new.history_turns),
+            PatchOperation("set", "/memory_tokens", turn.new.memory_tokens),
             PatchOperation("set", "/expires_at", end),
             PatchOperation("set", "/ttl", seconds_left_of_head(end, self._clock)),
         ]
@@ -420,6 +421,7 @@ def _reservation(
         head=head,
         pending=pending,
         recent=recent.remembered,
+        is_enough=recent.whole or recent.memory_tokens >= new.memory_tokens,
         whole=recent.whole,
         before=head.turns,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from functions.chat.bots.models import MAX_HISTORY_TURNS
 from shared.cosmos.leases import LeaseFields
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from functions.chat.conversations.path import Spill, VisiblePath
     from functions.chat.conversations.stored_models import HeadItem, PendingTurn, RecentTurn
 
@@ -31,7 +32,7 @@ class NewTurn:
         user_id: The user of the turn, where a token or the caller names one.
         operation_id: The id that the caller's Idempotency-Key stands for.
         begins: Whether the conversation's id was just made up, so that there is none to look for.
-        history_turns: The turns of which the bot is reminded.
+        memory_tokens: The tokens of earlier turns of which the bot is reminded.
         retention_days: The days for which the turn is kept; None for ever.
     """
 
@@ -39,7 +40,7 @@ class NewTurn:
     user_id: str | None = None
     operation_id: str | None = None
     begins: bool = False
-    history_turns: int = MAX_HISTORY_TURNS
+    memory_tokens: int = 4_000
     retention_days: int | None = None
 
 
@@ -60,7 +61,8 @@ class Reservation:
         new: What it is begun with; `user_id` is the turn's user.
         head: The head as it was when the turn was begun.
         pending: What the head has of the turn.
-        recent: The turns done before it that are known, oldest first; reading the history adds to them.
+        recent: The turns done before it, oldest first, as far as they are known or wanted.
+        is_enough: Whether `recent` has all that the bot may be reminded of.
         whole: Whether `recent` has all that are visible.
         before: The number before which its history ends: its own, or that of the turn whose place it takes.
         change: The change of the path that comes with the turn's answer, if one does.
@@ -72,6 +74,12 @@ class Reservation:
     head: HeadItem
     pending: PendingTurn
     recent: tuple[RecentTurn, ...]
+    is_enough: bool
     whole: bool
     before: int
     change: PathChange | None = None
+
+    def keep(self, history: Sequence[RecentTurn]) -> None:
+        """Keep at hand what the bot was reminded of, and not what was too much."""
+        self.whole = self.whole and len(history) == len(self.recent)
+        self.recent = tuple(history)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import ConversationUnavailableError
+from functions.chat.conversations.history import fit_history
 from functions.chat.conversations.models import ChatReply
 from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
@@ -23,6 +24,7 @@ from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
 from shared.tokens.prices import PriceTable
+from shared.validation import refused_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
+    from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
     from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
@@ -56,6 +59,8 @@ class ChatService:
         open_conversation: Opens one of the tenant's conversations by bot and id.
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
+        counter: Counts what the model is reminded of.
+        count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
         answer_seconds: How long the model may take.
         retention_days: The days for which the tenant keeps turns; None for ever.
         prices: The price table, for what is told of an answer's cost.
@@ -67,6 +72,8 @@ class ChatService:
     open_conversation: Callable[[str, str], ConversationRepository]
     open_model: Callable[[str], ChatModel]
     default_model: str
+    counter: CountsText
+    count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
     answer_seconds: float = ANSWER_SECONDS
     retention_days: int | None = None
     prices: PriceTable = field(default_factory=PriceTable)
@@ -84,7 +91,8 @@ class ChatService:
         Raises:
             BotNotFoundError: The tenant has no such bot.
             PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
-            ValidationError: The variables do not fit the bot's prompt.
+            ValidationError: The variables do not fit the bot's prompt, or the message is too long for it.
+            TurnRateExceededError: The bot was asked more often than its limit admits.
             PermissionDeniedError: A user's token names another user.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
@@ -95,6 +103,7 @@ class ChatService:
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
         bot = (await self.bots.read(bot_id)).config
+        _check_length(request.message, bot.limits.max_message_characters)
         instructions, prompt_use = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         conversation = self.open_conversation(bot_id, conversation_id)
@@ -108,6 +117,7 @@ class ChatService:
             done = await conversation.answered(operation_id) if operation_id else None
             if done is not None:
                 return _render_answer(conversation_id, done)
+            self.count_turn(bot_id, bot.limits.turns_per_minute)
             turn = await conversation.reserve(new)
         answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
         return _render_answer(conversation_id, await self._answer(answering))
@@ -140,6 +150,7 @@ class ChatService:
             done = await conversation.answered(edit.edit_id)
             if done is not None:
                 return _render_answer(conversation_id, done)
+            self.count_turn(bot_id, bot.limits.turns_per_minute)
             turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
         answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
         return _render_answer(conversation_id, await self._answer(answering))
@@ -151,7 +162,10 @@ class ChatService:
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_fail, conversation, turn)
             with _history_untouched(conversation_id):
-                history = await conversation.history(turn, bot.history_turns)
+                await conversation.load_history(turn)
+            model = bot.llm.model or self.default_model
+            history = await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter)
+            turn.keep(history)
             prompt = self._prompt(bot, answering.instructions, history, turn.new)
             begun = self.clock.monotonic()
             completion = await self._complete(answering.bot_id, prompt)
@@ -174,15 +188,15 @@ class ChatService:
     def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
         return NewTurn(
             operation_id=operation_id,
-            history_turns=bot.history_turns,
-            retention_days=shortest_days(self.retention_days),
+            memory_tokens=bot.memory.max_tokens,
+            retention_days=shortest_days(self.retention_days, bot.retention_days),
         )
 
     async def _instruct(
         self, bot: StoredBotConfig, variables: dict[str, str]
     ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
-        reference = bot.prompt_reference
+        reference = bot.prompt
         if reference is not None:
             prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
             use = PromptUse(name=prompt.version.name, version=prompt.version.version)
@@ -204,16 +218,16 @@ class ChatService:
     ) -> ChatPrompt:
         messages = list(instructions)
         for turn in history:
-            if turn.response:
-                messages.append(ChatMessage(role="user", content=turn.message))
-                messages.append(ChatMessage(role="assistant", content=turn.response))
+            messages.append(ChatMessage(role="user", content=turn.message))
+            messages.append(ChatMessage(role="assistant", content=turn.response))
         messages.append(ChatMessage(role="user", content=new.message))
         return ChatPrompt(
             messages=tuple(messages),
-            model=bot.model or self.default_model,
-            max_output_tokens=bot.max_output_tokens,
-            temperature=bot.temperature,
+            model=bot.llm.model or self.default_model,
+            max_output_tokens=bot.llm.max_output_tokens,
+            temperature=bot.llm.temperature,
             user=new.user_id,
+            reasoning_effort=bot.llm.reasoning_effort,
         )
 
     async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:
@@ -263,6 +277,11 @@ async def _fail(conversation: ConversationRepository, turn: Reservation) -> None
         await conversation.fail(turn)
     except APIError as error:
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
+
+
+def _check_length(message: str, most: int) -> None:
+    if len(message) > most:
+        raise refused_field("body.message", f"this bot takes at most {most} characters")
 
 
 def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:

@@ -143,7 +143,7 @@ class HeadItem(ConversationItem):
         open_from: The number from which on all turns are visible.
         edits: The ids of the last changes of the path: one that is asked for again is not made again.
         late: How many answers came after their worker's time; `RecentItem.late` counts those that it knows.
-        history_turns: The turns of which the bot was reminded last; as many are kept at hand.
+        memory_tokens: The tokens of which the bot may be reminded; what they hold is kept at hand.
         expires_at: The time until which its turns are kept, in seconds of Unix time; None for ever.
         ttl: Seconds until the store forgets it, counted from its last change.
     """
@@ -159,7 +159,7 @@ class HeadItem(ConversationItem):
     open_from: int = 1
     edits: tuple[str, ...] = ()
     late: int = 0
-    history_turns: int | None = None
+    memory_tokens: int | None = None
     expires_at: int | None = None
     ttl: int = FOR_EVER
 
@@ -212,7 +212,7 @@ class TurnItem(StoredItem):
 
 
 class RecentTurn(_Part):
-    """What a model is reminded of from one turn done."""
+    """Message and answer of one turn, of which a model is reminded."""
 
     number: int
     message: str
@@ -226,6 +226,7 @@ class RecentItem(StoredItem):
     Attributes:
         remembered: The turns, oldest first.
         whole: Whether no visible turn done is before them.
+        memory_tokens: The tokens up to which they are all that a bot may be reminded of.
         late: The value of the head's `late` up to which it knows all answers.
         ttl: Seconds until the first of the turns expires, which ends the whole: it is made anew then.
     """
@@ -236,6 +237,7 @@ class RecentItem(StoredItem):
     conversation_id: str
     remembered: tuple[RecentTurn, ...] = ()
     whole: bool = True
+    memory_tokens: int = 0
     late: int = 0
     ttl: int = FOR_EVER
 

@@ -15,6 +15,7 @@ from shared.contracts import ChatMessage, Usage
 from shared.errors import APIError, ConfigurationError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ChatPrompt,
+    DeclinedAnswerError,
     FilteredAnswerError,
     ModelNotFoundError,
     ModelUnavailableError,
@@ -396,6 +397,14 @@ async def test_a_filtered_answer_is_a_422_whose_use_is_known() -> None:
         await chat.complete(PROMPT)
     assert caught.value.status == 422
     assert caught.value.usage is not None
+
+
+async def test_a_model_that_declines_is_a_422_whose_use_is_known() -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    chat, _, _ = model(answer(choices=[{"message": message, "finish_reason": "stop"}]))
+    with pytest.raises(DeclinedAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert (caught.value.status, caught.value.usage) == (422, Usage.model_validate(USAGE))
 
 
 async def test_the_probe_asks_for_the_models() -> None:
