@@ -237,7 +237,9 @@ class Runtime:
             from shared.cosmos.sdk import SdkContainer  # noqa: PLC0415  # the SDK loads when first used
 
             database = self._cosmos_client.get_database_client(self.settings.cosmos_database)
-            self._containers[name] = SdkContainer(database.get_container_client(name), self.cosmos)
+            self._containers[name] = SdkContainer(
+                database.get_container_client(name), self.cosmos, self.settings.cosmos_background_bucket
+            )
         return self._containers[name]
 
     @cached_property

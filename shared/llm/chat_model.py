@@ -76,7 +76,7 @@ class ModelNotFoundError(PromptRejectedError):
         super().__init__(f"There is no model '{model}'{offer}", detail)
 
 
-class ModelUnavailableError(DependencyUnavailableError):
+class ModelOutageError(DependencyUnavailableError):
     """The model did no work for this call: it was not reached, or it refused before working.
 
     Any other failure leaves open whether tokens were used.
@@ -124,7 +124,7 @@ class ChatModel(Protocol):
         Raises:
             PromptRejectedError: It does not take this prompt, and used nothing.
             PromptRefusedError: It does not take this prompt.
-            ModelUnavailableError: No attempt used anything.
+            ModelOutageError: No attempt used anything.
             UnusableAnswerError: Its answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.

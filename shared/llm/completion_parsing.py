@@ -66,8 +66,18 @@ def read_usage(usage: Mapping[str, object]) -> Usage | None:
     completion = completion or 0
     if prompt is None:
         prompt = max(0, (total or 0) - completion)
-    whole = prompt + completion if total is None else total
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=whole)
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=_read_part(usage.get("prompt_tokens_details"), "cached_tokens", prompt),
+        completion_tokens=completion,
+        reasoning_tokens=_read_part(usage.get("completion_tokens_details"), "reasoning_tokens", completion),
+        total_tokens=prompt + completion if total is None else total,
+    )
+
+
+def _read_part(details: object, name: str, whole: int) -> int:
+    """Read a kind of tokens that is counted in a whole; nonsense is as good as none."""
+    return min(max(0, _read_count(as_object(details).get(name)) or 0), whole)
 
 
 def _read_count(value: object) -> int | None:

@@ -13,7 +13,7 @@ from shared.llm.chat_model import (
     Completion,
     DeclinedAnswerError,
     FilteredAnswerError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _logger = get_logger(__name__)
 _TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError)
-_USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
+_USED_NOTHING = (ModelOutageError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):

@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError
 from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     UnusableAnswerError,
 )
@@ -134,7 +134,7 @@ class OpenAIChatModel:
             FilteredAnswerError: The provider's content filter stopped the answer.
             DeclinedAnswerError: The model declined to answer.
             ConfigurationError: The resource does not take this app's credential.
-            ModelUnavailableError: No attempt used anything.
+            ModelOutageError: No attempt used anything.
             UnusableAnswerError: The answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
@@ -188,14 +188,12 @@ class OpenAIChatModel:
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
             if work.possible:
                 raise
-            raise ModelUnavailableError(
-                self._dependency.name, retry_after=error.retry_after or 1.0
-            ) from error
+            raise ModelOutageError(self._dependency.name, retry_after=error.retry_after or 1.0) from error
         except openai.APIStatusError as error:
             refused = _refusal(error, self._dependency.name, worked=work.possible)
             is_missing = _is_missing_model(error) and not work.possible
         except AzureError as error:
-            raise ModelUnavailableError(self._dependency.name, "did not get a credential") from error
+            raise ModelOutageError(self._dependency.name, "did not get a credential") from error
         except (openai.OpenAIError, ValueError) as error:
             raise UnusableAnswerError("gave an answer that is not JSON", None) from error
         if is_missing and deployment:
@@ -280,7 +278,7 @@ def _refusal(error: openai.APIStatusError, name: str, *, worked: bool) -> APIErr
         return DependencyUnavailableError(name, reason)
     if status in _UNAUTHORISED:
         return ConfigurationError(["AZURE_OPENAI_API_KEY"])
-    return ModelUnavailableError(name, reason)
+    return ModelOutageError(name, reason)
 
 
 def _is_missing_model(error: openai.APIStatusError) -> bool:

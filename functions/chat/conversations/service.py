@@ -293,7 +293,7 @@ def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:
 
 
 def _cost(price: ModelPrice, usage: Usage) -> str:
-    return f"{price.cost(usage.prompt_tokens, usage.completion_tokens):f}"
+    return f"{price.cost(usage):f}"
 
 
 def _render_answer(conversation_id: str, turn: TurnItem) -> ChatReply:

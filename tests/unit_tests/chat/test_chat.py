@@ -12,7 +12,7 @@ from functions.chat.conversations.models import ChatRequest
 from functions.chat.conversations.reservation import RESERVATION_SECONDS
 from functions.chat.conversations.service import ANSWER_SECONDS, ChatService
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
+from shared.llm.chat_model import ModelOutageError, PromptTooLongError
 from shared.llm.errors import PromptRefusedError
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import MessageTemplate, PromptDraft
@@ -348,7 +348,7 @@ async def test_an_invalid_request_is_refused_by_field(app: App, body: dict[str, 
 @pytest.mark.parametrize(
     ("failure", "status"),
     [
-        (ModelUnavailableError("The model"), 503),
+        (ModelOutageError("The model"), 503),
         (DependencyUnavailableError("The model"), 503),
         (PromptRefusedError("too long"), 422),
         (BudgetExceededError("not now", retry_after=7), 429),

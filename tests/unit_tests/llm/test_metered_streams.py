@@ -12,7 +12,7 @@ from shared.errors import BudgetExceededError, ConfigurationError, DependencyUna
 from shared.llm.chat_model import (
     DeclinedAnswerError,
     FilteredAnswerError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     TruncatedAnswerError,
     UnusableAnswerError,
@@ -62,7 +62,7 @@ async def test_a_refused_stream_never_reaches_the_model() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [ModelUnavailableError("m"), PromptRejectedError("no"), ConfigurationError(["K"])],
+    [ModelOutageError("m"), PromptRejectedError("no"), ConfigurationError(["K"])],
 )
 async def test_a_stream_that_never_began_gives_its_lock_back(failure: Exception) -> None:
     budget = FakeBudget()

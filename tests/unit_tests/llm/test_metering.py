@@ -22,7 +22,7 @@ from shared.llm.chat_model import (
     Completion,
     FilteredAnswerError,
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -183,7 +183,7 @@ async def test_a_refused_call_never_reaches_the_model() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        ModelUnavailableError("model"),
+        ModelOutageError("model"),
         PromptRejectedError("no such parameter"),
         ModelNotFoundError("gpt-4oo"),
         ConfigurationError(["AZURE_OPENAI_API_KEY"]),

@@ -12,7 +12,7 @@ import pytest
 
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
-from shared.llm.chat_model import Completion, ModelUnavailableError, PromptRejectedError, TruncatedAnswerError
+from shared.llm.chat_model import Completion, ModelOutageError, PromptRejectedError, TruncatedAnswerError
 from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.llm.openai_stream import StreamBounds
 from shared.resilience.circuit_breaker import BreakerState
@@ -116,7 +116,7 @@ async def test_a_stream_is_tried_three_times_at_most() -> None:
     streams = Streams.of(*[telling().response for _ in range(4)])
     with pytest.raises(DependencyUnavailableError) as caught:
         await streams.read()
-    assert not isinstance(caught.value, ModelUnavailableError)
+    assert not isinstance(caught.value, ModelOutageError)
     assert len(streams.endpoint.requests) == 3
 
 
@@ -124,7 +124,7 @@ async def test_an_open_breaker_lets_no_stream_through() -> None:
     streams = Streams.of()
     while streams.dependency.breaker.state is not BreakerState.OPEN:
         streams.dependency.breaker.record_failure()
-    with pytest.raises(ModelUnavailableError):
+    with pytest.raises(ModelOutageError):
         await streams.read()
 
 
