@@ -19,8 +19,6 @@ from tests.support.fakes import EPOCH, Call, FakeClock
 if TYPE_CHECKING:
     from tests.unit_tests.chat.app import App
 
-SPEC = {"system_prompt": "Be brief."}
-
 
 async def numbers(app: App) -> list[int]:
     answer = await app.on_conversation(query="limit=100")
@@ -43,7 +41,7 @@ def test_of_two_times_the_shorter_one_wins() -> None:
 async def test_a_turn_is_removed_after_the_shorter_of_both_times(
     app: App, clock: FakeClock, bots: int | None, tenants: int, days: int
 ) -> None:
-    await app.save_bot(**SPEC, retention_days=bots)
+    await app.save_bot(system_prompt="Be brief.", retention_days=bots)
     app.settings.values["chat.retention_days"] = tenants
     await app.chat()
     shown = (await app.on_conversation()).json()["items"][0]
