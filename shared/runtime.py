@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.caching.region import Cache
 from shared.clock import SystemClock
@@ -95,6 +95,7 @@ class Runtime:
         self.clock: Clock = clock or SystemClock()
         self.routes: list[Route] = []
         self._containers: dict[str, Container] = {}
+        self._built: dict[object, Any] = {}
         self._open = AsyncExitStack()
 
     @cached_property
@@ -364,6 +365,13 @@ class Runtime:
     def quarantine(self) -> Quarantine:
         """Return where messages go that are refused for good."""
         return Quarantine(self.container("quarantine"), self.clock)
+
+    def once[T](self, build: Callable[[Runtime], T]) -> T:
+        """Return what a capability builds once for the whole process, when it is first asked for."""
+        if build not in self._built:
+            self._built[build] = build(self)
+        built: T = self._built[build]
+        return built
 
     async def close(self) -> None:
         """Close every client that was opened, the last one first."""

@@ -62,8 +62,8 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Hands requests to the engine; counts those for items, and loses what it is told to lose.
 
     Attributes:
-        charge: The request units that those for items took, all together.
         lets_others_run: Whether each request waits a turn of the loop, as one over a network does.
+        charge: Request units of the answers so far, as the local endpoint reckons them.
         fault: What happens to every request before the engine sees it: it may wait, raise, or answer instead.
     """
 
@@ -103,7 +103,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             )
         )
         if about_items:
-            self.charge += float(response.headers["x-ms-request-charge"])
+            self.charge += response.charge
             self.watch_done(request)
         if about_items and self.lose_answers:
             self.lose_answers -= 1

@@ -27,7 +27,6 @@ from shared.http.paging import ListReply, Page, cut_page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from functions.chat.bots.repository import BotRepository
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.index import ConversationIndex
     from functions.chat.conversations.models import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     )
     from functions.chat.conversations.place import ConversationPlace
     from functions.chat.conversations.repository import ConversationRepository
+    from functions.chat.conversations.service import ReadsBots
     from functions.chat.conversations.stored_models import HeadItem, TurnItem
     from functions.chat.conversations.turns import TurnPage
     from shared.clock import Clock
@@ -48,13 +48,13 @@ class ConversationService:
     """One bot's conversations as the tenant reads and changes them.
 
     Attributes:
-        bots: The tenant's bots.
+        bots: The bots that the tenant can use.
         index: The bot's conversations.
         open_conversation: Opens one of them by its id.
         clock: Tells the time.
     """
 
-    bots: BotRepository
+    bots: ReadsBots
     index: ConversationIndex
     open_conversation: Callable[[str], ConversationRepository]
     clock: Clock

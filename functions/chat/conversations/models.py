@@ -79,12 +79,14 @@ class ChatRequest(RequestModel):
             Without an id, one is made up.
         user_id: The user who says it, for whom the conversation is kept.
         variables: Values of the variables of the bot's prompt.
+        stream: Whether the answer is to come as server-sent events, part by part.
     """
 
     message: str = Field(min_length=1, max_length=100_000)
     conversation_id: str | None = Field(None, pattern=ID_PATTERN)
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
     variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+    stream: bool = False
 
 
 class RegenerateRequest(RequestModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history
@@ -19,7 +19,7 @@ from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
-from shared.llm.chat_model import ChatPrompt, PromptTooLongError
+from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
@@ -27,9 +27,9 @@ from shared.tokens.prices import PriceTable
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
@@ -39,14 +39,87 @@ if TYPE_CHECKING:
     from functions.chat.conversations.stored_models import RecentTurn, TurnItem
     from shared.clock import Clock
     from shared.contracts import Usage
-    from shared.llm.chat_model import ChatModel, Completion
+    from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.prompts.library import ResolvesPrompts
     from shared.tokens.prices import ModelPrice
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
 
+type _Instructions = tuple[tuple[ChatMessage, ...], PromptUse | None]
+"""A bot's instructions, and the version of the prompt that they come from, if they do."""
+
 _logger = get_logger(__name__)
+
+
+class ConfiguredBot(Protocol):
+    """Bot, as far as its turns need it."""
+
+    @property
+    def config(self) -> StoredBotConfig:
+        """Its configuration."""
+        ...
+
+
+class ReadsBots(Protocol):
+    """The bots that one tenant can use."""
+
+    async def read(self, bot_id: str) -> ConfiguredBot:
+        """Return a bot.
+
+        Raises:
+            BotNotFoundError: There is none of this id.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _BegunTurn:
+    """A turn that is reserved, and what the model is to be asked for it.
+
+    Attributes:
+        conversation_id: Its conversation's id, as its caller knows it.
+        unanswered: The turn's end, should it get no answer.
+        prices: The price table.
+        clock: Measures how long the model takes.
+        begun: When the model is asked, on the monotonic clock.
+    """
+
+    conversation_id: str
+    conversation: ConversationRepository
+    turn: Reservation
+    prompt: ChatPrompt
+    prompt_use: PromptUse | None
+    unanswered: AsyncExitStack
+    prices: PriceTable
+    clock: Clock
+    begun: float
+
+    def elapsed_ms(self) -> int:
+        """Return the milliseconds since the model was asked."""
+        return round((self.clock.monotonic() - self.begun) * 1_000)
+
+    async def complete(self, completion: Completion, first_token_ms: int | None = None) -> ChatReply:
+        """Store the answer, and return it.
+
+        Raises:
+            ConversationUnavailableError: The store is down.
+        """
+        self.unanswered.pop_all()
+        price = self.prices.models.get(completion.model) or self.prices.models.get(self.prompt.model)
+        source = AnswerSource(
+            model=completion.model,
+            finish_reason=completion.finish_reason,
+            prompt=self.prompt_use,
+            latency_ms=self.elapsed_ms(),
+            time_to_first_token_ms=first_token_ms,
+            cost=None if price is None else _cost(price, completion.usage),
+            currency=None if price is None else self.prices.currency,
+        )
+        storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
+        with _history_untouched(self.conversation_id):
+            stored = await run_to_completion(storing)
+        return _render_answer(self.conversation_id, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +127,7 @@ class ChatService:
     """Conversations of one tenant with its bots.
 
     Attributes:
-        bots: The tenant's bots.
+        bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
         open_model: Opens the chat model for one bot, within the tenant's budget.
@@ -67,10 +140,10 @@ class ChatService:
         clock: Measures how long the model takes.
     """
 
-    bots: BotRepository
+    bots: ReadsBots
     prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
-    open_model: Callable[[str], ChatModel]
+    open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
     count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
@@ -102,32 +175,11 @@ class ChatService:
             DependencyUnavailableError: The model is down; the turn is marked as failed.
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
-        bot = (await self.bots.read(bot_id)).config
-        _check_length(request.message, bot.limits.max_message_characters)
-        instructions, prompt_use = await self._instruct(bot, request.variables)
-        conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
-        conversation = self.open_conversation(bot_id, conversation_id)
-        new = replace(
-            self._new_turn(bot, operation_id),
-            message=request.message,
-            user_id=request.user_id,
-            begins=request.conversation_id is None,
-        )
-        with _history_untouched(conversation_id):
-            done = await conversation.answered(operation_id) if operation_id else None
-            if done is not None:
-                return _render_answer(conversation_id, done)
-            self.count_turn(bot_id, bot.limits.turns_per_minute)
-            turn = await conversation.reserve(new)
-        answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
-        return _render_answer(conversation_id, await self._answer(answering))
+        async with self._begin(bot_id, request, operation_id) as begun:
+            return await self._answer(bot_id, begun)
 
     async def regenerate(
-        self,
-        bot_id: str,
-        conversation_id: str,
-        request: RegenerateRequest,
-        edit: Edit,
+        self, bot_id: str, conversation_id: str, request: RegenerateRequest, edit: Edit
     ) -> ChatReply:
         """Answer the message of the last visible turn again, in a turn that takes its place.
 
@@ -143,46 +195,117 @@ class ChatService:
             ConflictError: A turn is in work, or none was answered.
             APIError: As for `reply`.
         """
+        async with self._begin_again(bot_id, conversation_id, request, edit) as begun:
+            return await self._answer(bot_id, begun)
+
+    async def stream(
+        self, bot_id: str, request: ChatRequest, operation_id: str | None = None
+    ) -> AsyncGenerator[str | ChatReply]:
+        """Answer one turn part by part, and last with the reply; it is stored before that is given.
+
+        Closed earlier, it stops the model's work, and the turn is marked as failed. A turn that was answered
+        before, under this operation's id, is given as its reply alone.
+
+        Raises:
+            APIError: As `reply` does; what stops the model in its midst, after some parts.
+        """
+        async with self._begin(bot_id, request, operation_id) as begun:
+            if isinstance(begun, ChatReply):
+                yield begun
+                return
+            first_token_ms: int | None = None
+            with _told_to_the_caller(self.answer_seconds):
+                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), self.answer_seconds)
+                async with aclosing(answer):
+                    async for part in answer:
+                        if isinstance(part, Completion):
+                            completion = part
+                        else:
+                            first_token_ms = begun.elapsed_ms() if first_token_ms is None else first_token_ms
+                            yield part
+            yield await begun.complete(completion, first_token_ms)
+
+    async def _answer(self, bot_id: str, begun: _BegunTurn | ChatReply) -> ChatReply:
+        if isinstance(begun, ChatReply):
+            return begun
+        with _told_to_the_caller(self.answer_seconds):
+            async with asyncio.timeout(self.answer_seconds):
+                completion = await self.open_model(bot_id).complete(begun.prompt)
+        return await begun.complete(completion)
+
+    @asynccontextmanager
+    async def _begin(
+        self, bot_id: str, request: ChatRequest, operation_id: str | None
+    ) -> AsyncIterator[_BegunTurn | ChatReply]:
+        """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
         bot = (await self.bots.read(bot_id)).config
-        instructions, prompt_use = await self._instruct(bot, request.variables)
+        _check_length(request.message, bot.limits.max_message_characters)
+        instructions = await self._instruct(bot, request.variables)
+        conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
+        conversation = self.open_conversation(bot_id, conversation_id)
+        new = replace(
+            self._new_turn(bot, operation_id),
+            message=request.message,
+            user_id=request.user_id,
+            begins=request.conversation_id is None,
+        )
+        with _history_untouched(conversation_id):
+            done = await conversation.answered(operation_id) if operation_id else None
+        if done is not None:
+            yield _render_answer(conversation_id, done)
+            return
+        self.count_turn(bot_id, bot.limits.turns_per_minute)
+        with _history_untouched(conversation_id):
+            turn = await conversation.reserve(new)
+        async with self._prepare(bot, instructions, conversation, turn) as begun:
+            yield begun
+
+    @asynccontextmanager
+    async def _begin_again(
+        self, bot_id: str, conversation_id: str, request: RegenerateRequest, edit: Edit
+    ) -> AsyncIterator[_BegunTurn | ChatReply]:
+        """Reserve a turn in the place of the last one, unless it was answered before."""
+        bot = (await self.bots.read(bot_id)).config
+        instructions = await self._instruct(bot, request.variables)
         conversation = self.open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
             done = await conversation.answered(edit.edit_id)
-            if done is not None:
-                return _render_answer(conversation_id, done)
-            self.count_turn(bot_id, bot.limits.turns_per_minute)
+        if done is not None:
+            yield _render_answer(conversation_id, done)
+            return
+        self.count_turn(bot_id, bot.limits.turns_per_minute)
+        with _history_untouched(conversation_id):
             turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
-        answering = _Answering(bot_id, bot, instructions, prompt_use, conversation, turn)
-        return _render_answer(conversation_id, await self._answer(answering))
+        async with self._prepare(bot, instructions, conversation, turn) as begun:
+            yield begun
 
-    async def _answer(self, answering: _Answering) -> TurnItem:
-        """Ask the model for the answer of a turn that is reserved, and store it."""
-        conversation, turn = answering.conversation, answering.turn
-        bot, conversation_id = answering.bot, conversation.place.name
+    @asynccontextmanager
+    async def _prepare(
+        self,
+        bot: StoredBotConfig,
+        instructions: _Instructions,
+        conversation: ConversationRepository,
+        turn: Reservation,
+    ) -> AsyncIterator[_BegunTurn]:
+        """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
+        messages, prompt_use = instructions
+        conversation_id = conversation.place.name
         async with AsyncExitStack() as unanswered:
-            unanswered.push_async_callback(_fail, conversation, turn)
+            unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
             model = bot.llm.model or self.default_model
-            history = await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter)
-            turn.keep(history)
-            prompt = self._prompt(bot, answering.instructions, history, turn.new)
-            begun = self.clock.monotonic()
-            completion = await self._complete(answering.bot_id, prompt)
-            latency = self.clock.monotonic() - begun
-            unanswered.pop_all()
-        price = self.prices.models.get(completion.model) or self.prices.models.get(prompt.model)
-        source = AnswerSource(
-            model=completion.model,
-            finish_reason=completion.finish_reason,
-            prompt=answering.prompt_use,
-            latency_ms=round(latency * 1_000),
-            cost=None if price is None else _cost(price, completion.usage),
-            currency=None if price is None else self.prices.currency,
-        )
-        with _history_untouched(conversation_id):
-            return await run_to_completion(
-                conversation.complete(turn, completion.text, completion.usage, source)
+            turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            yield _BegunTurn(
+                conversation_id,
+                conversation,
+                turn,
+                self._prompt(bot, messages, turn.recent, turn.new),
+                prompt_use,
+                unanswered,
+                self.prices,
+                self.clock,
+                self.clock.monotonic(),
             )
 
     def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
@@ -192,9 +315,7 @@ class ChatService:
             retention_days=shortest_days(self.retention_days, bot.retention_days),
         )
 
-    async def _instruct(
-        self, bot: StoredBotConfig, variables: dict[str, str]
-    ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
+    async def _instruct(self, bot: StoredBotConfig, variables: dict[str, str]) -> _Instructions:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
         reference = bot.prompt
         if reference is not None:
@@ -230,33 +351,6 @@ class ChatService:
             reasoning_effort=bot.llm.reasoning_effort,
         )
 
-    async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:
-        try:
-            async with asyncio.timeout(self.answer_seconds):
-                return await self.open_model(bot_id).complete(prompt)
-        except TimeoutError as error:
-            raise DependencyTimeoutError("The model", self.answer_seconds) from error
-        except PromptTooLongError as error:
-            refused = _refuse_length(error)
-        raise refused
-
-
-@dataclass(frozen=True, slots=True)
-class _Answering:
-    """A turn that is reserved, and what it is answered with.
-
-    Attributes:
-        instructions: The bot's instructions.
-        prompt_use: The version of the prompt that they come from, if they do.
-    """
-
-    bot_id: str
-    bot: StoredBotConfig
-    instructions: tuple[ChatMessage, ...]
-    prompt_use: PromptUse | None
-    conversation: ConversationRepository
-    turn: Reservation
-
 
 @contextmanager
 def _history_untouched(conversation_id: str) -> Iterator[None]:
@@ -269,6 +363,40 @@ def _history_untouched(conversation_id: str) -> Iterator[None]:
             {"conversation_id": conversation_id, "dependency": error.dependency},
             retry_after=error.retry_after,
         ) from error
+
+
+@contextmanager
+def _told_to_the_caller(seconds: float) -> Iterator[None]:
+    """Say in the caller's words what went wrong with the model."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise DependencyTimeoutError("The model", seconds) from error
+    except PromptTooLongError as error:
+        refused = _refuse_length(error)
+    else:
+        return
+    raise refused
+
+
+async def _read_in_time(
+    stream: AbstractAsyncContextManager[AnswerStream], seconds: float
+) -> AsyncGenerator[str | Completion]:
+    """Open a stream and read it to its end.
+
+    Raises:
+        TimeoutError: It took longer. Its reader's time counts, but only the wait for the model is ended.
+    """
+    ends_at = asyncio.get_running_loop().time() + seconds
+    async with AsyncExitStack() as opened:
+        async with asyncio.timeout_at(ends_at):
+            answer = await opened.enter_async_context(stream)
+        while True:
+            async with asyncio.timeout_at(ends_at):
+                part = await anext(answer, None)
+            if part is None:
+                return
+            yield part
 
 
 async def _fail(conversation: ConversationRepository, turn: Reservation) -> None:

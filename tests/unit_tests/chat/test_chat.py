@@ -333,7 +333,7 @@ async def test_without_an_id_a_conversation_of_its_own_begins(app: App) -> None:
         ({"conversation_id": "x" * 129}, "body.conversation_id"),
         ({"user_id": "a b"}, "body.user_id"),
         ({"variables": {"a": 1}}, "body.variables.a"),
-        ({"stream": False}, "body.stream"),
+        ({"stream": "yes"}, "body.stream"),
         ({"tenant_id": "globex"}, "body.tenant_id"),
     ],
 )

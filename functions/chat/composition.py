@@ -1,0 +1,93 @@
+"""Composition of chat: all that its routes and the bot manager open, once for each process."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from functions.chat.bots.directory import BotDirectory
+from functions.chat.bots.service import BotService
+from functions.chat.bots.turn_rates import TurnRateLimiter
+from functions.chat.conversations.conversation_service import ConversationService
+from functions.chat.conversations.index import ConversationIndex
+from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.service import ChatService
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
+from shared.tokens.settings import USAGE_PRICES
+
+if TYPE_CHECKING:
+    from functions.chat.conversations.service import ReadsBots
+    from shared.runtime import Runtime
+    from shared.tenancy.context import PlatformContext, TenantContext
+
+
+class Chat:
+    """Chat of one process; opened by `runtime.once(Chat)`, so that all of it shares one cache of bots.
+
+    Args:
+        runtime: The composition root; nothing of it is opened before it is needed.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @cached_property
+    def directory(self) -> BotDirectory:
+        """Every tenant's bots."""
+        runtime = self._runtime
+        return BotDirectory(runtime.container("bots"), runtime.clock, runtime.cache)
+
+    @cached_property
+    def _turn_rates(self) -> TurnRateLimiter:
+        return TurnRateLimiter(self._runtime.clock)
+
+    def bots(self, caller: TenantContext | PlatformContext) -> BotService:
+        """Open the bots that a caller can use."""
+        return BotService(caller, self.directory)
+
+    async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
+        """Open the way of a tenant's turns.
+
+        Args:
+            tenant: Whose turns they are.
+            bots: The bots that answer; those of the directory unless others are given.
+
+        Raises:
+            DependencyUnavailableError: The tenant's settings cannot be read, and were not read before.
+        """
+        runtime = self._runtime
+        settings = runtime.tenant_settings
+        default_model = await settings.value(tenant, CHAT_DEFAULT_MODEL)
+        retention_days = await settings.value(tenant, CHAT_RETENTION_DAYS)
+        return ChatService(
+            bots=bots or self.directory.of(tenant),
+            prompts=runtime.prompts.of(tenant),
+            open_conversation=partial(self._conversation, tenant),
+            open_model=lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
+            default_model=default_model or runtime.settings.openai_model,
+            counter=runtime.token_counter,
+            count_turn=partial(self._turn_rates.hit, tenant),
+            retention_days=retention_days or None,
+            prices=await settings.value(tenant, USAGE_PRICES),
+            clock=runtime.clock,
+        )
+
+    def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:
+        """Open a tenant's conversations with one bot."""
+        return ConversationService(
+            self.directory.of(tenant),
+            ConversationIndex(tenant, self._runtime.container("conversations"), bot_id),
+            partial(self._conversation, tenant, bot_id),
+            self._runtime.clock,
+        )
+
+    def _conversation(
+        self, tenant: TenantContext, bot_id: str, conversation_id: str
+    ) -> ConversationRepository:
+        return ConversationRepository(
+            tenant,
+            self._runtime.container("conversations"),
+            self._runtime.clock,
+            bot_id=bot_id,
+            conversation_id=conversation_id,
+        )
