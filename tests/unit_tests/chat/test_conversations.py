@@ -272,7 +272,7 @@ async def test_a_history_that_cannot_be_read_is_never_taken_for_an_empty_one(app
     await app.chat("one")
     forgotten = Patch((PatchOperation("incr", "/late", 1),))
     await app.cosmos.container("conversations").patch(("acme", "b", "c"), "head", forgotten)
-    app.trouble.at(3, requests=3)
+    app.trouble.at(2, requests=3)
     refused = await app.chat("two")
 
     assert refused.status == 503
