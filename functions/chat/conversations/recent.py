@@ -58,7 +58,8 @@ def keep_recent(
         remembered=tuple(kept),
         whole=whole,
         memory_tokens=memory_tokens,
-        late=head.late,
+        unseen=head.unseen,
+        begun=head.created_at,
         ttl=seconds_left(min(ends), clock) if ends else FOR_EVER,
     )
 

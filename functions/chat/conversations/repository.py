@@ -400,6 +400,11 @@ class ConversationRepository:
         return False
 
 
+def _is_current(recent: RecentItem, head: HeadItem) -> bool:
+    """Tell whether the turns at hand are this conversation's, and none is missing."""
+    return recent.unseen == head.unseen and recent.begun == head.created_at
+
+
 class _Named(StoredItem):
     """An item of whatever kind."""
 
@@ -412,8 +417,8 @@ def _reservation(
     lease: Lease, new: NewTurn, head: HeadItem, pending: PendingTurn, recent: RecentItem | None
 ) -> Reservation:
     """Return the right to the turn that was begun, and what is known of those before it."""
-    if recent is None or recent.late != head.late:
-        recent = _NOTHING_KNOWN.model_copy(update={"late": head.late})
+    if recent is None or (recent is not _NOTHING_BEFORE and not _is_current(recent, head)):
+        recent = _NOTHING_KNOWN
     return Reservation(
         number=head.turns,
         holder=lease.holder,

@@ -142,8 +142,9 @@ class HeadItem(ConversationItem):
         segments: How many segments of ranges were moved out of the head; those from this index on are void.
         open_from: The number from which on all turns are visible.
         edits: The ids of the last changes of the path: one that is asked for again is not made again.
-        late: How many answers came after their worker's time; `RecentItem.late` counts those that it knows.
+        late: How many answers came after their worker's time; `unseen` has them.
         memory_tokens: The tokens of which the bot may be reminded; what they hold is kept at hand.
+        recent: The numbers of turns that an older release has answered; it adds to them and needs them there.
         expires_at: The time until which its turns are kept, in seconds of Unix time; None for ever.
         ttl: Seconds until the store forgets it, counted from its last change.
     """
@@ -160,8 +161,14 @@ class HeadItem(ConversationItem):
     edits: tuple[str, ...] = ()
     late: int = 0
     memory_tokens: int | None = None
+    recent: tuple[int, ...] = ()
     expires_at: int | None = None
     ttl: int = FOR_EVER
+
+    @property
+    def unseen(self) -> int:
+        """Return a number that changes with each answer that `RecentItem` was not told of."""
+        return self.late + sum(self.recent)
 
     @property
     def visible(self) -> VisiblePath:
@@ -227,7 +234,8 @@ class RecentItem(StoredItem):
         remembered: The turns, oldest first.
         whole: Whether no visible turn done is before them.
         memory_tokens: The tokens up to which they are all that a bot may be reminded of.
-        late: The value of the head's `late` up to which it knows all answers.
+        unseen: The head's `unseen` when it was made: where that is another one now, turns are missing here.
+        begun: When its conversation began: one of the same name that was begun anew is another one.
         ttl: Seconds until the first of the turns expires, which ends the whole: it is made anew then.
     """
 
@@ -238,7 +246,8 @@ class RecentItem(StoredItem):
     remembered: tuple[RecentTurn, ...] = ()
     whole: bool = True
     memory_tokens: int = 0
-    late: int = 0
+    unseen: int = 0
+    begun: datetime | None = None
     ttl: int = FOR_EVER
 
 

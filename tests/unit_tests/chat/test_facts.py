@@ -116,7 +116,7 @@ async def test_a_conversation_without_what_is_at_hand_goes_on(app: App, cosmos: 
 async def test_a_head_of_an_older_release_reads_and_goes_on_as_before(app: App, cosmos: MemoryCosmos) -> None:
     await app.chat("one")
     container, key = cosmos.container("conversations"), ("acme", "b", "c")
-    added = ("pending", "path", "segments", "open_from", "edits", "late", "recency", "title", "ttl")
+    added = ("recent", "pending", "path", "segments", "open_from", "edits", "late", "recency", "title", "ttl")
     old = Patch(tuple(PatchOperation("remove", f"/{name}") for name in added))
     await container.patch(key, "head", old)
     await container.delete(key, "recent", None)
