@@ -8,7 +8,7 @@ for hosts that can call it; no promise depends on it.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.caching.region import Cache
@@ -397,3 +397,9 @@ class Runtime:
 
     def _key_or_credential(self, key: SecretStr | None) -> str | AsyncTokenCredential:
         return self.credential if key is None else key.get_secret_value()
+
+
+@cache
+def process_runtime() -> Runtime:
+    """Return the composition root of this process: the app's, and that of whoever is given none."""
+    return Runtime()

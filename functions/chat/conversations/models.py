@@ -171,12 +171,15 @@ class ChatReply(AnswerFacts):
         response: What the bot says.
         conversation_id: The conversation's id, to go on with.
         turn: Number of the turn in its conversation, from 1 on.
+        conversation_storage: The store of the conversation: `cosmos`, or `memory` where nothing is kept
+            beyond the process.
         usage: Tokens that the answer took.
     """
 
     response: str
     conversation_id: str
     turn: int
+    conversation_storage: str
     usage: TokenUsageReply
 
 

@@ -80,6 +80,13 @@ _LAST_AND_ONE_MORE = 2
 class ConversationRepository:
     """One conversation of one tenant with one bot."""
 
+    backend = "cosmos"
+
+    @property
+    def name(self) -> str:
+        """The conversation's id, as its caller knows it."""
+        return self.place.name
+
     def __init__(
         self, tenant: TenantContext, container: Container, clock: Clock, *, bot_id: str, conversation_id: str
     ) -> None:

@@ -23,6 +23,7 @@ from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.telemetry.spans import count_event
 from shared.tokens.prices import PriceTable
 from shared.validation import refused_field
 
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
-    from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import RecentTurn, TurnItem
+    from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
     from shared.contracts import Usage
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
@@ -86,7 +87,7 @@ class _BegunTurn:
     """
 
     conversation_id: str
-    conversation: ConversationRepository
+    conversation: TurnStore
     turn: Reservation
     prompt: ChatPrompt
     prompt_use: PromptUse | None
@@ -119,7 +120,7 @@ class _BegunTurn:
         storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
         with _history_untouched(self.conversation_id):
             stored = await run_to_completion(storing)
-        return _render_answer(self.conversation_id, stored)
+        return _render_answer(self.conversation_id, self.conversation.backend, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class ChatService:
         bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
+        open_in_memory: Opens one of a bot that keeps its conversations nowhere but in the process.
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
         counter: Counts what the model is reminded of.
@@ -143,6 +145,7 @@ class ChatService:
     bots: ReadsBots
     prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
+    open_in_memory: Callable[[str, str], TurnStore]
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
@@ -242,7 +245,9 @@ class ChatService:
         _check_length(request.message, bot.limits.max_message_characters)
         instructions = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
-        conversation = self.open_conversation(bot_id, conversation_id)
+        is_kept = bot.conversation_storage.backend != "memory"
+        open_conversation = self.open_conversation if is_kept else self.open_in_memory
+        conversation = open_conversation(bot_id, conversation_id)
         new = replace(
             self._new_turn(bot, operation_id),
             message=request.message,
@@ -252,11 +257,13 @@ class ChatService:
         with _history_untouched(conversation_id):
             done = await conversation.answered(operation_id) if operation_id else None
         if done is not None:
-            yield _render_answer(conversation_id, done)
+            yield _render_answer(conversation_id, conversation.backend, done)
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
             turn = await conversation.reserve(new)
+        if turn.number == 1:
+            count_event("tenantry.conversations", {"event": "begun"})
         async with self._prepare(bot, instructions, conversation, turn) as begun:
             yield begun
 
@@ -271,7 +278,7 @@ class ChatService:
         with _history_untouched(conversation_id):
             done = await conversation.answered(edit.edit_id)
         if done is not None:
-            yield _render_answer(conversation_id, done)
+            yield _render_answer(conversation_id, conversation.backend, done)
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
@@ -284,12 +291,12 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
-        conversation: ConversationRepository,
+        conversation: TurnStore,
         turn: Reservation,
     ) -> AsyncIterator[_BegunTurn]:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
         messages, prompt_use = instructions
-        conversation_id = conversation.place.name
+        conversation_id = conversation.name
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
@@ -399,7 +406,7 @@ async def _read_in_time(
             yield part
 
 
-async def _fail(conversation: ConversationRepository, turn: Reservation) -> None:
+async def _fail(conversation: TurnStore, turn: Reservation) -> None:
     """Free the conversation; where even that fails, the reservation ends by itself."""
     try:
         await conversation.fail(turn)
@@ -424,10 +431,11 @@ def _cost(price: ModelPrice, usage: Usage) -> str:
     return f"{price.cost(usage):f}"
 
 
-def _render_answer(conversation_id: str, turn: TurnItem) -> ChatReply:
+def _render_answer(conversation_id: str, backend: str, turn: TurnItem) -> ChatReply:
     return ChatReply(
         response=turn.response or "",
         conversation_id=conversation_id,
+        conversation_storage=backend,
         turn=turn.number,
         usage=TokenUsageReply.of(turn.usage),
         **render_source(turn.source),

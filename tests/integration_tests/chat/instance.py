@@ -118,6 +118,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             bots=bots,
             prompts=library_over(container("prompts"), clock).of(ACME),
             open_conversation=lambda _bot, _conversation: conversation,
+            open_in_memory=lambda _bot, _conversation: conversation,
             open_model=lambda _: Model(hangs),
             default_model="m",
             counter=TokenCounter(),

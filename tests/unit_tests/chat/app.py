@@ -143,6 +143,7 @@ class App:
             token_counter=WordCounter(),
             cache=Cache(clock),
         )
+        self.runtime = cast("Runtime", runtime)
         self.composition = chat = Chat(cast("Runtime", runtime))
         runtime.once = lambda _: chat
         blueprint(cast("Runtime", runtime))

@@ -29,6 +29,7 @@ def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
         bots=BotRepository(ACME, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=lambda _, conversation_id: app.conversation(conversation_id),
+        open_in_memory=lambda _, conversation_id: app.conversation(conversation_id),
         open_model=lambda bot_id: app.model.opened_for(ACME, bot_id),
         default_model="gpt-default",
         counter=WordCounter(),
