@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
+    from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import RecentTurn, TurnItem
     from functions.chat.conversations.turn_store import TurnStore

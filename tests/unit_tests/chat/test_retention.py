@@ -76,7 +76,7 @@ async def test_each_turn_ends_by_itself_and_the_conversation_goes_on(app: App, c
     assert await numbers(app) == [2]
     assert (await app.chat("three")).json()["turn"] == 3
     assert [text for role, text in app.model.said if role == "user"] == ["two", "three"]
-    stored = [body for _, _, body in app.cosmos.rows_of("acme") if b'"recent"' in body]
+    stored = [body for _, _, body in app.cosmos.rows_of("acme") if b'"id":"recent"' in body]
     assert len(stored) == 1
     assert b'"one"' not in stored[0]
 
