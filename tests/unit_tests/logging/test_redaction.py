@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.logging.redaction import RULES, is_sensitive, redact
+from tests.support.cpu_time import LeastTime
 
 HIDDEN = {
     "key tk.acme.abcdefghijkl.s3cret-part_x ends": "key [key] ends",
@@ -55,9 +54,10 @@ def test_what_only_looks_like_it_is_kept(text: str) -> None:
 )
 def test_a_hostile_text_takes_linear_time(character: str) -> None:
     """A quadratic pattern takes minutes on this."""
-    began = time.process_time()
-    redact(character * (400_000 // len(character)))
-    assert time.process_time() - began < 5
+    least = LeastTime(5)
+    for _ in least.tries():
+        redact(character * (400_000 // len(character)))
+    assert least.seconds < 5
 
 
 @pytest.mark.parametrize("name", ["password", "client_secret", "Authorization", "x-api-key", "refresh_token"])
