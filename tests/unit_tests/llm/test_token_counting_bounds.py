@@ -40,7 +40,7 @@ TEXTS = st.one_of(_RUN, st.builds("".join, _MIXED), st.builds(lambda *runs: "".j
 
 
 @sized(seconds=60)
-@settings(REPEATABLE, max_examples=100_000 if SOAK else 150)
+@settings(REPEATABLE, max_examples=100_000 if SOAK else 60)
 @given(text=TEXTS, model=st.sampled_from(MODELS))
 @example(text=" " * 1_000_000, model="gpt-4o")
 @example(text=" " * 1_000_000, model="gpt-4")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.logging.redaction import RULES, is_sensitive, redact
 from tests.support.cpu_time import LeastTime
+from tests.support.soak import REPEATABLE, SOAK, sized
 
 HIDDEN = {
     "key tk.acme.abcdefghijkl.s3cret-part_x ends": "key [key] ends",
@@ -70,7 +71,7 @@ def test_a_name_that_tells_none_is_kept(name: str) -> None:
     assert not is_sensitive(name)
 
 
-@settings(derandomize=True, max_examples=2_000, deadline=None)
+@settings(REPEATABLE, max_examples=10_000 if SOAK else 500)
 @given(
     st.lists(
         st.one_of(
@@ -80,7 +81,7 @@ def test_a_name_that_tells_none_is_kept(name: str) -> None:
         max_size=4,
     ).map(" ".join)
 )
-@pytest.mark.slow
+@sized(60)
 def test_no_text_is_passed_over_that_a_rule_would_change(text: str) -> None:
     by_rules = text
     for pattern, replacement in RULES:
