@@ -20,6 +20,7 @@ def on_open(event, args):
 sys.addaudithook(on_open)
 
 import function_app
+import pytest
 
 azure = ("azure.cosmos", "azure.servicebus", "azure.storage", "azure.identity")
 heavy = (*azure, "openai", "tiktoken", "aiohttp", "jwt")
@@ -31,6 +32,7 @@ assert function_app.runtime.routes
 """
 
 
+@pytest.mark.slow
 def test_importing_the_app_with_an_empty_environment_does_no_io_and_imports_no_sdk() -> None:
     done = subprocess.run(  # noqa: S603  # our own interpreter and program
         [sys.executable, "-B", "-c", PROGRAM],

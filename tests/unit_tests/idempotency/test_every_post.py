@@ -161,6 +161,7 @@ async def test_fifty_at_once_leave_what_one_leaves_and_have_one_answer_ever_afte
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.one.name in HOLDS_A_SECRET], ids=str)
+@pytest.mark.slow
 async def test_an_answer_with_a_secret_is_never_given_again_and_stored_nowhere(case: Case) -> None:
     async with instances(case) as made:
         [first] = await made.post(case, 1)

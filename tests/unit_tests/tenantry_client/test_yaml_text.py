@@ -105,6 +105,7 @@ def test_what_a_prompt_can_hold_is_within_the_bounds() -> None:
 
 @REPEATABLE
 @given(st.dictionaries(st.text(max_size=10), JSON, max_size=4))
+@pytest.mark.slow
 def test_json_values_come_back_as_they_were_from_either_parser(facts: dict[str, Any]) -> None:
     text = write_yaml(facts)
 
