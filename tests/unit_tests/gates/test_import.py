@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
@@ -20,7 +22,6 @@ def on_open(event, args):
 sys.addaudithook(on_open)
 
 import function_app
-import pytest
 
 azure = ("azure.cosmos", "azure.servicebus", "azure.storage", "azure.identity")
 heavy = (*azure, "openai", "tiktoken", "aiohttp", "jwt")
