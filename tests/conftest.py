@@ -1,13 +1,31 @@
-"""Time limits of slow tests, and the order in which the workers of a run take its tests."""
+"""Time limits of slow tests, the order in which the workers of a run take tests, and what they collect."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 UNIT_TESTS: Final = Path(__file__).parent / "unit_tests"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, which from then on passes over the modules and the tests.
+
+    They live as long as the process does, and going through them again and again took a second in ten.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
