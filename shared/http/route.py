@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.http.idempotency import Idempotency
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
+    from shared.http.streaming import EventStream
     from shared.tenancy.context import Role
 
 ANY_METHOD = "*"
@@ -78,7 +79,7 @@ class Answered[M: BaseModel]:
 
 
 type Reply = BaseModel | Answered[Any] | HtmlPage | None
-type Handler = Callable[..., Awaitable[Reply]]
+type Handler = Callable[..., Awaitable[Reply | EventStream[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Route:
         repeatable: Whether an Idempotency-Key is honoured.
         seconds: How long an answer may take.
         media_type: The content type of the answer.
+        streams: Whether the handler may also give its reply as a stream of events.
         bounds: Bounds of its body and its answer.
     """
 
@@ -116,6 +118,7 @@ class Route:
     repeatable: bool
     seconds: float
     media_type: str
+    streams: bool
     bounds: RouteBounds
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import MAX_BOT_ID, BotConfigReply, BotReply
+from functions.chat.bots.configuration import BotConfigReply
+from functions.chat.bots.models import MAX_BOT_ID, BotReply
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 
 if TYPE_CHECKING:
-    from functions.chat.bots.models import BotConfig
+    from functions.chat.bots.configuration import BotConfig
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import BotItem
     from shared.http.paging import PageQuery
