@@ -69,7 +69,7 @@ class GivenConfiguration:
 
 
 class UnusableConfigurationError(DependencyUnavailableError):
-    """What a loader gives is no configuration: to a cache, an outage of the loader."""
+    """Refusal of what a loader gave, as the outage of the loader that it is to a cache."""
 
     def __init__(self, refusal: BotCreationError) -> None:
         super().__init__("The loader of bots", "gives no usable configuration")
