@@ -1,7 +1,7 @@
 """Scenario of the API document's examples: one request to each operation, in an order that makes them work.
 
-A new route is added here, at the place where what it needs is there. `<name>` in a request stands for what an
-answer before it has told (`learns`).
+A route that has no step here gets one by `tests.contract.derivation`, after all of these. `<name>` in a
+request stands for what an answer before it has told (`learns`).
 """
 
 from __future__ import annotations
