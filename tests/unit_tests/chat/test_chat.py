@@ -47,6 +47,7 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
         "response": "answer 1",
         "conversation_id": "c",
         "turn": 1,
+        "conversation_storage": "cosmos",
         "usage": usage,
     }
     shown = (await app.on_conversation()).json()
