@@ -31,7 +31,9 @@ class StoredItem(BaseModel):
     """One stored item; what a newer version added to it is tolerated, and kept when it is patched."""
 
     # What cannot be read is a defect, and logged: without what people wrote.
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     id: str
     schema_version: int = 1
