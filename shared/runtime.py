@@ -16,7 +16,7 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL, MODELS_ALLOWED
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS, MODELS_ALLOWED
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
+        CHAT_RETENTION_DAYS,
         MODELS_ALLOWED,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,

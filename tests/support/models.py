@@ -15,6 +15,7 @@ from shared.llm.model_dependencies import ModelDependencies
 from shared.llm.model_failures import classify
 from shared.llm.openai_client import POLICY, OpenAIChatModel, open_client
 from shared.llm.openai_stream import STREAM_BOUNDS, StreamBounds
+from shared.llm.prices import PriceTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -51,9 +52,13 @@ def open_model(
 
 @dataclass
 class FakeModels:
-    """Catalogue of a capability's test: it has every model but those that are named."""
+    """Catalogue of a capability's test: it has every model but those that are named, and its prices."""
 
     unknown: set[str] = field(default_factory=set)
+    table: PriceTable = field(default_factory=PriceTable)
+
+    async def prices(self) -> PriceTable:
+        return self.table
 
     async def require(self, caller: TenantContext | PlatformContext, name: str, path: str) -> None:
         assert caller.principal

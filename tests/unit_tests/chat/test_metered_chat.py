@@ -75,6 +75,7 @@ async def test_a_model_that_there_is_not_is_refused_where_a_bot_names_it(chat: C
     assert refused.json()["detail"]["available"][0] == "gpt-4o"
 
 
+@pytest.mark.slow
 async def test_a_deployment_that_is_gone_takes_nothing_of_the_budget(chat: Chat) -> None:
     await chat.limit(concurrency=2)
     await chat.save("old", "gpt-4o-mini")
@@ -98,6 +99,7 @@ async def test_a_deployment_that_is_gone_takes_nothing_of_the_budget(chat: Chat)
         {"choices": None},
     ],
 )
+@pytest.mark.slow
 async def test_no_odd_answer_gets_more_out_of_a_days_budget_than_it_holds(
     chat: Chat, odd: dict[str, object]
 ) -> None:
