@@ -158,7 +158,9 @@ class Route:
             return HttpResponse(status, headers)
         if isinstance(reply, ReplyModel):
             headers |= reply.headers()
-        content = reply.model_dump_json(by_alias=True).encode()
+            content = reply.encode()
+        else:
+            content = reply.model_dump_json(by_alias=True).encode()
         if len(content) > self.bounds.answer_bytes:
             raise AnswerTooLargeError(self.bounds.answer_bytes)
         return HttpResponse(status, headers | {"content-type": JSON}, content)

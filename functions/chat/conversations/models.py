@@ -9,7 +9,7 @@ from pydantic import Field
 from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import TurnStatus
 from shared.http.models import ReplyModel, RequestModel
-from shared.http.paging import PageQuery
+from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.tenancy.context import USER_ID_PATTERN
 
@@ -129,7 +129,7 @@ class ConversationSummary(ReplyModel):
     updated_at: datetime
 
 
-class ConversationReply(ConversationSummary):
+class ConversationReply(ConversationSummary, PageReply):
     """A conversation with one page of its turns.
 
     Attributes:

@@ -205,12 +205,12 @@ class ConversationService:
         last = min(after + query.limit, head.turns)
         found = await conversation.turns(range(after + 1, last + 1))
         page = Page(found, lambda turn: str(turn.number), str(last) if last < head.turns else None)
-        items, next_cursor = page.render(_render_turn)
+        rendered = page.render(_render_turn)
         return ConversationReply(
             **_render_summary(head, conversation_id).model_dump(),
-            items=items,
-            next_cursor=next_cursor,
-        )
+            items=rendered.items,
+            next_cursor=rendered.next_cursor,
+        ).with_encoded(rendered.encoded)
 
     async def delete(self, conversation_id: str) -> None:
         """Remove a conversation with all of its turns.
