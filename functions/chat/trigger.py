@@ -42,7 +42,7 @@ def _bots(runtime: "Runtime", tenant: TenantContext) -> BotRepository:
 
 
 def _bot_service(runtime: "Runtime", tenant: TenantContext) -> BotService:
-    return BotService(_bots(runtime, tenant))
+    return BotService(_bots(runtime, tenant), runtime.prompts.of(tenant))
 
 
 def _conversation(
@@ -64,7 +64,8 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
     ) -> BotReply:
         """Save a bot.
 
-        A bot of the same id is replaced as a whole; it goes on with its conversations.
+        A bot of the same id is replaced as a whole; it goes on with its conversations. A prompt that wants
+        lists of messages is refused, since no turn gives any; one that is not there yet is taken.
         """
         return await _bot_service(runtime, tenant).save(path.bot_id, bot, if_match)
 

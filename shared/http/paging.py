@@ -88,7 +88,7 @@ class RenderedPage[M: BaseModel]:
 
 
 class PageReply(ReplyModel):
-    """Reply whose last two fields are `items` and `next_cursor`; items that were weighed are encoded already."""
+    """Reply whose last two fields are `items` and `next_cursor`; weighed items are encoded already."""
 
     _encoded: list[bytes] = PrivateAttr(default_factory=list)
 

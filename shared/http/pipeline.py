@@ -203,7 +203,8 @@ class RequestInProgress:
         content = await read_body(self.route, self.request)
         if caller is not None and (cost := request_cost(content)):
             self._admit(self.services.rate_limiter.charge(caller, cost))
-        parts |= await parse_body(self.route, content)
+        owner = caller.tenant_id if isinstance(caller, TenantContext) else ""
+        parts |= await parse_body(self.route, content, owner, self.services.paces)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
         keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.http.idempotency import Idempotency
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
+    from shared.resilience.concurrency import Paces
     from shared.tenancy.context import Role
 
 ANY_METHOD = "*"
@@ -60,6 +61,11 @@ class EdgeServices(Protocol):
     @property
     def rate_limiter(self) -> RequestRateLimiter:
         """Bounds each caller's requests."""
+        ...
+
+    @property
+    def paces(self) -> Paces:
+        """Turns of what holds the event loop, by tenant."""
         ...
 
     @property

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.models import MAX_BOT_ID, BotConfigReply, BotReply
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
+from shared.prompts.errors import PromptNotFoundError
 
 if TYPE_CHECKING:
     from functions.chat.bots.models import BotConfig
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import BotItem
     from shared.http.paging import PageQuery
+    from shared.prompts.library import ResolvesPrompts
 
 
 class BotService:
-    """One tenant's bots, as its callers see them."""
+    """One tenant's bots, as its callers see them.
 
-    def __init__(self, bots: BotRepository) -> None:
+    Args:
+        bots: Where they are stored.
+        prompts: The tenant's prompts.
+    """
+
+    def __init__(self, bots: BotRepository, prompts: ResolvesPrompts) -> None:
         self._bots = bots
+        self._prompts = prompts
 
     async def save(self, bot_id: str, config: BotConfig, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
@@ -28,12 +37,13 @@ class BotService:
         Raises:
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
-            ValidationError: The id is too long.
+            ValidationError: The id is too long, or the prompt wants what no turn can give.
         """
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
         stored = StoredBotConfig.model_validate(config.model_dump())
+        await self._check_prompt(stored)
         return _render(await self._bots.save(bot_id, stored, if_match))
 
     async def read(self, bot_id: str) -> BotReply:
@@ -57,6 +67,21 @@ class BotService:
             PreconditionFailedError: The bot is in another state than `if_match`.
         """
         await self._bots.delete(bot_id, if_match)
+
+    async def _check_prompt(self, config: StoredBotConfig) -> None:
+        """Refuse a prompt that wants lists of messages; variables are each turn's, and it may come later."""
+        reference = config.prompt_reference
+        if reference is None:
+            return
+        with suppress(PromptNotFoundError):
+            prompt = await self._prompts.resolve(reference.name, reference.label, reference.version)
+            if prompt.placeholders:
+                field = "body.prompt_name" if config.prompt is None else "body.prompt"
+                lists = ", ".join(prompt.placeholders)
+                version = prompt.version.version
+                problem = f"version {version} wants lists of messages, which no turn gives: {lists}"
+                message = f"Prompt '{reference.name}' is for no bot: {problem}"
+                raise ValidationError(message, {"fields": {field: problem}})
 
 
 def _render(bot: BotItem) -> BotReply:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from tests.unit_tests.whole_app.refusals import Callers
 from tests.unit_tests.whole_app.test_largest import largest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from shared.http.route import Route
@@ -154,24 +153,40 @@ def ask(caller: Caller) -> list[float]:
     return waits
 
 
-@pytest.mark.parametrize("settings", [{}, GENEROUS], ids=["rates as they are", "without rates"])
-def test_another_tenants_bots_are_listed_within_250_ms_while_any_route_is_flooded(
-    tmp_path: Path, settings: Mapping[str, str]
+@pytest.fixture(scope="module", params=[{}, GENEROUS], ids=["rates_as_they_are", "without_rates"])
+def flooded_platform(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Platform]:
+    """A platform of its own, on which nothing else runs."""
+    with running_platform(tmp_path_factory.mktemp("flood") / "data", settings=request.param) as platform:
+        yield platform
+
+
+@pytest.fixture
+def other(flooded_platform: Platform) -> Caller:
+    """Another tenant, with some bots."""
+    caller = flooded_platform.caller(flooded_platform.new_tenant("premium"))
+    for number in range(5):
+        caller.must("PUT", f"/api/v1/bots/mine-{number}", {"system_prompt": "mine"})
+    return caller
+
+
+def test_bots_are_listed_within_250_ms_when_nothing_else_runs(other: Caller) -> None:
+    quiet = Flooded(Expensive("nothing", "", b"", 0.0), ask(other), [])
+    print(f"\n{quiet}")  # noqa: T201  # the figures are the point of it
+    assert quiet.p99 < MOST_SECONDS
+
+
+@pytest.mark.parametrize("route", flooded_routes(), ids=lambda route: route.name)
+def test_another_tenants_bots_are_listed_within_250_ms_while_a_route_is_flooded(
+    flooded_platform: Platform, other: Caller, route: Route, tmp_path: Path
 ) -> None:
-    results: list[Flooded] = []
-    with running_platform(tmp_path / "data", settings=settings) as platform:
-        victim = platform.caller(platform.new_tenant("premium"))
-        for number in range(5):
-            victim.must("PUT", f"/api/v1/bots/mine-{number}", {"system_prompt": "mine"})
-        quiet = Flooded(Expensive("nothing", "", b"", 0.0), ask(victim), [])
-        print(f"\n{quiet}")  # noqa: T201  # the figures are the point of it
-        for route in flooded_routes():
-            request = expensive(platform, route)
-            report = tmp_path / f"{route.name}.txt"
-            with flood(platform, request, report):
-                waits = ask(victim)
-            answers = [int(line.split()[0]) for line in report.read_text().splitlines()]
-            assert answers, route.name
-            results.append(Flooded(request, waits, answers))
-            print(results[-1])  # noqa: T201  # as above
-    assert json.dumps({str(one): one.p99 for one in results if one.p99 > MOST_SECONDS}, indent=1) == "{}"
+    request = expensive(flooded_platform, route)
+    report = tmp_path / "answers.txt"
+    with flood(flooded_platform, request, report):
+        waits = ask(other)
+    answers = [int(line.split()[0]) for line in report.read_text().splitlines()]
+    flooded = Flooded(request, waits, answers)
+    print(f"\n{flooded}")  # noqa: T201  # the figures are the point of it
+    assert answers
+    assert flooded.p99 < MOST_SECONDS

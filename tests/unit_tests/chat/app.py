@@ -9,6 +9,7 @@ from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.trigger import blueprint
 from shared.contracts import Usage
 from shared.llm.chat_model import Completion
+from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from tests.support.fakes import (
     Call,
@@ -93,6 +94,7 @@ class App:
         runtime = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
+            paces=Paces(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,
