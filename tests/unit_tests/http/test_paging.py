@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from pydantic import Field, field_serializer
 
 from shared.http.models import ReplyModel
-from shared.http.paging import PAGE_BYTES, ListReply, PageQuery, PageReply, cut_page
+from shared.http.paging import ListReply, PageQuery, PageReply, cut_page
+
+PAGE_BYTES = 4_194_304
+"""4 MiB: the number is the documentation's."""
 
 
 class Book(ReplyModel):
@@ -34,6 +37,14 @@ def test_an_item_that_is_larger_than_a_page_is_a_page_alone() -> None:
     reply = ListReply[Book].of(cut_page(["x" * PAGE_BYTES] * 2, 100, len_of), book)
 
     assert (len(reply.items), reply.next_cursor) == (1, str(PAGE_BYTES))
+
+
+@pytest.mark.parametrize(("more", "shown"), [(0, 2), (1, 1)])
+def test_a_page_has_four_mebibytes_at_most(more: int, shown: int) -> None:
+    around = len(book("").model_dump_json())
+    titles = ["x" * (PAGE_BYTES // 2 - around), "y" * (PAGE_BYTES // 2 - around + more)]
+
+    assert len(ListReply[Book].of(cut_page(titles, 100, len_of), book).items) == shown
 
 
 def len_of(title: str) -> str:
