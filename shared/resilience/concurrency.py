@@ -10,6 +10,8 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
+from shared.resilience.tasks import refuse_exit
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 
@@ -35,9 +37,9 @@ async def side_by_side[T](work: Iterable[Coroutine[Any, Any, T]], *, at_once: in
 
     async def in_place(one: Coroutine[Any, Any, T]) -> T:
         if places is None:
-            return await one
+            return await refuse_exit(one)
         async with places:
-            return await one
+            return await refuse_exit(one)
 
     everything = list(work)
     tasks: list[asyncio.Task[T]] = []

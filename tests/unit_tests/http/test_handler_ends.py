@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.errors import APIError, DependencyUnavailableError
 from shared.http.models import ReplyModel
 from shared.http.routes import Routes
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, TenantContext
 from tests.support.fakes import Call, RouteClient, tenant_context
 from tests.unit_tests.http.test_pipeline import Services
@@ -92,6 +93,22 @@ async def test_whatever_ends_a_handler_is_a_500_that_tells_nothing(
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
     handlers.end = None
     assert (await handlers.client.call("end", Call(headers=handlers.headers))).status == 200
+
+
+async def test_an_exit_in_a_task_of_a_handler_is_a_500_as_well() -> None:
+    handlers = Handlers()
+    routes = Routes(handlers.services, "tasks")
+
+    @routes.get("v1/side", min_role=Role.USER)
+    async def side(tenant: TenantContext) -> Reply:
+        """Do two things side by side, of which one asks the process to exit."""
+        handlers.end = SystemExit(1)
+        await side_by_side([handlers.fail(2), asyncio.sleep(0)])
+        return Reply()
+
+    answer = await handlers.client.call("side", Call(headers=handlers.headers))
+
+    assert (answer.status, answer.json()["error"]) == (500, "InternalError")
 
 
 async def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
