@@ -47,8 +47,9 @@ soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 mutants: setup ## small faults put into the core: what share of them the unit tests notice
 	PYTHONHASHSEED=0 $(PY) -m tests.mutants $(ARGS)
 
-contract: setup ## write the contract's documents, unless that breaks somebody
+contract: setup ## write the contract's documents, unless that breaks somebody, and the page of settings
 	$(PY) -m tests.contract
+	$(PY) -m tests.deployment
 
 client: setup ## the wheel for other programs, into dist/
 	@local/setup/client.sh

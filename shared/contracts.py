@@ -59,19 +59,23 @@ MOST_TOKENS = 1_000_000_000
 
 
 class Usage(BaseModel):
-    """The tokens that model calls used."""
+    """The tokens that model calls used, by kind; what was stored before there were kinds has none of them."""
 
     model_config = ConfigDict(frozen=True)
 
     prompt_tokens: int = Field(0, ge=0)
+    cached_tokens: int = Field(0, ge=0, description="Those of the prompt that the provider had in its cache.")
     completion_tokens: int = Field(0, ge=0)
+    reasoning_tokens: int = Field(0, ge=0, description="Those of the answer that it was thought with.")
     total_tokens: int = Field(0, ge=0)
 
     def __add__(self, other: Usage) -> Usage:
         """Sum the tokens of two calls."""
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
         )
 

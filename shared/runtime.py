@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.http.route import Route
-    from shared.llm.chat_model import ChatModel
+    from shared.llm.chat_model import StreamingChatModel
     from shared.llm.openai_client import OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
     from shared.messaging.servicebus import SdkSender
@@ -242,7 +242,9 @@ class Runtime:
             from shared.cosmos.sdk import SdkContainer  # noqa: PLC0415  # the SDK loads when first used
 
             database = self._cosmos_client.get_database_client(self.settings.cosmos_database)
-            self._containers[name] = SdkContainer(database.get_container_client(name), self.cosmos)
+            self._containers[name] = SdkContainer(
+                database.get_container_client(name), self.cosmos, self.settings.cosmos_background_bucket
+            )
         return self._containers[name]
 
     @cached_property
@@ -308,14 +310,15 @@ class Runtime:
 
         return Dependency("The model", classify, POLICY, self.clock)
 
-    def metered_model(self, tenant: TenantContext, app_id: str) -> ChatModel:
+    def metered_model(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
         """Return the chat models for one application of a tenant: within the tenant's budget."""
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # loads when first used
 
-        return MeteredModel(self.chat_model, self._token_counter, self.ledger, tenant, app_id)
+        return MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
 
     @cached_property
-    def _token_counter(self) -> TokenCounter:
+    def token_counter(self) -> TokenCounter:
+        """Return the tokenizer of all models."""
         from shared.llm.token_counting import TokenCounter  # noqa: PLC0415  # loads when first used
 
         return TokenCounter()

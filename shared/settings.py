@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
 MAX_AUTH_CACHE_SECONDS = 25.0
 """The longest that a key or tenant may go on as it last was (`shared/tenancy/credential_cache.py`)."""
+
+_UNRESOLVED = "@Microsoft.KeyVault("
 
 
 class LoggingSettings(BaseSettings):
@@ -20,8 +22,13 @@ class LoggingSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     app_name: str = Field("tenantry", alias="APP_NAME", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    """What log lines and telemetry call the app."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
+    """The least that is logged."""
+
     log_dir: Path | None = Field(None, alias="LOG_DIR")
+    """Where log files go before they are shipped; none are written without it."""
 
 
 def _pairs(text: object) -> object:
@@ -35,6 +42,17 @@ def _pairs(text: object) -> object:
 
 
 type _Map[V] = Annotated[dict[str, V], NoDecode, BeforeValidator(_pairs)]
+
+
+class TriggerSettings(BaseSettings):
+    """Settings of triggers, read while the app is indexed."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    blob_trigger_source: Literal["EventGrid", "LogsAndContainerScan"] = Field(
+        "LogsAndContainerScan", alias="BLOB_TRIGGER_SOURCE"
+    )
+    """Who tells of new blobs: `EventGrid`, which Flex Consumption needs, or the host, which scans."""
 
 
 class OidcSettings(BaseSettings):
@@ -80,46 +98,96 @@ class OidcSettings(BaseSettings):
         return self
 
 
-class Settings(LoggingSettings, OidcSettings):
+def _refuse_reference(secret: SecretStr) -> SecretStr:
+    """Refuse the text of a Key Vault reference that was not resolved: it is no secret."""
+    if secret.get_secret_value().startswith(_UNRESOLVED):
+        raise ValueError("is a reference that was not resolved")
+    return secret
+
+
+type _Secret = Annotated[SecretStr, AfterValidator(_refuse_reference)]
+
+
+class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     """Settings of a deployment, by the names of its application settings.
 
     Where no key is set, the clients authenticate with `DefaultAzureCredential`.
     """
 
-    admin_api_key: SecretStr = Field(alias="ADMIN_API_KEY", min_length=16)
-    admin_api_key_next: SecretStr | None = Field(None, alias="ADMIN_API_KEY_NEXT", min_length=16)
+    admin_api_key: _Secret = Field(alias="ADMIN_API_KEY", min_length=16)
+    """The platform administrator's key, at least 16 characters."""
+
+    admin_api_key_next: _Secret | None = Field(None, alias="ADMIN_API_KEY_NEXT", min_length=16)
+    """The administrator's next key while it is rotated; both are in force."""
 
     auth_cache_seconds: float = Field(20, alias="AUTH_CACHE_SECONDS", ge=0, le=MAX_AUTH_CACHE_SECONDS)
     """How long a key or tenant may go on as it last was; with the store's replication, below 30 s."""
 
     cosmos_endpoint: str = Field(alias="COSMOS_ENDPOINT")
+    """The Cosmos account's address."""
+
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
+    """Its key; without one the identity is used. In Azure there is none."""
+
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")
+    """The database with the containers of `infra/cosmos.json`."""
+
+    cosmos_background_bucket: int | None = Field(None, alias="COSMOS_BACKGROUND_BUCKET", ge=1, le=5)
+    """Throughput bucket of queues and timers, so that chat keeps its share; none is divided without it."""
 
     prompts_prefetch: str = Field("", alias="PROMPTS_PREFETCH", pattern=r"^[A-Za-z0-9._, -]{0,8000}$")
+    """Prompts that are read when a tenant is first seen, such as `greeting,answer`."""
 
     servicebus: SecretStr | None = Field(None, alias="SERVICEBUS")
+    """A connection string of the broker, or:"""
+
     servicebus_namespace: str | None = Field(None, alias="SERVICEBUS__fullyQualifiedNamespace")
+    """The broker's host name, for the identity."""
+
     reasoner_in_queue: str = Field("reasoner-in", alias="REASONER_IN_QUEUE")
+    """The queue of reasoning jobs; it requires sessions."""
+
     reasoner_out_queue: str = Field("reasoner-out", alias="REASONER_OUT_QUEUE")
+    """The queue of their results."""
+
     reasoner_hold_seconds: float = Field(75.0, alias="REASONER_HOLD_SECONDS", ge=5, le=600)
     """How long a job stays its worker's without a sign of life: longer than its queue locks a message."""
 
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
+    """The queue that tells of budgets used up to 80 and 100 percent."""
 
     storage: SecretStr | None = Field(None, alias="STORAGE")
+    """A connection string of the blobs' account, or:"""
+
     storage_blob_uri: str | None = Field(None, alias="STORAGE__blobServiceUri")
+    """Its address, for the identity."""
+
     logs_container: str = Field("logs", alias="LOGS_CONTAINER")
+    """The blob container of shipped logs."""
 
     openai_endpoint: str = Field(alias="AZURE_OPENAI_ENDPOINT")
+    """The model resource's address."""
+
     openai_api_key: SecretStr | None = Field(None, alias="AZURE_OPENAI_API_KEY")
+    """Its key; without one the identity is used. In Azure there is none."""
+
     openai_api_version: str = Field("2024-10-21", alias="AZURE_OPENAI_API_VERSION")
+    """The version of its REST interface."""
+
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
+    """The deployment that answers where bot, job and tenant name none."""
 
     requests_per_minute_free: int = Field(300, alias="REQUESTS_PER_MINUTE_FREE", ge=1)
+    """HTTP requests per minute, tenant and instance in the tier `free`."""
+
     requests_per_minute_standard: int = Field(3_000, alias="REQUESTS_PER_MINUTE_STANDARD", ge=1)
+    """The same in the tier `standard`."""
+
     requests_per_minute_premium: int = Field(15_000, alias="REQUESTS_PER_MINUTE_PREMIUM", ge=1)
+    """The same in the tiers `premium` and `own`."""
+
     requests_per_minute_admin: int = Field(6_000, alias="REQUESTS_PER_MINUTE_ADMIN", ge=1)
+    """The same for the platform's administrator."""
 
     purge_settle_seconds: float = Field(660.0, alias="TENANT_PURGE_SETTLE_SECONDS", ge=0)
     """How long after a tenant was closed something may still write for it: 30 s for which an instance may
@@ -129,8 +197,13 @@ class Settings(LoggingSettings, OidcSettings):
     """Dragonfly or Redis as a second cache level; nothing depends on it."""
 
     otlp_endpoint: str | None = Field(None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern="^https?://")
+    """Where traces and metrics go by OpenTelemetry's protocol; it goes before Application Insights."""
+
     application_insights: SecretStr | None = Field(None, alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
+    """Where traces and metrics go in Azure."""
+
     telemetry_seconds: float = Field(5.0, alias="TELEMETRY_EXPORT_SECONDS", gt=0, le=300)
+    """How often they are exported."""
 
     @property
     def exports_telemetry(self) -> bool:
@@ -144,6 +217,14 @@ class Settings(LoggingSettings, OidcSettings):
         if self.storage is None and self.storage_blob_uri is None:
             raise ConfigurationError(["STORAGE or STORAGE__blobServiceUri"])
         return self
+
+
+def read_trigger_settings() -> TriggerSettings:
+    """Read the settings of triggers; the defaults stand for invalid ones, which readiness names."""
+    try:
+        return TriggerSettings()
+    except ValidationError:
+        return TriggerSettings.model_construct()
 
 
 def load_settings() -> Settings:

@@ -19,6 +19,7 @@ from tenantry_client.token_models import (
     SettledReply,
     TokenRequest,
     TokenStatus,
+    UsedTokens,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class TokenTransport(Protocol):
         ...
 
     async def report(
-        self, app_id: str, request_id: str, prompt_tokens: int, completion_tokens: int, user_id: str | None
+        self, app_id: str, request_id: str, used: UsedTokens, user_id: str | None
     ) -> SettledReply:
         """Put what was used in the place of a lock."""
         ...
@@ -126,8 +127,15 @@ class TokenClient:
         _logger.debug("Asked for tokens", extra=facts)
         return LockOutcome(reply.allowed, reply.request_id, None if reply.allowed else reply.message)
 
-    async def report_usage(
-        self, request_id: str, prompt_tokens: int, completion_tokens: int, user_id: str | None = None
+    async def report_usage(  # noqa: PLR0913  # the document's signature, and the kinds of tokens
+        self,
+        request_id: str,
+        prompt_tokens: int,
+        completion_tokens: int,
+        user_id: str | None = None,
+        *,
+        cached_tokens: int = 0,
+        reasoning_tokens: int = 0,
     ) -> bool:
         """Tell what a lock's call used; again, it changes nothing. True: it is stored.
 
@@ -136,14 +144,16 @@ class TokenClient:
             prompt_tokens: What the prompt took.
             completion_tokens: What the answer took.
             user_id: An opaque id that usage can be grouped by.
+            cached_tokens: Those of the prompt that the provider had in its cache; they may be cheaper.
+            reasoning_tokens: Those of the answer that it was thought with.
 
         Raises:
+            InvalidRequestError: A count is negative, or a part of more than its whole.
             NoSuchLockError: The lock is not this application's, or older than 24 hours.
             OutOfReachError: The ledger cannot be reached; asking again is safe.
         """
-        reply = await self._transport.report(
-            self._app_id, request_id, prompt_tokens, completion_tokens, user_id
-        )
+        used = UsedTokens(prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens)
+        reply = await self._transport.report(self._app_id, request_id, used, user_id)
         facts = {"app_id": self._app_id, "tokens": prompt_tokens + completion_tokens}
         _logger.debug("Reported tokens", extra=facts)
         return reply.success
@@ -203,18 +213,10 @@ class HttpTransport:
         return await self._post("lock", request, LockReply)
 
     async def report(
-        self, app_id: str, request_id: str, prompt_tokens: int, completion_tokens: int, user_id: str | None
+        self, app_id: str, request_id: str, used: UsedTokens, user_id: str | None
     ) -> SettledReply:
         """Put what was used in the place of a lock."""
-        request = build_request(
-            lambda: ReportRequest(
-                app_id=app_id,
-                request_id=request_id,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-                user_id=user_id,
-            )
-        )
+        request = build_request(lambda: ReportRequest.of(app_id, request_id, used, user_id))
         return await self._post("report", request, SettledReply)
 
     async def release(self, app_id: str, request_id: str) -> SettledReply:
@@ -236,7 +238,7 @@ class HttpTransport:
         await self._service.close()
 
     async def _post[M: BaseModel](self, verb: str, request: TokenRequest, reply: type[M]) -> M:
-        content = request.model_dump_json(exclude_none=True).encode()
+        content = request.model_dump_json(exclude_defaults=True).encode()
         return await self._call("POST", verb, content, reply)
 
     async def _call[M: BaseModel](self, method: str, path: str, body: bytes | None, reply: type[M]) -> M:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 MOST_TOKENS = 1_000_000_000
@@ -43,20 +45,65 @@ class LockRequest(TokenRequest):
     model: LockedModel | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UsedTokens:
+    """Tokens of a call, by kind.
+
+    Attributes:
+        prompt: Tokens of the prompt.
+        completion: Tokens of the answer.
+        cached: Those of the prompt that the provider had in its cache.
+        reasoning: Those of the answer that it was thought with.
+    """
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    reasoning: int = 0
+
+
 class ReportRequest(TokenRequest):
     """Tokens that a lock's call used.
 
     Attributes:
         request_id: The lock, by the `request_id` that it was answered with.
         prompt_tokens: Tokens of the prompt.
+        cached_tokens: Those of the prompt that the provider had in its cache: its answer's `cached_tokens`.
         completion_tokens: Tokens of the answer.
+        reasoning_tokens: Those of the answer that it was thought with: the answer's `reasoning_tokens`.
         user_id: An opaque id of the user, by which usage can be grouped.
     """
 
     request_id: LockId
     prompt_tokens: int = Field(ge=0, le=MOST_TOKENS)
+    cached_tokens: int = Field(0, ge=0, le=MOST_TOKENS)
     completion_tokens: int = Field(ge=0, le=MOST_TOKENS)
+    reasoning_tokens: int = Field(0, ge=0, le=MOST_TOKENS)
     user_id: Name | None = None
+
+    @field_validator("cached_tokens", "reasoning_tokens")
+    @classmethod
+    def _is_part_of_its_whole(cls, tokens: int, info: ValidationInfo) -> int:
+        whole = _WHOLES[info.field_name or ""]
+        if tokens > info.data.get(whole, MOST_TOKENS):  # where the whole was refused, that is told
+            raise PydanticCustomError("value_error", "must be <= {whole}", {"whole": whole})
+        return tokens
+
+    @classmethod
+    def of(cls, app_id: str, request_id: str, used: UsedTokens, user_id: str | None) -> Self:
+        """Build it for a lock."""
+        return cls(
+            app_id=app_id,
+            request_id=request_id,
+            prompt_tokens=used.prompt,
+            cached_tokens=used.cached,
+            completion_tokens=used.completion,
+            reasoning_tokens=used.reasoning,
+            user_id=user_id,
+        )
+
+
+_WHOLES = {"cached_tokens": "prompt_tokens", "reasoning_tokens": "completion_tokens"}
 
 
 class ReleaseRequest(TokenRequest):

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.chat.bots.models import BotConfig, BotPath, BotReply
+from functions.chat.bots.configuration import BotConfig
+from functions.chat.bots.models import BotPath, BotReply
 from functions.chat.bots.repository import BotRepository
 from functions.chat.bots.service import BotService
+from functions.chat.bots.turn_rates import TurnRateLimiter
 from functions.chat.conversations.models import (
     ChatReply,
     ChatRequest,
@@ -95,6 +97,8 @@ def _bind_bots(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
+    turn_rates = TurnRateLimiter(runtime.clock)
+
     def conversations(tenant: TenantContext, bot_id: str) -> ConversationService:
         index = ConversationIndex(tenant, runtime.container("conversations"), bot_id)
         return ConversationService(
@@ -119,6 +123,8 @@ def _bind_conversations(runtime: "Runtime", routes: Routes) -> None:
             partial(_conversation, runtime, tenant),
             lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
             default_model or runtime.settings.openai_model,
+            runtime.token_counter,
+            partial(turn_rates.hit, tenant),
         )
         return await service.reply(path.bot_id, turn, operation_id)
 

@@ -11,6 +11,8 @@ from functions.logs.shipper import LogShipper
 from shared.http.routes import Routes
 from shared.logging.configure import current_file
 from shared.logging.files import instance_name
+from shared.resilience.background import background_work
+from shared.settings import read_trigger_settings
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:
@@ -42,14 +44,19 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         shipper = LogShipper(
             directory, runtime.blobs, runtime.clock, instance_name(), runtime.purges.is_taken
         )
-        await shipper.ship()
+        with background_work():
+            await shipper.ship()
 
     @routes.blueprint.blob_trigger(
-        arg_name="blob", path="%LOGS_CONTAINER%/{tenant}/{day}/{name}", connection="STORAGE"
+        arg_name="blob",
+        path="%LOGS_CONTAINER%/{tenant}/{day}/{name}",
+        connection="STORAGE",
+        source=func.BlobSource(read_trigger_settings().blob_trigger_source),
     )
     async def index_logs(blob: func.InputStream) -> None:
         """Index one shipped file."""
         index = LogIndex(runtime.authenticator, runtime.container("log_index"), runtime.clock)
-        await index.add(blob.name or "", blob.read())
+        with background_work():
+            await index.add(blob.name or "", blob.read())
 
     return routes.blueprint

@@ -11,6 +11,7 @@ from functions.purges.service import PurgeService
 from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
 from shared.http.routes import Routes
+from shared.resilience.background import background_work
 from shared.tenancy.context import PlatformContext, Role
 from shared.tenancy.owned_data import open_owned_data
 
@@ -39,13 +40,15 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%TENANT_PURGE_SCHEDULE%")
     async def go_on_purging(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Go on with every purge that is not over."""
-        await Purger(
+        purger = Purger(
             runtime.purges,
             runtime.tenants,
             partial(open_owned_data, runtime.container, runtime.blobs),
             runtime.audit,
             runtime.clock,
             runtime.settings.purge_settle_seconds,
-        ).run()
+        )
+        with background_work():
+            await purger.run()
 
     return routes.blueprint

@@ -81,15 +81,19 @@ class UsageSum(ReplyModel):
 
     Attributes:
         prompt_tokens: Tokens of the prompts.
-        completion_tokens: Tokens of the answers.
-        total_tokens: Both together.
+        cached_tokens: Those of the prompts that the provider had in its cache.
+        completion_tokens: Tokens of the answers, reasoning included.
+        reasoning_tokens: Those of the answers that they were thought with.
+        total_tokens: Prompts and answers together.
         requests: Calls of models.
         cost: The exact cost in the reply's currency; null where a model has no price.
         unpriced_models: Models without a price.
     """
 
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
+    reasoning_tokens: int
     total_tokens: int
     requests: int
     cost: str | None

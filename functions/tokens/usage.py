@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from functions.tokens.models import UsageReply, UsageRow, UsageSum
+from shared.contracts import Usage
 from shared.cosmos.container import Query
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
@@ -54,17 +55,31 @@ DEFAULT_LIMITS = UsageQueryLimits()
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """Tokens and requests of one model."""
+    """Tokens by kind and requests of one model."""
 
     prompt: int = 0
+    cached: int = 0
     completion: int = 0
+    reasoning: int = 0
     requests: int = 0
 
     def plus(self, item: UsageItem) -> _Tokens:
         return _Tokens(
             self.prompt + item.prompt_tokens,
+            self.cached + item.cached_tokens,
             self.completion + item.completion_tokens,
+            self.reasoning + item.reasoning_tokens,
             self.requests + item.requests,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt,
+            cached_tokens=self.cached,
+            completion_tokens=self.completion,
+            reasoning_tokens=self.reasoning,
+            total_tokens=self.prompt + self.completion,
         )
 
 
@@ -80,22 +95,16 @@ class _Group:
     def sum_up(self, prices: PriceTable) -> UsageSum:
         """Sum up all models; where one has no price, the cost is None: any other would be wrong."""
         unpriced = sorted(self.models.keys() - prices.models.keys())
-        prompt = sum(tokens.prompt for tokens in self.models.values())
-        completion = sum(tokens.completion for tokens in self.models.values())
+        usage = sum((tokens.usage for tokens in self.models.values()), Usage())
         return UsageSum(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=prompt + completion,
+            **usage.model_dump(),
             requests=sum(tokens.requests for tokens in self.models.values()),
             cost=None if unpriced else self._cost(prices),
             unpriced_models=unpriced,
         )
 
     def _cost(self, prices: PriceTable) -> str:
-        costs = (
-            prices.models[model].cost(tokens.prompt, tokens.completion)
-            for model, tokens in self.models.items()
-        )
+        costs = (prices.models[model].cost(tokens.usage) for model, tokens in self.models.items())
         return f"{sum(costs, Decimal(0)).normalize():f}"
 
 

@@ -36,10 +36,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer within its limit, and its counts; reasoning is among the completion's tokens."""
+    """An answer within its limit, and its counts: cached are some of the prompt's, reasoning of the rest."""
 
     parts: tuple[Part, ...]
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
     finish_reason: str
@@ -50,7 +51,7 @@ class Answer:
         return "".join(part.text for part in self.parts if part.kind == "content")
 
 
-def cut_and_count(request: ChatRequest, speech: Speech, prompt_tokens: int) -> Answer:
+def cut_and_count(request: ChatRequest, speech: Speech, prompt_tokens: int, cached_tokens: int) -> Answer:
     """Count a speech in the model's encoding, and cut it at the request's limit."""
     encoding = request.family.encoding
     meter = _Meter(request.limit, speech.reasoning_tokens)
@@ -67,6 +68,7 @@ def cut_and_count(request: ChatRequest, speech: Speech, prompt_tokens: int) -> A
     return Answer(
         parts=tuple(parts),
         prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
         completion_tokens=meter.spent,
         reasoning_tokens=min(speech.reasoning_tokens, meter.spent),
         finish_reason="length" if meter.cut else speech.finish_reason,

@@ -20,6 +20,11 @@ def count(encoding: str, text: str) -> int:
     return len(_encode(_load(encoding), text))
 
 
+def encode(encoding: str, text: str) -> list[int]:
+    """Return the tokens of a text."""
+    return _encode(_load(encoding), text)
+
+
 def pieces(encoding: str, text: str) -> tuple[tuple[str, int], ...]:
     """Split a text at its tokens, each piece with their number: a character stays whole."""
     loaded = _load(encoding)

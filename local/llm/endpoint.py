@@ -16,10 +16,11 @@ from local.llm.embeddings import read_embedding_request, usage_of, write_embeddi
 from local.llm.errors import RefusedError
 from local.llm.keys import Keys
 from local.llm.limits import Limits
+from local.llm.prompt_cache import PromptCache
 from local.llm.releases import Releases
 from local.llm.request import ChatRequest, read_body, read_request
 from local.llm.script import Fault, Faults, Scripts
-from local.llm.served import Served
+from local.llm.served import Count, Served
 from local.llm.speech import speak
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Endpoint:
         self.faults = Faults()
         self.limits = Limits(clock)
         self.served = Served()
+        self.prompt_cache = PromptCache(clock)
         self.deployments = Deployments()
         self._wall_clock = wall_clock
         self._sleep = sleep
@@ -131,7 +133,7 @@ class Endpoint:
             return Response(status_code=500)  # which nobody reads any more
         headers = self.limits.admit(model, request.prompt_tokens)
         usage = usage_of(request) if fault.usage is None else fault.usage
-        self.served.count(request, request.prompt_tokens)
+        self.served.count(request, Count(1, request.prompt_tokens))
         # In a thread, because a batch may take a second.
         written = await asyncio.to_thread(write_embeddings, request, self.releases.reported(model), usage)
         return self._tell_whole(asked, json.dumps(written).encode(), fault, headers)
@@ -151,8 +153,10 @@ class Endpoint:
         if scripted is not None and scripted.filtered_prompt:
             raise _filtered_prompt()
         speech = speak(request) if scripted is None else scripted.speech()
-        answer = cut_and_count(request, speech, prompt_tokens)
-        self.served.count(request, answer.prompt_tokens, answer.completion_tokens)
+        answer = cut_and_count(
+            request, speech, prompt_tokens, self.prompt_cache.count_cached(request, prompt_tokens)
+        )
+        self.served.count(request, _count_of(answer))
         return self._told(asked, _Telling(request, answer, scripted, fault), headers)
 
     def _told(self, asked: Asked, telling: _Telling, headers: Mapping[str, str]) -> Response:
@@ -219,6 +223,12 @@ class _Telling:
             *(wire.event(chunk) for chunk in wire.chunks(head, self.answer, usage)),
             wire.event(wire.DONE),
         ]
+
+
+def _count_of(answer: Answer) -> Count:
+    return Count(
+        1, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.reasoning_tokens
+    )
 
 
 def _too_long(request: ChatRequest, prompt_tokens: int) -> RefusedError:

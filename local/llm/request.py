@@ -32,9 +32,7 @@ _IGNORED = (
     "logit_bias",
     "metadata",
     "presence_penalty",
-    "prompt_cache_key",
     "prompt_cache_retention",
-    "safety_identifier",
     "seed",
     "service_tier",
     "store",
@@ -49,8 +47,10 @@ _READ = (
     "model",
     "n",
     "parallel_tool_calls",
+    "prompt_cache_key",
     "reasoning_effort",
     "response_format",
+    "safety_identifier",
     "stop",
     "stream",
     "stream_options",
@@ -97,7 +97,10 @@ class ChatRequest:
         choice: Which of the tools it has to.
         format: What the answer has to look like.
         stops: Texts before which the answer ends.
-        user: Whom the call is made for: what scripts, faults and counts can go by.
+        user: Whom the call is made for, by `safety_identifier` or `user`: what scripts, faults and counts can
+            go by.
+        effort: How much it is to be thought about, where the model thinks.
+        cache_key: What prompts that begin alike are told to belong together by.
     """
 
     model: str
@@ -111,6 +114,8 @@ class ChatRequest:
     format: AnswerFormat = PLAIN
     stops: tuple[str, ...] = ()
     user: str | None = None
+    effort: str | None = None
+    cache_key: str | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -168,7 +173,9 @@ def read_request(body: Mapping[str, Any], model: str, family: Family) -> ChatReq
         choice=choice,
         format=_format(body, messages, family),
         stops=_stops(body),
-        user=expected.text(body, "user"),
+        user=expected.text(body, "safety_identifier") or expected.text(body, "user"),
+        effort=expected.text(body, "reasoning_effort"),
+        cache_key=expected.text(body, "prompt_cache_key"),
     )
 
 

@@ -16,13 +16,17 @@ class Count:
 
     requests: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
 
-    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count an answer."""
-        self.requests += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
+    def add(self, served: Count) -> None:
+        """Add another sum."""
+        self.requests += served.requests
+        self.prompt_tokens += served.prompt_tokens
+        self.cached_tokens += served.cached_tokens
+        self.completion_tokens += served.completion_tokens
+        self.reasoning_tokens += served.reasoning_tokens
 
     def listed(self) -> dict[str, int]:
         """Write the sum."""
@@ -38,10 +42,10 @@ class Served:
     _by_model: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
     _by_user: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
 
-    def count(self, request: Asking, prompt_tokens: int, completion_tokens: int = 0) -> None:
+    def count(self, request: Asking, served: Count) -> None:
         """Count an answer."""
         for count in (self._all, self._by_model[request.model], self._by_user[request.user or ""]):
-            count.add(prompt_tokens, completion_tokens)
+            count.add(served)
 
     def refuse(self, status: int) -> None:
         """Count a request that got no answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from local.llm.errors import RefusedError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from local.llm.tools import Function
 
 _QUOTED = 60
+_THOUGHTS = {"none": 0, "minimal": 8, "low": 16, "medium": 32, "high": 64, "xhigh": 128}
+"""Tokens that a reasoning model is billed for before it speaks, by its effort."""
 _SHORTEST_CUE = 4
 _CLOSINGS = (
     "A real model would weigh that and answer in full; I can only show that your words arrived.",
@@ -49,11 +51,16 @@ class Speech:
 
 
 def speak(request: ChatRequest) -> Speech:
-    """Answer a request.
+    """Answer a request; a reasoning model thinks before.
 
     Raises:
         RefusedError: There is no answer that keeps to the schema.
     """
+    thoughts = _THOUGHTS[request.effort or "medium"] if request.family.reasoning else 0
+    return replace(_speak(request), reasoning_tokens=thoughts)
+
+
+def _speak(request: ChatRequest) -> Speech:
     seed = _seed(request.messages)
     chosen = _chosen(request)
     if chosen:

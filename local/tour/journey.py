@@ -173,7 +173,7 @@ class Journey:
     def _converse(self, tenant: Tenant) -> Iterator[Turn]:
         api = Api(self._client, tenant.key)
         api.put("/api/v1/prompts/support", {"template": _TEMPLATE, "description": "Who the bot is"})
-        api.put("/api/v1/bots/helpdesk", {"name": "Help desk", "prompt_name": "support"})
+        api.put("/api/v1/bots/helpdesk", {"description": "Help desk", "prompt": {"name": "support"}})
         for question in tenant.demo.questions:
             reply = api.post(
                 "/api/v1/bots/helpdesk/chat",

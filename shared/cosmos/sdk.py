@@ -27,6 +27,7 @@ from shared.cosmos.container import (
 )
 from shared.errors import DependencyUnavailableError, PayloadTooLargeError
 from shared.resilience.azure_transport import OneAttemptTransport
+from shared.resilience.background import is_in_background
 from shared.resilience.policy import Transient
 
 if TYPE_CHECKING:
@@ -87,16 +88,26 @@ class SdkContainer:
 
     A create or a batch whose answer was lost is tried again and may then meet its own item: the repositories
     derive ids so that this is told from a foreign one, and patches that count carry a condition.
+
+    Args:
+        proxy: The SDK's container.
+        dependency: The one layer that retries.
+        background_bucket: Throughput bucket of work in the background; None for no share of its own.
     """
 
-    def __init__(self, proxy: ContainerProxy, dependency: Dependency) -> None:
+    def __init__(
+        self, proxy: ContainerProxy, dependency: Dependency, background_bucket: int | None = None
+    ) -> None:
         self._proxy = proxy
         self._dependency = dependency
+        self._background_bucket = background_bucket
 
     async def read(self, key: Key, item_id: str) -> Json | None:
         """Return the item, or None where none has this id."""
         try:
-            found = await self._call(key, lambda: self._proxy.read_item(item_id, partition_key=_wire(key)))
+            found = await self._call(
+                key, lambda: self._proxy.read_item(item_id, partition_key=_wire(key), **self._share())
+            )
             return _body(found)
         except CosmosResourceNotFoundError:
             return None
@@ -108,27 +119,29 @@ class SdkContainer:
             ItemExistsError: An item of its id is there.
         """
         try:
-            return _body(await self._call(key, lambda: self._proxy.create_item(body)))
+            return _body(await self._call(key, lambda: self._proxy.create_item(body, **self._share())))
         except CosmosResourceExistsError as error:
             raise ItemExistsError(str(body["id"])) from error
 
     async def upsert(self, key: Key, body: Json) -> Json:
         """Store an item, whether or not one with its id is there."""
-        return _body(await self._call(key, lambda: self._proxy.upsert_item(body)))
+        return _body(await self._call(key, lambda: self._proxy.upsert_item(body, **self._share())))
 
     async def replace(self, key: Key, body: Json, etag: str | None) -> Json:
         """Replace the item that has the body's id."""
         item_id = str(body["id"])
         return _body(
             await self._conditional(
-                key, item_id, lambda: self._proxy.replace_item(item_id, body, **_if_match(etag))
+                key,
+                item_id,
+                lambda: self._proxy.replace_item(item_id, body, **_if_match(etag), **self._share()),
             )
         )
 
     async def patch(self, key: Key, item_id: str, patch: Patch) -> Json:
         """Change an item where it stands."""
         operations = [operation.as_json() for operation in patch.operations]
-        options = _if_match(patch.etag)
+        options = _if_match(patch.etag) | self._share()
         if patch.condition is not None:
             options["filter_predicate"] = f"from c where {patch.condition}"
         return _body(
@@ -141,7 +154,9 @@ class SdkContainer:
         """Remove an item; tell whether there was one."""
         try:
             await self._conditional(
-                key, item_id, lambda: self._proxy.delete_item(item_id, _wire(key), **_if_match(etag))
+                key,
+                item_id,
+                lambda: self._proxy.delete_item(item_id, _wire(key), **_if_match(etag), **self._share()),
             )
         except ItemNotFoundError:
             return False
@@ -156,7 +171,7 @@ class SdkContainer:
             BatchFailedError: One of them was refused; none was done.
             PayloadTooLargeError: An item is larger than the store takes.
         """
-        options: dict[str, Any] = {"no_response": True} if minimal else {}
+        options = self._share() | ({"no_response": True} if minimal else {})
         try:
             results = await self._call(
                 key, lambda: self._proxy.execute_item_batch(_batch_steps(operations), _wire(key), **options)
@@ -181,6 +196,7 @@ class SdkContainer:
                 parameters=parameters,
                 partition_key=list(key),  # of a single value the SDK would not see that it is a prefix
                 max_item_count=query.limit,
+                **self._share(),
             )
             found: list[Json] = []
             left = query.max_bytes
@@ -193,6 +209,12 @@ class SdkContainer:
             return found
 
         return await self._call(key, first_results)
+
+    def _share(self) -> dict[str, Any]:
+        """Name the bucket of work in the background, where it has one."""
+        if self._background_bucket is None or not is_in_background():
+            return {}
+        return {"throughput_bucket": self._background_bucket}
 
     async def _call[T](self, key: Key, attempt: Callable[[], Awaitable[T]]) -> T:
         # Throughput is a partition's: one owner's flood in one container is nobody else's.

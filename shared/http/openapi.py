@@ -12,6 +12,7 @@ from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
 from shared.http.responses import JSON
+from shared.http.streaming import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,6 +88,11 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"const": "Bearer"},
     },
 }
+_STREAM = (
+    "Server-sent events, where the body asks for a stream. The last one is `done` with the JSON of a plain"
+    " answer, or `error` with that of a refusal; a comment comes after 15 s of silence. Repeated under its"
+    " Idempotency-Key, it is the last event alone."
+)
 _NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
 _COUNT = {"type": "integer", "minimum": 0}
 _RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -173,8 +179,9 @@ def _add_example(operation: dict[str, Any], example: RecordedExample, definition
             parameter["example"] = sent
     for media in operation.get("requestBody", {}).get("content", {}).values():
         media["example"] = example.body
-    for media in operation["responses"][str(example.status)].get("content", {}).values():
-        media["example"] = example.answer
+    for kind, media in operation["responses"][str(example.status)].get("content", {}).items():
+        if kind != EVENT_STREAM:
+            media["example"] = example.answer
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -253,6 +260,8 @@ def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
             headers |= _refer_to_headers("ETag")
         if issubclass(route.reply, AcceptedReply):
             headers |= _refer_to_headers("Location")
+    if route.streams:
+        success["content"][EVENT_STREAM] = {"schema": {"type": "string", "description": _STREAM}}
     return success
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import (
@@ -27,9 +27,19 @@ from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequ
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
 from shared.http.request_parsing import header_text, parse_body, read_body, read_parameters
+from shared.http.responses import HttpResponse
+from shared.http.streaming import (
+    STREAM_HEADERS,
+    EventChannel,
+    EventStream,
+    StreamEvent,
+    render_event,
+    respond,
+)
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
+from shared.resilience.tasks import spawn
 from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
@@ -43,7 +53,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from shared.http.rate_limiter import RateDecision
-    from shared.http.responses import HttpResponse
     from shared.http.route import EdgeServices, Reply, Route
     from shared.telemetry.spans import SpanFacts
 
@@ -54,11 +63,21 @@ _logger = get_logger(__name__)
 async def serve(route: Route, services: EdgeServices, request: Request) -> Response:
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     request_id = _request_id(request.headers.get("x-request-id"))
-    work = RequestInProgress(route, services, request, request_id, services.clock.monotonic())
+    clock = services.clock
+    channel = EventChannel(clock) if route.streams else None
+    headers = {"x-request-id": request_id}
+    work = RequestInProgress(route, services, request, request_id, clock.monotonic(), headers, channel)
+    if channel is None:
+        return (await _handle_to_the_end(work)).to_starlette(headers)
+    return await respond(spawn(_handle_to_the_end(work)), channel, headers)
+
+
+async def _handle_to_the_end(work: RequestInProgress) -> HttpResponse:
+    route, services = work.route, work.services
     with (
         logging_as(request_id=work.request_id),
         deadline(route.seconds, services.clock),
-        request_telemetry(route.method, f"/api/{route.path}", work.request_id, request.headers) as told,
+        request_telemetry(route.method, f"/api/{route.path}", work.request_id, work.request.headers) as told,
     ):
         try:
             response = await work.respond_in_time()
@@ -66,12 +85,15 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
             response = work.capture(error)
         except BaseException as error:
             if _comes_from_outside(error):
+                work.log_departure()
                 raise
             response = work.capture_failure(error)
+        if work.channel is not None:
+            work.channel.finish(response)
         work.log_response(response)
         if told is not None:
             _record_outcome(told, response)
-        return response.to_starlette({"x-request-id": work.request_id, **work.edge_headers})
+        return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,7 @@ class RequestInProgress:
     Attributes:
         started: When it began, on the clock's monotonic side.
         edge_headers: Headers that the edge itself puts on the response, whatever that is.
+        channel: The events of a stream, where the route may give one.
     """
 
     route: Route
@@ -88,7 +111,8 @@ class RequestInProgress:
     request: Request
     request_id: str
     started: float
-    edge_headers: dict[str, str] = field(default_factory=dict)
+    edge_headers: dict[str, str]
+    channel: EventChannel | None = None
 
     async def respond_in_time(self) -> HttpResponse:
         """Respond, or stop whatever has not ended by itself when the route's time is over.
@@ -128,17 +152,25 @@ class RequestInProgress:
         elif response.status < InternalError.status:
             _logger.info("Request refused", extra=self._facts(response))
 
+    def log_departure(self) -> None:
+        """Log that a stream's client left before its end; whatever it was for has been ended."""
+        if self.channel is not None and self.channel.is_open:
+            _logger.info("Client left its stream", extra=self._measure(self.channel))
+
     def _render(self, error: APIError) -> HttpResponse:
         return render_error(error, self.services.clock.now(), self.request_id)
 
     def _facts(self, response: HttpResponse) -> dict[str, Any]:
-        seconds = self.services.clock.monotonic() - self.started
-        facts = {
-            "route": self.route.name,
-            "status": response.status,
-            "duration_ms": round(seconds * 1000, 1),
-        }
+        facts = self._measure(self.channel) | {"status": response.status}
         return facts if response.error is None else facts | {"error": response.error}
+
+    def _measure(self, channel: EventChannel | None) -> dict[str, Any]:
+        seconds = self.services.clock.monotonic() - self.started
+        facts = {"route": self.route.name, "duration_ms": round(seconds * 1000, 1)}
+        if channel is None or channel.first_at is None:
+            return facts
+        first_ms = round((channel.first_at - self.started) * 1000, 1)
+        return facts | {"first_event_ms": first_ms, "sent_bytes": channel.sent_bytes}
 
     async def _respond(self) -> HttpResponse:
         if not self.route.documented:
@@ -219,8 +251,24 @@ class RequestInProgress:
         )
 
     async def _run_handler(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
-        returned: Reply = await self.route.handler(**self.route.inputs.bind(parts))
+        returned = await self.route.handler(**self.route.inputs.bind(parts))
+        if isinstance(returned, EventStream):
+            return await self._send_events(returned, self.channel or EventChannel(self.services.clock))
         return self.route.render(returned)
+
+    async def _send_events(self, stream: EventStream[Any], channel: EventChannel) -> HttpResponse:
+        """Send a stream's events, and return its last one: what a repeated request is answered with."""
+        reply: Reply = None
+        async with channel.keep_alive(), aclosing(stream.events) as events:
+            async for event in events:
+                if isinstance(event, StreamEvent):
+                    await channel.put(render_event(event.name, event.data))
+                else:
+                    reply = event
+        if reply is None:
+            raise RuntimeError("A stream has no reply")
+        whole = self.route.render(reply)
+        return HttpResponse(whole.status, STREAM_HEADERS, render_event("done", whole.body.decode()))
 
     async def _run_to_any_response(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
         """Run, with a refusal as the response that it is: the same request is refused so again."""

@@ -62,11 +62,51 @@ class RateDecision:
         }
 
 
-class RequestRateLimiter:
-    """A token bucket per caller that holds one minute's requests, kept as one number (GCRA).
+class RateBuckets:
+    """Token buckets by name, each of which holds one minute's requests, kept as one number (GCRA).
 
     The number is the time at which the bucket is full again: a request moves it on by what one request takes
     of a minute, and is admitted if it is then at most a minute ahead.
+
+    Args:
+        clock: Its monotonic side is used.
+        most: How many are remembered at once, the least recently used forgotten first.
+    """
+
+    def __init__(self, clock: Clock, most: int = MOST_CALLERS) -> None:
+        self._clock = clock
+        self._most = most
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, name: str, limit: int, cost: int = 1, already: int = 0) -> RateDecision:
+        """Take requests out of a bucket, if it has them now; one that is refused costs nothing.
+
+        Args:
+            name: The bucket's.
+            limit: Requests per minute.
+            cost: In requests; with those before it is a whole minute's at most.
+            already: Requests that were taken before for the same work, and are taken again with it.
+        """
+        now = self._clock.monotonic()
+        one = WINDOW_SECONDS / limit
+        taken = one * min(cost, limit - already)
+        full_at = max(self._full_at.get(name, now), now)
+        room = WINDOW_SECONDS - (full_at - now)
+        if room < taken - _ROUNDING:
+            wait = taken + one * already - room  # sent again, it is hit again
+            return RateDecision(limit, int(room / one + _ROUNDING), full_at - now, retry_after=wait)
+        self._remember(name, full_at + taken)
+        return RateDecision(limit, int((room - taken) / one + _ROUNDING), full_at + taken - now)
+
+    def _remember(self, name: str, full_at: float) -> None:
+        self._full_at[name] = full_at
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
+
+
+class RequestRateLimiter:
+    """A bucket per caller.
 
     Args:
         per_minute: Requests per minute by tier.
@@ -85,13 +125,11 @@ class RequestRateLimiter:
     ) -> None:
         self._per_minute = per_minute
         self._administrator = administrator
-        self._clock = clock
-        self._most_callers = most_callers
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._buckets = RateBuckets(clock, most_callers)
 
     def hit(self, caller: TenantContext | PlatformContext) -> RateDecision:
         """Count one request, if the caller may send one now; one that is refused costs nothing."""
-        return self._take(caller, 1)
+        return self._buckets.take(*self._limit_of(caller))
 
     def charge(self, caller: TenantContext | PlatformContext, cost: int) -> RateDecision:
         """Count what a request that was hit before weighs beyond one.
@@ -100,28 +138,9 @@ class RequestRateLimiter:
             caller: Who sent it.
             cost: In requests; with the first it is a whole minute's at most, so that each can be admitted.
         """
-        return self._take(caller, cost, already=1)
-
-    def _take(self, caller: TenantContext | PlatformContext, cost: int, already: int = 0) -> RateDecision:
-        name, limit = self._limit_of(caller)
-        now = self._clock.monotonic()
-        one = WINDOW_SECONDS / limit
-        taken = one * min(cost, limit - already)
-        full_at = max(self._full_at.get(name, now), now)
-        room = WINDOW_SECONDS - (full_at - now)
-        if room < taken - _ROUNDING:
-            wait = taken + one * already - room  # sent again, it is hit again
-            return RateDecision(limit, int(room / one + _ROUNDING), full_at - now, retry_after=wait)
-        self._remember(name, full_at + taken)
-        return RateDecision(limit, int((room - taken) / one + _ROUNDING), full_at + taken - now)
+        return self._buckets.take(*self._limit_of(caller), cost, already=1)
 
     def _limit_of(self, caller: TenantContext | PlatformContext) -> tuple[str, int]:
         if isinstance(caller, PlatformContext) or caller.role is Role.ADMIN:
             return ADMINISTRATOR, self._administrator
         return caller.tenant_id, self._per_minute[caller.tier]
-
-    def _remember(self, name: str, full_at: float) -> None:
-        self._full_at[name] = full_at
-        self._full_at.move_to_end(name)
-        if len(self._full_at) > self._most_callers:
-            self._full_at.popitem(last=False)

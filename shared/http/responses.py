@@ -64,10 +64,16 @@ class HttpResponse:
     def to_starlette(self, edge_headers: Mapping[str, str]) -> StarletteResponse:
         """Build the response, with the headers that the edge puts on every answer."""
         response = cast("StarletteResponse", Response(self.body or None, status_code=self.status))
-        own = [*edge_headers.items(), *self.headers.items()]
-        response.raw_headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own]
-        response.raw_headers += [pair for name, pair in _ON_EVERY_ANSWER if name not in self.headers]
+        response.raw_headers += render_headers(self.headers, edge_headers)
         return response
+
+
+def render_headers(own: Mapping[str, str], edge_headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Render an answer's headers, with those that the edge puts on every one."""
+    sent = [*edge_headers.items(), *own.items()]
+    rendered = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
+    rendered += [pair for name, pair in _ON_EVERY_ANSWER if name not in own]
+    return rendered
 
 
 @dataclass(frozen=True, slots=True)

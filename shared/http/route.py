@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.http.idempotency import Idempotency
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
+    from shared.http.streaming import EventStream
     from shared.resilience.concurrency import Paces
     from shared.tenancy.context import Role
 
@@ -84,7 +85,7 @@ class Answered[M: BaseModel]:
 
 
 type Reply = BaseModel | Answered[Any] | HtmlPage | None
-type Handler = Callable[..., Awaitable[Reply]]
+type Handler = Callable[..., Awaitable[Reply | EventStream[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Route:
         repeatable: Whether an Idempotency-Key is honoured.
         seconds: How long an answer may take.
         media_type: The content type of the answer.
+        streams: Whether the handler may also give its reply as a stream of events.
         bounds: Bounds of its body and its answer.
     """
 
@@ -122,6 +124,7 @@ class Route:
     repeatable: bool
     seconds: float
     media_type: str
+    streams: bool
     bounds: RouteBounds
 
     @property

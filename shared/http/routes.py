@@ -28,6 +28,7 @@ from shared.http.inputs import InputSource, RouteDeclarationError, read_inputs
 from shared.http.pipeline import serve
 from shared.http.responses import HTML, JSON, HtmlPage
 from shared.http.route import ANY_METHOD, Answered, Route
+from shared.http.streaming import EventStream
 from shared.tenancy.context import Role
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Routes:
 
 def _describe(handler: Handler, method: str, path: str, tag: str, declared: Declaration) -> Route:
     returned = inspect.signature(handler, eval_str=True).return_annotation
-    reply = get_args(returned)[0] if get_origin(returned) is Answered else returned
+    kinds = [kind for kind in get_args(returned) or (returned,) if get_origin(kind) is not EventStream]
+    streams = len(kinds) < len(get_args(returned))
+    reply = kinds[0] if streams or get_origin(returned) is Answered else returned
     route = Route(
         method=method,
         path=path,
@@ -138,6 +141,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         repeatable=method == "POST" and not declared.get("secret", False),
         seconds=declared.get("seconds", ANSWER_SECONDS),
         media_type=HTML if returned is HtmlPage else JSON,
+        streams=streams,
         bounds=declared.get("bounds", RouteBounds()),
     )
     _check(route)

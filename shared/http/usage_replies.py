@@ -15,12 +15,16 @@ class TokenUsageReply(ReplyModel):
 
     Attributes:
         prompt_tokens: Tokens of the prompts.
-        completion_tokens: Tokens of the answers.
-        total_tokens: Both together.
+        cached_tokens: Those of the prompts that the provider had in its cache.
+        completion_tokens: Tokens of the answers, reasoning included.
+        reasoning_tokens: Those of the answers that they were thought with.
+        total_tokens: Prompts and answers together.
     """
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     total_tokens: int = 0
 
     @classmethod
@@ -28,7 +32,9 @@ class TokenUsageReply(ReplyModel):
         """Render what was used."""
         return cls(
             prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             total_tokens=usage.total_tokens,
         )
 

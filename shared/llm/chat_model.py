@@ -10,7 +10,8 @@ from shared.errors import DependencyUnavailableError
 from shared.llm.errors import PromptRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from shared.contracts import ChatMessage, Usage
     from shared.errors import JsonValue
@@ -28,6 +29,7 @@ class ChatPrompt:
         max_output_tokens: The most that the answer may have, reasoning included.
         temperature: The model's own where None; reasoning models take none.
         user: Whom the call is made for: an opaque id that usage is grouped by.
+        reasoning_effort: How long a reasoning model thinks; its own default where None.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -35,6 +37,7 @@ class ChatPrompt:
     max_output_tokens: int
     temperature: float | None = None
     user: str | None = None
+    reasoning_effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class ModelNotFoundError(PromptRejectedError):
         super().__init__(f"There is no model '{model}'{offer}", detail)
 
 
-class ModelUnavailableError(DependencyUnavailableError):
+class ModelOutageError(DependencyUnavailableError):
     """The model did no work for this call: it was not reached, or it refused before working.
 
     Any other failure leaves open whether tokens were used.
@@ -88,12 +91,28 @@ class UnusableAnswerError(DependencyUnavailableError):
         self.usage = usage
 
 
+class TruncatedAnswerError(UnusableAnswerError):
+    """A stream broke off before its answer was whole; `usage` tells what it took, if that had come."""
+
+
+class DeclinedAnswerError(PromptRefusedError):
+    """The model itself declined to answer; `usage` tells what it took."""
+
+    def __init__(self, usage: Usage | None) -> None:
+        super().__init__("The model declined to answer", {"code": "refusal"})
+        self.usage = usage
+
+
 class FilteredAnswerError(PromptRefusedError):
     """The provider's content filter stopped the answer; `usage` tells what it took."""
 
     def __init__(self, usage: Usage | None) -> None:
         super().__init__("The model's content filter stopped the answer", {"code": "content_filter"})
         self.usage = usage
+
+
+type AnswerStream = AsyncIterator[str | Completion]
+"""The text of an answer in parts, none of them empty, then the whole of it as its last item."""
 
 
 class ChatModel(Protocol):
@@ -105,9 +124,27 @@ class ChatModel(Protocol):
         Raises:
             PromptRejectedError: It does not take this prompt, and used nothing.
             PromptRefusedError: It does not take this prompt.
-            ModelUnavailableError: No attempt used anything.
+            ModelOutageError: No attempt used anything.
             UnusableAnswerError: Its answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
+        """
+        ...
+
+
+class StreamingChatModel(ChatModel, Protocol):
+    """Something that also answers chat prompts part by part."""
+
+    def stream(self, prompt: ChatPrompt) -> AbstractAsyncContextManager[AnswerStream]:
+        """Open the stream of an answer; once it is open, the model has begun to answer.
+
+        Leaving the block before the answer is whole stops the model's work.
+
+        Raises:
+            APIError: On entering, as `complete` does.
+            FilteredAnswerError: Between the parts, or in place of the completion: the content filter.
+            DeclinedAnswerError: There: the model declined to answer.
+            TruncatedAnswerError: There: the answer has no end.
+            UnusableAnswerError: There: it cannot be used for another reason.
         """
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.contracts import MOST_TOKENS, Usage
-from shared.llm.chat_model import Completion, FilteredAnswerError, UnusableAnswerError
+from shared.llm.chat_model import Completion, DeclinedAnswerError, FilteredAnswerError, UnusableAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,30 +25,35 @@ def parse_completion(answer: object, model: str) -> Completion:
 
     Raises:
         FilteredAnswerError: The provider's content filter stopped the answer.
+        DeclinedAnswerError: The model declined to answer.
         UnusableAnswerError: It has no text, or does not tell what it used.
     """
-    fields = _as_object(answer)
-    usage = _read_usage(_as_object(fields.get("usage")))
+    fields = as_object(answer)
+    usage = read_usage(as_object(fields.get("usage")))
     choices = fields.get("choices")
-    choice = _as_object(choices[0]) if isinstance(choices, list) and choices else {}
-    finish_reason = _read_name(choice.get("finish_reason"))
+    choice = as_object(choices[0]) if isinstance(choices, list) and choices else {}
+    finish_reason = read_name(choice.get("finish_reason"))
     if finish_reason == "content_filter":
         raise FilteredAnswerError(usage)
     if usage is None:
         raise UnusableAnswerError("gave a malformed answer", None)
-    text = _read_text(_as_object(choice.get("message")).get("content"))
+    message = as_object(choice.get("message"))
+    text = read_text(message.get("content"))
+    if not text and message.get("refusal"):
+        raise DeclinedAnswerError(usage)
     if not text:
         raise UnusableAnswerError(f"gave no text (it finished by '{finish_reason}')", usage)
     return Completion(
-        _replace_half_characters(text), usage, _read_name(fields.get("model")) or model, finish_reason
+        _replace_half_characters(text), usage, read_name(fields.get("model")) or model, finish_reason
     )
 
 
-def _as_object(value: object) -> Mapping[str, object]:
+def as_object(value: object) -> dict[str, object]:
+    """Return a JSON object; an empty one for any other value."""
     return value if isinstance(value, dict) else {}
 
 
-def _read_usage(usage: Mapping[str, object]) -> Usage | None:
+def read_usage(usage: Mapping[str, object]) -> Usage | None:
     """Read the tokens that were used; None where that is not told, or is what no call can use."""
     prompt, completion, total = (
         _read_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -61,8 +66,18 @@ def _read_usage(usage: Mapping[str, object]) -> Usage | None:
     completion = completion or 0
     if prompt is None:
         prompt = max(0, (total or 0) - completion)
-    whole = prompt + completion if total is None else total
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=whole)
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=_read_part(usage.get("prompt_tokens_details"), "cached_tokens", prompt),
+        completion_tokens=completion,
+        reasoning_tokens=_read_part(usage.get("completion_tokens_details"), "reasoning_tokens", completion),
+        total_tokens=prompt + completion if total is None else total,
+    )
+
+
+def _read_part(details: object, name: str, whole: int) -> int:
+    """Read a kind of tokens that is counted in a whole; nonsense is as good as none."""
+    return min(max(0, _read_count(as_object(details).get(name)) or 0), whole)
 
 
 def _read_count(value: object) -> int | None:
@@ -71,20 +86,20 @@ def _read_count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _read_name(value: object) -> str | None:
+def read_name(value: object) -> str | None:
     """Read a short printable name; anything else is as good as none."""
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
         return None
     return value if value.isprintable() else None
 
 
-def _read_text(content: object) -> str:
+def read_text(content: object) -> str:
     """Read a message's text: one string, or parts of which those with a text count."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return ""
-    texts = (_as_object(part).get("text") for part in content)
+    texts = (as_object(part).get("text") for part in content)
     return "".join(text for text in texts if isinstance(text, str))
 
 

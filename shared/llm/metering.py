@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from shared.contracts import Usage
 from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import (
+    Completion,
+    DeclinedAnswerError,
     FilteredAnswerError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -18,14 +23,14 @@ from shared.resilience.run_to_completion import run_to_completion
 from shared.telemetry.spans import count_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 
-    from shared.contracts import Usage
-    from shared.llm.chat_model import ChatModel, ChatPrompt, Completion
+    from shared.llm.chat_model import AnswerStream, ChatPrompt, StreamingChatModel
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_USED_NOTHING = (ModelUnavailableError, PromptRejectedError, ConfigurationError)
+_TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError)
+_USED_NOTHING = (ModelOutageError, PromptRejectedError, ConfigurationError)
 
 
 class CountsTokens(Protocol):
@@ -33,6 +38,14 @@ class CountsTokens(Protocol):
 
     async def count_prompt(self, prompt: ChatPrompt) -> int:
         """Return how many tokens the model will count for the prompt.
+
+        Raises:
+            PromptTooLongError: It is longer than what is counted.
+        """
+        ...
+
+    async def count_text(self, text: str, model: str) -> int:
+        """Return how many tokens a text of the model has.
 
         Raises:
             PromptTooLongError: It is longer than what is counted.
@@ -72,12 +85,32 @@ class TokenBudget(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Received:
+    """The part of a stream that has come.
+
+    Attributes:
+        prompt_tokens: Those of its prompt, as they were counted for the lock.
+        is_open: Whether the model has begun to answer.
+        is_reported: Whether its use was.
+        usage: The use that its failure told.
+        texts: Its text.
+    """
+
+    prompt_tokens: int
+    is_open: bool = False
+    is_reported: bool = False
+    usage: Usage | None = None
+    texts: list[str] = field(default_factory=list)
+
+
 class MeteredModel:
-    """`ChatModel` for one application of one tenant.
+    """`StreamingChatModel` for one application of one tenant.
 
     A call locks its prompt and its whole output limit, and reports what it used. The lock is given back when
     the call certainly used nothing. Where that is not certain the lock stays: it counts for the 60 s in which
-    the model's provider counts the call too.
+    the model's provider counts the call too. A stream that did not come to its end is reported as what was
+    received of it, where its end does not tell: the prompt, and the tokens of the text.
 
     Args:
         model: What answers.
@@ -88,7 +121,12 @@ class MeteredModel:
     """
 
     def __init__(
-        self, model: ChatModel, counter: CountsTokens, budget: TokenBudget, tenant: TenantContext, app_id: str
+        self,
+        model: StreamingChatModel,
+        counter: CountsTokens,
+        budget: TokenBudget,
+        tenant: TenantContext,
+        app_id: str,
     ) -> None:
         self._model = model
         self._counter = counter
@@ -109,15 +147,74 @@ class MeteredModel:
         try:
             completion = await self._model.complete(prompt)
         except _USED_NOTHING:
-            release = self._budget.release(self._tenant, self._app_id, lock.lock_id)
-            await run_to_completion(self._settle(release))
+            await self._release(lock)
             raise
-        except (UnusableAnswerError, FilteredAnswerError) as failure:
+        except _TELL_USAGE as failure:
             if failure.usage is not None:
                 await self._report(lock, failure.usage, prompt)
             raise
         await self._report(lock, completion.usage, prompt)
         return completion
+
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        """Open the stream of an answer within the budget.
+
+        What it used is reported before the completion is given, and otherwise on leaving the block.
+
+        Raises:
+            BudgetExceededError: The budget does not admit the call now.
+            PromptTooLongError: No budget of the tenant ever admits it.
+            APIError: The model's own errors; see `StreamingChatModel`.
+        """
+        prompt_tokens = await self._counter.count_prompt(prompt)
+        lock = await self._lock(prompt_tokens + prompt.max_output_tokens, prompt.model)
+        received = _Received(prompt_tokens)
+        try:
+            async with (
+                self._model.stream(prompt) as answer,
+                aclosing(self._receive(answer, received, lock, prompt)) as parts,
+            ):
+                received.is_open = True
+                yield parts
+        except _USED_NOTHING:
+            if not received.is_open:
+                await self._release(lock)
+            raise
+        except _TELL_USAGE as failure:
+            received.usage = received.usage or failure.usage
+            raise
+        finally:
+            if (received.is_open or received.usage) and not received.is_reported:
+                await run_to_completion(self._settle_received(lock, received, prompt))
+
+    async def _receive(
+        self, answer: AnswerStream, received: _Received, lock: TokenLock, prompt: ChatPrompt
+    ) -> AsyncGenerator[str | Completion]:
+        try:
+            async for part in answer:
+                if isinstance(part, Completion):
+                    received.is_reported = True
+                    await self._report(lock, part.usage, prompt)
+                else:
+                    received.texts.append(part)
+                yield part
+        except _TELL_USAGE as failure:
+            received.usage = failure.usage
+            raise
+
+    async def _settle_received(self, lock: TokenLock, received: _Received, prompt: ChatPrompt) -> None:
+        """Report a stream that has no end: by what its failure told, else by what was received."""
+        usage = received.usage
+        if usage is None:
+            try:
+                tokens = await self._counter.count_text("".join(received.texts), prompt.model)
+            except APIError as failure:
+                _log_unsettled(failure, None)
+                return
+            total = received.prompt_tokens + tokens
+            usage = Usage(prompt_tokens=received.prompt_tokens, completion_tokens=tokens, total_tokens=total)
+        await self._report(lock, usage, prompt)
 
     async def _lock(self, tokens: int, model: str) -> TokenLock:
         try:
@@ -125,6 +222,10 @@ class MeteredModel:
         except ValidationError as error:
             refused = _refuse_size(error, tokens)
         raise refused
+
+    async def _release(self, lock: TokenLock) -> None:
+        release = self._budget.release(self._tenant, self._app_id, lock.lock_id)
+        await run_to_completion(self._settle(release))
 
     async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
         count_tokens(usage, prompt.model)

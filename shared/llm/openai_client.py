@@ -7,6 +7,7 @@ three times the CPU. What is read of an answer stands in `shared.llm.completion_
 from __future__ import annotations
 
 import re
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,20 +19,21 @@ from azure.core.exceptions import AzureError
 from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     UnusableAnswerError,
 )
 from shared.llm.completion_parsing import parse_completion
 from shared.llm.errors import PromptRefusedError
+from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
 from shared.llm.retry_after import read_retry_after
 from shared.logging.logger import get_logger
 from shared.resilience.policy import Policy, Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from shared.llm.chat_model import ChatPrompt, Completion
+    from shared.llm.chat_model import AnswerStream, ChatPrompt, Completion
     from shared.resilience.dependency import Dependency
 
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
@@ -40,6 +42,7 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 _CONNECT_SECONDS = 5.0
 _PATH = "/chat/completions"
 _MODELS_PATH = "/models"
+_STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _REASONING_MODEL = re.compile(r"(o\d|gpt-5(?!.*chat))", re.IGNORECASE)
 _UNAUTHORISED = frozenset({401, 403})
 _PROMPT_AT_FAULT = frozenset({400, 404, 413, 422})
@@ -108,11 +111,18 @@ class OpenAIChatModel:
     Args:
         client: The SDK's client, its retries off.
         dependency: The one layer that retries.
+        bounds: Bounds of a stream.
     """
 
-    def __init__(self, client: openai.AsyncAzureOpenAI, dependency: Dependency) -> None:
+    def __init__(
+        self,
+        client: openai.AsyncAzureOpenAI,
+        dependency: Dependency,
+        bounds: StreamBounds = STREAM_BOUNDS,
+    ) -> None:
         self._client = client
         self._dependency = dependency
+        self._bounds = bounds
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         """Answer a prompt.
@@ -122,13 +132,28 @@ class OpenAIChatModel:
             PromptRejectedError: The model does not take it, and did no work.
             PromptRefusedError: The model does not take it.
             FilteredAnswerError: The provider's content filter stopped the answer.
+            DeclinedAnswerError: The model declined to answer.
             ConfigurationError: The resource does not take this app's credential.
-            ModelUnavailableError: No attempt used anything.
+            ModelOutageError: No attempt used anything.
             UnusableAnswerError: The answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
         return parse_completion(await self._request(lambda: self._post(prompt), prompt.model), prompt.model)
+
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        """Open the stream of an answer: tried again until its first bytes have come, then no more.
+
+        Raises:
+            APIError: On entering, as `complete` does; later, as `OpenedStream.read` does.
+        """
+        opened = await self._request(lambda: self._open(prompt), prompt.model)
+        try:
+            async with aclosing(opened.read(prompt, self._bounds)) as answer:
+                yield answer
+        finally:
+            await opened.response.aclose()
 
     async def check(self) -> None:
         """Ask for the list of models: the cheapest call that proves that the resource answers this app.
@@ -143,21 +168,32 @@ class OpenAIChatModel:
     async def _post(self, prompt: ChatPrompt) -> object:
         return await self._client.post(_PATH, cast_to=object, body=_body(prompt))
 
-    async def _request(self, request: Callable[[], Awaitable[object]], deployment: str = "") -> object:
+    async def _open(self, prompt: ChatPrompt) -> OpenedStream:
+        stream = await self._client.post(
+            _PATH,
+            cast_to=object,
+            body=_body(prompt) | _STREAMED,
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+        try:
+            return await OpenedStream.of(stream.response)
+        except httpx2.HTTPError as error:
+            raise openai.APIConnectionError(request=stream.response.request) from error
+
+    async def _request[T](self, request: Callable[[], Awaitable[T]], deployment: str = "") -> T:
         work = _Work()
         try:
             return await self._dependency.call(lambda: work.attempt(request), deployment)
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
             if work.possible:
                 raise
-            raise ModelUnavailableError(
-                self._dependency.name, retry_after=error.retry_after or 1.0
-            ) from error
+            raise ModelOutageError(self._dependency.name, retry_after=error.retry_after or 1.0) from error
         except openai.APIStatusError as error:
             refused = _refusal(error, self._dependency.name, worked=work.possible)
             is_missing = _is_missing_model(error) and not work.possible
         except AzureError as error:
-            raise ModelUnavailableError(self._dependency.name, "did not get a credential") from error
+            raise ModelOutageError(self._dependency.name, "did not get a credential") from error
         except (openai.OpenAIError, ValueError) as error:
             raise UnusableAnswerError("gave an answer that is not JSON", None) from error
         if is_missing and deployment:
@@ -180,7 +216,7 @@ class _Work:
 
     possible: bool = False
 
-    async def attempt(self, request: Callable[[], Awaitable[object]]) -> object:
+    async def attempt[T](self, request: Callable[[], Awaitable[T]]) -> T:
         before, self.possible = self.possible, True
         try:
             return await request()
@@ -217,6 +253,8 @@ def _body(prompt: ChatPrompt) -> dict[str, object]:
         body["max_tokens"] = prompt.max_output_tokens
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
+    if prompt.reasoning_effort is not None:
+        body["reasoning_effort"] = prompt.reasoning_effort
     if prompt.user is not None:
         body["user"] = prompt.user
     return body
@@ -240,7 +278,7 @@ def _refusal(error: openai.APIStatusError, name: str, *, worked: bool) -> APIErr
         return DependencyUnavailableError(name, reason)
     if status in _UNAUTHORISED:
         return ConfigurationError(["AZURE_OPENAI_API_KEY"])
-    return ModelUnavailableError(name, reason)
+    return ModelOutageError(name, reason)
 
 
 def _is_missing_model(error: openai.APIStatusError) -> bool:

@@ -19,6 +19,7 @@ from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.messaging.quarantine import RefusedMessage
+from shared.resilience.background import background_work
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
@@ -208,7 +209,11 @@ class Queue[M: Message]:
             run: Handles it.
             run_without_handler: Takes its place for a message that has met enough defects.
         """
-        with logging_as(request_id=delivery.message_id), deadline(HANDLING_SECONDS, self.services.clock):
+        with (
+            logging_as(request_id=delivery.message_id),
+            deadline(HANDLING_SECONDS, self.services.clock),
+            background_work(),
+        ):
             failure = await self._run_handler(run)
             if failure is None:
                 return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
+from shared.resilience.background import background_work
 from shared.resilience.deadlines import deadline
 from shared.resilience.tasks import spawn
 from shared.tenancy.context import acting_for
@@ -84,7 +85,7 @@ class Sweeper:
             DependencyUnavailableError: The tenants cannot be listed.
             DeadlineExceededError: Not all of them could be in the time of a round.
         """
-        with deadline(SWEEP_SECONDS, self._clock):
+        with deadline(SWEEP_SECONDS, self._clock), background_work():
             return await self._sweep_all()
 
     async def _sweep_all(self) -> int:

@@ -104,7 +104,9 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
 
 
 def count_tokens(usage: Usage, model: str) -> None:
-    """Count what a model call used."""
+    """Count what a model call used, and apart from it the parts of that which have another price."""
     for exporter in _exporters:
         exporter.add("tenantry.tokens", usage.prompt_tokens, {"model": model, "kind": "prompt"})
         exporter.add("tenantry.tokens", usage.completion_tokens, {"model": model, "kind": "completion"})
+        exporter.add("tenantry.tokens.part", usage.cached_tokens, {"model": model, "kind": "cached"})
+        exporter.add("tenantry.tokens.part", usage.reasoning_tokens, {"model": model, "kind": "reasoning"})

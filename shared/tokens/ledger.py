@@ -220,6 +220,10 @@ def _require_valid_usage(usage: Usage) -> None:
         if getattr(usage, name) > MOST_TOKENS:
             problem = f"must be <= {MOST_TOKENS}"
             raise ValidationError(f"Invalid usage: {name} {problem}", {"fields": {name: problem}})
+    for part, whole in (("cached_tokens", "prompt_tokens"), ("reasoning_tokens", "completion_tokens")):
+        if getattr(usage, part) > getattr(usage, whole):
+            problem = f"must be <= {whole}"
+            raise ValidationError(f"Invalid usage: {part} {problem}", {"fields": {part: problem}})
 
 
 def _require_valid_app_id(app_id: str) -> None:

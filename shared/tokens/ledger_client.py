@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from shared.tenancy.context import TenantContext
     from shared.tokens.service import Ledger
-    from tenantry_client.token_models import LockReply, SettledReply, TokenStatus
+    from tenantry_client.token_models import LockReply, SettledReply, TokenStatus, UsedTokens
 
 
 class LedgerTransport:
@@ -46,22 +46,14 @@ class LedgerTransport:
         return (await self._service().lock(request)).reply
 
     async def report(
-        self, app_id: str, request_id: str, prompt_tokens: int, completion_tokens: int, user_id: str | None
+        self, app_id: str, request_id: str, used: UsedTokens, user_id: str | None
     ) -> SettledReply:
         """Put what was used in the place of a lock.
 
         Raises:
             LockNotFoundError: The lock is not this application's, or older than 24 hours.
         """
-        request = _build(
-            lambda: ReportRequest(
-                app_id=app_id,
-                request_id=request_id,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-                user_id=user_id,
-            )
-        )
+        request = _build(lambda: ReportRequest.of(app_id, request_id, used, user_id))
         return await self._service().report(request)
 
     async def release(self, app_id: str, request_id: str) -> SettledReply:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    from shared.contracts import Usage
 
 _PER = Decimal(1_000_000)
 
@@ -14,16 +17,29 @@ type _Price = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
 
 
 class ModelPrice(BaseModel):
-    """Price of one model per million tokens, in the table's currency."""
+    """Price of one model per million tokens, in the table's currency.
+
+    Attributes:
+        prompt: Of tokens of the prompt.
+        completion: Of tokens of the answer.
+        cached: Of those of the prompt that the provider had in its cache; without it, as of the others.
+        reasoning: Of those of the answer that it was thought with; without it, as of the others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: _Price
     completion: _Price
+    cached: _Price | None = None
+    reasoning: _Price | None = None
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+    def cost(self, usage: Usage) -> Decimal:
         """Return the cost of these tokens, exactly."""
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / _PER
+        cached = self.prompt if self.cached is None else self.cached
+        reasoning = self.completion if self.reasoning is None else self.reasoning
+        prompt = (usage.prompt_tokens - usage.cached_tokens) * self.prompt + usage.cached_tokens * cached
+        said = usage.completion_tokens - usage.reasoning_tokens
+        return (prompt + said * self.completion + usage.reasoning_tokens * reasoning) / _PER
 
 
 class PriceTable(BaseModel):

@@ -84,7 +84,9 @@ class TokenService:
         """
         usage = Usage(
             prompt_tokens=request.prompt_tokens,
+            cached_tokens=request.cached_tokens,
             completion_tokens=request.completion_tokens,
+            reasoning_tokens=request.reasoning_tokens,
             total_tokens=request.prompt_tokens + request.completion_tokens,
         )
         user = self._tenant.user_named(request.user_id)

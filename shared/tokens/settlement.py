@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _MOST_ROUNDS = 16
 _MOST_OPERATIONS = 100
+_COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "requests")
 _logger = get_logger(__name__)
 
 
@@ -304,25 +305,17 @@ def _build_usage_item(settlement: Settlement, usage: Usage) -> UsageItem:
         app_id=settlement.app_id,
         user_id=settlement.user,
         prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         requests=1,
     )
 
 
 def _add_usage(one: UsageItem, other: UsageItem) -> UsageItem:
-    return one.model_copy(
-        update={
-            "prompt_tokens": one.prompt_tokens + other.prompt_tokens,
-            "completion_tokens": one.completion_tokens + other.completion_tokens,
-            "requests": one.requests + other.requests,
-        }
-    )
+    return one.model_copy(update={name: getattr(one, name) + getattr(other, name) for name in _COUNTS})
 
 
 def _build_usage_patch(item: UsageItem) -> Patch:
-    counts = {
-        "prompt_tokens": item.prompt_tokens,
-        "completion_tokens": item.completion_tokens,
-        "requests": item.requests,
-    }
-    return Patch(tuple(PatchOperation("incr", f"/{name}", count) for name, count in counts.items()))
+    # An item from before a count was kept gets it by its first increment.
+    return Patch(tuple(PatchOperation("incr", f"/{name}", getattr(item, name)) for name in _COUNTS))

@@ -75,12 +75,19 @@ class LockGroup(StoredItem):
 
 
 class UsageItem(StoredItem):
-    """Usage of one day with one model by one application for one user."""
+    """Usage of one day with one model by one application for one user.
+
+    Attributes:
+        cached_tokens: Those of the prompts that the provider had in its cache; none before they were counted.
+        reasoning_tokens: Those of the answers that they were thought with; likewise.
+    """
 
     day: str
     model: str
     app_id: str
     user_id: str | None
     prompt_tokens: int
+    cached_tokens: int = 0
     completion_tokens: int
+    reasoning_tokens: int = 0
     requests: int

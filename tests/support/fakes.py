@@ -7,19 +7,20 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from starlette.requests import Request
 
 from shared.errors import AuthenticationError
 from shared.http.pipeline import serve
 from shared.http.rate_limiter import RequestRateLimiter
+from shared.http.streaming import EventStreamResponse
 from shared.tenancy.context import PlatformContext, Role, TenantContext, parse_tenant_id
 from shared.tenancy.errors import TenantNotFoundError
 from shared.tenancy.store import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from shared.clock import Clock
     from shared.http.route import EdgeServices, Route
@@ -50,6 +51,26 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self._seconds += seconds
         self._now += timedelta(seconds=seconds)
+
+
+class StillClock(FakeClock):
+    """A clock on which a sleep ends when somebody moves it so far; heartbeats need one that stands still."""
+
+    def __init__(self, start: datetime = EPOCH) -> None:
+        super().__init__(start)
+        self._moved = asyncio.Condition()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        until = self.monotonic() + seconds
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.monotonic() >= until)
+
+    async def move(self, seconds: float) -> None:
+        """Move the clock, and let those who slept so long go on."""
+        self.advance(seconds)
+        async with self._moved:
+            self._moved.notify_all()
 
 
 def tenant_context(tenant_id: str = "acme", role: Role = Role.USER, tier: str = "free") -> TenantContext:
@@ -179,7 +200,70 @@ class RouteClient:
         call = call or Call()
         route = self.route(name)
         response = await serve(route, self._services, request_of(route, call))
+        if isinstance(response, EventStreamResponse):
+            async with StreamReader(response) as reader:
+                return Answer(response.status_code, dict(response.headers), await reader.rest())
         return Answer(response.status_code, dict(response.headers), bytes(response.body))
+
+    async def stream(self, name: str, call: Call) -> StreamReader:
+        """Send one request to the route, and return the stream that it begins to answer with."""
+        route = self.route(name)
+        response = await serve(route, self._services, request_of(route, call))
+        assert isinstance(response, EventStreamResponse), bytes(response.body)
+        return StreamReader(response)
+
+
+class StreamReader:
+    """The client of one stream: it takes a piece when it is asked for one, and leaves with the block.
+
+    Attributes:
+        is_whole: Whether the response came to its end.
+    """
+
+    def __init__(self, response: EventStreamResponse) -> None:
+        self.response = response
+        self.is_whole = False
+        self._left = asyncio.Event()
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._sending: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._sending = asyncio.create_task(self._send())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._sending is not None
+        self._left.set()
+        while not self._sending.done():  # what is sent to a client that has left goes nowhere
+            pieces = asyncio.ensure_future(self._pieces.get())
+            await asyncio.wait([pieces, self._sending], return_when=asyncio.FIRST_COMPLETED)
+            pieces.cancel()
+        await self._sending
+
+    async def piece(self) -> bytes:
+        """Take what is sent next; nothing at the end."""
+        return await self._pieces.get()
+
+    async def rest(self) -> bytes:
+        """Take all that is still sent."""
+        pieces = []
+        while piece := await self.piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _send(self) -> None:
+        await self.response({}, self._receive, self._take)
+        await self._pieces.put(b"")
+
+    async def _receive(self) -> dict[str, object]:
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _take(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            if message["body"]:
+                await self._pieces.put(message["body"])
+            self.is_whole = not message["more_body"]
 
 
 def request_of(route: Route, call: Call) -> Request:

@@ -77,7 +77,7 @@ SETUP = (
     Step("create_key", {"name": SECRET}, {"key_id": "key_id"}),
     Step("save_prompt", {"template": SECRET}),
     Step("move_prompt_label", {"version": 1, "reason": SECRET}),
-    Step("save_bot", {"prompt_name": NAMES["name"], "description": SECRET, "model": "gpt-4o"}),
+    Step("save_bot", {"prompt": {"name": NAMES["name"]}, "description": SECRET, "llm": {"model": "gpt-4o"}}),
     Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),

@@ -41,6 +41,18 @@ class TokenClientContract:
         assert (status.limit_tokens, status.available_tokens) == (LIMIT, LIMIT - 700)
         assert 50 < status.reset_time_seconds < 70
 
+    async def test_a_report_tells_kinds_of_tokens(self, client: TokenClient) -> None:
+        _, request_id, _ = await client.lock_tokens(1000)
+        assert request_id is not None
+
+        with pytest.raises(self.invalid, match="cached_tokens"):
+            await client.report_usage(request_id, 500, 500, cached_tokens=501)
+        with pytest.raises(self.invalid, match="reasoning_tokens"):
+            await client.report_usage(request_id, 500, 500, reasoning_tokens=501)
+        assert await client.report_usage(request_id, 500, 200, cached_tokens=500, reasoning_tokens=200)
+
+        assert (await client.get_status()).used_tokens == 700
+
     async def test_a_refusal_is_an_answer_that_says_why(self, client: TokenClient) -> None:
         await client.lock_tokens(LIMIT - 1)
 

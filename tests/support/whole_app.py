@@ -119,7 +119,7 @@ class MemoryRuntime(Runtime):
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
         self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
         # The one in earnest; it only reads its tables once for all apps of a test run.
-        self.__dict__["_token_counter"] = _TOKEN_COUNTER
+        self.__dict__["token_counter"] = _TOKEN_COUNTER
 
     def container(self, name: str) -> Container:
         return self._memory.container(name)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import MAX_BOT_ID, BotConfigReply, BotReply
+from functions.chat.bots.configuration import BotConfigReply
+from functions.chat.bots.models import MAX_BOT_ID, BotReply
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.prompts.errors import PromptNotFoundError
 
 if TYPE_CHECKING:
-    from functions.chat.bots.models import BotConfig
+    from functions.chat.bots.configuration import BotConfig
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import BotItem
     from shared.http.paging import PageQuery
@@ -70,18 +71,17 @@ class BotService:
 
     async def _check_prompt(self, config: StoredBotConfig) -> None:
         """Refuse a prompt that wants lists of messages; variables are each turn's, and it may come later."""
-        reference = config.prompt_reference
+        reference = config.prompt
         if reference is None:
             return
         with suppress(PromptNotFoundError):
             prompt = await self._prompts.resolve(reference.name, reference.label, reference.version)
             if prompt.placeholders:
-                field = "body.prompt_name" if config.prompt is None else "body.prompt"
                 lists = ", ".join(prompt.placeholders)
                 version = prompt.version.version
                 problem = f"version {version} wants lists of messages, which no turn gives: {lists}"
                 message = f"Prompt '{reference.name}' is for no bot: {problem}"
-                raise ValidationError(message, {"fields": {field: problem}})
+                raise ValidationError(message, {"fields": {"body.prompt": problem}})
 
 
 def _render(bot: BotItem) -> BotReply:

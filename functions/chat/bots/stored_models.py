@@ -1,45 +1,75 @@
-"""Stored model of a bot."""
+"""Stored model of a bot; what a newer release adds or allows is tolerated."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from shared.cosmos.partition import StoredItem
 
 
-class StoredPromptReference(BaseModel):
-    """A prompt by its name, and by a label or a version where one was said."""
-
+class _StoredPart(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class StoredLlm(_StoredPart):
+    """The model that answers, and how it is called."""
+
+    provider: str = "openai"
+    model: str | None = None
+    temperature: float | None = None
+    max_output_tokens: int = 512
+    reasoning_effort: str | None = None
+
+
+class StoredPromptReference(_StoredPart):
+    """A prompt by its name, and by a label or a version where one was said."""
 
     name: str
     label: str | None = None
     version: int | None = None
 
 
-class StoredBotConfig(BaseModel):
-    """A bot's configuration; what a newer release adds or allows is tolerated."""
+class StoredStorage(_StoredPart):
+    """Store of a bot's conversations."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    backend: str = "cosmos"
 
-    name: str | None = None
-    description: str | None = None
-    prompt_name: str | None = None
-    prompt: StoredPromptReference | None = None
+
+class StoredMemory(_StoredPart):
+    """Memory of a bot."""
+
+    type: str = "buffer"
+    max_tokens: int = 4_000
+
+
+class StoredBotLimits(_StoredPart):
+    """Bounds of what users send."""
+
+    max_message_characters: int = 100_000
+    turns_per_minute: int | None = None
+
+
+class StoredBotConfig(_StoredPart):
+    """A bot's configuration; one in the flat shape of before is read as this one."""
+
+    llm: StoredLlm = StoredLlm()
     system_prompt: str | None = None
-    model: str | None = None
-    temperature: float | None = None
-    max_output_tokens: int
-    history_turns: int
+    prompt: StoredPromptReference | None = None
+    conversation_storage: StoredStorage = StoredStorage()
+    memory: StoredMemory = StoredMemory()
+    limits: StoredBotLimits = StoredBotLimits()
+    retention_days: int | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
 
-    @property
-    def prompt_reference(self) -> StoredPromptReference | None:
-        """Return the prompt that instructs the bot, in whichever of the two forms it is named."""
-        if self.prompt is None and self.prompt_name is not None:
-            return StoredPromptReference(name=self.prompt_name)
-        return self.prompt
+    @model_validator(mode="before")
+    @classmethod
+    def _read_flat_shape(cls, stored: object) -> object:
+        is_flat = isinstance(stored, Mapping) and "llm" not in stored and "max_output_tokens" in stored
+        return _reshape(stored) if is_flat and isinstance(stored, Mapping) else stored
 
 
 class BotItem(StoredItem):
@@ -47,3 +77,20 @@ class BotItem(StoredItem):
 
     config: StoredBotConfig
     updated_at: datetime
+
+
+def _reshape(flat: Mapping[str, object]) -> dict[str, object]:
+    """Put what was stored in the flat shape where it stands now.
+
+    What counted turns has no equal in tokens: a bot that was reminded of any has the default memory. Its name
+    for people becomes its description, where it has none.
+    """
+    llm = {name: flat[name] for name in ("model", "temperature", "max_output_tokens") if name in flat}
+    prompt_name = flat.get("prompt_name")
+    return {
+        "llm": llm,
+        "system_prompt": flat.get("system_prompt"),
+        "prompt": flat.get("prompt") or (None if prompt_name is None else {"name": prompt_name}),
+        "memory": {"max_tokens": 0} if flat.get("history_turns") == 0 else {},
+        "description": flat.get("description") or flat.get("name"),
+    }

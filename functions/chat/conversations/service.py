@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import ConversationUnavailableError
+from functions.chat.conversations.history import fit_history, most_turns
 from functions.chat.conversations.models import (
     ChatReply,
     ConversationReply,
@@ -24,12 +25,14 @@ from shared.llm.chat_model import ChatPrompt, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.validation import refused_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from functions.chat.bots.repository import BotRepository
     from functions.chat.bots.stored_models import StoredBotConfig
+    from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.models import ChatRequest, ConversationPageQuery, TurnPageQuery
     from functions.chat.conversations.repository import (
         ConversationIndex,
@@ -57,6 +60,8 @@ class ChatService:
         open_conversation: Opens one of the tenant's conversations by bot and id.
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
+        counter: Counts what the model is reminded of.
+        count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
         answer_seconds: How long the model may take.
     """
 
@@ -65,6 +70,8 @@ class ChatService:
     open_conversation: Callable[[str, str], ConversationRepository]
     open_model: Callable[[str], ChatModel]
     default_model: str
+    counter: CountsText
+    count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
     answer_seconds: float = ANSWER_SECONDS
 
     async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
@@ -79,7 +86,8 @@ class ChatService:
         Raises:
             BotNotFoundError: The tenant has no such bot.
             PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
-            ValidationError: The variables do not fit the bot's prompt.
+            ValidationError: The variables do not fit the bot's prompt, or the message is too long for it.
+            TurnRateExceededError: The bot was asked more often than its limit admits.
             PermissionDeniedError: A user's token names another user.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
@@ -90,6 +98,7 @@ class ChatService:
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
         bot = (await self.bots.read(bot_id)).config
+        _check_length(request.message, bot.limits.max_message_characters)
         instructions, prompt_use = await self._instruct(bot, request)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         conversation = self.open_conversation(bot_id, conversation_id)
@@ -99,11 +108,14 @@ class ChatService:
                 return _render_answer(
                     conversation_id, done.number, done.response or "", done.usage, done.source
                 )
+            self.count_turn(bot_id, bot.limits.turns_per_minute)
             turn = await conversation.reserve(request.message, request.user_id, operation_id)
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(_fail, conversation, turn)
             with _history_untouched(conversation_id):
-                history = await conversation.history(turn, bot.history_turns)
+                before = await conversation.history(turn, most_turns(bot.memory.max_tokens))
+            model = bot.llm.model or self.default_model
+            history = await fit_history(before, bot.memory.max_tokens, model, self.counter)
             prompt = self._prompt(bot, instructions, history, request, turn.user_id)
             completion = await self._complete(bot_id, prompt)
             unanswered.pop_all()
@@ -118,7 +130,7 @@ class ChatService:
         self, bot: StoredBotConfig, request: ChatRequest
     ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
-        reference = bot.prompt_reference
+        reference = bot.prompt
         if reference is not None:
             prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
             use = PromptUse(name=prompt.version.name, version=prompt.version.version)
@@ -141,16 +153,16 @@ class ChatService:
     ) -> ChatPrompt:
         messages = list(instructions)
         for turn in history:
-            if turn.response:
-                messages.append(ChatMessage(role="user", content=turn.message))
-                messages.append(ChatMessage(role="assistant", content=turn.response))
+            messages.append(ChatMessage(role="user", content=turn.message))
+            messages.append(ChatMessage(role="assistant", content=turn.response or ""))
         messages.append(ChatMessage(role="user", content=request.message))
         return ChatPrompt(
             messages=tuple(messages),
-            model=bot.model or self.default_model,
-            max_output_tokens=bot.max_output_tokens,
-            temperature=bot.temperature,
+            model=bot.llm.model or self.default_model,
+            max_output_tokens=bot.llm.max_output_tokens,
+            temperature=bot.llm.temperature,
             user=user_id,
+            reasoning_effort=bot.llm.reasoning_effort,
         )
 
     async def _complete(self, bot_id: str, prompt: ChatPrompt) -> Completion:
@@ -240,6 +252,11 @@ async def _fail(conversation: ConversationRepository, turn: Reservation) -> None
         await conversation.fail(turn)
     except APIError as error:
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
+
+
+def _check_length(message: str, most: int) -> None:
+    if len(message) > most:
+        raise refused_field("body.message", f"this bot takes at most {most} characters")
 
 
 def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:

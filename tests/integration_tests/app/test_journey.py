@@ -48,7 +48,7 @@ def test_every_dependency_is_up(platform: Platform) -> None:
 
 def test_a_conversation_of_two_turns(platform: Platform, tenant: str, boss: Caller) -> None:
     boss.must("PUT", "/api/v1/prompts/greeting", {"template": "You help the customers of {company}."})
-    boss.must("PUT", "/api/v1/bots/helpdesk", {"prompt_name": "greeting"})
+    boss.must("PUT", "/api/v1/bots/helpdesk", {"prompt": {"name": "greeting"}})
     user = platform.caller(tenant, "user")
 
     turns = [

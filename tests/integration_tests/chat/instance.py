@@ -24,6 +24,7 @@ from shared.contracts import Usage
 from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.errors import ConflictError
 from shared.llm.chat_model import Completion
+from shared.llm.token_counting import TokenCounter
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.library import library_over
@@ -114,6 +115,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             open_conversation=lambda _bot, _conversation: conversation,
             open_model=lambda _: Model(hangs),
             default_model="m",
+            counter=TokenCounter(),
         )
         yield Instance(bots, conversation, service)
 

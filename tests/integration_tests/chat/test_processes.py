@@ -26,7 +26,7 @@ pytestmark = sized(120)
 MESSAGES = 24 if SOAK else 8
 """Of each process; together they stay within what a bot may be reminded of."""
 
-REMEMBERING = StoredBotConfig(system_prompt="Count.", max_output_tokens=512, history_turns=50)
+REMEMBERING = StoredBotConfig(system_prompt="Count.")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -18,16 +18,17 @@ from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json, Key
+    from shared.errors import JsonValue
     from tests.support.fakes import FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
 
-MINE = StoredBotConfig(system_prompt="mine", max_output_tokens=512, history_turns=10)
+MINE = StoredBotConfig(system_prompt="mine")
 THEIRS = MINE.model_copy(update={"system_prompt": "theirs"})
 
 
 async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
-    saved = await app.save_bot(name="Help", prompt_name="p", temperature=0.5)
+    saved = await app.save_bot(prompt={"name": "p"}, llm={"temperature": 0.5}, tags=["help"])
     shown = await app.on_bot()
 
     assert (
@@ -36,15 +37,21 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
         == {
             "bot_id": "b",
             "config": {
-                "name": "Help",
-                "description": None,
-                "prompt_name": "p",
-                "prompt": None,
+                "llm": {
+                    "provider": "openai",
+                    "model": None,
+                    "temperature": 0.5,
+                    "max_output_tokens": 512,
+                    "reasoning_effort": None,
+                },
                 "system_prompt": None,
-                "model": None,
-                "temperature": 0.5,
-                "max_output_tokens": 512,
-                "history_turns": 10,
+                "prompt": {"name": "p", "label": None, "version": None},
+                "conversation_storage": {"backend": "cosmos"},
+                "memory": {"type": "buffer", "max_tokens": 4000},
+                "limits": {"max_message_characters": 100_000, "turns_per_minute": None},
+                "retention_days": None,
+                "description": None,
+                "tags": ["help"],
             },
             "updated_at": "2026-01-31T10:30:00Z",
             "etag": saved.headers["etag"],
@@ -55,9 +62,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
 @pytest.mark.parametrize(
     ("config", "field"),
     [
-        ({"name": "neither"}, "body"),
-        ({"system_prompt": "a", "prompt_name": "b"}, "body"),
-        ({"prompt": {"name": "a"}, "prompt_name": "b"}, "body"),
+        ({"description": "neither"}, "body"),
         ({"prompt": {"name": "a"}, "system_prompt": "b"}, "body"),
         ({"prompt": {"name": "a", "label": "b", "version": 1}}, "body.prompt"),
         ({"prompt": {"name": "a b"}}, "body.prompt.name"),
@@ -65,11 +70,25 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
         ({"prompt": {"name": "a", "version": "1"}}, "body.prompt.version"),
         ({"prompt": {"name": "a", "tag": "b"}}, "body.prompt.tag"),
         ({"system_prompt": ""}, "body.system_prompt"),
-        ({"prompt_name": "a b"}, "body.prompt_name"),
-        ({"system_prompt": "a", "temperature": 2.1}, "body.temperature"),
-        ({"system_prompt": "a", "max_output_tokens": 0}, "body.max_output_tokens"),
-        ({"system_prompt": "a", "max_output_tokens": "9"}, "body.max_output_tokens"),
-        ({"system_prompt": "a", "history_turns": 51}, "body.history_turns"),
+        ({"system_prompt": "a", "llm": {"temperature": 2.1}}, "body.llm.temperature"),
+        ({"system_prompt": "a", "llm": {"max_output_tokens": 0}}, "body.llm.max_output_tokens"),
+        ({"system_prompt": "a", "llm": {"max_output_tokens": "9"}}, "body.llm.max_output_tokens"),
+        ({"system_prompt": "a", "llm": {"provider": "elsewhere"}}, "body.llm.provider"),
+        ({"system_prompt": "a", "llm": {"model": "a b"}}, "body.llm.model"),
+        ({"system_prompt": "a", "llm": {"reasoning_effort": "much"}}, "body.llm.reasoning_effort"),
+        ({"system_prompt": "a", "llm": {"api_key": "x"}}, "body.llm.api_key"),
+        (
+            {"system_prompt": "a", "conversation_storage": {"backend": "disk"}},
+            "body.conversation_storage.backend",
+        ),
+        ({"system_prompt": "a", "memory": {"type": "vector"}}, "body.memory.type"),
+        ({"system_prompt": "a", "memory": {"max_tokens": -1}}, "body.memory.max_tokens"),
+        ({"system_prompt": "a", "memory": {"turns": 5}}, "body.memory.turns"),
+        ({"system_prompt": "a", "limits": {"turns_per_minute": 0}}, "body.limits.turns_per_minute"),
+        ({"system_prompt": "a", "retention_days": 0}, "body.retention_days"),
+        ({"system_prompt": "a", "tags": [""]}, "body.tags.0"),
+        ({"system_prompt": "a", "history_turns": 5}, "body.history_turns"),
+        ({"system_prompt": "a", "prompt_name": "b"}, "body.prompt_name"),
         ({"system_prompt": "a", "stream": True}, "body.stream"),
         ({"system_prompt": "a", "tenant_id": "globex"}, "body.tenant_id"),
     ],
@@ -133,6 +152,50 @@ async def test_what_a_newer_release_stored_is_tolerated_and_kept(app: App, cosmo
     assert (await container.read(("acme",), "b") or {})["source"] == "global"
 
 
+FLAT: dict[str, JsonValue] = {
+    "name": "Help",
+    "model": "gpt-4o",
+    "temperature": 0.5,
+    "max_output_tokens": 99,
+    "history_turns": 0,
+}
+NEW: dict[str, JsonValue] = {"description": "Help", "memory": {"type": "buffer", "max_tokens": 0}}
+
+
+@pytest.mark.parametrize(
+    ("flat", "config"),
+    [
+        (FLAT | {"system_prompt": "Be brief."}, NEW | {"system_prompt": "Be brief."}),
+        (FLAT | {"prompt_name": "p"}, NEW | {"prompt": {"name": "p", "label": None, "version": None}}),
+        (
+            FLAT | {"prompt": {"name": "p", "version": 2}},
+            {"prompt": {"name": "p", "label": None, "version": 2}},
+        ),
+        (FLAT | {"description": "Helps", "system_prompt": "x"}, {"description": "Helps"}),
+        (
+            {"system_prompt": "x", "max_output_tokens": 512, "history_turns": 10},
+            {"memory": {"type": "buffer", "max_tokens": 4000}},
+        ),
+    ],
+)
+async def test_a_bot_that_is_stored_in_the_flat_shape_is_read_as_a_new_one_and_saved_as_one(
+    app: App, cosmos: MemoryCosmos, flat: dict[str, JsonValue], config: dict[str, JsonValue]
+) -> None:
+    container = cosmos.container("bots")
+    await container.patch(("acme",), "b", Patch((PatchOperation("set", "/config", flat),)))
+
+    shown = (await app.on_bot()).json()["config"]
+    assert shown | config == shown
+    assert shown["llm"]["max_output_tokens"] == flat["max_output_tokens"]
+    assert shown["llm"]["model"] == flat.get("model")
+
+    sent = {name: value for name, value in shown.items() if value is not None}
+    assert (await app.save_bot(**sent)).json()["config"] == shown
+    stored = cast("dict[str, Any]", (await container.read(("acme",), "b") or {})["config"])
+    assert stored["llm"] == shown["llm"]
+    assert not {"max_output_tokens", "history_turns", "prompt_name", "name"} & set(stored)
+
+
 @pytest.fixture
 def bots(cosmos: MemoryCosmos, clock: FakeClock) -> BotRepository:
     return BotRepository(ACME, cosmos.container("bots"), clock)
@@ -163,34 +226,26 @@ async def test_a_bot_that_comes_and_goes_is_given_up_on(
         await BotRepository(ACME, other, clock).save("b", MINE, None)
 
 
-@pytest.mark.parametrize(
-    ("field", "source"),
-    [
-        ("body.prompt_name", {"prompt_name": "p"}),
-        ("body.prompt", {"prompt": {"name": "p"}}),
-        ("body.prompt", {"prompt": {"name": "p", "version": 2}}),
-        ("body.prompt", {"prompt": {"name": "p", "label": "latest"}}),
-    ],
-)
+@pytest.mark.parametrize("more", [{}, {"version": 2}, {"label": "latest"}])
 async def test_a_prompt_that_wants_what_no_turn_gives_is_refused_by_its_field(
-    app: App, field: str, source: dict[str, Any]
+    app: App, more: dict[str, Any]
 ) -> None:
     await app.prompts.save("p", PromptDraft(template="Hello {who}."))
     await app.prompts.save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
 
-    refused = await app.save_bot(**source)
+    refused = await app.save_bot(prompt={"name": "p"} | more)
 
     assert refused.status == 422
-    assert "version 2 wants lists of messages" in refused.json()["detail"]["fields"][field]
+    assert "version 2 wants lists of messages" in refused.json()["detail"]["fields"]["body.prompt"]
     assert (await app.on_bot()).json()["config"]["system_prompt"] == "Be brief."
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        {"prompt_name": "filled"},
-        {"prompt_name": "examples"},
-        {"prompt_name": "later"},
+        {"prompt": {"name": "filled"}},
+        {"prompt": {"name": "examples"}},
+        {"prompt": {"name": "later"}},
         {"prompt": {"name": "p", "version": 1}},
         {"prompt": {"name": "p", "version": 9}},
         {"system_prompt": "{history}"},

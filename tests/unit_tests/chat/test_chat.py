@@ -12,14 +12,15 @@ from functions.chat.conversations.models import ChatRequest
 from functions.chat.conversations.reservation import RESERVATION_SECONDS
 from functions.chat.conversations.service import ANSWER_SECONDS, ChatService
 from shared.errors import BudgetExceededError, DependencyTimeoutError, DependencyUnavailableError
-from shared.llm.chat_model import ModelUnavailableError, PromptTooLongError
+from shared.llm.chat_model import ModelOutageError, PromptTooLongError
 from shared.llm.errors import PromptRefusedError
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import MessageTemplate, PromptDraft
 from tests.support.fakes import Call
-from tests.unit_tests.chat.app import ACME, USAGE
+from tests.unit_tests.chat.app import ACME, USAGE, WordCounter
 
 if TYPE_CHECKING:
+    from tests.support.fakes import FakeClock
     from tests.unit_tests.chat.app import App
 
 
@@ -30,6 +31,7 @@ def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
         open_conversation=lambda _, conversation_id: app.conversation(conversation_id),
         open_model=lambda bot_id: app.model.opened_for(ACME, bot_id),
         default_model="gpt-default",
+        counter=WordCounter(),
         answer_seconds=answer_seconds,
     )
 
@@ -102,7 +104,10 @@ async def test_a_message_that_is_too_long_is_refused_in_the_words_of_a_message(a
 async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) -> None:
     await app.chat()
     plain = app.model.prompts[-1]
-    await app.save_bot(system_prompt="x", model="gpt-own", temperature=0.0, max_output_tokens=9)
+    await app.save_bot(
+        system_prompt="x",
+        llm={"model": "gpt-own", "temperature": 0.0, "max_output_tokens": 9, "reasoning_effort": "low"},
+    )
     await app.chat(user_id="u1")
     own = app.model.prompts[-1]
 
@@ -113,6 +118,7 @@ async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) 
         None,
     )
     assert (own.model, own.temperature, own.max_output_tokens, own.user) == ("gpt-own", 0.0, 9, "u1")
+    assert (plain.reasoning_effort, own.reasoning_effort) == (None, "low")
 
 
 async def test_a_bot_without_a_model_uses_the_tenants_default_one(app: App) -> None:
@@ -129,8 +135,8 @@ async def test_a_turn_is_paid_by_the_callers_tenant_under_the_bots_name(app: App
     assert app.model.callers == [("acme", "bot:b")]
 
 
-async def test_the_model_is_reminded_of_the_last_turns_and_no_more(app: App) -> None:
-    await app.save_bot(system_prompt="Be brief.", history_turns=2)
+async def test_the_model_is_reminded_of_the_last_turns_that_the_budget_holds_and_no_more(app: App) -> None:
+    await app.save_bot(system_prompt="Be brief.", memory={"type": "buffer", "max_tokens": 2 * (4 + 8)})
     for number in range(1, 5):
         await app.chat(f"message {number}")
 
@@ -145,15 +151,40 @@ async def test_the_model_is_reminded_of_the_last_turns_and_no_more(app: App) -> 
 
 
 async def test_a_bot_without_a_memory_is_reminded_of_nothing(app: App) -> None:
-    await app.save_bot(system_prompt="Be brief.", history_turns=0)
+    await app.save_bot(system_prompt="Be brief.", memory={"max_tokens": 0})
     await app.chat("one")
     await app.chat("two")
 
     assert app.model.said == [("system", "Be brief."), ("user", "two")]
 
 
+async def test_a_message_that_is_longer_than_the_bot_takes_is_refused_before_it_is_a_turn(app: App) -> None:
+    await app.save_bot(system_prompt="x", limits={"max_message_characters": 3})
+
+    assert (await app.chat("abc")).status == 200
+    refused = await app.chat("abcd")
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["body.message"])
+    assert len(await app.turns()) == len(app.model.prompts) == 1
+
+
+async def test_a_bot_takes_so_many_turns_of_a_tenant_per_minute(app: App, clock: FakeClock) -> None:
+    for headers in (app.editor, app.stranger):
+        await app.save_bot(headers=headers, system_prompt="x", limits={"turns_per_minute": 2})
+
+    answers = [await app.chat(conversation_id=f"c{number}") for number in range(3)]
+    strangers = await app.chat(headers=app.stranger)
+    clock.advance(float(answers[-1].headers["retry-after"]))
+    later = await app.chat()
+
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"] == "TurnRateExceededError"
+    assert answers[-1].json()["detail"] == {"bot_id": "b", "limit": 2}
+    assert (strangers.status, later.status) == (200, 200)
+
+
 async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
-    await app.save_bot(prompt_name="p")
+    await app.save_bot(prompt={"name": "p"})
     await app.prompts.save("p", PromptDraft(template="You serve {who}."), None)
     await app.chat(variables={"who": "Ada"})
     first = app.model.said[0]
@@ -166,7 +197,6 @@ async def test_a_bots_prompt_is_resolved_for_each_turn(app: App) -> None:
 @pytest.mark.parametrize(
     ("reference", "used"),
     [
-        ({"prompt_name": "p"}, 2),
         ({"prompt": {"name": "p"}}, 2),
         ({"prompt": {"name": "p", "label": "production"}}, 2),
         ({"prompt": {"name": "p", "label": "beta"}}, 1),
@@ -191,12 +221,10 @@ async def test_a_bot_uses_the_version_that_it_names_and_its_answers_say_which(
     assert answer["prompt"] == {"name": "p", "version": used}
     [turn] = (await app.on_conversation()).json()["items"]
     assert turn["prompt"] == answer["prompt"]
-    config = (await app.on_bot()).json()["config"]
-    assert (config["prompt_name"] is None) == ("prompt" in reference)
 
 
 async def test_rolling_a_bot_back_is_moving_a_label(app: App) -> None:
-    await app.save_bot(prompt_name="p")
+    await app.save_bot(prompt={"name": "p"})
     await app.prompts.save("p", PromptDraft(template="Old."), None)
     await app.prompts.apply(PromptEdit("p", MoveLabel("production", 1)))
     await app.prompts.save("p", PromptDraft(template="New."), None)
@@ -228,7 +256,7 @@ async def test_a_bots_prompt_may_be_a_chat_and_the_conversation_follows_it(app: 
         MessageTemplate(role="assistant", content="How may I help?"),
     )
     await app.prompts.save("p", PromptDraft(template=parts), None)
-    await app.save_bot(prompt_name="p")
+    await app.save_bot(prompt={"name": "p"})
 
     await app.chat("one", variables={"who": "Ada"})
 
@@ -259,7 +287,7 @@ async def test_variables_that_do_not_fit_are_named_before_a_turn_begins(
 ) -> None:
     if template is not None:
         await app.prompts.save("p", PromptDraft(template=template), None)
-        await app.save_bot(prompt_name="p")
+        await app.save_bot(prompt={"name": "p"})
     refused = await app.chat(variables=variables)
 
     assert (refused.status, refused.json()["detail"]) == (422, detail)
@@ -267,7 +295,7 @@ async def test_variables_that_do_not_fit_are_named_before_a_turn_begins(
 
 
 async def test_a_bot_whose_prompt_is_gone_says_which(app: App) -> None:
-    await app.save_bot(prompt_name="gone")
+    await app.save_bot(prompt={"name": "gone"})
     refused = await app.chat()
 
     assert (refused.status, refused.json()["error"]) == (404, "PromptNotFoundError")
@@ -307,7 +335,7 @@ async def test_an_invalid_request_is_refused_by_field(app: App, body: dict[str, 
 @pytest.mark.parametrize(
     ("failure", "status"),
     [
-        (ModelUnavailableError("The model"), 503),
+        (ModelOutageError("The model"), 503),
         (DependencyUnavailableError("The model"), 503),
         (PromptRefusedError("too long"), 422),
         (BudgetExceededError("not now", retry_after=7), 429),

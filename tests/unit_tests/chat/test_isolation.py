@@ -77,7 +77,7 @@ async def test_another_tenants_conversation_id_names_a_conversation_of_ones_own(
 
 
 async def test_a_bot_does_not_see_the_prompts_of_another_tenant(app: App) -> None:
-    await app.save_bot(headers=app.stranger, prompt_name="p")
+    await app.save_bot(headers=app.stranger, prompt={"name": "p"})
     await app.client.call("save_bot")  # without a key
     refused = await app.chat(headers=app.stranger)
 

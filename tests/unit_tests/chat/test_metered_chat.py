@@ -45,7 +45,7 @@ class Chat:
         self.app, self.provider, self.key = app, provider, key
 
     async def save(self, bot_id: str, model: str, **config: object) -> None:
-        body = {"system_prompt": "Be brief.", "model": model, "max_output_tokens": 300} | config
+        body = {"system_prompt": "Be brief.", "llm": {"model": model, "max_output_tokens": 300}} | config
         await self.app.must("save_bot", Call.of(body, headers=self.key, bot_id=bot_id))
 
     async def say(self, bot_id: str, message: str = "hi", **body: object) -> Answer:
@@ -131,7 +131,7 @@ async def test_a_message_that_no_minute_admits_is_refused_as_a_message(chat: Cha
 async def test_no_text_that_a_prompt_is_filled_with_ends_the_request(chat: Chat, filler: str) -> None:
     prompt = {"template": "{x}" * 100}
     await chat.app.must("save_prompt", Call.of(prompt, headers=chat.key, name="p"))
-    body = {"prompt_name": "p", "model": "gpt-4o"}
+    body = {"prompt": {"name": "p"}, "llm": {"model": "gpt-4o"}}
     await chat.app.must("save_bot", Call.of(body, headers=chat.key, bot_id="b"))
 
     answer = await chat.say("b", variables={"x": filler * (10_000 // len(filler))})

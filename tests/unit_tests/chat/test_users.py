@@ -15,6 +15,7 @@ from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
 from shared.tenancy.context import Role
 from tests.support.fakes import user_context
+from tests.unit_tests.chat.app import WordCounter
 
 if TYPE_CHECKING:
     from tests.unit_tests.chat.app import App
@@ -217,6 +218,7 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
         ),
         open_model=lambda bot_id: app.model.opened_for(bobs, bot_id),
         default_model="gpt-default",
+        counter=WordCounter(),
     )
     request = ChatRequest(message="again", conversation_id="c")
 

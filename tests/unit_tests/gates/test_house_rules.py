@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 80
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
-CODE = ("function_app.py", "functions", "shared", "compat", "tenantry_client", "local", "tests")
+CODE = ("function_app.py", "functions", "shared", "compat", "tenantry_client", "local", "infra", "tests")
 APP = ("function_app.py", "functions", "shared")
 SUPPRESSION = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<codes>\S*)(?P<rest>.*)$")
 

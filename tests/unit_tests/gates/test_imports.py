@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grimp
 
-PACKAGES = ("functions", "shared", "compat", "tenantry_client", "local", "tests")
+PACKAGES = ("functions", "shared", "compat", "tenantry_client", "infra", "local", "tests")
 
 
 def test_no_module_needs_one_that_needs_it() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.fakes import Answer
 
 ANN, BOB = "ann+test@example.com", "bob@example.com"
-BOT = {"system_prompt": "You help.", "model": "gpt-4o"}
+BOT = {"system_prompt": "You help.", "llm": {"model": "gpt-4o"}}
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from shared.llm.chat_model import (
     Completion,
     FilteredAnswerError,
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     PromptTooLongError,
     UnusableAnswerError,
@@ -32,6 +33,9 @@ from shared.tokens.stored_models import Lock
 from tests.support.fakes import tenant_context
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.llm.chat_model import AnswerStream
     from shared.tenancy.context import TenantContext
 
 TENANT = tenant_context()
@@ -82,6 +86,10 @@ class FakeModel:
     calls: int = 0
     called: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: bool = False
+    begins: bool = False
+    parts: tuple[str, ...] = ("hel", "lo")
+    closed: int = 0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         assert prompt is PROMPT
@@ -93,13 +101,40 @@ class FakeModel:
             raise self.failure
         return ANSWER
 
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        """Open, unless it is told to fail before it begins, and give `parts` one by one."""
+        assert prompt is PROMPT
+        self.calls += 1
+        if self.failure is not None and not self.begins:
+            raise self.failure
+        try:
+            yield self._give_parts()
+        finally:
+            self.closed += 1
+            self.closing.set()
+
+    async def _give_parts(self) -> AsyncIterator[str | Completion]:
+        for part in self.parts:
+            yield part
+        self.called.set()
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+        yield ANSWER
+
 
 class FakeCounter:
-    """Finds eleven tokens in every prompt."""
+    """Finds eleven tokens in every prompt, and one in each character of a text."""
 
     async def count_prompt(self, prompt: ChatPrompt) -> int:
         assert prompt is PROMPT
         return 11
+
+    async def count_text(self, text: str, model: str) -> int:
+        assert model == PROMPT.model
+        return len(text)
 
 
 LOCKED = ("lock", "acme", "bot", 111, "gpt-4o")
@@ -148,7 +183,7 @@ async def test_a_refused_call_never_reaches_the_model() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        ModelUnavailableError("model"),
+        ModelOutageError("model"),
         PromptRejectedError("no such parameter"),
         ModelNotFoundError("gpt-4oo"),
         ConfigurationError(["AZURE_OPENAI_API_KEY"]),

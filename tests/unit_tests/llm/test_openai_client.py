@@ -15,9 +15,10 @@ from shared.contracts import ChatMessage, Usage
 from shared.errors import APIError, ConfigurationError, DependencyUnavailableError
 from shared.llm.chat_model import (
     ChatPrompt,
+    DeclinedAnswerError,
     FilteredAnswerError,
     ModelNotFoundError,
-    ModelUnavailableError,
+    ModelOutageError,
     PromptRejectedError,
     UnusableAnswerError,
 )
@@ -110,7 +111,7 @@ async def test_a_failing_credential_used_nothing() -> None:
         raise ClientAuthenticationError("no identity here")
 
     chat, endpoint, _ = model(credential=fail)
-    with pytest.raises(ModelUnavailableError, match="credential"):
+    with pytest.raises(ModelOutageError, match="credential"):
         await chat.complete(PROMPT)
     assert endpoint.requests == []
 
@@ -156,8 +157,8 @@ async def test_a_transient_failure_is_tried_again(step: Step) -> None:
 @pytest.mark.parametrize(
     ("steps", "error"),
     [
-        ([failure(429)] * 3, ModelUnavailableError),
-        ([httpx2.ConnectError("refused")] * 3, ModelUnavailableError),
+        ([failure(429)] * 3, ModelOutageError),
+        ([httpx2.ConnectError("refused")] * 3, ModelOutageError),
         ([httpx2.ConnectError("refused"), failure(500), failure(429)], DependencyUnavailableError),
         ([failure(503)] * 3, DependencyUnavailableError),
         ([httpx2.ReadTimeout("late")] * 3, DependencyUnavailableError),
@@ -176,7 +177,7 @@ async def test_an_open_breaker_used_nothing() -> None:
     while dependency.breaker.state is not BreakerState.OPEN:
         dependency.breaker.record_failure()
     client = open_client("http://model.test", "2024-10-21", "key")
-    with pytest.raises(ModelUnavailableError):
+    with pytest.raises(ModelOutageError):
         await OpenAIChatModel(client, dependency).complete(PROMPT)
     await client.close()
 
@@ -188,7 +189,7 @@ async def test_an_open_breaker_used_nothing() -> None:
         (404, PromptRefusedError),
         (401, ConfigurationError),
         (403, ConfigurationError),
-        (418, ModelUnavailableError),
+        (418, ModelOutageError),
     ],
 )
 async def test_a_refusal_is_not_tried_again(status: int, error: type[APIError]) -> None:
@@ -321,6 +322,52 @@ async def test_a_use_that_is_told_in_part_is_read(usage: object, read: tuple[int
 
 
 @pytest.mark.parametrize(
+    ("details", "read"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 5}}, (5, 0)),
+        ({"completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 0}}, (0, 2)),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 7.0},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            (7, 3),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 8},
+                "completion_tokens_details": {"reasoning_tokens": 2**70},
+            },
+            (7, 3),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": -1},
+                "completion_tokens_details": {"reasoning_tokens": -(2**70)},
+            },
+            (0, 0),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": "5"},
+                "completion_tokens_details": {"reasoning_tokens": True},
+            },
+            (0, 0),
+        ),
+        ({"prompt_tokens_details": None, "completion_tokens_details": [3]}, (0, 0)),
+        ({"prompt_tokens_details": {}, "completion_tokens_details": {"reasoning_tokens": 1.5}}, (0, 0)),
+    ],
+)
+async def test_kinds_of_tokens_are_read_and_never_more_than_their_whole(
+    details: dict[str, object], read: tuple[int, int]
+) -> None:
+    chat, _, _ = model(answer(usage=USAGE | details))
+    used = (await chat.complete(PROMPT)).usage
+    assert (used.cached_tokens, used.reasoning_tokens) == read
+    assert (used.prompt_tokens, used.completion_tokens, used.total_tokens) == (7, 3, 10)
+
+
+@pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
         (400, "unsupported_parameter", PromptRejectedError),
@@ -347,7 +394,7 @@ async def test_a_refusal_after_an_attempt_that_may_have_worked_does_not_say_that
     chat, _, _ = model(failure(500), failure(status))
     with pytest.raises(APIError) as caught:
         await chat.complete(PROMPT)
-    assert not isinstance(caught.value, ModelUnavailableError | PromptRejectedError | ConfigurationError)
+    assert not isinstance(caught.value, ModelOutageError | PromptRejectedError | ConfigurationError)
 
 
 @pytest.mark.parametrize("code", ["DeploymentNotFound", "model_not_found", None])
@@ -396,6 +443,14 @@ async def test_a_filtered_answer_is_a_422_whose_use_is_known() -> None:
         await chat.complete(PROMPT)
     assert caught.value.status == 422
     assert caught.value.usage is not None
+
+
+async def test_a_model_that_declines_is_a_422_whose_use_is_known() -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    chat, _, _ = model(answer(choices=[{"message": message, "finish_reason": "stop"}]))
+    with pytest.raises(DeclinedAnswerError) as caught:
+        await chat.complete(PROMPT)
+    assert (caught.value.status, caught.value.usage) == (422, Usage.model_validate(USAGE))
 
 
 async def test_the_probe_asks_for_the_models() -> None:

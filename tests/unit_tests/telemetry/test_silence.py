@@ -93,7 +93,10 @@ async def test_one_exporter_is_told_of_all_work_until_it_is_stopped() -> None:
     exporter = Exporter()
     started = [start_telemetry(lambda: exporter), start_telemetry(Exporter)]
     with request_telemetry("GET", "/api/x", "r", {}) as request, dependency_telemetry("the store") as call:
-        count_tokens(Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3), "gpt")
+        used = Usage(
+            prompt_tokens=3, cached_tokens=1, completion_tokens=5, reasoning_tokens=2, total_tokens=8
+        )
+        count_tokens(used, "gpt")
     await stop_telemetry()
     count_tokens(Usage(prompt_tokens=9, completion_tokens=9, total_tokens=18), "gpt")
 
@@ -102,7 +105,12 @@ async def test_one_exporter_is_told_of_all_work_until_it_is_stopped() -> None:
         ("http.server.request.duration", request),
         ("tenantry.dependency.duration", call),
     ]
-    assert exporter.counted == {"tenantry.tokens prompt": 1, "tenantry.tokens completion": 2}
+    assert exporter.counted == {
+        "tenantry.tokens prompt": 3,
+        "tenantry.tokens completion": 5,
+        "tenantry.tokens.part cached": 1,
+        "tenantry.tokens.part reasoning": 2,
+    }
     assert exporter.stopped
 
 

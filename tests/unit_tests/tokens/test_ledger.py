@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.contracts import MOST_TOKENS
+from shared.contracts import MOST_TOKENS, Usage
 from shared.errors import (
     BudgetExceededError,
     DeadlineExceededError,
@@ -23,9 +22,6 @@ from tests.support.fakes import tenant_context
 from tests.support.ledger_bench import Bench, used
 from tests.support.ledger_simulation import APP, MODEL, TENANT, run_async
 from tests.support.simulated_cosmos import Faults, ProcessClock
-
-if TYPE_CHECKING:
-    from shared.contracts import Usage
 
 LIMITS = TIER_LIMITS[Tier.FREE]
 
@@ -48,6 +44,17 @@ def test_a_lock_counts_until_its_report_trues_it() -> None:
         assert idle.available_tokens == LIMITS.tokens_per_minute
         assert idle.available_requests == LIMITS.concurrency
         assert idle.reset_time_seconds == 0
+
+    run_async(scenario())
+
+
+@pytest.mark.parametrize("kind", ["cached_tokens", "reasoning_tokens"])
+def test_a_kind_of_tokens_beyond_its_whole_is_no_usage(kind: str) -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        lock = await bench.ledger.lock(TENANT, APP, 500, MODEL)
+        with pytest.raises(ValidationError, match=kind):
+            await bench.ledger.report(TENANT, APP, lock.lock_id, Usage.model_validate({kind: 1}))
 
     run_async(scenario())
 

@@ -175,7 +175,7 @@ async def test_a_lock_takes_a_bounded_positive_integer(acme: Caller, count: obje
     assert (await acme.status())["locked_tokens"] == 0
 
 
-@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens"])
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"])
 @pytest.mark.parametrize("count", [-1, 1.0, "5", True, None, 10**9 + 1])
 async def test_a_report_mints_nothing(acme: Caller, field: str, count: object) -> None:
     request_id = await acme.locked()
@@ -185,6 +185,25 @@ async def test_a_report_mints_nothing(acme: Caller, field: str, count: object) -
 
     assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, [f"body.{field}"])
     assert (await acme.status())["locked_tokens"] == 1_000
+
+
+@pytest.mark.parametrize(
+    ("field", "whole"), [("cached_tokens", "prompt_tokens"), ("reasoning_tokens", "completion_tokens")]
+)
+async def test_a_kind_of_tokens_is_no_more_than_its_whole(acme: Caller, field: str, whole: str) -> None:
+    request_id = await acme.locked()
+    report = {"app_id": "bot", "request_id": request_id, "prompt_tokens": 7, "completion_tokens": 7}
+
+    refused = await acme.post("report_tokens", report | {field: 8})
+    of_a_refused_whole = await acme.post("report_tokens", report | {whole: -1, field: 7})
+
+    assert (refused.status, refused.json()["detail"]["fields"]) == (
+        422,
+        {f"body.{field}": f"must be <= {whole}"},
+    )
+    assert list(of_a_refused_whole.json()["detail"]["fields"]) == [f"body.{whole}"]
+    assert (await acme.post("report_tokens", report | {field: 7})).status == 200
+    assert (await acme.status())["used_tokens"] == 14
 
 
 async def test_names_are_bounded(acme: Caller) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from functions.tokens.models import UsageQuery
 from functions.tokens.usage import UsageQueryLimits, UsageService
+from shared.cosmos.container import Patch, PatchOperation, Query
 from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
 from shared.tenancy.context import Role
@@ -54,6 +55,8 @@ async def use(app: WholeApp, headers: dict[str, str], tokens: tuple[int, int], *
         "request_id": locked.json()["request_id"],
         "prompt_tokens": tokens[0],
         "completion_tokens": tokens[1],
+        "cached_tokens": tokens[0] // 3,
+        "reasoning_tokens": tokens[1] // 2,
     }
     if "user_id" in names:
         report["user_id"] = names["user_id"]
@@ -93,6 +96,7 @@ async def test_every_grouping_sums_to_what_was_reported(app: WholeApp, boss: dic
             for names_used, (prompt, completion) in reported:
                 sums = expected.setdefault(tuple(names_used[one] for one in dimensions), Counter())
                 sums.update(prompt_tokens=prompt, completion_tokens=completion, requests=1)
+                sums.update(cached_tokens=prompt // 3, reasoning_tokens=completion // 2)
             rows = {tuple(row[one] for one in dimensions): Counter(_counts(row)) for row in found["items"]}
             assert rows == expected
             assert len(rows) == len(found["items"])
@@ -103,7 +107,8 @@ async def test_every_grouping_sums_to_what_was_reported(app: WholeApp, boss: dic
 
 
 def _counts(row: dict[str, int]) -> dict[str, int]:
-    return {name: row[name] for name in ("prompt_tokens", "completion_tokens", "requests")}
+    names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "requests")
+    return {name: row[name] for name in names}
 
 
 async def test_a_range_includes_both_its_days_and_is_this_month_by_itself(
@@ -160,6 +165,45 @@ async def test_cost_is_exact_and_unknown_where_a_price_is(app: WholeApp, boss: d
     costs = {row["app_id"]: (row["cost"], row["unpriced_models"]) for row in by_app["items"]}
     assert costs == {"a": ("3.500000000001", []), "b": (None, ["unknown"])}
     assert (by_app["total"]["cost"], by_app["total"]["unpriced_models"]) == (None, ["unknown"])
+
+
+async def test_kinds_of_tokens_have_their_own_price_where_there_is_one(
+    app: WholeApp, boss: dict[str, str]
+) -> None:
+    await use(app, boss, (300, 100), model="gpt-4o", app_id="a")
+    usual = {"prompt": "2", "completion": "10"}
+    costs = []
+    for more in ({}, {"cached": "0.2"}, {"reasoning": "4"}, {"cached": "0", "reasoning": "0"}):
+        value = {"currency": "USD", "models": {"gpt-4o": usual | more}}
+        call = Call.of({"value": value}, headers=app.admin, key="usage.prices")
+        await app.must("put_setting", Call(call.path, "scope=global", call.headers, call.body))
+        app.clock.advance(61)
+        costs.append((await usage(app, boss))["total"]["cost"])
+
+    assert costs == ["0.0016", "0.00142", "0.0013", "0.0009"]
+
+
+async def test_an_item_from_before_there_were_kinds_reads_as_none_and_takes_them_up(
+    app: WholeApp, boss: dict[str, str]
+) -> None:
+    await use(app, boss, (300, 100), model="m", app_id="a")
+    ledger = app.cosmos.container("ledger")
+    old = Patch((PatchOperation("remove", "/cached_tokens"), PatchOperation("remove", "/reasoning_tokens")))
+    (item,) = await ledger.query(("acme",), Query("SELECT c.id FROM c WHERE STARTSWITH(c.id, 'usage:')"))
+    await ledger.patch(("acme",), str(item["id"]), old)
+
+    before = (await usage(app, boss))["total"]
+    await use(app, boss, (30, 10), model="m", app_id="a")
+    after = (await usage(app, boss))["total"]
+
+    assert _counts(before) == {
+        "prompt_tokens": 300,
+        "cached_tokens": 0,
+        "completion_tokens": 100,
+        "reasoning_tokens": 0,
+        "requests": 1,
+    }
+    assert (after["prompt_tokens"], after["cached_tokens"], after["reasoning_tokens"]) == (330, 10, 5)
 
 
 async def test_nothing_used_costs_nothing(app: WholeApp, boss: dict[str, str]) -> None:

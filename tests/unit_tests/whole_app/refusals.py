@@ -22,9 +22,9 @@ TENANT: Final = "acme"
 _DEEP: Final = json.loads("[" * 30 + "]" * 30)
 REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
     "save_bot": (
-        {"system_prompt": "x", "prompt_name": "y"},
+        {"system_prompt": "x", "prompt": {"name": "y"}},
         {},
-        {"system_prompt": "x", "temperature": 9},
+        {"system_prompt": "x", "llm": {"temperature": 9}},
     ),
     "accept_job": ({"text": "x", "prompt_name": "y"}, {}, {"text": "x", "variables": {"a": "b"}}),
     "save_prompt": (

@@ -66,7 +66,7 @@ async def world() -> AsyncIterator[World]:
         )
         app.runtime.__dict__["authenticator"] = callers
         await app.must("save_prompt", Call.of({"template": "x"}, headers=boss, name=NAMES["name"]))
-        config = {"prompt_name": NAMES["name"]}
+        config = {"prompt": {"name": NAMES["name"]}}
         await app.must("save_bot", Call.of(config, headers=boss, bot_id=NAMES["bot_id"]))
         said = {"message": SECRET, "conversation_id": NAMES["conversation_id"]}
         await app.must("chat", Call.of(said, headers=made.alice, bot_id=NAMES["bot_id"]))

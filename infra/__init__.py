@@ -1,0 +1,1 @@
+"""Deployment to Azure and to containers."""

@@ -1,0 +1,1 @@
+"""Hooks of `azd`: before resources are made, and after the app is deployed; they need no package."""

@@ -1,0 +1,134 @@
+"""Stream of one answer, read off an HTTP response: within its bounds, closed when nobody reads on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from shared.llm.chat_model import TruncatedAnswerError
+from shared.llm.streamed_answer import EventDecoder, EventTooLongError, StreamedAnswer
+from shared.resilience.deadlines import remaining_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from shared.llm.chat_model import ChatPrompt, Completion
+
+_LAST_BYTES_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBounds:
+    """Bounds of one answer's stream.
+
+    Attributes:
+        idle_seconds: How long it may be silent.
+        total_seconds: How long it may take; the caller's deadline can only shorten it.
+        event_bytes: The most that one event may have.
+        framing_bytes: The most that it may have beside its parts.
+        part_bytes: The most that it may have for each token that was asked for.
+        characters: The most that its text may have.
+    """
+
+    idle_seconds: float = 60.0
+    total_seconds: float = 180.0
+    event_bytes: int = 1 << 20
+    framing_bytes: int = 1 << 20
+    part_bytes: int = 2048
+    characters: int = 2_000_000
+
+
+STREAM_BOUNDS = StreamBounds()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStream:
+    """A response of which the first bytes have come: from now on no other attempt can take its place."""
+
+    response: httpx2.Response
+    chunks: AsyncIterator[bytes]
+    first: bytes
+
+    @classmethod
+    async def of(cls, response: httpx2.Response) -> OpenedStream:
+        """Wait for a response's first bytes.
+
+        Raises:
+            httpx2.HTTPError: They did not come; the response is closed.
+        """
+        chunks = response.aiter_bytes()
+        async with AsyncExitStack() as failing:
+            failing.push_async_callback(response.aclose)
+            first = await anext(chunks, b"")
+            if not first:
+                raise httpx2.ReadError("The stream is empty", request=response.request)
+            failing.pop_all()
+        return cls(response, chunks, first)
+
+    async def read(self, prompt: ChatPrompt, bounds: StreamBounds) -> AsyncGenerator[str | Completion]:
+        """Read the answer: its text as it comes, then the whole.
+
+        Raises:
+            FilteredAnswerError: The provider's content filter stopped it.
+            DeclinedAnswerError: The model declined to answer.
+            TruncatedAnswerError: It broke off, or went beyond its bounds.
+            UnusableAnswerError: It cannot be used.
+        """
+        answer, decoder = StreamedAnswer(prompt.model, bounds.characters), EventDecoder(bounds.event_bytes)
+        left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.max_output_tokens
+        ends_at = _now() + min(bounds.total_seconds, remaining_seconds() or bounds.total_seconds)
+        content = self.first
+        while content:
+            left_bytes -= len(content)
+            if text := _take(answer, decoder, content, left_bytes):
+                yield text
+            content = b"" if answer.is_over else await self._next(answer, bounds.idle_seconds, ends_at)
+        if text := answer.end():
+            yield text
+        if answer.is_over:
+            await self._drain()
+        yield answer.complete()
+
+    async def _next(self, answer: StreamedAnswer, idle_seconds: float, ends_at: float) -> bytes:
+        """Return the next bytes; none where the stream is over.
+
+        Raises:
+            TruncatedAnswerError: They did not come.
+        """
+        until = min(ends_at, _now() + idle_seconds)
+        try:
+            async with asyncio.timeout_at(until):
+                return await anext(self.chunks, b"")
+        except TimeoutError as error:
+            raise TruncatedAnswerError("did not go on with its answer in time", answer.usage) from error
+        except httpx2.HTTPError as error:
+            raise TruncatedAnswerError("broke its answer off", answer.usage) from error
+
+    async def _drain(self) -> None:
+        """Read the end of the response, if it is there: its connection can then be used again."""
+        with suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_LAST_BYTES_SECONDS):
+                await anext(self.chunks, b"")
+
+
+def _take(answer: StreamedAnswer, decoder: EventDecoder, content: bytes, left_bytes: int) -> str:
+    """Return the text that the bytes add.
+
+    Raises:
+        TruncatedAnswerError: The stream went beyond its bounds.
+    """
+    try:
+        events = decoder.feed(content)
+    except EventTooLongError as error:
+        raise TruncatedAnswerError("sent an event that is too long", answer.usage) from error
+    if left_bytes < 0:
+        raise TruncatedAnswerError("sent more than was asked for", answer.usage)
+    return "".join(map(answer.take, events))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

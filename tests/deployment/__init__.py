@@ -1,0 +1,1 @@
+"""What deploys the app, read by programs: Bicep, manifests, settings."""

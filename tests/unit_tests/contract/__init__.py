@@ -1,0 +1,1 @@
+"""Tests of the contract that others hold on to."""

@@ -1,0 +1,227 @@
+"""The hooks of `azd`, with a stand-in for the Azure CLI: what they find, say, and do again."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from infra.hooks import preflight, smoke, subscribe
+from infra.hooks.az import AzError, ask
+from tests.deployment.bicep import INFRA, parse
+from tests.support.working_copy import ROOT
+from tests.unit_tests.infra.fake_az import FakeAz
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+ENVIRONMENT = {
+    "AZURE_ENV_NAME": "prod",
+    "AZURE_LOCATION": "swedencentral",
+    "TENANTRY_ALERT_EMAIL": "operators@example.com",
+}
+MODELS = json.loads((INFRA / "models.json").read_text())["deployments"]
+
+
+@pytest.fixture
+def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAz:
+    """Stand in for a subscription in which everything is in order."""
+    fake = FakeAz(tmp_path / "bin", monkeypatch)
+    fake.answer("account show", {"id": "one"})
+    fake.answer(
+        "provider list",
+        [{"namespace": one, "registrationState": "Registered"} for one in preflight.PROVIDERS],
+    )
+    fake.answer("functionapp list-flexconsumption-locations", [{"name": "Sweden Central"}])
+    fake.answer("cognitiveservices model list", [offer(one) for one in MODELS])
+    fake.answer("cognitiveservices usage list", [quota(one) for one in MODELS])
+    return fake
+
+
+def offer(deployment: Mapping[str, Any], retires: str = "2028-01-01T00:00:00Z") -> dict[str, object]:
+    return {
+        "model": {
+            "name": deployment["model"],
+            "version": deployment["version"],
+            "skus": [{"name": deployment["sku"]}],
+            "deprecation": {"inference": retires},
+        }
+    }
+
+
+def quota(deployment: Mapping[str, Any], used: int = 0) -> dict[str, object]:
+    name = f"OpenAI.{deployment['sku']}.{deployment['model']}"
+    return {"name": {"value": name}, "currentValue": used, "limit": 100}
+
+
+def test_where_all_is_in_order_nothing_stands_against_it(az: FakeAz) -> None:
+    findings = preflight.check(ENVIRONMENT, NOW)
+
+    assert findings == preflight.Findings()
+    assert all(line.endswith("--output json") for line in az.asked)
+
+
+def test_each_problem_names_what_mends_it(az: FakeAz) -> None:
+    az.answer("provider list", [{"namespace": "Microsoft.Web", "registrationState": "Registered"}])
+    az.answer("functionapp list-flexconsumption-locations", [{"name": "northeurope"}])
+    az.answer("cognitiveservices model list", [])
+    az.answer("cognitiveservices usage list", [quota(MODELS[0], used=60)])
+
+    problems = preflight.check(ENVIRONMENT | {"TENANTRY_SIZE": "huge"}, NOW).problems
+
+    assert "TENANTRY_SIZE is huge: azd env set TENANTRY_SIZE small or production" in problems
+    assert "az provider register --namespace Microsoft.DocumentDB --wait" in problems
+    assert "swedencentral has no Flex Consumption; there are northeurope" in problems
+    assert any("offers nothing of gpt-4o" in one and "infra/models.json" in one for one in problems)
+    assert any("gpt-4o has 40 of 50" in one and "quotaincrease" in one for one in problems)
+
+
+def test_quota_that_the_environment_itself_uses_is_no_problem(az: FakeAz) -> None:
+    az.answer("cognitiveservices usage list", [quota(one, used=100) for one in MODELS])
+
+    assert preflight.check(ENVIRONMENT | {"TENANTRY_APP_NAME": "func-x"}, NOW).problems == []
+    assert len(preflight.check(ENVIRONMENT, NOW).problems) == len(MODELS)
+
+
+def test_a_model_that_retires_within_three_months_is_warned_of(az: FakeAz) -> None:
+    first, *others = MODELS
+    soon = offer(first, "2027-02-27T00:00:00Z")
+    az.answer("cognitiveservices model list", [soon, *(offer(one) for one in others)])
+
+    (warning,) = preflight.check(ENVIRONMENT, NOW).warnings
+
+    assert warning.startswith(f"{first['model']} {first['version']} retires on 2027-02-27")
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"AZURE_ENV_NAME": ""}, "AZURE_ENV_NAME is not set"),
+        ({"AZURE_LOCATION": ""}, "AZURE_LOCATION is not set"),
+        ({"TENANTRY_PRIVATE_NETWORK": "yes"}, "TENANTRY_PRIVATE_NETWORK is true or false"),
+        ({"TENANTRY_ADMIN_KEY_NEXT": "fifteen-letters"}, "fewer than 16"),
+    ],
+)
+def test_a_wrong_setting_is_found_before_anything_is_made(
+    az: FakeAz, changed: dict[str, str], problem: str
+) -> None:
+    (found,) = preflight.check(ENVIRONMENT | changed, NOW).problems
+
+    assert problem in found
+
+
+def test_nobody_who_gets_the_alerts_is_warned_of(az: FakeAz) -> None:
+    (warning,) = preflight.check(ENVIRONMENT | {"TENANTRY_ALERT_EMAIL": ""}, NOW).warnings
+
+    assert "azd env set TENANTRY_ALERT_EMAIL" in warning
+
+
+def test_a_package_without_the_tokenizers_ranks_is_found(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    findings = preflight.Findings()
+
+    preflight.check_package(tmp_path, findings)
+
+    assert findings.problems == ["the tokenizers' ranks are not in shared/llm/ranks: make setup"]
+
+
+def test_a_cli_that_is_not_logged_in_is_said_in_its_words(az: FakeAz) -> None:
+    az.refuse("account show", "noise\nPlease run 'az login' to setup account.")
+
+    (problem,) = preflight.check(ENVIRONMENT, NOW).problems
+
+    assert problem == "'az account show' failed: Please run 'az login' to setup account."
+
+
+def test_a_cli_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(AzError, match="not installed"):
+        ask("account", "show")
+
+
+def test_a_hook_ends_with_1_where_something_is_wrong(az: FakeAz) -> None:
+    az.refuse("account show", "nobody")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "infra.hooks.preflight"],
+        cwd=ROOT,
+        env={"PATH": az.path, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == "preflight: 'az account show' failed: nobody\n"
+
+
+def test_the_subscription_waits_for_the_hosts_key(az: FakeAz) -> None:
+    az.refuse("deployment group create", "blobs_extension does not exist")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            az.answer("deployment group create", {})
+
+    subscribe.subscribe(
+        {"AZURE_RESOURCE_GROUP": "rg", "TENANTRY_APP_NAME": "func-x", "TENANTRY_TOPIC": "topic-x"}, sleep
+    )
+
+    assert pauses == [subscribe.PAUSE_SECONDS] * 2
+    assert len(az.asked) == 3
+    assert "--parameters appName=func-x topicName=topic-x" in az.asked[0]
+    assert str(INFRA / "events.bicep") in az.asked[0]
+
+
+def test_a_subscription_that_never_works_fails_with_the_reason(az: FakeAz) -> None:
+    az.refuse("deployment group create", "no right to it")
+
+    with pytest.raises(AzError, match="no right to it"):
+        subscribe.subscribe(
+            {"AZURE_RESOURCE_GROUP": "rg", "TENANTRY_APP_NAME": "a", "TENANTRY_TOPIC": "t"}, lambda _: None
+        )
+
+    assert len(az.asked) == subscribe.ATTEMPTS
+
+
+def test_the_administrators_key_comes_from_the_vault(az: FakeAz) -> None:
+    az.answer("keyvault secret show", {"value": "the-administrators-key"})
+
+    assert smoke.find_admin_key({"AZURE_KEY_VAULT_NAME": "kv"}) == "the-administrators-key"
+    assert (
+        smoke.find_admin_key({"ADMIN_API_KEY": "another-key", "AZURE_KEY_VAULT_NAME": "kv"}) == "another-key"
+    )
+    with pytest.raises(smoke.SmokeError):
+        smoke.find_admin_key({})
+
+
+def test_what_the_hooks_read_is_what_main_puts_out() -> None:
+    outputs = parse("main.bicep")["outputs"].keys()
+
+    assert {*subscribe.NEEDED, "AZURE_KEY_VAULT_NAME", "TENANTRY_APP_URL", "TENANTRY_APP_NAME"} <= outputs
+
+
+def test_azd_runs_hooks_that_are_there() -> None:
+    hooks = yaml.safe_load((ROOT / "azure.yaml").read_text())["hooks"]
+    named = re.findall(r"python3 -m (infra\.hooks\.\w+)", " ".join(one["run"] for one in hooks.values()))
+
+    assert named == ["infra.hooks.preflight", "infra.hooks.subscribe", "infra.hooks.smoke"]
+    for module in named:
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+
+
+def test_every_parameter_of_an_environment_is_checked_by_the_preflight() -> None:
+    filled = (INFRA / "main.parameters.json").read_text()
+    named = set(re.findall(r"\$\{(TENANTRY_\w+)=", filled))
+
+    assert named
+    assert [name for name in named if name not in (INFRA / "hooks" / "preflight.py").read_text()] == []
