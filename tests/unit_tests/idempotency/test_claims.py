@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cosmos.container import ItemExistsError
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.http.idempotency import (
     LEASE_SECONDS,
@@ -22,10 +23,12 @@ from shared.resilience.deadlines import deadline
 from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
+from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
+    from shared.cosmos.container import Json, Key
     from tests.support.fakes import FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
 
@@ -214,8 +217,24 @@ async def test_a_dead_claim_is_taken_over_by_one_of_many(
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert held.runs == 1
-    assert all(outcome == DONE or isinstance(outcome, RequestInWorkError) for outcome in outcomes)
     assert DONE in outcomes
+    refused = [outcome for outcome in outcomes if outcome != DONE]
+    assert {outcome.retry_after for outcome in refused if isinstance(outcome, RequestInWorkError)} <= {1.0}
+    assert all(isinstance(outcome, RequestInWorkError) for outcome in refused)
+
+
+async def test_a_key_that_is_freed_and_claimed_anew_between_two_requests_is_tried_again_after_a_second(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    class Raced(Interrupted):
+        async def create(self, key: Key, body: Json) -> Json:  # noqa: ARG002  # the real one's
+            raise ItemExistsError(str(body["id"]))
+
+    raced = Idempotency(Raced(cosmos.container("idempotency")), clock)
+    with pytest.raises(RequestInWorkError) as refused:
+        await raced.run_once(ACME, ASKED, Work())
+
+    assert refused.value.retry_after == 1.0
 
 
 async def test_who_was_taken_over_keeps_nothing_and_frees_nothing(

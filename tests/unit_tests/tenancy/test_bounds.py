@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shared.cosmos.container import ItemChangedError
-from shared.errors import ConflictError
+from shared.errors import ConflictError, DependencyUnavailableError
 from shared.settings import OidcSettings
 from shared.tenancy.context import parse_tenant_id
 from shared.tenancy.credential_cache import CredentialCache
@@ -127,6 +128,28 @@ def user_tokens(provider: IdentityProvider, clock: FakeClock) -> UserTokens:
         {"OIDC_ISSUER": ISSUER, "OIDC_AUDIENCE": AUDIENCE, "OIDC_JWKS_URL": JWKS_URL}
     )
     return UserTokens(configured, keys_of(provider, clock), CredentialCache(Tenants(), clock, 20), clock)
+
+
+async def test_a_tokens_times_are_compared_with_the_apps_clock_and_no_other() -> None:
+    for year in (2020, 2100):
+        clock = FakeClock(datetime(year, 1, 1, tzinfo=UTC))
+        provider = IdentityProvider(clock=clock)
+
+        assert await user_tokens(provider, clock).verify(provider.token(tid="tenant")) is not None
+
+
+async def test_while_the_provider_is_out_one_comes_back_after_a_second_at_the_soonest() -> None:
+    clock = FakeClock()
+    provider = IdentityProvider(failure=DependencyUnavailableError("The identity provider"))
+    keys = keys_of(provider, clock)
+    told = []
+    for seconds in (0, 3.5, 1.0):
+        clock.advance(seconds)
+        with pytest.raises(DependencyUnavailableError) as refused:
+            await keys.find("current")
+        told.append(refused.value.retry_after)
+
+    assert told == pytest.approx([5.0, 1.5, 1.0])
 
 
 async def test_a_user_token_has_16_kib_at_most() -> None:

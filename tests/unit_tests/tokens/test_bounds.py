@@ -141,6 +141,17 @@ def test_a_lock_may_be_reported_for_a_day_and_its_record_is_kept_five_minutes_lo
     run_async(scenario())
 
 
+def test_an_applications_counter_is_forgotten_after_a_day_and_the_tenants_never() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.ledger.lock(TENANT, APP, 1, MODEL)
+        kept = {name: item["ttl"] for name, item in bench.items("scope:").items()}
+        assert kept.pop("scope:tenant") == -1
+        assert set(kept.values()) == {86_400}
+
+    run_async(scenario())
+
+
 def test_the_item_that_tells_the_time_removes_itself_after_a_minute() -> None:
     async def scenario() -> None:
         bench = Bench()
