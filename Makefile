@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration check bench soak mutants contract client format setup clean
+.PHONY: run quick test unit integration test-emulators check bench ratios soak mutants contract client release format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -22,6 +22,9 @@ unit: setup
 integration: setup
 	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile
 
+test-emulators: setup ## the integration tests on the official emulators of infra/compose.yaml, but for those that need the local ones
+	TENANTRY_EMULATORS=1 $(PY) -m pytest tests/integration_tests -m "not local_endpoints" -p no:cacheprovider $(ARGS)
+
 quick: setup ## format, lint, types, import rules and the quick unit tests: the inner loop
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m ruff check --quiet .
@@ -41,6 +44,9 @@ check: setup ## what CI runs
 bench: setup ## the benchmarks, as tables
 	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o timeout=900 $(ARGS)
 
+ratios: setup ## what paths of the app cost beside a fixed piece of work; names what became 20 % worse
+	$(PY) -m tests.benchmarks.ratios $(ARGS)
+
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600 $(ARGS)
 
@@ -53,6 +59,9 @@ contract: setup ## write the contract's documents, unless that breaks somebody, 
 
 client: setup ## the wheel for other programs, into dist/
 	@local/setup/client.sh
+
+release: setup ## the app, the client, the list of parts and their sums, into dist/, the same each time
+	$(PY) -m infra.release $(ARGS)
 
 format: setup
 	$(PY) -m ruff format .

@@ -14,11 +14,11 @@ from functions.reasoning.trigger import blueprint as reasoning
 from functions.settings.trigger import blueprint as settings
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
-from shared.runtime import Runtime
+from shared.runtime import process_runtime
 
 CAPABILITIES = (tenants, keys, settings, exports, purges, audit, prompts, chat, reasoning, tokens, logs, ops)
 
-runtime = Runtime()
+runtime = process_runtime()
 app = func.FunctionApp()
 
 for bind in CAPABILITIES:

@@ -1,7 +1,9 @@
-"""Measurements of this process: its caches and its circuit breakers."""
+"""Measurements of this process: its memory, its caches and its circuit breakers."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from typing import TYPE_CHECKING
 
 from shared.resilience.circuit_breaker import BreakerState
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
     from shared.telemetry.spans import Attributes
 
 
+_BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024
+"""The unit of `ru_maxrss` is the platform's."""
+
+
 def measure_process(cache: Cache | None, dependencies: Iterable[Dependency]) -> Iterator[Measurement]:
-    """Measure each region of the cache, and the breaker of each dependency."""
+    """Measure the peak of the memory, each region of the cache, and the breaker of each dependency."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield Measurement("tenantry.process.peak_memory", peak * _BYTES_PER_UNIT, {})
     for name, counts in ({} if cache is None else cache.counts).items():
         region: Attributes = {"region": name}
         for kind in ("hits", "misses", "stale", "last_good"):

@@ -8,8 +8,8 @@ for hosts that can call it; no promise depends on it.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from shared.caching.region import Cache
 from shared.clock import SystemClock
@@ -95,6 +95,7 @@ class Runtime:
         self.clock: Clock = clock or SystemClock()
         self.routes: list[Route] = []
         self._containers: dict[str, Container] = {}
+        self._built: dict[object, Any] = {}
         self._open = AsyncExitStack()
 
     @cached_property
@@ -370,6 +371,13 @@ class Runtime:
         """Return where messages go that are refused for good."""
         return Quarantine(self.container("quarantine"), self.clock)
 
+    def once[T](self, build: Callable[[Runtime], T]) -> T:
+        """Return what a capability builds once for the whole process, when it is first asked for."""
+        if build not in self._built:
+            self._built[build] = build(self)
+        built: T = self._built[build]
+        return built
+
     async def close(self) -> None:
         """Close every client that was opened, the last one first."""
         await self._open.aclose()
@@ -394,3 +402,9 @@ class Runtime:
 
     def _key_or_credential(self, key: SecretStr | None) -> str | AsyncTokenCredential:
         return self.credential if key is None else key.get_secret_value()
+
+
+@cache
+def process_runtime() -> Runtime:
+    """Return the composition root of this process: the app's, and that of whoever is given none."""
+    return Runtime()

@@ -177,15 +177,19 @@ class Endpoint:
 
     async def _events(self, asked: Asked, telling: _Telling, events: list[str]) -> AsyncIterator[str]:
         fault = telling.fault
-        for index, event in enumerate(events):
-            if index == fault.drop_after:
-                asked.abort()
-                return
-            if index == fault.truncate_after:
-                return
-            if fault.piece_delay_ms:
-                await self._sleep(fault.piece_delay_ms / 1000)
-            yield event
+        try:
+            for index, event in enumerate(events):
+                if index == fault.drop_after:
+                    asked.abort()
+                    return
+                if index == fault.truncate_after:
+                    return
+                if fault.piece_delay_ms:
+                    await self._sleep(fault.piece_delay_ms / 1000)
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self.served.abandoned += 1
+            raise
 
     @staticmethod
     async def _halved(asked: Asked, content: bytes) -> AsyncIterator[bytes]:

@@ -35,8 +35,9 @@ class Count:
 
 @dataclass(slots=True)
 class Served:
-    """All answers, by model and by user."""
+    """All answers, by model and by user, and the number of streams whose client left before their end."""
 
+    abandoned: int = 0
     _all: Count = field(default_factory=Count)
     _refused: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _by_model: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
@@ -53,7 +54,7 @@ class Served:
 
     def clear(self) -> None:
         """Begin again at zero."""
-        self._all = Count()
+        self._all, self.abandoned = Count(), 0
         for counts in (self._by_model, self._by_user, self._refused):
             counts.clear()
 
@@ -61,6 +62,7 @@ class Served:
         """Write all sums; what came without a user stands under the empty name."""
         return self._all.listed() | {
             "refused": dict(self._refused),
+            "abandoned": self.abandoned,
             "by_model": {model: count.listed() for model, count in self._by_model.items()},
             "by_user": {user: count.listed() for user, count in self._by_user.items()},
         }

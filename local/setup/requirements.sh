@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 uv=.tools/uv/bin/uv
 [ -x "$uv" ] || uv=$(command -v uv) || { echo "requirements: uv is missing, run make setup" >&2; exit 3; }
 export_lock() {
-    "$uv" export --quiet --frozen --no-default-groups --no-hashes --no-emit-project --no-header --format requirements.txt
+    "$uv" export --quiet --frozen --no-default-groups --no-emit-project --no-header --format requirements.txt
 }
 if [ "${1:-}" = --check ]; then
     export_lock | diff - requirements.txt >&2 || { echo "requirements.txt is not what the lock says: make format" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
 from shared.http.responses import JSON
-from shared.http.streaming import EVENT_STREAM
+from shared.http.streaming import EVENT_STREAM, render_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,8 +181,10 @@ def _add_example(operation: dict[str, Any], example: RecordedExample, definition
     for media in operation.get("requestBody", {}).get("content", {}).values():
         media["example"] = example.body
     for kind, media in operation["responses"][str(example.status)].get("content", {}).items():
-        if kind != EVENT_STREAM:
-            media["example"] = example.answer
+        answer = example.answer
+        media["example"] = (
+            answer if kind != EVENT_STREAM else render_event("done", json.dumps(answer)).decode()
+        )
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ _logger = get_logger(__name__)
 
 async def serve(route: Route, services: EdgeServices, request: Request) -> Response:
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
-    request_id = _request_id(request.headers.get("x-request-id"))
+    request_id = read_request_id(request.headers.get("x-request-id"))
     clock = services.clock
     channel = EventChannel(clock) if route.streams else None
     headers = {"x-request-id": request_id}
@@ -294,7 +294,8 @@ class RequestInProgress:
         return (route.method.encode(), route.path.encode(), "\0".join(path).encode(), query, body)
 
 
-def _request_id(sent: str | None) -> str:
+def read_request_id(sent: str | None) -> str:
+    """Return the id that a caller sent for its request, if it is a valid one, else a new one."""
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent
     return secrets.token_hex(16)

@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "tenantry.cache.evictions": True,
     "tenantry.cache.entries": False,
     "tenantry.cache.oldest_served": False,
+    "tenantry.process.peak_memory": False,
     "tenantry.breaker.open": False,
     "tenantry.breaker.throttled_parts": False,
 }

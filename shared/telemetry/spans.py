@@ -103,6 +103,12 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
         yield facts
 
 
+def count_event(name: str, attributes: Attributes) -> None:
+    """Count something that happened; its attributes are few in number."""
+    for exporter in _exporters:
+        exporter.add(name, 1, attributes)
+
+
 def count_tokens(usage: Usage, model: str) -> None:
     """Count what a model call used, and apart from it the parts of that which have another price."""
     for exporter in _exporters:

@@ -166,6 +166,7 @@ _CHATS = (
     ),
     Step("get_bot", USER, _BOT),
     Step("list_bots", USER),
+    Step("reload_bot", TENANT_ADMIN, _BOT),
     Step(
         "chat",
         USER,

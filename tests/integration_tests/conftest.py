@@ -1,12 +1,13 @@
-"""One platform with the app for all tests that do not need to break it."""
+"""One platform with the app for tests that do not break it: the local one, or the official emulators."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration_tests.platform import Platform, running_platform
+from tests.integration_tests.platform import Platform, emulator_addresses, running_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,24 @@ PERIODS = {
 forgotten and a log line is shipped, as there."""
 
 
+EMULATORS = os.environ.get("TENANTRY_EMULATORS") == "1"
+"""Whether the services of infra/compose.yaml are asked, or whatever the environment names in their place."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts, stops or breaks endpoints of its own: only the local ones let it."""
+    for item in items:
+        if "platform" not in getattr(item, "fixturenames", ()):
+            item.add_marker("local_endpoints")
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     data = tmp_path_factory.mktemp("platform") / "data"
-    with running_platform(data, settings=PERIODS) as running:
+    if not EMULATORS:
+        with running_platform(data, settings=PERIODS) as running:
+            yield running
+        return
+    with running_platform(data, "--only", "host,llm", settings=PERIODS) as running:
+        running.addresses.update(emulator_addresses(os.environ))
         yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,14 +80,21 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    data_dir: Path, *flags: str, settings: Mapping[str, str] | None = None
+    data_dir: Path, *flags: str, settings: Mapping[str, str] | None = None, root: Path = ROOT
 ) -> Iterator[Platform]:
-    """Run everything on free ports until the block ends, and check that it stops cleanly unless killed."""
+    """Run everything on free ports until the block ends, and check that it stops cleanly unless killed.
+
+    Args:
+        data_dir: Where it stores.
+        flags: Of the command.
+        settings: Of the environment.
+        root: The tree whose code it is.
+    """
     ports = [part for option in FREE_PORTS for part in (option, "0")]
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
         process = subprocess.Popen(  # noqa: S603  # our own command line
             [sys.executable, "-m", "local", *ports, "--data-dir", str(data_dir), *flags],
-            cwd=ROOT,
+            cwd=root,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -106,6 +114,23 @@ def running_platform(
             if process.poll() is None:
                 process.terminate()
                 assert process.wait(60) == 0, "the platform did not stop cleanly"
+
+
+def emulator_addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the addresses of services that run by themselves, by the names of the ready line.
+
+    They are those of the environment's settings, else of the sample's.
+    """
+    settings = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"] | environment
+    broker = re.search(r"sb://([^;/]+)", settings["SERVICEBUS"])
+    blobs = re.search(r"BlobEndpoint=([^;]+)", settings["STORAGE"])
+    assert broker is not None
+    assert blobs is not None
+    return {
+        "cosmos": settings["COSMOS_ENDPOINT"],
+        "servicebus": f"sb://{broker[1]}",
+        "blob": blobs[1].rstrip("/"),
+    }
 
 
 def _without_a_model(environment: Mapping[str, str]) -> dict[str, str]:

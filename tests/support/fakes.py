@@ -71,6 +71,7 @@ class StillClock(FakeClock):
         self.advance(seconds)
         async with self._moved:
             self._moved.notify_all()
+        await asyncio.sleep(0)
 
 
 def tenant_context(tenant_id: str = "acme", role: Role = Role.USER, tier: str = "free") -> TenantContext:

@@ -40,6 +40,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "batch_save_prompts": {"prompts": [{"name": NAMES["name"], "template": "mine"}]},
     "batch_delete_prompts": {"names": [NAMES["name"]]},
     "save_bot": {"system_prompt": "mine"},
+    "reload_bot": {},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
     "put_limits": {"concurrency": 1},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},

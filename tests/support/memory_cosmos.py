@@ -63,12 +63,14 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
     Attributes:
         lets_others_run: Whether each request waits a turn of the loop, as one over a network does.
+        charge: Request units of the answers so far, as the local endpoint reckons them.
         fault: What happens to every request before the engine sees it: it may wait, raise, or answer instead.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.requests = 0
+        self.charge = 0.0
         self.lose_requests = 0
         self.lose_answers = 0
         self.lets_others_run = False
@@ -101,6 +103,7 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             )
         )
         if about_items:
+            self.charge += response.charge
             self.watch_done(request)
         if about_items and self.lose_answers:
             self.lose_answers -= 1

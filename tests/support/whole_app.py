@@ -6,6 +6,7 @@ and the blobs by fakes, and the model behind the metered one by one that repeats
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.cosmos.container import Container
-    from shared.llm.chat_model import ChatPrompt
+    from shared.llm.chat_model import AnswerStream, ChatPrompt
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import Role, TenantContext
 
@@ -61,8 +62,19 @@ class EchoModel:
         usage = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
         return Completion(f"You said: {prompt.messages[-1].content}", usage, prompt.model, "stop")
 
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        yield speak(await self.complete(prompt))
+
     async def check(self) -> None:
         """It is there."""
+
+
+async def speak(completion: Completion) -> AsyncIterator[str | Completion]:
+    """Say a completion word by word."""
+    for word in re.findall(r"\S+\s*", completion.text):
+        yield word
+    yield completion
 
 
 @dataclass

@@ -38,11 +38,16 @@ def _link_installed(target: Path) -> None:
     environment = Path(sys.prefix)
     _link(target / ".venv", environment)
     _link(target / "local" / "azurite" / "node_modules", ROOT / "local" / "azurite" / "node_modules")
-    for ranks in (ROOT / "shared" / "llm" / "ranks").iterdir():
-        _link(target / "shared" / "llm" / "ranks" / ranks.name, ranks)
+    link_ranks(target)
     (target / ".tools").mkdir()
     _link(target / ".tools" / "uv", environment.resolve().parent / ".tools" / "uv")
     stamp(target)
+
+
+def link_ranks(target: Path) -> None:
+    """Link the tokenizers' ranks, which the set-up has put beside the code."""
+    for ranks in (ROOT / "shared" / "llm" / "ranks").iterdir():
+        _link(target / "shared" / "llm" / "ranks" / ranks.name, ranks)
 
 
 def stamp(target: Path) -> None:

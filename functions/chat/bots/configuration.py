@@ -45,10 +45,10 @@ class StorageConfig(RequestModel):
     """Store of a bot's conversations.
 
     Attributes:
-        backend: `cosmos`: in the database.
+        backend: `cosmos`: in the database; `memory`: nowhere but in the process, to try a bot out.
     """
 
-    backend: Literal["cosmos"] = "cosmos"
+    backend: Literal["cosmos", "memory"] = "cosmos"
 
 
 class MemoryConfig(RequestModel):
@@ -155,7 +155,7 @@ class StorageReply(ReplyModel):
     """Store of a bot's conversations.
 
     Attributes:
-        backend: `cosmos`: in the database.
+        backend: `cosmos`: in the database; `memory`: nowhere but in the process.
     """
 
     backend: str

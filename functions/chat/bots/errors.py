@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.errors import NotFoundError
+from shared.errors import APIError, NotFoundError
 
 
 class BotNotFoundError(NotFoundError):
@@ -10,3 +10,13 @@ class BotNotFoundError(NotFoundError):
 
     def __init__(self, bot_id: str) -> None:
         super().__init__(f"Bot with ID '{bot_id}' not found", {"bot_id": bot_id})
+
+
+class BotCreationError(APIError):
+    """A bot cannot be made of what the loader of its configuration gives; the last good one keeps serving."""
+
+    status = 422
+    is_outage = True
+
+    def __init__(self, bot_id: str, reason: str) -> None:
+        super().__init__(f"Failed to create bot '{bot_id}': {reason}", {"bot_id": bot_id, "reason": reason})

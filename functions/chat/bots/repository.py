@@ -1,4 +1,4 @@
-"""A tenant's bots in Cosmos."""
+"""Bots in Cosmos: each tenant's, and the global ones in a partition of the platform."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class BotRepository:
         """Return a bot.
 
         Raises:
-            BotNotFoundError: This tenant has none of this id.
+            BotNotFoundError: This owner has none of this id.
         """
         found = await self._own.read(BotItem, bot_id)
         if found is None:
@@ -74,8 +74,16 @@ class BotRepository:
         """Remove a bot; its conversations stay readable.
 
         Raises:
-            BotNotFoundError: This tenant has none of this id.
+            BotNotFoundError: This owner has none of this id.
             PreconditionFailedError: The bot is in another state than `if_match`.
         """
         if not await self._own.delete(bot_id, if_match):
             raise BotNotFoundError(bot_id)
+
+
+class GlobalBotRepository(BotRepository):
+    """The bots of the platform, which every tenant can use; who may change them, the caller checks."""
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        self._own = Partition.of_platform(container, "bots")
+        self._clock = clock

@@ -2,72 +2,133 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.configuration import BotConfigReply
-from functions.chat.bots.models import MAX_BOT_ID, BotReply
+from functions.chat.bots.directory import FoundBot
+from functions.chat.bots.models import MAX_BOT_ID, BotReply, BotSource
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.prompts.errors import PromptNotFoundError
+from shared.tenancy.context import PlatformContext, as_platform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from functions.chat.bots.configuration import BotConfig
+    from functions.chat.bots.directory import BotDirectory
+    from functions.chat.bots.models import BotPageQuery
     from functions.chat.bots.repository import BotRepository
-    from functions.chat.bots.stored_models import BotItem
-    from shared.http.paging import PageQuery
     from shared.prompts.library import ResolvesPrompts
+    from shared.tenancy.context import TenantContext
 
 
 class BotService:
-    """One tenant's bots, as its callers see them.
+    """The bots that one caller can use.
 
     Args:
-        bots: Where they are stored.
-        prompts: The tenant's prompts.
+        caller: A tenant has its own bots and the global ones, the administrator who acts for none the latter.
+        directory: Every tenant's bots.
+        prompts: The caller's prompts.
     """
 
-    def __init__(self, bots: BotRepository, prompts: ResolvesPrompts) -> None:
-        self._bots = bots
+    def __init__(
+        self, caller: TenantContext | PlatformContext, directory: BotDirectory, prompts: ResolvesPrompts
+    ) -> None:
+        self._caller = caller
+        self._directory = directory
         self._prompts = prompts
 
-    async def save(self, bot_id: str, config: BotConfig, if_match: str | None) -> BotReply:
+    async def save(self, bot_id: str, config: BotConfig, scope: BotSource, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
 
         Raises:
+            PermissionDeniedError: The global bots are the platform administrator's.
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
-            ValidationError: The id is too long, or the prompt wants what no turn can give.
+            ValidationError: The id is too long, the administrator names no tenant, or the prompt wants what
+                no turn can give.
         """
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
         stored = StoredBotConfig.model_validate(config.model_dump())
-        await self._check_prompt(stored)
-        return _render(await self._bots.save(bot_id, stored, if_match))
+        with self._changing(bot_id, scope) as bots:
+            if scope is BotSource.TENANT:  # a global bot's prompt is another one for each tenant
+                await self._check_prompt(stored)
+            return _render(FoundBot(await bots.save(bot_id, stored, if_match), scope))
 
-    async def read(self, bot_id: str) -> BotReply:
-        """Return a bot.
+    async def read(self, bot_id: str, scope: BotSource | None) -> BotReply:
+        """Return a bot: of one scope, else the tenant's own, else the global one.
 
         Raises:
-            BotNotFoundError: The tenant has none of this id.
+            BotNotFoundError: There is none of this id.
+            ValidationError: The administrator names no tenant.
         """
-        return _render(await self._bots.read(bot_id))
+        if scope is None and not isinstance(self._caller, PlatformContext):
+            return _render(await self._directory.read(self._caller, bot_id))
+        scope = scope or BotSource.GLOBAL
+        return _render(FoundBot(await self._readable(scope).read(bot_id), scope))
 
-    async def list(self, query: PageQuery) -> ListReply[BotReply]:
-        """Return one page of bots, by id."""
-        found = await self._bots.page(query.cursor, query.fetch_limit)
-        return ListReply[BotReply].of(cut_page(found, query.limit, lambda bot: bot.id), _render)
+    async def reload(self, bot_id: str) -> BotReply:
+        """Read a bot anew and let it be in force on this instance.
 
-    async def delete(self, bot_id: str, if_match: str | None) -> None:
+        Raises:
+            BotNotFoundError: There is none of this id.
+            ValidationError: The administrator names no tenant.
+        """
+        return _render(await self._directory.reload(self._tenant, bot_id))
+
+    async def list(self, query: BotPageQuery) -> ListReply[BotReply]:
+        """Return one page of the bots of one scope, by id.
+
+        Raises:
+            ValidationError: The administrator names no tenant.
+        """
+        found = await self._readable(query.scope).page(query.cursor, query.fetch_limit)
+        page = cut_page(found, query.limit, lambda bot: bot.id)
+        return ListReply[BotReply].of(page, lambda bot: _render(FoundBot(bot, query.scope)))
+
+    async def delete(self, bot_id: str, scope: BotSource, if_match: str | None) -> None:
         """Remove a bot; its conversations stay readable.
 
         Raises:
-            BotNotFoundError: The tenant has none of this id.
+            BotNotFoundError: There is none of this id.
+            PermissionDeniedError: The global bots are the platform administrator's.
             PreconditionFailedError: The bot is in another state than `if_match`.
+            ValidationError: The administrator names no tenant.
         """
-        await self._bots.delete(bot_id, if_match)
+        with self._changing(bot_id, scope) as bots:
+            await bots.delete(bot_id, if_match)
+
+    @property
+    def _tenant(self) -> TenantContext:
+        if isinstance(self._caller, PlatformContext):
+            raise ValidationError(
+                "The administrator names the tenant to act for, or scope=global",
+                {"fields": {"header.x-tenant-id": "required"}},
+            )
+        return self._caller
+
+    def _readable(self, scope: BotSource) -> BotRepository:
+        directory = self._directory
+        return directory.everybodys if scope is BotSource.GLOBAL else directory.own(self._tenant)
+
+    @contextmanager
+    def _changing(self, bot_id: str, scope: BotSource) -> Iterator[BotRepository]:
+        """Open a scope to change one bot; whatever becomes of the change, nobody here gets the old one."""
+        if scope is BotSource.GLOBAL:
+            as_platform(self._caller)
+        bots = self._readable(scope)
+        try:
+            yield bots
+        finally:
+            if scope is BotSource.GLOBAL:
+                self._directory.forget_global(bot_id)
+            else:
+                self._directory.forget(self._tenant, bot_id)
 
     async def _check_prompt(self, config: StoredBotConfig) -> None:
         """Refuse a prompt that wants lists of messages; variables are each turn's, and it may come later."""
@@ -84,6 +145,9 @@ class BotService:
                 raise ValidationError(message, {"fields": {"body.prompt": problem}})
 
 
-def _render(bot: BotItem) -> BotReply:
+def _render(found: FoundBot) -> BotReply:
+    bot = found.bot
     config = BotConfigReply.model_validate(bot.config.model_dump())
-    return BotReply(bot_id=bot.id, config=config, updated_at=bot.updated_at, etag=bot.etag)
+    return BotReply(
+        bot_id=bot.id, config=config, source=found.source, updated_at=bot.updated_at, etag=bot.etag
+    )

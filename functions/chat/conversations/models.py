@@ -53,12 +53,14 @@ class ChatRequest(RequestModel):
             Without an id, one is made up.
         user_id: The user who says it, for whom the conversation is kept.
         variables: Values of the variables of the bot's prompt.
+        stream: Whether the answer is to come as server-sent events, part by part.
     """
 
     message: str = Field(min_length=1, max_length=100_000)
     conversation_id: str | None = Field(None, pattern=ID_PATTERN)
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
     variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+    stream: bool = False
 
 
 class ChatReply(ReplyModel):
@@ -68,6 +70,8 @@ class ChatReply(ReplyModel):
         response: What the bot says.
         conversation_id: The conversation's id, to go on with.
         turn: Number of the turn in its conversation, from 1 on.
+        conversation_storage: The store of the conversation: `cosmos`, or `memory` where nothing is kept
+            beyond the process.
         usage: Tokens that the answer took.
         finish_reason: Why the answer ended: `length` where the output limit cut it; null where the provider
             does not say.
@@ -78,6 +82,7 @@ class ChatReply(ReplyModel):
     response: str
     conversation_id: str
     turn: int
+    conversation_storage: str
     usage: TokenUsageReply
     finish_reason: str | None
     model: str | None

@@ -66,6 +66,8 @@ _IS_HEAD = "c.kind = 'head'"
 class ConversationRepository:
     """One conversation of one tenant with one bot."""
 
+    backend = "cosmos"
+
     def __init__(
         self, tenant: TenantContext, container: Container, clock: Clock, *, bot_id: str, conversation_id: str
     ) -> None:

@@ -27,6 +27,7 @@ from shared.llm.chat_model import Completion
 from shared.llm.token_counting import TokenCounter
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import tenant_context
+from tests.support.whole_app import speak
 from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from functions.chat.conversations.models import ChatReply
-    from shared.llm.chat_model import ChatPrompt
+    from shared.llm.chat_model import AnswerStream, ChatPrompt
 
 ACME = tenant_context("acme")
 BOT, CONVERSATION = "b", "c"
@@ -73,6 +74,10 @@ class Model:
         before = sum(message.role == "assistant" for message in prompt.messages)
         text = f"{prompt.messages[-1].content} after {before}"
         return Completion(text, Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2), "m", "stop")
+
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        yield speak(await self.complete(prompt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             bots=bots,
             prompts=library_over(container("prompts"), clock).of(ACME),
             open_conversation=lambda _bot, _conversation: conversation,
+            open_in_memory=lambda _bot, _conversation: conversation,
             open_model=lambda _: Model(hangs),
             default_model="m",
             counter=TokenCounter(),

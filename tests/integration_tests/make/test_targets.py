@@ -55,7 +55,7 @@ def test_no_target_that_the_readme_names_runs_nowhere() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
 
     assert named >= {"run", "test", "check"}
-    assert named - BY_CI - BY_PAGES - SHORT.keys() - {*WRITING, "run", "client", "clean"} == set()
+    assert named - BY_CI - BY_PAGES - SHORT.keys() - {*WRITING, "run", "client", "release", "clean"} == set()
 
 
 def test_ci_runs_check_and_check_runs_the_tests() -> None:
@@ -122,13 +122,13 @@ def test_make_clean_leaves_a_fresh_clone_and_what_the_platform_stored(tmp_path: 
     assert (ROOT / "local" / "azurite" / "node_modules").is_dir(), "a link was followed"
 
 
-def make(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def make(tree: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a target as a developer's shell does, not as a part of the one that runs these tests."""
     own = ("MAKE", "MFLAGS", "COV_", "PYTEST_", "TENANTRY_")
     return subprocess.run(  # noqa: S603  # our own Makefile
         ["make", "--no-print-directory", *words],  # noqa: S607  # whichever make
         cwd=tree,
-        env={name: value for name, value in os.environ.items() if not name.startswith(own)},
+        env={name: value for name, value in os.environ.items() if not name.startswith(own)} | variables,
         capture_output=True,
         text=True,
         check=False,

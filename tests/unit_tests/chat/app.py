@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+from functions.chat.composition import Chat
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.trigger import blueprint
+from shared.caching.region import Cache
 from shared.contracts import Usage
+from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
 from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
@@ -17,14 +24,15 @@ from tests.support.fakes import (
     FakeTenantSettings,
     RouteClient,
     generous_rates,
+    platform_context,
     tenant_context,
 )
 from tests.unit_tests.prompts.library import library_over
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.llm.chat_model import ChatModel, ChatPrompt
+    from shared.llm.chat_model import AnswerStream, ChatPrompt, StreamingChatModel
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
     from tests.support.fakes import Answer, FakeClock
@@ -43,8 +51,12 @@ class FakeModel:
         self.failure: Exception | None = None
         self.finish_reason: str | None = "stop"
         self.before_answering: Callable[[], Awaitable[object]] | None = None
+        self.before_ending: Callable[[], Awaitable[object]] | None = None
+        self.late_failure: Exception | None = None
+        self.asked = asyncio.Event()
+        self.closed = 0
 
-    def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
+    def opened_for(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
         self.callers.append((tenant.tenant_id, app_id))
         return self
 
@@ -56,6 +68,24 @@ class FakeModel:
         if self.failure is not None:
             raise self.failure
         return Completion(f"answer {number}", USAGE, prompt.model, self.finish_reason)
+
+    @asynccontextmanager
+    async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
+        """Give the same answer, word by word."""
+        self.asked.set()
+        try:
+            yield self._say(await self.complete(prompt))
+        finally:
+            self.closed += 1
+
+    async def _say(self, completion: Completion) -> AsyncIterator[str | Completion]:
+        for word in re.findall(r"\S+\s*", completion.text):
+            yield word
+        if self.before_ending is not None:
+            await self.before_ending()
+        if self.late_failure is not None:
+            raise self.late_failure
+        yield completion
 
     @property
     def said(self) -> list[tuple[str, str]]:
@@ -97,12 +127,14 @@ class App:
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
+        self.admin = authenticator.add("admin", platform_context())
         self.settings = FakeTenantSettings()
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
             paces=Paces(clock),
+            idempotency=Idempotency(cosmos.container("idempotency"), clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,
@@ -111,18 +143,21 @@ class App:
             metered_model=self.model.opened_for,
             tenant_settings=self.settings,
             token_counter=WordCounter(),
+            cache=Cache(clock),
         )
+        self.runtime = cast("Runtime", runtime)
+        self.composition = chat = Chat(cast("Runtime", runtime))
+        runtime.once = lambda _: chat
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))
         self.prompts = library.of(ACME)
 
     async def save_bot(
-        self, bot_id: str = "b", *, headers: dict[str, str] | None = None, **config: object
+        self, bot_id: str = "b", *, headers: dict[str, str] | None = None, query: str = "", **config: object
     ) -> Answer:
-        body = config or {"system_prompt": "Be brief."}
-        return await self.client.call(
-            "save_bot", Call.of(body, headers=headers or self.editor, bot_id=bot_id)
-        )
+        body = json.dumps(config or {"system_prompt": "Be brief."}).encode()
+        call = Call({"bot_id": bot_id}, query, headers or self.editor, body)
+        return await self.client.call("save_bot", call)
 
     async def chat(
         self, message: str = "hi", *, headers: dict[str, str] | None = None, **body: object

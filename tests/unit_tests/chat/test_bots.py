@@ -53,6 +53,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                 "description": None,
                 "tags": ["help"],
             },
+            "source": "tenant",
             "updated_at": "2026-01-31T10:30:00Z",
             "etag": saved.headers["etag"],
         }

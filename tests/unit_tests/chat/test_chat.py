@@ -29,6 +29,7 @@ def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
         bots=BotRepository(ACME, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=lambda _, conversation_id: app.conversation(conversation_id),
+        open_in_memory=lambda _, conversation_id: app.conversation(conversation_id),
         open_model=lambda bot_id: app.model.opened_for(ACME, bot_id),
         default_model="gpt-default",
         counter=WordCounter(),
@@ -320,7 +321,7 @@ async def test_without_an_id_a_conversation_of_its_own_begins(app: App) -> None:
         ({"conversation_id": "x" * 129}, "body.conversation_id"),
         ({"user_id": "a b"}, "body.user_id"),
         ({"variables": {"a": 1}}, "body.variables.a"),
-        ({"stream": False}, "body.stream"),
+        ({"stream": "yes"}, "body.stream"),
         ({"tenant_id": "globex"}, "body.tenant_id"),
     ],
 )

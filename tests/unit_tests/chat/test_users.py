@@ -206,16 +206,18 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
     await app.chat("hers", headers=alice)
     await app.chat("his", headers=bob)
     bobs = user_context("bob")
+
+    def opened(bot_id: str, conversation_id: str) -> ConversationRepository:
+        container = app.cosmos.container("conversations")
+        return ConversationRepository(
+            bobs, container, app.clock, bot_id=bot_id, conversation_id=conversation_id
+        )
+
     service = ChatService(
         bots=BotRepository(bobs, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
-        open_conversation=lambda bot_id, conversation_id: ConversationRepository(
-            bobs,
-            app.cosmos.container("conversations"),
-            app.clock,
-            bot_id=bot_id,
-            conversation_id=conversation_id,
-        ),
+        open_conversation=opened,
+        open_in_memory=opened,
         open_model=lambda bot_id: app.model.opened_for(bobs, bot_id),
         default_model="gpt-default",
         counter=WordCounter(),

@@ -225,3 +225,12 @@ def test_every_parameter_of_an_environment_is_checked_by_the_preflight() -> None
 
     assert named
     assert [name for name in named if name not in (INFRA / "hooks" / "preflight.py").read_text()] == []
+
+
+def test_a_smoke_test_says_which_step_failed_and_what_came() -> None:
+    nobody = smoke.Caller("http://127.0.0.1:9")
+
+    with pytest.raises(smoke.SmokeError, match=r"GET /api/health/live: no answer .*refused"):
+        nobody.must("GET", "/api/health/live")
+    with pytest.raises(smoke.SmokeError, match="the job is not over within -1 s: 7"):
+        smoke.wait_until(lambda: 7, lambda _: False, -1.0, "the job is not over")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.responses import StreamingResponse
 
-from tests.unit_tests.local_llm.client import chunks_of
+from local.llm.endpoint import Asked, Endpoint
+from tests.unit_tests.local_llm.client import HELLO, chunks_of
 
 if TYPE_CHECKING:
     from tests.unit_tests.local_llm.client import Model
@@ -222,6 +226,21 @@ async def test_what_is_served_is_counted_by_model_and_user(model: Model) -> None
     assert served["by_user"]["a"]["requests"] == 2
     assert served["refused"] == {"400": 1}
     assert (await model.client.delete("/_local/served")).json()["requests"] == 0
+
+
+async def test_a_stream_whose_client_leaves_before_its_end_is_counted() -> None:
+    endpoint = Endpoint(lambda: 0.0, lambda: 0.0)
+    body = {"model": "gpt-4o", "messages": HELLO, "stream": True}
+    for events_read in (1, 1000):
+        response = await endpoint.chat(Asked(json.dumps(body).encode(), lambda: None))
+        assert isinstance(response, StreamingResponse)
+        events = response.body_iterator
+        assert isinstance(events, AsyncGenerator)
+        for _ in range(events_read):
+            await anext(events, None)
+        await events.aclose()
+
+    assert endpoint.served.listed()["abandoned"] == 1
 
 
 async def test_tokens_per_minute_count_the_prompt_and_the_most_that_its_answer_may_have(model: Model) -> None:

@@ -1,0 +1,112 @@
+"""Composition of chat: all that its routes and the bot manager open, once for each process."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+from functions.chat.bots.configurations import LOADED_FRESHNESS, MAX_LOADED
+from functions.chat.bots.directory import BotDirectory
+from functions.chat.bots.service import BotService
+from functions.chat.bots.turn_rates import TurnRateLimiter
+from functions.chat.conversations.memory import MAX_CONVERSATIONS, REMEMBERED, MemoryConversation
+from functions.chat.conversations.repository import ConversationIndex, ConversationRepository
+from functions.chat.conversations.service import ChatService, ConversationService
+from shared.llm.settings import CHAT_DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from functions.chat.bots.stored_models import StoredBotConfig
+    from functions.chat.conversations.memory import RememberedConversation
+    from functions.chat.conversations.service import ReadsBots
+    from shared.caching.region import Region
+    from shared.runtime import Runtime
+    from shared.tenancy.context import PlatformContext, TenantContext
+
+
+class Chat:
+    """Chat of one process; opened by `runtime.once(Chat)`, so that all of it shares one cache of bots.
+
+    Args:
+        runtime: The composition root; nothing of it is opened before it is needed.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._managers = count(1)
+
+    @cached_property
+    def directory(self) -> BotDirectory:
+        """Every tenant's bots."""
+        runtime = self._runtime
+        return BotDirectory(runtime.container("bots"), runtime.clock, runtime.cache)
+
+    @cached_property
+    def loaded(self) -> Region[StoredBotConfig]:
+        """The configurations that the loaders of bot managers gave, by tenant, manager and bot."""
+        return self._runtime.cache.region("bots-loaded", LOADED_FRESHNESS, MAX_LOADED)
+
+    @cached_property
+    def _remembered(self) -> Region[RememberedConversation]:
+        return self._runtime.cache.region("conversations-in-memory", REMEMBERED, MAX_CONVERSATIONS)
+
+    def number_manager(self) -> int:
+        """Return a number that no other bot manager of this process has."""
+        return next(self._managers)
+
+    @cached_property
+    def _turn_rates(self) -> TurnRateLimiter:
+        return TurnRateLimiter(self._runtime.clock)
+
+    def bots(self, caller: TenantContext | PlatformContext) -> BotService:
+        """Open the bots that a caller can use."""
+        return BotService(caller, self.directory, self._runtime.prompts.of(caller))
+
+    async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
+        """Open the way of a tenant's turns.
+
+        Args:
+            tenant: Whose turns they are.
+            bots: The bots that answer; those of the directory unless others are given.
+
+        Raises:
+            DependencyUnavailableError: The tenant's settings cannot be read, and were not read before.
+        """
+        runtime = self._runtime
+        default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
+        return ChatService(
+            bots=bots or self.directory.of(tenant),
+            prompts=runtime.prompts.of(tenant),
+            open_conversation=partial(self._conversation, tenant),
+            open_in_memory=partial(self._conversation_in_memory, tenant),
+            open_model=lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
+            default_model=default_model or runtime.settings.openai_model,
+            counter=runtime.token_counter,
+            count_turn=partial(self._turn_rates.hit, tenant),
+        )
+
+    def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:
+        """Open a tenant's conversations with one bot."""
+        return ConversationService(
+            self.directory.of(tenant),
+            ConversationIndex(tenant, self._runtime.container("conversations"), bot_id),
+            partial(self._conversation, tenant, bot_id),
+        )
+
+    def _conversation(
+        self, tenant: TenantContext, bot_id: str, conversation_id: str
+    ) -> ConversationRepository:
+        return ConversationRepository(
+            tenant,
+            self._runtime.container("conversations"),
+            self._runtime.clock,
+            bot_id=bot_id,
+            conversation_id=conversation_id,
+        )
+
+    def _conversation_in_memory(
+        self, tenant: TenantContext, bot_id: str, conversation_id: str
+    ) -> MemoryConversation:
+        return MemoryConversation(
+            tenant, self._remembered, self._runtime.clock, bot_id=bot_id, conversation_id=conversation_id
+        )

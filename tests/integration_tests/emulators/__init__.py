@@ -1,0 +1,1 @@
+"""The way to the official emulators, taken to the local endpoints in their place."""
