@@ -13,7 +13,7 @@ from shared.http.models import ReplyModel
 from shared.http.routes import Routes
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, TenantContext
-from tests.support.fakes import Call, RouteClient, tenant_context
+from tests.support.fakes import Call, FakeClock, RouteClient, tenant_context
 from tests.unit_tests.http.test_pipeline import Services
 
 
@@ -123,6 +123,18 @@ async def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFix
     told = [(record.getMessage(), record.levelname, record.exc_info) for record in caplog.records]
     assert [line[:2] for line in told] == [("Unexpected failure", "ERROR"), ("Request failed", "ERROR")]
     assert [type(cause[1]).__name__ for *_, cause in told if cause] == ["PanicException", "OSError"]
+
+
+async def test_an_answer_is_logged_with_the_time_that_it_took(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    clock.advance(100)
+    handlers = Handlers(Services(clock))
+
+    with caplog.at_level(logging.INFO):
+        await handlers.client.call("end", Call(headers=handlers.headers))
+
+    (told,) = [vars(record) for record in caplog.records if record.getMessage() == "Request answered"]
+    assert told["duration_ms"] == 0
 
 
 async def test_a_request_that_is_cancelled_is_not_answered() -> None:
