@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration test-emulators check bench ratios soak mutants contract client release format setup clean
+.PHONY: run quick test unit integration covered test-emulators check bench ratios soak mutants contract client release format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -13,14 +13,22 @@ run: setup ## the platform, the app, a tour through it; Ctrl-C stops it; ARGS="-
 setup: ## install what is missing
 	@local/setup/prepare.sh
 
-test: unit integration ## everything that proves something
+# Integration tests wait for processes and for time to pass; unit tests fill what that leaves of two cores.
+WORKERS ?= 5
+SHARED := --dist loadgroup --no-loadscope-reorder
 
-unit: setup
+test: setup ## everything that proves something
+	$(PY) -m pytest -n $(WORKERS) $(SHARED) $(ARGS)
+
+unit: setup ## the unit tests alone
+	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) $(ARGS)
+
+integration: setup ## the integration tests alone
+	$(PY) -m pytest tests/integration_tests -n $(WORKERS) $(SHARED) $(ARGS)
+
+covered: setup ## the unit tests with branch coverage, of which at least 85 % is asked
 	@rm -f .coverage .coverage.*
-	$(PY) -m pytest tests/unit_tests -n 2 --cov --cov-report=term:skip-covered
-
-integration: setup
-	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile
+	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) --cov --cov-report=term:skip-covered
 
 test-emulators: setup ## the integration tests on the official emulators of infra/compose.yaml, but for those that need the local ones
 	TENANTRY_EMULATORS=1 $(PY) -m pytest tests/integration_tests -m "not local_endpoints" -p no:cacheprovider $(ARGS)
@@ -30,7 +38,7 @@ quick: setup ## format, lint, types, import rules and the quick unit tests: the 
 	$(PY) -m ruff check --quiet .
 	$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
-	$(PY) -m pytest tests/unit_tests -n 2 -q -m "not slow" $(ARGS)
+	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) -q -m "not slow" $(ARGS)
 
 check: setup ## what CI runs
 	$(PY) -m ruff format --check .
@@ -39,7 +47,8 @@ check: setup ## what CI runs
 	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/deptry .
 	@local/setup/requirements.sh --check
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory covered
+	@$(MAKE) --no-print-directory integration
 
 bench: setup ## the benchmarks, as tables
 	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o timeout=900 $(ARGS)

@@ -23,7 +23,9 @@ _LARGEST_VERSION = 2**31 - 1
 class Message(BaseModel):
     """Base of every message: the tenant that it is of, and its id."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     tenant_id: str = Field(pattern=TENANT_ID_PATTERN, description="The tenant that the message is of.")
     id: str = Field(

@@ -16,7 +16,7 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
+        CHAT_RETENTION_DAYS,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,
         TOKENS_ON_STORE_FAILURE,

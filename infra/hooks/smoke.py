@@ -1,4 +1,4 @@
-"""`python3 -m infra.hooks.smoke`: whether a deployed app works, by a tenant, a turn of a bot and a job.
+"""`python3 -m infra.hooks.smoke`: whether a deployed app works, by a tenant, turns of a bot and a job.
 
 The address is TENANTRY_APP_URL; the administrator's key is ADMIN_API_KEY, or the one in the vault that
 AZURE_KEY_VAULT_NAME names. The tenant is purged in the end.
@@ -119,6 +119,7 @@ def _use(url: str, admin: Caller, tenant_id: str, say: Callable[[str], None]) ->
     if not turn["response"]:
         raise SmokeError(f"the bot said nothing: {turn}")
     say(f"chat: {turn['usage']['total_tokens']} tokens")
+    _stream(tenant, say)
     job = tenant.must("POST", "/api/v1/reasoning/jobs", {"text": "Is one more than zero?"})
     done = wait_until(
         lambda: tenant.must("GET", f"/api/v1/reasoning/jobs/{job['job_id']}"),
@@ -131,6 +132,16 @@ def _use(url: str, admin: Caller, tenant_id: str, say: Callable[[str], None]) ->
     say("job: through the queue and back")
     used = tenant.must("GET", "/api/v1/usage")
     say(f"usage: {json.dumps(used)[:120]}")
+
+
+def _stream(tenant: Caller, say: Callable[[str], None]) -> None:
+    """See that an answer comes as a stream that ends well."""
+    body = {"message": "Count from one to twenty in words.", "stream": True}
+    status, text = tenant.send("POST", "/api/v1/bots/smoke/chat", body)
+    events = [line.removeprefix("event:").strip() for line in text.splitlines() if line.startswith("event:")]
+    if status != 200 or events[-1:] != ["done"] or "token" not in events:  # noqa: PLR2004  # HTTP's own
+        raise SmokeError(f"the stream was no stream: {status} {text[-500:]}")
+    say(f"stream: {events.count('token')} parts")
 
 
 SMOKE_BOT = {"system_prompt": "You answer in one short sentence."}

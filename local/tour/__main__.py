@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _READY = "ready "
 _NOTICE = "local: "
+_WORD_MS = 20
 _LAST_LINES = 4
 """A reason why the app does not start, two lines of Azurite's stopping, and the platform's own last one."""
 
@@ -133,8 +135,15 @@ def _tour(display: Display, addresses: Mapping[str, str], admin_key: str, env_fi
     if "app" in addresses:
         known = known_keys(read_exports(env_file))
         with httpx.Client(base_url=addresses["app"], timeout=30, trust_env=False) as client:
-            for event in Journey(client, admin_key, known).walk():
+            for event in Journey(client, admin_key, known, partial(_slow_down, addresses.get("llm"))).walk():
                 display.show(event)
+
+
+def _slow_down(stand_in: str | None) -> None:
+    """Have the stand-in model, where it is the one that answers, give its next words at a person's pace."""
+    if stand_in is not None:
+        fault = {"piece_delay_ms": _WORD_MS, "count": 1}
+        httpx.post(f"{stand_in}/_local/faults", json=fault, trust_env=False).raise_for_status()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import httpx
 
@@ -48,6 +49,23 @@ class Api:
             TourError: It was refused.
         """
         return _checked(self._client.post(path, json=body, headers=self._headers)).json()
+
+    def stream(self, path: str, body: object) -> Iterator[tuple[str, Any]]:
+        """Ask for something that comes by events, and give the name and the data of each as it comes.
+
+        Raises:
+            TourError: It was refused.
+        """
+        with self._client.stream("POST", path, json=body, headers=self._headers) as answer:
+            if answer.is_error:
+                answer.read()
+            name = ""
+            for line in _checked(answer).iter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
 
     def delete(self, path: str) -> None:
         """Delete a resource.

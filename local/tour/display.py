@@ -10,7 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from local.tour.exports import lines_of
-from local.tour.journey import CONVERSATION, Budget, Isolation, Job, Shipped, Tenant, Turn
+from local.tour.journey import (
+    CONVERSATION,
+    Answered,
+    Asked,
+    Budget,
+    Isolation,
+    Job,
+    Shipped,
+    Tenant,
+    Turn,
+    Words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +41,8 @@ _ADDRESSES = {
     "model": "Model",
 }
 _CURL = (
-    'curl -s "$TENANTRY_URL/api/v1/bots/helpdesk/chat" -H "Authorization: Bearer $TENANTRY_KEY" '
-    """-d '{"message": "Hello!", "variables": {"company": "Acme", "language": "English"}}'"""
+    'curl -N "$TENANTRY_URL/api/v1/bots/helpdesk/chat" -H "Authorization: Bearer $TENANTRY_KEY" '
+    """-d '{"message": "Hello!", "stream": true, "variables": {"company": "Acme", "language": "English"}}'"""
 )
 _DONE = "[green]✓[/green] "
 
@@ -61,6 +72,13 @@ class Display:
                 self._done(f"Tenant {self._name(event.demo.tenant_id)} {word}, with {key}")
             case Turn():
                 self._turn(event)
+            case Asked():
+                self._say(Text.assemble(("  customer  ", "dim"), event.question, ("\n  bot       ", "dim")))
+            case Words():
+                self._say(Text(event.text, _COLOURS.get(event.tenant_id, "white")))
+            case Answered():
+                facts = f"turn {event.number} · {event.tokens} tokens"
+                self._console.print(f"\n  {event.tenant_id} · streamed · {facts}", style="dim")
             case Isolation():
                 self._done(
                     f"Another tenant's key on {event.asked}: [bold]{event.status}[/bold], as if absent"
@@ -109,6 +127,11 @@ class Display:
         )
         title = f"{turn.tenant_id} · conversation {CONVERSATION} · turn {turn.number} · {turn.tokens} tokens"
         self._console.print(Panel(body, title=title, title_align="left", border_style=colour))
+
+    def _say(self, text: Text) -> None:
+        """Print a piece of a line, at once."""
+        self._console.print(text, end="", soft_wrap=True)
+        self._console.file.flush()
 
     def _job(self, job: Job) -> None:
         self._done(

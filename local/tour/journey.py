@@ -6,10 +6,10 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.tour.client import Api, wait_for
+from local.tour.client import Api, TourError, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
 
@@ -18,6 +18,7 @@ CONVERSATION = "welcome"
 
 _KEY_NAME = "tour"
 _CHEAPEST = "/api/v1/tokens/status?app_id=bot:helpdesk"
+_CHAT = "/api/v1/bots/helpdesk/chat"
 _OK = 200
 
 _TEMPLATE = (
@@ -68,6 +69,31 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A question whose answer comes word by word."""
+
+    tenant_id: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The next words of an answer."""
+
+    tenant_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The end of an answer that came word by word."""
+
+    tenant_id: str
+    number: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant of the tour with its key; `has_new_key` where the last run's is not good any more."""
 
@@ -113,7 +139,7 @@ class Shipped:
     lines: int
 
 
-type Event = Tenant | Turn | Isolation | Job | Budget | Shipped
+type Event = Tenant | Turn | Asked | Words | Answered | Isolation | Job | Budget | Shipped
 
 
 class Journey:
@@ -123,12 +149,18 @@ class Journey:
         client: Speaks to the app's address.
         admin_key: The platform administrator's.
         known_keys: The tenants' keys that an earlier run made.
+        slow_down: Has the next answer come at a pace that a person can watch, where the model can be told.
     """
 
     def __init__(
-        self, client: httpx.Client, admin_key: str, known_keys: Mapping[str, str] | None = None
+        self,
+        client: httpx.Client,
+        admin_key: str,
+        known_keys: Mapping[str, str] | None = None,
+        slow_down: Callable[[], object] = lambda: None,
     ) -> None:
         self._client = client
+        self._slow_down = slow_down
         self._known_keys = known_keys or {}
         self._admin = Api(client, admin_key)
 
@@ -170,26 +202,23 @@ class Journey:
             made = self._admin.post(path, {"name": _KEY_NAME, "role": "tenant_admin"})
         return str(made["key"])
 
-    def _converse(self, tenant: Tenant) -> Iterator[Turn]:
+    def _converse(self, tenant: Tenant) -> Iterator[Event]:
+        """Ask the first question for a whole answer, and the second one for its words."""
         api = Api(self._client, tenant.key)
+        tenant_id, (first, second) = tenant.demo.tenant_id, tenant.demo.questions
         api.put("/api/v1/prompts/support", {"template": _TEMPLATE, "description": "Who the bot is"})
         api.put("/api/v1/bots/helpdesk", {"description": "Help desk", "prompt": {"name": "support"}})
-        for question in tenant.demo.questions:
-            reply = api.post(
-                "/api/v1/bots/helpdesk/chat",
-                {
-                    "message": question,
-                    "conversation_id": CONVERSATION,
-                    "variables": {"company": tenant.demo.name, "language": "English"},
-                },
-            )
-            yield Turn(
-                tenant.demo.tenant_id,
-                reply["turn"],
-                question,
-                reply["response"],
-                reply["usage"]["total_tokens"],
-            )
+        reply = api.post(_CHAT, _message(tenant.demo, first))
+        yield Turn(tenant_id, reply["turn"], first, reply["response"], reply["usage"]["total_tokens"])
+        self._slow_down()
+        yield Asked(tenant_id, second)
+        for name, data in api.stream(_CHAT, _message(tenant.demo, second) | {"stream": True}):
+            if name == "error":
+                raise TourError(f"POST {_CHAT}: {data['error']}: {data['message']}")
+            if name == "token":
+                yield Words(tenant_id, data["text"])
+            else:
+                yield Answered(tenant_id, data["turn"], data["usage"]["total_tokens"])
 
     def _try_to_peek(self, owner: Tenant, stranger: Tenant) -> Isolation:
         api = Api(self._client, owner.key)
@@ -229,3 +258,8 @@ class Journey:
             lambda found: found["chunks"] > before,
         )
         return Shipped(summary["chunks"], sum(day["lines"] for day in summary["days"]))
+
+
+def _message(demo: Demo, question: str) -> dict[str, object]:
+    variables = {"company": demo.name, "language": "English"}
+    return {"message": question, "conversation_id": CONVERSATION, "variables": variables}

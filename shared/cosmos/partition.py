@@ -31,7 +31,9 @@ class StoredItem(BaseModel):
     """One stored item; what a newer version added to it is tolerated, and kept when it is patched."""
 
     # What cannot be read is a defect, and logged: without what people wrote.
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     id: str
     schema_version: int = 1
@@ -134,7 +136,7 @@ class Partition:
         return [model.from_json(body) for body in found]
 
     async def batch(self, operations: Sequence[BatchOperation], *, minimal: bool = False) -> list[Json]:
-        """Do all of the operations or none; build them with `creating` and `patching`.
+        """Do all of the operations or none; build them with `creating`, `upserting`, `patching`, `reading`.
 
         Returns:
             Each item as it is stored now, or, where `minimal`, only its `_etag`.
@@ -148,6 +150,15 @@ class Partition:
         """Describe `create` for a batch."""
         body = self._stamp_owner(item)
         return BatchOperation("create", str(body["id"]), body=body)
+
+    def upserting(self, item: StoredItem | Json) -> BatchOperation:
+        """Describe `upsert` for a batch."""
+        body = self._stamp_owner(item)
+        return BatchOperation("upsert", str(body["id"]), body=body)
+
+    def reading(self, item_id: str) -> BatchOperation:
+        """Describe for a batch that an item is read; where it is missing, the batch fails."""
+        return BatchOperation("read", item_id)
 
     def patching(self, item_id: str, patch: Patch) -> BatchOperation:
         """Describe `patch` for a batch."""

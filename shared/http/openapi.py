@@ -13,7 +13,7 @@ from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, VersionedReply
 from shared.http.responses import JSON
-from shared.http.streaming import EVENT_STREAM, render_event
+from shared.http.streaming import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +90,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
 }
 _STREAM = (
-    "Server-sent events, where the body asks for a stream. The last one is `done` with the JSON of a plain"
+    "One server-sent event, where the body asks for a stream. The last one is `done` with the JSON of a plain"
     " answer, or `error` with that of a refusal; a comment comes after 15 s of silence. Repeated under its"
     " Idempotency-Key, it is the last event alone."
 )
@@ -181,10 +181,9 @@ def _add_example(operation: dict[str, Any], example: RecordedExample, definition
     for media in operation.get("requestBody", {}).get("content", {}).values():
         media["example"] = example.body
     for kind, media in operation["responses"][str(example.status)].get("content", {}).items():
-        answer = example.answer
-        media["example"] = (
-            answer if kind != EVENT_STREAM else render_event("done", json.dumps(answer)).decode()
-        )
+        media["example"] = example.answer
+        if kind == EVENT_STREAM:
+            media["example"] = {"event": "done", "data": json.dumps(example.answer)}
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -264,8 +263,23 @@ def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
         if issubclass(route.reply, AcceptedReply):
             headers |= _refer_to_headers("Location")
     if route.streams:
-        success["content"][EVENT_STREAM] = {"schema": {"type": "string", "description": _STREAM}}
+        reply = success["content"][JSON]["schema"]
+        refusal = schemas[ErrorReply, "serialization"]
+        success["content"][EVENT_STREAM] = {"schema": _describe_events(reply, refusal)}
     return success
+
+
+def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:
+    """Describe one event of a stream."""
+    last = {"done": reply, "error": refusal}
+    kinds = [_describe_event({"const": name}, {"contentSchema": schema}) for name, schema in last.items()]
+    other = _describe_event({"type": "string", "not": {"enum": list(last)}}, {})
+    return {"description": _STREAM, "anyOf": [other, *kinds]}
+
+
+def _describe_event(name: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    data = {"type": "string", "contentMediaType": JSON, **content}
+    return {"type": "object", "required": ["event", "data"], "properties": {"event": name, "data": data}}
 
 
 def _refusals(route: Route) -> set[int]:

@@ -42,6 +42,9 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 _CONNECT_SECONDS = 5.0
 _PATH = "/chat/completions"
 _MODELS_PATH = "/models"
+_UNCOMPRESSED = {"accept": "text/event-stream", "accept-encoding": "identity"}
+"""Of a stream: whatever compresses it may keep parts back."""
+
 _STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _REASONING_MODEL = re.compile(r"(o\d|gpt-5(?!.*chat))", re.IGNORECASE)
 _UNAUTHORISED = frozenset({401, 403})
@@ -173,6 +176,7 @@ class OpenAIChatModel:
             _PATH,
             cast_to=object,
             body=_body(prompt) | _STREAMED,
+            options={"headers": _UNCOMPRESSED},
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )

@@ -80,7 +80,9 @@ class OpenedStream:
         """
         answer, decoder = StreamedAnswer(prompt.model, bounds.characters), EventDecoder(bounds.event_bytes)
         left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.max_output_tokens
-        ends_at = _now() + min(bounds.total_seconds, remaining_seconds() or bounds.total_seconds)
+        remaining = remaining_seconds()
+        total = bounds.total_seconds if remaining is None else min(bounds.total_seconds, remaining)
+        ends_at = _now() + total
         content = self.first
         while content:
             left_bytes -= len(content)

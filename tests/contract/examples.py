@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from shared.http.examples import RecordedExample, RecordedExamples
+from tests.contract.derivation import derive_steps
 from tests.contract.scenario import ADMIN, PREPARATIONS, STEPS, TENANT, TENANT_ADMIN, USER, SupportModel
 from tests.support.fakes import Call
 from tests.support.whole_app import whole_app
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from shared.http.route import Route
     from tests.contract.scenario import Step
     from tests.support.fakes import Answer
     from tests.support.whole_app import WholeApp
@@ -45,6 +47,11 @@ class Sender:
     def __init__(self, app: WholeApp) -> None:
         self._app = app
         self._keys: dict[str, dict[str, str]] = {ADMIN: app.admin}
+
+    @property
+    def routes(self) -> list[Route]:
+        """The app's routes."""
+        return self._app.runtime.routes
 
     async def send(self, example: RecordedExample) -> RecordedExample:
         """Send one request; returns it with its answer."""
@@ -95,7 +102,7 @@ async def _run() -> list[RecordedExample]:
     learnt: dict[str, str] = {}
     answered: list[RecordedExample] = []
     async with sender() as sending:
-        for step in STEPS:
+        for step in (*STEPS, *derive_steps(sending.routes)):
             example = await sending.send(_request(step, learnt))
             answer = example.answer
             assert example.status < 300, f"{step.operation}: {example.status} {answer}"

@@ -1,7 +1,7 @@
 """Scenario of the API document's examples: one request to each operation, in an order that makes them work.
 
-A new route is added here, at the place where what it needs is there. `<name>` in a request stands for what an
-answer before it has told (`learns`).
+A route that has no step here gets one by `tests.contract.derivation`, after all of these. `<name>` in a
+request stands for what an answer before it has told (`learns`).
 """
 
 from __future__ import annotations
@@ -180,6 +180,24 @@ _CHATS = (
     ),
     Step("list_conversations", USER, _BOT),
     Step("get_conversation", USER, _CHAT),
+    Step("rename_conversation", USER, _CHAT, body={"title": "Password"}, learns={"conversation": "etag"}),
+    Step(
+        "regenerate_answer",
+        USER,
+        _CHAT,
+        headers={"Idempotency-Key": "ticket-4711-2", "If-Match": "<conversation>"},
+        body={},
+    ),
+    Step(
+        "rate_turn",
+        USER,
+        _CHAT | {"turn": "2"},
+        body={"rating": "down", "comment": "Where is that?"},
+    ),
+    Step("fork_conversation", USER, _CHAT, headers={"Idempotency-Key": "ticket-4711-3"}, body={"turn": 2}),
+    Step("undo_turn", USER, _CHAT, headers={"Idempotency-Key": "ticket-4711-4"}),
+    Step("rewind_conversation", USER, _CHAT, body={"turn": 0}),
+    Step("export_conversation", USER, _CHAT),
     Step("delete_conversation", USER, _CHAT),
     Step("delete_bot", TENANT_ADMIN, _BOT),
 )

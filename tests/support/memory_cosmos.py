@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
@@ -129,12 +130,12 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
 
 
 class MemoryCosmos:
-    """An account with the app's containers, as the app's own client sees it."""
+    """An account with the app's containers, empty or as another was left, as the app's own client sees it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stored: bytes | None = None) -> None:
         self.database = Database(":memory:")
+        self.database.connection.deserialize(stored or _empty())
         self.account = Account(self.database, lambda: clock.now().timestamp())
-        self.account.catalog.ensure(json.loads(DEFINITION.read_text()))
         self.transport = MemoryTransport(Gateway(self.account, MasterKey()))
         self.dependency = Dependency("Cosmos DB", classify, clock=clock)
         self.client: CosmosClient = open_client("http://memory:8081", COSMOS_KEY, self.transport)
@@ -143,6 +144,10 @@ class MemoryCosmos:
         """Return one of the app's containers."""
         proxy = self.client.get_database_client("tenantry").get_container_client(name)
         return SdkContainer(proxy, self.dependency)
+
+    def serialize(self) -> bytes:
+        """Return all that is stored, for another account to begin with."""
+        return self.database.connection.serialize()
 
     def rows_of(self, owner: str) -> list[tuple[str, str, bytes]]:
         """Return all that is stored of a tenant's: container, ETag and body, to the byte."""
@@ -173,10 +178,21 @@ class MemoryCosmos:
         return ContainerName("tenantry", name)
 
 
+@cache
+def _empty() -> bytes:
+    database = Database(":memory:")
+    Account(database, FakeClock().now().timestamp).catalog.ensure(json.loads(DEFINITION.read_text()))
+    stored = database.connection.serialize()
+    database.close()
+    return stored
+
+
 @asynccontextmanager
-async def memory_cosmos(clock: FakeClock | None = None) -> AsyncIterator[MemoryCosmos]:
-    """Open an empty account."""
-    cosmos = MemoryCosmos(clock or FakeClock())
+async def memory_cosmos(
+    clock: FakeClock | None = None, stored: bytes | None = None
+) -> AsyncIterator[MemoryCosmos]:
+    """Open an account: an empty one, or with what another held."""
+    cosmos = MemoryCosmos(clock or FakeClock(), stored)
     try:
         async with cosmos.client:
             yield cosmos

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ ENVIRONMENT = {
 
 
 _TOKEN_COUNTER = TokenCounter()
+_OUTSIDE = ("sender", "blobs", "chat_model")
+"""What of the runtime stands for things outside the process."""
 
 
 @dataclass
@@ -210,8 +213,41 @@ def _instance(cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, 
 @asynccontextmanager
 async def whole_app(clock: FakeClock | None = None, /, **environment: str) -> AsyncIterator[WholeApp]:
     """Open the app over an empty store."""
-    clock = clock or FakeClock()
-    async with memory_cosmos(clock) as cosmos:
+    async with _over_store(clock or FakeClock(), environment, None) as app:
+        yield app
+
+
+@asynccontextmanager
+async def _over_store(
+    clock: FakeClock, environment: Mapping[str, str], stored: bytes | None
+) -> AsyncIterator[WholeApp]:
+    async with memory_cosmos(clock, stored) as cosmos:
         app = _instance(cosmos, clock, environment)
         yield app
         await app.runtime.close()
+
+
+class SharedStart[T]:
+    """A state of the app that many tests begin with: come by once, through the routes, and copied for each.
+
+    The store, the queues, the blobs and what the model was asked are as they were left; the app that a test
+    gets is a new instance, whose clock begins anew and whose caches are cold.
+    """
+
+    def __init__(self, prepare: Callable[[WholeApp], Awaitable[T]]) -> None:
+        self._prepare = prepare
+        self._left: tuple[bytes, dict[str, object], T] | None = None
+
+    @asynccontextmanager
+    async def open(self, clock: FakeClock | None = None) -> AsyncIterator[tuple[WholeApp, T]]:
+        """Open an app in that state; yields it with what preparing it has returned."""
+        clock = clock or FakeClock()
+        if self._left is None:
+            async with whole_app(type(clock)()) as first:
+                known = await self._prepare(first)
+                outside = {name: first.runtime.__dict__[name] for name in _OUTSIDE}
+                self._left = deepcopy((first.cosmos.serialize(), outside, known))
+        stored, outside, known = deepcopy(self._left)
+        async with _over_store(clock, {}, stored) as app:
+            app.runtime.__dict__.update(outside)
+            yield app, known

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.fakes import FakeClock
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+# How fast the machine is decides nothing: neither a deadline for an example nor one for making it.
+settings.register_profile(
+    "any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

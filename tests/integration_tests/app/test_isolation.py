@@ -5,7 +5,7 @@ The cases are made from the OpenAPI document: a new route without a way to ask f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,13 +29,19 @@ MOVES_BY_ITSELF = {"export_tenant", "get_token_status", "get_log_summary"}
 """What a tenant's own timers and passing seconds change."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class World:
-    """Tenant A with something of everything."""
+    """Tenant A with something of everything.
+
+    Attributes:
+        names: A's resources by path parameter.
+        known: All that A can read, as it was before any stranger came.
+    """
 
     owner_id: str
     owner: Caller
     names: dict[str, str]
+    known: list[Any] = field(default_factory=list)
 
     def path(self, one: Operation) -> str:
         """Address A's resource."""
@@ -60,6 +66,7 @@ def world(platform: Platform) -> World:
         lambda: made.owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
         lambda job: job["status"] == "succeeded",
     )
+    made.known = everything_of(made)
     return made
 
 
@@ -94,7 +101,6 @@ def forged_headers(world: World) -> list[dict[str, str]]:
 def test_another_tenants_key_sees_and_changes_nothing(
     world: World, strangers: Strangers, case: Operation
 ) -> None:
-    before = everything_of(world)
     path, body = world.path(case), case.body(world.names)
 
     for headers in forged_headers(world):
@@ -110,7 +116,8 @@ def test_another_tenants_key_sees_and_changes_nothing(
                 absent = {404, 412} if "if-match" in headers else {404}
                 forbidden = set() if case.role == "user" else {403}
                 assert answer.status_code in absent | forbidden, answer.text
-    assert everything_of(world) == before
+    if case.method != "GET":  # what reading has changed is found with the next, and at the end
+        assert everything_of(world) == world.known
 
 
 @pytest.mark.parametrize("case", operations(), ids=lambda case: case.name)
@@ -141,3 +148,7 @@ def test_a_suspended_look_alike_id_reaches_no_partition(platform: Platform, worl
     for tenant_id in (f"{world.owner_id}x", world.owner_id.upper(), "global:tenants", "../acme", "%2e%2e"):
         answer = platform.admin.send("GET", "/api/v1/prompts", **{"x-tenant-id": tenant_id})
         assert answer.status_code == 404
+
+
+def test_after_all_of_this_the_owner_has_what_they_had(world: World) -> None:
+    assert everything_of(world) == world.known

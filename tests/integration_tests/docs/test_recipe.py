@@ -45,7 +45,7 @@ def test_a_capability_by_the_recipe_passes_its_test_and_the_gates(tmp_path: Path
         done = python(tree, *words)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
 
-    assert len(set(files)) == 9
+    assert len(set(files)) == 8
     assert "/api/v1/notes/{note_id}" in json.loads((tree / "docs/contract/openapi.json").read_text())["paths"]
 
 

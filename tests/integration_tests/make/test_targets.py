@@ -18,8 +18,8 @@ from tests.support.working_copy import ROOT, contents, copy_tree, stamp
 if TYPE_CHECKING:
     from pathlib import Path
 
-BY_CI = {"check", "test"}
-"""`.ci/run` is `make check`, which ends with `make test`; none of its tests can run it again."""
+BY_CI = {"check"}
+"""`.ci/run` is `make check`; none of its tests can run it again."""
 
 BY_PAGES = {"setup"}
 """A block of the README, which tests/integration_tests/docs runs."""
@@ -28,6 +28,8 @@ SHORT = {
     "bench": "-k test_a_hit_costs_about_a_microsecond",
     "soak": "-k test_there_are_as_many_cases_as_are_claimed --ignore=tests/integration_tests"
     " --ignore-glob='*/unit_tests/[!w]*'",
+    "test": "-n 0 -k test_there_is_code_to_check --ignore=tests/integration_tests"
+    " --ignore-glob='*/unit_tests/[!g]*'",
     "quick": "-n 0 -k test_there_is_code_to_check --ignore-glob='*/unit_tests/[!g]*'",
 }
 """A test of each that is over soon, and soon found: what is proven is that the target runs."""
@@ -60,7 +62,11 @@ def test_no_target_that_the_readme_names_runs_nowhere() -> None:
 
 def test_ci_runs_check_and_check_runs_the_tests() -> None:
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake check")
-    assert dry_run("check").rstrip().endswith("tests/integration_tests -n 3 --dist loadfile")
+    unit, integration = re.findall(r"(?m)^\S+ -m pytest (\S+ .*)", dry_run("check"))
+    assert unit.startswith("tests/unit_tests ")
+    assert "--cov " in unit
+    assert integration.startswith("tests/integration_tests ")
+    assert "--cov" not in dry_run("test")
 
 
 @pytest.mark.slow(120)

@@ -235,7 +235,7 @@ async def test_a_provider_that_never_answers_holds_nobody_up() -> None:
 
     assert isinstance(failed, DependencyUnavailableError | DependencyTimeoutError)
     assert len(server.asked) == 3
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # it would be 30 for one attempt
 
 
 async def test_a_document_without_end_is_not_read_to_it() -> None:

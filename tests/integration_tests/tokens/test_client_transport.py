@@ -133,7 +133,7 @@ async def test_a_server_that_hangs_up_or_does_not_answer_is_given_up_in_time() -
         with pytest.raises(OutOfReachError):
             await client_of(babbling).lock_tokens(1)
         assert len(babbling.heard) == 3
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # neither ever answers
 
 
 async def test_azure_ad_authenticates_instead_of_the_key(

@@ -180,7 +180,7 @@ async def run(freshness: Freshness, history: list[Step]) -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-@settings(REPEATABLE, max_examples=20_000 if SOAK else 200)
+@settings(REPEATABLE, max_examples=20_000 if SOAK else 100)
 @given(freshnesses, steps)
 def test_no_answer_is_foreign_too_old_or_older_than_what_was_written(
     freshness: Freshness, history: list[Step]

@@ -63,7 +63,7 @@ def test_the_others_fit_beside_a_share() -> None:
     assert len(OTHERS) <= ENTRIES - SHARE < len(OTHERS) + SHARE
 
 
-@settings(REPEATABLE, max_examples=5_000 if SOAK else 100)
+@settings(REPEATABLE, max_examples=5_000 if SOAK else 50)
 @given(st.lists(st.one_of(flooding, flooding, using), min_size=100, max_size=200))
 def test_whatever_one_tenant_asks_for_nobody_elses_entry_is_loaded_again(history: list[Step]) -> None:
     async def run() -> None:

@@ -72,6 +72,7 @@ async def chat() -> AsyncIterator[Chat]:
         await client.close()
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_not_there_is_named_and_takes_nothing_of_the_budget(chat: Chat) -> None:
     await chat.limit(concurrency=2)
     await chat.save("typo", "gpt-4oo")
@@ -97,6 +98,7 @@ async def test_a_model_that_is_not_there_is_named_and_takes_nothing_of_the_budge
         {"choices": None},
     ],
 )
+@pytest.mark.slow
 async def test_no_odd_answer_gets_more_out_of_a_days_budget_than_it_holds(
     chat: Chat, odd: dict[str, object]
 ) -> None:

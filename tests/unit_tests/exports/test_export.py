@@ -246,6 +246,7 @@ async def test_no_name_leads_out_of_the_tenants_own_blobs(
     assert OWNED_SECRET not in answer.body.decode()
 
 
+@pytest.mark.slow
 async def test_large_items_make_short_pages(app: WholeApp, boss: dict[str, str]) -> None:
     for number in range(12):
         body: Json = {"id": f"large-{number:02}", "tenant_id": "acme", "words": "x" * 1_000_000}
@@ -259,6 +260,7 @@ async def test_large_items_make_short_pages(app: WholeApp, boss: dict[str, str])
     assert large == [f"large-{number:02}" for number in range(12)]
 
 
+@pytest.mark.slow
 async def test_a_page_costs_no_more_requests_where_more_comes_after_it(
     app: WholeApp, boss: dict[str, str]
 ) -> None:

@@ -10,8 +10,11 @@ import pytest
 
 import function_app
 from shared.http.examples import RecordedExample, read_examples
+from tests.contract.derivation import derive_steps
 from tests.contract.documents import API, EXAMPLES, committed
 from tests.contract.examples import Comparison, sender
+from tests.contract.scenario import TENANT
+from tests.support.isolation import NAMES
 
 type Json = dict[str, Any]
 
@@ -41,12 +44,24 @@ def test_every_operation_has_an_example_and_only_operations_have() -> None:
     routes = [route.name for route in function_app.runtime.routes if route.documented]
 
     missing = [
-        f"{name}: add a step to tests/contract/scenario.py and {WRITTEN_BY}"
+        f"{name}: name it in tests/support/isolation.py and {WRITTEN_BY}"
         for name in routes
         if name not in shown
     ]
     assert missing == []
     assert sorted(shown) == sorted(routes)
+
+
+def test_what_the_scenario_does_not_ask_is_asked_after_what_makes_it_and_before_what_removes_it() -> None:
+    derived = derive_steps(function_app.runtime.routes, scenario=())
+    names = [step.operation for step in derived]
+
+    assert sorted(names) == sorted(route.name for route in function_app.runtime.routes if route.documented)
+    assert names.index("save_bot") < names.index("get_bot") < names.index("delete_bot")
+    [chat] = [step for step in derived if step.operation == "chat"]
+    assert (chat.caller, chat.path, chat.body["message"]) == ("user", {"bot_id": NAMES["bot_id"]}, "x")
+    [revoked] = [step for step in derived if step.operation == "revoke_key"]
+    assert revoked.path == {"tenant_id": TENANT, "key_id": "<key_id>"}
 
 
 async def test_every_example_is_answered_as_it_is_shown() -> None:
@@ -89,7 +104,8 @@ def test_the_document_shows_each_example() -> None:
         for kind, media in operation["responses"][str(example.status)].get("content", {}).items():
             shown_answer = media["example"]
             if kind == "text/event-stream":
-                shown_answer = json.loads(shown_answer.removeprefix("event: done\ndata: "))
+                assert shown_answer["event"] == "done"
+                shown_answer = json.loads(shown_answer["data"])
             assert shown_answer == example.answer
 
 

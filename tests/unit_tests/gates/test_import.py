@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
@@ -31,6 +33,7 @@ assert function_app.runtime.routes
 """
 
 
+@pytest.mark.slow
 def test_importing_the_app_with_an_empty_environment_does_no_io_and_imports_no_sdk() -> None:
     done = subprocess.run(  # noqa: S603  # our own interpreter and program
         [sys.executable, "-B", "-c", PROGRAM],

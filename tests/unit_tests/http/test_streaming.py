@@ -352,4 +352,7 @@ def test_the_document_shows_both_forms_of_the_answer(edge: Edge) -> None:
     operation = build_openapi(edge.routes, "1")["paths"]["/api/v1/tales"]["post"]
     content = operation["responses"]["200"]["content"]
     assert set(content) == {"application/json", "text/event-stream"}
-    assert content["text/event-stream"]["schema"]["type"] == "string"
+    events = content["text/event-stream"]["schema"]["anyOf"]
+    named = {event["properties"]["event"].get("const"): event["properties"]["data"] for event in events}
+    assert named["done"]["contentSchema"] == content["application/json"]["schema"]
+    assert named["error"]["contentSchema"] == {"$ref": "#/components/schemas/ErrorReply"}

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -21,7 +21,7 @@ from shared.tenancy.context import Role
 from tests.contract.documents import API, committed
 from tests.support.fakes import Call
 from tests.support.isolation import BODIES, Operation, operation, operations
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import SharedStart, WholeApp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,12 +111,19 @@ def _effect(before: Counter[str], after: Counter[str]) -> dict[str, Counter[str]
     return {"gone": before - after, "new": after - before}
 
 
+async def _prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, str]]:
+    """Give a tenant something of everything; returns what that is called, and the headers of who has it."""
+    await app.new_tenant(TENANT)
+    boss = await app.new_key(TENANT, Role.TENANT_ADMIN)
+    return await app.own_everything(TENANT, boss), boss
+
+
+_START: Final = SharedStart(_prepare)
+
+
 @asynccontextmanager
 async def instances(case: Case) -> AsyncIterator[Instances]:
-    async with whole_app() as first:
-        await first.new_tenant(TENANT)
-        boss = await first.new_key(TENANT, Role.TENANT_ADMIN)
-        names = await first.own_everything(TENANT, boss)
+    async with _START.open() as (first, (names, boss)):
         for name in FIRST.get(case.one.name, ()):
             await first.must(name, Call(operation(name).address(names), headers=boss))
         first.cosmos.transport.lets_others_run = True
@@ -154,6 +161,7 @@ async def test_fifty_at_once_leave_what_one_leaves_and_have_one_answer_ever_afte
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.one.name in HOLDS_A_SECRET], ids=str)
+@pytest.mark.slow
 async def test_an_answer_with_a_secret_is_never_given_again_and_stored_nowhere(case: Case) -> None:
     async with instances(case) as made:
         [first] = await made.post(case, 1)

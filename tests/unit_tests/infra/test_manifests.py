@@ -180,7 +180,9 @@ def test_pods_have_the_settings_of_a_deployment() -> None:
     assert set_by_bicep() - not_here - by_the_webhook - settings.data.keys() == set(), (
         "infra/kubernetes/settings.yaml lacks these"
     )
-    assert settings.data.keys() - set_by_bicep() == {"FUNCTIONS_WORKER_RUNTIME"}
+    assert settings.data.keys() - set_by_bicep() == {"FUNCTIONS_WORKER_RUNTIME"}, (
+        "infra/kubernetes/settings.yaml and infra/modules/functions.bicep differ"
+    )
 
 
 def test_the_emulators_have_the_containers_and_queues_of_the_one_definition() -> None:

@@ -16,6 +16,7 @@ from shared.llm.chat_model import Completion, ModelOutageError, PromptRejectedEr
 from shared.llm.openai_client import POLICY, OpenAIChatModel, classify, open_client
 from shared.llm.openai_stream import StreamBounds
 from shared.resilience.circuit_breaker import BreakerState
+from shared.resilience.deadlines import deadline
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import FakeClock
 from tests.unit_tests.llm.test_openai_client import PROMPT, Endpoint, failure
@@ -91,7 +92,12 @@ async def test_a_stream_is_asked_for_with_its_usage_and_comes_in_parts() -> None
 
     assert parts == ["hel", "lo"]
     assert completion == Completion("hello", USED, "gpt-4o-x", "stop")
-    body = json.loads(streams.endpoint.requests[0].content)
+    (request,) = streams.endpoint.requests
+    assert (request.headers["accept"], request.headers["accept-encoding"]) == (
+        "text/event-stream",
+        "identity",
+    )
+    body = json.loads(request.content)
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
     assert told.closed.is_set()
 
@@ -176,6 +182,16 @@ async def test_a_stream_beyond_its_bounds_is_given_up(bounds: StreamBounds, reas
     with pytest.raises(TruncatedAnswerError, match=reason):
         await Streams.of(told.response, bounds=bounds).read()
     assert told.closed.is_set()
+
+
+async def test_a_stream_ends_with_the_deadline_of_the_work_that_it_is_read_for() -> None:
+    clock = FakeClock()
+    with deadline(30, clock):
+        async with Streams.of(telling(part("hel"), hangs=True).response).chat.stream(PROMPT) as answer:
+            clock.advance(30)  # while it was opened
+            assert await anext(answer) == "hel"
+            with pytest.raises(TruncatedAnswerError, match="in time"):
+                await anext(answer)
 
 
 async def test_a_reader_that_leaves_closes_the_response() -> None:

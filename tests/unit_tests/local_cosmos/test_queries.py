@@ -218,6 +218,7 @@ def test_items_named_by_id_and_partition_are_looked_up_and_not_scanned(wire: Wir
 
 
 @pytest.mark.parametrize("depth", [100, 200, 300, 400, 500, 5000])
+@pytest.mark.slow
 def test_a_deeply_nested_query_is_answered_or_refused_and_never_a_crash(
     wire: Wire, shop: str, depth: int
 ) -> None:

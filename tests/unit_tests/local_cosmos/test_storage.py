@@ -154,6 +154,7 @@ def test_a_folder_that_holds_other_things_too_keeps_its_mode(tmp_path: Path) -> 
     assert modes == [0o755, 0o644, 0o600]
 
 
+@pytest.mark.slow
 def test_a_file_belongs_to_one_process(tmp_path: Path) -> None:
     path = tmp_path / "cosmos.sqlite"
     store = Database(path)

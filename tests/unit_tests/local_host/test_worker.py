@@ -29,6 +29,7 @@ def _drive(app: Path) -> dict[str, Any]:
     return outcome
 
 
+@pytest.mark.slow
 def test_an_app_of_fastapi_types_is_driven_in_process() -> None:
     driven = _drive(APPS / "streaming")
     assert driven["streams"]
@@ -59,6 +60,7 @@ def test_triggers_and_retry_policies_are_indexed() -> None:
     assert driven["retries"] == {"stubborn": 2, "patient": 2}
 
 
+@pytest.mark.slow
 def test_what_the_runtime_refuses_is_told(tmp_path: Path) -> None:
     refused = _drive(APPS / "broken_import")
     assert "a_module_that_nobody_wrote" in refused["refused"]
@@ -100,6 +102,7 @@ def test_a_host_runs_while_its_services_are_out_of_reach_and_stops_when_told(tmp
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_setting_that_is_missing_or_wrong_is_one_clear_line(
     settings: dict[str, str], reason: str, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.soak import SOAK
 from tests.unit_tests.local_llm.client import HELLO, open_model
 
-EXAMPLES = 20_000 if SOAK else 300
+EXAMPLES = 20_000 if SOAK else 150
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -122,6 +122,7 @@ async def test_a_part_that_dies_later_stops_everything_too(tmp_path: Path) -> No
     assert all(gone(pid) for pid in run.pids("host"))
 
 
+@pytest.mark.slow
 async def test_a_part_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     run = Run(tmp_path, platform(tmp_path, llm="silent"), only=frozenset({"llm"}))
 
@@ -129,6 +130,7 @@ async def test_a_part_that_says_nothing_is_given_up(tmp_path: Path) -> None:
         await run.until(lambda: None, Patience(start=1.0))
 
 
+@pytest.mark.slow
 async def test_a_part_that_ignores_the_end_is_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +144,7 @@ async def test_a_part_that_ignores_the_end_is_killed(
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.slow
 async def test_an_instance_that_dies_is_started_again_and_meanwhile_nobody_is_refused(
     tmp_path: Path, count: int
 ) -> None:
@@ -169,6 +172,7 @@ async def test_an_instance_that_dies_is_started_again_and_meanwhile_nobody_is_re
     assert all(gone(pid) for pid in run.pids("host"))
 
 
+@pytest.mark.slow
 async def test_an_instance_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
     run = Run(tmp_path, platform(tmp_path, host="works once"))
 

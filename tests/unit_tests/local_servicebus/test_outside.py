@@ -267,6 +267,7 @@ def test_sessions_and_duplicates_are_stored(tmp_path: Path) -> None:
     assert list(saved.history) == [("b", 7)]
 
 
+@pytest.mark.slow
 def test_a_file_of_another_version_or_kind_or_in_use_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.sqlite3"
     with sqlite3.connect(other) as db:

@@ -333,7 +333,7 @@ class SessionQueueMachine(QueueMachine):
 
 
 _SETTINGS = settings(
-    max_examples=3000 if SOAK else 150,
+    max_examples=3000 if SOAK else 60,
     stateful_step_count=80 if SOAK else 50,
     deadline=None,
     derandomize=not SOAK,

@@ -21,7 +21,18 @@ from local.tour.__main__ import main
 from local.tour.client import Api, TourError, wait_for
 from local.tour.display import Display, Ways
 from local.tour.exports import exports, known_keys, read_exports, write_exports
-from local.tour.journey import Budget, Isolation, Job, Journey, Shipped, Tenant, Turn
+from local.tour.journey import (
+    Answered,
+    Asked,
+    Budget,
+    Isolation,
+    Job,
+    Journey,
+    Shipped,
+    Tenant,
+    Turn,
+    Words,
+)
 from local.tour.log_file import rotate
 
 
@@ -33,6 +44,7 @@ class FakeApp:
         self.requests: list[tuple[str, str]] = []
         self.shipped = 0
         self.turns = 0
+        self.cuts_streams = False
         self.keys: list[dict[str, Any]] = []
         self.dead: set[str] = set()
 
@@ -48,9 +60,7 @@ class FakeApp:
             case "PUT", _:
                 return httpx.Response(200, json={})
             case "POST", ["v1", "bots", "helpdesk", "chat"]:
-                self.turns += 1
-                usage = {"total_tokens": 10}
-                return httpx.Response(200, json={"turn": self.turns, "response": "Hello", "usage": usage})
+                return self.answer_of_chat(json.loads(request.content))
             case "POST", ["v1", "reasoning", "jobs"]:
                 job_id = json.loads(request.content).get("id", "j0")
                 url = f"/api/v1/reasoning/jobs/{job_id}"
@@ -64,6 +74,19 @@ class FakeApp:
             case _:
                 self.shipped += 1
                 return httpx.Response(202)
+
+    def answer_of_chat(self, body: dict[str, Any]) -> httpx.Response:
+        self.turns += 1
+        done = {"turn": self.turns, "response": "Hello there", "usage": {"total_tokens": 10}}
+        if not body.get("stream"):
+            return httpx.Response(200, json=done)
+        events = [("token", {"text": "Hello "}), ("token", {"text": "there"}), ("done", done)]
+        if self.cuts_streams:
+            events[-1] = ("error", {"error": "TruncatedAnswerError", "message": "broke off"})
+        said = "".join(
+            f": still at work\n\nevent: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events
+        )
+        return httpx.Response(200, text=said)
 
     def answer_of_keys(self, method: str, tenant: str, rest: list[str]) -> httpx.Response:
         if method == "DELETE":
@@ -93,8 +116,9 @@ def client(app: FakeApp) -> httpx.Client:
 def test_the_tour_takes_every_step_and_shows_it() -> None:
     app, console = FakeApp(), Console(record=True, width=120)
     display = Display(console)
+    slowed: list[int] = []
     with client(app) as http:
-        events = list(Journey(http, "admin").walk())
+        events = list(Journey(http, "admin", slow_down=lambda: slowed.append(app.turns)).walk())
     for event in events:
         display.show(event)
     addresses = {"app": "http://app", "cosmos": "http://cosmos"}
@@ -102,7 +126,10 @@ def test_the_tour_takes_every_step_and_shows_it() -> None:
     display.conclude(addresses, ways, 1.5)
 
     kinds = [type(event) for event in events]
-    assert kinds == [Tenant, Tenant, Turn, Turn, Turn, Turn, Isolation, Job, Budget, Budget, Shipped]
+    conversation = [Turn, Asked, Words, Words, Answered]
+    rest = [Isolation, Job, Budget, Budget, Shipped]
+    assert kinds == [Tenant, Tenant, *conversation, *conversation, *rest]
+    assert slowed == [1, 3]
     shown = console.export_text()
     for words in (
         "acme created",
@@ -111,9 +138,18 @@ def test_the_tour_takes_every_step_and_shows_it() -> None:
         "2.0 %",
         "Tenantry is running",
         "tk.globex.x",
+        "bot       Hello there",
+        "globex · streamed · turn 4 · 10 tokens",
     ):
         assert words in shown
     assert ("POST", "/admin/functions/ship_logs") in app.requests
+
+
+def test_a_stream_that_ends_with_an_error_stops_the_tour() -> None:
+    app = FakeApp()
+    app.cuts_streams = True
+    with client(app) as http, pytest.raises(TourError, match="TruncatedAnswerError: broke off"):
+        list(Journey(http, "admin").walk())
 
 
 def test_a_tenant_of_an_earlier_run_is_welcomed_back() -> None:

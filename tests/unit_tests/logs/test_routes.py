@@ -164,6 +164,7 @@ async def test_days_are_both_included_and_in_order(app: App) -> None:
     assert len(await days("from=2026-01-01&to=2026-01-31")) == 4
 
 
+@pytest.mark.slow
 async def test_a_day_of_more_manifests_than_a_page_is_summed_up_whole(app: App) -> None:
     for number in range(501):
         await app.index(f"acme/{DAY}/{number:04}.jsonl", line("acme"))

@@ -254,7 +254,7 @@ async def test_memory_does_not_grow_with_the_file(tmp_path: Path, clock: FakeClo
         async def upload(self, name: str, path: Path) -> None:  # noqa: ARG002  # the Protocol's
             self.uploads.append(name)
 
-    rotated(tmp_path, line("acme") * 100_000)
+    rotated(tmp_path, line("acme") * 40_000)
     blobs = Discard()
     tracemalloc.start()
     try:

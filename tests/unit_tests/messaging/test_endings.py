@@ -84,6 +84,7 @@ def ending_in(end: BaseException | None, after: int) -> Callable[[TenantContext,
 
 @settings(REPEATABLE, max_examples=2_000 if SOAK else 60)
 @given(end=st.sampled_from(ENDINGS), after=st.integers(0, 3), count=st.integers(1, 7))
+@pytest.mark.slow
 async def test_a_delivery_is_completed_kept_or_put_back_by_an_exception_that_a_host_reads(
     end: BaseException | None, after: int, count: int
 ) -> None:
@@ -165,6 +166,7 @@ async def test_a_dead_letter_waits_for_as_long_as_a_store_is_down(cosmos: Memory
     [b"{", order(what=7), order(tenant_id="nobody"), order(schema_version=2**40), order(names={"a": 1})],
     ids=["no JSON", "a field", "no tenant", "our own validator", "a nested field"],
 )
+@pytest.mark.slow
 async def test_nothing_of_a_refused_message_stays_reachable(cosmos: MemoryCosmos, body: bytes) -> None:
     edge = Edge(cosmos, FakeClock())
     left = []

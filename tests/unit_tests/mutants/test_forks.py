@@ -8,6 +8,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.mutants.children import FaultyModule
 from tests.mutants.forks import TIMED_OUT, Job, run_forked
 
@@ -33,6 +35,7 @@ def test_a_child_that_breaks_leaves_its_trace(tmp_path: Path) -> None:
     assert "LookupError: missing" in (tmp_path / "out.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
     def wait_for_ever() -> int:
         threading.Event().wait()

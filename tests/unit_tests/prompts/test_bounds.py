@@ -133,6 +133,7 @@ async def test_a_large_prompt_asked_for_500_times_is_answered_once(app: App) -> 
     assert sum(result["prompt"] is not None for result in answer.json()["results"]) == 1
 
 
+@pytest.mark.slow
 async def test_many_large_prompts_are_answered_as_far_as_there_is_room_and_the_rest_says_so(app: App) -> None:
     names = [f"big{number:02}" for number in range(12)]
     for name in names:
@@ -150,6 +151,7 @@ async def test_many_large_prompts_are_answered_as_far_as_there_is_room_and_the_r
     assert [result["failure"] for result in again.json()["results"]] == [None] * 3
 
 
+@pytest.mark.slow
 async def test_an_answer_of_many_small_prompts_full_of_names_and_warnings_is_bounded(app: App) -> None:
     template = "".join(f"{{{'v' * 58}_{number:03}}}" for number in range(200))
     names = [f"p{number:03}" for number in range(500)]
@@ -165,6 +167,7 @@ async def test_an_answer_of_many_small_prompts_full_of_names_and_warnings_is_bou
     assert told == {200, 413}
 
 
+@pytest.mark.slow
 async def test_what_an_answer_has_no_room_for_is_not_even_read(
     cosmos: MemoryCosmos, clock: FakeClock
 ) -> None:
@@ -181,6 +184,7 @@ async def test_what_an_answer_has_no_room_for_is_not_even_read(
     assert container.received < 2_000_000
 
 
+@pytest.mark.slow
 async def test_a_tenants_own_prompt_without_room_is_not_answered_by_its_global_namesake(app: App) -> None:
     names = [f"p{number:02}" for number in range(12)]
     for name in names:

@@ -206,6 +206,7 @@ def test_a_batch_tells_of_each_item_also_of_one_without_a_name(manager: CosmosPr
     }
 
 
+@pytest.mark.slow
 def test_an_item_that_no_json_can_hold_is_named_and_stops_no_other(manager: CosmosPromptManager) -> None:
     deep: dict[str, object] = {}
     for _ in range(100_000):

@@ -51,6 +51,7 @@ async def everything(library: PromptLibrary) -> None:
             await save(library, name, f"global {name} {version}", EVERYBODYS)
 
 
+@pytest.mark.slow
 async def test_each_name_of_each_owner_has_its_own_versions_history_and_labels(
     library: PromptLibrary,
 ) -> None:

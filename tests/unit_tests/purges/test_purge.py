@@ -262,7 +262,7 @@ async def requests_of_a_purge() -> int:
 async def test_a_kill_at_any_request_keeps_nothing_of_the_tenant_and_harms_nobody(when: str) -> None:
     total = await requests_of_a_purge()
     assert total > 3 * len(KEY_LEVELS)
-    kills = range(1 + (when == "watch" and not SOAK), total + 1, 1 if SOAK else 6)
+    kills = range(1 + (when == "watch" and not SOAK), total + 1, 1 if SOAK else 11)
     for nth in kills:
         async with world() as app:
             neighbour = await everything(app, "acme-eu")
@@ -309,7 +309,7 @@ async def test_a_lost_answer_or_an_outage_at_any_request_keeps_nothing_and_harms
     trouble: str, times: int
 ) -> None:
     total = await requests_of_a_purge()
-    for nth in range(1 + times % 7, total + 1, 1 if SOAK else 15):
+    for nth in range(1 + times % 7, total + 1, 1 if SOAK else 29):
         async with world() as app:
             neighbour = await everything(app, "acme-eu")
             await ask(app)

@@ -252,6 +252,7 @@ async def test_a_step_that_is_done_is_not_paid_again_after_a_wait(app: App) -> N
     assert len(app.model.prompts) == 3
 
 
+@pytest.mark.slow
 async def test_a_job_that_is_refused_often_is_tried_less_and_less_often(app: App) -> None:
     waits = []
     app.model.failures = [BudgetExceededError("Too much", retry_after=0.5)] * 9

@@ -351,6 +351,7 @@ async def test_a_deadline_that_cuts_the_first_attempt_says_nothing_about_the_dep
     assert target.breaker.state is BreakerState.CLOSED
 
 
+@pytest.mark.slow
 async def test_a_deadline_that_cuts_a_later_attempt_counts_the_failed_ones() -> None:
     target = dependency(FakeClock())
     failures = iter([True, False] * 5)

@@ -387,6 +387,7 @@ async def test_made_up_keys_grow_nothing_and_push_no_real_key_out(
     assert tenants.lookups == before + 1
 
 
+@pytest.mark.slow
 async def test_the_key_used_longest_ago_makes_room_for_a_new_one(
     tenants: FakeTenants, authenticator: Authenticator
 ) -> None:

@@ -33,7 +33,11 @@ def write(folder: Path, prompt: PromptFile) -> tuple[Path, bool]:
     return file, write_file(file, content)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+)
 @given(FIELDS)
 def test_any_prompt_comes_back_from_its_file_as_it_was(tmp_path: Path, fields: dict[str, Any]) -> None:
     prompt = prompt_of(fields)

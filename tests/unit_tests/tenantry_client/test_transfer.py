@@ -67,6 +67,7 @@ async def test_what_is_imported_is_exported_as_it_was(tmp_path: Path) -> None:
     assert set(outcomes(again).values()) == set(outcomes(unchanged).values()) == {"unchanged"}
 
 
+@pytest.mark.slow
 async def test_requests_grow_with_hundreds_not_with_files(tmp_path: Path) -> None:
     fill(tmp_path / "in", 249)
     seen: list[tuple[int, int]] = []

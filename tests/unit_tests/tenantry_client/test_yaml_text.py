@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from tenantry_client.errors import InvalidPromptFileError
 from tenantry_client.prompts import yaml_text
 from tenantry_client.prompts.yaml_text import MAX_LEVELS, build_loader, read_yaml, write_yaml
+from tests.support.cpu_time import LeastTime
 from tests.support.soak import REPEATABLE, SOAK, sized
 from tests.unit_tests.tenantry_client.prompts import JSON
 
@@ -79,12 +79,12 @@ def test_no_file_of_50_kb_takes_long(parser: str) -> None:
     size = 50_000 if SOAK or parser == "libyaml" else 5_000
     prefixes = ("", "x: ", "x: [", 'x: "') if SOAK else ("", "x: [")
     floods = [prefix + unit * (size // len(unit)) for unit in UNITS for prefix in prefixes]
-    began = time.process_time()
-    for text in floods:
-        outcome(text)
+    least = LeastTime(len(floods))  # one took 52 s; they have a second each on the slowest machine
+    for _ in least.tries():
+        for text in floods:
+            outcome(text)
 
-    # One took 52 s; they have a second each on the slowest machine.
-    assert time.process_time() - began < len(floods)
+    assert least.seconds < len(floods)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", "")])
@@ -105,6 +105,7 @@ def test_what_a_prompt_can_hold_is_within_the_bounds() -> None:
 
 @REPEATABLE
 @given(st.dictionaries(st.text(max_size=10), JSON, max_size=4))
+@pytest.mark.slow
 def test_json_values_come_back_as_they_were_from_either_parser(facts: dict[str, Any]) -> None:
     text = write_yaml(facts)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.cosmos.container import Query
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import SharedStart, WholeApp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -38,13 +39,20 @@ async def fill(app: WholeApp, tenant_id: str, items: int = 2, places: Collection
         app.blobs[f"{tenant_id}/2026-01-31/file-{number}.jsonl"] = OWNED_SECRET.encode()
 
 
-@asynccontextmanager
-async def world(items: int = 2) -> AsyncIterator[WholeApp]:
-    """Open the app with two tenants that own something everywhere; the id of one begins with the other's."""
-    async with whole_app() as app:
+@cache
+def _owners_of(items: int) -> SharedStart[None]:
+    async def prepare(app: WholeApp) -> None:
         for tenant_id in ("acme", "acme-eu"):
             await app.new_tenant(tenant_id)
             await fill(app, tenant_id, items)
+
+    return SharedStart(prepare)
+
+
+@asynccontextmanager
+async def world(items: int = 2) -> AsyncIterator[WholeApp]:
+    """Open the app with two tenants that own something everywhere; the id of one begins with the other's."""
+    async with _owners_of(items).open() as (app, _):
         yield app
 
 

@@ -8,6 +8,8 @@ import weakref
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING
 
+import pytest
+
 from shared.errors import DependencyUnavailableError
 from shared.tokens.group_commit import GroupCommit
 
@@ -64,6 +66,7 @@ async def test_work_that_comes_while_one_is_in_flight_is_the_next_of_at_most_so_
     assert all(one.told == ["done"] for one in work)
 
 
+@pytest.mark.slow
 async def test_a_failure_is_that_of_one_exchange_and_nothing_of_it_stays_reachable() -> None:
     exchange = Exchange()
     commit = GroupCommit[Work](exchange.run, 4, Context())

@@ -121,6 +121,7 @@ def test_use_beyond_a_lock_is_a_debt_that_later_locks_pay(wait: float) -> None:
     run_async(scenario())
 
 
+@pytest.mark.slow
 def test_reports_beyond_their_locks_that_trickle_in_for_long_leave_the_next_lock_possible() -> None:
     async def scenario() -> None:
         bench = Bench()

@@ -238,6 +238,7 @@ async def be_patient(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.slow
 def test_a_failing_store_is_told_in_time_left_alone_and_asked_again(name: str) -> None:
     async def run() -> None:
         one = OPERATIONS[name]

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.cpu_time import TRIES, collector_at_rest
 from tests.support.fakes import Call
 from tests.support.isolation import operation
 from tests.support.soak import SOAK, sized
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shared.http.route import Route
+    from tests.support.fakes import Answer
     from tests.support.whole_app import WholeApp
     from tests.unit_tests.whole_app.refusals import Callers
 
@@ -72,8 +74,33 @@ LARGEST: Final[dict[str, tuple[Any, ...]]] = {
 """Bodies that take the most work, beside those that every route is sent."""
 
 
-async def longest_hold(ended: asyncio.Event) -> float:
-    """Measure the longest time for which this thread let nobody else run, in seconds of its own."""
+async def call_measured(app: WholeApp, route: str, call: Call) -> tuple[Answer, float]:
+    """Send a call; returns its answer, and the longest time for which it let nobody else run.
+
+    The time is the least of up to three such calls: what the call itself does comes each time.
+    """
+    answer, least = await _call_once(app, route, call)
+    for _ in range(TRIES - 1):
+        if least <= MOST_HELD_SECONDS:
+            break
+        again, seconds = await _call_once(app, route, call)
+        if again.status != answer.status:  # it was another call, for the first one's effect
+            break
+        least = min(least, seconds)
+    return answer, least
+
+
+async def _call_once(app: WholeApp, route: str, call: Call) -> tuple[Answer, float]:
+    ended = asyncio.Event()
+    measured = asyncio.create_task(_longest_hold(ended))
+    await asyncio.sleep(0)  # it begins to measure
+    answer = await app.client.call(route, call)
+    ended.set()
+    app.clock.advance(1)
+    return answer, await measured
+
+
+async def _longest_hold(ended: asyncio.Event) -> float:
     longest = 0.0
     while not ended.is_set():
         begun = time.thread_time()
@@ -114,21 +141,17 @@ async def test_the_largest_of_everything_is_answered_within_the_bounds() -> None
     async with whole_app() as app:
         callers = await set_up(app)
         await fill(app, callers)
-        for route in app.runtime.routes:
-            if not route.documented or route.min_role is None:
-                continue
-            for kind, call in largest(route, callers):
-                ended = asyncio.Event()
-                measured = asyncio.create_task(longest_hold(ended))
-                await asyncio.sleep(0)  # it begins to measure
-                answer = await app.client.call(route.name, call)
-                ended.set()
-                app.clock.advance(1)
-                assert answer.status < 500, (route.name, kind, answer.body)
-                if (seconds := await measured) > MOST_HELD_SECONDS:
-                    held[f"{route.name}: {kind}"] = round(seconds, 3)
-                if len(answer.body) > ANSWER_BYTES:
-                    large[f"{route.name}: {kind}"] = len(answer.body)
+        with collector_at_rest():
+            for route in app.runtime.routes:
+                if not route.documented or route.min_role is None:
+                    continue
+                for kind, call in largest(route, callers):
+                    answer, seconds = await call_measured(app, route.name, call)
+                    assert answer.status < 500, (route.name, kind, answer.body)
+                    if seconds > MOST_HELD_SECONDS:
+                        held[f"{route.name}: {kind}"] = round(seconds, 3)
+                    if len(answer.body) > ANSWER_BYTES:
+                        large[f"{route.name}: {kind}"] = len(answer.body)
     assert held == {}
     assert large == {}
 
