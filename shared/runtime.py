@@ -22,6 +22,7 @@ from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
 from shared.prompts.library import PromptLibrary
 from shared.prompts.settings import PROMPTS_GLOBAL_FALLBACK
+from shared.resilience.concurrency import Paces
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.settings import load_settings
@@ -185,6 +186,11 @@ class Runtime:
     def idempotency(self) -> Idempotency:
         """Return what knows the requests that were answered before."""
         return Idempotency(self.container("idempotency"), self.clock)
+
+    @cached_property
+    def paces(self) -> Paces:
+        """Return the turns of what holds the event loop, by tenant."""
+        return Paces(self.clock)
 
     @cached_property
     def rate_limiter(self) -> RequestRateLimiter:

@@ -62,7 +62,10 @@ class Chat:
 
     def bots(self, caller: TenantContext | PlatformContext) -> BotService:
         """Open the bots that a caller can use."""
-        return BotService(caller, self.directory, partial(self._runtime.models.require, caller))
+        runtime = self._runtime
+        return BotService(
+            caller, self.directory, runtime.prompts.of(caller), partial(runtime.models.require, caller)
+        )
 
     async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
         """Open the way of a tenant's turns.

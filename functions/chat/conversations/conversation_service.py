@@ -82,10 +82,13 @@ class ConversationService:
         """
         place, head = await self._find(conversation_id)
         found = await VisibleTurns(place.own, head).read_after(int(query.cursor or 0), query.limit)
-        items, next_cursor = _page(found).render(render_turn)
-        return ConversationReply.model_validate(
-            {**dict(render_head(head, conversation_id)), "items": items, "next_cursor": next_cursor}
-        )
+        page = _page(found).render(render_turn)
+        fields = {
+            **dict(render_head(head, conversation_id)),
+            "items": page.items,
+            "next_cursor": page.next_cursor,
+        }
+        return ConversationReply.model_validate(fields).with_encoded(page.encoded)
 
     async def export(self, conversation_id: str, query: ExportPageQuery) -> ConversationExportReply:
         """Return a conversation with one page of all turns that are kept, the hidden ones included.
@@ -97,12 +100,13 @@ class ConversationService:
         turns = VisibleTurns(place.own, head)
         found = await turns.read_all_after(int(query.cursor or 0), query.limit)
         visible = await turns.visible_among(found.turns)
-        items, next_cursor = _page(found).render(
-            lambda turn: render_exported_turn(turn, is_visible=turn.number in visible)
-        )
-        return ConversationExportReply.model_validate(
-            {**dict(render_head(head, conversation_id)), "items": items, "next_cursor": next_cursor}
-        )
+        page = _page(found).render(lambda turn: render_exported_turn(turn, is_visible=turn.number in visible))
+        fields = {
+            **dict(render_head(head, conversation_id)),
+            "items": page.items,
+            "next_cursor": page.next_cursor,
+        }
+        return ConversationExportReply.model_validate(fields).with_encoded(page.encoded)
 
     async def rename(self, conversation_id: str, edit: Edit, title: str | None) -> ConversationHeadReply:
         """Give a conversation a title, or none.

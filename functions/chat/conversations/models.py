@@ -10,7 +10,7 @@ from pydantic import Field
 from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import Rating, TurnStatus
 from shared.http.models import QueryModel, ReplyModel, RequestModel, VersionedReply
-from shared.http.paging import PageQuery
+from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.tenancy.context import USER_ID_PATTERN
 
@@ -275,7 +275,7 @@ class ConversationHeadReply(ConversationSummary, VersionedReply):
     """A conversation as it was changed; its `etag` is the ETag header, too."""
 
 
-class ConversationReply(ConversationHeadReply):
+class ConversationReply(ConversationHeadReply, PageReply):
     """A conversation with one page of its visible turns.
 
     Attributes:
@@ -287,7 +287,7 @@ class ConversationReply(ConversationHeadReply):
     next_cursor: str | None
 
 
-class ConversationExportReply(ConversationHeadReply):
+class ConversationExportReply(ConversationHeadReply, PageReply):
     """All that is kept of a conversation, in pages of 4 MiB at most.
 
     Attributes:

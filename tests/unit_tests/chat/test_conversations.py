@@ -14,7 +14,7 @@ from functions.chat.conversations.reservation import RESERVATION_SECONDS, NewTur
 from functions.chat.conversations.stored_models import HeadItem, RecentTurn, TurnItem, TurnStatus
 from functions.chat.conversations.turns import VisibleTurns
 from shared.contracts import Usage
-from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
+from shared.cosmos.container import BatchFailedError, BatchFailure, Patch, PatchOperation
 from shared.cosmos.partition import Partition
 from shared.errors import ConflictError
 from shared.logging.formatter import describe
@@ -23,7 +23,9 @@ from tests.unit_tests.chat.app import ACME, USAGE
 from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 
 if TYPE_CHECKING:
-    from shared.cosmos.container import Container, Json
+    from collections.abc import Sequence
+
+    from shared.cosmos.container import BatchOperation, Container, Json, Key
     from tests.support.fakes import Answer, FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
     from tests.unit_tests.chat.app import App
@@ -545,3 +547,40 @@ async def test_a_turn_that_cannot_be_read_is_logged_without_what_was_said_in_it(
     assert answer.status == 500
     assert [line["exception"]["type"] for line in told if "exception" in line] == ["ValidationError"]
     assert "rash" not in str(told)
+
+
+async def test_a_removal_that_new_turns_always_overtake_is_given_up_after_ten_tries(
+    container: Container, clock: FakeClock
+) -> None:
+    await seed(container, clock, 1)
+    tries: list[str] = []
+
+    class Overtaken(Interrupted):
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
+            if [operation.item_id for operation in operations] == ["head"]:
+                tries.append("head")
+                raise BatchFailedError(0, BatchFailure.CHANGED)
+            return await super().batch(key, operations, minimal=minimal)
+
+    with pytest.raises(ConflictError):
+        await opened(Overtaken(container), clock).delete()
+
+    assert len(tries) == 10
+
+
+async def test_turns_are_removed_a_hundred_at_once(container: Container, clock: FakeClock) -> None:
+    await seed(container, clock, 201)
+    sizes: list[int] = []
+
+    class Counting(Interrupted):
+        async def batch(
+            self, key: Key, operations: Sequence[BatchOperation], *, minimal: bool = False
+        ) -> list[Json]:
+            sizes.append(len(operations))
+            return await super().batch(key, operations, minimal=minimal)
+
+    await opened(Counting(container), clock).delete()
+
+    assert sizes == [100, 100, 1, 1]

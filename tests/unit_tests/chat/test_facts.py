@@ -11,7 +11,7 @@ import pytest
 from functions.chat.conversations.recent import MOST_BYTES
 from functions.chat.conversations.reservation import NewTurn
 from shared.cosmos.container import Patch, PatchOperation
-from shared.llm.prices import ModelPrice
+from shared.llm.prices import ModelPrice, PriceTable
 from tests.support.fakes import Call, user_context
 from tests.unit_tests.chat.app import USAGE
 
