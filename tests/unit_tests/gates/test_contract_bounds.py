@@ -24,9 +24,10 @@ type Case = tuple[str, str, Any, bool]
 _SCHEMAS: Final[dict[str, Json]] = committed(API)["components"]["schemas"]
 _OWN_RULES: Final = {
     ("CreateKeyRequest", "expires_at"),
+    ("PutModelRequest", "base_url"),
     ("RotateKeyRequest", "expires_at"),
 }
-"""Values at these bounds are refused for another reason: by the clock, or by what goes with them."""
+"""Values at these bounds are refused for another reason: by the clock, by what goes with them, or as no address."""
 
 _LONGEST_PATTERN: Final = 2_100
 _LETTERS: Final = ("a", "1", "A")
