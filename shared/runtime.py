@@ -16,12 +16,13 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
 from shared.prompts.library import PromptLibrary
 from shared.prompts.settings import PROMPTS_GLOBAL_FALLBACK
+from shared.resilience.concurrency import Paces
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.settings import load_settings
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
+        CHAT_RETENTION_DAYS,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,
         TOKENS_ON_STORE_FAILURE,
@@ -180,6 +182,11 @@ class Runtime:
     def idempotency(self) -> Idempotency:
         """Return what knows the requests that were answered before."""
         return Idempotency(self.container("idempotency"), self.clock)
+
+    @cached_property
+    def paces(self) -> Paces:
+        """Return the turns of what holds the event loop, by tenant."""
+        return Paces(self.clock)
 
     @cached_property
     def rate_limiter(self) -> RequestRateLimiter:

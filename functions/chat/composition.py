@@ -10,10 +10,13 @@ from functions.chat.bots.configurations import LOADED_FRESHNESS, MAX_LOADED
 from functions.chat.bots.directory import BotDirectory
 from functions.chat.bots.service import BotService
 from functions.chat.bots.turn_rates import TurnRateLimiter
+from functions.chat.conversations.conversation_service import ConversationService
+from functions.chat.conversations.index import ConversationIndex
 from functions.chat.conversations.memory import MAX_CONVERSATIONS, REMEMBERED, MemoryConversation
-from functions.chat.conversations.repository import ConversationIndex, ConversationRepository
-from functions.chat.conversations.service import ChatService, ConversationService
-from shared.llm.settings import CHAT_DEFAULT_MODEL
+from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.service import ChatService
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
+from shared.tokens.settings import USAGE_PRICES
 
 if TYPE_CHECKING:
     from functions.chat.bots.stored_models import StoredBotConfig
@@ -60,7 +63,7 @@ class Chat:
 
     def bots(self, caller: TenantContext | PlatformContext) -> BotService:
         """Open the bots that a caller can use."""
-        return BotService(caller, self.directory)
+        return BotService(caller, self.directory, self._runtime.prompts.of(caller))
 
     async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
         """Open the way of a tenant's turns.
@@ -73,7 +76,9 @@ class Chat:
             DependencyUnavailableError: The tenant's settings cannot be read, and were not read before.
         """
         runtime = self._runtime
-        default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
+        settings = runtime.tenant_settings
+        default_model = await settings.value(tenant, CHAT_DEFAULT_MODEL)
+        retention_days = await settings.value(tenant, CHAT_RETENTION_DAYS)
         return ChatService(
             bots=bots or self.directory.of(tenant),
             prompts=runtime.prompts.of(tenant),
@@ -83,6 +88,9 @@ class Chat:
             default_model=default_model or runtime.settings.openai_model,
             counter=runtime.token_counter,
             count_turn=partial(self._turn_rates.hit, tenant),
+            retention_days=retention_days or None,
+            prices=await settings.value(tenant, USAGE_PRICES),
+            clock=runtime.clock,
         )
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:
@@ -91,6 +99,7 @@ class Chat:
             self.directory.of(tenant),
             ConversationIndex(tenant, self._runtime.container("conversations"), bot_id),
             partial(self._conversation, tenant, bot_id),
+            self._runtime.clock,
         )
 
     def _conversation(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from functions.ops.errors import NotReadyError
 from functions.ops.models import CacheReply, DependencyReply, DependencyState, LogFileState, ReadyReply
 from shared.errors import APIError, ConfigurationError
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class HealthService:
         Raises:
             NotReadyError: At least one is not up; its detail has them all.
         """
-        replies = await asyncio.gather(*(_check(probe) for probe in self._probes))
+        replies = await asyncio.gather(*[spawn(_check(probe)) for probe in self._probes])
         if all(reply.state is DependencyState.UP for reply in replies):
             caches = _describe_caches(self._caches)
             return ReadyReply(log_file=self._log_file, dependencies=list(replies), caches=caches)

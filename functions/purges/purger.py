@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
+from shared.resilience.tasks import spawn
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import parse_tenant_id, platform_work
 
@@ -89,7 +90,7 @@ class Purger:
         defects: list[Exception] = []
         while not is_last:
             page = await self.purges.list_unfinished(after, _PAGE)
-            work = (self._continue_purge(purge, until) for purge in page)
+            work = [spawn(self._continue_purge(purge, until)) for purge in page]
             outcomes = await asyncio.gather(*work, return_exceptions=True)
             for purge, outcome in zip(page, outcomes, strict=True):
                 if isinstance(outcome, Exception):

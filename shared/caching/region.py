@@ -16,6 +16,7 @@ from shared.caching.second_level import SharedEntries
 from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import no_deadline, within_deadline
+from shared.resilience.tasks import spawn
 from shared.tenancy.context import require_tenant
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ class Region[V]:
             return await load()
 
         with no_deadline():  # the load is for all who wait, not only for the one who came first
-            task = asyncio.create_task(run())
+            task = spawn(run())
         ongoing = _Load(task, self._monotonic(), in_background)
         self._loads[full] = ongoing
         self._tasks.add(ongoing.task)
@@ -364,7 +365,7 @@ class Region[V]:
     def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Let the second level know without waiting; the work is the region's, and ends with it."""
         with no_deadline():
-            task = asyncio.create_task(work)
+            task = spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -79,9 +79,9 @@ class Patch(NamedTuple):
 
 
 class BatchOperation(NamedTuple):
-    """One operation of a transactional batch."""
+    """One operation of a transactional batch; one that reads fails it where there is no such item."""
 
-    kind: Literal["create", "upsert", "replace", "patch", "delete"]
+    kind: Literal["create", "upsert", "replace", "patch", "delete", "read"]
     item_id: str
     body: Json | None = None
     patch: Patch | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from shared.cosmos.container import PatchOperation
 from shared.errors import APIError, DependencyUnavailableError
 from shared.logging.logger import get_logger
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -123,7 +124,7 @@ class LeaseHeartbeat:
 
     async def __aenter__(self) -> Self:
         """Extend the lease from now on."""
-        self._beats = asyncio.create_task(self._beat())
+        self._beats = spawn(self._beat())
         return self
 
     async def __aexit__(

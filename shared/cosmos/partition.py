@@ -136,7 +136,7 @@ class Partition:
         return [model.from_json(body) for body in found]
 
     async def batch(self, operations: Sequence[BatchOperation], *, minimal: bool = False) -> list[Json]:
-        """Do all of the operations or none; build them with `creating` and `patching`.
+        """Do all of the operations or none; build them with `creating`, `upserting`, `patching`, `reading`.
 
         Returns:
             Each item as it is stored now, or, where `minimal`, only its `_etag`.
@@ -150,6 +150,15 @@ class Partition:
         """Describe `create` for a batch."""
         body = self._stamp_owner(item)
         return BatchOperation("create", str(body["id"]), body=body)
+
+    def upserting(self, item: StoredItem | Json) -> BatchOperation:
+        """Describe `upsert` for a batch."""
+        body = self._stamp_owner(item)
+        return BatchOperation("upsert", str(body["id"]), body=body)
+
+    def reading(self, item_id: str) -> BatchOperation:
+        """Describe for a batch that an item is read; where it is missing, the batch fails."""
+        return BatchOperation("read", item_id)
 
     def patching(self, item_id: str, patch: Patch) -> BatchOperation:
         """Describe `patch` for a batch."""

@@ -275,8 +275,8 @@ def _batch_step(operation: BatchOperation) -> tuple[str, tuple[Any, ...], dict[s
             return operation.kind, (operation.body,), options
         case "replace":
             return "replace", (operation.item_id, operation.body), options
-        case "delete":
-            return "delete", (operation.item_id,), options
+        case "delete" | "read":
+            return operation.kind, (operation.item_id,), options
         case "patch":
             patch = operation.patch
             if patch is None:

@@ -28,6 +28,10 @@ class ReplyModel(BaseModel):
         """Return what the reply also says as headers."""
         return {}
 
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return self.model_dump_json(by_alias=True).encode()
+
 
 class VersionedReply(ReplyModel):
     """A stored thing; its `etag` is also sent as the ETag header.

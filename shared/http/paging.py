@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, override
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
+from pydantic_core import to_json
 
 from shared.http.models import QueryModel, ReplyModel
 
@@ -56,20 +57,58 @@ class Page[T]:
     cursor_of: Callable[[T], str]
     next_cursor: str | None
 
-    def render[M: BaseModel](self, render: Callable[[T], M]) -> tuple[list[M], str | None]:
-        """Render the items up to `PAGE_BYTES`, one at least; returns them and the next page's cursor."""
-        rendered: list[M] = []
+    def render[M: BaseModel](self, render: Callable[[T], M]) -> RenderedPage[M]:
+        """Render the items up to `PAGE_BYTES`, one at least."""
+        items: list[M] = []
+        encoded: list[bytes] = []
         size = 0
         for number, item in enumerate(self.items):
             shown = render(item)
-            size += len(shown.model_dump_json().encode())
-            if rendered and size > PAGE_BYTES:
-                return rendered, self.cursor_of(self.items[number - 1])
-            rendered.append(shown)
-        return rendered, self.next_cursor
+            content = shown.model_dump_json(by_alias=True).encode()
+            size += len(content)
+            if items and size > PAGE_BYTES:
+                return RenderedPage(items, encoded, self.cursor_of(self.items[number - 1]))
+            items.append(shown)
+            encoded.append(content)
+        return RenderedPage(items, encoded, self.next_cursor)
 
 
-class ListReply[T: BaseModel](ReplyModel):
+@dataclass(frozen=True, slots=True)
+class RenderedPage[M: BaseModel]:
+    """One page as it is shown.
+
+    Attributes:
+        encoded: Each item as JSON, as it was weighed.
+        next_cursor: The next page's; None where there is none.
+    """
+
+    items: list[M]
+    encoded: list[bytes]
+    next_cursor: str | None
+
+
+class PageReply(ReplyModel):
+    """Reply whose last two fields are `items` and `next_cursor`; weighed items are encoded already."""
+
+    _encoded: list[bytes] = PrivateAttr(default_factory=list)
+
+    def with_encoded(self, items: list[bytes]) -> Self:
+        """Take the items as JSON, all of them and in their order."""
+        self._encoded = items
+        return self
+
+    @override
+    def encode(self) -> bytes:
+        """Return it as JSON; no item is encoded again."""
+        if not self._encoded:
+            return super().encode()
+        fields = self.model_dump_json(by_alias=True, exclude={"items", "next_cursor"}).encode()
+        before = fields[:-1] + (b"," if fields != b"{}" else b"")
+        cursor = to_json(getattr(self, "next_cursor", None))
+        return before + b'"items":[' + b",".join(self._encoded) + b'],"next_cursor":' + cursor + b"}"
+
+
+class ListReply[T: BaseModel](PageReply):
     """One page of a list.
 
     Attributes:
@@ -89,8 +128,9 @@ class ListReply[T: BaseModel](ReplyModel):
     @classmethod
     def of[S](cls, page: Page[S], render: Callable[[S], T]) -> Self:
         """Render a page: shorter than was asked for where it would have more than `PAGE_BYTES`."""
-        items, next_cursor = page.render(render)
-        return cls(items=items, next_cursor=next_cursor)
+        rendered = page.render(render)
+        reply = cls(items=rendered.items, next_cursor=rendered.next_cursor)
+        return reply.with_encoded(rendered.encoded)
 
 
 def cut_page[T](found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> Page[T]:

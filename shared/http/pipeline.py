@@ -39,6 +39,7 @@ from shared.http.streaming import (
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
+from shared.resilience.tasks import spawn
 from shared.telemetry.spans import request_telemetry
 from shared.tenancy.context import PlatformContext, TenantContext, acting_for
 from shared.tenancy.errors import TenantNotFoundError
@@ -68,7 +69,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     work = RequestInProgress(route, services, request, request_id, clock.monotonic(), headers, channel)
     if channel is None:
         return (await _handle_to_the_end(work)).to_starlette(headers)
-    return await respond(asyncio.create_task(_handle_to_the_end(work)), channel, headers)
+    return await respond(spawn(_handle_to_the_end(work)), channel, headers)
 
 
 async def _handle_to_the_end(work: RequestInProgress) -> HttpResponse:
@@ -234,7 +235,8 @@ class RequestInProgress:
         content = await read_body(self.route, self.request)
         if caller is not None and (cost := request_cost(content)):
             self._admit(self.services.rate_limiter.charge(caller, cost))
-        parts |= await parse_body(self.route, content)
+        owner = caller.tenant_id if isinstance(caller, TenantContext) else ""
+        parts |= await parse_body(self.route, content, owner, self.services.paces)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
         keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
 from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
-from shared.resilience.concurrency import Turns
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 
     from shared.http.bounds import RouteBounds
     from shared.http.route import Route
+    from shared.resilience.concurrency import Paces
 
 LARGEST_INTEGER = 2**53 - 1
 """The largest that every JSON parser reads exactly (RFC 7493), and the store's numbers hold."""
 
 _DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
 LARGE_BODY_BYTES = 64 * 1024
-"""From here on, bodies are parsed one after the other: between two of them everybody else has a turn."""
+"""From here on, an owner's bodies are parsed one after the other, and leave time to others between."""
 
-_turns = Turns()
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -92,8 +91,14 @@ async def read_body(route: Route, request: Request) -> bytes:
     raise MalformedRequestError("The body ended early")
 
 
-async def parse_body(route: Route, content: bytes) -> dict[InputSource, Any]:
+async def parse_body(route: Route, content: bytes, owner: str, paces: Paces) -> dict[InputSource, Any]:
     """Read a body into the route's model.
+
+    Args:
+        route: The route.
+        content: The body.
+        owner: Whose it is.
+        paces: The turns of large bodies, refused or not.
 
     Raises:
         ValidationError: A field is missing, unknown or out of its range, or the body holds too much.
@@ -104,10 +109,7 @@ async def parse_body(route: Route, content: bytes) -> dict[InputSource, Any]:
         return {}
     if len(content) < LARGE_BODY_BYTES:
         return {InputSource.BODY: _parse(model, content, route.bounds)}
-    async with _turns.of("parsing"):
-        body = _parse(model, content, route.bounds)
-        await asyncio.sleep(0)
-    return {InputSource.BODY: body}
+    return {InputSource.BODY: await paces.run(owner, lambda: _parse(model, content, route.bounds))}
 
 
 def header_text(request: Request, name: str) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
     from shared.http.streaming import EventStream
+    from shared.resilience.concurrency import Paces
     from shared.tenancy.context import Role
 
 ANY_METHOD = "*"
@@ -61,6 +62,11 @@ class EdgeServices(Protocol):
     @property
     def rate_limiter(self) -> RequestRateLimiter:
         """Bounds each caller's requests."""
+        ...
+
+    @property
+    def paces(self) -> Paces:
+        """Turns of what holds the event loop, by tenant."""
         ...
 
     @property
@@ -161,7 +167,9 @@ class Route:
             return HttpResponse(status, headers)
         if isinstance(reply, ReplyModel):
             headers |= reply.headers()
-        content = reply.model_dump_json(by_alias=True).encode()
+            content = reply.encode()
+        else:
+            content = reply.model_dump_json(by_alias=True).encode()
         if len(content) > self.bounds.answer_bytes:
             raise AnswerTooLargeError(self.bounds.answer_bytes)
         return HttpResponse(status, headers | {"content-type": JSON}, content)

@@ -17,6 +17,7 @@ from azurefunctions.extensions.http.fastapi import Response
 
 from shared.http.responses import HttpResponse, render_headers
 from shared.resilience.run_to_completion import run_to_completion
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -130,7 +131,7 @@ class EventChannel:
     @asynccontextmanager
     async def keep_alive(self) -> AsyncIterator[None]:
         """Send a comment whenever nothing else was sent for a while; it opens the channel, too."""
-        beating = asyncio.create_task(self._beat())
+        beating = spawn(self._beat())
         try:
             yield
         finally:
@@ -177,7 +178,7 @@ class EventStreamResponse(Response):  # type: ignore[misc]  # the extension has 
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         """Send the stream. One that is not whole is cut off rather than ended."""
-        watching = asyncio.create_task(self._watch(receive))
+        watching = spawn(self._watch(receive))
         try:
             with suppress(OSError):  # the client left, or takes nothing any more
                 await self._send(send)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.tenancy.settings import About, text
+from shared.tenancy.settings import About, integer, text
 
 CHAT_DEFAULT_MODEL = text(
     About(
@@ -13,4 +13,16 @@ CHAT_DEFAULT_MODEL = text(
     default="",
     max_length=128,
     pattern=r"^[A-Za-z0-9._:/-]*$",
+)
+
+CHAT_RETENTION_DAYS = integer(
+    About(
+        key="chat.retention_days",
+        label="Days for which conversations are kept",
+        description="Each turn is removed so many days after it was begun; 0 keeps turns until somebody "
+        "removes them. Of this and a bot's own number the shorter one wins. What is stored keeps its time.",
+    ),
+    default=0,
+    minimum=0,
+    maximum=3_650,
 )

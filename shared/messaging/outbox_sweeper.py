@@ -10,6 +10,7 @@ from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.background import background_work
 from shared.resilience.deadlines import deadline
+from shared.resilience.tasks import spawn
 from shared.tenancy.context import acting_for
 from shared.tenancy.errors import TenantNotFoundError
 
@@ -91,7 +92,7 @@ class Sweeper:
         sent = 0
         defects: list[Exception] = []
         async for page in self._directory.active():
-            sweeps = [self._sweep(tenant.tenant_id) for tenant in page]
+            sweeps = [spawn(self._sweep(tenant.tenant_id)) for tenant in page]
             for outcome in await asyncio.gather(*sweeps, return_exceptions=True):
                 match outcome:
                     case int():

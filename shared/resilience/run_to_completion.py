@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import no_deadline
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,7 +25,7 @@ async def run_to_completion[T](work: Coroutine[None, None, T]) -> T:
             is logged, since nobody else hears of it.
     """
     with no_deadline():
-        task = asyncio.ensure_future(work)
+        task = spawn(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.resilience.deadlines import no_deadline, within_deadline
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -77,7 +78,7 @@ class SingleFlight[K: Hashable, V]:
                 self._drop(key, flight)
 
         with no_deadline():
-            flight = _Flight(asyncio.create_task(run()))
+            flight = _Flight(spawn(run()))
         self._flights[key] = flight
         return flight
 

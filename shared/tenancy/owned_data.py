@@ -33,14 +33,14 @@ _INFRA = Path(__file__).parents[2] / "infra"
 """Definition of all containers, from which Azure's and the local ones are made, too."""
 
 
-def _read_containers() -> dict[str, tuple[str, ...]]:
-    """Read the levels of each container's partition key below the tenant's.
+def read_containers(definition: str) -> dict[str, tuple[str, ...]]:
+    """Read the levels of each container's partition key below the tenant's, from the JSON that defines them.
 
     Raises:
         ValueError: A container's key does not begin with the tenant.
     """
     levels: dict[str, tuple[str, ...]] = {}
-    for container in json.loads((_INFRA / "cosmos.json").read_text())["containers"]:
+    for container in json.loads(definition)["containers"]:
         tenant, *below = (path.removeprefix("/") for path in container["partitionKey"]["paths"])
         if tenant != "tenant_id":
             raise ValueError(f"the partition key of '{container['id']}' does not begin with /tenant_id")
@@ -48,7 +48,7 @@ def _read_containers() -> dict[str, tuple[str, ...]]:
     return levels
 
 
-CONTAINERS: Mapping[str, tuple[str, ...]] = _read_containers()
+CONTAINERS: Mapping[str, tuple[str, ...]] = read_containers((_INFRA / "cosmos.json").read_text())
 """The levels of each container's partition key below the tenant's."""
 
 UNATTRIBUTED = "quarantine"

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import APIError
+from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -50,7 +51,7 @@ class GroupCommit[W: PendingWork]:
         self._waiting.append(work)
         if self.is_idle:
             context = self._context.copy()
-            self._running = asyncio.get_running_loop().create_task(self._run(), context=context)
+            self._running = spawn(self._run(), context=context)
             self._running.add_done_callback(self._fail_all)
 
     async def _run(self) -> None:

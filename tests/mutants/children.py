@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from importlib.abc import Loader, MetaPathFinder
 from importlib.util import spec_from_loader
 from pathlib import Path
@@ -138,7 +139,11 @@ def run_tests(chosen: Sequence[str], failure: Path, fault: tuple[str, str] | Non
     if fault is not None:
         sys.meta_path.insert(0, FaultyModule(*fault))
     files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
-    return int(pytest.main([*files, *_ARGUMENTS, *_TEST_LIMIT], plugins=[ChosenTests(chosen, failure)]))
+    try:
+        return int(pytest.main([*files, *_ARGUMENTS, *_TEST_LIMIT], plugins=[ChosenTests(chosen, failure)]))
+    except (pytest.PytestWarning, ExceptionGroup):  # what was left behind shows when pytest ends: it fails
+        traceback.print_exc()
+        return int(pytest.ExitCode.TESTS_FAILED)
 
 
 class FaultyModule(MetaPathFinder, Loader):

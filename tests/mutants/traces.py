@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from tests.mutants.areas import ROOT, TESTS
+from tests.mutants.areas import CONTRACT, ROOT, TESTS
 from tests.mutants.children import record_lines
 from tests.mutants.forks import Job, run_forked
 
@@ -57,7 +57,10 @@ class Traces:
         return found
 
     def choose(self, mutant: Mutant, area: Area) -> tuple[list[str], list[str]]:
-        """Return the area's own tests that can notice a mutant, the quickest first, and then the others."""
+        """Return the area's own tests that can notice a mutant, the quickest first, and then the others.
+
+        The contract's tests go before an area's own, where a mutant shows in what a module declares.
+        """
         module = mutant.key.module
         if mutant.runs_at_import:
             places = uses_of(mutant)
@@ -67,9 +70,10 @@ class Traces:
             uses_of(mutant)
         )  # functions are called at import, too
         found = sorted(chosen, key=lambda test: (test.seconds, test.id))
+        held = [test.id for test in self.tests if mutant.runs_at_import and test.file in CONTRACT]
         own = [test for test in found if area.owns(test.file)]
         others = [test for test in found if not area.owns(test.file)]
-        return _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
+        return held + _cut(own, OWN_SECONDS), _cut(others, OTHERS_SECONDS)
 
     def _running(self, places: dict[str, frozenset[int]]) -> list[Trace]:
         chosen = {

@@ -22,6 +22,7 @@ NAMES = {
     "key": "chat.default_model",
     "version": "1",
     "label": "secretlabel",
+    "turn": "1",
 }
 """What tenant A's resources are called, by the path parameter that asks for them."""
 
@@ -32,6 +33,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate_key": {"overlap_seconds": 60},
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
+    "regenerate_answer": {},
+    "rename_conversation": {"title": "mine"},
+    "undo_turn": {},
+    "rewind_conversation": {"turn": 1},
+    "fork_conversation": {},
+    "rate_turn": {"rating": "up", "comment": "mine"},
     "put_setting": {"value": "mine"},
     "save_prompt": {"template": "mine"},
     "restore_prompt": {},
@@ -80,6 +87,8 @@ SETUP = (
     Step("move_prompt_label", {"version": 1, "reason": SECRET}),
     Step("save_bot", {"prompt": {"name": NAMES["name"]}, "description": SECRET, "llm": {"model": "gpt-4o"}}),
     Step("chat", {"message": SECRET, "conversation_id": NAMES["conversation_id"]}),
+    Step("rename_conversation", {"title": SECRET}),
+    Step("rate_turn", {"rating": "up", "comment": SECRET}),
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
 )

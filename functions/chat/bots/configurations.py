@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from functions.chat.bots.errors import BotCreationError
 from shared.caching.region import Freshness
+from shared.errors import DependencyUnavailableError
 
 if TYPE_CHECKING:
     from functions.chat.bots.directory import BotDirectory
@@ -66,6 +68,14 @@ class GivenConfiguration:
         """It goes with its bot."""
 
 
+class UnusableConfigurationError(DependencyUnavailableError):
+    """Refusal of what a loader gave, as the outage of the loader that it is to a cache."""
+
+    def __init__(self, refusal: BotCreationError) -> None:
+        super().__init__("The loader of bots", "gives no usable configuration")
+        self.refusal = refusal
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedConfigurations:
     """Configurations that one manager's loader gives.
@@ -81,8 +91,15 @@ class LoadedConfigurations:
     manager: int
 
     async def read(self, tenant: TenantContext, bot_id: str) -> StoredBotConfig:
-        """Return what was loaded within the last 30 s, else load it; who asks at once shares one load."""
-        return await self.region.get(tenant, self._key(bot_id), lambda: self.loader.load(bot_id))
+        """Return what was loaded within the last 30 s, else load it; who asks at once shares one load.
+
+        Where the loader fails, or gives what is no configuration, the last good one stands in.
+        """
+        try:
+            return await self.region.get(tenant, self._key(bot_id), lambda: self._load(bot_id))
+        except UnusableConfigurationError as error:
+            refusal = error.refusal
+        raise refusal
 
     async def reload(self, tenant: TenantContext, bot_id: str) -> StoredBotConfig:
         """Load it now."""
@@ -93,6 +110,12 @@ class LoadedConfigurations:
     def forget(self, tenant: TenantContext, bot_id: str) -> None:
         """Let it be loaded anew."""
         self.region.forget(tenant, self._key(bot_id))
+
+    async def _load(self, bot_id: str) -> StoredBotConfig:
+        try:
+            return await self.loader.load(bot_id)
+        except BotCreationError as error:
+            raise UnusableConfigurationError(error) from error
 
     def _key(self, bot_id: str) -> str:
         return f"{self.manager}:{bot_id}"

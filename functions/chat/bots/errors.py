@@ -13,10 +13,9 @@ class BotNotFoundError(NotFoundError):
 
 
 class BotCreationError(APIError):
-    """A bot cannot be made of what the loader of its configuration gives; the last good one keeps serving."""
+    """A bot cannot be made of what the loader of its configuration gives."""
 
     status = 422
-    is_outage = True
 
     def __init__(self, bot_id: str, reason: str) -> None:
         super().__init__(f"Failed to create bot '{bot_id}': {reason}", {"bot_id": bot_id, "reason": reason})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.configuration import BotConfigReply
@@ -11,6 +11,7 @@ from functions.chat.bots.models import MAX_BOT_ID, BotReply, BotSource
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
+from shared.prompts.errors import PromptNotFoundError
 from shared.tenancy.context import PlatformContext, as_platform
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from functions.chat.bots.directory import BotDirectory
     from functions.chat.bots.models import BotPageQuery
     from functions.chat.bots.repository import BotRepository
+    from shared.prompts.library import ResolvesPrompts
     from shared.tenancy.context import TenantContext
 
 
@@ -29,11 +31,15 @@ class BotService:
     Args:
         caller: A tenant has its own bots and the global ones, the administrator who acts for none the latter.
         directory: Every tenant's bots.
+        prompts: The caller's prompts.
     """
 
-    def __init__(self, caller: TenantContext | PlatformContext, directory: BotDirectory) -> None:
+    def __init__(
+        self, caller: TenantContext | PlatformContext, directory: BotDirectory, prompts: ResolvesPrompts
+    ) -> None:
         self._caller = caller
         self._directory = directory
+        self._prompts = prompts
 
     async def save(self, bot_id: str, config: BotConfig, scope: BotSource, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
@@ -42,13 +48,16 @@ class BotService:
             PermissionDeniedError: The global bots are the platform administrator's.
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
-            ValidationError: The id is too long, or the administrator names no tenant.
+            ValidationError: The id is too long, the administrator names no tenant, or the prompt wants what
+                no turn can give.
         """
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
         stored = StoredBotConfig.model_validate(config.model_dump())
         with self._changing(bot_id, scope) as bots:
+            if scope is BotSource.TENANT:  # a global bot's prompt is another one for each tenant
+                await self._check_prompt(stored)
             return _render(FoundBot(await bots.save(bot_id, stored, if_match), scope))
 
     async def read(self, bot_id: str, scope: BotSource | None) -> BotReply:
@@ -120,6 +129,20 @@ class BotService:
                 self._directory.forget_global(bot_id)
             else:
                 self._directory.forget(self._tenant, bot_id)
+
+    async def _check_prompt(self, config: StoredBotConfig) -> None:
+        """Refuse a prompt that wants lists of messages; variables are each turn's, and it may come later."""
+        reference = config.prompt
+        if reference is None:
+            return
+        with suppress(PromptNotFoundError):
+            prompt = await self._prompts.resolve(reference.name, reference.label, reference.version)
+            if prompt.placeholders:
+                lists = ", ".join(prompt.placeholders)
+                version = prompt.version.version
+                problem = f"version {version} wants lists of messages, which no turn gives: {lists}"
+                message = f"Prompt '{reference.name}' is for no bot: {problem}"
+                raise ValidationError(message, {"fields": {"body.prompt": problem}})
 
 
 def _render(found: FoundBot) -> BotReply:

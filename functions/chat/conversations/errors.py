@@ -20,3 +20,10 @@ class ConversationUnavailableError(APIError):
     status = 503
     transient = True
     is_outage = True
+
+
+class TurnNotFoundError(NotFoundError):
+    """The conversation has no such turn, or does not show it any more."""
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(f"Turn {turn} not found", {"turn": turn})

@@ -9,7 +9,7 @@ from functions.chat.bots.models import MAX_HISTORY_TURNS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from functions.chat.conversations.stored_models import TurnItem
+    from functions.chat.conversations.stored_models import RecentTurn
 
 TOKENS_AROUND_TURN = 8
 """Two messages are framed by three tokens each, and have a role (see shared/llm/token_counting.py)."""
@@ -31,8 +31,8 @@ def most_turns(max_tokens: int) -> int:
 
 
 async def fit_history(
-    turns: Sequence[TurnItem], max_tokens: int, model: str, counter: CountsText
-) -> Sequence[TurnItem]:
+    turns: Sequence[RecentTurn], max_tokens: int, model: str, counter: CountsText
+) -> Sequence[RecentTurn]:
     """Return the last of the answered turns that together have at most so many tokens, oldest first.
 
     Where the bytes are no more than the budget, neither are the tokens, and nothing is counted.
@@ -48,12 +48,12 @@ async def fit_history(
     return answered
 
 
-def _count_bytes(turn: TurnItem) -> int:
-    return len(turn.message.encode()) + len((turn.response or "").encode())
+def _count_bytes(turn: RecentTurn) -> int:
+    return len(turn.message.encode()) + len(turn.response.encode())
 
 
-async def _count_tokens(turn: TurnItem, room: int, model: str, counter: CountsText) -> int:
+async def _count_tokens(turn: RecentTurn, room: int, model: str, counter: CountsText) -> int:
     tokens = await counter.count_text(turn.message, model)
     if tokens > room:
         return tokens
-    return tokens + await counter.count_text(turn.response or "", model)
+    return tokens + await counter.count_text(turn.response, model)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
-from functions.chat.conversations.reservation import ATTEMPT_WAITS, RESERVATION_SECONDS, Reservation
-from functions.chat.conversations.stored_models import TurnItem, TurnStatus
+from functions.chat.conversations.recent import remember
+from functions.chat.conversations.reservation import ATTEMPT_WAITS, RESERVATION_SECONDS, NewTurn, Reservation
+from functions.chat.conversations.stored_models import HeadItem, PendingTurn, TurnItem, TurnStatus
 from shared.caching.region import Freshness
 from shared.cosmos.leases import Lease
 from shared.errors import ConflictError
@@ -76,7 +77,7 @@ class MemoryConversation:
         self._region = region
         self._clock = clock
         self._bot_id = bot_id
-        self._conversation_id = conversation_id
+        self.name = conversation_id
         # Neither a bot's id nor a conversation's has a colon.
         self._key = f"{bot_id}:{conversation_id}:{tenant.only_user or ''}"
 
@@ -84,47 +85,75 @@ class MemoryConversation:
         """Return the turn that answered an operation, if one has and is still known."""
         return next((turn for turn in self._known.turns if turn.operation_id == operation_id), None)
 
-    async def reserve(
-        self, message: str, user_id: str | None, operation_id: str | None = None
-    ) -> Reservation:
+    async def reserve(self, new: NewTurn) -> Reservation:
         """Begin the next turn, once the one before it is over.
 
         Raises:
             PermissionDeniedError: A user's token names another user.
             ConflictError: Another turn of this conversation is still in work.
         """
-        user = self._tenant.user_named(user_id)
+        new = replace(new, user_id=self._tenant.user_named(new.user_id))
         before = await self._wait_for_the_turn()
         lease = Lease.begin(self._clock, RESERVATION_SECONDS)
         begun = TurnItem(
             id=str(before.number + 1),
             bot_id=self._bot_id,
-            conversation_id=self._conversation_id,
+            conversation_id=self.name,
             number=before.number + 1,
             status=TurnStatus.PENDING,
-            message=message,
+            message=new.message,
             holder=lease.holder,
-            operation_id=operation_id,
+            operation_id=new.operation_id,
             created_at=self._clock.now(),
         )
         self._keep(replace(before, begun=begun, number=begun.number, lease=lease))
-        return Reservation(begun.number, lease.holder, tuple(turn.number for turn in before.turns), user)
+        head = HeadItem(
+            bot_id=self._bot_id,
+            conversation_id=self.name,
+            turns=begun.number,
+            holder=lease.holder,
+            busy_until=lease.until,
+            created_at=begun.created_at,
+            updated_at=begun.created_at,
+        )
+        return Reservation(
+            number=begun.number,
+            holder=lease.holder,
+            new=new,
+            head=head,
+            pending=PendingTurn(message=new.message, created_at=begun.created_at),
+            recent=tuple(remember(turn) for turn in before.turns),
+            is_enough=True,
+            whole=True,
+            before=begun.number,
+        )
 
-    async def history(self, turn: Reservation, turns: int) -> list[TurnItem]:
-        """Return the last `turns` turns done before the reserved one, oldest first."""
-        known = [one for one in self._known.turns if one.number in turn.recent]
-        return known[-turns:] if turns else []
+    async def load_history(self, turn: Reservation) -> None:
+        """Leave out what was forgotten since the turn was reserved."""
+        known = {one.number for one in self._known.turns}
+        turn.recent = tuple(one for one in turn.recent if one.number in known)
 
     async def complete(
         self, turn: Reservation, response: str, usage: Usage, source: AnswerSource | None = None
-    ) -> None:
+    ) -> TurnItem:
         """Keep a turn's answer and let the next one begin; what was forgotten meanwhile stays so."""
         known = self._known
-        if known.begun is None or known.begun.holder != turn.holder:
-            return
-        answer = {"status": TurnStatus.DONE, "response": response, "usage": usage, "source": source}
-        turns = _forget_the_oldest((*known.turns, known.begun.model_copy(update=answer)))
-        self._keep(replace(known, turns=turns, begun=None, lease=_NOBODY))
+        answer = TurnItem(
+            id=str(turn.number),
+            number=turn.number,
+            status=TurnStatus.DONE,
+            message=turn.new.message,
+            response=response,
+            usage=usage,
+            source=source,
+            holder=turn.holder,
+            operation_id=turn.new.operation_id,
+            created_at=turn.pending.created_at,
+        )
+        if known.begun is not None and known.begun.holder == turn.holder:
+            turns = _forget_the_oldest((*known.turns, answer))
+            self._keep(replace(known, turns=turns, begun=None, lease=_NOBODY))
+        return answer
 
     async def fail(self, turn: Reservation) -> None:
         """Let the next turn begin."""
@@ -139,8 +168,8 @@ class MemoryConversation:
             if (known := self._known).lease.is_over(self._clock):
                 return known
         raise ConflictError(
-            f"Conversation '{self._conversation_id}' is answering another message",
-            {"conversation_id": self._conversation_id},
+            f"Conversation '{self.name}' is answering another message",
+            {"conversation_id": self.name},
             retry_after=1.0,
         )
 

@@ -1,54 +1,66 @@
-"""A tenant's conversations in Cosmos: a head, and one item per turn, in a partition of their own.
+"""A tenant's conversations in Cosmos: a head, one item per turn, and the last turns at hand in one item.
 
-The partition is (tenant, bot, conversation), so that an id of another tenant's conversation is only the name
-of one's own.
+A turn's number is reserved in the store before the model is paid: one batch counts it on the head, on the
+condition that nobody has a turn in work, puts the message there, and reads the last turns. Another batch
+stores the turn with its answer, frees the head, and keeps the last turns. So a turn takes two requests,
+whatever the conversation's length; more where it is the first, where a worker has died, or where another one
+is in the way. Turns of one conversation come one after the other, since each needs the answer of the one
+before: a second message waits two seconds and is then told to come back.
 
-A turn's number is reserved in the store before the model is paid: one batch counts it on the head and creates
-its item, on the condition that the head is as it was read. The head has the lease of the last turn. Turns of
-one conversation come one after the other, since each needs the answer of the one before: a second message
-waits two seconds and is then told to come back. Waiting for as long as a model may take would fill the
-worker's slots with requests that wait for each other.
+The turn of a worker that died is passed over when its time is up: whoever comes next stores it as it is,
+pending. Should the worker still answer, the answer goes into its own turn: every later write names the holder
+that the turn was reserved by, so none can touch another turn, not even one of the same number in a
+conversation that was deleted and begun anew. So clocks that differ can at worst let a turn begin before the
+one before it has its answer; nothing is lost or overwritten.
 
-The turn of a worker that died is passed over when its time is up. Its item stays as it is, pending. Should
-the worker still answer, the answer goes into its own turn: every later write names the holder that the turn
-was reserved by, so none can touch another turn, not even one of the same number in a conversation that was
-deleted and begun anew. So clocks that differ can at worst let a turn begin before the one before it has its
-answer; nothing is lost or overwritten.
-
-The head also carries the numbers of the last turns done. The history is thereby looked up by id, at the same
-cost in a conversation of 10,000 turns as in one of 10, however many of its turns have failed.
-
-Names of conversations are the tenant's: a key reads by its name what a user began under it. A user who names
-what is somebody else's has that conversation under another id in the store, and learns nothing of the first.
+docs/adr/0039-conversations-and-their-visible-path.md has the reasons.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from functions.chat.bots.models import MAX_HISTORY_TURNS
 from functions.chat.conversations.errors import ConversationNotFoundError
+from functions.chat.conversations.history import most_turns
+from functions.chat.conversations.place import ConversationPlace
+from functions.chat.conversations.recent import keep_recent, remember, still_kept
 from functions.chat.conversations.reservation import (
     ATTEMPT_WAITS,
     RESERVATION_LEASE,
     RESERVATION_SECONDS,
     NewTurn,
+    PathChange,
     Reservation,
 )
-from functions.chat.conversations.stored_models import HEAD, ConversationItem, HeadItem, TurnItem, TurnStatus
-from shared.cosmos.container import BatchFailedError, BatchOperation, Patch, PatchOperation, Query
+from functions.chat.conversations.retention import end_of, later, seconds_left, seconds_left_of_head
+from functions.chat.conversations.stored_models import (
+    HEAD,
+    RECENT,
+    HeadItem,
+    PathSegmentItem,
+    PendingTurn,
+    RecentItem,
+    TurnItem,
+    TurnStatus,
+    turn_id,
+)
+from functions.chat.conversations.turns import VisibleTurns
+from shared.cosmos.container import (
+    BatchFailedError,
+    BatchFailure,
+    BatchOperation,
+    Patch,
+    PatchOperation,
+    Query,
+)
 from shared.cosmos.leases import Lease
-from shared.cosmos.paging import KeysetPage
-from shared.cosmos.partition import Partition
+from shared.cosmos.partition import StoredItem
 from shared.cosmos.queries import select
 from shared.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime
 
     from functions.chat.conversations.stored_models import AnswerSource
     from shared.clock import Clock
@@ -59,8 +71,10 @@ if TYPE_CHECKING:
 _MOST_IN_A_BATCH = 100
 _MOST_ROUNDS = 10
 _ANSWERED = select(TurnItem, where=f"c.operation_id = @operation_id AND c.status = '{TurnStatus.DONE}'")
-_ID_OF_ONE_USER = re.compile(r"u\.[0-9a-f]{32}")
-_IS_HEAD = "c.kind = 'head'"
+_NOBODY_WORKS = "c.busy_until = 0"
+_LATEST_MICROSECOND = 10**17
+_LAST_AND_ONE_MORE = 2
+"""Turns that are read beside those that are wanted: one that is asked again, and one that tells of more."""
 
 
 class ConversationRepository:
@@ -68,75 +82,138 @@ class ConversationRepository:
 
     backend = "cosmos"
 
+    @property
+    def name(self) -> str:
+        """The conversation's id, as its caller knows it."""
+        return self.place.name
+
     def __init__(
         self, tenant: TenantContext, container: Container, clock: Clock, *, bot_id: str, conversation_id: str
     ) -> None:
-        self._own = Partition.of(tenant, container, bot_id, conversation_id)
-        self._stored_id = conversation_id
+        self.place = ConversationPlace(tenant, container, bot_id=bot_id, conversation_id=conversation_id)
         self._tenant = tenant
-        self._container = container
         self._clock = clock
-        self._bot_id = bot_id
-        self._conversation_id = conversation_id
 
     async def answered(self, operation_id: str) -> TurnItem | None:
         """Return the turn that answered an operation, if one has."""
         if self._tenant.only_user is not None:
-            await self._find()
-        found = await self._own.query(TurnItem, Query(_ANSWERED, {"@operation_id": operation_id}, 1))
+            await self.place.find()
+        found = await self.place.own.query(TurnItem, Query(_ANSWERED, {"@operation_id": operation_id}, 1))
         return found[0] if found else None
 
-    async def reserve(
-        self, message: str, user_id: str | None, operation_id: str | None = None
-    ) -> Reservation:
+    async def reserve(self, new: NewTurn) -> Reservation:
         """Begin the next turn, once the one before it is over.
 
         Raises:
             PermissionDeniedError: A user's token names another user.
             ConflictError: Another turn of this conversation is still in work.
         """
-        new = NewTurn(message, self._tenant.user_named(user_id), operation_id)
+        new = replace(new, user_id=self._tenant.user_named(new.user_id))
         lease = Lease.begin(self._clock, RESERVATION_SECONDS)
         for wait in (0.0, *ATTEMPT_WAITS):
             if wait:
                 await self._clock.sleep(wait)
-            reserved = await self._try_to_reserve(lease.extend(self._clock, RESERVATION_SECONDS), new)
+            lease = lease.extend(self._clock, RESERVATION_SECONDS)
+            reserved = None if new.begins else await self._reserve_unseen(lease, new)
+            reserved = reserved or await self._reserve_seen(lease, new)
             if reserved is not None:
                 return reserved
-        raise ConflictError(
-            f"Conversation '{self._conversation_id}' is answering another message",
-            {"conversation_id": self._conversation_id},
-            retry_after=1.0,
-        )
+            new = replace(new, begins=False)
+        raise in_work(self.place.name)
 
-    async def history(self, turn: Reservation, turns: int) -> list[TurnItem]:
-        """Return the last `turns` turns done before the reserved one, oldest first."""
-        found = await self._read_turns(turn.recent[-turns:] if turns else ())
-        return [item for item in found if item.status is TurnStatus.DONE]
+    async def reserve_again(self, new: NewTurn, if_match: str | None = None) -> Reservation:
+        """Begin a turn that takes the place of the last visible one that was answered, with its message.
+
+        That one stays visible until the new one has its answer.
+
+        Raises:
+            ConversationNotFoundError: This tenant, or user, has no such conversation with this bot.
+            PreconditionFailedError: The conversation's state is another one than the one named.
+            ConflictError: A turn is in work, or none was answered.
+        """
+        lease = Lease.begin(self._clock, RESERVATION_SECONDS)
+        for _ in range(_MOST_ROUNDS):
+            lease = lease.extend(self._clock, RESERVATION_SECONDS)
+            head = await self.place.read()
+            is_ours = head.holder == lease.holder
+            if not is_ours:
+                self.place.check_state(head, if_match)
+                refuse_while_in_work(head, self.place.name, self._clock)
+            number = head.turns if is_ours else head.turns + 1
+            visible = VisibleTurns(self.place.own, head)
+            wanted = most_turns(new.memory_tokens) + _LAST_AND_ONE_MORE
+            done = await visible.read_last_done(wanted)
+            if not done:
+                raise ConflictError(
+                    f"Conversation '{self.place.name}' has no answer yet",
+                    {"conversation_id": self.place.name},
+                )
+            change = PathChange(*(await visible.cut(done[-1].number - 1, number)).spill())
+            again = replace(new, message=done[-1].message, user_id=self._tenant.only_user or head.user_id)
+            pending = self._pending(again)
+            if not is_ours and not await self._take(head, lease, pending):
+                continue
+            return Reservation(
+                number=number,
+                holder=lease.holder,
+                new=again,
+                head=head,
+                pending=pending,
+                recent=tuple(remember(turn) for turn in done[:-1]),
+                is_enough=True,
+                whole=len(done) < wanted,
+                before=done[-1].number,
+                change=change,
+            )
+        raise in_work(self.place.name)
+
+    async def load_history(self, turn: Reservation) -> None:
+        """Look up what the bot may be reminded of, where it is not at hand."""
+        if not turn.is_enough:
+            wanted = most_turns(turn.new.memory_tokens) + _LAST_AND_ONE_MORE
+            found = await VisibleTurns(self.place.own, turn.head).read_last_done(wanted)
+            turn.recent = tuple(remember(one) for one in found if one.number < turn.before)
+            turn.is_enough, turn.whole = True, len(found) < wanted
+        turn.recent = still_kept(turn.recent, self._clock)
 
     async def complete(
         self, turn: Reservation, response: str, usage: Usage, source: AnswerSource | None = None
-    ) -> None:
-        """Store a turn's answer and let the next one begin.
+    ) -> TurnItem:
+        """Store a turn with its answer, let the next one begin, and return what is stored.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
         """
-        change = (
-            PatchOperation("set", "/status", TurnStatus.DONE),
-            PatchOperation("set", "/response", response),
-            PatchOperation("set", "/usage", usage.model_dump()),
-            PatchOperation("set", "/source", None if source is None else source.model_dump()),
+        item = self._ended(turn, TurnStatus.DONE).model_copy(
+            update={"response": response, "usage": usage, "source": source}
         )
-        await self._finish(turn, change, (PatchOperation("add", "/recent/-", turn.number),))
+        recent = keep_recent(
+            turn.head,
+            [*still_kept(turn.recent, self._clock), remember(item)],
+            turn.new.memory_tokens if turn.is_enough else 0,
+            self._clock,
+            whole=turn.whole,
+        )
+        end = later(turn.head.expires_at, item.expires_at)
+        change = [
+            PatchOperation("set", "/memory_tokens", turn.new.memory_tokens),
+            PatchOperation("set", "/expires_at", end),
+            PatchOperation("set", "/ttl", seconds_left_of_head(end, self._clock)),
+        ]
+        others = [self.place.own.upserting(recent)]
+        if turn.change is not None:
+            change += path_operations(turn.change)
+            others += segment_operations(self.place, turn.head, turn.change)
+        await self._finish(turn, item, tuple(change), others)
+        return item
 
     async def fail(self, turn: Reservation) -> None:
-        """Mark a turn that has no answer, and let the next one begin.
+        """Store a turn that has no answer, and let the next one begin.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
         """
-        await self._finish(turn, (PatchOperation("set", "/status", TurnStatus.FAILED),), ())
+        await self._finish(turn, self._ended(turn, TurnStatus.FAILED), (), [])
 
     async def read(self) -> HeadItem:
         """Return the head.
@@ -144,188 +221,282 @@ class ConversationRepository:
         Raises:
             ConversationNotFoundError: This tenant, or user, has no such conversation with this bot.
         """
-        head = await self._find()
-        if head is None:
-            raise ConversationNotFoundError(self._conversation_id)
-        return head
+        return await self.place.read()
 
-    async def turns(self, numbers: Sequence[int]) -> list[TurnItem]:
-        """Return turns of every status by their numbers, at most 100, in their order."""
-        return await self._read_turns(numbers)
-
-    async def delete(self) -> None:
+    async def delete(self, if_match: str | None = None) -> None:
         """Remove the conversation: its turns first, so that an interrupted removal can be asked for again.
 
         Raises:
             ConversationNotFoundError: This tenant has no such conversation with this bot.
+            PreconditionFailedError: The conversation's state is another one than the one named.
             ConflictError: It is being continued all the while.
         """
-        head = await self.read()
+        head = await self.place.read(if_match)
         for _ in range(_MOST_ROUNDS):
-            for first in range(1, head.turns + 1, _MOST_IN_A_BATCH):
-                await self._delete_turns(range(first, min(first + _MOST_IN_A_BATCH, head.turns + 1)))
-            try:
-                await self._own.batch([BatchOperation("delete", HEAD, etag=head.etag)])
-            except BatchFailedError as error:
-                _raise_unless_changed(error)
-            else:
-                return
-            changed = await self._find()
+            if await self._delete_all_but_the_head(head):
+                try:
+                    await self.place.own.batch([BatchOperation("delete", HEAD, etag=head.etag)])
+                except BatchFailedError as error:
+                    raise_unless_changed(error)
+                else:
+                    return
+            changed = await self.place.find()
             if changed is None:
                 return  # somebody else removed it, or only the answer was lost
             head = changed
         raise ConflictError(
-            f"Conversation '{self._conversation_id}' is being continued",
-            {"conversation_id": self._conversation_id},
+            f"Conversation '{self.place.name}' is being continued",
+            {"conversation_id": self.place.name},
             retry_after=1.0,
         )
 
-    async def _find(self) -> HeadItem | None:
-        """Read the head; from now on the partition is the one that has it, or would have it."""
-        head = await self._own.read(HeadItem, HEAD)
-        user = self._tenant.only_user
-        if user is None or (head is not None and head.user_id == user):
-            return head
-        own_id = _id_of_users_own(user, self._conversation_id)
-        if own_id == self._stored_id:
-            return None
-        partition = Partition.of(self._tenant, self._container, self._bot_id, own_id)
-        own = await partition.read(HeadItem, HEAD)
-        # Nobody gets by its name, as a user, where another user's may come to be.
-        if own is not None or head is not None or _ID_OF_ONE_USER.fullmatch(self._conversation_id):
-            self._own, self._stored_id = partition, own_id
-        return own
-
-    async def _try_to_reserve(self, lease: Lease, new: NewTurn) -> Reservation | None:
-        head = await self._find()
-        if head is not None and not Lease(head.holder, head.busy_until).is_over(self._clock):
-            return None
-        if head is None:
-            stored = self._new_head(lease, new.user_id)
-            begin = self._own.creating(stored)
-        else:
-            stored, change = self._next_head(head, lease)
-            begin = self._own.patching(HEAD, change)
+    async def _reserve_unseen(self, lease: Lease, new: NewTurn) -> Reservation | None:
+        """Take the next turn without a look at the head, which the store refuses where that is needed."""
+        own = self.place.own
+        pending = self._pending(new)
+        take = Patch(
+            self._taking(lease, pending, self.place.stored_id), _NOBODY_WORKS + self.place.is_the_readers
+        )
         try:
-            await self._own.batch([begin, self._own.creating(self._turn(stored.turns, new, lease))])
+            taken, read = await own.batch([own.patching(HEAD, take), own.reading(RECENT)])
         except BatchFailedError as error:
-            _raise_unless_changed(error)
-            found = await self._own.read(HeadItem, HEAD)
-            if found is None or found.holder != lease.holder:
-                return None  # another message got this turn
-            # It was done; only the answer was lost.
-        return Reservation(stored.turns, lease.holder, stored.recent, new.user_id)
+            raise_unless_changed(error)
+            is_absent = (error.index, error.reason) == (0, BatchFailure.MISSING)
+            if is_absent and self._tenant.only_user is None:
+                return await self._begin(lease, new, pending)
+            return None
+        return _reservation(lease, new, HeadItem.from_json(taken), pending, RecentItem.from_json(read))
 
-    def _next_head(self, head: HeadItem, lease: Lease) -> tuple[HeadItem, Patch]:
-        """Return the head with one turn more, and its change: what a newer release put there stays."""
-        recent = tuple(sorted(head.recent)[-MAX_HISTORY_TURNS:])
-        now = self._clock.now()
-        following = head.model_copy(update={"turns": head.turns + 1, "updated_at": now, "recent": recent})
-        fields = following.model_dump(mode="json", include={"turns", "updated_at", "recent"})
-        changes = [PatchOperation("set", f"/{name}", value) for name, value in fields.items()]
-        return following, Patch((*RESERVATION_LEASE.take(lease), *changes), etag=head.etag)
+    async def _reserve_seen(self, lease: Lease, new: NewTurn) -> Reservation | None:
+        """Look at the head first: begin the conversation, or pass a dead worker's turn over."""
+        pending = self._pending(new)
+        head = None if new.begins else await self.place.find()
+        if head is None:
+            return await self._begin(lease, new, pending)
+        if head.holder != lease.holder:  # else only the answer to our taking it was lost
+            if not Lease(head.holder, head.busy_until).is_over(self._clock):
+                return None
+            if not await self._take(head, lease, pending):
+                return None
+            head = head.model_copy(update={"turns": head.turns + 1})
+        recent = await self.place.own.read(RecentItem, RECENT)
+        return _reservation(lease, new, head, pending, recent)
 
-    def _new_head(self, lease: Lease, user_id: str | None) -> HeadItem:
+    async def _begin(self, lease: Lease, new: NewTurn, pending: PendingTurn) -> Reservation | None:
+        """Begin a conversation with its first turn."""
+        own = self.place.own
+        head = self._new_head(lease, new, pending)
+        try:
+            await own.batch([own.creating(head)], minimal=True)
+        except BatchFailedError as error:
+            raise_unless_changed(error)
+            stored = await self.place.find()
+            if stored is None or stored.holder != lease.holder:
+                return None
+        return _reservation(lease, new, head, pending, _NOTHING_BEFORE)
+
+    async def _take(self, head: HeadItem, lease: Lease, pending: PendingTurn) -> bool:
+        """Take the next turn of a conversation that nobody has, and store what its last holder has left."""
+        own = self.place.own
+        take = Patch(self._taking(lease, pending, head.conversation_id), etag=head.etag)
+        try:
+            await own.batch([own.patching(HEAD, take), *abandoned_operations(self.place, head, self._clock)])
+        except BatchFailedError as error:
+            raise_unless_changed(error)
+            return False
+        return True
+
+    def _taking(self, lease: Lease, pending: PendingTurn, stored_id: str) -> tuple[PatchOperation, ...]:
         now = self._clock.now()
+        return (
+            PatchOperation("incr", "/turns", 1),
+            *RESERVATION_LEASE.take(lease),
+            PatchOperation("set", "/pending", pending.model_dump(mode="json")),
+            PatchOperation("set", "/updated_at", now.isoformat()),
+            PatchOperation("set", "/recency", recency_of(now, stored_id)),
+        )
+
+    def _new_head(self, lease: Lease, new: NewTurn, pending: PendingTurn) -> HeadItem:
+        place, now = self.place, self._clock.now()
         return HeadItem(
-            bot_id=self._bot_id,
-            conversation_id=self._stored_id,
-            name=None if self._stored_id == self._conversation_id else self._conversation_id,
-            user_id=user_id,
+            bot_id=place.bot_id,
+            conversation_id=place.stored_id,
+            name=None if place.stored_id == place.name else place.name,
+            user_id=new.user_id,
             turns=1,
             holder=lease.holder,
             busy_until=lease.until,
+            pending=pending,
             created_at=now,
             updated_at=now,
+            recency=recency_of(now, place.stored_id),
+            expires_at=pending.expires_at,
+            ttl=seconds_left_of_head(pending.expires_at, self._clock),
         )
 
-    def _turn(self, number: int, new: NewTurn, lease: Lease) -> TurnItem:
-        return TurnItem(
-            id=_turn_id(number),
-            bot_id=self._bot_id,
-            conversation_id=self._stored_id,
-            number=number,
-            status=TurnStatus.PENDING,
+    def _pending(self, new: NewTurn) -> PendingTurn:
+        now = self._clock.now()
+        return PendingTurn(
             message=new.message,
-            holder=lease.holder,
             operation_id=new.operation_id,
-            created_at=self._clock.now(),
+            created_at=now,
+            expires_at=end_of(now, new.retention_days),
         )
 
-    async def _read_turns(self, numbers: Sequence[int]) -> list[TurnItem]:
-        """Look turns up by id: what this costs depends on how many are asked for and on nothing else."""
-        found = await self._own.read_many(TurnItem, [_turn_id(number) for number in numbers])
-        return sorted(found, key=lambda turn: turn.number)
+    def _ended(self, turn: Reservation, status: TurnStatus) -> TurnItem:
+        return TurnItem(
+            id=turn_id(turn.number),
+            bot_id=turn.head.bot_id,
+            conversation_id=turn.head.conversation_id,
+            number=turn.number,
+            status=status,
+            holder=turn.holder,
+            ttl=seconds_left(turn.pending.expires_at, self._clock),
+            **turn.pending.model_dump(),
+        )
 
     async def _finish(
-        self, turn: Reservation, change: tuple[PatchOperation, ...], remember: tuple[PatchOperation, ...]
+        self,
+        turn: Reservation,
+        item: TurnItem,
+        change: tuple[PatchOperation, ...],
+        others: list[BatchOperation],
     ) -> None:
-        """End a turn on the condition that it is pending and ours; free the head if its last turn is ours."""
-        is_held = RESERVATION_LEASE.is_held_by(turn.holder)
-        end = Patch(change, f"{is_held} AND c.status = '{TurnStatus.PENDING}'")
-        end_turn = self._own.patching(_turn_id(turn.number), end)
-        free = Patch((RESERVATION_LEASE.release(), *remember), is_held)
+        """Store a turn that is over, and free the head, on the condition that it is still its holder's."""
+        own = self.place.own
+        free = (RESERVATION_LEASE.release(), PatchOperation("set", "/pending", None), *change)
+        head = Patch(free, RESERVATION_LEASE.is_held_by(turn.holder))
         try:
-            await self._own.batch([end_turn, self._own.patching(HEAD, free)])
+            await own.batch([own.creating(item), own.patching(HEAD, head), *others], minimal=True)
         except BatchFailedError as error:
-            _raise_unless_changed(error)
-        else:
-            return
-        # Either the next turn has begun, since this one took too long; or only the answer was lost.
-        late = [end_turn, self._own.patching(HEAD, Patch(remember))] if remember else [end_turn]
-        try:
-            await self._own.batch(late)
-        except BatchFailedError as error:
-            _raise_unless_changed(error)
-            stored = await self._own.read(TurnItem, _turn_id(turn.number))
+            raise_unless_changed(error)
+            await self._finish_late(turn, item, error)
+
+    async def _finish_late(self, turn: Reservation, item: TurnItem, error: BatchFailedError) -> None:
+        """Put an answer into its own turn, which the next one has passed over, if it is not there yet."""
+        own = self.place.own
+        for _ in range(_MOST_ROUNDS):
+            stored = await own.read(TurnItem, item.id)
             if stored is None or stored.holder != turn.holder:
-                raise ConversationNotFoundError(self._conversation_id) from error
-
-    async def _delete_turns(self, numbers: Sequence[int]) -> None:
-        while found := await self._read_turns(numbers):
+                raise ConversationNotFoundError(self.place.name) from error
+            if stored.status is not TurnStatus.PENDING:
+                return
+            held = f"{RESERVATION_LEASE.is_held_by(turn.holder)} AND c.status = '{TurnStatus.PENDING}'"
+            answer = item.model_dump(mode="json", include={"status", "response", "usage", "source", "ttl"})
+            end = Patch(tuple(PatchOperation("set", f"/{name}", answer[name]) for name in answer), held)
+            told = Patch((PatchOperation("incr", "/late", 1),))
             try:
-                await self._own.batch([BatchOperation("delete", turn.id) for turn in found])
+                await own.batch([own.patching(item.id, end), own.patching(HEAD, told)], minimal=True)
+            except BatchFailedError as failure:
+                raise_unless_changed(failure)
+            else:
+                return
+        raise ConversationNotFoundError(self.place.name) from error
+
+    async def _delete_all_but_the_head(self, head: HeadItem) -> bool:
+        """Remove all that there was when the head was read; tell whether nothing is left."""
+        query = Query(select("c.id", where="c.id != @head"), {"@head": HEAD}, _MOST_IN_A_BATCH)
+        for _ in range((head.turns + head.segments) // _MOST_IN_A_BATCH + 3):
+            found = await self.place.own.query(_Named, query)
+            if not found:
+                return True
+            try:
+                await self.place.own.batch([BatchOperation("delete", item.id) for item in found])
             except BatchFailedError as error:
-                _raise_unless_changed(error)
+                raise_unless_changed(error)
+        return False
 
 
-class ConversationIndex:
-    """The conversations of one tenant, or of one of its users, with one bot."""
-
-    def __init__(self, tenant: TenantContext, container: Container, bot_id: str) -> None:
-        self._tenant = tenant
-        self._own = Partition.of(tenant, container, bot_id)
-
-    async def page(self, after: str | None, limit: int, user_id: str | None = None) -> list[ConversationItem]:
-        """Return conversations by id, after the given one: all of them, or those of one user.
-
-        Raises:
-            PermissionDeniedError: A user's token names another user.
-        """
-        page = KeysetPage(limit, after, "conversation_id", where=_IS_HEAD)
-        if self._tenant.only_user is not None:
-            user_id = self._tenant.user_named(user_id)
-        if user_id is not None:
-            page = replace(page, where=f"{_IS_HEAD} AND c.user_id = @user", parameters={"@user": user_id})
-        return await self._own.read_prefix_page(ConversationItem, page)
-
-    def name_of(self, conversation: ConversationItem) -> str:
-        """Return the id by which its reader asks for it."""
-        if self._tenant.only_user is not None and conversation.name is not None:
-            return conversation.name
-        return conversation.conversation_id
+def _is_current(recent: RecentItem, head: HeadItem) -> bool:
+    """Tell whether the turns at hand are this conversation's, and none is missing."""
+    return recent.unseen == head.unseen and recent.begun == head.created_at
 
 
-def _raise_unless_changed(error: BatchFailedError) -> None:
+class _Named(StoredItem):
+    """An item of whatever kind."""
+
+
+_NOTHING_BEFORE = RecentItem(bot_id="", conversation_id="")
+_NOTHING_KNOWN = RecentItem(bot_id="", conversation_id="", whole=False)
+
+
+def _reservation(
+    lease: Lease, new: NewTurn, head: HeadItem, pending: PendingTurn, recent: RecentItem | None
+) -> Reservation:
+    """Return the right to the turn that was begun, and what is known of those before it."""
+    if recent is None or (recent is not _NOTHING_BEFORE and not _is_current(recent, head)):
+        recent = _NOTHING_KNOWN
+    return Reservation(
+        number=head.turns,
+        holder=lease.holder,
+        new=new,
+        head=head,
+        pending=pending,
+        recent=recent.remembered,
+        is_enough=recent.whole or recent.memory_tokens >= new.memory_tokens,
+        whole=recent.whole,
+        before=head.turns,
+    )
+
+
+def recency_of(moment: datetime, stored_id: str) -> str:
+    """Return a text by which conversations sort from the last gone on with to the first, each once."""
+    return f"{_LATEST_MICROSECOND - int(moment.timestamp() * 1_000_000):017d}.{stored_id}"
+
+
+def in_work(name: str) -> ConflictError:
+    """Return the refusal of what cannot be done while a turn is in work."""
+    return ConflictError(
+        f"Conversation '{name}' is answering another message", {"conversation_id": name}, retry_after=1.0
+    )
+
+
+def refuse_while_in_work(head: HeadItem, name: str, clock: Clock) -> None:
+    """Refuse a change of what a turn in work builds on.
+
+    Raises:
+        ConflictError: A turn is in work.
+    """
+    if not Lease(head.holder, head.busy_until).is_over(clock):
+        raise in_work(name)
+
+
+def abandoned_operations(place: ConversationPlace, head: HeadItem, clock: Clock) -> list[BatchOperation]:
+    """Describe for a batch that the turn of a worker that died is stored as it is, pending."""
+    turn = head.pending_turn()
+    if turn is None:
+        return []
+    return [place.own.creating(turn.model_copy(update={"ttl": seconds_left(turn.expires_at, clock)}))]
+
+
+def path_operations(change: PathChange) -> list[PatchOperation]:
+    """Describe a change of the path as steps of a patch of the head."""
+    path = change.path
+    return [
+        PatchOperation("set", "/path", [list(ended) for ended in path.ended]),
+        PatchOperation("set", "/segments", path.segments),
+        PatchOperation("set", "/open_from", path.open_from),
+    ]
+
+
+def segment_operations(place: ConversationPlace, head: HeadItem, change: PathChange) -> list[BatchOperation]:
+    """Describe for a batch that ranges which the head has no room for are stored as a segment."""
+    if change.spill is None:
+        return []
+    index, ranges = change.spill
+    segment = PathSegmentItem(
+        id=f"path-{index:06d}",
+        bot_id=head.bot_id,
+        conversation_id=head.conversation_id,
+        index=index,
+        first=ranges[0][0],
+        last=ranges[-1][1],
+        ranges=ranges,
+    )
+    return [place.own.upserting(segment)]
+
+
+def raise_unless_changed(error: BatchFailedError) -> None:
     """Tell that somebody else was faster from every other refusal."""
     if not error.is_race:
         raise error
-
-
-def _id_of_users_own(user: str, name: str) -> str:
-    """Return the id of one user's conversation whose name was another's; a tenant's key can ask for it."""
-    return f"u.{hashlib.sha256(json.dumps([user, name]).encode()).hexdigest()[:32]}"
-
-
-def _turn_id(number: int) -> str:
-    return f"{number:09d}"

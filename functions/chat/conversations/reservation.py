@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.cosmos.leases import LeaseFields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from functions.chat.conversations.path import Spill, VisiblePath
+    from functions.chat.conversations.stored_models import HeadItem, PendingTurn, RecentTurn
 
 RESERVATION_SECONDS = 100.0
 """A turn may be worked on for so long; the service stops well before (`ANSWER_SECONDS` in service.py)."""
@@ -18,23 +25,61 @@ RESERVATION_LEASE = LeaseFields(until="busy_until")
 
 @dataclass(frozen=True, slots=True)
 class NewTurn:
-    """The content with which a turn is begun."""
+    """The content with which a turn is begun.
 
-    message: str
-    user_id: str | None
-    operation_id: str | None
+    Attributes:
+        message: What the user says; where an answer is asked for again, the message of its turn.
+        user_id: The user of the turn, where a token or the caller names one.
+        operation_id: The id that the caller's Idempotency-Key stands for.
+        begins: Whether the conversation's id was just made up, so that there is none to look for.
+        memory_tokens: The tokens of earlier turns of which the bot is reminded.
+        retention_days: The days for which the turn is kept; None for ever.
+    """
+
+    message: str = ""
+    user_id: str | None = None
+    operation_id: str | None = None
+    begins: bool = False
+    memory_tokens: int = 4_000
+    retention_days: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+class PathChange(NamedTuple):
+    """A path as it becomes, and the segment that is to be stored with it."""
+
+    path: VisiblePath
+    spill: Spill | None
+
+
+@dataclass(slots=True)
 class Reservation:
     """The right to work on one turn.
 
     Attributes:
-        recent: The turns done before it, oldest first.
-        user_id: The user of the turn, where a token or the caller names one.
+        number: The turn's number.
+        holder: The holder of its lease.
+        new: What it is begun with; `user_id` is the turn's user.
+        head: The head as it was when the turn was begun.
+        pending: What the head has of the turn.
+        recent: The turns done before it, oldest first, as far as they are known or wanted.
+        is_enough: Whether `recent` has all that the bot may be reminded of.
+        whole: Whether `recent` has all that are visible.
+        before: The number before which its history ends: its own, or that of the turn whose place it takes.
+        change: The change of the path that comes with the turn's answer, if one does.
     """
 
     number: int
     holder: str
-    recent: tuple[int, ...]
-    user_id: str | None = None
+    new: NewTurn
+    head: HeadItem
+    pending: PendingTurn
+    recent: tuple[RecentTurn, ...]
+    is_enough: bool
+    whole: bool
+    before: int
+    change: PathChange | None = None
+
+    def keep(self, history: Sequence[RecentTurn]) -> None:
+        """Keep at hand what the bot was reminded of, and not what was too much."""
+        self.whole = self.whole and len(history) == len(self.recent)
+        self.recent = tuple(history)

@@ -1,31 +1,30 @@
-"""Answer a user's turn, and show conversations."""
+"""Answer a user's turn."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
-from functions.chat.conversations.history import fit_history, most_turns
-from functions.chat.conversations.models import (
-    ChatReply,
-    ConversationReply,
-    ConversationSummary,
-    TurnReply,
-)
+from functions.chat.conversations.history import fit_history
+from functions.chat.conversations.models import ChatReply
+from functions.chat.conversations.rendering import render_source
+from functions.chat.conversations.reservation import NewTurn
+from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
+from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
-from shared.http.paging import ListReply, Page, cut_page
-from shared.http.usage_replies import PromptUseReply, TokenUsageReply
+from shared.http.usage_replies import TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
 from shared.telemetry.spans import count_event
+from shared.tokens.prices import PriceTable
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -33,21 +32,24 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from functions.chat.bots.stored_models import StoredBotConfig
+    from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
-    from functions.chat.conversations.models import ChatRequest, ConversationPageQuery, TurnPageQuery
-    from functions.chat.conversations.repository import (
-        ConversationIndex,
-        ConversationRepository,
-    )
+    from functions.chat.conversations.models import ChatRequest, RegenerateRequest
+    from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
-    from functions.chat.conversations.stored_models import ConversationItem, TurnItem
+    from functions.chat.conversations.stored_models import RecentTurn, TurnItem
     from functions.chat.conversations.turn_store import TurnStore
+    from shared.clock import Clock
     from shared.contracts import Usage
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.prompts.library import ResolvesPrompts
+    from shared.tokens.prices import ModelPrice
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
+
+type _Instructions = tuple[tuple[ChatMessage, ...], PromptUse | None]
+"""A bot's instructions, and the version of the prompt that they come from, if they do."""
 
 _logger = get_logger(__name__)
 
@@ -80,6 +82,9 @@ class _BegunTurn:
     Attributes:
         conversation_id: Its conversation's id, as its caller knows it.
         unanswered: The turn's end, should it get no answer.
+        prices: The price table.
+        clock: Measures how long the model takes.
+        begun: When the model is asked, on the monotonic clock.
     """
 
     conversation_id: str
@@ -88,22 +93,35 @@ class _BegunTurn:
     prompt: ChatPrompt
     prompt_use: PromptUse | None
     unanswered: AsyncExitStack
+    prices: PriceTable
+    clock: Clock
+    begun: float
 
-    async def complete(self, completion: Completion) -> ChatReply:
+    def elapsed_ms(self) -> int:
+        """Return the milliseconds since the model was asked."""
+        return round((self.clock.monotonic() - self.begun) * 1_000)
+
+    async def complete(self, completion: Completion, first_token_ms: int | None = None) -> ChatReply:
         """Store the answer, and return it.
 
         Raises:
             ConversationUnavailableError: The store is down.
         """
         self.unanswered.pop_all()
+        price = self.prices.models.get(completion.model) or self.prices.models.get(self.prompt.model)
         source = AnswerSource(
-            model=completion.model, finish_reason=completion.finish_reason, prompt=self.prompt_use
+            model=completion.model,
+            finish_reason=completion.finish_reason,
+            prompt=self.prompt_use,
+            latency_ms=self.elapsed_ms(),
+            time_to_first_token_ms=first_token_ms,
+            cost=None if price is None else _cost(price, completion.usage),
+            currency=None if price is None else self.prices.currency,
         )
         storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
         with _history_untouched(self.conversation_id):
-            await run_to_completion(storing)
-        answer = _Answer(self.turn.number, completion.text, completion.usage, source)
-        return _render_answer(self.conversation_id, self.conversation.backend, answer)
+            stored = await run_to_completion(storing)
+        return _render_answer(self.conversation_id, self.conversation.backend, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +138,23 @@ class ChatService:
         counter: Counts what the model is reminded of.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
         answer_seconds: How long the model may take.
+        retention_days: The days for which the tenant keeps turns; None for ever.
+        prices: The price table, for what is told of an answer's cost.
+        clock: Measures how long the model takes.
     """
 
     bots: ReadsBots
     prompts: ResolvesPrompts
-    open_conversation: Callable[[str, str], TurnStore]
+    open_conversation: Callable[[str, str], ConversationRepository]
     open_in_memory: Callable[[str, str], TurnStore]
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
     count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
     answer_seconds: float = ANSWER_SECONDS
+    retention_days: int | None = None
+    prices: PriceTable = field(default_factory=PriceTable)
+    clock: Clock = field(default_factory=SystemClock)
 
     async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
@@ -156,12 +180,27 @@ class ChatService:
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
         """
         async with self._begin(bot_id, request, operation_id) as begun:
-            if isinstance(begun, ChatReply):
-                return begun
-            with _told_to_the_caller(self.answer_seconds):
-                async with asyncio.timeout(self.answer_seconds):
-                    completion = await self.open_model(bot_id).complete(begun.prompt)
-            return await begun.complete(completion)
+            return await self._answer(bot_id, begun)
+
+    async def regenerate(
+        self, bot_id: str, conversation_id: str, request: RegenerateRequest, edit: Edit
+    ) -> ChatReply:
+        """Answer the message of the last visible turn again, in a turn that takes its place.
+
+        Args:
+            bot_id: The bot that answers.
+            conversation_id: The conversation.
+            request: The variables of the bot's prompt.
+            edit: The id of the operation, and the state of the conversation that it is meant for.
+
+        Raises:
+            ConversationNotFoundError: The tenant, or user, has no such conversation with this bot.
+            PreconditionFailedError: Its state is another one than the one named.
+            ConflictError: A turn is in work, or none was answered.
+            APIError: As for `reply`.
+        """
+        async with self._begin_again(bot_id, conversation_id, request, edit) as begun:
+            return await self._answer(bot_id, begun)
 
     async def stream(
         self, bot_id: str, request: ChatRequest, operation_id: str | None = None
@@ -178,6 +217,7 @@ class ChatService:
             if isinstance(begun, ChatReply):
                 yield begun
                 return
+            first_token_ms: int | None = None
             with _told_to_the_caller(self.answer_seconds):
                 answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), self.answer_seconds)
                 async with aclosing(answer):
@@ -185,8 +225,17 @@ class ChatService:
                         if isinstance(part, Completion):
                             completion = part
                         else:
+                            first_token_ms = begun.elapsed_ms() if first_token_ms is None else first_token_ms
                             yield part
-            yield await begun.complete(completion)
+            yield await begun.complete(completion, first_token_ms)
+
+    async def _answer(self, bot_id: str, begun: _BegunTurn | ChatReply) -> ChatReply:
+        if isinstance(begun, ChatReply):
+            return begun
+        with _told_to_the_caller(self.answer_seconds):
+            async with asyncio.timeout(self.answer_seconds):
+                completion = await self.open_model(bot_id).complete(begun.prompt)
+        return await begun.complete(completion)
 
     @asynccontextmanager
     async def _begin(
@@ -195,42 +244,94 @@ class ChatService:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
         bot = (await self.bots.read(bot_id)).config
         _check_length(request.message, bot.limits.max_message_characters)
-        instructions, prompt_use = await self._instruct(bot, request)
+        instructions = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
         is_kept = bot.conversation_storage.backend != "memory"
         open_conversation = self.open_conversation if is_kept else self.open_in_memory
         conversation = open_conversation(bot_id, conversation_id)
+        new = replace(
+            self._new_turn(bot, operation_id),
+            message=request.message,
+            user_id=request.user_id,
+            begins=request.conversation_id is None,
+        )
         with _history_untouched(conversation_id):
             done = await conversation.answered(operation_id) if operation_id else None
         if done is not None:
-            answer = _Answer(done.number, done.response or "", done.usage, done.source)
-            yield _render_answer(conversation_id, conversation.backend, answer)
+            yield _render_answer(conversation_id, conversation.backend, done)
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
-            turn = await conversation.reserve(request.message, request.user_id, operation_id)
+            turn = await conversation.reserve(new)
         if turn.number == 1:
             count_event("tenantry.conversations", {"event": "begun"})
+        async with self._prepare(bot, instructions, conversation, turn) as begun:
+            yield begun
+
+    @asynccontextmanager
+    async def _begin_again(
+        self, bot_id: str, conversation_id: str, request: RegenerateRequest, edit: Edit
+    ) -> AsyncIterator[_BegunTurn | ChatReply]:
+        """Reserve a turn in the place of the last one, unless it was answered before."""
+        bot = (await self.bots.read(bot_id)).config
+        instructions = await self._instruct(bot, request.variables)
+        conversation = self.open_conversation(bot_id, conversation_id)
+        with _history_untouched(conversation_id):
+            done = await conversation.answered(edit.edit_id)
+        if done is not None:
+            yield _render_answer(conversation_id, conversation.backend, done)
+            return
+        self.count_turn(bot_id, bot.limits.turns_per_minute)
+        with _history_untouched(conversation_id):
+            turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
+        async with self._prepare(bot, instructions, conversation, turn) as begun:
+            yield begun
+
+    @asynccontextmanager
+    async def _prepare(
+        self,
+        bot: StoredBotConfig,
+        instructions: _Instructions,
+        conversation: TurnStore,
+        turn: Reservation,
+    ) -> AsyncIterator[_BegunTurn]:
+        """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
+        messages, prompt_use = instructions
+        conversation_id = conversation.name
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
-                before = await conversation.history(turn, most_turns(bot.memory.max_tokens))
+                await conversation.load_history(turn)
             model = bot.llm.model or self.default_model
-            history = await fit_history(before, bot.memory.max_tokens, model, self.counter)
-            prompt = self._prompt(bot, instructions, history, request, turn.user_id)
-            yield _BegunTurn(conversation_id, conversation, turn, prompt, prompt_use, unanswered)
+            turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            yield _BegunTurn(
+                conversation_id,
+                conversation,
+                turn,
+                self._prompt(bot, messages, turn.recent, turn.new),
+                prompt_use,
+                unanswered,
+                self.prices,
+                self.clock,
+                self.clock.monotonic(),
+            )
 
-    async def _instruct(
-        self, bot: StoredBotConfig, request: ChatRequest
-    ) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
+    def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
+        return NewTurn(
+            operation_id=operation_id,
+            memory_tokens=bot.memory.max_tokens,
+            retention_days=shortest_days(self.retention_days, bot.retention_days),
+        )
+
+    async def _instruct(self, bot: StoredBotConfig, variables: dict[str, str]) -> _Instructions:
         """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
         reference = bot.prompt
         if reference is not None:
             prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
             use = PromptUse(name=prompt.version.name, version=prompt.version.version)
-            return render_for_model(prompt, request.variables, "system"), use
-        if request.variables:
-            names = sorted(request.variables)
+            return render_for_model(prompt, variables, "system"), use
+        if variables:
+            names = sorted(variables)
             raise ValidationError(
                 f"This bot's instructions have no variables (unknown: {', '.join(names)})",
                 {"missing": [], "unknown": names},
@@ -241,80 +342,22 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: tuple[ChatMessage, ...],
-        history: Sequence[TurnItem],
-        request: ChatRequest,
-        user_id: str | None,
+        history: Sequence[RecentTurn],
+        new: NewTurn,
     ) -> ChatPrompt:
         messages = list(instructions)
         for turn in history:
             messages.append(ChatMessage(role="user", content=turn.message))
-            messages.append(ChatMessage(role="assistant", content=turn.response or ""))
-        messages.append(ChatMessage(role="user", content=request.message))
+            messages.append(ChatMessage(role="assistant", content=turn.response))
+        messages.append(ChatMessage(role="user", content=new.message))
         return ChatPrompt(
             messages=tuple(messages),
             model=bot.llm.model or self.default_model,
             max_output_tokens=bot.llm.max_output_tokens,
             temperature=bot.llm.temperature,
-            user=user_id,
+            user=new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationService:
-    """One bot's conversations as the tenant reads them.
-
-    Attributes:
-        bots: The bots that the tenant can use.
-        index: The bot's conversations.
-        open_conversation: Opens one of them by its id.
-    """
-
-    bots: ReadsBots
-    index: ConversationIndex
-    open_conversation: Callable[[str], ConversationRepository]
-
-    async def list(self, bot_id: str, query: ConversationPageQuery) -> ListReply[ConversationSummary]:
-        """Return one page of conversations, by id; those of a bot that was removed, too.
-
-        Raises:
-            BotNotFoundError: The tenant has no such bot and no conversation with it.
-            PermissionDeniedError: A user's token names another user.
-        """
-        found = await self.index.page(query.cursor, query.fetch_limit, query.user_id)
-        if not found:
-            await self.bots.read(bot_id)
-        page = cut_page(found, query.limit, lambda one: one.conversation_id)
-        return ListReply[ConversationSummary].of(
-            page, lambda one: _render_summary(one, self.index.name_of(one))
-        )
-
-    async def read(self, conversation_id: str, query: TurnPageQuery) -> ConversationReply:
-        """Return a conversation with one page of its turns.
-
-        Raises:
-            ConversationNotFoundError: The tenant has no such conversation with this bot.
-        """
-        conversation = self.open_conversation(conversation_id)
-        head = await conversation.read()
-        after = int(query.cursor or 0)
-        last = min(after + query.limit, head.turns)
-        found = await conversation.turns(range(after + 1, last + 1))
-        page = Page(found, lambda turn: str(turn.number), str(last) if last < head.turns else None)
-        items, next_cursor = page.render(_render_turn)
-        return ConversationReply(
-            **_render_summary(head, conversation_id).model_dump(),
-            items=items,
-            next_cursor=next_cursor,
-        )
-
-    async def delete(self, conversation_id: str) -> None:
-        """Remove a conversation with all of its turns.
-
-        Raises:
-            ConversationNotFoundError: The tenant has no such conversation with this bot.
-        """
-        await self.open_conversation(conversation_id).delete()
 
 
 @contextmanager
@@ -385,46 +428,16 @@ def _refuse_length(error: PromptTooLongError) -> PromptTooLongError:
     )
 
 
-class _Answer(NamedTuple):
-    turn: int
-    text: str
-    usage: Usage
-    source: AnswerSource | None
+def _cost(price: ModelPrice, usage: Usage) -> str:
+    return f"{price.cost(usage):f}"
 
 
-def _render_answer(conversation_id: str, backend: str, answer: _Answer) -> ChatReply:
-    source = answer.source
+def _render_answer(conversation_id: str, backend: str, turn: TurnItem) -> ChatReply:
     return ChatReply(
-        response=answer.text,
+        response=turn.response or "",
         conversation_id=conversation_id,
-        turn=answer.turn,
         conversation_storage=backend,
-        usage=TokenUsageReply.of(answer.usage),
-        finish_reason=source.finish_reason if source else None,
-        model=source.model if source else None,
-        prompt=PromptUseReply.of(source.prompt if source else None),
-    )
-
-
-def _render_summary(conversation: ConversationItem, name: str) -> ConversationSummary:
-    return ConversationSummary(
-        conversation_id=name,
-        turns=conversation.turns,
-        user_id=conversation.user_id,
-        created_at=conversation.created_at,
-        updated_at=conversation.updated_at,
-    )
-
-
-def _render_turn(turn: TurnItem) -> TurnReply:
-    return TurnReply(
         turn=turn.number,
-        status=turn.status,
-        message=turn.message,
-        response=turn.response,
         usage=TokenUsageReply.of(turn.usage),
-        finish_reason=turn.source.finish_reason if turn.source else None,
-        model=turn.source.model if turn.source else None,
-        prompt=PromptUseReply.of(turn.source.prompt if turn.source else None),
-        created_at=turn.created_at,
+        **render_source(turn.source),
     )

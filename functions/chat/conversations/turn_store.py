@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from functions.chat.conversations.reservation import Reservation
+    from functions.chat.conversations.reservation import NewTurn, Reservation
     from functions.chat.conversations.stored_models import AnswerSource, TurnItem
     from shared.contracts import Usage
 
@@ -18,13 +18,16 @@ class TurnStore(Protocol):
         """The name of the backend in a bot's `conversation_storage`."""
         ...
 
+    @property
+    def name(self) -> str:
+        """The conversation's id, as its caller knows it."""
+        ...
+
     async def answered(self, operation_id: str) -> TurnItem | None:
         """Return the turn that answered an operation, if one has."""
         ...
 
-    async def reserve(
-        self, message: str, user_id: str | None, operation_id: str | None = None
-    ) -> Reservation:
+    async def reserve(self, new: NewTurn) -> Reservation:
         """Begin the next turn, once the one before it is over.
 
         Raises:
@@ -33,14 +36,14 @@ class TurnStore(Protocol):
         """
         ...
 
-    async def history(self, turn: Reservation, turns: int) -> list[TurnItem]:
-        """Return the last `turns` turns done before the reserved one, oldest first."""
+    async def load_history(self, turn: Reservation) -> None:
+        """Look up what the bot may be reminded of, where the reservation does not know it."""
         ...
 
     async def complete(
         self, turn: Reservation, response: str, usage: Usage, source: AnswerSource | None = None
-    ) -> None:
-        """Store a turn's answer and let the next one begin."""
+    ) -> TurnItem:
+        """Store a turn's answer, let the next one begin, and return the turn."""
         ...
 
     async def fail(self, turn: Reservation) -> None:

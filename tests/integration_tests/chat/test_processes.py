@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from functions.chat.bots.stored_models import StoredBotConfig
 from functions.chat.conversations.reservation import RESERVATION_SECONDS
+from functions.chat.conversations.turns import VisibleTurns
 from tests.integration_tests.chat.instance import ASKED, BOT, READY, instance
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.support.soak import SOAK, sized
@@ -54,7 +55,7 @@ def begin(process: subprocess.Popen[str]) -> None:
 async def all_turns(endpoint: Endpoint) -> list[TurnItem]:
     async with instance(endpoint.address) as chat:
         head = await chat.conversation.read()
-        return await chat.conversation.turns(range(1, head.turns + 1))
+        return (await VisibleTurns(chat.conversation.place.own, head).read_after(0, head.turns)).turns
 
 
 async def test_two_processes_lose_no_turn_and_each_turn_knows_all_before_it(tmp_path: Path) -> None:

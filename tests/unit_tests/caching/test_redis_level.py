@@ -28,6 +28,27 @@ async def test_a_server_that_is_not_there_is_unavailable_and_soon_left_alone(tmp
     assert level.dependency.breaker.state is BreakerState.OPEN
 
 
+async def test_who_is_closed_leaves_no_connection(tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        while asked := await reader.read(4096):
+            writer.write(b"+OK\r\n" * asked.count(b"*"))  # one for each command
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_unix_server(serve, tmp_path / "redis.sock")
+    level = RedisLevel(f"unix://{tmp_path}/redis.sock", FakeClock())
+    await level.put("k", b"v", 1)
+    assert begun.is_set()
+    assert not ended.is_set()
+    await level.close()
+    async with asyncio.timeout(10):
+        await ended.wait()
+    server.close()
+
+
 @pytest.mark.parametrize("error", [RedisConnectionError(), BusyLoadingError(), OSError()])
 def test_whatever_fails_means_that_it_cannot_be_used_now(error: Exception) -> None:
     assert classify(error) is not None

@@ -16,6 +16,7 @@ from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
+from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from tests.support.fakes import (
     Call,
@@ -132,6 +133,7 @@ class App:
         runtime = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
+            paces=Paces(clock),
             idempotency=Idempotency(cosmos.container("idempotency"), clock),
             clock=clock,
             authenticator=authenticator,

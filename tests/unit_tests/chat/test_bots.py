@@ -11,6 +11,7 @@ from functions.chat.bots.repository import BotRepository
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.cosmos.container import Patch, PatchOperation
 from shared.errors import ConflictError
+from shared.prompts.models import Example, Placeholder, PromptDraft
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME
 from tests.unit_tests.prompts.interrupted import Interrupted
@@ -224,3 +225,41 @@ async def test_a_bot_that_comes_and_goes_is_given_up_on(
 
     with pytest.raises(ConflictError, match="saved by others"):
         await BotRepository(ACME, other, clock).save("b", MINE, None)
+
+
+@pytest.mark.parametrize("more", [{}, {"version": 2}, {"label": "latest"}])
+async def test_a_prompt_that_wants_what_no_turn_gives_is_refused_by_its_field(
+    app: App, more: dict[str, Any]
+) -> None:
+    await app.prompts.save("p", PromptDraft(template="Hello {who}."))
+    await app.prompts.save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
+
+    refused = await app.save_bot(prompt={"name": "p"} | more)
+
+    assert refused.status == 422
+    assert "version 2 wants lists of messages" in refused.json()["detail"]["fields"]["body.prompt"]
+    assert (await app.on_bot()).json()["config"]["system_prompt"] == "Be brief."
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"prompt": {"name": "filled"}},
+        {"prompt": {"name": "examples"}},
+        {"prompt": {"name": "later"}},
+        {"prompt": {"name": "p", "version": 1}},
+        {"prompt": {"name": "p", "version": 9}},
+        {"system_prompt": "{history}"},
+    ],
+)
+async def test_a_prompt_whose_variables_are_each_turns_or_that_comes_later_is_taken(
+    app: App, source: dict[str, Any]
+) -> None:
+    await app.prompts.save("filled", PromptDraft(template="Hello {who}."))
+    example = Example(input="a", output="b")
+    examples = PromptDraft(template=(Placeholder(placeholder="examples"),), examples=(example,))
+    await app.prompts.save("examples", examples)
+    await app.prompts.save("p", PromptDraft(template="Hello {who}."))
+    await app.prompts.save("p", PromptDraft(template=(Placeholder(placeholder="history"),)))
+
+    assert (await app.save_bot(**source)).status == 200

@@ -42,18 +42,30 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
 
     usage = USAGE.model_dump()
     assert answer.status == 200
-    source = {"finish_reason": "stop", "model": "gpt-default", "prompt": None}
+    source = {
+        "finish_reason": "stop",
+        "model": "gpt-default",
+        "prompt": None,
+        "latency_ms": 0,
+        "time_to_first_token_ms": None,
+        "cost": None,
+        "currency": None,
+    }
     assert answer.json() == source | {
         "response": "answer 1",
         "conversation_id": "c",
         "turn": 1,
+        "conversation_storage": "cosmos",
         "usage": usage,
     }
     shown = (await app.on_conversation()).json()
     assert shown == {
+        "etag": (await app.on_conversation()).headers["etag"],
         "conversation_id": "c",
+        "title": None,
         "turns": 1,
         "user_id": "u1",
+        "forked_from": None,
         "created_at": "2026-01-31T10:30:00Z",
         "updated_at": "2026-01-31T10:30:00Z",
         "items": [
@@ -63,7 +75,9 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
                 "message": "hello",
                 "response": "answer 1",
                 "usage": usage,
+                "rating": None,
                 "created_at": "2026-01-31T10:30:00Z",
+                "expires_at": None,
             }
             | source
         ],

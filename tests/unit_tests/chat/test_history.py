@@ -6,11 +6,10 @@ import pytest
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
 from functions.chat.conversations.history import TOKENS_AROUND_TURN, fit_history, most_turns
-from functions.chat.conversations.stored_models import TurnItem, TurnStatus
+from functions.chat.conversations.stored_models import RecentTurn
 from shared.contracts import ChatMessage
 from shared.llm.chat_model import ChatPrompt
 from shared.llm.token_counting import TokenCounter
-from tests.support.fakes import EPOCH
 
 TURN = TOKENS_AROUND_TURN + 4
 """What a turn of four words takes, each of which is a token."""
@@ -28,16 +27,8 @@ class CountingWords:
         return len(text.split())
 
 
-def turn(number: int, message: str = "wordy words", response: str | None = "wordy answer") -> TurnItem:
-    return TurnItem(
-        id=f"{number:09d}",
-        number=number,
-        status=TurnStatus.DONE,
-        message=message,
-        response=response,
-        holder="h",
-        created_at=EPOCH,
-    )
+def turn(number: int, message: str = "wordy words", response: str = "wordy answer") -> RecentTurn:
+    return RecentTurn(number=number, message=message, response=response)
 
 
 TURNS = [turn(number) for number in range(1, 6)]
@@ -70,7 +61,7 @@ async def test_a_turn_that_is_too_large_hides_those_before_it() -> None:
 
 
 async def test_a_turn_without_an_answer_takes_no_room() -> None:
-    turns = [turn(1), turn(2, response=None), turn(3)]
+    turns = [turn(1), turn(2, response=""), turn(3)]
 
     fitting = await fit_history(turns, 2 * TURN, "gpt-4o", CountingWords())
 

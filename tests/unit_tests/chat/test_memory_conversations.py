@@ -13,7 +13,7 @@ from functions.chat.conversations.memory import (
     MemoryConversation,
     RememberedConversation,
 )
-from functions.chat.conversations.reservation import RESERVATION_SECONDS
+from functions.chat.conversations.reservation import RESERVATION_SECONDS, NewTurn
 from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.errors import ConflictError, PermissionDeniedError
@@ -47,10 +47,10 @@ class Conversations:
     ) -> list[str]:
         """Answer a message with itself, and return the messages before it."""
         opened = self.open(name, tenant, bot_id)
-        turn = await opened.reserve(text, None)
-        before = await opened.history(turn, 50)
+        turn = await opened.reserve(NewTurn(text))
+        await opened.load_history(turn)
         await opened.complete(turn, text, Usage())
-        return [one.message for one in before]
+        return [one.message for one in turn.recent]
 
 
 @pytest.fixture
@@ -101,31 +101,31 @@ async def test_conversations_are_apart_by_tenant_bot_name_and_user(conversations
 
 async def test_a_user_speaks_for_nobody_else(conversations: Conversations) -> None:
     with pytest.raises(PermissionDeniedError):
-        await conversations.open(tenant=user_context("ann")).reserve("hi", "bob")
+        await conversations.open(tenant=user_context("ann")).reserve(NewTurn("hi", "bob"))
 
 
 async def test_one_message_is_answered_at_a_time(conversations: Conversations, clock: FakeClock) -> None:
     opened = conversations.open()
-    held = await opened.reserve("one", None)
+    held = await opened.reserve(NewTurn("one"))
     with pytest.raises(ConflictError):
-        await opened.reserve("two", None)
-    waiting = asyncio.create_task(opened.reserve("two", None))
+        await opened.reserve(NewTurn("two"))
+    waiting = asyncio.create_task(opened.reserve(NewTurn("two")))
     await asyncio.sleep(0)
     await opened.complete(held, "first", Usage())
 
     turn = await waiting
-    assert (turn.number, turn.recent) == (2, (1,))
+    assert (turn.number, [one.number for one in turn.recent]) == (2, [1])
     clock.advance(RESERVATION_SECONDS + 1)
-    late, last = turn, await opened.reserve("three", None)
+    late, last = turn, await opened.reserve(NewTurn("three"))
     await opened.complete(late, "too late", Usage())
     await opened.fail(late)
     assert last.number == 3
-    assert [one.response for one in await opened.history(last, 50)] == ["first"]
+    assert [one.response for one in last.recent] == ["first"]
 
 
 async def test_an_answered_operation_is_found_again(conversations: Conversations) -> None:
     opened = conversations.open()
-    turn = await opened.reserve("one", None, "op")
+    turn = await opened.reserve(NewTurn("one", operation_id="op"))
     assert await opened.answered("op") is None
     await opened.complete(turn, "first", Usage(prompt_tokens=1))
 
@@ -163,7 +163,7 @@ async def test_an_answer_to_what_was_forgotten_meanwhile_is_not_kept(
     conversations: Conversations, clock: FakeClock
 ) -> None:
     opened = conversations.open()
-    turn = await opened.reserve("one", None)
+    turn = await opened.reserve(NewTurn("one"))
     clock.advance(REMEMBERED.ttl_seconds)
     await opened.complete(turn, "first", Usage())
 

@@ -173,6 +173,12 @@ def test_only_the_edges_catch_everything() -> None:
     assert catching == []
 
 
+def test_tasks_are_made_where_an_exit_in_one_is_no_end_of_the_loop() -> None:
+    makers = re.compile(r"\b(?:create_task|ensure_future)\(|\bgather\(\*\(|\bgather\(\*map")
+    found = {file.relative_to(ROOT).as_posix() for file in sources(*APP) if makers.search(file.read_text())}
+    assert found == {"shared/resilience/concurrency.py", "shared/resilience/tasks.py"}
+
+
 def test_no_test_patches() -> None:
     patching = [
         place(file, node)

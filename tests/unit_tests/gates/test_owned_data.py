@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from shared.settings import Settings
 from shared.tenancy.credential_cache import MAX_TTL_SECONDS
-from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS
+from shared.tenancy.owned_data import BLOB_CONTAINERS, CONTAINERS, read_containers
 from tests.support.fakes import host_limit_seconds
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +21,14 @@ def test_the_levels_below_the_tenants_are_those_of_the_definition() -> None:
     assert CONTAINERS["jobs"] == ("id",)
     assert CONTAINERS["conversations"] == ("bot_id", "conversation_id")
     assert BLOB_CONTAINERS == ("logs",)
+
+
+@pytest.mark.parametrize("paths", [["/id"], ["/id", "/tenant_id"], ["/tenant_ids"]])
+def test_a_container_whose_partitions_are_no_tenants_is_refused_by_name(paths: list[str]) -> None:
+    definition = {"containers": [{"id": "notes", "partitionKey": {"paths": paths}}]}
+
+    with pytest.raises(ValueError, match="'notes' does not begin with /tenant_id"):
+        read_containers(json.dumps(definition))
 
 
 @pytest.mark.parametrize(

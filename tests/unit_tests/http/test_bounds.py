@@ -19,7 +19,7 @@ from shared.http.openapi import build_openapi
 from shared.http.pipeline import serve
 from shared.http.routes import Routes
 from shared.tenancy.context import Role, TenantContext
-from tests.support.fakes import Call, RouteClient, request_of, tenant_context
+from tests.support.fakes import Call, FakeClock, RouteClient, request_of, tenant_context
 from tests.unit_tests.http.test_pipeline import Services, declare_notes
 
 if TYPE_CHECKING:
@@ -176,6 +176,24 @@ async def test_a_large_body_weighs_as_many_requests_as_it_costs() -> None:
     assert request_cost(large.body) == 36
     assert [answer.status for answer in answers] == [200, 200, 429, 429]
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["63", "26", "25", "24"]
+
+
+@pytest.mark.parametrize("size", [64 * 1024 - 1, 64 * 1024])
+@pytest.mark.parametrize("body", [b'{"text": "x"}', b'{"text": 7}'], ids=["taken", "refused"])
+async def test_only_large_bodies_of_one_tenant_wait_for_each_other(body: bytes, size: int) -> None:
+    clock = FakeClock()
+    services = Services(clock, rates={"free": 1_000})
+    declare_notes(services)
+    client = RouteClient(services)
+    for tenant in ("acme", "globex"):
+        user = services.authenticator.add(tenant, tenant_context(tenant))
+        call = Call({"note_id": "a"}, headers=user, body=body.ljust(size))
+        await client.call("put_note", call)
+    assert clock.slept == []
+
+    await client.call("put_note", call)
+
+    assert len(clock.slept) == (size >= 64 * 1024)
 
 
 async def test_a_body_that_weighs_more_than_a_minute_is_taken_by_an_idle_caller() -> None:

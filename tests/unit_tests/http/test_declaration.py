@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from shared.http.inputs import IfMatch, OperationId, RouteDeclarationError
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
-from shared.http.routes import Routes
+from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.resilience.deadlines import remaining_seconds
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from tests.support.fakes import Call, RouteClient, platform_context, tenant_context
 from tests.unit_tests.http.test_pipeline import Services
@@ -162,3 +163,24 @@ def test_what_is_allowed_is_told_in_full(routes: Routes) -> None:
 
     for kind in ("TenantContext", "PlatformContext", "PathModel", "QueryModel", "RequestModel"):
         assert kind in str(refused.value)
+
+
+async def test_an_answer_may_take_30_seconds_unless_its_route_says_otherwise_and_185_at_most(
+    services: Services, routes: Routes
+) -> None:
+    left: list[float | None] = []
+
+    @routes.get("v1/usual", min_role=None)
+    async def usual() -> None:
+        """Take as long as most."""
+        left.append(remaining_seconds())
+
+    @routes.get("v1/long", min_role=None, seconds=LONGEST_ANSWER_SECONDS)
+    async def long() -> None:
+        """Take as long as any may."""
+        left.append(remaining_seconds())
+
+    for name in ("usual", "long"):
+        await RouteClient(services).call(name, Call())
+
+    assert left == [30.0, 185.0]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from shared.errors import APIError, DependencyUnavailableError
 from shared.http.models import ReplyModel
 from shared.http.routes import Routes
+from shared.resilience.concurrency import side_by_side
 from shared.tenancy.context import Role, TenantContext
-from tests.support.fakes import Call, RouteClient, tenant_context
+from tests.support.fakes import Call, FakeClock, RouteClient, tenant_context
 from tests.unit_tests.http.test_pipeline import Services
 
 
@@ -94,6 +95,22 @@ async def test_whatever_ends_a_handler_is_a_500_that_tells_nothing(
     assert (await handlers.client.call("end", Call(headers=handlers.headers))).status == 200
 
 
+async def test_an_exit_in_a_task_of_a_handler_is_a_500_as_well() -> None:
+    handlers = Handlers()
+    routes = Routes(handlers.services, "tasks")
+
+    @routes.get("v1/side", min_role=Role.USER)
+    async def side(tenant: TenantContext) -> Reply:
+        """Do two things side by side, of which one asks the process to exit."""
+        handlers.end = SystemExit(1)
+        await side_by_side([handlers.fail(2), asyncio.sleep(0)])
+        return Reply()
+
+    answer = await handlers.client.call("side", Call(headers=handlers.headers))
+
+    assert (answer.status, answer.json()["error"]) == (500, "InternalError")
+
+
 async def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     handlers = Handlers(end=PanicException("index out of bounds"))
 
@@ -106,6 +123,18 @@ async def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFix
     told = [(record.getMessage(), record.levelname, record.exc_info) for record in caplog.records]
     assert [line[:2] for line in told] == [("Unexpected failure", "ERROR"), ("Request failed", "ERROR")]
     assert [type(cause[1]).__name__ for *_, cause in told if cause] == ["PanicException", "OSError"]
+
+
+async def test_an_answer_is_logged_with_the_time_that_it_took(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    clock.advance(100)
+    handlers = Handlers(Services(clock))
+
+    with caplog.at_level(logging.INFO):
+        await handlers.client.call("end", Call(headers=handlers.headers))
+
+    (told,) = [vars(record) for record in caplog.records if record.getMessage() == "Request answered"]
+    assert told["duration_ms"] == 0
 
 
 async def test_a_request_that_is_cancelled_is_not_answered() -> None:

@@ -23,6 +23,7 @@ from shared.http.rate_limiter import RequestRateLimiter
 from shared.http.route import Answered, Route
 from shared.http.routes import Routes
 from shared.logging.context import log_context
+from shared.resilience.concurrency import Paces
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.support.fakes import (
     Call,
@@ -77,6 +78,10 @@ class Services:
     @cached_property
     def rate_limiter(self) -> RequestRateLimiter:
         return RequestRateLimiter(self.rates, 60, self.clock)
+
+    @cached_property
+    def paces(self) -> Paces:
+        return Paces(self.clock)
 
     @property
     def idempotency(self) -> Idempotency:

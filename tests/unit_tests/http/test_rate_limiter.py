@@ -116,3 +116,13 @@ def test_waiting_as_long_as_told_always_succeeds_and_no_minute_sees_more_than_tw
             times.append(clock.monotonic())
     for time in times:
         assert sum(time <= other < time + WINDOW_SECONDS for other in times) <= 2 * limit + 1
+
+
+def test_ten_thousand_callers_are_remembered(clock: FakeClock) -> None:
+    rates = RequestRateLimiter({"free": 1}, 1, clock)
+    for number in range(10_000):
+        rates.hit(tenant_context(f"t{number:05}"))
+
+    assert rates.hit(tenant_context("t00000")).retry_after is not None
+    rates.hit(tenant_context("late"))
+    assert rates.hit(tenant_context("t00000")).retry_after is None

@@ -22,6 +22,7 @@ from shared.http.rate_limiter import RequestRateLimiter
 from shared.http.routes import Routes
 from shared.http.streaming import HEARTBEAT_SECONDS, EventStream, StreamEvent, render_event
 from shared.logging.context import log_context
+from shared.resilience.concurrency import Paces
 from shared.resilience.deadlines import remaining_seconds
 from shared.tenancy.context import Role, TenantContext, ambient_tenant
 from tests.support.fakes import Call, FakeAuthenticator, RouteClient, StillClock, tenant_context
@@ -57,6 +58,10 @@ class Edge:
     words: asyncio.Queue[str | Exception | None] = field(default_factory=asyncio.Queue)
     told: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+
+    @cached_property
+    def paces(self) -> Paces:
+        return Paces(self.clock)
 
     def __post_init__(self) -> None:
         routes = Routes(self, "tales")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.cosmos.container import ItemExistsError
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.http.idempotency import (
-    KEPT_SECONDS,
     LEASE_SECONDS,
     AnswerNotKeptError,
     Idempotency,
@@ -22,10 +23,12 @@ from shared.resilience.deadlines import deadline
 from shared.tenancy.context import Role
 from tests.support.fakes import platform_context, user_context
 from tests.unit_tests.idempotency.work import ACME, ASKED, DONE, GLOBEX, Held, Work, die_at_work
+from tests.unit_tests.prompts.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
+    from shared.cosmos.container import Json, Key
     from tests.support.fakes import FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
 
@@ -214,8 +217,24 @@ async def test_a_dead_claim_is_taken_over_by_one_of_many(
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert held.runs == 1
-    assert all(outcome == DONE or isinstance(outcome, RequestInWorkError) for outcome in outcomes)
     assert DONE in outcomes
+    refused = [outcome for outcome in outcomes if outcome != DONE]
+    assert {outcome.retry_after for outcome in refused if isinstance(outcome, RequestInWorkError)} <= {1.0}
+    assert all(isinstance(outcome, RequestInWorkError) for outcome in refused)
+
+
+async def test_a_key_that_is_freed_and_claimed_anew_between_two_requests_is_tried_again_after_a_second(
+    cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    class Raced(Interrupted):
+        async def create(self, key: Key, body: Json) -> Json:  # noqa: ARG002  # the real one's
+            raise ItemExistsError(str(body["id"]))
+
+    raced = Idempotency(Raced(cosmos.container("idempotency")), clock)
+    with pytest.raises(RequestInWorkError) as refused:
+        await raced.run_once(ACME, ASKED, Work())
+
+    assert refused.value.retry_after == 1.0
 
 
 async def test_who_was_taken_over_keeps_nothing_and_frees_nothing(
@@ -270,13 +289,21 @@ def test_a_derived_id_is_of_one_tenant_one_user_one_route_and_one_key() -> None:
     assert ASKED.derived_id(ACME) == replace(ASKED, content=(b"other",)).derived_id(ACME)
 
 
+def test_ids_stay_as_they_are_so_that_a_retry_over_a_deployment_finds_its_claim() -> None:
+    digest = hashlib.sha256(b"user\n\nk1").hexdigest()
+    derived = hashlib.sha256(b"acme\nmake\nuser\n\nk1").hexdigest()
+
+    assert ASKED.claim_id(ACME) == f"make:{digest}"
+    assert ASKED.derived_id(ACME) == derived[:32]
+
+
 async def test_an_answer_is_forgotten_after_a_day(
     idempotency: Idempotency, elsewhere: Idempotency, clock: FakeClock
 ) -> None:
     work = Work()
     await idempotency.run_once(ACME, ASKED, work)
 
-    clock.advance(KEPT_SECONDS - 2)
+    clock.advance(86_398)
     await elsewhere.run_once(ACME, ASKED, work)
     assert work.runs == 1
     clock.advance(3)

@@ -12,6 +12,7 @@ from functions.logs.trigger import blueprint
 from shared.logging.configure import configure_logging, current_file, stop_logging
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
+from shared.resilience.concurrency import Paces
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
@@ -56,6 +57,7 @@ class App:
             SimpleNamespace(
                 routes=[],
                 rate_limiter=generous_rates(clock),
+                paces=Paces(clock),
                 clock=clock,
                 authenticator=self.authenticator,
                 container=cosmos.container,

@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import DependencyUnavailableError
 from shared.logging.context import log_context
+from shared.messaging import outbox as messages
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.resilience.deadlines import remaining_seconds
 from shared.tenancy.context import ambient_tenant
@@ -18,6 +19,7 @@ from tests.support.fakes import FakeAuthenticator, FakeClock, tenant_context
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
 
 
@@ -114,3 +116,32 @@ async def test_a_round_whose_process_is_ended_goes_no_further() -> None:
     with pytest.raises(KilledError):
         await outboxes.sweeper().sweep()
     assert [swept[0] for swept in outboxes.swept] == ["acme"]
+
+
+class Endless:
+    """An outbox's store in which there is always more; it tells how much was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def pending(self, limit: int) -> Sequence[str]:
+        self.asked.append(limit)
+        return ["nothing to send"] * limit
+
+    async def mark_sent(self, entry: str) -> None:
+        raise AssertionError(entry)
+
+
+class Nobody:
+    """A way to the broker that nobody takes."""
+
+    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
+        raise AssertionError(tenant, queue, message)
+
+
+async def test_a_round_sends_a_hundred_messages_of_a_tenant_at_most() -> None:
+    repository = Endless()
+
+    sent = await messages.Outbox(tenant_context(), repository, lambda _: None, Nobody()).sweep()
+
+    assert (sent, repository.asked) == (0, [100])

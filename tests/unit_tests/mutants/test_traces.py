@@ -87,6 +87,20 @@ def test_what_a_class_declares_is_judged_by_all_tests_of_its_module_and_of_those
     ]
 
 
+def test_what_a_class_declares_is_asked_of_the_contracts_tests_first_and_a_function_is_not() -> None:
+    contract = "tests/unit_tests/gates/test_contract_bounds.py::test_at_a_bound"
+    of_it = "tests/unit_tests/cosmos/test_a.py::test_of_it"
+    traces = Traces(
+        (
+            trace("gates/test_contract_bounds.py::test_at_a_bound", 0.9, 1, module="shared/clock.py"),
+            trace("cosmos/test_a.py::test_of_it", 0.1, 10, 6),
+        )
+    )
+
+    assert traces.choose(mutant("12 to 13"), AREA)[0] == [contract, of_it]
+    assert traces.choose(mutant("< to"), AREA)[0] == [of_it]
+
+
 def test_a_function_that_no_test_runs_but_an_import_is_judged_like_what_runs_at_import() -> None:
     traces = Traces((trace("cosmos/test_a.py::test_of_its_module", 0.1, 6),))
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from functions.prompts.trigger import blueprint
+from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from tests.support.fakes import (
     Call,
@@ -36,6 +37,7 @@ class App:
         runtime = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
+            paces=Paces(clock),
             clock=clock,
             authenticator=authenticator,
             prompts=library_over(cosmos.container("prompts"), clock, self.fallback),

@@ -18,6 +18,7 @@ from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.messaging.consumer import HandlerEndedError
 from shared.messaging.quarantine import Quarantine
+from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
 from tests.support.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
@@ -114,6 +115,7 @@ class App:
         self.runtime = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
+            paces=Paces(clock),
             clock=clock,
             authenticator=authenticator,
             container=cosmos.container,

@@ -10,7 +10,6 @@ import pytest
 
 from functions.reasoning.messages import SESSIONS_PER_TENANT, session_of
 from shared.jobs.repository import SWEEP_AFTER_SECONDS
-from shared.messaging.sender import MAX_BODY_BYTES
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import Call, every_page, host_limit_seconds
 from tests.unit_tests.reasoning.app import message
@@ -104,7 +103,7 @@ async def test_a_job_larger_than_a_message_may_be_is_refused_and_not_stored(app:
     answer = await app.accept(id="j1", text="漢" * 70_000)
 
     assert (answer.status, answer.json()["error"]) == (413, "PayloadTooLargeError")
-    assert answer.json()["detail"] == {"max_bytes": MAX_BODY_BYTES}
+    assert answer.json()["detail"] == {"max_bytes": 200_000}
     assert (await app.show("j1")).status == 404
 
 

@@ -14,7 +14,6 @@ from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
 from shared.jobs.repository import JobInWorkError
 from shared.llm.errors import PromptRefusedError
-from shared.messaging.sender import MAX_BODY_BYTES
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft
 from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, FakeModel, message
@@ -647,14 +646,14 @@ async def test_an_analysis_that_is_nothing_but_space_is_none(app: App) -> None:
 
 
 async def test_a_result_that_no_queue_takes_is_told_without_its_analysis(app: App) -> None:
-    app.model.text = "漢" * (MAX_BODY_BYTES // 5)
+    app.model.text = "漢" * 40_000
 
     await app.deliver(message())
 
     shown = (await app.show("j1")).json()
     assert (shown["status"], shown["result"]["reason"]) == ("succeeded", app.model.text)
     [(_, sent)] = app.sender.sent
-    assert len(sent.body) <= MAX_BODY_BYTES
+    assert len(sent.body) <= 200_000
     [told] = app.sender.results()
     assert (told["ai_reason"], told["reason"], len(told["summary"])) == (None, None, 500)
     assert told["message"].endswith("GET /api/v1/reasoning/jobs/j1")

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from shared.errors import DependencyUnavailableError
-from shared.resilience.concurrency import side_by_side
+from shared.resilience.concurrency import Paces, side_by_side
+from tests.support.fakes import FakeClock
 
 
 async def test_results_come_in_order_whoever_is_first() -> None:
@@ -54,3 +55,55 @@ async def test_no_more_than_allowed_run_at_once() -> None:
     await side_by_side((count() for _ in range(20)), at_once=3)
 
     assert most == 3
+
+
+class Working:
+    """Work that takes a fifth of a second of its thread each time, and is refused if it is told so."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.paces = Paces(self.clock, lambda: self.cpu_seconds)
+        self.cpu_seconds = 0.0
+
+    def work(self, failure: Exception | None = None) -> str:
+        self.cpu_seconds += 0.2
+        if failure is not None:
+            raise failure
+        return "done"
+
+
+async def test_who_holds_the_loop_leaves_it_three_times_as_long_to_others() -> None:
+    working = Working()
+
+    assert [await working.paces.run("acme", working.work) for _ in range(3)] == ["done"] * 3
+
+    assert working.clock.slept == pytest.approx([0.6, 0.6])
+
+
+async def test_owners_do_not_wait_for_each_other_nor_does_who_comes_after_a_while() -> None:
+    working = Working()
+
+    for owner in ("acme", "globex", ""):
+        await working.paces.run(owner, working.work)
+    working.clock.advance(0.7)
+    await working.paces.run("acme", working.work)
+
+    assert working.clock.slept == []
+
+
+async def test_what_is_refused_gives_way_as_well() -> None:
+    working = Working()
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            await working.paces.run("acme", lambda: working.work(ValueError("no")))
+
+    assert working.clock.slept == pytest.approx([0.6])
+
+
+async def test_many_of_one_owner_come_one_after_the_other() -> None:
+    working = Working()
+
+    await asyncio.gather(*(working.paces.run("acme", working.work) for _ in range(12)))
+
+    assert working.clock.slept == pytest.approx([0.6] * 11)

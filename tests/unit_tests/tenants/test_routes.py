@@ -9,6 +9,7 @@ import pytest
 
 from functions.keys.trigger import blueprint as keys
 from functions.tenants.trigger import blueprint as tenants
+from shared.resilience.concurrency import Paces
 from shared.tenancy.audit import AuditTrail
 from shared.tenancy.authentication import Authenticator, KeyVerifier
 from shared.tenancy.context import parse_tenant_id
@@ -40,6 +41,7 @@ class App:
         runtime: Any = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
+            paces=Paces(clock),
             clock=clock,
             authenticator=authenticator,
             tenants=self.tenants,

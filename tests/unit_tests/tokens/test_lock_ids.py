@@ -46,6 +46,14 @@ def test_what_a_lock_is_charged_to_is_in_its_id(*, shares: bool, uncounted: bool
     assert (found.shares_app_scope, found.uncounted) == (shares, uncounted)
 
 
+def test_a_signed_id_that_is_no_base64_is_unknown() -> None:
+    key = hmac.digest(SECRET.encode(), b"tenantry/ledger/lock-id/1", hashlib.sha256)
+    mac = encode(hmac.digest(key, b"acme\nbot\nAAAAA", hashlib.sha256)[:16])
+
+    with pytest.raises(LockNotFoundError):
+        LockIds([SECRET]).read("acme", "bot", f"AAAAA:{mac}")
+
+
 @pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_a_signed_id_of_another_version_is_unknown(version: int) -> None:
     with pytest.raises(LockNotFoundError):
