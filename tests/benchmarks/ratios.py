@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import hashlib
 import json
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from tests.support.fakes import Call
 from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from tests.support.whole_app import WholeApp
 
@@ -42,21 +44,34 @@ def fixed_work() -> None:
         raise AssertionError("a sum of what is not negative")
 
 
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Collect garbage before the block, and not within it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 async def measure() -> dict[str, float]:
     """Return the cost of each path in pieces of fixed work; of both the best of some rounds."""
     unit, best = float("inf"), dict[str, float]()
     async with whole_app() as app:
         paths = await open_paths(app)
         for _ in range(ROUNDS):
-            began = time.process_time()
-            for _ in range(CALLS):
-                fixed_work()
-            unit = min(unit, time.process_time() - began)
-            for name, call in paths.items():
+            with no_collections():
                 began = time.process_time()
                 for _ in range(CALLS):
-                    await call()
-                best[name] = min(best.get(name, float("inf")), time.process_time() - began)
+                    fixed_work()
+                unit = min(unit, time.process_time() - began)
+            for name, call in paths.items():
+                with no_collections():
+                    began = time.process_time()
+                    for _ in range(CALLS):
+                        await call()
+                    best[name] = min(best.get(name, float("inf")), time.process_time() - began)
     return {name: cost / unit for name, cost in best.items()}
 
 

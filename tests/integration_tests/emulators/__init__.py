@@ -1,1 +1,1 @@
-"""The way to the official emulators, taken to the local endpoints in their place."""
+"""Programs of infra that speak to Cosmos DB, on the local endpoint."""

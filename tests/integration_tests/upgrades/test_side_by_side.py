@@ -16,7 +16,7 @@ import pytest
 
 from local.azurite.account import connection_string
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
-from tests.integration_tests.platform import running_platform
+from tests.integration_tests.platform import emulator_addresses, running_platform
 from tests.integration_tests.upgrades.story import Story
 from tests.support.soak import SOAK, sized
 from tests.support.working_copy import ROOT, link_ranks
@@ -67,11 +67,16 @@ def settings_for(services: Platform) -> dict[str, str]:
     }
 
 
+def without_the_model(addresses: dict[str, str]) -> dict[str, str]:
+    return {name: address for name, address in addresses.items() if name != "llm"}
+
+
 @sized(180)
 def test_two_releases_beside_each_other_lose_and_break_nothing(base: Path, tmp_path: Path) -> None:
     with ExitStack() as running:
         services = running.enter_context(running_platform(tmp_path / "services", "--only", SERVICES))
         settings = settings_for(services)
+        assert emulator_addresses(settings) == without_the_model(services.addresses), "make test-emulators"
         before = running.enter_context(
             running_platform(tmp_path / "before", "--only", "host", settings=settings, root=base)
         )
