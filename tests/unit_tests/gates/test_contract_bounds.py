@@ -27,7 +27,7 @@ _OWN_RULES: Final = {
     ("PutModelRequest", "base_url"),
     ("RotateKeyRequest", "expires_at"),
 }
-"""Values at these bounds are refused for another reason: by the clock, by others beside them, as no address."""
+"""Values at these bounds have other rules as well: the clock, fields beside them, the form of an address."""
 
 _LONGEST_PATTERN: Final = 2_100
 _LETTERS: Final = ("a", "1", "A")
