@@ -82,6 +82,19 @@ def check_subscription(location: str, findings: Findings) -> None:
         )
 
 
+def check_vault(environment: Mapping[str, str], findings: Findings) -> None:
+    """Check that a deployment which is there is not given another administrator's key.
+
+    azd makes one up wherever it is not told the vault: a fresh checkout, or a pipeline.
+    """
+    group = f"rg-{environment.get('AZURE_ENV_NAME', '')}"
+    if not environment.get("AZURE_KEY_VAULT_NAME") and ask("group", "exists", "--name", group):
+        findings.problems.append(
+            f"{group} is there already, and its administrator's key would be replaced: azd env refresh, or "
+            f"azd env set AZURE_KEY_VAULT_NAME with the vault of 'az keyvault list --resource-group {group}'"
+        )
+
+
 def check_models(location: str, findings: Findings, now: datetime, *, exists: bool) -> None:
     """Check that each deployment's model is in the region, stays for a while, and has quota left.
 
@@ -142,6 +155,7 @@ def check(environment: Mapping[str, str], now: datetime) -> Findings:
     if location:
         try:
             check_subscription(location, findings)
+            check_vault(environment, findings)
             check_models(location, findings, now, exists=bool(environment.get("TENANTRY_APP_NAME")))
         except AzError as error:
             findings.problems.append(str(error))

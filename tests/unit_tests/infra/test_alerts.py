@@ -47,7 +47,7 @@ def test_each_alert_is_whole_and_its_name_is_its_own() -> None:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", one["name"])
         assert one["description"].endswith(".")
         assert 0 <= one["severity"] <= 4
-        assert one["window"] in {"PT5M", "PT15M", "PT1H"}
+        assert one["window"] in {"PT5M", "PT15M", "PT1H", "P1D"}
 
 
 def test_the_workbook_is_what_the_service_takes() -> None:

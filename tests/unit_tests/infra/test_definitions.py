@@ -242,3 +242,19 @@ def test_each_timer_and_blob_trigger_works_in_the_background() -> None:
     ]
 
     assert foreground == [], "with background_work(): nobody waits for it, so it leaves chat its share"
+
+
+def test_the_deployed_models_are_the_catalogues_first_ones() -> None:
+    catalogue = json.loads((ROOT / "shared" / "llm" / "azure_models.json").read_text())["models"]
+    chat, embeddings = (
+        [name for name, facts in catalogue.items() if (facts.get("kind") == "embeddings") is wanted]
+        for wanted in (False, True)
+    )
+    deployed = json.loads((INFRA / "models.json").read_text())["deployments"]
+    names = [one["model"] for one in deployed]
+
+    assert [one["name"] for one in deployed] == names, "a deployment is called as its model"
+    assert [name for name in names if name not in embeddings] == chat[:2], (
+        "infra/models.json deploys the first chat models of shared/llm/azure_models.json"
+    )
+    assert [name for name in names if name in embeddings] == embeddings[:1]

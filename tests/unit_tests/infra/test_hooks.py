@@ -36,6 +36,7 @@ def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAz:
     """Stand in for a subscription in which everything is in order."""
     fake = FakeAz(tmp_path / "bin", monkeypatch)
     fake.answer("account show", {"id": "one"})
+    fake.answer("group exists", value=False)
     fake.answer(
         "provider list",
         [{"namespace": one, "registrationState": "Registered"} for one in preflight.PROVIDERS],
@@ -82,6 +83,16 @@ def test_each_problem_names_what_mends_it(az: FakeAz) -> None:
     assert "swedencentral has no Flex Consumption; there are northeurope" in problems
     assert any("offers nothing of gpt-4o" in one and "infra/models.json" in one for one in problems)
     assert any("gpt-4o has 40 of 50" in one and "quotaincrease" in one for one in problems)
+
+
+def test_a_deployment_that_is_there_keeps_its_administrators_key(az: FakeAz) -> None:
+    az.answer("group exists", value=True)
+
+    (problem,) = preflight.check(ENVIRONMENT, NOW).problems
+
+    assert "azd env set AZURE_KEY_VAULT_NAME" in problem
+    assert "group exists --name rg-prod --output json" in az.asked
+    assert preflight.check(ENVIRONMENT | {"AZURE_KEY_VAULT_NAME": "kv-x"}, NOW).problems == []
 
 
 def test_quota_that_the_environment_itself_uses_is_no_problem(az: FakeAz) -> None:
