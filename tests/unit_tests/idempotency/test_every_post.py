@@ -37,7 +37,7 @@ POSTS = tuple(one for one in operations() if one.method == "POST")
 HOLDS_A_SECRET = {"create_key", "rotate_key"}
 """POSTs whose answer is stored nowhere, so that no key is honoured."""
 
-CHANGES_NOTHING = {"render_prompt", "batch_get_prompts"}
+CHANGES_NOTHING = {"render_prompt", "batch_get_prompts", "reload_bot"}
 MORE_BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "chat": ({"message": "x"},),
     "accept_job": ({"text": "x"},),

@@ -54,6 +54,11 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
     "batch_get_prompts": ({"names": []},),
     "batch_delete_prompts": ({"names": ["/"]},),
     "chat": ({"message": "x", "variables": {"a": "b"}}, {"message": ""}),
+    "regenerate_answer": ({"stream": "yes"}, {"variables": {"a": "b"}}),
+    "rename_conversation": ({"title": ""}, {"title": "x" * 100_000}),
+    "rewind_conversation": ({"turn": -1}, {"turn": 99}),
+    "fork_conversation": ({"turn": -1}, {"turn": 99}),
+    "rate_turn": ({"rating": "sideways"}, {"rating": "up", "comment": "x" * 100_000}),
     "lock_tokens": ({"app_id": "secretapp", "token_count": 0}, {"app_id": "\n", "token_count": 1}),
     "report_tokens": (
         {"app_id": "secretapp", "request_id": "x:y", "prompt_tokens": 1, "completion_tokens": 1},
