@@ -232,7 +232,7 @@ async def test_work_that_was_under_way_brings_nothing_back(app: WholeApp, work: 
     key = await app.new_key("acme", Role.TENANT_ADMIN)
     await app.must("save_bot", Call.of({"system_prompt": "Be brief."}, headers=key, bot_id="b"))
     await app.load_tokenizer()
-    await app.runtime.models.deployments()  # at hand, as the tokenizer is: heartbeats move the clock meanwhile
+    await app.runtime.models.deployments()  # at hand, too: heartbeats move the clock meanwhile
     model = PurgingModel(app=app)
     app.runtime.__dict__["chat_model"] = model
 
