@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -119,6 +120,30 @@ def test_every_kubernetes_manifest_is_what_the_models_say_and_is_listed() -> Non
     on_disk = {path.name for path in (INFRA / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
     assert set(listed.resources) == on_disk
     assert len(manifests) > 9
+
+
+KUBERNETES = [
+    pytest.param(document, id=f"{path.stem}-{document['kind']}-{document['metadata']['name']}")
+    for path in sorted((INFRA / "kubernetes").glob("*.yaml"))
+    for document in read_documents(path.name)
+    if document["apiVersion"].partition("/")[0]
+    in {"v1", "apps", "policy", "networking.k8s.io", "autoscaling"}
+]
+"""What Kubernetes itself has a schema for; KEDA's and Kustomize's kinds are checked by our own models alone."""
+
+
+@pytest.mark.parametrize("document", KUBERNETES)
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+def test_a_manifest_is_what_kubernetes_own_schema_says(document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_kubernetes_schema_refuses_a_misspelt_field() -> None:
+    manifest = copy.deepcopy(read_documents("http.yaml")[0])
+    manifest["spec"]["replica"] = 1
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
 
 
 @pytest.mark.parametrize(
