@@ -42,11 +42,11 @@ class Careless(BaseModel):
 
 
 def test_a_refusal_holds_no_frame_even_of_a_careless_validator() -> None:
-    class Held:
+    class HeldByAFrame:
         pass
 
     def refuse() -> ValidationError | None:
-        held = [Held()]
+        held = [HeldByAFrame()]
         try:
             validate_input(lambda: Careless.model_validate({"text": "x"}), "request", "body")
         except ValidationError as error:
@@ -58,4 +58,4 @@ def test_a_refusal_holds_no_frame_even_of_a_careless_validator() -> None:
 
     told = {"fields": {"body.text": "Value error, no x"}}
     assert [refusal.detail for refusal in refusals if refusal] == [told] * 20
-    assert not [one for one in gc.get_objects() if type(one).__name__ == "Held"]
+    assert not [one for one in gc.get_objects() if type(one) is HeldByAFrame]
