@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from infra.emulators import ARGUMENTS, read_properties
 from local.supervisor.options import Options
 from local.supervisor.parts import PLATFORM
 from shared.settings import Settings
@@ -64,14 +67,43 @@ def test_the_local_platform_makes_the_same_containers_and_queues() -> None:
 
 
 def test_the_definition_of_containers_is_what_the_service_takes() -> None:
-    known = {"id", "partitionKey", "indexingPolicy", "defaultTtl", "uniqueKeyPolicy", "vectorEmbeddingPolicy"}
-
     for container in COSMOS["containers"]:
-        assert container.keys() <= known | {"fullTextPolicy"}, f"infra/cosmos.json: {container['id']}"
+        assert container.keys() <= ARGUMENTS.keys() | {"partitionKey"}, (
+            f"infra/cosmos.json: {container['id']}"
+        )
         key = container["partitionKey"]
         assert key["paths"][0] == "/tenant_id"
         assert key["kind"] == ("Hash" if len(key["paths"]) == 1 else "MultiHash")
         assert key["version"] == 2
+
+
+@pytest.mark.parametrize("container", COSMOS["containers"], ids=lambda one: str(one["id"]))
+def test_the_emulators_get_each_container_whole(container: dict[str, Any]) -> None:
+    given = read_properties(container)
+
+    key = given.pop("partition_key")
+    assert dict(key) == container["partitionKey"]
+    assert {name: given.pop(argument) for name, argument in ARGUMENTS.items() if argument in given} == {
+        name: value for name, value in container.items() if name != "partitionKey"
+    }
+    assert given == {}
+
+
+def test_policies_of_a_definition_are_created_and_what_cannot_be_is_refused() -> None:
+    policies = {
+        "uniqueKeyPolicy": {"uniqueKeys": [{"paths": ["/name"]}]},
+        "vectorEmbeddingPolicy": {"vectorEmbeddings": []},
+        "fullTextPolicy": {"defaultLanguage": "en-US"},
+    }
+    container = COSMOS["containers"][0] | policies
+
+    given = read_properties(container)
+
+    assert given["unique_key_policy"] == policies["uniqueKeyPolicy"]
+    assert given["vector_embedding_policy"] == policies["vectorEmbeddingPolicy"]
+    assert given["full_text_policy"] == policies["fullTextPolicy"]
+    with pytest.raises(ValueError, match="cannot create conflictResolutionPolicy"):
+        read_properties(container | {"conflictResolutionPolicy": {}})
 
 
 def test_what_has_a_time_to_live_has_it_in_a_container_that_keeps_time() -> None:
