@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import Any
 
@@ -14,12 +15,16 @@ class AzError(Exception):
 
 
 def ask(*words: str) -> Any:  # noqa: ANN401  # JSON of any shape
-    """Run a command and return what it answers, or None where it answers nothing.
+    """Run a command in the subscription of azd and return what it answers, or None where it answers nothing.
+
+    AZURE_SUBSCRIPTION_ID is azd's; without it the CLI asks its own default, which may be another one.
 
     Raises:
         AzError: It failed, is not installed, or took too long.
     """
-    command = ["az", *words, "--output", "json"]
+    subscription = os.environ.get("AZURE_SUBSCRIPTION_ID")
+    chosen = ("--subscription", subscription) if subscription else ()
+    command = ["az", *words, *chosen, "--output", "json"]
     try:
         done = subprocess.run(  # noqa: S603  # our own words
             command, capture_output=True, text=True, check=False, timeout=_SECONDS

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from infra.hooks.az import AzError, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "infra" / "models.json"
@@ -32,9 +34,13 @@ PROVIDERS = (
     "Microsoft.Storage",
     "Microsoft.Web",
 )
+ACCOUNT_KIND = "OpenAI"
+"""Of the account of infra/modules/models.bicep: the same models are offered for other kinds, otherwise."""
 SIZES = ("small", "production")
 RETIRES_SOON = timedelta(days=90)
 _SHORTEST_KEY = 16
+REGISTRATION_ASKS = 60
+REGISTRATION_PAUSE_SECONDS = 10.0
 
 
 @dataclass
@@ -45,6 +51,21 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Present:
+    """A state of the environment's resource group: what an earlier run left there.
+
+    Attributes:
+        group: Its name.
+        has_app: Whether there is an app, which has its administrator's key.
+        capacity: Quota that its deployments of models use already, by kind and model.
+    """
+
+    group: str
+    has_app: bool = False
+    capacity: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
 def check_settings(environment: Mapping[str, str], findings: Findings) -> None:
     """Check the values that infra/main.parameters.json reads from the environment of azd."""
     for name in ("AZURE_ENV_NAME", "AZURE_LOCATION"):
@@ -53,8 +74,11 @@ def check_settings(environment: Mapping[str, str], findings: Findings) -> None:
     size = environment.get("TENANTRY_SIZE") or SIZES[0]
     if size not in SIZES:
         findings.problems.append(f"TENANTRY_SIZE is {size}: azd env set TENANTRY_SIZE {' or '.join(SIZES)}")
-    if (environment.get("TENANTRY_PRIVATE_NETWORK") or "false") not in {"true", "false"}:
-        findings.problems.append("TENANTRY_PRIVATE_NETWORK is true or false")
+    findings.problems.extend(
+        f"{name} is true or false"
+        for name in ("TENANTRY_PRIVATE_NETWORK", "TENANTRY_THROUGHPUT_BUCKETS")
+        if (environment.get(name) or "false") not in {"true", "false"}
+    )
     next_key = environment.get("TENANTRY_ADMIN_KEY_NEXT") or ""
     if next_key and len(next_key) < _SHORTEST_KEY:
         findings.problems.append(f"TENANTRY_ADMIN_KEY_NEXT has fewer than {_SHORTEST_KEY} characters")
@@ -68,13 +92,30 @@ def check_package(ranks: Path, findings: Findings) -> None:
         findings.problems.append("the tokenizers' ranks are not in shared/llm/ranks: make setup")
 
 
-def check_subscription(location: str, findings: Findings) -> None:
-    """Check that the subscription knows the kinds of resources, and the region Flex Consumption."""
-    ask("account", "show")
+def register_providers(findings: Findings, sleep: Callable[[float], None]) -> None:
+    """Register the kinds of resources that the subscription lacks, and wait for them, 10 minutes at most."""
+    missing = _unregistered()
+    for provider in missing:
+        print(f"preflight: registers {provider} in the subscription", flush=True)
+        ask("provider", "register", "--namespace", provider)
+    for _ in range(REGISTRATION_ASKS):
+        if not missing:
+            return
+        sleep(REGISTRATION_PAUSE_SECONDS)
+        missing = _unregistered()
+    findings.problems.extend(
+        f"{provider} is not registered yet: az provider register --namespace {provider} --wait"
+        for provider in missing
+    )
+
+
+def _unregistered() -> list[str]:
     states = {one["namespace"]: one["registrationState"] for one in ask("provider", "list")}
-    for provider in PROVIDERS:
-        if states.get(provider) != "Registered":
-            findings.problems.append(f"az provider register --namespace {provider} --wait")
+    return [provider for provider in PROVIDERS if states.get(provider) != "Registered"]
+
+
+def check_region(location: str, findings: Findings) -> None:
+    """Check that the region has Flex Consumption."""
     regions = {_squeeze(one["name"]) for one in ask("functionapp", "list-flexconsumption-locations")}
     if _squeeze(location) not in regions:
         findings.problems.append(
@@ -82,32 +123,77 @@ def check_subscription(location: str, findings: Findings) -> None:
         )
 
 
-def check_vault(environment: Mapping[str, str], findings: Findings) -> None:
-    """Check that a deployment which is there is not given another administrator's key.
-
-    azd makes one up wherever it is not told the vault: a fresh checkout, or a pipeline.
-    """
+def find_present(environment: Mapping[str, str], location: str) -> Present:
+    """Return what of the environment is there already."""
     group = f"rg-{environment.get('AZURE_ENV_NAME', '')}"
-    if not environment.get("AZURE_KEY_VAULT_NAME") and ask("group", "exists", "--name", group):
+    if not ask("group", "exists", "--name", group):
+        return Present(group)
+    apps = ask("resource", "list", "--resource-group", group, "--resource-type", "Microsoft.Web/sites")
+    capacity: Counter[tuple[str, str]] = Counter()
+    for account in ask("cognitiveservices", "account", "list", "--resource-group", group):
+        if _squeeze(account["location"]) == _squeeze(location):
+            capacity.update(_used_by(account["name"], group))
+    return Present(group, bool(apps), capacity)
+
+
+def _used_by(account: str, group: str) -> Counter[tuple[str, str]]:
+    words = (
+        "cognitiveservices",
+        "account",
+        "deployment",
+        "list",
+        "--name",
+        account,
+        "--resource-group",
+        group,
+    )
+    used: Counter[tuple[str, str]] = Counter()
+    for one in ask(*words):
+        used[one["sku"]["name"], one["properties"]["model"]["name"]] += one["sku"]["capacity"]
+    return used
+
+
+def check_vault(environment: Mapping[str, str], location: str, present: Present, findings: Findings) -> None:
+    """Check that no app is given another administrator's key, and that the vault's name is free.
+
+    azd makes a key up wherever it is not told the vault: a fresh checkout, or a pipeline. Where a first run
+    failed before there was an app, nobody has the key yet.
+    """
+    group = present.group
+    if present.has_app and not environment.get("AZURE_KEY_VAULT_NAME"):
         findings.problems.append(
-            f"{group} is there already, and its administrator's key would be replaced: azd env refresh, or "
+            f"{group} has an app already, and its administrator's key would be replaced: azd env refresh, or "
             f"azd env set AZURE_KEY_VAULT_NAME with the vault of 'az keyvault list --resource-group {group}'"
         )
+    for vault in ask("keyvault", "list-deleted", "--resource-type", "vault"):
+        properties = vault["properties"]
+        tag = (properties.get("tags") or {}).get("azd-env-name")
+        if tag == environment.get("AZURE_ENV_NAME") and _squeeze(properties["location"]) == _squeeze(
+            location
+        ):
+            name = vault["name"]
+            findings.problems.append(
+                f"{name} was deleted and keeps its name for 90 days: use another AZURE_ENV_NAME, or "
+                f"az group create --name {group} --location {location} && "
+                f"az keyvault recover --name {name} --resource-group {group} && "
+                "azd env set AZURE_KEY_VAULT_NAME ''"
+            )
 
 
-def check_models(location: str, findings: Findings, now: datetime, *, exists: bool) -> None:
+def check_models(location: str, present: Present, findings: Findings, now: datetime) -> None:
     """Check that each deployment's model is in the region, stays for a while, and has quota left.
 
     Args:
         location: The region.
+        present: What is there: its own deployments use quota that a further run needs no more of.
         findings: Takes what is found.
         now: The time.
-        exists: Whether the environment has its deployments already: they are what uses the quota.
     """
     wanted = json.loads(MODELS.read_text())["deployments"]
     offered = {
         (one["model"]["name"], one["model"]["version"]): one["model"]
         for one in ask("cognitiveservices", "model", "list", "--location", location)
+        if one["kind"] == ACCOUNT_KIND
     }
     for deployment in wanted:
         model = offered.get((deployment["model"], deployment["version"]))
@@ -120,16 +206,20 @@ def check_models(location: str, findings: Findings, now: datetime, *, exists: bo
             )
         if model is not None and (end := _retirement(model)) is not None and end - now < RETIRES_SOON:
             findings.warnings.append(f"{label} retires on {end:%Y-%m-%d}: change infra/models.json")
-    if not exists:
-        usage = ask("cognitiveservices", "usage", "list", "--location", location)
-        findings.problems.extend(_missing_quota(wanted, {one["name"]["value"]: one for one in usage}))
+    usage = {
+        one["name"]["value"]: one for one in ask("cognitiveservices", "usage", "list", "--location", location)
+    }
+    findings.problems.extend(_missing_quota(wanted, usage, present.capacity))
 
 
-def _missing_quota(wanted: list[dict[str, Any]], usage: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+def _missing_quota(
+    wanted: list[dict[str, Any]], usage: Mapping[str, dict[str, Any]], own: Counter[tuple[str, str]]
+) -> Iterator[str]:
     for deployment in wanted:
         name = f"OpenAI.{deployment['sku']}.{deployment['model']}"
         found = usage.get(name)
         left = 0 if found is None else int(found["limit"] - found["currentValue"])
+        left += own[deployment["sku"], deployment["model"]]
         if left < deployment["capacity"]:
             yield (
                 f"{name} has {left} of {deployment['capacity']} thousand tokens a minute left: lower the "
@@ -139,14 +229,19 @@ def _missing_quota(wanted: list[dict[str, Any]], usage: Mapping[str, dict[str, A
 
 def _retirement(model: Mapping[str, Any]) -> datetime | None:
     text = (model.get("deprecation") or {}).get("inference")
-    return None if not text else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if not text:
+        return None
+    end = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return end if end.tzinfo else end.replace(tzinfo=timezone.utc)
 
 
 def _squeeze(region: str) -> str:
     return region.replace(" ", "").lower()
 
 
-def check(environment: Mapping[str, str], now: datetime) -> Findings:
+def check(
+    environment: Mapping[str, str], now: datetime, sleep: Callable[[float], None] = time.sleep
+) -> Findings:
     """Check everything that can be checked before a resource is made."""
     findings = Findings()
     check_settings(environment, findings)
@@ -154,9 +249,12 @@ def check(environment: Mapping[str, str], now: datetime) -> Findings:
     location = environment.get("AZURE_LOCATION")
     if location:
         try:
-            check_subscription(location, findings)
-            check_vault(environment, findings)
-            check_models(location, findings, now, exists=bool(environment.get("TENANTRY_APP_NAME")))
+            ask("account", "show")
+            register_providers(findings, sleep)
+            check_region(location, findings)
+            present = find_present(environment, location)
+            check_vault(environment, location, present, findings)
+            check_models(location, present, findings, now)
         except AzError as error:
             findings.problems.append(str(error))
     return findings

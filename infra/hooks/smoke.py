@@ -25,6 +25,9 @@ READY_SECONDS = 300.0
 JOB_SECONDS = 120.0
 _REQUEST_SECONDS = 210
 _PAUSE_SECONDS = 1.0
+FROM_WITHIN = (
+    "the vault has a private address alone; run this from within the network: azd hooks run postdeploy"
+)
 
 
 class SmokeError(Exception):
@@ -162,6 +165,22 @@ def find_admin_key(environment: Mapping[str, str]) -> str:
     return str(ask("keyvault", "secret", "show", "--vault-name", vault, "--name", "admin-api-key")["value"])
 
 
+def resolve_references(environment: Mapping[str, str]) -> None:
+    """Let Azure read the app's secrets from the vault again.
+
+    It may have tried before the identity's role was in force, and by itself does so once a day.
+
+    Raises:
+        AzError: It refused.
+    """
+    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "TENANTRY_APP_NAME")
+    subscription, group, app = (environment.get(name) for name in names)
+    if subscription and group and app:
+        site = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{app}"
+        refresh = f"{site}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
+        ask("rest", "--method", "post", "--url", refresh)
+
+
 def main() -> int:
     """Run the test; 1 where a step fails."""
     url = os.environ.get("TENANTRY_APP_URL")
@@ -169,7 +188,15 @@ def main() -> int:
         print("smoke: TENANTRY_APP_URL is not set", file=sys.stderr)
         return 1
     try:
-        smoke(url, find_admin_key(os.environ), lambda line: print(f"smoke: {line}", flush=True))
+        resolve_references(os.environ)
+        try:
+            key = find_admin_key(os.environ)
+        except AzError as error:
+            if os.environ.get("TENANTRY_PRIVATE_NETWORK") != "true":
+                raise
+            print(f"smoke: SKIPPED, {error}\nsmoke: {FROM_WITHIN}")
+            return 0
+        smoke(url, key, lambda line: print(f"smoke: {line}", flush=True))
     except (SmokeError, AzError) as error:
         print(f"smoke: {error}", file=sys.stderr)
         return 1
