@@ -1,7 +1,7 @@
 """`python -m infra.restore`: copy what a tenant has lost from an account that was restored beside its own.
 
-Items that the target has are left alone. SOURCE_KEY and TARGET_KEY are the accounts' keys; without them the
-identity is used.
+Items that the target has are left alone. Who is logged in needs a role for items on both accounts, as a
+deployment's account takes no key; SOURCE_KEY and TARGET_KEY are for accounts that do, as an emulator's.
 """
 
 from __future__ import annotations

@@ -86,8 +86,23 @@ def test_ci_runs_the_one_gate_and_a_release_runs_it_first() -> None:
     by_name = {path.stem: path for path in WORKFLOWS}
 
     assert {step.get("run") for step in steps(by_name["check"])} >= {".ci/run"}
-    assert workflow(by_name["release"])["jobs"]["release"]["needs"] == "check"
+    assert workflow(by_name["release"])["jobs"]["build"]["needs"] == "check"
     assert {"check", "codeql", "bench", "release", "deploy"} == by_name.keys()
+
+
+def test_what_may_publish_a_release_runs_nothing_of_the_repository() -> None:
+    """Whatever a package's build does, it has no right to sign or to publish."""
+    jobs = workflow(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    publish = jobs.pop("publish")
+
+    assert all("permissions" not in one for one in jobs.values())
+    assert publish["needs"] == "build"
+    assert [step.get("uses", "").partition("@")[0] for step in publish["steps"]] == [
+        "",
+        "actions/attest-build-provenance",
+        "",
+    ]
+    assert [step["run"].partition(" ")[0] for step in publish["steps"] if "run" in step] == ["gh", "gh"]
 
 
 def test_a_deployment_knows_no_secret() -> None:
@@ -190,6 +205,16 @@ def test_keda_scales_by_each_queue_that_the_app_receives_from() -> None:
     assert settings.data["SERVICEBUS__fullyQualifiedNamespace"].startswith(f"{namespace}.")
 
 
+HOST_ID = "AzureFunctionsWebHost__hostid"
+
+
+def test_all_pods_are_one_host_so_that_a_timer_runs_on_one_of_them() -> None:
+    """The host's id is else the pod's own name, and its lock of a timer nobody else's."""
+    (settings,) = (one for one in read_manifests() if isinstance(one, ConfigMap))
+
+    assert re.fullmatch(r"[a-z0-9-]{1,32}", settings.data[HOST_ID])
+
+
 def test_pods_have_the_settings_of_a_deployment() -> None:
     (settings,) = (one for one in read_manifests() if isinstance(one, ConfigMap))
     not_here = {
@@ -204,7 +229,7 @@ def test_pods_have_the_settings_of_a_deployment() -> None:
     assert set_by_bicep() - not_here - by_the_webhook - settings.data.keys() == set(), (
         "infra/kubernetes/settings.yaml lacks these"
     )
-    assert settings.data.keys() - set_by_bicep() == {"FUNCTIONS_WORKER_RUNTIME"}, (
+    assert settings.data.keys() - set_by_bicep() == {"FUNCTIONS_WORKER_RUNTIME", HOST_ID}, (
         "infra/kubernetes/settings.yaml and infra/modules/functions.bicep differ"
     )
 
