@@ -15,11 +15,14 @@ param location string
   'small'
   'production'
 ])
-@description('small: Cosmos serverless, one zone, no instance kept warm. production: autoscale with a share for jobs, zones, warm instances.')
+@description('small: Cosmos serverless, one zone, no instance kept warm. production: autoscale, zones, warm instances.')
 param size string = 'small'
 
 @description('Private endpoints for every store and for the model; none of them has a public address then.')
 param privateNetwork bool = false
+
+@description('Production only: the most that queues and timers may take of a container, by throughput buckets. They are in preview: the subscription has to be registered.')
+param throughputBuckets bool = false
 
 @description('Object id of who deploys; it may read the administrator\'s key, for the smoke test. Empty: nobody.')
 param principalId string = ''
@@ -35,8 +38,8 @@ param principalType string = 'User'
 param alertEmail string = ''
 
 @secure()
-@minLength(16)
-@description('The platform administrator\'s key.')
+@minLength(12)
+@description('The platform administrator\'s key; azd makes one of 15 characters up, modules/vault.bicep makes it long enough.')
 param adminApiKey string
 
 @secure()
@@ -46,7 +49,7 @@ param adminApiKeyNext string = ''
 @description('Settings MODEL_KEY_* of the model catalogue; each is read from the vault\'s secret of that name, in lower case with dashes.')
 param modelKeySettings array = []
 
-@description('Optional settings of docs/settings.md, by name.')
+@description('Optional settings of docs/settings.md, by name; schedules, names of queues and the model may be others than the usual ones.')
 param extraSettings object = {}
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
@@ -96,6 +99,7 @@ module cosmos 'modules/cosmos.bicep' = {
     location: location
     tags: tags
     size: size
+    throughputBuckets: throughputBuckets
     privateNetwork: privateNetwork
   }
 }
@@ -193,6 +197,7 @@ module app 'modules/functions.bicep' = {
     location: location
     tags: tags
     size: size
+    throughputBuckets: throughputBuckets
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId

@@ -3,6 +3,7 @@ param name string
 param location string
 param tags object
 param size string
+param throughputBuckets bool
 param privateNetwork bool
 
 @description('Upper end of each container\'s autoscale in request units per second; the lower end is a tenth of it.')
@@ -15,6 +16,7 @@ param backgroundPercentage int = 40
 
 var definition = loadJsonContent('../cosmos.json')
 var isServerless = size == 'small'
+var shared = (throughputBuckets && !isServerless) ? definition.containers : []
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
   name: name
@@ -64,8 +66,8 @@ resource containers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containe
   }
 }]
 
-// Bucket 2 is what the app's queues and timers ask in: the setting COSMOS_BACKGROUND_BUCKET of functions.bicep.
-resource shares 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/throughputSettings@2025-11-01-preview' = [for (container, i) in (isServerless ? [] : definition.containers): {
+// In preview. Bucket 2 is what the app's queues and timers ask in: the setting COSMOS_BACKGROUND_BUCKET of functions.bicep.
+resource shares 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/throughputSettings@2025-11-01-preview' = [for (container, i) in shared: {
   parent: containers[i]
   name: 'default'
   properties: {

@@ -4,6 +4,7 @@ param planName string
 param location string
 param tags object
 param size string
+param throughputBuckets bool
 param subnetId string
 param identityId string
 param identityClientId string
@@ -67,6 +68,11 @@ var appSettings = {
   STORAGE__clientId: identityClientId
   BLOB_TRIGGER_SOURCE: 'EventGrid'
   LOGS_CONTAINER: loadJsonContent('../storage.json').containers[0]
+  AZURE_OPENAI_ENDPOINT: modelsEndpoint
+}
+
+// What extraSettings may have otherwise; all else is where the resources are, and whose.
+var usualSettings = {
   LOG_DIR: '/tmp/tenantry-logs'
   LOG_SHIP_SCHEDULE: '0 */1 * * * *'
   REASONER_IN_QUEUE: 'reasoner-in'
@@ -75,7 +81,6 @@ var appSettings = {
   BUDGET_ALERTS_SCHEDULE: '30 */1 * * * *'
   OUTBOX_SWEEP_SCHEDULE: '15 */1 * * * *'
   TENANT_PURGE_SCHEDULE: '45 */1 * * * *'
-  AZURE_OPENAI_ENDPOINT: modelsEndpoint
   AZURE_OPENAI_MODEL: loadJsonContent('../models.json').deployments[0].name
 }
 
@@ -83,9 +88,9 @@ var nextAdminKey = hasNextAdminKey ? {
   ADMIN_API_KEY_NEXT: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/admin-api-key-next)'
 } : {}
 
-var shareSettings = size == 'small' ? {} : {
+var shareSettings = (throughputBuckets && size != 'small') ? {
   COSMOS_BACKGROUND_BUCKET: '2'
-}
+} : {}
 
 var modelKeys = toObject(modelKeySettings, key => key, key => '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/${toLower(replace(key, '_', '-'))})')
 
@@ -154,7 +159,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
 resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: app
   name: 'appsettings'
-  properties: union(hostSettings, extraSettings, appSettings, shareSettings, nextAdminKey, modelKeys)
+  properties: union(usualSettings, extraSettings, shareSettings, modelKeys, nextAdminKey, appSettings, hostSettings)
 }
 
 resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {

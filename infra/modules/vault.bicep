@@ -10,6 +10,10 @@ param adminApiKey string
 @secure()
 param adminApiKeyNext string
 
+// Whoever made the key up, the app takes none below 16 characters. One that is long enough is left as it is, so that what is read
+// back from here stays the same.
+var longAdminApiKey = (length(adminApiKey) < 16) ? '${adminApiKey}${uniqueString(adminApiKey)}' : adminApiKey
+
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
   location: location
@@ -35,7 +39,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
 resource adminKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: vault
   name: 'admin-api-key'
-  properties: { value: adminApiKey }
+  properties: { value: longAdminApiKey }
 }
 
 resource nextAdminKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(adminApiKeyNext)) {

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from shared.settings import Settings
 from tests.deployment.bicep import INFRA, Declared, calls, dotted, files, made, parse, resources, walk
 from tests.support.working_copy import ROOT
 
@@ -222,8 +223,41 @@ def test_work_in_the_background_asks_in_the_bucket_that_bicep_makes() -> None:
     least = parse("modules/cosmos.bicep")["parameters"]["backgroundPercentage"]["default"]
 
     assert {"COSMOS_BACKGROUND_BUCKET": str(bucket["id"])} in list(walk(setting))
+    assert dotted(share.over) == "shared"
     assert bucket["maxThroughputPercentage"] == "backgroundPercentage"
     assert 0 < least <= 50
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("modules/cosmos.bicep", "shared"), ("modules/functions.bicep", "shareSettings")]
+)
+def test_throughput_buckets_which_are_in_preview_are_made_only_where_they_are_asked_for(
+    file: str, name: str
+) -> None:
+    """A subscription that is not registered for the preview refuses the whole deployment."""
+    assert parse("main.bicep")["parameters"]["throughputBuckets"]["default"] is False
+    condition = dotted(parse(file)["variables"][name]["value"])
+    assert condition.startswith("conditional(and(throughputBuckets, ")
+
+
+def test_a_short_administrators_key_of_azds_is_made_long_enough_and_stays_the_same() -> None:
+    """`secretOrRandomPassword` makes 15 characters; what is long enough is stored as it came."""
+    (shortest,) = (
+        one for one in Settings.model_fields["admin_api_key"].metadata if hasattr(one, "min_length")
+    )
+    decorators = parse("main.bicep")["parameters"]["adminApiKey"]["decorators"]
+    (taken,) = (int(str(one["argument"])) for one in decorators if one["type"] == "min_length")
+    stored = next(
+        one for one in made("Microsoft.KeyVault/vaults/secrets") if "admin-api-key" in one.properties["name"]
+    )
+
+    assert taken <= 15
+    assert stored.properties["properties"]["value"] == "longAdminApiKey"
+    assert re.search(
+        rf"\(length\(adminApiKey\) < {shortest.min_length}\) "
+        r"\? '\$\{adminApiKey\}\$\{uniqueString\(adminApiKey\)\}' : adminApiKey\n",
+        (INFRA / "modules" / "vault.bicep").read_text(),
+    )
 
 
 def test_each_parameter_that_azd_fills_in_is_one_of_main() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shared.settings import Settings, load_settings, read_trigger_settings
-from tests.deployment.bicep import INFRA, parse
+from tests.deployment.bicep import INFRA, made, parse
 from tests.deployment.settings import (
     CONNECTIONS,
     OF_THE_HOST,
@@ -73,7 +74,8 @@ def test_each_setting_of_the_host_is_set_somewhere() -> None:
 
 def test_the_values_that_a_deployment_sets_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = parse("modules/functions.bicep")["variables"]
-    values = variables["appSettings"]["value"] | {"COSMOS_BACKGROUND_BUCKET": "2"}
+    given = variables["appSettings"]["value"] | variables["usualSettings"]["value"]
+    values = given | {"COSMOS_BACKGROUND_BUCKET": "2"}
     for name, value in values.items():
         monkeypatch.setenv(name, value if isinstance(value, str) else "given")
     monkeypatch.setenv("ADMIN_API_KEY", "what-the-reference-leads-to")
@@ -113,8 +115,31 @@ def test_an_odd_source_of_blob_events_is_the_default_while_indexing_and_named_by
         load_settings()
 
 
+def test_an_operator_may_have_another_schedule_or_model_but_no_other_identity_or_store() -> None:
+    """What `union` names later wins."""
+    (settings,) = made("Microsoft.Web/sites/config")
+    union = settings.properties["properties"]["function"]
+    order = [union["type"], *union["parameters"].values()]
+    usual = parse("modules/functions.bicep")["variables"]["usualSettings"]["value"].keys()
+    schedules = {name for name in set_by_bicep() if name.endswith("_SCHEDULE")}
+
+    assert order == [
+        "union",
+        "usualSettings",
+        "extraSettings",
+        "shareSettings",
+        "modelKeys",
+        "nextAdminKey",
+        "appSettings",
+        "hostSettings",
+    ]
+    assert usual >= schedules | {"AZURE_OPENAI_MODEL"}
+    assert [name for name in usual if re.search("(?i)key|credential|clientid|uri|endpoint", name)] == []
+
+
 def test_defaults_of_the_code_and_values_of_a_deployment_name_the_same_things() -> None:
-    values = parse("modules/functions.bicep")["variables"]["appSettings"]["value"]
+    variables = parse("modules/functions.bicep")["variables"]
+    values = variables["appSettings"]["value"] | variables["usualSettings"]["value"]
     defaults = {str(field.alias): field.default for field in Settings.model_fields.values()}
     models = json.loads((INFRA / "models.json").read_text())["deployments"]
 
