@@ -100,6 +100,10 @@ class PromptUse(BaseModel):
     name: str
     version: int
 
+    def __str__(self) -> str:
+        """Name both in one text."""
+        return f"{self.name}:{self.version}"
+
 
 class BudgetAlert(Message):
     """Queue `budget-alerts-out`: so much of a tenant's budget of a day or a month is used up.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -172,7 +172,8 @@ class JobWorker:
         conversation, use = await self._conversation(job.request)
         most_tokens = job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS
         prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens)
-        step = _step(await self.model.complete(prompt), _SHORTEST_REASON, use)
+        completion = await self.model.complete(replace(prompt, version=str(use or "")))
+        step = _step(completion, _SHORTEST_REASON, use)
         return await self.jobs.checkpoint(job, REASON, step, self.lease_seconds)
 
     async def _summarise(self, job: JobItem) -> JobItem:

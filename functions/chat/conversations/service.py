@@ -304,11 +304,12 @@ class ChatService:
                 await conversation.load_history(turn)
             model = bot.llm.model or self.default_model
             turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            prompt = self._prompt(bot, messages, turn.recent, turn.new)
             yield _BegunTurn(
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, messages, turn.recent, turn.new),
+                replace(prompt, version=str(prompt_use or "")),
                 prompt_use,
                 unanswered,
                 self.prices,

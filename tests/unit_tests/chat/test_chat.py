@@ -233,6 +233,7 @@ async def test_a_bot_uses_the_version_that_it_names_and_its_answers_say_which(
     answer = (await app.chat()).json()
 
     assert app.model.said[0] == ("system", f"Version {used}.")
+    assert app.model.prompts[-1].version == f"p:{used}"  # the provider's cache of prompts goes by it
     assert answer["prompt"] == {"name": "p", "version": used}
     [turn] = (await app.on_conversation()).json()["items"]
     assert turn["prompt"] == answer["prompt"]

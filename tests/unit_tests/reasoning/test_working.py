@@ -85,6 +85,7 @@ async def test_a_job_uses_the_version_that_it_names_and_says_which(
         shown = (await app.show(job_id)).json()
         assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
     assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
+    assert {prompt.version for prompt in app.model.prompts[::2]} == {f"ask:{used}"}
 
 
 async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
