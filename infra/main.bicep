@@ -49,7 +49,7 @@ param adminApiKeyNext string = ''
 @description('Settings MODEL_KEY_* of the model catalogue; each is read from the vault\'s secret of that name, in lower case with dashes.')
 param modelKeySettings array = []
 
-@description('Optional settings of docs/settings.md, by name; schedules, names of queues and the model may be others than the usual ones.')
+@description('Optional settings of docs/settings.md, by name; schedules and the default model may be others than the usual ones.')
 param extraSettings object = {}
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))

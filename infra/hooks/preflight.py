@@ -114,13 +114,14 @@ def _unregistered() -> list[str]:
     return [provider for provider in PROVIDERS if states.get(provider) != "Registered"]
 
 
-def check_region(location: str, findings: Findings) -> None:
-    """Check that the region has Flex Consumption."""
-    regions = {_squeeze(one["name"]) for one in ask("functionapp", "list-flexconsumption-locations")}
+def check_region(location: str, size: str, findings: Findings) -> None:
+    """Check that the region has Flex Consumption; for production over several zones."""
+    zones = ("--zone-redundant",) if size == "production" else ()
+    found = ask("functionapp", "list-flexconsumption-locations", *zones)
+    regions = {_squeeze(one["name"]) for one in found}
     if _squeeze(location) not in regions:
-        findings.problems.append(
-            f"{location} has no Flex Consumption; there are {', '.join(sorted(regions))}"
-        )
+        what = "Flex Consumption over several zones" if zones else "Flex Consumption"
+        findings.problems.append(f"{location} has no {what}; there are {', '.join(sorted(regions))}")
 
 
 def find_present(environment: Mapping[str, str], location: str) -> Present:
@@ -251,7 +252,7 @@ def check(
         try:
             ask("account", "show")
             register_providers(findings, sleep)
-            check_region(location, findings)
+            check_region(location, environment.get("TENANTRY_SIZE") or SIZES[0], findings)
             present = find_present(environment, location)
             check_vault(environment, location, present, findings)
             check_models(location, present, findings, now)

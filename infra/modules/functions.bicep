@@ -68,6 +68,9 @@ var appSettings = {
   STORAGE__clientId: identityClientId
   BLOB_TRIGGER_SOURCE: 'EventGrid'
   LOGS_CONTAINER: loadJsonContent('../storage.json').containers[0]
+  REASONER_IN_QUEUE: 'reasoner-in'
+  REASONER_OUT_QUEUE: 'reasoner-out'
+  BUDGET_ALERTS_QUEUE: 'budget-alerts-out'
   AZURE_OPENAI_ENDPOINT: modelsEndpoint
 }
 
@@ -75,9 +78,6 @@ var appSettings = {
 var usualSettings = {
   LOG_DIR: '/tmp/tenantry-logs'
   LOG_SHIP_SCHEDULE: '0 */1 * * * *'
-  REASONER_IN_QUEUE: 'reasoner-in'
-  REASONER_OUT_QUEUE: 'reasoner-out'
-  BUDGET_ALERTS_QUEUE: 'budget-alerts-out'
   BUDGET_ALERTS_SCHEDULE: '30 */1 * * * *'
   OUTBOX_SWEEP_SCHEDULE: '15 */1 * * * *'
   TENANT_PURGE_SCHEDULE: '45 */1 * * * *'

@@ -85,6 +85,16 @@ def test_each_problem_names_what_mends_it(az: FakeAz) -> None:
     assert any("gpt-4o has 40 of 50" in one and "quotaincrease" in one for one in problems)
 
 
+def test_production_is_looked_for_where_the_region_has_zones(az: FakeAz) -> None:
+    asked = "functionapp list-flexconsumption-locations"
+    az.answer(f"{asked} --zone-redundant", [{"name": "northeurope"}])
+
+    (problem,) = preflight.check(ENVIRONMENT | {"TENANTRY_SIZE": "production"}, NOW).problems
+
+    assert problem == "swedencentral has no Flex Consumption over several zones; there are northeurope"
+    assert preflight.check(ENVIRONMENT, NOW).problems == []
+
+
 def leave_group(az: FakeAz, *, apps: int, used: int) -> None:
     """Let an earlier run have made the group, as many apps, and each deployment of a model in the region."""
     az.answer("group exists", value=True)
