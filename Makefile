@@ -14,21 +14,20 @@ setup: ## install what is missing
 	@local/setup/prepare.sh
 
 # Integration tests wait for processes and for time to pass; unit tests fill what that leaves of two cores.
-WORKERS ?= 5
-SHARED := --dist loadgroup --no-loadscope-reorder
+WORKERS ?= 4
 
 test: setup ## everything that proves something
-	$(PY) -m pytest -n $(WORKERS) $(SHARED) $(ARGS)
+	$(PY) -m pytest tests/integration_tests tests/unit_tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: setup ## the unit tests alone
-	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) $(ARGS)
+	$(PY) -m pytest tests/unit_tests -n 2 $(ARGS)
 
 integration: setup ## the integration tests alone
-	$(PY) -m pytest tests/integration_tests -n $(WORKERS) $(SHARED) $(ARGS)
+	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile $(ARGS)
 
 covered: setup ## the unit tests with branch coverage, of which at least 85 % is asked
 	@rm -f .coverage .coverage.*
-	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) --cov --cov-report=term:skip-covered
+	$(PY) -m pytest tests/unit_tests -n 2 --cov --cov-report=term:skip-covered
 
 test-emulators: setup ## the integration tests on the official emulators of infra/compose.yaml, but for those that need the local ones
 	TENANTRY_EMULATORS=1 $(PY) -m pytest tests/integration_tests -m "not local_endpoints" -p no:cacheprovider $(ARGS)
@@ -38,7 +37,7 @@ quick: setup ## format, lint, types, import rules and the quick unit tests: the 
 	$(PY) -m ruff check --quiet .
 	$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
-	$(PY) -m pytest tests/unit_tests -n 2 $(SHARED) -q -m "not slow" $(ARGS)
+	$(PY) -m pytest tests/unit_tests -n 2 -q -m "not slow" $(ARGS)
 
 check: setup ## what CI runs
 	$(PY) -m ruff format --check .

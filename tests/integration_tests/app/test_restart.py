@@ -15,7 +15,6 @@ from tests.integration_tests.platform import ROOT, Caller, running_platform, wai
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.alone
 
 JOBS = 12
 LOCK_SECONDS = 6

@@ -24,7 +24,6 @@ from tests.support.soak import SOAK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.alone
 
 SECONDS, EVERY = (60.0, 2.0) if SOAK else (4.5, 1.5)
 _INSTANCES = 3

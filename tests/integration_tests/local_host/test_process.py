@@ -13,8 +13,6 @@ from tests.integration_tests.local_host.running import command, environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.alone
-
 
 def _refused(app: str, data_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 -- our own command line

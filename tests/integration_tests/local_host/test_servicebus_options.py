@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.alone
 
 _OPTION = "AzureFunctionsJobHost__extensions__serviceBus__"
 _OTHERS = ("ticks", "yearly", "stubborn", "patient", "takes_blob", "takes_batch", "answers")

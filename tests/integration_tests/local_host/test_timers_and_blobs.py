@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.integration_tests.local_host.running import RunningHost
 
-pytestmark = pytest.mark.alone
 
 _TIMERS = ("ticks", "yearly", "stubborn", "patient")
 _OTHERS = ("takes_blob", "takes_message", "takes_session", "takes_batch", "answers")

@@ -35,8 +35,6 @@ from tests.integration_tests.local_servicebus.conftest import Sdk
 if TYPE_CHECKING:
     from tests.integration_tests.local_servicebus.endpoint import Endpoint
 
-pytestmark = pytest.mark.alone
-
 
 async def wait_until_given_back(sdk: Sdk, queue: str) -> None:
     """Wait for the endpoint to say that nothing is locked any more."""

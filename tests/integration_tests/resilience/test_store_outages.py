@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tests.integration_tests.local_cosmos.endpoint import Endpoint
     from tests.support.fakes import Answer
 
-pytestmark = pytest.mark.alone
 
 QUICK = Policy(attempt_seconds=0.4, total_seconds=1.5, backoff_seconds=0.02)
 IN_TIME_SECONDS = QUICK.total_seconds + 3
