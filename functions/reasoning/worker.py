@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -171,9 +171,8 @@ class JobWorker:
     async def _reason(self, job: JobItem) -> JobItem:
         conversation, use = await self._conversation(job.request)
         most_tokens = job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS
-        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens)
-        completion = await self.model.complete(replace(prompt, version=str(use or "")))
-        step = _step(completion, _SHORTEST_REASON, use)
+        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens, use)
+        step = _step(await self.model.complete(prompt), _SHORTEST_REASON, use)
         return await self.jobs.checkpoint(job, REASON, step, self.lease_seconds)
 
     async def _summarise(self, job: JobItem) -> JobItem:
@@ -181,8 +180,11 @@ class JobWorker:
         step = _step(await self.model.complete(prompt), SHORTEST_SUMMARY)
         return await self.jobs.checkpoint(job, SUMMARISE, step, self.lease_seconds)
 
-    def _prompt(self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int) -> ChatPrompt:
-        return ChatPrompt(messages, job.request.model or self.default_model, tokens)
+    def _prompt(
+        self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int, use: PromptUse | None = None
+    ) -> ChatPrompt:
+        model = job.request.model or self.default_model
+        return ChatPrompt(messages, model, tokens, version=str(use or ""))
 
     async def _conversation(self, request: ReasonerIn) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the input of a job, and the version of the prompt that it comes from, if it does."""

@@ -86,6 +86,7 @@ class ListedModel:
 class _Loaded:
     listed: Mapping[str, ListedModel]
     deployments: Mapping[str, ModelDeployment]
+    prices: PriceTable
     since: float
 
 
@@ -138,9 +139,7 @@ class ModelCatalogue:
 
     async def prices(self) -> PriceTable:
         """Return what each model costs."""
-        known = await self.deployments()
-        priced = {name: one.price for name, one in known.items() if one.price is not None}
-        return PriceTable(self._base.currency, priced)
+        return (await self._load()).prices
 
     async def usable(self, tenant: TenantContext) -> Mapping[str, ModelDeployment]:
         """Return the deployments that a tenant may use, by name."""
@@ -174,11 +173,14 @@ class ModelCatalogue:
         Raises:
             ModelUnavailableError: There is none (any more), or the tenant may not use it.
         """
-        usable = _chat_models(await self.usable(tenant))
+        usable = await self.usable(tenant)
         first = usable.get(name)
-        if first is None:
+        if first is None or first.kind is not ModelKind.CHAT:
             raise ModelUnavailableError(name)
-        return (first, *(usable[other] for other in first.fallbacks if other in usable))
+        return (
+            first,
+            *_chat_models({other: usable[other] for other in first.fallbacks if other in usable}).values(),
+        )
 
     def list_one(self, name: str, item: CatalogueItem) -> ListedModel:
         """Return a model as it is with what was just stored."""
@@ -207,7 +209,9 @@ class ModelCatalogue:
         since = self._clock.monotonic()
         listed = self._merge(await self._store.read())
         deployments = {name: one.deployment for name, one in listed.items() if one.enabled}
-        return _Loaded(MappingProxyType(listed), MappingProxyType(deployments), since)
+        priced = {name: one.price for name, one in deployments.items() if one.price is not None}
+        prices = PriceTable(self._base.currency, MappingProxyType(priced))
+        return _Loaded(MappingProxyType(listed), MappingProxyType(deployments), prices, since)
 
     def _keep(self, loaded: _Loaded) -> None:
         self._loaded = loaded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functions.chat.conversations.edits import ConversationEdits
 from functions.chat.conversations.fork import ConversationFork
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from functions.chat.conversations.stored_models import HeadItem, TurnItem
     from functions.chat.conversations.turns import TurnPage
     from shared.clock import Clock
+    from shared.http.paging import PageReply, RenderedPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,7 @@ class ConversationService:
         place, head = await self._find(conversation_id)
         found = await VisibleTurns(place.own, head).read_after(int(query.cursor or 0), query.limit)
         page = _page(found).render(render_turn)
-        fields = {
-            **dict(render_head(head, conversation_id)),
-            "items": page.items,
-            "next_cursor": page.next_cursor,
-        }
-        return ConversationReply.model_validate(fields).with_encoded(page.encoded)
+        return _with_page(ConversationReply, render_head(head, conversation_id), page)
 
     async def export(self, conversation_id: str, query: ExportPageQuery) -> ConversationExportReply:
         """Return a conversation with one page of all turns that are kept, the hidden ones included.
@@ -101,12 +97,7 @@ class ConversationService:
         found = await turns.read_all_after(int(query.cursor or 0), query.limit)
         visible = await turns.visible_among(found.turns)
         page = _page(found).render(lambda turn: render_exported_turn(turn, is_visible=turn.number in visible))
-        fields = {
-            **dict(render_head(head, conversation_id)),
-            "items": page.items,
-            "next_cursor": page.next_cursor,
-        }
-        return ConversationExportReply.model_validate(fields).with_encoded(page.encoded)
+        return _with_page(ConversationExportReply, render_head(head, conversation_id), page)
 
     async def rename(self, conversation_id: str, edit: Edit, title: str | None) -> ConversationHeadReply:
         """Give a conversation a title, or none.
@@ -188,3 +179,8 @@ class ConversationService:
 def _page(found: TurnPage) -> Page[TurnItem]:
     next_cursor = str(found.turns[-1].number) if found.has_more else None
     return Page(found.turns, lambda turn: str(turn.number), next_cursor)
+
+
+def _with_page[R: PageReply](reply: type[R], head: ConversationHeadReply, page: RenderedPage[Any]) -> R:
+    fields = {**dict(head), "items": page.items, "next_cursor": page.next_cursor}
+    return reply.model_validate(fields).with_encoded(page.encoded)

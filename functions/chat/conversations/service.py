@@ -296,7 +296,6 @@ class ChatService:
         turn: Reservation,
     ) -> AsyncIterator[_BegunTurn]:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
-        messages, prompt_use = instructions
         conversation_id = conversation.name
         async with AsyncExitStack() as unanswered:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
@@ -304,13 +303,12 @@ class ChatService:
                 await conversation.load_history(turn)
             model = bot.llm.model or self.default_model
             turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
-            prompt = self._prompt(bot, messages, turn.recent, turn.new)
             yield _BegunTurn(
                 conversation_id,
                 conversation,
                 turn,
-                replace(prompt, version=str(prompt_use or "")),
-                prompt_use,
+                self._prompt(bot, instructions, turn.recent, turn.new),
+                instructions[1],
                 unanswered,
                 self.prices,
                 self.clock,
@@ -342,11 +340,12 @@ class ChatService:
     def _prompt(
         self,
         bot: StoredBotConfig,
-        instructions: tuple[ChatMessage, ...],
+        instructions: _Instructions,
         history: Sequence[RecentTurn],
         new: NewTurn,
     ) -> ChatPrompt:
-        messages = list(instructions)
+        beginning, prompt_use = instructions
+        messages = list(beginning)
         for turn in history:
             messages.append(ChatMessage(role="user", content=turn.message))
             messages.append(ChatMessage(role="assistant", content=turn.response))
@@ -358,6 +357,7 @@ class ChatService:
             temperature=bot.llm.temperature,
             user=new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
+            version=str(prompt_use or ""),
         )
 
 
