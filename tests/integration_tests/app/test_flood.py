@@ -15,7 +15,7 @@ import pytest
 
 import function_app
 from shared.tenancy.context import Role
-from tests.integration_tests.platform import ROOT, Caller, own_everything, running_platform
+from tests.integration_tests.platform import ROOT, Caller, own_everything, running_platform, wait_for
 from tests.support.isolation import operation
 from tests.support.soak import SOAK, sized
 from tests.unit_tests.whole_app.refusals import Callers
@@ -133,9 +133,7 @@ def flood(platform: Platform, request: Expensive, report: Path) -> Iterator[None
             assert process.stdin is not None
             process.stdin.write(request.content)
             process.stdin.close()
-            until = time.monotonic() + 30
-            while not report.stat().st_size and time.monotonic() < until:
-                time.sleep(0.05)
+            wait_for(lambda: report.stat().st_size, bool, 30)
             yield
         finally:
             process.kill()
