@@ -74,6 +74,7 @@ class CatalogueModel:
             ModelUnavailableError: The catalogue has no such model for the tenant (any more).
         """
         route = await self._catalogue.route(self._tenant, prompt.model)
+        prompt.progress.route = route
         tenant_id = self._tenant.tenant_id
         return replace(
             prompt,
