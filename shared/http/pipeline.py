@@ -251,6 +251,13 @@ class RequestInProgress:
         )
 
     async def _run_handler(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
+        caller = parts[InputSource.CALLER]
+        if not self.route.bounds.one_at_a_time or not isinstance(caller, TenantContext):
+            return await self._answer(parts)
+        async with self.services.paces.in_turn((self.route.name, caller.tenant_id)):
+            return await self._answer(parts)
+
+    async def _answer(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
         returned = await self.route.handler(**self.route.inputs.bind(parts))
         if isinstance(returned, EventStream):
             return await self._send_events(returned, self.channel or EventChannel(self.services.clock))

@@ -14,6 +14,7 @@ from shared.resilience.tasks import refuse_exit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from shared.clock import Clock
 
@@ -86,6 +87,10 @@ class Paces:
         self._turns = Turns()
         self._one_at_a_time = asyncio.Lock()
         self._free_at: LRUCache[Hashable, float] = LRUCache(_MOST_OWNERS)
+
+    def in_turn(self, thing: Hashable) -> AbstractAsyncContextManager[None]:
+        """Have the turn of what is done once at a time while the block runs; it waits, as others may."""
+        return self._turns.of(thing)
 
     async def run[T](self, owner: Hashable, work: Callable[[], T]) -> T:
         """Wait for the owner's turn, and until its last one has given way; then do what holds the loop."""
