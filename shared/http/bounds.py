@@ -54,7 +54,7 @@ class RouteBounds:
         levels: How deep these are nested; more is 422. Cosmos DB takes 128, and items put some around it.
         values: Members of all objects and lists in the body; more is 422.
         answer_bytes: Of the answer's body; more is 422.
-        one_at_a_time: Whether a tenant's requests wait for each other on an instance: each asks the store a lot.
+        one_at_a_time: Whether a tenant's requests wait for each other on an instance.
     """
 
     body_bytes: int = 1024 * 1024
