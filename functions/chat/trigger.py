@@ -82,7 +82,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
         """
         return await chat.bots(caller).read(path.bot_id, query.scope)
 
-    @routes.get("v1/bots", min_role=Role.USER)
+    @routes.get("v1/bots", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
     async def list_bots(caller: TenantContext | PlatformContext, query: BotPageQuery) -> ListReply[BotReply]:
         """List the bots.
 
