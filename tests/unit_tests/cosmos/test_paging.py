@@ -158,8 +158,7 @@ async def test_a_walk_goes_through_every_page_once_and_hands_out_no_empty_one(
 async def test_a_tenants_items_are_read_until_there_are_enough_bytes(cosmos: MemoryCosmos) -> None:
     bots = cosmos.container("bots")
     for number in range(8):
-        body = {"id": f"b{number}", "tenant_id": "acme", "text": "x" * 700_000}
-        await bots.create(ACME, body)
+        await bots.create(ACME, {"id": f"b{number}", "tenant_id": "acme", "text": "x" * 700_000})
     owned = OwnedItems(parse_tenant_id("acme"), bots)
 
     enough = await owned.read_page((), "", 8, max_bytes=1_000_000)
