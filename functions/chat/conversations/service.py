@@ -391,6 +391,7 @@ class ChatService:
             temperature=bot.llm.temperature,
             user=turn.new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
+            only_azure=bot.llm.provider == "azure",
             origin=CallOrigin(
                 bot_id=context.bot_id,
                 conversation_id=context.conversation_id,
