@@ -358,6 +358,7 @@ class ChatService:
             user=new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
             version=str(prompt_use or ""),
+            only_azure=bot.llm.provider == "azure",
         )
 
 
