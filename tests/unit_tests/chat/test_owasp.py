@@ -209,7 +209,7 @@ async def test_llm01_a_variables_value_is_text_and_no_template(attack: Attack) -
     ],
 )
 async def test_llm01_no_field_of_a_turn_reaches_the_configuration(
-    attack: Attack, hostile: dict[str, object]
+    attack: Attack, hostile: dict[str, Any]
 ) -> None:
     refused = await attack.say(**hostile)
 
