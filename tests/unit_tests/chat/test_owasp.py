@@ -267,7 +267,7 @@ async def test_llm02_what_a_providers_error_says_is_shown_to_nobody_and_not_logg
 
     assert refused.status in {409, 422, 503}
     written = refused.body.decode() + written_by(caplog)
-    for secret in ("AZUREKEY", "internal.example", "xylophone", "7391"):
+    for secret in ("AZUREKEY", "internal.example", "xylophone", "pin 7391"):
         assert secret not in written
 
 
@@ -282,7 +282,7 @@ async def test_llm02_nothing_that_was_said_is_logged(
         refused = await attack.say("my pin 7391", stream=stream)
 
     assert (answer.status, refused.status) == (200, 503)
-    for text in ("marzipan", "7391", "xylophone"):
+    for text in ("marzipan", "pin 7391", "xylophone"):
         assert text not in written_by(caplog)
 
 
