@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.integration_tests.platform import Platform, running_platform
+from tests.integration_tests.platform import ROOT, Platform, running_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +28,10 @@ APP = Path(__file__).parent / "chat_app"
 INSTRUCTIONS = "You help the customers of Initech with their printers, briefly and politely. " * 4
 MESSAGE = "My printer has been on fire since this morning. What should I do about it now?"
 TURNS_OF_A_CONVERSATION = 8
-TURNS = {1: 200, 32: 960}
+TURNS = {1: 100, 32: 480}
 GOAL_MS = 2.5
+PLACES = {"COSMOS_ENDPOINT", "SERVICEBUS", "AZURE_OPENAI_ENDPOINT"}
+"""Settings of the sample that the running platform has its own values of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ class Host:
 def running_host() -> Iterator[Host]:
     """Run the platform with the app until the block ends."""
     far = "0 0 0 1 1 *"
-    settings = {
+    sample: dict[str, str] = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    settings = {name: sample[name] for name in sample if name not in PLACES} | {
         "LOG_SHIP_SCHEDULE": far,
         "OUTBOX_SWEEP_SCHEDULE": far,
         "TENANT_PURGE_SCHEDULE": far,
