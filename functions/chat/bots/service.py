@@ -66,6 +66,8 @@ class BotService:
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
         if config.llm.model is not None:
             await self._require_model(config.llm.model, "body.llm.model")
+        if config.memory.summary_model is not None:
+            await self._require_model(config.memory.summary_model, "body.memory.summary_model")
         stored = StoredBotConfig.model_validate(config.model_dump())
         with self._changing(bot_id, scope) as bots:
             if scope is BotSource.TENANT:  # a global bot's prompt is another one for each tenant

@@ -15,6 +15,7 @@ from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
+from functions.chat.conversations.summary import Reminder, SummaryMemory
 from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
@@ -28,7 +29,7 @@ from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from functions.chat.bots.stored_models import StoredBotConfig
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
     from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
-    from functions.chat.conversations.stored_models import RecentTurn, TurnItem
+    from functions.chat.conversations.stored_models import TurnItem
     from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
     from shared.contracts import Usage
@@ -85,6 +86,7 @@ class _BegunTurn:
         prices: The price table.
         clock: Measures how long the model takes.
         begun: When the model is asked, on the monotonic clock.
+        answer_seconds: How long it may take.
     """
 
     conversation_id: str
@@ -96,6 +98,7 @@ class _BegunTurn:
     prices: PriceTable
     clock: Clock
     begun: float
+    answer_seconds: float
 
     def elapsed_ms(self) -> int:
         """Return the milliseconds since the model was asked."""
@@ -218,8 +221,8 @@ class ChatService:
                 yield begun
                 return
             first_token_ms: int | None = None
-            with _told_to_the_caller(self.answer_seconds):
-                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), self.answer_seconds)
+            with _told_to_the_caller(begun.answer_seconds):
+                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), begun.answer_seconds)
                 async with aclosing(answer):
                     async for part in answer:
                         if isinstance(part, Completion):
@@ -232,8 +235,8 @@ class ChatService:
     async def _answer(self, bot_id: str, begun: _BegunTurn | ChatReply) -> ChatReply:
         if isinstance(begun, ChatReply):
             return begun
-        with _told_to_the_caller(self.answer_seconds):
-            async with asyncio.timeout(self.answer_seconds):
+        with _told_to_the_caller(begun.answer_seconds):
+            async with asyncio.timeout(begun.answer_seconds):
                 completion = await self.open_model(bot_id).complete(begun.prompt)
         return await begun.complete(completion)
 
@@ -301,24 +304,42 @@ class ChatService:
             unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
-            model = bot.llm.model or self.default_model
-            turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            reserved = self.clock.monotonic()
+            reminder = await self._remind(bot, turn)
+            begun = self.clock.monotonic()
             yield _BegunTurn(
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, instructions, turn.recent, turn.new),
+                self._prompt(bot, instructions, reminder, turn.new),
                 instructions[1],
                 unanswered,
                 self.prices,
                 self.clock,
-                self.clock.monotonic(),
+                begun,
+                self.answer_seconds - (begun - reserved),
             )
+
+    async def _remind(self, bot: StoredBotConfig, turn: Reservation) -> Reminder:
+        """Choose what the model is told of the conversation before the message."""
+        memory, model = bot.memory, bot.llm.model or self.default_model
+        if memory.type != "summary":
+            turn.keep(await fit_history(turn.recent, memory.max_tokens, model, self.counter))
+            return Reminder(turn.recent)
+        summarizing = SummaryMemory(
+            self.open_model(turn.head.bot_id),
+            self.counter,
+            memory.max_tokens,
+            memory.summary_model or model,
+            model,
+        )
+        return await summarizing.recall(turn)
 
     def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
         return NewTurn(
             operation_id=operation_id,
             memory_tokens=bot.memory.max_tokens,
+            has_summary=bot.memory.type == "summary",
             retention_days=shortest_days(self.retention_days, bot.retention_days),
         )
 
@@ -341,17 +362,13 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
-        history: Sequence[RecentTurn],
+        reminder: Reminder,
         new: NewTurn,
     ) -> ChatPrompt:
         beginning, prompt_use = instructions
-        messages = list(beginning)
-        for turn in history:
-            messages.append(ChatMessage(role="user", content=turn.message))
-            messages.append(ChatMessage(role="assistant", content=turn.response))
-        messages.append(ChatMessage(role="user", content=new.message))
+        message = ChatMessage(role="user", content=new.message)
         return ChatPrompt(
-            messages=tuple(messages),
+            messages=(*beginning, *reminder.messages, message),
             model=bot.llm.model or self.default_model,
             max_output_tokens=bot.llm.max_output_tokens,
             temperature=bot.llm.temperature,
