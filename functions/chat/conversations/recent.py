@@ -76,7 +76,9 @@ def keep_recent(head: HeadItem, known: Recollection, clock: Clock) -> RecentItem
     kept.reverse()
     summary = kept_summary(known.summary, clock)
     has_summary = known.summary is not None
-    ends = [one.expires_at for one in (*kept, *([summary] if summary else [])) if one.expires_at is not None]
+    ends = [turn.expires_at for turn in kept if turn.expires_at is not None]
+    if summary is not None and summary.expires_at is not None:
+        ends.append(summary.expires_at)
     return RecentItem(
         bot_id=head.bot_id,
         conversation_id=head.conversation_id,
