@@ -63,9 +63,7 @@ class Chat:
     def bots(self, caller: TenantContext | PlatformContext) -> BotService:
         """Open the bots that a caller can use."""
         runtime = self._runtime
-        return BotService(
-            caller, self.directory, runtime.prompts.of(caller), partial(runtime.models.require, caller)
-        )
+        return BotService(caller, self.directory, runtime.prompts.of(caller), runtime.models)
 
     async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
         """Open the way of a tenant's turns.

@@ -21,6 +21,26 @@ _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """Choice of an answer's words, beside the temperature; models that reason are sent none of it.
+
+    Attributes:
+        top_p: The share of likely words to choose from, 0 to 1; the model's own where None, as below.
+        frequency_penalty: How much words that were said often are avoided, -2 to 2.
+        presence_penalty: How much words that were said at all are avoided, -2 to 2.
+        stop: Texts before which the answer ends, at most four; a model that reasons takes no prompt with any.
+    """
+
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+AS_THE_MODEL_DOES = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One call of a chat model.
 
@@ -35,6 +55,8 @@ class ChatPrompt:
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
+        sampling: How the words are chosen, beside the temperature.
+        only_azure: Whether no other provider than Azure may be shown it.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -47,6 +69,8 @@ class ChatPrompt:
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
+    sampling: Sampling = AS_THE_MODEL_DOES
+    only_azure: bool = False
 
     @property
     def tokenizer(self) -> str:
@@ -109,8 +133,8 @@ class ModelNotFoundError(PromptRejectedError):
 class ModelUnavailableError(ConflictError):
     """The model that was chosen before is not there any more, or not for this tenant: nothing was used."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"Model '{model}' is not available any more", {"model": model})
+    def __init__(self, model: str, reason: str = "is not available any more") -> None:
+        super().__init__(f"Model '{model}' {reason}", {"model": model})
 
 
 class ModelOutageError(DependencyUnavailableError):

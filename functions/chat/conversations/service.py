@@ -332,6 +332,7 @@ class ChatService:
             memory.max_tokens,
             memory.summary_model or model,
             model,
+            only_azure=bot.llm.provider == "azure",
         )
         return await summarizing.recall(turn)
 
@@ -375,6 +376,7 @@ class ChatService:
             user=new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
             version=str(prompt_use or ""),
+            only_azure=bot.llm.provider == "azure",
         )
 
 

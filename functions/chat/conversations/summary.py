@@ -101,6 +101,7 @@ class SummaryMemory:
         max_tokens: The most tokens of the summary and the turns together.
         summary_model: The model that summarizes.
         reminded_model: The model that is reminded, in whose tokens all is counted.
+        only_azure: Whether no other provider than Azure may be shown the conversation.
         seconds: How long a summary may take.
     """
 
@@ -109,6 +110,7 @@ class SummaryMemory:
     max_tokens: int
     summary_model: str
     reminded_model: str
+    only_azure: bool = False
     seconds: float = SUMMARY_SECONDS
 
     async def recall(self, turn: Reservation) -> Reminder:
@@ -195,6 +197,7 @@ class SummaryMemory:
             user=turn.new.user_id,
             reasoning_effort="low",
             version=SUMMARY_STEP,
+            only_azure=self.only_azure,
         )
 
     async def _cut(self, text: str) -> str:

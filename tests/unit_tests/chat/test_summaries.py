@@ -132,6 +132,17 @@ async def test_a_bot_without_a_model_for_summaries_makes_them_itself(app: App) -
     assert [one.model for one in app.model.summaries] == ["gpt-4o"]
 
 
+async def test_what_only_azure_may_be_shown_is_summarized_by_azure_alone(app: App) -> None:
+    app.models.not_azures = {"llama"}
+    azures = {"system_prompt": "Be brief.", "llm": {"provider": "azure"}}
+    refused = await app.save_bot(**azures, memory=SUMMARY | {"summary_model": "llama"})
+    assert list(refused.json()["detail"]["fields"]) == ["body.memory.summary_model"]
+    await app.save_bot(**azures, memory=SUMMARY)
+    await chat_turns(app, HELD + 2)
+
+    assert [one.only_azure for one in app.model.summaries] == [True]
+
+
 async def test_summaries_are_paid_for_by_the_bots_tenant_and_user(bot: App) -> None:
     for number in range(HELD + 2):
         await bot.chat(say(number), user_id="ann")

@@ -416,6 +416,16 @@ async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app
         await app.jobs.give_back(first, "too late")
 
 
+async def test_who_waits_for_a_job_gives_its_delivery_back_a_second_after_the_hold(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    await app.jobs.claim(job, "first", 10 * HOLD_SECONDS)
+
+    with pytest.raises(JobInWorkError):
+        await app.deliver(message())
+
+    assert app.clock.slept.count(1.0) == HOLD_SECONDS + 1
+
+
 async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:
     await asyncio.gather(app.deliver(message()), app.deliver(message()))
 
