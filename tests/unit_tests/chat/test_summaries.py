@@ -134,10 +134,10 @@ async def test_a_bot_without_a_model_for_summaries_makes_them_itself(app: App) -
 
 async def test_what_only_azure_may_be_shown_is_summarized_by_azure_alone(app: App) -> None:
     app.models.not_azures = {"llama"}
-    azures = {"system_prompt": "Be brief.", "llm": {"provider": "azure"}}
-    refused = await app.save_bot(**azures, memory=SUMMARY | {"summary_model": "llama"})
+    azure, llama = {"provider": "azure"}, SUMMARY | {"summary_model": "llama"}
+    refused = await app.save_bot(system_prompt="Be brief.", llm=azure, memory=llama)
     assert list(refused.json()["detail"]["fields"]) == ["body.memory.summary_model"]
-    await app.save_bot(**azures, memory=SUMMARY)
+    await app.save_bot(system_prompt="Be brief.", llm=azure, memory=SUMMARY)
     await chat_turns(app, HELD + 2)
 
     assert [one.only_azure for one in app.model.summaries] == [True]
