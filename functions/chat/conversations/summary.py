@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import RecentTurn
     from shared.llm.chat_model import ChatModel
+    from shared.llm.model_call import CallOrigin
 
 SUMMARY_SECONDS = 20.0
 """How long a summary may take; the answer has so much less time."""
@@ -47,7 +48,7 @@ TURNS_BETWEEN_TRIES = 5
 """After a summary that could not be made, so many turns do without."""
 
 SUMMARY_STEP = "summary"
-"""The version of the prompts that ask for summaries."""
+"""The step of a turn that its record of a model call names."""
 
 _MOST_SUMMARY_TOKENS = 1_000
 _REASONING_TOKENS = 1_024
@@ -101,6 +102,7 @@ class SummaryMemory:
         max_tokens: The most tokens of the summary and the turns together.
         summary_model: The model that summarizes.
         reminded_model: The model that is reminded, in whose tokens all is counted.
+        origin: What its calls are made for.
         only_azure: Whether no other provider than Azure may be shown the conversation.
         seconds: How long a summary may take.
     """
@@ -110,6 +112,7 @@ class SummaryMemory:
     max_tokens: int
     summary_model: str
     reminded_model: str
+    origin: CallOrigin
     only_azure: bool = False
     seconds: float = SUMMARY_SECONDS
 
@@ -196,7 +199,7 @@ class SummaryMemory:
             max_output_tokens=self._summary_tokens + _REASONING_TOKENS,
             user=turn.new.user_id,
             reasoning_effort="low",
-            version=SUMMARY_STEP,
+            origin=self.origin,
             only_azure=self.only_azure,
         )
 

@@ -66,7 +66,7 @@ class FakeModel:
         return self
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
-        if prompt.version == SUMMARY_STEP:
+        if prompt.origin.step == SUMMARY_STEP:
             self.summaries.append(prompt)
             if self.summary_failure is not None:
                 raise self.summary_failure

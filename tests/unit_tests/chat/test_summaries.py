@@ -13,10 +13,16 @@ import pytest
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import SECONDS_PER_DAY
 from functions.chat.conversations.stored_models import RECENT, RecentItem, RunningSummary
-from functions.chat.conversations.summary import TURNS_BETWEEN_TRIES, Reminder, SummaryMemory
+from functions.chat.conversations.summary import (
+    SUMMARY_STEP,
+    TURNS_BETWEEN_TRIES,
+    Reminder,
+    SummaryMemory,
+)
 from shared.cosmos.partition import Partition
 from shared.errors import BudgetExceededError
 from shared.llm.chat_model import FilteredAnswerError, ModelOutageError, ModelUnavailableError
+from shared.llm.model_call import CallOrigin
 from tests.unit_tests.chat.app import ACME, USAGE, FakeModel, WordCounter
 from tests.unit_tests.chat.test_conversations import LATER_TURN, seed
 from tests.unit_tests.chat.test_paths import Model, change
@@ -148,7 +154,10 @@ async def test_summaries_are_paid_for_by_the_bots_tenant_and_user(bot: App) -> N
         await bot.chat(say(number), user_id="ann")
 
     assert set(bot.model.callers) == {("acme", "bot:b")}
-    assert [one.user for one in bot.model.summaries] == ["ann"]
+    [asked] = bot.model.summaries
+    assert (asked.user, asked.max_output_tokens, asked.reasoning_effort) == ("ann", 250 + 1_024, "low")
+    assert (asked.origin.bot_id, asked.origin.conversation_id, asked.origin.turn) == ("b", "c", HELD + 2)
+    assert asked.origin.step == "summary"
 
 
 async def test_a_summary_never_takes_more_than_its_share(bot: App) -> None:
@@ -245,7 +254,9 @@ async def test_a_summary_that_takes_too_long_is_done_without(app: App) -> None:
     await chat_turns(app, HELD + 1)
     turn = await app.conversation().reserve(NewTurn("next", has_summary=True))
     model = Stuck()
-    memory = SummaryMemory(model, WordCounter(), 1_000, "gpt-small", "gpt-4o", seconds=0.01)
+    memory = SummaryMemory(
+        model, WordCounter(), 1_000, "gpt-small", "gpt-4o", CallOrigin(step=SUMMARY_STEP), seconds=0.01
+    )
 
     reminder = await memory.recall(turn)
 
@@ -444,14 +455,16 @@ async def test_llm01_a_hostile_conversation_gives_no_instructions_by_way_of_its_
     await chat_turns(bot, HELD + 1, 2)
 
     [asked] = bot.model.summaries
-    told = bot.model.prompts[-1]
+    told, first = bot.model.prompts[-1], bot.model.prompts[0]
     for prompt in (asked, told):
         assert [one.role for one in prompt.messages].count("system") == 1
         assert "obey" not in prompt.messages[0].content
     assert told.messages[0].content == "Be brief."
     assert data_of(asked)["turns"][0]["user"] == ATTACK + PADDING
     assert (notes_of(told) or "").startswith(ATTACK)
-    assert replace(told, messages=()) == replace(bot.model.prompts[0], messages=(), user=told.user)
+    assert replace(told, messages=(), origin=first.origin, user=None) == replace(
+        first, messages=(), user=None
+    )
 
 
 async def test_llm01_no_conversation_is_told_of_another_ones_summary(bot: App) -> None:
