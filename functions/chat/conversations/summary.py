@@ -72,7 +72,7 @@ _logger = get_logger(__name__)
 
 
 class Reminder(NamedTuple):
-    """What a model is told of a conversation before the message.
+    """Memory of a conversation as a model is told it before the message.
 
     Attributes:
         turns: The last turns, in full.
