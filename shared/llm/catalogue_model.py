@@ -78,6 +78,7 @@ class CatalogueModel:
             PromptRejectedError: The model reasons, and the prompt wants it to stop at a text.
         """
         route = _fitting(prompt, await self._catalogue.route(self._tenant, prompt.model))
+        prompt.progress.route = route
         tenant_id = self._tenant.tenant_id
         return replace(
             prompt,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import ConflictError, DependencyUnavailableError
 from shared.llm.errors import PromptRefusedError
+from shared.llm.model_call import CallOrigin, CallProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from shared.llm.deployments import ModelDeployment
 
 _MOST_NAMED = 10
+_NO_ORIGIN = CallOrigin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,13 @@ class ChatPrompt:
         temperature: The model's own where None; reasoning models are sent none.
         user: Whom the call is made for: an opaque id that usage is grouped by.
         reasoning_effort: How much it is to be thought about; models that do not reason are sent none.
-        version: The version of the instructions: prompts of one application with the same begin alike.
+        origin: What the call is made for.
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
+        progress: What is learnt of the call on the way.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -65,12 +68,18 @@ class ChatPrompt:
     temperature: float | None = None
     user: str | None = None
     reasoning_effort: str | None = None
-    version: str = ""
+    origin: CallOrigin = _NO_ORIGIN
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
+    progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
+
+    @property
+    def version(self) -> str:
+        """Return the version of the instructions: prompts of one application with the same begin alike."""
+        return str(self.origin.prompt or self.origin.step or "")
 
     @property
     def tokenizer(self) -> str:

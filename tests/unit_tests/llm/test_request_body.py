@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.contracts import ChatMessage
+from shared.contracts import ChatMessage, PromptUse
 from shared.llm.catalogue_model import CatalogueModel, hash_names
 from shared.llm.chat_model import ChatPrompt, ModelUnavailableError, Sampling
+from shared.llm.model_call import CallOrigin
 from shared.llm.request_body import build_chat_body
 from shared.llm.token_counting import TokenCounter
 from tests.support.fakes import tenant_context
@@ -134,13 +135,16 @@ async def test_a_prompt_for_azure_alone_is_refused_where_its_model_is_another_pr
 
 
 async def test_a_cache_key_is_one_tenants_bots_and_prompt_versions() -> None:
-    plain = ChatPrompt(MESSAGES, "gpt-4o", version="support:7")
+    def of_version(version: int) -> CallOrigin:
+        return CallOrigin(prompt=PromptUse(name="support", version=version))
+
+    plain = ChatPrompt(MESSAGES, "gpt-4o", origin=of_version(7))
     own = (await prepared(plain)).cache_key
     assert own == (await prepared(replace(plain, user="u", messages=MESSAGES * 2))).cache_key
     others = {
         (await prepared(plain, tenant="globex")).cache_key,
         (await prepared(plain, app="bot:c")).cache_key,
-        (await prepared(replace(plain, version="support:8"))).cache_key,
+        (await prepared(replace(plain, origin=of_version(8)))).cache_key,
     }
     assert own not in others
     assert len(others) == 3
