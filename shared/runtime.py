@@ -346,9 +346,10 @@ class Runtime:
         """Return the catalogue's chat models for one application of a tenant: within the tenant's budget."""
         from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # loads when first used
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # same
+        from shared.llm.structured_model import StructuredModel  # noqa: PLC0415  # same
 
         metered = MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
-        return CatalogueModel(self.models, metered, tenant, app_id)
+        return CatalogueModel(self.models, StructuredModel(metered), tenant, app_id)
 
     @cached_property
     def token_counter(self) -> TokenCounter:

@@ -207,13 +207,16 @@ class ConversationRepository:
         await self._finish(turn, item, tuple(change), others)
         return item
 
-    async def fail(self, turn: Reservation) -> None:
-        """Store a turn that has no answer, and let the next one begin.
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+        """Store a turn that has no answer, with what it took all the same, and let the next one begin.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
         """
-        await self._finish(turn, self._ended(turn, TurnStatus.FAILED), (), [])
+        item = self._ended(turn, TurnStatus.FAILED)
+        if usage is not None:
+            item = item.model_copy(update={"usage": usage})
+        await self._finish(turn, item, (), [])
 
     async def read(self) -> HeadItem:
         """Return the head.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from functions.chat.conversations.path import Spill, VisiblePath
     from functions.chat.conversations.stored_models import HeadItem, PendingTurn, RecentTurn
+    from shared.llm.answer_format import AnswerFormat
 
 RESERVATION_SECONDS = 100.0
 """A turn may be worked on for so long; the service stops well before (`ANSWER_SECONDS` in service.py)."""
@@ -34,6 +35,7 @@ class NewTurn:
         begins: Whether the conversation's id was just made up, so that there is none to look for.
         memory_tokens: The tokens of earlier turns of which the bot is reminded.
         retention_days: The days for which the turn is kept; None for ever.
+        answer_format: The form that its answer has; None for any text.
     """
 
     message: str = ""
@@ -42,6 +44,7 @@ class NewTurn:
     begins: bool = False
     memory_tokens: int = 4_000
     retention_days: int | None = None
+    answer_format: AnswerFormat | None = None
 
 
 class PathChange(NamedTuple):
