@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.llm.answer_schema import AnswerSchema
 from shared.llm.answer_validation import AnswerProblem, UnreadableAnswerError, find_problems, read_json
@@ -52,10 +52,7 @@ class AnswerFormat(BaseModel):
     )
 
     type: AnswerFormatKind = Field(strict=False)
-    # Of the language in a document of the language, every reader of `$ref` would make something else.
-    json_schema: Annotated[AnswerSchema, WithJsonSchema({"type": "object"})] | None = Field(
-        None, alias="schema"
-    )
+    json_schema: AnswerSchema | None = Field(None, alias="schema")
 
     @model_validator(mode="after")
     def _has_the_schema_that_it_needs(self) -> Self:

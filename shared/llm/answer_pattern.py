@@ -28,7 +28,7 @@ _CHARACTERS_OF_A_COPY = 4
 
 
 class UnknownPatternError(ValueError):
-    """A pattern is malformed, or has what is not taken: look-around, back-references, flags, `\\p`."""  # noqa: D301
+    """A pattern is malformed, or has what is not taken: look-around, back-references, flags, `p` classes."""
 
 
 class AnswerPattern:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, override
 
 from pydantic import (
     BaseModel,
@@ -35,6 +35,10 @@ from shared.validation import refuse_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 MOST_SCHEMA_CHARACTERS = 32_768
 """The most of a schema, written as JSON."""
@@ -195,6 +199,15 @@ class SchemaNode(BaseModel):
     def compiled_pattern(self) -> AnswerPattern:
         """Return the pattern, compiled when it is first needed."""
         return AnswerPattern(self.pattern or "")
+
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> JsonSchemaValue:
+        """Describe it as any object: a reader of the language would take its own `$ref` for a reference."""
+        told = "A JSON Schema; docs/chat.md has what of the language is taken."
+        return {"type": "object", "additionalProperties": True, "description": told}
 
     @model_validator(mode="before")
     @classmethod

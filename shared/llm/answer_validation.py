@@ -90,7 +90,7 @@ class _Validation:
     definitions: Mapping[str, SchemaNode]
     steps: int = MOST_STEPS
 
-    def problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401
+    def problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         """Give what is wrong with a value."""
         self._spend(1)
         types = node.types
@@ -113,7 +113,7 @@ class _Validation:
         if self.steps < 0:
             raise _TooMuchWorkError
 
-    def _value_problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401
+    def _value_problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         if node.enum is not None:
             self._spend(len(node.enum))
             if not any(_is_equal(value, one) for one in node.enum):
