@@ -31,6 +31,7 @@ from functions.chat.conversations.models import (
     TurnPageQuery,
     TurnPath,
 )
+from shared.http.bounds import RouteBounds
 from shared.http.inputs import IfMatch, OperationId
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
@@ -67,7 +68,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
 
         A bot of the same id is replaced as a whole; it goes on with its conversations. The change is in force
         on every instance within 30 s. A prompt that wants lists of messages is refused, since no turn gives
-        any; one that is not there yet is taken.
+        any; one that is not there yet is taken. A new bot under the name of a model is refused.
         """
         return await chat.bots(caller).save(path.bot_id, bot, query.scope, if_match)
 
@@ -81,7 +82,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
         """
         return await chat.bots(caller).read(path.bot_id, query.scope)
 
-    @routes.get("v1/bots", min_role=Role.USER)
+    @routes.get("v1/bots", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
     async def list_bots(caller: TenantContext | PlatformContext, query: BotPageQuery) -> ListReply[BotReply]:
         """List the bots.
 
@@ -214,7 +215,7 @@ def _bind_conversations(composition: Chat, routes: Routes) -> None:
         """
         await composition.conversations(tenant, path.bot_id).delete(path.conversation_id, if_match)
 
-    @routes.get(_CONVERSATION + "/export", min_role=Role.USER)
+    @routes.get(_CONVERSATION + "/export", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
     async def export_conversation(
         tenant: TenantContext, path: ConversationPath, query: ExportPageQuery
     ) -> ConversationExportReply:

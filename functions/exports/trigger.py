@@ -6,6 +6,7 @@ import azure.functions as func
 
 from functions.exports.models import ExportedBlobQuery, ExportedBlobReply, ExportedThing, ExportQuery
 from functions.exports.service import ExportService
+from shared.http.bounds import RouteBounds
 from shared.http.models import TenantPath
 from shared.http.paging import ListReply
 from shared.http.routes import Routes
@@ -22,7 +23,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     def service(tenant: TenantContext) -> ExportService:
         return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit, runtime.clock)
 
-    @routes.get("v1/tenants/{tenant_id}/export", min_role=Role.TENANT_ADMIN, path=TenantPath)
+    @routes.get(
+        "v1/tenants/{tenant_id}/export",
+        min_role=Role.TENANT_ADMIN,
+        path=TenantPath,
+        bounds=RouteBounds(one_at_a_time=True),
+    )
     async def export_tenant(tenant: TenantContext, query: ExportQuery) -> ListReply[ExportedThing]:
         """Export all that the tenant owns, page by page.
 

@@ -31,6 +31,7 @@ from shared.errors import APIError, BudgetExceededError, DependencyUnavailableEr
 from shared.jobs.models import JobDelay, JobEnd, JobResult, JobStatus, JobStep
 from shared.jobs.repository import JobInWorkError
 from shared.llm.chat_model import ChatPrompt
+from shared.llm.model_call import CallOrigin
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.validation import validate_input
@@ -171,20 +172,21 @@ class JobWorker:
     async def _reason(self, job: JobItem) -> JobItem:
         conversation, use = await self._conversation(job.request)
         most_tokens = job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS
-        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens, use)
+        origin = CallOrigin(job_id=job.id, step=REASON, prompt=use)
+        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens, origin)
         step = _step(await self.model.complete(prompt), _SHORTEST_REASON, use)
         return await self.jobs.checkpoint(job, REASON, step, self.lease_seconds)
 
     async def _summarise(self, job: JobItem) -> JobItem:
-        prompt = self._prompt(job, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS)
+        origin = CallOrigin(job_id=job.id, step=SUMMARISE)
+        prompt = self._prompt(job, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS, origin)
         step = _step(await self.model.complete(prompt), SHORTEST_SUMMARY)
         return await self.jobs.checkpoint(job, SUMMARISE, step, self.lease_seconds)
 
     def _prompt(
-        self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int, use: PromptUse | None = None
+        self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int, origin: CallOrigin
     ) -> ChatPrompt:
-        model = job.request.model or self.default_model
-        return ChatPrompt(messages, model, tokens, version=str(use or ""))
+        return ChatPrompt(messages, job.request.model or self.default_model, tokens, origin=origin)
 
     async def _conversation(self, request: ReasonerIn) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
         """Return the input of a job, and the version of the prompt that it comes from, if it does."""

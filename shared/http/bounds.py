@@ -54,6 +54,7 @@ class RouteBounds:
         levels: How deep these are nested; more is 422. Cosmos DB takes 128, and items put some around it.
         values: Members of all objects and lists in the body; more is 422.
         answer_bytes: Of the answer's body; more is 422.
+        one_at_a_time: Whether a tenant's requests wait for each other on an instance.
     """
 
     body_bytes: int = 1024 * 1024
@@ -62,10 +63,14 @@ class RouteBounds:
     levels: int = 64
     values: int = 100_000
     answer_bytes: int = 8 * 1024 * 1024
+    one_at_a_time: bool = False
 
-    def describe(self, *, has_body: bool) -> dict[str, float]:
+    def describe(self, *, has_body: bool) -> dict[str, float | bool]:
         """Describe them for the API document."""
-        return {name: most for name, most in asdict(self).items() if has_body or name == "answer_bytes"}
+        bounds = asdict(self)
+        if not has_body:
+            bounds = {name: bounds[name] for name in ("answer_bytes", "one_at_a_time")}
+        return {name: bound for name, bound in bounds.items() if bound is not False}
 
     def check_json(self, content: bytes) -> None:
         """Refuse a body that holds too much; whether it is JSON is told later.

@@ -251,10 +251,18 @@ class RequestInProgress:
         )
 
     async def _run_handler(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
+        caller = parts[InputSource.CALLER]
+        owner = caller.tenant_id if isinstance(caller, TenantContext) else ""
+        if not self.route.bounds.one_at_a_time:
+            return await self._answer(owner, parts)
+        async with self.services.paces.in_turn((self.route.name, owner)):
+            return await self._answer(owner, parts)
+
+    async def _answer(self, owner: str, parts: Mapping[InputSource, Any]) -> HttpResponse:
         returned = await self.route.handler(**self.route.inputs.bind(parts))
         if isinstance(returned, EventStream):
             return await self._send_events(returned, self.channel or EventChannel(self.services.clock))
-        return self.route.render(returned)
+        return await self.services.paces.run_light(("answers", owner), lambda: self.route.render(returned))
 
     async def _send_events(self, stream: EventStream[Any], channel: EventChannel) -> HttpResponse:
         """Send a stream's events, and return its last one: what a repeated request is answered with."""

@@ -141,9 +141,11 @@ class MeteredModel:
             APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
-        lock = await self._lock(tokens, prompt.model)
+        with prompt.progress.waiting():
+            lock = await self._lock(tokens, prompt.model)
         try:
-            completion = await self._model.complete(prompt)
+            with prompt.progress.asking():
+                completion = await self._model.complete(prompt)
         except _USED_NOTHING:
             await self._release(lock)
             raise
@@ -166,15 +168,17 @@ class MeteredModel:
             APIError: The model's own errors; see `StreamingChatModel`.
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
-        lock = await self._lock(prompt_tokens + prompt.output_limit, prompt.model)
+        with prompt.progress.waiting():
+            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt.model)
         received = _Received(prompt_tokens)
         try:
-            async with (
-                self._model.stream(prompt) as answer,
-                aclosing(self._receive(answer, received, lock, prompt)) as parts,
-            ):
-                received.is_open = True
-                yield parts
+            with prompt.progress.asking():
+                async with (
+                    self._model.stream(prompt) as answer,
+                    aclosing(self._receive(answer, received, lock, prompt)) as parts,
+                ):
+                    received.is_open = True
+                    yield parts
         except _USED_NOTHING:
             if not received.is_open:
                 await self._release(lock)
@@ -192,6 +196,7 @@ class MeteredModel:
         try:
             async for part in answer:
                 if isinstance(part, Completion):
+                    prompt.progress.end_asking()
                     received.is_reported = True
                     await self._report(lock, part.usage, prompt)
                 else:
@@ -226,6 +231,7 @@ class MeteredModel:
         await run_to_completion(self._settle(release))
 
     async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
+        prompt.progress.usage = usage
         count_tokens(usage, prompt.model)
         report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
         await run_to_completion(self._settle(report, usage))

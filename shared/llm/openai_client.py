@@ -175,11 +175,20 @@ class OpenAIChatModel:
         Raises:
             APIError: The last one's error; see `complete`.
         """
-        order = self._dependencies.order(prompt.route)
+        work = CallWork()
+        try:
+            return await self._ask_route(prompt, send, work)
+        finally:
+            prompt.progress.attempts = work.attempts
+
+    async def _ask_route[T](
+        self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]], work: CallWork
+    ) -> tuple[T, ModelDeployment]:
+        order, waits = self._dependencies.order(prompt.route), list[float]()
         policy, clock = self._dependencies.policy, self._dependencies.clock
-        work, waits = CallWork(), list[float]()
         with nullcontext() if len(order) == 1 else deadline(policy.total_seconds, clock):
             for deployment in order:
+                prompt.progress.deployment = deployment
                 is_last = deployment is order[-1]
                 limits = AttemptLimits(
                     policy.attempts - work.attempts, None if is_last else can_be_asked_elsewhere

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.llm.answer_format import AnswerFormat
-    from shared.llm.chat_model import ChatPrompt
+    from shared.llm.chat_model import ChatPrompt, Sampling
     from shared.llm.deployments import ModelDeployment
 
 _SCHEMA_NAME = "answer"
@@ -33,6 +33,7 @@ def build_chat_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str
     else:
         body["max_tokens"] = limit
         _put(body, "temperature", prompt.temperature)
+        _put_sampling(body, prompt.sampling)
     if takes_new_fields(deployment):
         _put(body, "safety_identifier", prompt.safety_identifier)
         _put(body, "prompt_cache_key", prompt.cache_key)
@@ -62,6 +63,13 @@ def _tell(messages: Sequence[ChatMessage], instruction: str) -> list[dict[str, o
     place = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
     told = ChatMessage(role="system", content=instruction)
     return [message.model_dump() for message in (*messages[:place], told, *messages[place:])]
+
+
+def _put_sampling(body: dict[str, object], sampling: Sampling) -> None:
+    _put(body, "top_p", sampling.top_p)
+    _put(body, "frequency_penalty", sampling.frequency_penalty)
+    _put(body, "presence_penalty", sampling.presence_penalty)
+    _put(body, "stop", list(sampling.stop) or None)
 
 
 def _put(body: dict[str, object], name: str, value: object) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shared.llm.chat_model import AnswerStream, ChatPrompt, StreamingChatModel
 
 _CUT = "length"
+_REPAIR = "repair"
+"""Step of a turn that its record names a second call by; a job's step keeps its name."""
+
 _logger = get_logger(__name__)
 
 
@@ -101,7 +104,8 @@ def _ask_again(prompt: ChatPrompt, answer: Completion, problems: Sequence[Answer
         ChatMessage(role="assistant", content=answer.text),
         ChatMessage(role="user", content=complaint),
     )
-    return replace(prompt, messages=(*prompt.messages, *again))
+    origin = replace(prompt.origin, step=prompt.origin.step or _REPAIR)
+    return replace(prompt, messages=(*prompt.messages, *again), origin=origin)
 
 
 def _refuse(

@@ -14,11 +14,15 @@ from shared.resilience.tasks import refuse_exit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from shared.clock import Clock
 
 GIVEN_WAY = 3.0
 """For how long an owner's next turn leaves the event loop to others, in times of what the last one took."""
+
+LIGHT_SECONDS = 0.005
+"""What holds the loop for less gives way to nobody."""
 
 _MOST_OWNERS = 1024
 
@@ -87,6 +91,10 @@ class Paces:
         self._one_at_a_time = asyncio.Lock()
         self._free_at: LRUCache[Hashable, float] = LRUCache(_MOST_OWNERS)
 
+    def in_turn(self, thing: Hashable) -> AbstractAsyncContextManager[None]:
+        """Have the turn of what is done once at a time while the block runs; it waits, as others may."""
+        return self._turns.of(thing)
+
     async def run[T](self, owner: Hashable, work: Callable[[], T]) -> T:
         """Wait for the owner's turn, and until its last one has given way; then do what holds the loop."""
         async with self._turns.of(owner):
@@ -94,10 +102,22 @@ class Paces:
             if left > 0:
                 await self._clock.sleep(left)
             async with self._one_at_a_time:
-                begun = self._cpu_seconds()
                 try:
-                    return work()
+                    return self._measure(owner, work)
                 finally:
-                    took = self._cpu_seconds() - begun
-                    self._free_at[owner] = self._clock.monotonic() + GIVEN_WAY * took
                     await asyncio.sleep(0)  # of several owners, too, none follows another at once
+
+    async def run_light[T](self, owner: Hashable, work: Callable[[], T]) -> T:
+        """Do at once what seldom holds the loop for long; after it did, as `run` does."""
+        if self._free_at.get(owner, 0.0) > self._clock.monotonic():
+            return await self.run(owner, work)
+        return self._measure(owner, work, LIGHT_SECONDS)
+
+    def _measure[T](self, owner: Hashable, work: Callable[[], T], unless_within: float = 0.0) -> T:
+        begun = self._cpu_seconds()
+        try:
+            return work()
+        finally:
+            took = self._cpu_seconds() - begun
+            if took >= unless_within:
+                self._free_at[owner] = self._clock.monotonic() + GIVEN_WAY * took

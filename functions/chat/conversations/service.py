@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history
+from functions.chat.conversations.middleware import MiddlewareChain, TurnContext
 from functions.chat.conversations.models import ChatReply
 from functions.chat.conversations.overrides import override_bot, read_answer_format, refuse_overrides
 from functions.chat.conversations.rendering import render_source
@@ -22,6 +23,7 @@ from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
 from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, PromptTooLongError
+from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
@@ -30,18 +32,19 @@ from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
+    from functions.chat.conversations.middleware import TurnHooks
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
     from functions.chat.conversations.overrides import ChecksOverrides
     from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
-    from functions.chat.conversations.stored_models import RecentTurn, TurnItem
+    from functions.chat.conversations.stored_models import TurnItem
     from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
     from shared.contracts import Usage
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.llm.prices import ModelPrice
     from shared.prompts.library import ResolvesPrompts
+    from shared.tenancy.context import TenantContext
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
@@ -87,6 +91,7 @@ class _BegunTurn:
     Attributes:
         conversation_id: Its conversation's id, as its caller knows it.
         unanswered: The turn's end, should it get no answer.
+        hooks: The middleware that is told of it.
         prices: The price table.
         clock: Measures how long the model takes.
         begun: When the model is asked, on the monotonic clock.
@@ -98,6 +103,7 @@ class _BegunTurn:
     prompt: ChatPrompt
     prompt_use: PromptUse | None
     unanswered: AsyncExitStack
+    hooks: TurnHooks
     prices: PriceTable
     clock: Clock
     begun: float
@@ -123,10 +129,14 @@ class _BegunTurn:
             cost=None if price is None else _cost(price, completion.usage),
             currency=None if price is None else self.prices.currency,
         )
-        storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
         with _history_untouched(self.conversation_id):
-            stored = await run_to_completion(storing)
-        return _render_answer(self.conversation_id, self.conversation.backend, stored)
+            return await run_to_completion(self._store(completion, source))
+
+    async def _store(self, completion: Completion, source: AnswerSource) -> ChatReply:
+        stored = await self.conversation.complete(self.turn, completion.text, completion.usage, source)
+        reply = _render_answer(self.conversation_id, self.conversation.backend, stored)
+        await self.hooks.tell_answer(reply)
+        return reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ class ChatService:
     """Conversations of one tenant with its bots.
 
     Attributes:
+        tenant: Whose turns they are.
         bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
@@ -147,8 +158,10 @@ class ChatService:
         retention_days: The days for which the tenant keeps turns; None for ever.
         prices: The price table, for what is told of an answer's cost.
         clock: Measures how long the model takes.
+        middleware: What is told of each turn.
     """
 
+    tenant: TenantContext
     bots: ReadsBots
     prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
@@ -162,6 +175,7 @@ class ChatService:
     retention_days: int | None = None
     prices: PriceTable = field(default_factory=PriceTable)
     clock: Clock = field(default_factory=SystemClock)
+    middleware: MiddlewareChain = field(default_factory=MiddlewareChain)
 
     async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
@@ -221,7 +235,7 @@ class ChatService:
         Raises:
             APIError: As `reply` does; what stops the model in its midst, after some parts.
         """
-        async with self._begin(bot_id, request, operation_id) as begun:
+        async with self._begin(bot_id, request, operation_id, stream=True) as begun:
             if isinstance(begun, ChatReply):
                 yield begun
                 return
@@ -234,6 +248,7 @@ class ChatService:
                             completion = part
                         else:
                             first_token_ms = begun.elapsed_ms() if first_token_ms is None else first_token_ms
+                            await begun.hooks.tell_part(part)
                             yield part
             yield await begun.complete(completion, first_token_ms)
 
@@ -247,7 +262,7 @@ class ChatService:
 
     @asynccontextmanager
     async def _begin(
-        self, bot_id: str, request: ChatRequest, operation_id: str | None
+        self, bot_id: str, request: ChatRequest, operation_id: str | None, *, stream: bool = False
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
         if request.overrides is not None:
@@ -277,7 +292,8 @@ class ChatService:
             turn = await conversation.reserve(new)
         if turn.number == 1:
             count_event("tenantry.conversations", {"event": "begun"})
-        async with self._prepare(bot, instructions, conversation, turn) as begun:
+        context = self._context(bot_id, conversation, turn, stream=stream)
+        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
             yield begun
 
     @asynccontextmanager
@@ -297,7 +313,8 @@ class ChatService:
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
             turn = await conversation.reserve_again(new, edit.if_match)
-        async with self._prepare(bot, instructions, conversation, turn) as begun:
+        context = self._context(bot_id, conversation, turn, stream=False)
+        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
             yield begun
 
     @asynccontextmanager
@@ -307,11 +324,13 @@ class ChatService:
         instructions: _Instructions,
         conversation: TurnStore,
         turn: Reservation,
+        context: TurnContext,
     ) -> AsyncIterator[_BegunTurn]:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
         conversation_id = conversation.name
-        async with AsyncExitStack() as unanswered:
+        async with self.middleware.around(context) as hooks, AsyncExitStack() as unanswered:
             unanswered.push_async_exit(partial(_end_unanswered, conversation, turn))
+            await hooks.tell_beginning()
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
             model = bot.llm.model or self.default_model
@@ -320,13 +339,28 @@ class ChatService:
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, instructions, turn.recent, turn.new),
+                self._prompt(bot, instructions, turn, context),
                 instructions[1],
                 unanswered,
+                hooks,
                 self.prices,
                 self.clock,
                 self.clock.monotonic(),
             )
+
+    def _context(
+        self, bot_id: str, conversation: TurnStore, turn: Reservation, *, stream: bool
+    ) -> TurnContext:
+        return TurnContext(
+            tenant=self.tenant,
+            bot_id=bot_id,
+            conversation_id=conversation.name,
+            turn=turn.number,
+            user_id=turn.new.user_id,
+            message=turn.new.message,
+            stream=stream,
+            began_at=self.clock.monotonic(),
+        )
 
     def _new_turn(
         self, bot: StoredBotConfig, operation_id: str | None, answer_format: AnswerFormat | None
@@ -357,24 +391,31 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
-        history: Sequence[RecentTurn],
-        new: NewTurn,
+        turn: Reservation,
+        context: TurnContext,
     ) -> ChatPrompt:
         beginning, prompt_use = instructions
         messages = list(beginning)
-        for turn in history:
-            messages.append(ChatMessage(role="user", content=turn.message))
-            messages.append(ChatMessage(role="assistant", content=turn.response))
-        messages.append(ChatMessage(role="user", content=new.message))
+        for earlier in turn.recent:
+            messages.append(ChatMessage(role="user", content=earlier.message))
+            messages.append(ChatMessage(role="assistant", content=earlier.response))
+        messages.append(ChatMessage(role="user", content=turn.new.message))
         return ChatPrompt(
             messages=tuple(messages),
             model=bot.llm.model or self.default_model,
             max_output_tokens=bot.llm.max_output_tokens,
             temperature=bot.llm.temperature,
-            user=new.user_id,
+            user=turn.new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
-            version=str(prompt_use or ""),
-            answer_format=new.answer_format,
+            only_azure=bot.llm.provider == "azure",
+            origin=CallOrigin(
+                bot_id=context.bot_id,
+                conversation_id=context.conversation_id,
+                turn=context.turn,
+                prompt=prompt_use,
+                on_record=context.calls.append,
+            ),
+            answer_format=turn.new.answer_format,
         )
 
 

@@ -474,3 +474,20 @@ async def test_nothing_of_a_load_that_is_over_stays_in_memory() -> None:
     gc.collect()
 
     assert left() is None
+
+
+async def test_a_value_that_was_forgotten_stays_in_no_load_that_is_over() -> None:
+    class Note:
+        """Something that a weak reference can name."""
+
+    region = region_of(FakeClock())
+
+    async def load() -> Note:
+        return Note()
+
+    left = weakref.ref(await region.get(ACME, "a", load))
+    region.forget(ACME, "a")
+    await settle()
+    gc.collect()
+
+    assert left() is None

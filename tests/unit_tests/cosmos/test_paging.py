@@ -8,6 +8,8 @@ import pytest
 
 from shared.cosmos.container import Query
 from shared.cosmos.paging import KeysetPage, read_page, read_prefix_page, walk_pages
+from shared.tenancy.context import parse_tenant_id
+from shared.tenancy.owned_data import OwnedItems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,3 +153,15 @@ async def test_a_walk_goes_through_every_page_once_and_hands_out_no_empty_one(
     ]
     assert all(pages)
     assert asked == [after, *(page[-1] for page in pages if len(page) == size)]
+
+
+async def test_a_tenants_items_are_read_until_there_are_enough_bytes(cosmos: MemoryCosmos) -> None:
+    bots = cosmos.container("bots")
+    for number in range(8):
+        await bots.create(ACME, {"id": f"b{number}", "tenant_id": "acme", "text": "x" * 700_000})
+    owned = OwnedItems(parse_tenant_id("acme"), bots)
+
+    enough = await owned.read_page((), "", 8, max_bytes=1_000_000)
+    everything = await owned.read_page((), "", 8, max_bytes=100_000_000)
+
+    assert len(enough) < len(everything)

@@ -164,6 +164,41 @@ def test_the_document_tells_the_bounds_of_each_operation() -> None:
     assert paths["/api/v1/notes"]["get"]["x-bounds"] == {"answer_bytes": 8 * 1024 * 1024}
 
 
+async def test_a_tenant_has_one_answer_at_a_time_where_the_route_says_so() -> None:
+    services = Services()
+    routes = Routes(services, "volumes")
+    working: list[str] = []
+    most: list[list[str]] = []
+    go_on = asyncio.Event()
+
+    @routes.get("v1/volumes", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
+    async def list_volumes(tenant: TenantContext) -> BookReply:
+        """List the volumes."""
+        working.append(tenant.tenant_id)
+        most.append(sorted(working))
+        await go_on.wait()
+        working.remove(tenant.tenant_id)
+        return BookReply(text="x")
+
+    client = RouteClient(services)
+    callers = [services.authenticator.add(name, tenant_context(name)) for name in ("acme", "globex")]
+    asking = [
+        asyncio.create_task(client.call("list_volumes", Call(headers=caller)))
+        for caller in callers
+        for _ in range(3)
+    ]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    go_on.set()
+    answers = await asyncio.gather(*asking)
+
+    assert most[:2] == [["acme"], ["acme", "globex"]]
+    assert all(len(at_once) == len(set(at_once)) for at_once in most)
+    assert [answer.status for answer in answers] == [200] * 6
+    told = build_openapi(services.routes, "1")["paths"]["/api/v1/volumes"]["get"]["x-bounds"]
+    assert told == {"answer_bytes": 8 * 1024 * 1024, "one_at_a_time": True}
+
+
 async def test_a_large_body_weighs_as_many_requests_as_it_costs() -> None:
     services = Services(rates={"free": 100})
     declare_notes(services)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote
@@ -24,6 +26,7 @@ from shared.http.route import Answered, Route
 from shared.http.routes import Routes
 from shared.logging.context import log_context
 from shared.resilience.concurrency import Paces
+from shared.telemetry.spans import Attributes, SpanFacts, start_telemetry, stop_telemetry
 from shared.tenancy.context import PlatformContext, Role, TenantContext, ambient_tenant
 from tests.support.fakes import (
     Call,
@@ -717,3 +720,41 @@ async def test_a_body_that_ends_early_is_400_and_no_defect(
 
 async def nothing_more() -> dict[str, str]:
     return {"type": "http.disconnect"}
+
+
+class SeenWork:
+    """An exporter that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.facts: list[SpanFacts] = []
+
+    @contextmanager
+    def work(self, _name: str, facts: SpanFacts, _headers: Mapping[str, str] | None) -> Iterator[None]:
+        yield
+        self.facts.append(facts)
+
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
+        """Count nothing."""
+
+    async def stop(self) -> None:
+        """Keep what is there."""
+
+
+@pytest.mark.parametrize(("note", "status", "error"), [("x", 204, None), ("busy", 429, "RateLimitError")])
+async def test_a_span_has_the_status_the_tenant_and_the_error_of_its_answer(
+    note: str, status: int, error: str | None
+) -> None:
+    services = Services()
+    declare_notes(services)
+    user = services.authenticator.add("user", tenant_context("acme"))
+    seen = SeenWork()
+    start_telemetry(lambda: seen)
+    try:
+        await RouteClient(services).call("delete_note", Call({"note_id": note}, headers=user))
+    finally:
+        await stop_telemetry()
+
+    (facts,) = seen.facts
+    assert facts.measured["http.response.status_code"] == status
+    assert facts.measured.get("error.type") == error
+    assert facts.attributes["tenantry.tenant_id"] == "acme"

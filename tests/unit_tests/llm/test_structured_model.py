@@ -20,6 +20,7 @@ from shared.llm.chat_model import (
     PromptTooLongError,
     TruncatedAnswerError,
 )
+from shared.llm.model_call import CallOrigin
 from shared.llm.request_body import build_chat_body
 from shared.llm.structured_model import StructuredModel
 from shared.llm.token_counting import TokenCounter
@@ -95,7 +96,14 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again_with_what_is_wrong
     assert complaint.role == "user"
     assert "/city: is required" in complaint.content
     assert "/town: is a property that is not allowed" in complaint.content
-    assert replace(second, messages=MESSAGES) == PROMPT
+    assert replace(second, messages=MESSAGES, origin=CallOrigin()) == PROMPT
+    assert second.origin.step == "repair"
+
+
+async def test_a_second_call_of_a_jobs_step_is_of_that_step() -> None:
+    model = Scripted([BAD, GOOD])
+    await ask(model, replace(PROMPT, origin=CallOrigin(job_id="j", step="reason")))
+    assert model.prompts[1].origin == CallOrigin(job_id="j", step="reason")
 
 
 async def test_a_second_answer_that_does_not_fit_is_an_error_that_tells_the_usage_of_both() -> None:

@@ -353,11 +353,11 @@ async def test_what_names_no_tenant_is_forgotten_after_a_month_and_a_tenants_own
 async def test_of_what_names_no_tenant_only_the_latest_are_kept(edge: Edge) -> None:
     for number in range(13):
         edge.clock.advance(1)
-        await edge.take(FakeDelivery(b"{", f"m-{number}"))
+        await edge.take(FakeDelivery(b"{", f"m-{20 - number}"))  # the oldest has the greatest id
 
     kept = {str(entry["message_id"]) for entry in await edge.kept(PLATFORM)}
     assert MOST_UNATTRIBUTED == 1_000  # here it is ten
-    assert kept == {f"m-{number}" for number in range(3, 13)}
+    assert kept == {f"m-{20 - number}" for number in range(3, 13)}
 
 
 async def test_a_bound_that_cannot_be_kept_now_keeps_no_message_in_its_queue(edge: Edge) -> None:

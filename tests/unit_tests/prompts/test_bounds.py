@@ -6,11 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError as PydanticValidationError
 
 from functions.prompts.models import MAX_ANSWER_BYTES
 from shared.contracts import ChatMessage
+from shared.cosmos.partition import Partition
 from shared.errors import ValidationError
+from shared.prompts.batch_commit import cut_batches
 from shared.prompts.batches import parse_draft
+from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.models import (
     MAX_CONFIG_BYTES,
@@ -347,6 +351,33 @@ def test_a_config_of_too_many_values_is_refused_whatever_they_are(value: object)
     refused = refusal_of({"template": "x", "config": {"a": [value] * MAX_CONFIG_VALUES}})
 
     assert refused.detail == {"fields": {"config": "at most 10000 values, objects and lists"}}
+
+
+@pytest.mark.parametrize("config", [{"a": "\ud800"}, {"a": ["x", {"b": "\udfff"}]}], ids=["text", "inside"])
+def test_a_config_with_half_a_character_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(PydanticValidationError, match="texts have no lone surrogates"):
+        PromptDraft.model_validate({"template": "x", "config": config})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([750_000, 750_000], [2]),
+        ([750_000, 750_001], [1, 1]),
+        ([1_500_001], [1]),
+        ([1_500_000, 1], [1, 1]),
+        ([1, 1_499_999, 1_500_000], [2, 1]),
+    ],
+)
+def test_batches_hold_a_million_and_a_half_bytes(
+    cosmos: MemoryCosmos, clock: FakeClock, sizes: list[int], batches: list[int]
+) -> None:
+    plans = Editor(Partition.of(ACME, cosmos.container("prompts")), "somebody")
+    commit = plans.prepare(PromptEdit("p", SaveVersion(PromptDraft(template="x"))), None, clock.now())
+
+    cut = list(cut_batches(commit._replace(size=size) for size in sizes))
+
+    assert [len(batch) for batch in cut] == batches
 
 
 @pytest.mark.parametrize(

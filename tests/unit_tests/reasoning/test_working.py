@@ -86,6 +86,12 @@ async def test_a_job_uses_the_version_that_it_names_and_says_which(
         assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
     assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
     assert {prompt.version for prompt in app.model.prompts[::2]} == {f"ask:{used}"}
+    assert [(prompt.origin.job_id, prompt.origin.step) for prompt in app.model.prompts] == [
+        ("j0", "reason"),
+        ("j0", "summarise"),
+        ("j1", "reason"),
+        ("j1", "summarise"),
+    ]
 
 
 async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
@@ -414,6 +420,16 @@ async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app
     assert (await app.show("j1")).json()["status"] == "succeeded"
     with pytest.raises(JobInWorkError):
         await app.jobs.give_back(first, "too late")
+
+
+async def test_who_waits_for_a_job_gives_its_delivery_back_a_second_after_the_hold(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    await app.jobs.claim(job, "first", 10 * HOLD_SECONDS)
+
+    with pytest.raises(JobInWorkError):
+        await app.deliver(message())
+
+    assert app.clock.slept.count(1.0) == HOLD_SECONDS + 1
 
 
 async def test_two_deliveries_at_once_pay_each_step_once(app: App) -> None:

@@ -107,3 +107,32 @@ async def test_many_of_one_owner_come_one_after_the_other() -> None:
     await asyncio.gather(*(working.paces.run("acme", working.work) for _ in range(12)))
 
     assert working.clock.slept == pytest.approx([0.6] * 11)
+
+
+async def test_light_work_waits_only_for_what_held_the_loop_for_five_milliseconds() -> None:
+    working = Working()
+
+    async def work(seconds: float) -> None:
+        def take() -> None:
+            working.cpu_seconds += seconds
+
+        await working.paces.run_light("acme", take)
+
+    for seconds in (0.0049, 0.0049, 0.0051, 0.0001, 0.0001):
+        await work(seconds)
+
+    assert working.clock.slept == pytest.approx([3 * 0.0051, 3 * 0.0001])
+
+
+async def test_what_is_done_one_at_a_time_is_each_owners_own() -> None:
+    working = Working()
+    inside: list[str] = []
+
+    async def enter(owner: str) -> None:
+        async with working.paces.in_turn(owner):
+            assert owner not in inside
+            inside.append(owner)
+            await asyncio.sleep(0)
+            inside.remove(owner)
+
+    await asyncio.gather(*(enter(owner) for owner in ("acme", "globex") * 5))
