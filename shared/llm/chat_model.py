@@ -82,7 +82,7 @@ class ChatPrompt:
     @property
     def version(self) -> str:
         """Return the version of the instructions: prompts of one application with the same begin alike."""
-        return str(self.origin.prompt or "")
+        return str(self.origin.prompt or self.origin.step or "")
 
     @property
     def tokenizer(self) -> str:

@@ -81,10 +81,13 @@ class BotService:
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
-        if config.llm.model is not None:
-            await self._models.require(
-                self._caller, config.llm.model, "body.llm.model", only_azure=config.llm.provider == "azure"
-            )
+        for path, model in (
+            ("body.llm.model", config.llm.model),
+            ("body.memory.summary_model", config.memory.summary_model),
+        ):
+            if model is not None:
+                only_azure = config.llm.provider == "azure"
+                await self._models.require(self._caller, model, path, only_azure=only_azure)
         stored = StoredBotConfig.model_validate(config.model_dump())
         with self._changing(bot_id, scope) as bots:
             await self._refuse_name_of_model(bot_id, bots)

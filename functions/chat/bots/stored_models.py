@@ -44,6 +44,7 @@ class StoredMemory(_StoredPart):
 
     type: str = "buffer"
     max_tokens: int = 4_000
+    summary_model: str | None = None
 
 
 class StoredAnswerFormat(_StoredPart):

@@ -18,6 +18,7 @@ from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
+from functions.chat.conversations.summary import SUMMARY_STEP, Reminder, SummaryMemory
 from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
@@ -95,6 +96,7 @@ class _BegunTurn:
         prices: The price table.
         clock: Measures how long the model takes.
         begun: When the model is asked, on the monotonic clock.
+        answer_seconds: How long it may take.
     """
 
     conversation_id: str
@@ -107,6 +109,7 @@ class _BegunTurn:
     prices: PriceTable
     clock: Clock
     begun: float
+    answer_seconds: float
 
     def elapsed_ms(self) -> int:
         """Return the milliseconds since the model was asked."""
@@ -240,8 +243,8 @@ class ChatService:
                 yield begun
                 return
             first_token_ms: int | None = None
-            with _told_to_the_caller(self.answer_seconds):
-                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), self.answer_seconds)
+            with _told_to_the_caller(begun.answer_seconds):
+                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), begun.answer_seconds)
                 async with aclosing(answer):
                     async for part in answer:
                         if isinstance(part, Completion):
@@ -255,8 +258,8 @@ class ChatService:
     async def _answer(self, bot_id: str, begun: _BegunTurn | ChatReply) -> ChatReply:
         if isinstance(begun, ChatReply):
             return begun
-        with _told_to_the_caller(self.answer_seconds):
-            async with asyncio.timeout(self.answer_seconds):
+        with _told_to_the_caller(begun.answer_seconds):
+            async with asyncio.timeout(begun.answer_seconds):
                 completion = await self.open_model(bot_id).complete(begun.prompt)
         return await begun.complete(completion)
 
@@ -333,20 +336,39 @@ class ChatService:
             await hooks.tell_beginning()
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
-            model = bot.llm.model or self.default_model
-            turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            reserved = self.clock.monotonic()
+            reminder = await self._remind(bot, turn, context)
+            begun = self.clock.monotonic()
             yield _BegunTurn(
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, instructions, turn, context),
+                self._prompt(bot, instructions, reminder, turn, context),
                 instructions[1],
                 unanswered,
                 hooks,
                 self.prices,
                 self.clock,
-                self.clock.monotonic(),
+                begun,
+                self.answer_seconds - (begun - reserved),
             )
+
+    async def _remind(self, bot: StoredBotConfig, turn: Reservation, context: TurnContext) -> Reminder:
+        """Choose what the model is told of the conversation before the message."""
+        memory, model = bot.memory, bot.llm.model or self.default_model
+        if memory.type != "summary":
+            turn.keep(await fit_history(turn.recent, memory.max_tokens, model, self.counter))
+            return Reminder(turn.recent)
+        summarizing = SummaryMemory(
+            self.open_model(turn.head.bot_id),
+            self.counter,
+            memory.max_tokens,
+            memory.summary_model or model,
+            model,
+            _origin(context, step=SUMMARY_STEP),
+            only_azure=bot.llm.provider == "azure",
+        )
+        return await summarizing.recall(turn)
 
     def _context(
         self, bot_id: str, conversation: TurnStore, turn: Reservation, *, stream: bool
@@ -368,6 +390,7 @@ class ChatService:
         return NewTurn(
             operation_id=operation_id,
             memory_tokens=bot.memory.max_tokens,
+            has_summary=bot.memory.type == "summary",
             retention_days=shortest_days(self.retention_days, bot.retention_days),
             answer_format=answer_format or read_answer_format(bot),
         )
@@ -391,32 +414,34 @@ class ChatService:
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
+        reminder: Reminder,
         turn: Reservation,
         context: TurnContext,
     ) -> ChatPrompt:
         beginning, prompt_use = instructions
-        messages = list(beginning)
-        for earlier in turn.recent:
-            messages.append(ChatMessage(role="user", content=earlier.message))
-            messages.append(ChatMessage(role="assistant", content=earlier.response))
-        messages.append(ChatMessage(role="user", content=turn.new.message))
+        message = ChatMessage(role="user", content=turn.new.message)
         return ChatPrompt(
-            messages=tuple(messages),
+            messages=(*beginning, *reminder.messages, message),
             model=bot.llm.model or self.default_model,
             max_output_tokens=bot.llm.max_output_tokens,
             temperature=bot.llm.temperature,
             user=turn.new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
             only_azure=bot.llm.provider == "azure",
-            origin=CallOrigin(
-                bot_id=context.bot_id,
-                conversation_id=context.conversation_id,
-                turn=context.turn,
-                prompt=prompt_use,
-                on_record=context.calls.append,
-            ),
+            origin=_origin(context, prompt_use),
             answer_format=turn.new.answer_format,
         )
+
+
+def _origin(context: TurnContext, prompt: PromptUse | None = None, step: str | None = None) -> CallOrigin:
+    return CallOrigin(
+        bot_id=context.bot_id,
+        conversation_id=context.conversation_id,
+        turn=context.turn,
+        prompt=prompt,
+        step=step,
+        on_record=context.calls.append,
+    )
 
 
 @contextmanager
