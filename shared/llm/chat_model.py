@@ -11,7 +11,7 @@ from shared.llm.errors import PromptRefusedError
 from shared.llm.model_call import CallOrigin, CallProgress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from shared.contracts import ChatMessage, Usage
@@ -43,6 +43,19 @@ AS_THE_MODEL_DOES = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
+class CountedTexts:
+    """Texts whose tokens were counted before, so that nobody counts them again.
+
+    Attributes:
+        tokenizer: The encoding that they were counted in.
+        tokens: The tokens of each.
+    """
+
+    tokenizer: str
+    tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One call of a chat model.
 
@@ -59,6 +72,7 @@ class ChatPrompt:
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
+        counted: Those of its messages' texts whose tokens are known.
         progress: What is learnt of the call on the way.
     """
 
@@ -74,6 +88,7 @@ class ChatPrompt:
     cache_key: str | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
+    counted: CountedTexts | None = field(default=None, compare=False, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 
     @property

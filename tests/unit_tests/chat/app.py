@@ -104,10 +104,14 @@ class FakeModel:
 
 
 class WordCounter:
-    """Takes each word for a token."""
+    """Takes each word for a token; keeps what it counted."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
 
     async def count_text(self, text: str, model: str) -> int:
         assert model
+        self.counted.append(text)
         return len(text.split())
 
 
@@ -133,7 +137,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.trouble = cosmos, clock, FakeModel(), Trouble(cosmos)
-        self.models = FakeModels()
+        self.models, self.counter = FakeModels(), WordCounter()
         self.authenticator = authenticator = FakeAuthenticator()
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
@@ -154,7 +158,7 @@ class App:
             metered_model=self.model.opened_for,
             models=self.models,
             tenant_settings=self.settings,
-            token_counter=WordCounter(),
+            token_counter=self.counter,
             cache=Cache(clock),
         )
         self.runtime = cast("Runtime", runtime)
