@@ -12,6 +12,7 @@ from shared.llm.chat_model import Completion
 from shared.llm.model_call import CallProgress, CallStatus, ModelCallRecord
 from shared.logging.context import log_context, logging_as
 from shared.logging.logger import get_logger
+from shared.logging.redaction import redact
 from shared.telemetry.spans import model_telemetry
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _milliseconds(seconds: float) -> float:
 def _log_fields(record: ModelCallRecord) -> dict[str, object]:
     values: dict[str, object] = {name: getattr(record, name) for name in _LOGGED}
     cost = None if record.cost is None else f"{record.cost:f}"
-    return {"event": EVENT} | values | {"time": record.time.isoformat(), "cost": cost}
+    return {"event": EVENT} | values | {"cost": cost}
 
 
 def _tell_span(told: SpanFacts, record: ModelCallRecord, call: _CallInWork) -> None:
@@ -240,7 +241,7 @@ def _tell_span(told: SpanFacts, record: ModelCallRecord, call: _CallInWork) -> N
     address = None if deployment is None else deployment.address
     first_ms = record.time_to_first_token_ms
     known: dict[str, str | float | tuple[str, ...] | None] = {
-        "gen_ai.conversation.id": record.conversation_id,
+        "gen_ai.conversation.id": None if record.conversation_id is None else redact(record.conversation_id),
         "gen_ai.request.stream": record.stream or None,
         "gen_ai.request.max_tokens": call.prompt.max_output_tokens,
         "gen_ai.request.temperature": call.prompt.temperature,
@@ -254,7 +255,6 @@ def _tell_span(told: SpanFacts, record: ModelCallRecord, call: _CallInWork) -> N
         "server.address": None if address is None else address.host,
         "tenantry.tenant_id": record.tenant_id,
         "tenantry.request_id": record.request_id,
-        "tenantry.app_id": record.app_id,
         "tenantry.deployment": record.deployment,
         "tenantry.attempts": record.attempts,
         "tenantry.status": record.status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -406,11 +406,18 @@ async def test_a_span_has_the_names_of_the_conventions_and_nothing_that_was_said
         "server.address": "models.test",
         "tenantry.tenant_id": "acme",
         "tenantry.request_id": "r-1",
-        "tenantry.app_id": "bot:b",
         "tenantry.deployment": "gpt-4o",
         "tenantry.attempts": 1,
         "tenantry.status": "succeeded",
     }
+
+
+async def test_a_conversation_that_is_named_after_a_person_is_not_named_in_a_span(exporter: Exporter) -> None:
+    recorded = Recorded()
+    origin = CallOrigin(conversation_id="ann@example.com")
+    await recorded.model.complete(replace(recorded.prompt, origin=origin))
+
+    assert exporter.call()[1]["gen_ai.conversation.id"] == "[email]"
 
 
 async def test_a_span_of_a_call_that_fails_ends_with_its_error(exporter: Exporter) -> None:
