@@ -193,6 +193,14 @@ class ModelCatalogue:
             *_chat_models({other: usable[other] for other in first.fallbacks if other in usable}).values(),
         )
 
+    async def tokenizer(self, tenant: TenantContext, name: str) -> str:
+        """Return the encoding that prompts of a model are counted in.
+
+        Raises:
+            ModelUnavailableError: There is none (any more), or the tenant may not use it.
+        """
+        return (await self.route(tenant, name))[0].tokenizer
+
     def list_one(self, name: str, item: CatalogueItem) -> ListedModel:
         """Return a model as it is with what was just stored."""
         return self._merge({name: item})[name]
