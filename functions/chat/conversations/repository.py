@@ -201,7 +201,7 @@ class ConversationRepository:
         item = self._ended(turn, TurnStatus.DONE).model_copy(
             update={"response": response, "usage": usage, "source": source}
         )
-        recent = self._recall(turn, remember(item))
+        recent = self._recall(turn, remember(item, turn.tokens))
         end = later(turn.head.expires_at, item.expires_at)
         change = [
             PatchOperation("set", "/memory_tokens", turn.new.memory_tokens),
@@ -215,8 +215,10 @@ class ConversationRepository:
         await self._finish(turn, item, tuple(change), others)
         return item
 
-    async def fail(self, turn: Reservation) -> None:
-        """Store a turn that has no answer, and let the next one begin; a summary that was paid for is kept.
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+        """Store a turn that has no answer, with what it took all the same, and let the next one begin.
+
+        A summary that was paid for is kept.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
@@ -224,7 +226,10 @@ class ConversationRepository:
         # The history of a turn that takes another one's place lacks that one, which stays visible now.
         is_kept = turn.has_new_summary and turn.change is None
         recent = [self.place.own.upserting(self._recall(turn))] if is_kept else []
-        await self._finish(turn, self._ended(turn, TurnStatus.FAILED), (), recent)
+        item = self._ended(turn, TurnStatus.FAILED)
+        if usage is not None:
+            item = item.model_copy(update={"usage": usage})
+        await self._finish(turn, item, (), recent)
 
     async def read(self) -> HeadItem:
         """Return the head.
@@ -362,6 +367,7 @@ class ConversationRepository:
             turn.whole,
             turn.summary,
             turn.summary_failed_at,
+            turn.tokenizer,
         )
         return keep_recent(turn.head, known, self._clock)
 
@@ -463,6 +469,7 @@ def _reservation(
         before=head.turns,
         summary=summary,
         summary_failed_at=failed_at if new.has_summary else 0,
+        tokenizer=recent.tokenizer,
     )
 
 

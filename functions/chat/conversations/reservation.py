@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         RecentTurn,
         RunningSummary,
     )
+    from shared.llm.answer_format import AnswerFormat
 
 RESERVATION_SECONDS = 100.0
 """A turn may be worked on for so long; the service stops well before (`ANSWER_SECONDS` in service.py)."""
@@ -40,6 +41,7 @@ class NewTurn:
         memory_tokens: The tokens of earlier turns of which the bot is reminded.
         has_summary: Whether it is reminded of those before them by a summary.
         retention_days: The days for which the turn is kept; None for ever.
+        answer_format: The form that its answer has; None for any text.
     """
 
     message: str = ""
@@ -49,6 +51,7 @@ class NewTurn:
     memory_tokens: int = 4_000
     has_summary: bool = False
     retention_days: int | None = None
+    answer_format: AnswerFormat | None = None
 
 
 class PathChange(NamedTuple):
@@ -76,6 +79,8 @@ class Reservation:
         summary: The summary of turns before `recent`.
         has_new_summary: Whether it was made for this turn.
         summary_failed_at: The number of the turn for which no summary could be made; 0 once one was.
+        tokenizer: The encoding in which tokens are counted.
+        tokens: The tokens of the turn's own message and answer, once they are known.
     """
 
     number: int
@@ -91,6 +96,16 @@ class Reservation:
     summary: RunningSummary | None = None
     has_new_summary: bool = False
     summary_failed_at: int = 0
+    tokenizer: str | None = None
+    tokens: tuple[int, int] | None = None
+
+    def count_in(self, tokenizer: str) -> None:
+        """Count tokens in an encoding: those that were counted in another one are not known any more."""
+        if self.tokenizer != tokenizer:
+            self.tokenizer = tokenizer
+            self.recent = tuple(turn.model_copy(update={"tokens": None}) for turn in self.recent)
+            if self.summary is not None:
+                self.summary = self.summary.model_copy(update={"tokens": None})
 
     def summarize(self, summary: RunningSummary, kept: Sequence[RecentTurn]) -> None:
         """Keep a new summary, and of the turns those that it does not speak of."""
