@@ -145,9 +145,11 @@ class MeteredModel:
             APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
-        lock = await self._lock(tokens, prompt)
+        with prompt.progress.waiting():
+            lock = await self._lock(tokens, prompt)
         try:
-            completion = await self._model.complete(prompt)
+            with prompt.progress.asking():
+                completion = await self._model.complete(prompt)
         except _USED_NOTHING:
             await self._release(lock)
             raise
@@ -171,15 +173,17 @@ class MeteredModel:
             APIError: The model's own errors; see `StreamingChatModel`.
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
-        lock = await self._lock(prompt_tokens + prompt.output_limit, prompt)
+        with prompt.progress.waiting():
+            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt)
         received = _Received(prompt_tokens)
         try:
-            async with (
-                self._model.stream(prompt) as answer,
-                aclosing(self._receive(answer, received, lock, prompt)) as parts,
-            ):
-                received.is_open = True
-                yield parts
+            with prompt.progress.asking():
+                async with (
+                    self._model.stream(prompt) as answer,
+                    aclosing(self._receive(answer, received, lock, prompt)) as parts,
+                ):
+                    received.is_open = True
+                    yield parts
         except _USED_NOTHING:
             if not received.is_open:
                 await self._release(lock)
@@ -197,6 +201,7 @@ class MeteredModel:
         try:
             async for part in answer:
                 if isinstance(part, Completion):
+                    prompt.progress.end_asking()
                     received.is_reported = True
                     await self._report(lock, part.usage, prompt)
                 else:
@@ -235,6 +240,7 @@ class MeteredModel:
     async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
         if prompt.cap is not None:
             prompt.cap.add(usage)
+        prompt.progress.usage = usage
         count_tokens(usage, prompt.model)
         report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
         await run_to_completion(self._settle(report, usage))

@@ -15,6 +15,9 @@ MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 
 MAX_MESSAGE_CHARACTERS = 100_000
 MAX_MEMORY_TOKENS = 100_000
+LEAST_SUMMARY_MEMORY = 1_000
+"""Of which a quarter is the summary's: with less it would be a sentence."""
+
 MAX_TAGS = 20
 
 type Provider = Literal["openai", "azure"]
@@ -55,12 +58,24 @@ class MemoryConfig(RequestModel):
     """Memory of a bot: the part of the conversation that the model is reminded of.
 
     Attributes:
-        type: `buffer`: the last turns, as many as `max_tokens` holds.
-        max_tokens: The most tokens of the conversation before the message; with 0 the bot has no memory.
+        type: `buffer`: the last turns, as many as `max_tokens` holds. `summary`: those, and of the turns
+            before them a summary, which a model makes anew whenever turns have no room any more.
+        max_tokens: The most tokens of the conversation before the message, the summary included; with 0 the
+            bot has no memory. A `summary` needs 1,000.
+        summary_model: The model that summarizes; without it, the one that answers.
     """
 
-    type: Literal["buffer"] = "buffer"
+    type: Literal["buffer", "summary"] = "buffer"
     max_tokens: int = Field(4_000, ge=0, le=MAX_MEMORY_TOKENS)
+    summary_model: str | None = Field(None, pattern=MODEL_PATTERN)
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        if self.type == "summary" and self.max_tokens < LEAST_SUMMARY_MEMORY:
+            raise refuse_value(f"a summary needs max_tokens of {LEAST_SUMMARY_MEMORY} at least")
+        if self.type != "summary" and self.summary_model is not None:
+            raise refuse_value("summary_model is for the type summary")
+        return self
 
 
 class LimitsConfig(RequestModel):
@@ -165,12 +180,15 @@ class MemoryReply(ReplyModel):
     """Memory of a bot: the part of the conversation that the model is reminded of.
 
     Attributes:
-        type: `buffer`: the last turns, as many as `max_tokens` holds.
+        type: `buffer`: the last turns, as many as `max_tokens` holds; `summary`: those, and a summary of the
+            turns before them.
         max_tokens: The most tokens of the conversation before the message.
+        summary_model: The model that summarizes; null where it is the one that answers.
     """
 
     type: str
     max_tokens: int
+    summary_model: str | None
 
 
 class BotLimitsReply(ReplyModel):

@@ -43,6 +43,7 @@ class StoredMemory(_StoredPart):
 
     type: str = "buffer"
     max_tokens: int = 4_000
+    summary_model: str | None = None
 
 
 class StoredBotLimits(_StoredPart):

@@ -287,13 +287,27 @@ class ConversationReply(ConversationHeadReply, PageReply):
     next_cursor: str | None
 
 
+class RunningSummaryReply(ReplyModel):
+    """Summary of the turns that the bot is not told in full any more.
+
+    Attributes:
+        text: What was said in them, in the words of a model.
+        through: The number of the last turn that it speaks of.
+    """
+
+    text: str
+    through: int
+
+
 class ConversationExportReply(ConversationHeadReply, PageReply):
     """All that is kept of a conversation, in pages of 4 MiB at most.
 
     Attributes:
+        summary: The summary that the bot's memory has of its older turns; null where there is none.
         items: The turns of this page, the oldest first, the hidden ones included.
         next_cursor: Sent as `cursor`, it asks for the next page; null on the last one.
     """
 
+    summary: RunningSummaryReply | None
     items: list[ExportedTurnReply]
     next_cursor: str | None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from functions.chat.composition import Chat
 from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.summary import SUMMARY_STEP
 from functions.chat.trigger import blueprint
 from shared.caching.region import Cache
 from shared.contracts import Usage
@@ -56,12 +57,20 @@ class FakeModel:
         self.late_failure: Exception | None = None
         self.asked = asyncio.Event()
         self.closed = 0
+        self.summaries: list[ChatPrompt] = []
+        self.summarize: Callable[[ChatPrompt], str] = lambda _: "It was said before."
+        self.summary_failure: Exception | None = None
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
         self.callers.append((tenant.tenant_id, app_id))
         return self
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
+        if prompt.origin.step == SUMMARY_STEP:
+            self.summaries.append(prompt)
+            if self.summary_failure is not None:
+                raise self.summary_failure
+            return Completion(self.summarize(prompt), USAGE, prompt.model, "stop")
         self.prompts.append(prompt)
         number = len(self.prompts)
         if self.before_answering is not None:
