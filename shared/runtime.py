@@ -356,10 +356,13 @@ class Runtime:
         from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # loads when first used
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # same
         from shared.llm.recorded_model import RecordedModel  # noqa: PLC0415  # same
+        from shared.llm.structured_model import StructuredModel  # noqa: PLC0415  # same
 
         metered = MeteredModel(self.chat_model, self.token_counter, budget or self.ledger, tenant, app_id)
         models = CatalogueModel(self.models, metered, tenant, app_id)
-        return RecordedModel(models, tenant, app_id, self.settings.model_currency, self.clock)
+        return StructuredModel(
+            RecordedModel(models, tenant, app_id, self.settings.model_currency, self.clock)
+        )
 
     @cached_property
     def token_counter(self) -> TokenCounter:

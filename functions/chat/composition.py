@@ -14,6 +14,7 @@ from functions.chat.conversations.conversation_service import ConversationServic
 from functions.chat.conversations.index import ConversationIndex
 from functions.chat.conversations.memory import MAX_CONVERSATIONS, REMEMBERED, MemoryConversation
 from functions.chat.conversations.middleware import CostTracking, MiddlewareChain, TurnLogging
+from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
@@ -104,6 +105,7 @@ class Chat:
             default_model=default_model or runtime.settings.openai_model,
             counter=runtime.token_counter,
             count_turn=partial(self._turn_rates.hit, tenant),
+            check_overrides=partial(check_overrides, tenant, runtime.models.require),
             retention_days=retention_days or None,
             prices=await runtime.models.prices(),
             clock=runtime.clock,

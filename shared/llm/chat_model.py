@@ -11,11 +11,12 @@ from shared.llm.errors import PromptRefusedError
 from shared.llm.model_call import CallOrigin, CallProgress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from shared.contracts import ChatMessage, Usage
     from shared.errors import JsonValue
+    from shared.llm.answer_format import AnswerFormat
     from shared.llm.deployments import ModelDeployment
     from shared.llm.token_cap import TokenCap
 
@@ -58,6 +59,7 @@ class ChatPrompt:
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
+        answer_format: The form that the answer is held to; None for any text.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
         cap: The tokens of the work that the call is a part of; it is told what the call used.
@@ -74,6 +76,7 @@ class ChatPrompt:
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
+    answer_format: AnswerFormat | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
     cap: TokenCap | None = field(default=None, compare=False)
@@ -183,6 +186,29 @@ class FilteredAnswerError(PromptRefusedError):
         super().__init__("The model's content filter stopped the answer", {"code": "content_filter"})
         self.usage = usage
 
+
+class InvalidAnswerError(PromptRefusedError):
+    """The model's answers have not the form that was asked for; `usage` tells what all of them took.
+
+    Args:
+        problems: What is wrong with the last one, by its place in it as a JSON pointer.
+        usage: What they took together.
+        attempts: How many they are.
+    """
+
+    def __init__(self, problems: Mapping[str, str], usage: Usage | None, attempts: int) -> None:
+        detail: dict[str, JsonValue] = {
+            "code": "invalid_answer",
+            "problems": dict(problems),
+            "attempts": attempts,
+            "usage": None if usage is None else usage.model_dump(),
+        }
+        super().__init__("The model's answer does not have the form that was asked for", detail)
+        self.usage = usage
+
+
+TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError, InvalidAnswerError)
+"""Errors of answers that were given: their `usage` tells what they took, if that is known."""
 
 type AnswerStream = AsyncIterator[str | Completion]
 """The text of an answer in parts, none of them empty, then the whole of it as its last item."""

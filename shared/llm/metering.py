@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from shared.contracts import Usage
 from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import (
+    TELL_USAGE,
     Completion,
-    DeclinedAnswerError,
-    FilteredAnswerError,
     ModelOutageError,
     ModelUnavailableError,
     PromptRejectedError,
     PromptTooLongError,
-    UnusableAnswerError,
 )
 from shared.logging.logger import get_logger
 from shared.resilience.run_to_completion import run_to_completion
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError)
 _USED_NOTHING = (ModelOutageError, ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
@@ -153,7 +150,7 @@ class MeteredModel:
         except _USED_NOTHING:
             await self._release(lock)
             raise
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             if failure.usage is not None:
                 await self._report(lock, failure.usage, prompt)
             raise
@@ -188,7 +185,7 @@ class MeteredModel:
             if not received.is_open:
                 await self._release(lock)
             raise
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             received.usage = received.usage or failure.usage
             raise
         finally:
@@ -207,7 +204,7 @@ class MeteredModel:
                 else:
                     received.texts.append(part)
                 yield part
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             received.usage = failure.usage
             raise
 

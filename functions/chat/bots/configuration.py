@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.http.models import ReplyModel, RequestModel
+from shared.llm.answer_format import AnswerFormat
 from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
 
@@ -100,6 +101,7 @@ class BotConfig(RequestModel):
         prompt: One of the prompts, the tenant's own or a global one, resolved for each turn.
         conversation_storage: Where its conversations are kept.
         memory: What the model is reminded of.
+        response_format: The form of its answers; without it, any text.
         limits: Bounds of what users send.
         retention_days: Days after which a conversation that is not gone on with is removed; without it they
             are kept.
@@ -121,6 +123,7 @@ class BotConfig(RequestModel):
     prompt: PromptReference | None = None
     conversation_storage: StorageConfig = StorageConfig()
     memory: MemoryConfig = MemoryConfig()
+    response_format: AnswerFormat | None = None
     limits: LimitsConfig = LimitsConfig()
     retention_days: int | None = Field(None, ge=1, le=3_650)
     description: str | None = Field(None, max_length=2_000)
@@ -191,6 +194,18 @@ class MemoryReply(ReplyModel):
     summary_model: str | None
 
 
+class AnswerFormatReply(ReplyModel):
+    """Form of a bot's answers.
+
+    Attributes:
+        type: `text`; `json_object`: one JSON object; `json_schema`: one that fits `schema`.
+        json_schema: The JSON Schema that its answers fit; null where they fit none.
+    """
+
+    type: str
+    json_schema: dict[str, Any] | None = Field(None, alias="schema")
+
+
 class BotLimitsReply(ReplyModel):
     """Bounds of what users send.
 
@@ -212,6 +227,7 @@ class BotConfigReply(ReplyModel):
         prompt: Its prompt, where it has one.
         conversation_storage: Where its conversations are kept.
         memory: What the model is reminded of.
+        response_format: The form of its answers; null where they may be any text.
         limits: Bounds of what users send.
         retention_days: Days after which a conversation that is not gone on with is removed; null where they
             are kept.
@@ -224,6 +240,7 @@ class BotConfigReply(ReplyModel):
     prompt: PromptReferenceReply | None
     conversation_storage: StorageReply
     memory: MemoryReply
+    response_format: AnswerFormatReply | None
     limits: BotLimitsReply
     retention_days: int | None
     description: str | None

@@ -197,7 +197,10 @@ class BotService:
 
 def _render(found: FoundBot) -> BotReply:
     bot = found.bot
-    config = BotConfigReply.model_validate(bot.config.model_dump())
+    answer_format = bot.config.response_format
+    shown = bot.config.model_dump(exclude={"response_format"})
+    shown["response_format"] = None if answer_format is None else answer_format.as_written()
+    config = BotConfigReply.model_validate(shown)
     return BotReply(
         bot_id=bot.id, config=config, source=found.source, updated_at=bot.updated_at, etag=bot.etag
     )

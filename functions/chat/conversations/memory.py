@@ -163,7 +163,7 @@ class MemoryConversation:
             self._keep(replace(known, turns=turns, begun=None, lease=_NOBODY))
         return answer
 
-    async def fail(self, turn: Reservation) -> None:
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:  # noqa: ARG002  # it keeps none
         """Let the next turn begin."""
         known = self._known
         if known.begun is not None and known.begun.holder == turn.holder:

@@ -215,8 +215,10 @@ class ConversationRepository:
         await self._finish(turn, item, tuple(change), others)
         return item
 
-    async def fail(self, turn: Reservation) -> None:
-        """Store a turn that has no answer, and let the next one begin; a summary that was paid for is kept.
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+        """Store a turn that has no answer, with what it took all the same, and let the next one begin.
+
+        A summary that was paid for is kept.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
@@ -224,7 +226,10 @@ class ConversationRepository:
         # The history of a turn that takes another one's place lacks that one, which stays visible now.
         is_kept = turn.has_new_summary and turn.change is None
         recent = [self.place.own.upserting(self._recall(turn))] if is_kept else []
-        await self._finish(turn, self._ended(turn, TurnStatus.FAILED), (), recent)
+        item = self._ended(turn, TurnStatus.FAILED)
+        if usage is not None:
+            item = item.model_copy(update={"usage": usage})
+        await self._finish(turn, item, (), recent)
 
     async def read(self) -> HeadItem:
         """Return the head.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         RecentTurn,
         RunningSummary,
     )
+    from shared.llm.answer_format import AnswerFormat
 
 RESERVATION_SECONDS = 100.0
 """A turn may be worked on for so long; the service stops well before (`ANSWER_SECONDS` in service.py)."""
@@ -40,6 +41,7 @@ class NewTurn:
         memory_tokens: The tokens of earlier turns of which the bot is reminded.
         has_summary: Whether it is reminded of those before them by a summary.
         retention_days: The days for which the turn is kept; None for ever.
+        answer_format: The form that its answer has; None for any text.
     """
 
     message: str = ""
@@ -49,6 +51,7 @@ class NewTurn:
     memory_tokens: int = 4_000
     has_summary: bool = False
     retention_days: int | None = None
+    answer_format: AnswerFormat | None = None
 
 
 class PathChange(NamedTuple):

@@ -6,12 +6,14 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history
 from functions.chat.conversations.middleware import MiddlewareChain, TurnContext
 from functions.chat.conversations.models import ChatReply
+from functions.chat.conversations.overrides import override_bot, read_answer_format, refuse_overrides
 from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import shortest_days
@@ -21,7 +23,7 @@ from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
-from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
+from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, PromptTooLongError
 from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
@@ -33,18 +35,21 @@ from shared.validation import refused_field
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
     from functions.chat.conversations.middleware import TurnHooks
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
+    from functions.chat.conversations.overrides import ChecksOverrides
     from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
     from functions.chat.conversations.stored_models import TurnItem
     from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
     from shared.contracts import Usage
+    from shared.llm.answer_format import AnswerFormat
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.llm.prices import ModelPrice
     from shared.prompts.library import ResolvesPrompts
@@ -151,6 +156,7 @@ class ChatService:
         default_model: What bots without a model of their own use.
         counter: Counts what the model is reminded of.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
+        check_overrides: Refuses what the caller may not have otherwise than the bot has it.
         answer_seconds: How long the model may take.
         retention_days: The days for which the tenant keeps turns; None for ever.
         prices: The price table, for what is told of an answer's cost.
@@ -167,6 +173,7 @@ class ChatService:
     default_model: str
     counter: CountsText
     count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
+    check_overrides: ChecksOverrides = refuse_overrides
     answer_seconds: float = ANSWER_SECONDS
     retention_days: int | None = None
     prices: PriceTable = field(default_factory=PriceTable)
@@ -187,11 +194,12 @@ class ChatService:
             PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
             ValidationError: The variables do not fit the bot's prompt, or the message is too long for it.
             TurnRateExceededError: The bot was asked more often than its limit admits.
-            PermissionDeniedError: A user's token names another user.
+            PermissionDeniedError: A user's token names another user, or a user overrides the bot.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
             PromptTooLongError: The message, with instructions and history, is too long for the budget.
             PromptRefusedError: The model does not take it, or there is no such model.
+            InvalidAnswerError: The model's answers have not the form that was asked for.
             BudgetExceededError: The tenant's budget does not admit the call now.
             DependencyUnavailableError: The model is down; the turn is marked as failed.
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
@@ -260,7 +268,11 @@ class ChatService:
         self, bot_id: str, request: ChatRequest, operation_id: str | None, *, stream: bool = False
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
+        if request.overrides is not None:
+            await self.check_overrides(request.overrides)
         bot = (await self.bots.read(bot_id)).config
+        if request.overrides is not None:
+            bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
         instructions = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
@@ -268,7 +280,7 @@ class ChatService:
         open_conversation = self.open_conversation if is_kept else self.open_in_memory
         conversation = open_conversation(bot_id, conversation_id)
         new = replace(
-            self._new_turn(bot, operation_id),
+            self._new_turn(bot, operation_id, request.response_format),
             message=request.message,
             user_id=request.user_id,
             begins=request.conversation_id is None,
@@ -294,6 +306,7 @@ class ChatService:
         """Reserve a turn in the place of the last one, unless it was answered before."""
         bot = (await self.bots.read(bot_id)).config
         instructions = await self._instruct(bot, request.variables)
+        new = self._new_turn(bot, edit.edit_id, request.response_format)
         conversation = self.open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
             done = await conversation.answered(edit.edit_id)
@@ -302,7 +315,7 @@ class ChatService:
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
-            turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
+            turn = await conversation.reserve_again(new, edit.if_match)
         context = self._context(bot_id, conversation, turn, stream=False)
         async with self._prepare(bot, instructions, conversation, turn, context) as begun:
             yield begun
@@ -319,7 +332,7 @@ class ChatService:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
         conversation_id = conversation.name
         async with self.middleware.around(context) as hooks, AsyncExitStack() as unanswered:
-            unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
+            unanswered.push_async_exit(partial(_end_unanswered, conversation, turn))
             await hooks.tell_beginning()
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
@@ -371,12 +384,15 @@ class ChatService:
             began_at=self.clock.monotonic(),
         )
 
-    def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
+    def _new_turn(
+        self, bot: StoredBotConfig, operation_id: str | None, answer_format: AnswerFormat | None
+    ) -> NewTurn:
         return NewTurn(
             operation_id=operation_id,
             memory_tokens=bot.memory.max_tokens,
             has_summary=bot.memory.type == "summary",
             retention_days=shortest_days(self.retention_days, bot.retention_days),
+            answer_format=answer_format or read_answer_format(bot),
         )
 
     async def _instruct(self, bot: StoredBotConfig, variables: dict[str, str]) -> _Instructions:
@@ -413,6 +429,7 @@ class ChatService:
             reasoning_effort=bot.llm.reasoning_effort,
             only_azure=bot.llm.provider == "azure",
             origin=_origin(context, prompt_use),
+            answer_format=turn.new.answer_format,
         )
 
 
@@ -474,10 +491,22 @@ async def _read_in_time(
             yield part
 
 
-async def _fail(conversation: TurnStore, turn: Reservation) -> None:
+async def _end_unanswered(
+    conversation: TurnStore,
+    turn: Reservation,
+    _kind: type[BaseException] | None,
+    failure: BaseException | None,
+    _traceback: TracebackType | None,
+) -> None:
+    """End a turn, as its context ends with a failure, which may tell what it took."""
+    usage = failure.usage if isinstance(failure, TELL_USAGE) else None
+    await run_to_completion(_fail(conversation, turn, usage))
+
+
+async def _fail(conversation: TurnStore, turn: Reservation, usage: Usage | None) -> None:
     """Free the conversation; where even that fails, the reservation ends by itself."""
     try:
-        await conversation.fail(turn)
+        await conversation.fail(turn, usage)
     except APIError as error:
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
 

@@ -17,6 +17,7 @@ from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
+from shared.llm.structured_model import StructuredModel
 from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from tests.support.fakes import (
@@ -45,11 +46,12 @@ USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
 
 
 class FakeModel:
-    """Answers with the number of the call; keeps what it was asked, and for whom."""
+    """Answers with what it was told, else the number of the call; keeps what it was asked, and for whom."""
 
     def __init__(self) -> None:
         self.prompts: list[ChatPrompt] = []
         self.callers: list[tuple[str, str]] = []
+        self.texts: list[str] = []
         self.failure: Exception | None = None
         self.finish_reason: str | None = "stop"
         self.before_answering: Callable[[], Awaitable[object]] | None = None
@@ -77,7 +79,8 @@ class FakeModel:
             await self.before_answering()
         if self.failure is not None:
             raise self.failure
-        return Completion(f"answer {number}", USAGE, prompt.model, self.finish_reason)
+        text = self.texts.pop(0) if self.texts else f"answer {number}"
+        return Completion(text, USAGE, prompt.model, self.finish_reason)
 
     @asynccontextmanager
     async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
@@ -151,7 +154,7 @@ class App:
             container=cosmos.container,
             prompts=library,
             settings=SimpleNamespace(openai_model="gpt-default"),
-            metered_model=self.model.opened_for,
+            metered_model=lambda tenant, app_id: StructuredModel(self.model.opened_for(tenant, app_id)),
             models=self.models,
             tenant_settings=self.settings,
             token_counter=WordCounter(),

@@ -48,6 +48,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                 "prompt": {"name": "p", "label": None, "version": None},
                 "conversation_storage": {"backend": "cosmos"},
                 "memory": {"type": "buffer", "max_tokens": 4000, "summary_model": None},
+                "response_format": None,
                 "limits": {"max_message_characters": 100_000, "turns_per_minute": None},
                 "retention_days": None,
                 "description": None,
