@@ -45,6 +45,19 @@ AS_THE_MODEL_DOES = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
+class CountedTexts:
+    """Texts whose tokens were counted before, so that nobody counts them again.
+
+    Attributes:
+        tokenizer: The encoding that they were counted in.
+        tokens: The tokens of each.
+    """
+
+    tokenizer: str
+    tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One call of a chat model.
 
@@ -63,6 +76,7 @@ class ChatPrompt:
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
         cap: The tokens of the work that the call is a part of; it is told what the call used.
+        counted: Those of its messages' texts whose tokens are known.
         progress: What is learnt of the call on the way.
     """
 
@@ -80,6 +94,7 @@ class ChatPrompt:
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
     cap: TokenCap | None = field(default=None, compare=False)
+    counted: CountedTexts | None = field(default=None, compare=False, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 
     @property
