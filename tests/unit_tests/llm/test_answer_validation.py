@@ -66,6 +66,7 @@ def _fits(schema: dict[str, Any], value: object) -> bool:
     return not find_problems(AnswerSchema.model_validate(schema), value)
 
 
+@pytest.mark.slow
 @given(_schemas(), SCALARS | VALUES, st.dictionaries(NAMES, VALUES, max_size=3))
 def test_an_answer_fits_exactly_where_the_reference_implementation_says_so(
     inner: dict[str, Any], value: object, rest: dict[str, Any]
