@@ -50,7 +50,7 @@ def _ask_for_format(
     if answer_format.type is AnswerFormatKind.TEXT:
         return {}
     if schema is not None and deployment.answer_format is AnswerFormatKind.JSON_SCHEMA:
-        wrapped = {"name": _SCHEMA_NAME, "schema": schema.model_dump(), "strict": schema.is_strict}
+        wrapped = {"name": _SCHEMA_NAME, "schema": schema.as_written(), "strict": schema.is_strict}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
     told = _tell(prompt.messages, answer_format.instruction)
     if deployment.answer_format is AnswerFormatKind.TEXT:
