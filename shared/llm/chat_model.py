@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.contracts import ChatMessage, Usage
     from shared.errors import JsonValue
     from shared.llm.deployments import ModelDeployment
+    from shared.llm.token_cap import TokenCap
 
 _MOST_NAMED = 10
 
@@ -35,6 +36,7 @@ class ChatPrompt:
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
+        cap: The tokens of the work that the call is a part of; it is told what the call used.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -47,6 +49,7 @@ class ChatPrompt:
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
+    cap: TokenCap | None = field(default=None, compare=False)
 
     @property
     def tokenizer(self) -> str:

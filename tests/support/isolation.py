@@ -52,6 +52,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
     "accept_feedback": {"id": NAMES["feedback_id"], "language": "en", "text": "mine"},
     "import_feedback": {"csv": "language,text\nen,mine\n"},
+    "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import azure.functions as func
 
 from functions.reasoning.messages import open_outbox, session_of
+from functions.reasoning.stored_models import REASONING
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
@@ -88,6 +89,8 @@ class FakeModel:
         await self.think()
         if self.failures:
             raise self.failures.pop(0)
+        if prompt.cap is not None:
+            prompt.cap.add(USAGE)
         return Completion(self.text, USAGE, prompt.model, "stop")
 
 
@@ -142,7 +145,7 @@ class App:
             for function in app.get_functions()
         }
         self.client = RouteClient(cast("Runtime", self.runtime))
-        self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
+        self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock, REASONING)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
         self.prompts = library.of(ACME)
