@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 MOST_COUNTED = 10_000
 """The most feedback that one summary counts: about 400 request units."""
 
-_COUNTED = f"{fields_of(RowState)}, c.day, c.language, c.result.hashtag, c.result.category, c.result.contains_pii"
+_COUNTED = (
+    f"{fields_of(RowState)}, c.day, c.language, c.result.hashtag, c.result.category, c.result.contains_pii"
+)
 
 
 class FeedbackRepository:
@@ -40,7 +42,9 @@ class FeedbackRepository:
         Raises:
             FeedbackNotFoundError: This tenant, or user, has none of this id.
         """
-        found = await Partition.of(self._tenant, self._container, feedback_id).read(FeedbackState, feedback_id)
+        found = await Partition.of(self._tenant, self._container, feedback_id).read(
+            FeedbackState, feedback_id
+        )
         if found is None or not self._tenant.sees(found.user_id):
             raise FeedbackNotFoundError(feedback_id)
         return found

@@ -100,9 +100,7 @@ def _bind_feedback(runtime: "Runtime", routes: Routes) -> None:
         return await service(tenant).list(query)
 
     @routes.get("v1/feedback/summary", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
-    async def summarise_feedback(
-        tenant: TenantContext, query: FeedbackSummaryQuery
-    ) -> FeedbackSummaryReply:
+    async def summarise_feedback(tenant: TenantContext, query: FeedbackSummaryQuery) -> FeedbackSummaryReply:
         """Count the feedback of some days by hashtag, category, language and day.
 
         The last 30 days are counted where no others are named. More than 10,000 feedbacks are not counted at

@@ -98,7 +98,9 @@ class FeedbackWorker:
             except BudgetExceededError as error:
                 until = self.claims.find_next_try(job, error)
                 if until is not None:
-                    delay = JobDelay(request_message(job.request, until), until, error.message, usage=job.used)
+                    delay = JobDelay(
+                        request_message(job.request, until), until, error.message, usage=job.used
+                    )
                     return await self.jobs.put_off(job, delay)
                 end = fail(job, f"{error.message} ({LONGEST_WAIT_TEXT})", job.used)
             except APIError as error:

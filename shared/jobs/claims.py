@@ -1,4 +1,4 @@
-"""Claims of jobs: who works on one takes it for itself alone, and puts it off where the budget does not admit it."""
+"""Claims of jobs: who works on one has it alone, and puts it off where the budget does not admit it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
         return job
 
     def find_next_try(self, job: JobItem[Request, Result], error: BudgetExceededError) -> datetime | None:
-        """Return when the budget may admit a job that it refused; None where the job has waited for long enough.
+        """Return when the budget may admit a job that it refused; None where it has waited for long enough.
 
         Of many that wait, few are admitted at a time: each comes back later from time to time, and a little
         before or after the others.

@@ -45,8 +45,11 @@ class JobIntake[Request: TaskMessage, Result: BaseModel]:
             JobConflictError: A job of this id asks for something else.
         """
         job, _ = await self.jobs.create(request, message)
-        if not send:
-            return
+        if send:
+            await self.announce(job)
+
+    async def announce(self, job: JobOutboxItem) -> None:
+        """Send a job's message, or leave that to the sweeper where the broker is down."""
         try:
             await self.outbox.send(job)
         except APIError as error:

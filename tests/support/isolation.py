@@ -66,7 +66,15 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """A valid body of each operation that takes one, by operation; `"{lock_id}"` is what tenant A's is called."""
 
-CREATES_OWN = {"save_prompt", "save_bot", "accept_job", "accept_feedback", "get_setting", "put_setting", "delete_setting"}
+CREATES_OWN = {
+    "save_prompt",
+    "save_bot",
+    "accept_job",
+    "accept_feedback",
+    "get_setting",
+    "put_setting",
+    "delete_setting",
+}
 """Operations on a resource of the caller's own where the caller has none of that name, or always has one."""
 
 
