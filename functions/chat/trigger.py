@@ -68,7 +68,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
 
         A bot of the same id is replaced as a whole; it goes on with its conversations. The change is in force
         on every instance within 30 s. A prompt that wants lists of messages is refused, since no turn gives
-        any; one that is not there yet is taken.
+        any; one that is not there yet is taken. A new bot under the name of a model is refused.
         """
         return await chat.bots(caller).save(path.bot_id, bot, query.scope, if_match)
 

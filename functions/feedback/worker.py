@@ -21,11 +21,12 @@ from shared.errors import APIError, BudgetExceededError
 from shared.jobs.claims import LONGEST_WAIT_TEXT
 from shared.jobs.models import JobDelay, JobStatus
 from shared.llm.chat_model import TELL_USAGE, ChatPrompt
+from shared.llm.model_call import CallOrigin
 from shared.logging.logger import get_logger
 from shared.validation import validate_input
 
 if TYPE_CHECKING:
-    from functions.feedback.stored_models import FeedbackEnd, FeedbackJob, FeedbackJobs
+    from functions.feedback.stored_models import Analysis, FeedbackEnd, FeedbackJob, FeedbackJobs
     from shared.contracts import FeedbackFormIn
     from shared.jobs.claims import JobClaims
     from shared.jobs.models import JobOutboxItem
@@ -121,6 +122,7 @@ class FeedbackWorker:
             analysis_prompt(text, request.language),
             self.model_name,
             MOST_OUTPUT_TOKENS,
+            origin=CallOrigin(job_id=job.id, step="analyse"),
             answer_format=answer_format(),
         )
         completion = await self.model.complete(prompt)

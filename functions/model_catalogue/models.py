@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from shared.http.models import PathModel, ReplyModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.deployments import (
     MODEL_NAME_PATTERN,
     CatalogueEntry,
@@ -90,6 +91,7 @@ class ModelReply(VersionedReply):
         provider: The interface that it is called by.
         kind: What it answers with.
         reasoning: Whether it reasons: it then takes an effort and no temperature.
+        answer_format: The strictest form that its answers can be held to; what is beyond it, it is told.
         tokenizer: The encoding that prompts are counted in.
         max_input_tokens: The most tokens of a prompt.
         max_output_tokens: The most tokens of an answer, reasoning included.
@@ -108,6 +110,7 @@ class ModelReply(VersionedReply):
     provider: Provider
     kind: ModelKind
     reasoning: bool
+    answer_format: AnswerFormatKind
     tokenizer: Tokenizer
     max_input_tokens: int
     max_output_tokens: int

@@ -114,6 +114,7 @@ class CatalogueService:
             provider=one.provider,
             kind=one.kind,
             reasoning=one.reasoning,
+            answer_format=one.answer_format,
             tokenizer=one.tokenizer,
             max_input_tokens=one.max_input_tokens,
             max_output_tokens=one.max_output_tokens,

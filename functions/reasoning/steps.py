@@ -9,6 +9,7 @@ from functions.reasoning.errors import UnfitAnswerError
 from shared.contracts import ChatMessage, PromptSelection, PromptUse
 from shared.jobs.models import JobStep
 from shared.llm.chat_model import ChatPrompt
+from shared.llm.model_call import CallOrigin
 from shared.prompts.rendering import render_for_model
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class StepRunner:
             messages,
             job.request.model or self.default_model,
             most_tokens,
-            version=str(found.prompt or ""),
+            origin=CallOrigin(job_id=job.id, step=call.name, prompt=found.prompt),
             cap=cap,
         )
         completion = await self.model.complete(prompt)

@@ -131,6 +131,8 @@ class TokenCounter:
             PromptTooLongError: It has more than `MAX_CHARACTERS`.
         """
         parts = [part for message in prompt.messages for part in (message.role, message.content)]
+        if prompt.answer_format is not None:  # the provider counts a schema as what it adds to the prompt
+            parts.append(prompt.answer_format.schema_text)
         framing = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
         return framing + await self._count(parts, prompt.tokenizer)
 

@@ -178,7 +178,7 @@ def _widened(keyword: str, old: Json, new: Json, direction: Direction) -> bool:
 
 
 def _variant_changes(old: Json, new: Json, direction: Direction, place: str) -> Iterator[str]:
-    before, after = old.get("enum"), new.get("enum")
+    before, after = old.get("enum", [old["const"]] if "const" in old else None), new.get("enum")
     if direction is Direction.SENT and after is not None:
         lost = [value for value in before or () if value not in after]
         if lost or before is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
@@ -38,17 +39,39 @@ async def fit_history(
     Where the bytes are no more than the budget, neither are the tokens, and nothing is counted.
     """
     answered = [turn for turn in turns if turn.response]
-    if sum(_count_bytes(turn) + TOKENS_AROUND_TURN for turn in answered) <= max_tokens:
+    if fits_by_bytes(answered, max_tokens):
         return answered
+    sizes = await measure_last(answered, max_tokens, model, counter)
+    return answered[len(answered) - count_fitting(sizes, max_tokens) :]
+
+
+def fits_by_bytes(turns: Sequence[RecentTurn], max_tokens: int) -> bool:
+    """Tell whether turns have no more bytes than a budget has tokens, so that nothing need be counted."""
+    return sum(count_bytes(turn) + TOKENS_AROUND_TURN for turn in turns) <= max_tokens
+
+
+def count_fitting(sizes: Sequence[int], room: int) -> int:
+    """Return how many of the first sizes have room together."""
+    return sum(total <= room for total in accumulate(sizes))
+
+
+async def measure_last(
+    turns: Sequence[RecentTurn], max_tokens: int, model: str, counter: CountsText
+) -> list[int]:
+    """Return the tokens of the last turns in a prompt, the last one first, up to one that has no room."""
+    sizes: list[int] = []
     room = max_tokens
-    for place in reversed(range(len(answered))):
-        room -= TOKENS_AROUND_TURN + await _count_tokens(answered[place], room, model, counter)
+    for turn in reversed(turns):
+        size = TOKENS_AROUND_TURN + await _count_tokens(turn, room, model, counter)
+        sizes.append(size)
+        room -= size
         if room < 0:
-            return answered[place + 1 :]
-    return answered
+            break
+    return sizes
 
 
-def _count_bytes(turn: RecentTurn) -> int:
+def count_bytes(turn: RecentTurn) -> int:
+    """Return the bytes of a turn's texts."""
     return len(turn.message.encode()) + len(turn.response.encode())
 
 

@@ -227,6 +227,20 @@ class RecentTurn(_Part):
     expires_at: int | None = None
 
 
+class RunningSummary(_Part):
+    """Summary of the turns that are too far back for a model to be told them in full.
+
+    Attributes:
+        text: What was said in them, in the words of a model.
+        through: The number of the last turn that it speaks of; it speaks of no hidden one.
+        expires_at: The first end among the turns that it speaks of, in seconds of Unix time; None for never.
+    """
+
+    text: str
+    through: int
+    expires_at: int | None = None
+
+
 class RecentItem(StoredItem):
     """The last visible turns done, at hand with one read whatever the conversation's length.
 
@@ -236,7 +250,11 @@ class RecentItem(StoredItem):
         memory_tokens: The tokens up to which they are all that a bot may be reminded of.
         unseen: The head's `unseen` when it was made: where that is another one now, turns are missing here.
         begun: When its conversation began: one of the same name that was begun anew is another one.
-        ttl: Seconds until the first of the turns expires, which ends the whole: it is made anew then.
+        summary: The summary of turns before them, where the bot's memory has one.
+        joins_summary: Whether no visible turn done is between those of the summary and these.
+        summary_failed_at: The number of the turn for which no summary could be made; 0 once one was.
+        ttl: Seconds until the first of the turns expires, or of those that the summary speaks of, which ends
+            the whole: it is made anew then.
     """
 
     id: str = RECENT
@@ -248,6 +266,9 @@ class RecentItem(StoredItem):
     memory_tokens: int = 0
     unseen: int = 0
     begun: datetime | None = None
+    summary: RunningSummary | None = None
+    joins_summary: bool = False
+    summary_failed_at: int = 0
     ttl: int = FOR_EVER
 
 

@@ -115,6 +115,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             ACME, container("conversations"), clock, bot_id=BOT, conversation_id=CONVERSATION
         )
         service = ChatService(
+            tenant=ACME,
             bots=bots,
             prompts=library_over(container("prompts"), clock).of(ACME),
             open_conversation=lambda _bot, _conversation: conversation,

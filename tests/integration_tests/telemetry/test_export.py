@@ -80,7 +80,7 @@ async def test_calls_to_the_store_are_spans_below_the_request_with_their_attempt
     below = [span for span in receiver.spans if span.parent_span_id == chat.span_id]
     assert chat.trace_id.hex() == TRACE
     assert len(below) >= 3
-    assert {span.name for span in below} == {"Cosmos DB"}
+    assert {span.name for span in below} == {"Cosmos DB", "chat gpt-4o"}
     stored = receiver.named("Cosmos DB")
     assert {found["tenantry.attempts"] for found in stored} == {1, 3}
     assert stored[-1] == {
@@ -88,6 +88,24 @@ async def test_calls_to_the_store_are_spans_below_the_request_with_their_attempt
         "tenantry.attempts": 3,
         "error.type": "DependencyUnavailableError",
     }
+
+
+async def test_a_call_of_a_model_is_a_span_by_the_conventions_for_generative_ai() -> None:
+    receiver = await exported()
+
+    (call,) = receiver.named("chat gpt-4o")
+    expected = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 3,
+        "tenantry.tenant_id": "acme",
+        "tenantry.request_id": "r-1",
+        "tenantry.status": "succeeded",
+    }
+    assert {name: call.get(name) for name in expected} == expected
+    assert '"stop"' in str(call["gen_ai.response.finish_reasons"])
+    assert receiver.metrics["gen_ai.client.operation.duration"]
 
 
 async def test_metrics_count_requests_tokens_caches_and_breakers() -> None:

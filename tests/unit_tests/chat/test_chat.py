@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
     return ChatService(
+        tenant=ACME,
         bots=BotRepository(ACME, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=lambda _, conversation_id: app.conversation(conversation_id),

@@ -221,6 +221,7 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
         )
 
     service = ChatService(
+        tenant=bobs,
         bots=BotRepository(bobs, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=opened,

@@ -86,6 +86,12 @@ async def test_a_job_uses_the_version_that_it_names_and_says_which(
         assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
     assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
     assert {prompt.version for prompt in app.model.prompts[::2]} == {f"ask:{used}"}
+    assert [(prompt.origin.job_id, prompt.origin.step) for prompt in app.model.prompts] == [
+        ("j0", "reason"),
+        ("j0", "summarise"),
+        ("j1", "reason"),
+        ("j1", "summarise"),
+    ]
 
 
 async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
