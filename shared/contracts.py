@@ -227,8 +227,8 @@ class FeedbackCategory(StrEnum):
 class FeedbackFormIn(TaskMessage):
     """Queue `feedback-form-in`: one feedback to analyse.
 
-    The broker's message id is the `id`. A message that can never be a feedback (no language, no text, or too
-    much of it) is kept in the quarantine with the fields at fault, and nothing is sent to `feedback-form-out`.
+    The queue has no sessions. A message that can never be a feedback (no language, no text, or too much of
+    it) is kept in the quarantine with the fields at fault, and nothing is sent to `feedback-form-out`.
     """
 
     model_config = ConfigDict(

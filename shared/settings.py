@@ -207,7 +207,7 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     """The queue of the analyses."""
 
     feedback_hold_seconds: float = Field(75.0, alias="FEEDBACK_HOLD_SECONDS", ge=5, le=600)
-    """How long a feedback stays its worker's without a sign of life: longer than its queue locks a message."""
+    """How long a feedback stays its worker's without a sign of life: longer than a message is locked."""
 
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
     """The queue that tells of budgets used up to 80 and 100 percent."""

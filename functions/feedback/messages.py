@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.contracts import FeedbackFormOut
-from shared.jobs.models import JobEnd, JobMessage, JobStatus
 from shared.jobs.messages import write_request
+from shared.jobs.models import JobEnd, JobMessage, JobStatus
 
 if TYPE_CHECKING:
     from datetime import datetime

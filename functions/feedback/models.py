@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -13,9 +14,6 @@ from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import TokenUsageReply
 from shared.jobs.models import JobStatus
 from shared.validation import Day, refuse_value, refused_field
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MOST_CHARACTERS = 20_000
 MOST_ROWS = 1_000
@@ -76,8 +74,8 @@ class ImportRequest(RequestModel):
     """Feedback as CSV; a body of the type `text/csv` is the CSV itself.
 
     Attributes:
-        csv: A first line that names the columns `language`, `text` and, if there is one, `task_id`, and a line
-            for each feedback, 1,000 at most. Columns are parted by commas, semicolons or tabs.
+        csv: A first line that names the columns `language`, `text` and, if there is one, `task_id`, then a
+            line for each feedback, 1,000 at most. Columns are parted by commas, semicolons or tabs.
     """
 
     whole_bodies: ClassVar[Mapping[str, str]] = {"text/csv": "csv"}

@@ -1,4 +1,4 @@
-"""Rows of a CSV file, each read by itself: one that is no feedback is told, and keeps no other from being one."""
+"""Rows of a CSV file, each read by itself: one that is no feedback keeps no other from being one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.errors import ValidationError
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 COLUMNS = ("language", "text", "task_id")
 _NEEDED = {"language", "text"}
@@ -99,10 +99,6 @@ def _read_row(row: int, columns: Sequence[str], cells: Sequence[str]) -> Feedbac
     try:
         validate_input(lambda: FeedbackRequest.model_validate(fields), "row")
     except ValidationError as error:
-        return RefusedRow(row=row, fields=_read_fields(error.detail.get("fields")))
+        problems = error.detail.get("fields")
+        return RefusedRow.model_validate({"row": row, "fields": problems})
     return FeedbackRow.model_validate({"row": row} | fields)
-
-
-def _read_fields(fields: object) -> Mapping[str, str]:
-    assert isinstance(fields, dict)
-    return fields

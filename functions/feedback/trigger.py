@@ -31,8 +31,8 @@ from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.jobs.claims import JobClaims
 from shared.jobs.intake import JobIntake
-from shared.jobs.models import JobOutboxItem
 from shared.jobs.messages import open_outbox
+from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox import Outbox

@@ -1,4 +1,4 @@
-"""Words by which the stand-in fills a schema so that it has to do with what was said: always the same ones."""
+"""Words by which the stand-in fills a schema so that it has to do with what was said: always the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = re.compile(r"\w+")
 _QUOTED = 120
 _LONG_WORD = 5
 _CUES = {
-    "bug": "bug error errors crash crashes crashed broken fails failed fehler absturz kaputt erreur panne fallo",
+    "bug": "bug error errors crash crashes crashed broken fails failed fehler absturz kaputt erreur panne",
     "performance": "slow fast quick speed lag loading langsam schnell lent rapide lento",
     "usability": "find confusing unclear menu button click navigate umständlich unübersichtlich compliqué",
     "suggestion": "suggest suggestion wish should could idea vorschlag wunsch suggestion sugerencia",
@@ -30,7 +30,7 @@ _CUES = {
 
 
 def choose(values: Sequence[Any], said: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value that a text speaks for: by its own name, or by a word that does; None where none does."""
+    """Return the value that a text speaks for, by its name or by a word of its; None where it does for none."""
     words = {word.lower() for word in _WORD.findall(said)}
     named = [_name(value) for value in values]
     for value, name in zip(values, named, strict=True):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar, get_args
+from collections.abc import Mapping
+from typing import ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from shared.validation import refuse_value
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class RequestModel(BaseModel):
