@@ -1,8 +1,8 @@
 """Import of feedback from CSV: every row is stored, each as a feedback of its own, before it is acknowledged.
 
 A row's feedback has an id made of the import's and the row's number, so that an import that broke off and is
-sent again makes none twice. The first rows are sent to the queue at once. The rest waits in the store, and the
-sweeper sends it, a hundred in a round: an import takes no more of the queue than that.
+sent again makes none twice. The first rows are sent to the queue at once. The rest waits in the store, and
+the sweeper sends it, a hundred in a round: an import takes no more of the queue than that.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _AMERICAN_SIZES = {(3, 3, 4), (1, 3, 3, 4)}
 _AMERICAN_DIGITS = 10
 _CARD_DIGITS = range(13, 20)
 
-_EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}+@(?:[\w-]{1,63}+\.){1,8}+[\w-]{2,63}")
+_EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}")
 _DIGITS = re.compile(r"[0-9]+")
 _DECIMAL = re.compile(r"[0-9]+\.[0-9]+")

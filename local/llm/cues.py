@@ -30,7 +30,7 @@ _CUES = {
 
 
 def choose(values: Sequence[Any], said: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value that a text speaks for, by its name or by a word of its; None where it does for none."""
+    """Return the value that a text speaks for, by its name or a word of its; None where there is none."""
     words = {word.lower() for word in _WORD.findall(said)}
     named = [_name(value) for value in values]
     for value, name in zip(values, named, strict=True):

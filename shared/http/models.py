@@ -12,13 +12,10 @@ from shared.validation import refuse_value
 
 
 class RequestModel(BaseModel):
-    """Body that a caller sends: frozen, strict about types, refusing fields it does not know.
-
-    Attributes:
-        whole_bodies: The field that a body of another type than JSON is as a whole, by that media type.
-    """
+    """Body that a caller sends: frozen, strict about types, refusing fields it does not know."""
 
     whole_bodies: ClassVar[Mapping[str, str]] = {}
+    """The field that a body of another type than JSON is as a whole, by that media type."""
 
     # Models are built when they are first used: all of them at once are a fifth of a cold start.
     model_config = ConfigDict(
