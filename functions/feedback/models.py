@@ -23,7 +23,6 @@ LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"
 """A tag as BCP 47 has it: a language, and what narrows it down."""
 
 PRIMARY_LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
-IMPORT_ID_PATTERN = r"^[0-9a-f]{32}$"
 _NAMES_OF_ROUTES = frozenset({"summary", "import"})
 
 
@@ -44,7 +43,7 @@ class ImportPath(PathModel):
         import_id: The import's id.
     """
 
-    import_id: str = Field(pattern=IMPORT_ID_PATTERN)
+    import_id: str = Field(pattern=MESSAGE_ID_PATTERN)
 
 
 class FeedbackRequest(RequestModel):
