@@ -112,7 +112,7 @@ class ApprovalRequest(RequestModel):
         comment: The reason, in the person's own words.
     """
 
-    step: str = Field(pattern=STEP_PATTERN)
+    step: str = Field(max_length=64, pattern=STEP_PATTERN)
     approved: bool
     comment: str | None = Field(None, max_length=1_000)
 

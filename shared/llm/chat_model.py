@@ -45,6 +45,19 @@ AS_THE_MODEL_DOES = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
+class CountedTexts:
+    """Texts whose tokens were counted before, so that nobody counts them again.
+
+    Attributes:
+        tokenizer: The encoding that they were counted in.
+        tokens: The tokens of each.
+    """
+
+    tokenizer: str
+    tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One call of a chat model.
 
@@ -59,10 +72,11 @@ class ChatPrompt:
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
-        cap: The tokens of the work that the call is a part of; it is told what the call used.
         answer_format: The form that the answer is held to; None for any text.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
+        cap: The tokens of the work that the call is a part of; it is told what the call used.
+        counted: Those of its messages' texts whose tokens are known.
         progress: What is learnt of the call on the way.
     """
 
@@ -76,10 +90,11 @@ class ChatPrompt:
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
-    cap: TokenCap | None = field(default=None, compare=False)
     answer_format: AnswerFormat | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
+    cap: TokenCap | None = field(default=None, compare=False)
+    counted: CountedTexts | None = field(default=None, compare=False, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 
     @property
