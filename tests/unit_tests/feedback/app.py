@@ -100,12 +100,10 @@ class FeedbackApp:
         """Ask one of the reading routes."""
         return await self.app.client.call(operation, Call(path, query, self.user))
 
-    async def deliver(self, count: int = 1, **fields: object) -> None:
+    async def deliver(self, **fields: object) -> None:
         """Let the queue hand a message over once."""
         body = {"tenant_id": "acme", "id": "f1", "language": "en", "text": "The printer jams."} | fields
-        await self.app.functions["analyse_feedback"](
-            FakeDelivery(json.dumps(body).encode(), delivery_count=count)
-        )
+        await self.app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
 
     async def give_up(self, **fields: object) -> None:
         """Let the dead-letter queue hand a message over once."""

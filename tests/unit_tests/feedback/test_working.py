@@ -155,7 +155,7 @@ async def test_an_outage_gives_it_back_and_the_next_delivery_analyses_it(app: Fe
         await app.deliver()
     between = await app.show()
 
-    await app.deliver(2)
+    await app.deliver()
 
     assert between["status"] == "queued"
     assert (await app.show())["status"] == "succeeded"
