@@ -16,6 +16,7 @@ from compat.token_counter import RequestTokenClient, TokenCounterBudget
 from shared.contracts import ChatMessage
 from shared.llm.chat_model import ChatPrompt, Sampling
 from shared.llm.deployments import MOST_TOKENS_OF_A_MODEL, ModelName
+from shared.logging.context import logging_as
 from shared.prompts.rendering import render_prompt
 from shared.prompts.stored_models import PromptContent
 from shared.prompts.templates import variables_of
@@ -261,7 +262,8 @@ class AzureOpenAIService:
     async def _complete(self, tenant: TenantContext, call: CompletionCall) -> Completion:
         budget = None if self._counter is None else TokenCounterBudget(self._counter)
         model = self._runtime.metered_model(tenant, self._app_id, budget)
-        return await model.complete(call.build_prompt(tenant.user_id))
+        with logging_as(tenant_id=tenant.tenant_id):
+            return await model.complete(call.build_prompt(tenant.user_id))
 
 
 def _render(completion: Completion, at: datetime) -> ChatCompletion:

@@ -75,10 +75,10 @@ class TokenCounterBudget:
         """
         with _as_own_errors():
             outcome = await self._client.lock_tokens(tokens, model)
-            if outcome.allowed and outcome.request_id is not None:
+            if outcome.request_id is not None:
                 return CounterLock(outcome.request_id)
             status = await self._client.get_status()
-        reason = outcome.error or f"{NAME} does not admit this call now"
+        reason = outcome.error or "The token counter gave no lock"
         raise BudgetExceededError(reason, retry_after=status.reset_time_seconds)
 
     async def report(

@@ -104,6 +104,7 @@ class Chat:
             open_model=lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
             default_model=default_model or runtime.settings.openai_model,
             counter=runtime.token_counter,
+            tokenizer_of=partial(runtime.models.tokenizer, tenant),
             count_turn=partial(self._turn_rates.hit, tenant),
             check_overrides=partial(check_overrides, tenant, runtime.models.require),
             retention_days=retention_days or None,

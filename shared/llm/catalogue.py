@@ -11,6 +11,7 @@ import pydantic
 from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import ModelNotFoundError, ModelUnavailableError
 from shared.llm.deployments import (
+    BOT_PREFIX,
     CatalogueEntry,
     CatalogueSource,
     ModelDeployment,
@@ -192,6 +193,14 @@ class ModelCatalogue:
             *_chat_models({other: usable[other] for other in first.fallbacks if other in usable}).values(),
         )
 
+    async def tokenizer(self, tenant: TenantContext, name: str) -> str:
+        """Return the encoding that prompts of a model are counted in.
+
+        Raises:
+            ModelUnavailableError: There is none (any more), or the tenant may not use it.
+        """
+        return (await self.route(tenant, name))[0].tokenizer
+
     def list_one(self, name: str, item: CatalogueItem) -> ListedModel:
         """Return a model as it is with what was just stored."""
         return self._merge({name: item})[name]
@@ -256,15 +265,18 @@ def parse_configured(value: object) -> Mapping[str, CatalogueEntry]:
     """Read the entries of the setting.
 
     Raises:
-        ConfigurationError: One is malformed; it names each field at fault.
+        ConfigurationError: One is malformed, or has a bot's name; it names each field at fault.
     """
     try:
-        return _CONFIGURED.validate_python(value)
+        entries = _CONFIGURED.validate_python(value)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-    raise ConfigurationError(
-        sorted({".".join(["MODEL_CATALOGUE", *map(str, one["loc"])]) for one in problems})
-    )
+        wrong = {".".join(map(str, one["loc"])) for one in problems}
+    else:
+        wrong = {name for name in entries if name.startswith(BOT_PREFIX)}
+        if not wrong:
+            return entries
+    raise ConfigurationError([".".join(filter(None, ("MODEL_CATALOGUE", name))) for name in sorted(wrong)])
 
 
 def _chat_models(deployments: Mapping[str, ModelDeployment]) -> dict[str, ModelDeployment]:

@@ -44,6 +44,19 @@ AS_THE_MODEL_DOES = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
+class CountedTexts:
+    """Texts whose tokens were counted before, so that nobody counts them again.
+
+    Attributes:
+        tokenizer: The encoding that they were counted in.
+        tokens: The tokens of each.
+    """
+
+    tokenizer: str
+    tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One call of a chat model.
 
@@ -61,6 +74,7 @@ class ChatPrompt:
         answer_format: The form that the answer is held to; None for any text.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
+        counted: Those of its messages' texts whose tokens are known.
         progress: What is learnt of the call on the way.
     """
 
@@ -77,6 +91,7 @@ class ChatPrompt:
     answer_format: AnswerFormat | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
+    counted: CountedTexts | None = field(default=None, compare=False, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 
     @property

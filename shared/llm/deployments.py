@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from shared.llm.model_address import ModelAddress
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+BOT_PREFIX = "bot/"
+"""Beginning of the names by which a call means a bot (design/api.md): no model has such a name."""
+
 KEY_SETTING_PATTERN = r"^MODEL_KEY_[A-Z0-9_]{1,64}$"
 """The only settings whose value a deployment is sent, besides the key of the app's own resource."""
 

@@ -152,7 +152,7 @@ class RecordedModel:
         progress = CallProgress(self._clock.monotonic)
         call = _CallInWork(replace(prompt, progress=progress), stream, self._clock.now())
         with ExitStack() as span:
-            told = span.enter_context(model_telemetry(prompt.model))
+            told = span.enter_context(model_telemetry())
             try:
                 yield call
             except BaseException as error:
@@ -235,6 +235,9 @@ def _log_fields(record: ModelCallRecord) -> dict[str, object]:
 def _tell_span(told: SpanFacts, record: ModelCallRecord, call: _CallInWork) -> None:
     """Fill a span by OpenTelemetry's conventions for generative AI, but for the texts that these allow."""
     deployment = call.prompt.progress.deployment
+    if call.prompt.progress.route:  # the name is the catalogue's, and no text of a caller's
+        told.attributes["name"] = f"chat {record.model}"
+        told.measured["gen_ai.request.model"] = record.model
     if deployment is not None:
         told.measured["gen_ai.provider.name"] = _AZURE if deployment.provider.is_azure else _OPENAI
     used = call.prompt.progress.usage or Usage()

@@ -94,6 +94,8 @@ class OpenTelemetry:
     ) -> None:
         if error is not None:
             facts.measured["error.type"] = type(error).__name__
+        if (known := facts.attributes.pop("name", None)) is not None:
+            span.update_name(str(known))
         span.set_attributes({**facts.measured, **facts.attributes})
         # What else is raised is an answer that its caller understands.
         if isinstance(error, APIError) or int(facts.measured.get("http.response.status_code", 0)) >= _FAILED:

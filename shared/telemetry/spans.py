@@ -45,7 +45,8 @@ class Exporter(Protocol):
         """Trace the block and measure it under the name, with the facts as they are when it ends.
 
         Args:
-            name: The histogram of its duration; the span's name, unless `facts` has a `name`.
+            name: The histogram of its duration; the span's name, unless `facts` has a `name`, now or in the
+                end.
             facts: What is known of it, filled while it runs.
             headers: Those of the request that it answers, where it does: a caller's trace goes on.
         """
@@ -106,18 +107,12 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
 
 
 @contextmanager
-def model_telemetry(model: str) -> Iterator[SpanFacts | None]:
-    """Trace one call of a model by OpenTelemetry's conventions for generative AI. None without an exporter.
-
-    Args:
-        model: The name that is asked for.
-    """
+def model_telemetry() -> Iterator[SpanFacts | None]:
+    """Trace one call of a model by OpenTelemetry's conventions for generative AI; None without exporter."""
     if not _exporters:
         yield None
         return
-    facts = SpanFacts(
-        {"name": f"chat {model}"}, {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
-    )
+    facts = SpanFacts({"name": "chat"}, {"gen_ai.operation.name": "chat"})
     with _exporters[0].work("gen_ai.client.operation.duration", facts, None):
         yield facts
 

@@ -70,6 +70,10 @@ class FakeModels:
     async def prices(self) -> PriceTable:
         return self.table
 
+    async def tokenizer(self, tenant: TenantContext, name: str) -> str:
+        assert tenant.tenant_id
+        return name
+
     async def require(
         self, caller: TenantContext | PlatformContext, name: str, path: str, *, only_azure: bool = False
     ) -> None:

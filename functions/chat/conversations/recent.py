@@ -35,6 +35,7 @@ class Recollection:
     Attributes:
         turns: The turns, oldest first: as many as `memory_tokens` may hold.
         memory_tokens: The tokens of which the bot may be reminded.
+        tokenizer: The encoding in which the tokens of the turns were counted.
         whole: Whether no visible turn done is before them; where there is a summary, none after its last one.
         summary: The summary of turns before them.
         summary_failed_at: The number of the turn for which no summary could be made.
@@ -45,12 +46,17 @@ class Recollection:
     whole: bool
     summary: RunningSummary | None = None
     summary_failed_at: int = 0
+    tokenizer: str | None = None
 
 
-def remember(turn: TurnItem) -> RecentTurn:
-    """Return what a model is reminded of from a turn done."""
+def remember(turn: TurnItem, tokens: tuple[int, int] | None = None) -> RecentTurn:
+    """Return what a model is reminded of from a turn done, with the tokens of its message and its answer."""
     return RecentTurn(
-        number=turn.number, message=turn.message, response=turn.response or "", expires_at=turn.expires_at
+        number=turn.number,
+        message=turn.message,
+        response=turn.response or "",
+        expires_at=turn.expires_at,
+        tokens=tokens,
     )
 
 
@@ -85,6 +91,7 @@ def keep_recent(head: HeadItem, known: Recollection, clock: Clock) -> RecentItem
         remembered=tuple(kept),
         whole=whole and not has_summary,
         memory_tokens=0 if has_summary else memory_tokens,
+        tokenizer=known.tokenizer,
         unseen=head.unseen,
         begun=head.created_at,
         summary=summary,

@@ -201,7 +201,7 @@ class ConversationRepository:
         item = self._ended(turn, TurnStatus.DONE).model_copy(
             update={"response": response, "usage": usage, "source": source}
         )
-        recent = self._recall(turn, remember(item))
+        recent = self._recall(turn, remember(item, turn.tokens))
         end = later(turn.head.expires_at, item.expires_at)
         change = [
             PatchOperation("set", "/memory_tokens", turn.new.memory_tokens),
@@ -367,6 +367,7 @@ class ConversationRepository:
             turn.whole,
             turn.summary,
             turn.summary_failed_at,
+            turn.tokenizer,
         )
         return keep_recent(turn.head, known, self._clock)
 
@@ -468,6 +469,7 @@ def _reservation(
         before=head.turns,
         summary=summary,
         summary_failed_at=failed_at if new.has_summary else 0,
+        tokenizer=recent.tokenizer,
     )
 
 

@@ -79,6 +79,8 @@ class Reservation:
         summary: The summary of turns before `recent`.
         has_new_summary: Whether it was made for this turn.
         summary_failed_at: The number of the turn for which no summary could be made; 0 once one was.
+        tokenizer: The encoding in which tokens are counted.
+        tokens: The tokens of the turn's own message and answer, once they are known.
     """
 
     number: int
@@ -94,6 +96,16 @@ class Reservation:
     summary: RunningSummary | None = None
     has_new_summary: bool = False
     summary_failed_at: int = 0
+    tokenizer: str | None = None
+    tokens: tuple[int, int] | None = None
+
+    def count_in(self, tokenizer: str) -> None:
+        """Count tokens in an encoding: those that were counted in another one are not known any more."""
+        if self.tokenizer != tokenizer:
+            self.tokenizer = tokenizer
+            self.recent = tuple(turn.model_copy(update={"tokens": None}) for turn in self.recent)
+            if self.summary is not None:
+                self.summary = self.summary.model_copy(update={"tokens": None})
 
     def summarize(self, summary: RunningSummary, kept: Sequence[RecentTurn]) -> None:
         """Keep a new summary, and of the turns those that it does not speak of."""

@@ -14,6 +14,7 @@ from functions.chat.conversations.history import fit_history
 from functions.chat.conversations.middleware import MiddlewareChain, TurnContext
 from functions.chat.conversations.models import ChatReply
 from functions.chat.conversations.overrides import override_bot, read_answer_format, refuse_overrides
+from functions.chat.conversations.recent import MOST_BYTES
 from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import shortest_days
@@ -23,7 +24,7 @@ from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
-from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, PromptTooLongError
+from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, CountedTexts, PromptTooLongError
 from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
@@ -34,7 +35,7 @@ from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -98,6 +99,7 @@ class _BegunTurn:
         clock: Measures how long the model takes.
         begun: When the model is asked, on the monotonic clock.
         answer_seconds: How long it may take.
+        counter: Counts the answer.
     """
 
     conversation_id: str
@@ -111,6 +113,7 @@ class _BegunTurn:
     clock: Clock
     begun: float
     answer_seconds: float
+    counter: CountsText
 
     def elapsed_ms(self) -> int:
         """Return the milliseconds since the model was asked."""
@@ -137,6 +140,11 @@ class _BegunTurn:
             return await run_to_completion(self._store(completion, source))
 
     async def _store(self, completion: Completion, source: AnswerSource) -> ChatReply:
+        """Store the answer, with its tokens for the prompts of the turns after it."""
+        counted, message = self.prompt.counted, self.turn.new.message
+        if counted is not None and len(completion.text) <= MOST_BYTES:
+            answer = await self.counter.count_text(completion.text, counted.tokenizer)
+            self.turn.tokens = counted.tokens[message], answer
         stored = await self.conversation.complete(self.turn, completion.text, completion.usage, source)
         reply = _render_answer(self.conversation_id, self.conversation.backend, stored)
         await self.hooks.tell_answer(reply)
@@ -156,6 +164,7 @@ class ChatService:
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
         counter: Counts what the model is reminded of.
+        tokenizer_of: Finds the encoding that prompts of a model are counted in.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
         check_overrides: Refuses what the caller may not have otherwise than the bot has it.
         answer_seconds: How long the model may take.
@@ -173,6 +182,7 @@ class ChatService:
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
+    tokenizer_of: Callable[[str], Awaitable[str]]
     count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
     check_overrides: ChecksOverrides = refuse_overrides
     answer_seconds: float = ANSWER_SECONDS
@@ -344,7 +354,7 @@ class ChatService:
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, instructions, reminder, turn, context),
+                await self._prompt(bot, instructions, reminder, turn, context),
                 instructions[1],
                 unanswered,
                 hooks,
@@ -352,20 +362,23 @@ class ChatService:
                 self.clock,
                 begun,
                 self.answer_seconds - (begun - reserved),
+                self.counter,
             )
 
     async def _remind(self, bot: StoredBotConfig, turn: Reservation, context: TurnContext) -> Reminder:
         """Choose what the model is told of the conversation before the message."""
         memory, model = bot.memory, bot.llm.model or self.default_model
+        tokenizer = await self.tokenizer_of(model)
+        turn.count_in(tokenizer)
         if memory.type != "summary":
-            turn.keep(await fit_history(turn.recent, memory.max_tokens, model, self.counter))
+            turn.keep(await fit_history(turn.recent, memory.max_tokens, tokenizer, self.counter))
             return Reminder(turn.recent)
         summarizing = SummaryMemory(
             self.open_model(turn.head.bot_id),
             self.counter,
             memory.max_tokens,
             memory.summary_model or model,
-            model,
+            tokenizer,
             _origin(context, step=SUMMARY_STEP),
             only_azure=bot.llm.provider == "azure",
         )
@@ -411,7 +424,7 @@ class ChatService:
             )
         return (ChatMessage(role="system", content=bot.system_prompt or ""),), None
 
-    def _prompt(
+    async def _prompt(
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
@@ -420,7 +433,9 @@ class ChatService:
         context: TurnContext,
     ) -> ChatPrompt:
         beginning, prompt_use = instructions
-        message = ChatMessage(role="user", content=turn.new.message)
+        text, tokenizer = turn.new.message, turn.tokenizer or ""
+        counted = reminder.tokens | {text: await self.counter.count_text(text, tokenizer)}
+        message = ChatMessage(role="user", content=text)
         return ChatPrompt(
             messages=(*beginning, *reminder.messages, message),
             model=bot.llm.model or self.default_model,
@@ -430,6 +445,7 @@ class ChatService:
             reasoning_effort=bot.llm.reasoning_effort,
             only_azure=bot.llm.provider == "azure",
             origin=_origin(context, prompt_use),
+            counted=CountedTexts(tokenizer, counted),
             answer_format=turn.new.answer_format,
         )
 

@@ -219,12 +219,17 @@ class TurnItem(StoredItem):
 
 
 class RecentTurn(_Part):
-    """Message and answer of one turn, of which a model is reminded."""
+    """Message and answer of one turn, of which a model is reminded.
+
+    Attributes:
+        tokens: The tokens of the message and of the answer; None where they were not counted.
+    """
 
     number: int
     message: str
     response: str
     expires_at: int | None = None
+    tokens: tuple[int, int] | None = None
 
 
 class RunningSummary(_Part):
@@ -234,11 +239,13 @@ class RunningSummary(_Part):
         text: What was said in them, in the words of a model.
         through: The number of the last turn that it speaks of; it speaks of no hidden one.
         expires_at: The first end among the turns that it speaks of, in seconds of Unix time; None for never.
+        tokens: The tokens of it as it is told; None where they were not counted.
     """
 
     text: str
     through: int
     expires_at: int | None = None
+    tokens: int | None = None
 
 
 class RecentItem(StoredItem):
@@ -248,6 +255,7 @@ class RecentItem(StoredItem):
         remembered: The turns, oldest first.
         whole: Whether no visible turn done is before them.
         memory_tokens: The tokens up to which they are all that a bot may be reminded of.
+        tokenizer: The encoding in which their tokens were counted.
         unseen: The head's `unseen` when it was made: where that is another one now, turns are missing here.
         begun: When its conversation began: one of the same name that was begun anew is another one.
         summary: The summary of turns before them, where the bot's memory has one.
@@ -264,6 +272,7 @@ class RecentItem(StoredItem):
     remembered: tuple[RecentTurn, ...] = ()
     whole: bool = True
     memory_tokens: int = 0
+    tokenizer: str | None = None
     unseen: int = 0
     begun: datetime | None = None
     summary: RunningSummary | None = None

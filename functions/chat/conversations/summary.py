@@ -17,10 +17,10 @@ from functions.chat.conversations.history import (
     TOKENS_AROUND_TURN,
     count_bytes,
     count_fitting,
+    count_last,
     fit_history,
-    fits_by_bytes,
-    measure_last,
     most_turns,
+    sizes_of,
 )
 from functions.chat.conversations.stored_models import RunningSummary
 from shared.contracts import ChatMessage
@@ -83,6 +83,17 @@ class Reminder(NamedTuple):
     summary: RunningSummary | None = None
 
     @property
+    def tokens(self) -> dict[str, int]:
+        """Return the tokens of those texts of the messages whose tokens are known."""
+        known: dict[str, int] = {}
+        if self.summary is not None and self.summary.tokens is not None:
+            known[_as_data(self.summary.text)] = self.summary.tokens
+        for turn in self.turns:
+            if turn.tokens is not None:
+                known[turn.message], known[turn.response] = turn.tokens
+        return known
+
+    @property
     def messages(self) -> list[ChatMessage]:
         """Return it as messages; the summary is JSON in a user's one: nothing in it ends or outranks it."""
         told = [ChatMessage(role="user", content=_as_data(self.summary.text))] if self.summary else []
@@ -101,7 +112,7 @@ class SummaryMemory:
         counter: Counts texts.
         max_tokens: The most tokens of the summary and the turns together.
         summary_model: The model that summarizes.
-        reminded_model: The model that is reminded, in whose tokens all is counted.
+        tokenizer: The encoding of the model that is reminded, in whose tokens all is counted.
         origin: What its calls are made for.
         only_azure: Whether no other provider than Azure may be shown the conversation.
         seconds: How long a summary may take.
@@ -111,7 +122,7 @@ class SummaryMemory:
     counter: CountsText
     max_tokens: int
     summary_model: str
-    reminded_model: str
+    tokenizer: str
     origin: CallOrigin
     only_azure: bool = False
     seconds: float = SUMMARY_SECONDS
@@ -122,8 +133,10 @@ class SummaryMemory:
         Where no summary can be made, the last turns that fit are told, and those before them stay to be
         summarized later.
         """
-        answered = [one for one in turn.recent if one.response]
-        kept = await self._keep(answered)
+        answered = await count_last(
+            [one for one in turn.recent if one.response], self._room, self.tokenizer, self.counter
+        )
+        turn.recent, kept = tuple(answered), self._keep(answered)
         if len(kept) == len(answered):
             return Reminder(kept, turn.summary)
         if turn.summary_failed_at and turn.number < turn.summary_failed_at + TURNS_BETWEEN_TRIES:
@@ -143,24 +156,20 @@ class SummaryMemory:
     def _room(self) -> int:
         return self.max_tokens - self._summary_tokens
 
-    async def _keep(self, turns: Sequence[RecentTurn]) -> Sequence[RecentTurn]:
+    def _keep(self, turns: Sequence[RecentTurn]) -> Sequence[RecentTurn]:
         """Return the turns that stay: all where there is room, else the last ones that take half of it."""
         most = most_turns(self.max_tokens)
-        space = [count_bytes(turn) for turn in reversed(turns)]
-        is_small = len(turns) < most and sum(space) <= MOST_BUFFER_BYTES
-        if is_small and fits_by_bytes(turns, self._room):
-            return turns
-        tokens = await measure_last(turns, self._room, self.reminded_model, self.counter)
-        fitting = count_fitting(tokens, self._room)
-        if is_small and fitting == len(turns):
+        sizes, space = sizes_of(turns), [count_bytes(turn) for turn in reversed(turns)]
+        fitting = count_fitting(sizes, self._room)
+        if fitting == len(turns) < most and sum(space) <= MOST_BUFFER_BYTES:
             return turns
         half = min(
-            count_fitting(tokens, self._room // 2), count_fitting(space, MOST_BUFFER_BYTES // 2), most // 2
+            count_fitting(sizes, self._room // 2), count_fitting(space, MOST_BUFFER_BYTES // 2), most // 2
         )
         return turns[len(turns) - (half or min(fitting, 1)) :]
 
     async def _do_without(self, turn: Reservation) -> Reminder:
-        fitting = await fit_history(turn.recent, self._room, self.reminded_model, self.counter)
+        fitting = await fit_history(turn.recent, self._room, self.tokenizer, self.counter)
         return Reminder(fitting, turn.summary)
 
     async def _summarize(self, turn: Reservation, old: Sequence[RecentTurn]) -> RunningSummary | None:
@@ -168,17 +177,19 @@ class SummaryMemory:
         try:
             async with asyncio.timeout(self.seconds):
                 completion = await self.model.complete(self._prompt(turn, old))
-                text = await self._cut(completion.text.strip())
+                text, tokens = await self._cut(completion.text.strip())
         except (APIError, TimeoutError) as error:
             _logger.warning("A conversation was not summarized", extra={"error": type(error).__name__})
-            text = ""
+            text, tokens = "", 0
         count_event("tenantry.conversations", {"event": "summarized" if text else "not summarized"})
         if not text:
             return None
         ends = [one.expires_at for one in old if one.expires_at is not None]
         if turn.summary is not None and turn.summary.expires_at is not None:
             ends.append(turn.summary.expires_at)
-        return RunningSummary(text=text, through=old[-1].number, expires_at=min(ends, default=None))
+        return RunningSummary(
+            text=text, through=old[-1].number, expires_at=min(ends, default=None), tokens=tokens
+        )
 
     def _prompt(self, turn: Reservation, old: Sequence[RecentTurn]) -> ChatPrompt:
         most = max(_MOST_INPUT_CHARACTERS // (2 * len(old)), _LEAST_TEXT_CHARACTERS)
@@ -203,15 +214,12 @@ class SummaryMemory:
             only_azure=self.only_azure,
         )
 
-    async def _cut(self, text: str) -> str:
-        """Return the begin of a text that, as it is told, has no more tokens than a summary may have."""
+    async def _cut(self, text: str) -> tuple[str, int]:
+        """Return the begin of a text that as it is told has no more tokens than a summary may, and those."""
         most = self._summary_tokens - TOKENS_AROUND_TURN
-        while text:
-            tokens = await self.counter.count_text(_as_data(text), self.reminded_model)
-            if tokens <= most:
-                break
+        while (tokens := await self.counter.count_text(_as_data(text), self.tokenizer)) > most and text:
             text = text[: len(text) * most // tokens - 1].rstrip()
-        return text
+        return text, tokens
 
 
 def _as_data(text: str) -> str:

@@ -107,10 +107,14 @@ class FakeModel:
 
 
 class WordCounter:
-    """Takes each word for a token."""
+    """Takes each word for a token; keeps what it counted."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
 
     async def count_text(self, text: str, model: str) -> int:
         assert model
+        self.counted.append(text)
         return len(text.split())
 
 
@@ -136,7 +140,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.trouble = cosmos, clock, FakeModel(), Trouble(cosmos)
-        self.models = FakeModels()
+        self.models, self.counter = FakeModels(), WordCounter()
         self.authenticator = authenticator = FakeAuthenticator()
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
@@ -157,7 +161,7 @@ class App:
             metered_model=lambda tenant, app_id: StructuredModel(self.model.opened_for(tenant, app_id)),
             models=self.models,
             tenant_settings=self.settings,
-            token_counter=WordCounter(),
+            token_counter=self.counter,
             cache=Cache(clock),
         )
         self.runtime = cast("Runtime", runtime)

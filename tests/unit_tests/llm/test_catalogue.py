@@ -242,6 +242,7 @@ async def test_two_who_change_one_entry_do_not_overwrite_each_other(bench: Bench
         ({"a": {"provder": "azure"}}, "MODEL_CATALOGUE.a.provder"),
         ({"a": {"key_setting": "ADMIN_API_KEY"}}, "MODEL_CATALOGUE.a.key_setting"),
         ({"a": 1}, "MODEL_CATALOGUE.a"),
+        ({"bots": {}, "bot/support": {}}, "MODEL_CATALOGUE.bot/support"),
     ],
 )
 def test_a_malformed_setting_names_what_is_wrong(value: object, named: str) -> None:

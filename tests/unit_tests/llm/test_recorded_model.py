@@ -420,6 +420,16 @@ async def test_a_conversation_that_is_named_after_a_person_is_not_named_in_a_spa
     assert exporter.call()[1]["gen_ai.conversation.id"] == "[email]"
 
 
+async def test_a_span_names_no_model_that_the_catalogue_does_not_have(exporter: Exporter) -> None:
+    recorded = Recorded(route=())
+    with pytest.raises(ModelUnavailableError):
+        await recorded.model.complete(replace(recorded.prompt, model=SAID))
+
+    _, attributes, measured = exporter.call()
+    assert SAID not in str(attributes)
+    assert measured == {"gen_ai.operation.name": "chat"}
+
+
 async def test_a_span_of_a_call_that_fails_ends_with_its_error(exporter: Exporter) -> None:
     recorded = Recorded([failure(422)])
     with pytest.raises(APIError):

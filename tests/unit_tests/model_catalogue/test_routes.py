@@ -181,3 +181,11 @@ async def test_the_timer_warns_of_models_in_use_that_retire_soon(
 
     warned = [record.__dict__["model"] for record in caplog.records if "retires soon" in record.message]
     assert warned == ["gpt-5.1-chat", "old"]
+
+
+async def test_no_model_has_a_name_by_which_a_call_means_a_bot(app: WholeApp) -> None:
+    refused = await put(app, "bot/support", model="gpt-4o")
+    taken = [await put(app, name, model="gpt-4o") for name in ("bot", "bots/support", "a/bot/b")]
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["path.name"])
+    assert [answer.status for answer in taken] == [200, 200, 200]

@@ -21,9 +21,11 @@ from shared.llm.chat_model import (
     UnusableAnswerError,
 )
 from shared.llm.errors import PromptRefusedError
+from shared.resilience.deadlines import deadline
 from shared.tenancy.context import Role, acting_for
 from shared.tenancy.errors import TenantNotFoundError
 from tests.support.fakes import Call, tenant_context, user_context
+from tests.support.log_lines import kept_lines
 from tests.support.models import open_model
 from tests.support.virtual_time import LoopClock, simulate
 from tests.support.whole_app import EchoModel, whole_app
@@ -95,6 +97,9 @@ async def test_a_completion_has_the_shape_of_openais_client(app: WholeApp) -> No
 
     assert completion.choices[0].message.content == "hello"
     assert (completion.choices[0].finish_reason, completion.object) == ("stop", "chat.completion")
+    assert completion.choices[0].index == 0
+    assert completion.id.startswith("chatcmpl-")
+    assert completion.id != (await service(app).chat_completion(HELLO)).id
     assert completion.usage is not None
     assert (completion.usage.prompt_tokens, completion.usage.total_tokens) == (40, 60)
     assert completion.usage.prompt_tokens_details is not None
@@ -122,6 +127,22 @@ async def test_while_a_call_is_made_its_estimate_is_locked_and_then_what_it_used
     assert (model.seen[0].locked_tokens, model.seen[0].used_tokens) == (estimate, 0)
     after = await status(app)
     assert (after.locked_tokens, after.used_tokens) == (0, 60)
+
+
+@pytest.mark.usefixtures("as_acme")
+async def test_an_estimate_is_by_the_tokenizer_and_the_limit_of_the_models_entry(app: WholeApp) -> None:
+    for name, tokenizer in (("new", "o200k_base"), ("old", "cl100k_base")):
+        entry = {"tokenizer": tokenizer, "default_output_tokens": 50, "max_output_tokens": 60}
+        await app.must("put_model", Call.of(entry, headers=app.admin, name=name))
+    polish = [{"role": "user", "content": "Zażółć gęślą jaźń"}]
+    calling = service(app)
+
+    new, old = [await calling.estimate_tokens(polish, name) for name in ("new", "old")]
+    assert 50 < new < old
+    assert await calling.estimate_tokens(polish, "new", 1_000) == new + 10
+    model: EchoModel = app.runtime.__dict__["chat_model"]
+    await calling.send_prompt("", "hi", model="old", max_tokens=7)
+    assert (model.prompts[0].model, model.prompts[0].output_limit) == ("old", 7)
 
 
 @pytest.mark.usefixtures("as_acme")
@@ -233,14 +254,28 @@ async def test_usage_is_reported_whatever_else_is_wrong_with_an_answer(
 
 
 @pytest.mark.usefixtures("as_acme")
+async def test_each_call_leaves_a_record_of_its_application_without_a_text(app: WholeApp) -> None:
+    secret = [{"role": "user", "content": "my very own secret"}]
+    with kept_lines("shared") as lines:
+        await service(app).chat_completion(secret)
+
+    (line,) = (one for one in lines if one.get("extra", {}).get("event") == "model_call")
+    told = [line["extra"][name] for name in ("app_id", "model", "prompt_tokens", "status")]
+    assert (line["tenant_id"], *told) == ("acme", "my_app", "gpt-4o", 7, "succeeded")
+    assert "secret" not in json.dumps(lines)
+
+
+@pytest.mark.usefixtures("as_acme")
 async def test_while_a_deployment_is_limited_the_next_one_answers(app: WholeApp) -> None:
     entry = {"model": "gpt-4o", "fallbacks": ["gpt-4.1"]}
     await app.must("put_model", Call.of(entry, headers=app.admin, name="ours"))
     calling, endpoint = over_the_wire(app, failure(429, {"retry-after": "30"}), answer(), answer())
 
-    for _ in range(2):
-        await calling.chat_completion(HELLO, "ours")
+    with kept_lines("shared.llm.openai_client") as lines:
+        for _ in range(2):
+            await calling.chat_completion(HELLO, "ours")
 
+    assert [line["tenant_id"] for line in lines] == ["acme", "acme"]
     asked = [json.loads(request.content)["model"] for request in endpoint.requests]
     assert asked == ["ours", "gpt-4.1", "gpt-4.1"]
     assert app.clock.slept == []
@@ -260,6 +295,20 @@ async def test_a_call_has_three_attempts_in_all_and_waits_as_long_as_it_is_told(
 
 @pytest.mark.usefixtures("as_acme")
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        {"temperature": 0, "top_p": 0, "frequency_penalty": -2, "presence_penalty": -2, "max_tokens": 1},
+        {"temperature": 2, "top_p": 1, "frequency_penalty": 2, "presence_penalty": 2},
+        {"stop": ["a", "b", "c", "x" * 1_000]},
+        {"messages": HELLO * 10_000},
+    ],
+)
+async def test_what_is_at_a_bound_is_taken(app: WholeApp, arguments: dict[str, object]) -> None:
+    await service(app).chat_completion(**({"messages": HELLO} | arguments))  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.usefixtures("as_acme")
+@pytest.mark.parametrize(
     ("arguments", "fields"),
     [
         ({"messages": []}, {"messages"}),
@@ -274,6 +323,10 @@ async def test_a_call_has_three_attempts_in_all_and_waits_as_long_as_it_is_told(
         ({"frequency_penalty": -2.1, "presence_penalty": 3}, {"frequency_penalty", "presence_penalty"}),
         ({"stop": ["a", "b", "c", "d", "e"]}, {"stop"}),
         ({"stop": [""]}, {"stop.0"}),
+        ({"stop": ["x" * 1_001]}, {"stop.0"}),
+        ({"temperature": -0.1, "top_p": -0.1}, {"temperature", "top_p"}),
+        ({"frequency_penalty": 2.1, "presence_penalty": -2.1}, {"frequency_penalty", "presence_penalty"}),
+        ({"messages": HELLO * 10_001}, {"messages"}),
     ],
 )
 async def test_an_argument_at_fault_is_named_and_nothing_is_locked(
@@ -355,6 +408,20 @@ def test_send_prompt_waits_for_the_budget_and_chat_completion_refuses() -> None:
     assert text == "You said: hello"
     assert told is not None
     assert told <= waited <= told + 2
+
+
+def test_send_prompt_waits_for_no_budget_longer_than_its_request_may_take() -> None:
+    async def ask() -> float:
+        async with whole_app(LoopClock()) as app:
+            await app.new_tenant("acme", "standard")
+            with acting_for(tenant_context("acme", tier="standard")), deadline(30, app.clock):
+                await app.runtime.token_client("my_app").lock_tokens(199_000)
+                began = app.clock.monotonic()
+                with pytest.raises(BudgetExceededError):
+                    await service(app).send_prompt("Be brief.", "hello")
+                return app.clock.monotonic() - began
+
+    assert simulate(ask()) < 1
 
 
 @pytest.mark.usefixtures("as_acme")

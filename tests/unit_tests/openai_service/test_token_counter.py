@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from compat.azure_openai_service import AzureOpenAIService
 from compat.token_counter import RequestTokenClient, TokenCounterBudget
 from shared.contracts import Usage
 from shared.errors import (
@@ -20,7 +25,9 @@ from shared.errors import (
 from shared.resilience.deadlines import deadline
 from tenantry_client.errors import (
     CredentialError,
+    ForbiddenError,
     InvalidRequestError,
+    MissingExtraError,
     MissingKeyError,
     NoSuchLockError,
     OutOfReachError,
@@ -29,6 +36,11 @@ from tenantry_client.errors import (
 )
 from tenantry_client.token_models import LockReply, SettledReply, TokenStatus, UsedTokens
 from tests.support.fakes import FakeClock, tenant_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.whole_app import WholeApp
 
 ACME = tenant_context()
 STATUS = TokenStatus(
@@ -104,9 +116,11 @@ async def test_the_counter_is_told_of_each_call_by_kinds_of_tokens() -> None:
 
 
 async def test_a_lock_that_is_not_admitted_says_when_to_come_back() -> None:
+    counter = FakeCounter(admits=False)
     with pytest.raises(BudgetExceededError, match="tokens_per_minute") as caught:
-        await budget(FakeCounter(admits=False)).lock(ACME, "my_app", 100, "gpt-4o")
+        await budget(counter).lock(ACME, "my_app", 100, "gpt-4o")
     assert caught.value.retry_after == 42.0
+    assert [entry[0] for entry in counter.log] == ["lock", "status"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +130,10 @@ async def test_a_lock_that_is_not_admitted_says_when_to_come_back() -> None:
         (TooManyRequestsError("slow down", retry_after=3.0), RateLimitError),
         (CredentialError("who?"), ConfigurationError),
         (MissingKeyError("no key"), ConfigurationError),
+        (MissingExtraError("no azure-identity"), ConfigurationError),
+        (ForbiddenError("not with this role"), ConfigurationError),
         (OutOfReachError("down"), DependencyUnavailableError),
+        (OutOfReachError("down", retry_after=7.0), DependencyUnavailableError),
         (NoSuchLockError("none"), NotFoundError),
     ],
 )
@@ -132,8 +149,61 @@ async def test_its_errors_are_the_apps_own_so_that_the_edges_know_them(
         with pytest.raises(expected) as caught:
             await call
         assert caught.value.detail.get("fields") == failure.detail.get("fields")
-        if failure.retry_after is not None:
-            assert caught.value.retry_after == failure.retry_after
+        is_down = expected is DependencyUnavailableError
+        assert caught.value.retry_after == (failure.retry_after or (1.0 if is_down else None))
+
+
+class CounterServer:
+    """A token counter behind a socket, which admits what it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, int | None]] = []
+        self.connections: set[object] = set()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        verb = request.match_info["verb"]
+        self.calls.append((verb, request.headers["authorization"], body.get("token_count")))
+        self.connections.add(request.transport)
+        if verb == "lock":
+            return web.json_response({"allowed": True, "request_id": "t:r", "message": "Locked"})
+        return web.json_response({"success": True})
+
+
+@asynccontextmanager
+async def listening(server: CounterServer) -> AsyncIterator[str]:
+    served = web.Application()
+    served.router.add_post("/api/v1/tokens/{verb}", server.answer)
+    async with TestServer(served) as running:
+        yield str(running.make_url("/"))
+
+
+@pytest.mark.usefixtures("as_acme")
+async def test_a_counter_at_a_url_is_sent_its_key_and_keeps_the_budget_in_place_of_the_ledger(
+    app: WholeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_COUNTER_KEY", "the-counters")
+    counter = CounterServer()
+    async with listening(counter) as url:
+        service = AzureOpenAIService(app_id="my_app", token_counter_url=url, runtime=app.runtime)
+        async with service as opened:
+            assert opened is service
+            for _ in range(2):
+                assert await opened.send_prompt("", "hi", max_tokens=92) == "You said: hi"
+        in_the_block = len(counter.connections)
+        await service.send_prompt("", "hi", max_tokens=92)
+
+    key = "Bearer the-counters"
+    assert counter.calls == [("lock", key, 100), ("report", key, None)] * 3
+    assert in_the_block == 1
+    assert len(counter.connections) > 1
+    ledger = app.runtime.token_client("my_app", tenant_context(tier="premium"))
+    assert (await ledger.get_status()).used_tokens == 0
+
+
+async def test_without_a_counter_a_service_has_nothing_to_close(app: WholeApp) -> None:
+    async with AzureOpenAIService(runtime=app.runtime) as service:
+        assert isinstance(service, AzureOpenAIService)
 
 
 async def test_no_window_is_waited_for_longer_than_the_request_may_take() -> None:
