@@ -39,6 +39,7 @@ class WaitLimit:
 
         Raises:
             TimeoutError: It did not come; it was cancelled.
+            RuntimeError: No task waits.
         """
         task = asyncio.current_task()
         if task is None:
