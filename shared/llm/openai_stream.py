@@ -61,7 +61,7 @@ class OpenedStream:
         Raises:
             httpx2.HTTPError: They did not come; the response is closed.
         """
-        chunks = response.aiter_raw()  # nothing compressed comes so far: see bounded_answer
+        chunks = response.aiter_bytes()
         async with AsyncExitStack() as failing:
             failing.push_async_callback(response.aclose)
             first = await anext(chunks, b"")
