@@ -49,6 +49,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "save_bot": {"system_prompt": "mine"},
     "reload_bot": {},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
+    "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},

@@ -26,6 +26,7 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
         {},
         {"system_prompt": "x", "llm": {"temperature": 9}},
     ),
+    "approve_job": ({"step": "No step", "approved": True}, {}, {"step": "reason", "approved": "yes"}),
     "accept_job": ({"text": "x", "prompt_name": "y"}, {}, {"text": "x", "variables": {"a": "b"}}),
     "save_prompt": (
         {"template": "x", "config": {"deep": _DEEP}},
