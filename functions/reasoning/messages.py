@@ -49,7 +49,7 @@ def end_job(
         tenant_id=job.request.tenant_id,
         id=job.id,
         task_id=job.task_id,
-        ai_reason=find_strategy(job.request.strategy).find_analysis(job.steps),
+        ai_reason=find_strategy(job.request.strategy).find_model_text(job.steps),
         reason=result.reason if result else None,
         summary=result.summary if result else None,
         usage=used,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.reasoning.errors import UnfitAnswerError
+from functions.reasoning.strategies.answers import answer_format
 from shared.contracts import ChatMessage, PromptSelection, PromptUse
 from shared.jobs.models import JobStep
 from shared.llm.chat_model import ChatPrompt
@@ -53,6 +54,7 @@ class StepRunner:
 
         Raises:
             UnfitAnswerError: Neither the first answer nor the second one is of use.
+            InvalidAnswerError: Neither one is data of the step's model.
             TokenCapReachedError: The job's own budget may not suffice.
             APIError: The prompt's, the model's and the budget's own errors.
         """
@@ -65,11 +67,13 @@ class StepRunner:
             job.request.model or self.default_model,
             most_tokens,
             origin=CallOrigin(job_id=job.id, step=call.name, prompt=found.prompt),
+            temperature=call.temperature,
+            answer_format=None if call.answer is None else answer_format(call.answer),
             cap=cap,
         )
         completion = await self.model.complete(prompt)
         usage = completion.usage
-        if _find_problem(completion, call) is not None:
+        if _find_problem(completion, call) is not None:  # of data, the model has asked again itself
             completion = await self.model.complete(prompt)
             usage += completion.usage
             if (problem := _find_problem(completion, call)) is not None:

@@ -33,3 +33,5 @@ class Direct:
     def find_analysis(self, done: Mapping[str, JobStep]) -> str | None:
         """Return the analysis; None before there is one."""
         return done[REASON].text if REASON in done else None
+
+    find_model_text = find_analysis

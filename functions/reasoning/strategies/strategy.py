@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from functions.reasoning.strategies.answers import StepAnswer
     from shared.jobs.models import JobStep
 
 SUMMARISE = "summarise"
@@ -39,6 +40,8 @@ class StepCall:
         with_input: Whether the model is shown the job's input.
         max_output_tokens: The most tokens of the answer; None for the job's own limit.
         shortest: The fewest characters of an answer.
+        answer: The model that the answer is held to; None for a text.
+        temperature: How far apart answers to the same are; None for the model's own.
     """
 
     name: str
@@ -47,6 +50,8 @@ class StepCall:
     with_input: bool = True
     max_output_tokens: int | None = None
     shortest: int = 1
+    answer: type[StepAnswer] | None = None
+    temperature: float | None = None
 
 
 class Strategy(Protocol):
@@ -62,8 +67,25 @@ class Strategy(Protocol):
         ...
 
     def find_analysis(self, done: Mapping[str, JobStep]) -> str | None:
-        """Return the model's own text of the analysis; None before there is one."""
+        """Return the analysis, once it was checked; None before there is one."""
         ...
+
+    def find_model_text(self, done: Mapping[str, JobStep]) -> str | None:
+        """Return the model's own text that has the analysis; None before there is one."""
+        ...
+
+
+def read_numbered(done: Mapping[str, JobStep], name: str) -> list[str]:
+    """Return the texts of the steps `{name}_1`, `{name}_2` and so on, up to one that is missing."""
+    texts: list[str] = []
+    while (step := done.get(f"{name}_{len(texts) + 1}")) is not None:
+        texts.append(step.text)
+    return texts
+
+
+def list_lines(lines: Sequence[str]) -> str:
+    """Return lines with their numbers, from 1."""
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
 def summary_call(analysis: str) -> StepCall:
