@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.reasoning.messages import open_outbox
 from functions.reasoning.models import (
     ApprovalRequest,
     JobAccepted,
@@ -22,6 +21,7 @@ from shared.contracts import ReasonerIn
 from shared.http.bounds import RouteBounds
 from shared.http.paging import ListReply
 from shared.http.routes import Routes
+from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
