@@ -20,9 +20,6 @@ MOST_CHARACTERS = 1_000_000
 """The most of an answer that is read."""
 
 MOST_PROBLEMS = 10
-MOST_STEPS = 50_000
-"""The most that is compared: a tenth of a second's work at worst."""
-
 _STATES_OF_A_STEP = 500
 """So many states of a pattern's automaton are passed in a step's time, at worst."""
 
@@ -48,7 +45,7 @@ class UnreadableAnswerError(ValueError):
     """An answer is no JSON that can be read."""
 
 
-class _TooMuchWorkError(Exception):
+class TooMuchWorkError(Exception):
     """Checking an answer takes more steps than are granted."""
 
 
@@ -68,12 +65,18 @@ def read_json(text: str) -> Any:  # noqa: ANN401  # any JSON
         raise UnreadableAnswerError("is not JSON") from error
 
 
-def find_problems(schema: AnswerSchema, value: Any) -> list[AnswerProblem]:  # noqa: ANN401  # any JSON
-    """Return what is wrong with an answer that was read: the first `MOST_PROBLEMS` things at most."""
+def find_problems(
+    schema: AnswerSchema,
+    value: Any,  # noqa: ANN401  # any JSON
+    steps: int,
+) -> list[AnswerProblem]:
+    """Return what is wrong with an answer that was read: the first `MOST_PROBLEMS` things at most.
+
+    Raises:
+        TooMuchWorkError: It is not known within so many steps.
+    """
     try:
-        return list(islice(_Validation(schema.defs).problems(schema, value, ()), MOST_PROBLEMS))
-    except _TooMuchWorkError:
-        return [AnswerProblem("", "takes too much work to check")]
+        return list(islice(_Validation(schema.defs, steps).problems(schema, value, ()), MOST_PROBLEMS))
     except RecursionError:
         return [AnswerProblem("", "is nested too deep")]
 
@@ -88,7 +91,7 @@ class _Validation:
     """
 
     definitions: Mapping[str, SchemaNode]
-    steps: int = MOST_STEPS
+    steps: int
 
     def problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         """Give what is wrong with a value."""
@@ -111,7 +114,7 @@ class _Validation:
     def _spend(self, steps: int) -> None:
         self.steps -= steps
         if self.steps < 0:
-            raise _TooMuchWorkError
+            raise TooMuchWorkError
 
     def _value_problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         if node.enum is not None:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from shared.llm.answer_format import AnswerFormat
 from shared.llm.answer_schema import AnswerSchema
-from shared.llm.answer_validation import MOST_PROBLEMS, UnreadableAnswerError, find_problems, read_json
+from shared.llm.answer_validation import (
+    MOST_PROBLEMS,
+    TooMuchWorkError,
+    UnreadableAnswerError,
+    find_problems,
+    read_json,
+)
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1.0, "", "a", "abc", "ÄÖ"])
@@ -62,10 +68,14 @@ def _schemas() -> st.SearchStrategy[dict[str, Any]]:
     return st.recursive(leaves, deeper, max_leaves=6)
 
 
+STEPS = 10_000
+
+
 def _fits(schema: dict[str, Any], value: object) -> bool:
-    return not find_problems(AnswerSchema.model_validate(schema), value)
+    return not find_problems(AnswerSchema.model_validate(schema), value, STEPS)
 
 
+@pytest.mark.slow
 @given(_schemas(), SCALARS | VALUES, st.dictionaries(NAMES, VALUES, max_size=3))
 def test_an_answer_fits_exactly_where_the_reference_implementation_says_so(
     inner: dict[str, Any], value: object, rest: dict[str, Any]
@@ -112,12 +122,12 @@ ORDER = {
 def test_a_problem_is_told_with_its_place_and_without_the_answer(
     answer: object, problems: dict[str, str]
 ) -> None:
-    assert dict(find_problems(AnswerSchema.model_validate(ORDER), answer)) == problems
+    assert dict(find_problems(AnswerSchema.model_validate(ORDER), answer, STEPS)) == problems
 
 
 def test_no_more_problems_are_told_than_anybody_reads() -> None:
     answer = {"items": [{str(number): 1} for number in range(50)]}
-    assert len(find_problems(AnswerSchema.model_validate(ORDER), answer)) == MOST_PROBLEMS
+    assert len(find_problems(AnswerSchema.model_validate(ORDER), answer, STEPS)) == MOST_PROBLEMS
 
 
 def test_a_multiple_is_one_as_it_is_written() -> None:
@@ -187,17 +197,28 @@ WIDE = {"anyOf": [{"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}]}
         ),
     ],
 )
-def test_a_hostile_schema_or_answer_is_given_up_after_bounded_work(schema: dict[str, Any], text: str) -> None:
-    answer_schema = AnswerSchema.model_validate(schema)
-    assert find_problems(answer_schema, read_json(text)) == [("", "takes too much work to check")]
+async def test_a_hostile_schema_or_answer_is_given_up_after_bounded_work(
+    schema: dict[str, Any], text: str
+) -> None:
+    json_schema = AnswerFormat.model_validate({"type": "json_schema", "schema": schema})
+    assert await json_schema.find_problems(text) == [("", "takes too much work to check")]
+
+
+async def test_what_the_loop_has_no_time_for_is_checked_beside_it() -> None:
+    items = {"type": "array", "items": {"anyOf": [{"const": number} for number in range(100)]}}
+    schema = {"type": "object", "properties": {"x": items}}
+    json_schema = AnswerFormat.model_validate({"type": "json_schema", "schema": schema})
+    short = json.dumps({"x": [99] * 100})
+    with pytest.raises(TooMuchWorkError):
+        find_problems(AnswerSchema.model_validate(schema), json.loads(short), 2_000)
+    assert await json_schema.find_problems(short) == []
 
 
 def test_an_answer_that_is_nested_without_an_end_is_given_up() -> None:
     tree = {"type": "array", "items": {"$ref": "#/$defs/tree"}}
     schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/tree"}}, "$defs": {"tree": tree}}
-    problems = find_problems(
-        AnswerSchema.model_validate(schema), read_json('{"x":' + "[" * 900 + "]" * 900 + "}")
-    )
+    deep = read_json('{"x":' + "[" * 900 + "]" * 900 + "}")
+    problems = find_problems(AnswerSchema.model_validate(schema), deep, STEPS)
     assert problems == [("", "is nested too deep")]
 
 

@@ -189,3 +189,18 @@ async def test_no_model_has_a_name_by_which_a_call_means_a_bot(app: WholeApp) ->
 
     assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["path.name"])
     assert [answer.status for answer in taken] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("written", ["vendor/model:8b", "vendor%2Fmodel:8b", "vendor%2fmodel:8b"])
+async def test_a_slash_in_a_name_is_one_however_the_host_gives_it(app: WholeApp, written: str) -> None:
+    stored = await put(app, written, model="gpt-4o")
+
+    assert (stored.status, stored.json()["name"]) == (200, "vendor/model:8b")
+    removed = await app.client.call("delete_model", Call({"name": written}, headers=app.admin))
+    assert removed.status == 204
+
+
+async def test_another_method_on_a_name_with_a_slash_is_not_allowed(app: WholeApp) -> None:
+    call = Call({"rest": "v1/model-catalogue/vendor/model"}, headers=app.admin, method="GET")
+    refused = await app.client.call("unknown_route", call)
+    assert (refused.status, refused.json()["detail"]["allowed"]) == (405, ["DELETE", "PUT"])
