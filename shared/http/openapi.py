@@ -90,8 +90,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
 }
 _STREAM = (
-    "One server-sent event, where the body, or the Accept header of a GET, asks for a stream. The last one"
-    " is `done` with the JSON of a plain answer, or `error` with that of a refusal; a comment comes after 15 s"
+    "One server-sent event, where the body, or the Accept header of a GET, asks for a stream. The last is"
+    " `done` with the JSON of a plain answer, or `error` with that of a refusal; a comment comes after 15 s"
     " of silence. Repeated under its Idempotency-Key, it is the last event alone."
 )
 _NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
