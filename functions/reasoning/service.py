@@ -31,6 +31,7 @@ from shared.validation import refused_field
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
+    from functions.reasoning.inputs import JobInputs
     from functions.reasoning.models import ApprovalRequest, JobPageQuery, JobRequest
     from functions.reasoning.stored_models import ReasoningJob, ReasoningJobs, ReasoningState
     from shared.clock import Clock
@@ -48,6 +49,7 @@ class JobService:
         tenant: The tenant.
         jobs: Its jobs.
         outbox: Sends their messages.
+        inputs: Keeps their inputs.
         require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
         clock: Dates what is said of jobs.
     """
@@ -57,12 +59,14 @@ class JobService:
         tenant: TenantContext,
         jobs: ReasoningJobs,
         outbox: Outbox[JobOutboxItem],
+        inputs: JobInputs,
         require_model: Callable[[str, str], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._tenant = tenant
         self._jobs = jobs
         self._intake = JobIntake(jobs, outbox)
+        self._inputs = inputs
         self._require_model = require_model
         self._clock = clock
 
@@ -74,14 +78,16 @@ class JobService:
         Raises:
             ModelNotFoundError: The tenant may use no such model.
             JobConflictError: A job of this id asks for something else.
-            PayloadTooLargeError: No queue takes a message of this size.
+            DependencyUnavailableError: What keeps large inputs is down, or the store.
         """
         if request.model is not None:
             await self._require_model(request.model, "body.model")
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
-        await self._intake.accept(message, request_message(message))
+        claimed = await self._inputs.check_in(message)
+        job = await self._intake.accept(claimed, request_message(claimed))
+        await self._inputs.remove_if_over(job)
         # As it was accepted, not as it stands: the same answer however often it is asked for.
         return _accept(job_id, JobStatus.QUEUED)
 
@@ -151,6 +157,7 @@ class JobService:
             with suppress(ItemChangedError):
                 job = await change(await self._jobs.read(job_id))
                 await self._intake.announce(job)
+                await self._inputs.remove_if_over(job)
                 return job
         raise DependencyUnavailableError("The job", "is being changed by others", retry_after=1.0)
 
