@@ -179,7 +179,8 @@ class ReasonerIn(TaskMessage):
     )
     variables: dict[str, str] | None = Field(None, description="The values of the prompt's variables.")
     content: ContentClaim | None = Field(
-        None, description="Instead of an input, in the app's own messages: the claim of one of more than 200 kB."
+        None,
+        description="Instead of an input, in the app's own messages: the claim of one of more than 200 kB.",
     )
     strategy: str | None = Field(None, description="The way to reason; `direct` where none is named.")
     model: str | None = Field(None, description="The model; the deployment's default where none is named.")

@@ -1,7 +1,8 @@
 """Contents of jobs that are too large for a message, kept in blobs: the claim check pattern.
 
 https://learn.microsoft.com/azure/architecture/patterns/claim-check. The message, and the stored job, have the
-content's claim. Its blob is named by the tenant, the job's id and the content: no message leads to another one.
+claim of the content. Its blob is named by the tenant, the job's id and the content: no message leads to
+another one.
 """
 
 from __future__ import annotations
