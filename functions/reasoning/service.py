@@ -18,14 +18,14 @@ from functions.reasoning.models import (
 )
 from shared.contracts import ReasonerIn
 from shared.cosmos.container import ItemChangedError
-from shared.errors import APIError, DependencyUnavailableError
+from shared.errors import DependencyUnavailableError
 from shared.http.paging import ListReply, cut_page
 from shared.http.streaming import StreamEvent
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.jobs.errors import JobNotWaitingError, JobOverError
 from shared.jobs.following import SeenProgress, follow_job
+from shared.jobs.intake import JobIntake
 from shared.jobs.models import JobApproval, JobStatus
-from shared.logging.logger import get_logger
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _MOST_RACES = 5
-_logger = get_logger(__name__)
 
 
 class JobService:
@@ -63,7 +62,7 @@ class JobService:
     ) -> None:
         self._tenant = tenant
         self._jobs = jobs
-        self._outbox = outbox
+        self._intake = JobIntake(jobs, outbox)
         self._require_model = require_model
         self._clock = clock
 
@@ -82,8 +81,7 @@ class JobService:
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
-        job, _ = await self._jobs.create(message, request_message(message))
-        await self._announce(job)
+        await self._intake.accept(message, request_message(message))
         # As it was accepted, not as it stands: the same answer however often it is asked for.
         return _accept(job_id, JobStatus.QUEUED)
 
@@ -152,7 +150,7 @@ class JobService:
         for _ in range(_MOST_RACES):
             with suppress(ItemChangedError):
                 job = await change(await self._jobs.read(job_id))
-                await self._announce(job)
+                await self._intake.announce(job)
                 return job
         raise DependencyUnavailableError("The job", "is being changed by others", retry_after=1.0)
 
@@ -180,14 +178,6 @@ class JobService:
         if said.approved:
             return await self._jobs.approve(job, said.step, approval, request_message(job.request))
         return await self._jobs.refuse(job, said.step, approval, refuse_job(job, said.step, said.comment))
-
-    async def _announce(self, job: ReasoningJob) -> None:
-        """Send a job's message, or leave that to the sweeper where the broker is down."""
-        try:
-            await self._outbox.send(job)
-        except APIError as error:
-            facts = {"job_id": job.id, "error": type(error).__name__}
-            _logger.warning("The job is stored; its message will be sent later", extra=facts)
 
 
 def _accept(job_id: str, status: JobStatus) -> JobAccepted:

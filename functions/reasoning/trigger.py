@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.reasoning.messages import open_outbox
 from functions.reasoning.models import (
     ApprovalRequest,
     JobAccepted,
@@ -24,6 +23,7 @@ from shared.http.inputs import LastEventId, WantsEvents
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.http.streaming import EventStream
+from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
