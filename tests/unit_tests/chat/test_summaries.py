@@ -83,6 +83,12 @@ async def stored_recent(app: App, conversation_id: str = "c") -> RecentItem:
     return found
 
 
+async def visible_turns(app: App) -> list[Any]:
+    """Read the turns that are shown and answered."""
+    answer = await app.on_conversation(query="limit=100")
+    return [turn for turn in answer.json()["items"] if turn["status"] == "done"]
+
+
 @pytest.fixture
 async def bot(app: App) -> App:
     saved = await app.save_bot(system_prompt="Be brief.", memory=SUMMARY)
@@ -155,7 +161,7 @@ async def test_summaries_are_paid_for_by_the_bots_tenant_and_user(bot: App) -> N
 
     assert set(bot.model.callers) == {("acme", "bot:b")}
     [asked] = bot.model.summaries
-    assert (asked.user, asked.max_output_tokens, asked.reasoning_effort) == ("ann", 250 + 1_024, "low")
+    assert (asked.user, asked.max_output_tokens, asked.reasoning_effort) == ("ann", 250 + 2_048, "low")
     assert (asked.origin.bot_id, asked.origin.conversation_id, asked.origin.turn) == ("b", "c", HELD + 2)
     assert asked.origin.step == "summary"
 
@@ -442,6 +448,36 @@ async def test_in_random_histories_a_model_is_told_of_all_visible_turns_and_of_n
             assert told == [one for _, one in model.visible[:-1]]
             model.visible[-1] = (model.begun, model.visible[-1][1])
     assert bot.model.summaries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed_number", range(3))
+async def test_a_store_that_dies_at_any_request_never_makes_a_model_hear_of_hidden_turns(
+    bot: App, clock: FakeClock, seed_number: int
+) -> None:
+    rng = random.Random(seed_number)  # noqa: S311  # a seeded history
+    await chat_turns(bot, HELD)
+    for number in range(100, 150):
+        turns = await visible_turns(bot)
+        before = [turn["message"].split()[0] for turn in turns]
+        if rng.random() < 0.4:
+            bot.trouble.at(rng.randint(1, 5), **{rng.choice(["requests", "answers"]): 100})
+        route = rng.choice(["chat"] * 6 + ["undo_turn", "rewind_conversation", "regenerate_answer"])
+        asked = len(bot.model.prompts)
+        if route == "chat":
+            await bot.chat(say(f"m{number}"))
+        else:
+            last = {"turn": rng.choice([turn["turn"] for turn in turns[-5:]])}
+            await change(bot, route, last if route == "rewind_conversation" else None)
+        bot.cosmos.transport.lose_requests = bot.cosmos.transport.lose_answers = 0
+        bot.cosmos.transport.watch = lambda _: None
+        clock.advance(140)
+        if len(bot.model.prompts) > asked:
+            told = told_names(bot.model.prompts[-1])
+            known = before if route == "chat" else before[:-1]
+            assert told == known[len(known) - len(told) :]
+            assert len(told) >= min(len(known), HELD)
+    assert len(bot.model.summaries) > 1
 
 
 # OWASP LLM01: what is summarized is data
