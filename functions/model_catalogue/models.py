@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from shared.http.models import PathModel, ReplyModel, VersionedReply
 from shared.http.paging import PageQuery
@@ -28,6 +29,12 @@ class ModelPath(PathModel):
     """
 
     name: str = Field(pattern=MODEL_NAME_PATTERN)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _read_slashes(cls, name: object) -> object:
+        # Azure's front gives a slash for `%2F`, the host behind it leaves `%2F` as it is.
+        return re.sub("%2f", "/", name, flags=re.IGNORECASE) if isinstance(name, str) else name
 
 
 class ModelPageQuery(PageQuery):

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.llm.answer_schema import AnswerSchema
-from shared.llm.answer_validation import AnswerProblem, UnreadableAnswerError, find_problems, read_json
+from shared.llm.answer_validation import (
+    AnswerProblem,
+    TooMuchWorkError,
+    UnreadableAnswerError,
+    find_problems,
+    read_json,
+)
 from shared.validation import refuse_value
 
+MOST_STEPS = 50_000
+"""The most steps of a check: less than a tenth of a second's work."""
+
+_STEPS_ON_THE_LOOP = 2_000
 _LONG_ANSWER = 4_000
 """Characters above which checking leaves the event loop."""
 
@@ -74,18 +85,25 @@ class AnswerFormat(BaseModel):
         return f"{told}\n{self.schema_text}"
 
     async def find_problems(self, text: str) -> list[AnswerProblem]:
-        """Return what is wrong with an answer; none where it has this form."""
+        """Return what is wrong with an answer; none where it has this form.
+
+        What takes long leaves the event loop; what takes too long does not have the form.
+        """
         if self.type is AnswerFormatKind.TEXT:
             return []
         if len(text) <= _LONG_ANSWER:
-            return self._check(text)
-        return await asyncio.to_thread(self._check, text)
+            with suppress(TooMuchWorkError):
+                return self._check(text, _STEPS_ON_THE_LOOP)
+        try:
+            return await asyncio.to_thread(self._check, text, MOST_STEPS)
+        except TooMuchWorkError:
+            return [AnswerProblem("", "takes too much work to check")]
 
-    def _check(self, text: str) -> list[AnswerProblem]:
+    def _check(self, text: str, steps: int) -> list[AnswerProblem]:
         try:
             value = read_json(text)
         except UnreadableAnswerError as error:
             return [AnswerProblem("", str(error))]
         if self.json_schema is not None:
-            return find_problems(self.json_schema, value)
+            return find_problems(self.json_schema, value, steps)
         return [] if isinstance(value, dict) else [AnswerProblem("", "must be of type object")]

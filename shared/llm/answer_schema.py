@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self, override
 
 from pydantic import (
@@ -220,11 +220,10 @@ class SchemaNode(BaseModel):
         return written
 
     @model_serializer(mode="plain")
-    def _as_written(self) -> dict[str, Any]:
+    def as_written(self) -> dict[str, Any]:
         """Return what was written and no default, in the language's own words."""
-        fields = type(self).model_fields
-        written = self.model_fields_set
-        return {fields[name].alias or name: _write(getattr(self, name)) for name in fields if name in written}
+        keywords, values = _keywords(type(self)), self.__dict__
+        return {keywords[name]: _write(values[name]) for name in keywords if name in self.model_fields_set}
 
 
 class AnswerSchema(SchemaNode):
@@ -243,7 +242,7 @@ class AnswerSchema(SchemaNode):
     @cached_property
     def text(self) -> str:
         """Return it as JSON."""
-        return json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self.as_written(), ensure_ascii=False, separators=(",", ":"))
 
     @cached_property
     def is_strict(self) -> bool:
@@ -324,10 +323,16 @@ def _check_pattern(node: SchemaNode, patterns: int, place: str) -> None:
     raise refuse_value(problem)
 
 
+@cache
+def _keywords(model: type[SchemaNode]) -> dict[str, str]:
+    """Return the language's keyword for each field."""
+    return {name: field.alias or name for name, field in model.model_fields.items()}
+
+
 def _write(value: object) -> object:
     match value:
         case SchemaNode():
-            return value.model_dump()
+            return value.as_written()
         case list():
             return [_write(one) for one in value]
         case dict():

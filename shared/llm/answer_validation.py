@@ -20,13 +20,12 @@ MOST_CHARACTERS = 1_000_000
 """The most of an answer that is read."""
 
 MOST_PROBLEMS = 10
-MOST_STEPS = 50_000
-"""The most that is compared: a tenth of a second's work at worst."""
-
 _STATES_OF_A_STEP = 500
 """So many states of a pattern's automaton are passed in a step's time, at worst."""
 
 _LONGEST_PLACE = 200
+_MOST_NAMES = 20
+_ANY_NAME = "*"
 _MISSING = object()
 
 type _Place = tuple[str | int, ...]
@@ -36,8 +35,9 @@ class AnswerProblem(NamedTuple):
     """One thing that is wrong with an answer.
 
     Attributes:
-        place: Its place in the answer, as a JSON pointer; empty for the whole.
-        problem: What is wrong, without anything of the answer.
+        place: Its place in the answer, as a JSON pointer; empty for the whole. A name that is not the
+            schema's is `*`: nothing of the answer is told.
+        problem: What is wrong, in words of the schema.
     """
 
     place: str
@@ -48,7 +48,7 @@ class UnreadableAnswerError(ValueError):
     """An answer is no JSON that can be read."""
 
 
-class _TooMuchWorkError(Exception):
+class TooMuchWorkError(Exception):
     """Checking an answer takes more steps than are granted."""
 
 
@@ -68,12 +68,18 @@ def read_json(text: str) -> Any:  # noqa: ANN401  # any JSON
         raise UnreadableAnswerError("is not JSON") from error
 
 
-def find_problems(schema: AnswerSchema, value: Any) -> list[AnswerProblem]:  # noqa: ANN401  # any JSON
-    """Return what is wrong with an answer that was read: the first `MOST_PROBLEMS` things at most."""
+def find_problems(
+    schema: AnswerSchema,
+    value: Any,  # noqa: ANN401  # any JSON
+    steps: int,
+) -> list[AnswerProblem]:
+    """Return what is wrong with an answer that was read: the first `MOST_PROBLEMS` things at most.
+
+    Raises:
+        TooMuchWorkError: It is not known within so many steps.
+    """
     try:
-        return list(islice(_Validation(schema.defs).problems(schema, value, ()), MOST_PROBLEMS))
-    except _TooMuchWorkError:
-        return [AnswerProblem("", "takes too much work to check")]
+        return list(islice(_Validation(schema.defs, steps).problems(schema, value, ()), MOST_PROBLEMS))
     except RecursionError:
         return [AnswerProblem("", "is nested too deep")]
 
@@ -88,7 +94,7 @@ class _Validation:
     """
 
     definitions: Mapping[str, SchemaNode]
-    steps: int = MOST_STEPS
+    steps: int
 
     def problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         """Give what is wrong with a value."""
@@ -111,7 +117,7 @@ class _Validation:
     def _spend(self, steps: int) -> None:
         self.steps -= steps
         if self.steps < 0:
-            raise _TooMuchWorkError
+            raise TooMuchWorkError
 
     def _value_problems(self, node: SchemaNode, value: Any, place: _Place) -> Iterator[AnswerProblem]:  # noqa: ANN401  # any JSON
         if node.enum is not None:
@@ -128,12 +134,13 @@ class _Validation:
         for name in node.required:
             if name not in value:
                 yield _problem((*place, name), "is required")
+        if node.additional_properties is False and not value.keys() <= node.properties.keys():
+            yield _problem(place, f"has a property that is not allowed; there are: {_names(node)}")
         for name, one in value.items():
-            schema = node.properties.get(name, node.additional_properties)
-            if schema is False:
-                yield _problem((*place, name), "is a property that is not allowed")
-            elif isinstance(schema, SchemaNode):
-                yield from self.problems(schema, one, (*place, name))
+            if name in node.properties:
+                yield from self.problems(node.properties[name], one, (*place, name))
+            elif isinstance(node.additional_properties, SchemaNode):
+                yield from self.problems(node.additional_properties, one, (*place, _ANY_NAME))
 
     def _array_problems(self, node: SchemaNode, value: list[Any], place: _Place) -> Iterator[AnswerProblem]:
         if len(value) < node.min_items:
@@ -222,6 +229,10 @@ def _is_equal(value: object, other: object) -> bool:
 def _is_multiple(value: float, step: float) -> bool:
     """Tell whether a number is a multiple of another, both as they are written: 0.3 is one of 0.1."""
     return (Fraction(str(value)) / Fraction(str(step))).denominator == 1
+
+
+def _names(node: SchemaNode) -> str:
+    return ", ".join(islice(node.properties, _MOST_NAMES)) or "none"
 
 
 def _problem(place: _Place, problem: str) -> AnswerProblem:

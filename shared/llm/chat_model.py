@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.errors import JsonValue
     from shared.llm.answer_format import AnswerFormat
     from shared.llm.deployments import ModelDeployment
+    from shared.llm.token_cap import TokenCap
 
 _MOST_NAMED = 10
 _NO_ORIGIN = CallOrigin()
@@ -74,6 +75,7 @@ class ChatPrompt:
         answer_format: The form that the answer is held to; None for any text.
         sampling: How the words are chosen, beside the temperature.
         only_azure: Whether no other provider than Azure may be shown it.
+        cap: The tokens of the work that the call is a part of; it is told what the call used.
         counted: Those of its messages' texts whose tokens are known.
         progress: What is learnt of the call on the way.
     """
@@ -91,6 +93,7 @@ class ChatPrompt:
     answer_format: AnswerFormat | None = None
     sampling: Sampling = AS_THE_MODEL_DOES
     only_azure: bool = False
+    cap: TokenCap | None = field(default=None, compare=False)
     counted: CountedTexts | None = field(default=None, compare=False, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 

@@ -95,7 +95,7 @@ class CatalogueEntry(BaseModel):
         kind: What it answers with.
         reasoning: Whether it reasons: it then takes an effort and no temperature.
         answer_format: The strictest form that its answers can be held to: `json_schema`, `json_object` or
-            `text`. Of what is beyond it, it is told in words.
+            `text`. Of what is beyond it, it is told with the message.
         tokenizer: The encoding that prompts are counted in.
         max_input_tokens: The most tokens of a prompt.
         max_output_tokens: The most tokens of an answer, reasoning included.

@@ -138,11 +138,12 @@ class MeteredModel:
         Raises:
             BudgetExceededError: The budget does not admit the call now.
             PromptTooLongError: No budget of the tenant ever admits it.
+            TokenCapReachedError: The work that it is a part of has not as many tokens left.
             APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
         with prompt.progress.waiting():
-            lock = await self._lock(tokens, prompt.model)
+            lock = await self._lock(tokens, prompt)
         try:
             with prompt.progress.asking():
                 completion = await self._model.complete(prompt)
@@ -165,11 +166,12 @@ class MeteredModel:
         Raises:
             BudgetExceededError: The budget does not admit the call now.
             PromptTooLongError: No budget of the tenant ever admits it.
+            TokenCapReachedError: The work that it is a part of has not as many tokens left.
             APIError: The model's own errors; see `StreamingChatModel`.
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
         with prompt.progress.waiting():
-            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt.model)
+            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt)
         received = _Received(prompt_tokens)
         try:
             with prompt.progress.asking():
@@ -219,9 +221,11 @@ class MeteredModel:
             usage = Usage(prompt_tokens=received.prompt_tokens, completion_tokens=tokens, total_tokens=total)
         await self._report(lock, usage, prompt)
 
-    async def _lock(self, tokens: int, model: str) -> TokenLock:
+    async def _lock(self, tokens: int, prompt: ChatPrompt) -> TokenLock:
+        if prompt.cap is not None:
+            prompt.cap.require(tokens)
         try:
-            return await self._budget.lock(self._tenant, self._app_id, tokens, model)
+            return await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
         except ValidationError as error:
             refused = _refuse_size(error, tokens)
         raise refused
@@ -231,6 +235,8 @@ class MeteredModel:
         await run_to_completion(self._settle(release))
 
     async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
+        if prompt.cap is not None:
+            prompt.cap.add(usage)
         prompt.progress.usage = usage
         count_tokens(usage, prompt.model)
         report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)

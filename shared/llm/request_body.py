@@ -50,7 +50,7 @@ def _ask_for_format(
     if answer_format.type is AnswerFormatKind.TEXT:
         return {}
     if schema is not None and deployment.answer_format is AnswerFormatKind.JSON_SCHEMA:
-        wrapped = {"name": _SCHEMA_NAME, "schema": schema.model_dump(), "strict": schema.is_strict}
+        wrapped = {"name": _SCHEMA_NAME, "schema": schema.as_written(), "strict": schema.is_strict}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
     told = _tell(prompt.messages, answer_format.instruction)
     if deployment.answer_format is AnswerFormatKind.TEXT:
@@ -59,10 +59,16 @@ def _ask_for_format(
 
 
 def _tell(messages: Sequence[ChatMessage], instruction: str) -> list[dict[str, object]]:
-    """Add an instruction after those that a conversation begins with: what is before it may be cached."""
-    place = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
-    told = ChatMessage(role="system", content=instruction)
-    return [message.model_dump() for message in (*messages[:place], told, *messages[place:])]
+    """Add an instruction to the last message of the user's: a message's own schema weighs no more than it.
+
+    It is no message of its own, since some models take none but those that alternate.
+    """
+    *before, last = messages
+    if last.role == "user":
+        told = [*before, ChatMessage(role="user", content=f"{last.content}\n\n{instruction}")]
+    else:
+        told = [*messages, ChatMessage(role="user", content=instruction)]
+    return [message.model_dump() for message in told]
 
 
 def _put_sampling(body: dict[str, object], sampling: Sampling) -> None:

@@ -66,6 +66,21 @@ class MemoryConfig(RequestModel):
         summary_model: The model that summarizes; without it, the one that answers.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"type": {"const": "buffer"}, "summary_model": {"type": "null"}}},
+                {
+                    "properties": {
+                        "type": {"const": "summary"},
+                        "max_tokens": {"minimum": LEAST_SUMMARY_MEMORY},
+                    },
+                    "required": ["type"],
+                },
+            ]
+        }
+    )
+
     type: Literal["buffer", "summary"] = "buffer"
     max_tokens: int = Field(4_000, ge=0, le=MAX_MEMORY_TOKENS)
     summary_model: str | None = Field(None, pattern=MODEL_PATTERN)

@@ -122,3 +122,15 @@ def test_no_entry_sends_another_setting_or_the_identitys_token_or_anything_in_th
     assert list(refused.json()["detail"]["fields"]) == [field]
     listed = catalogue.tenant.must("GET", f"/api/v1/model-catalogue?prefix={catalogue.name}")
     assert listed["items"] == []
+
+
+@pytest.mark.parametrize("written", ["{}/model:8b", "{}%2Fmodel%3A8b"])
+def test_a_name_with_a_slash_can_be_stored_and_removed_over_the_host(
+    catalogue: Catalogue, written: str
+) -> None:
+    path = f"/api/v1/model-catalogue/{written.format(catalogue.name)}"
+
+    stored = catalogue.admin.must("PUT", path, {"model": "gpt-4o"})
+
+    assert stored["name"] == f"{catalogue.name}/model:8b"
+    assert catalogue.admin.send("DELETE", path).status_code == 204

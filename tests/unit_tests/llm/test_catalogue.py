@@ -78,6 +78,20 @@ async def test_what_is_stored_wins_over_the_setting_and_that_over_the_table(benc
     assert (known["gpt-5"].reasoning, known["gpt-5"].source) == (True, CatalogueSource.PACKAGED)
 
 
+async def test_a_form_of_answers_is_the_entrys_then_the_packaged_models_then_a_schemas(bench: Bench) -> None:
+    await bench.put("old", model="gpt-4-turbo")
+    await bench.put("older", model="gpt-4-turbo", answer_format="text")
+    await bench.put("other", provider="openai-compatible", base_url="http://localhost:11434/v1")
+    known = await bench.catalogue.deployments()
+    names = ("old", "older", "other", "gpt-4o")
+    assert [known[name].answer_format for name in names] == [
+        "json_object",
+        "text",
+        "json_schema",
+        "json_schema",
+    ]
+
+
 async def test_a_removed_entry_gives_way_to_the_one_below(bench: Bench) -> None:
     await bench.put("gpt-4o", enabled=False)
     assert "gpt-4o" not in await bench.catalogue.deployments()
@@ -100,6 +114,7 @@ async def test_a_change_is_in_force_here_at_once_and_elsewhere_after_fifteen_sec
     await other.deployments()
     await bench.put("ours", model="gpt-4o")
 
+    assert TTL_SECONDS == 15
     assert "ours" in await bench.catalogue.deployments()
     bench.clock.advance(TTL_SECONDS - 1)
     assert "ours" not in await other.deployments()

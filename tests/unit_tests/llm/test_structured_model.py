@@ -95,7 +95,7 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again_with_what_is_wrong
     complaint = second.messages[3]
     assert complaint.role == "user"
     assert "/city: is required" in complaint.content
-    assert "/town: is a property that is not allowed" in complaint.content
+    assert "- the whole: has a property that is not allowed; there are: city" in complaint.content
     assert replace(second, messages=MESSAGES, origin=CallOrigin()) == PROMPT
     assert second.origin.step == "repair"
 
@@ -215,15 +215,21 @@ def test_a_deployment_that_takes_schemas_gets_it_and_is_held_to_it_where_it_can_
         ("text", None),
     ],
 )
-def test_one_that_does_not_is_told_the_schema_after_its_instructions(
+def test_one_that_does_not_is_told_the_schema_with_the_last_message_and_no_instructions(
     can: str, asked: dict[str, str] | None
 ) -> None:
     body = build_chat_body(PROMPT, deployment(answer_format=can))
     assert body.get("response_format") == asked
-    messages = body["messages"]
-    assert isinstance(messages, list)
-    assert [message["role"] for message in messages] == ["system", "system", "user"]
-    assert FORMAT.schema_text in messages[1]["content"]
+    asked_last = {"role": "user", "content": f"Where?\n\n{FORMAT.instruction}"}
+    assert body["messages"] == [MESSAGES[0].model_dump(), asked_last]
+    assert FORMAT.schema_text in FORMAT.instruction
+
+
+def test_it_is_told_in_a_message_of_its_own_where_the_last_is_not_the_users() -> None:
+    begun = ChatMessage(role="assistant", content="In")
+    body = build_chat_body(replace(PROMPT, messages=(*MESSAGES, begun)), deployment(answer_format="text"))
+    asked_last = {"role": "user", "content": FORMAT.instruction}
+    assert body["messages"] == [*(message.model_dump() for message in (*MESSAGES, begun)), asked_last]
 
 
 def test_who_is_asked_for_an_object_is_told_so_since_providers_demand_the_word() -> None:
