@@ -41,6 +41,7 @@ from shared.tenancy.context import PlatformContext, Role, TenantContext
 if TYPE_CHECKING:
     from shared.runtime import Runtime
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _CONVERSATION = "v1/bots/{bot_id}/conversations/{conversation_id}"
 
 
@@ -120,7 +121,7 @@ async def _render_parts(
     async with aclosing(answer):
         async for part in answer:
             if isinstance(part, str):
-                yield StreamEvent("token", json.dumps({"text": part}, ensure_ascii=False))
+                yield StreamEvent("token", _encode({"text": part}))
             else:
                 yield part
 

@@ -24,6 +24,8 @@ _STATES_OF_A_STEP = 500
 """So many states of a pattern's automaton are passed in a step's time, at worst."""
 
 _LONGEST_PLACE = 200
+_MOST_NAMES = 20
+_ANY_NAME = "*"
 _MISSING = object()
 
 type _Place = tuple[str | int, ...]
@@ -33,8 +35,9 @@ class AnswerProblem(NamedTuple):
     """One thing that is wrong with an answer.
 
     Attributes:
-        place: Its place in the answer, as a JSON pointer; empty for the whole.
-        problem: What is wrong, without anything of the answer.
+        place: Its place in the answer, as a JSON pointer; empty for the whole. A name that is not the
+            schema's is `*`: nothing of the answer is told.
+        problem: What is wrong, in words of the schema.
     """
 
     place: str
@@ -131,12 +134,13 @@ class _Validation:
         for name in node.required:
             if name not in value:
                 yield _problem((*place, name), "is required")
+        if node.additional_properties is False and not value.keys() <= node.properties.keys():
+            yield _problem(place, f"has a property that is not allowed; there are: {_names(node)}")
         for name, one in value.items():
-            schema = node.properties.get(name, node.additional_properties)
-            if schema is False:
-                yield _problem((*place, name), "is a property that is not allowed")
-            elif isinstance(schema, SchemaNode):
-                yield from self.problems(schema, one, (*place, name))
+            if name in node.properties:
+                yield from self.problems(node.properties[name], one, (*place, name))
+            elif isinstance(node.additional_properties, SchemaNode):
+                yield from self.problems(node.additional_properties, one, (*place, _ANY_NAME))
 
     def _array_problems(self, node: SchemaNode, value: list[Any], place: _Place) -> Iterator[AnswerProblem]:
         if len(value) < node.min_items:
@@ -225,6 +229,10 @@ def _is_equal(value: object, other: object) -> bool:
 def _is_multiple(value: float, step: float) -> bool:
     """Tell whether a number is a multiple of another, both as they are written: 0.3 is one of 0.1."""
     return (Fraction(str(value)) / Fraction(str(step))).denominator == 1
+
+
+def _names(node: SchemaNode) -> str:
+    return ", ".join(islice(node.properties, _MOST_NAMES)) or "none"
 
 
 def _problem(place: _Place, problem: str) -> AnswerProblem:

@@ -30,6 +30,7 @@ from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.resilience.wait_limit import WaitLimit
 from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
@@ -278,10 +279,9 @@ class ChatService:
         self, bot_id: str, request: ChatRequest, operation_id: str | None, *, stream: bool = False
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
-        if request.overrides is not None:
-            await self.check_overrides(request.overrides)
         bot = (await self.bots.read(bot_id)).config
         if request.overrides is not None:
+            await self.check_overrides(bot, request.overrides)
             bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
         instructions = await self._instruct(bot, request.variables)
@@ -497,13 +497,9 @@ async def _read_in_time(
     """
     ends_at = asyncio.get_running_loop().time() + seconds
     async with AsyncExitStack() as opened:
-        async with asyncio.timeout_at(ends_at):
-            answer = await opened.enter_async_context(stream)
-        while True:
-            async with asyncio.timeout_at(ends_at):
-                part = await anext(answer, None)
-            if part is None:
-                return
+        limit = opened.enter_context(WaitLimit())
+        answer = await limit.wait(opened.enter_async_context(stream), ends_at)
+        while (part := await limit.wait(anext(answer, None), ends_at)) is not None:
             yield part
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from functions.chat.bots.manager import BotContext, BotManager
 from shared.llm.chat_model import DeclinedAnswerError, FilteredAnswerError
+from shared.llm.prices import ModelPrice, PriceTable
+from shared.tenancy.context import acting_for
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
 from tests.unit_tests.chat.test_streamed_chat import asking, events
@@ -60,6 +64,23 @@ async def test_an_answer_that_was_asked_for_again_is_one_turn_with_the_usage_of_
     app.model.texts = [GOOD]
     await app.chat("and now?")
     assert app.model.said[1:] == [("user", "where?"), ("assistant", GOOD), ("user", "and now?")]
+
+
+async def test_the_cost_of_an_answer_is_that_of_both_calls(app: App) -> None:
+    price = ModelPrice(prompt=Decimal(100_000), completion=Decimal(0))
+    app.models.table = PriceTable("USD", {"gpt-default": price})
+    await save(app)
+    app.model.texts = [BAD, GOOD]
+    assert Decimal((await app.chat("where?")).json()["cost"]) == Decimal("1.4")
+
+
+async def test_a_managers_bots_are_held_to_their_form(app: App) -> None:
+    app.model.texts = [BAD, GOOD]
+    with acting_for(ACME):
+        manager = BotManager(runtime=app.runtime)
+        bot = await manager.get_or_create("own", {"system_prompt": "x", "response_format": FORMAT})
+        answer = await bot.reply("where?", BotContext(conversation_id="c", client_id="acme"))
+    assert (answer.response, answer.usage.total_tokens) == (GOOD, TWICE["total_tokens"])
 
 
 async def test_an_answer_that_does_not_fit_twice_is_an_error_by_name_and_the_turn_tells_its_usage(

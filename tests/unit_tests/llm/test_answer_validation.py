@@ -112,7 +112,7 @@ ORDER = {
         ({"items": [{"price": "1"}]}, {"/items/0/price": "must be of type number"}),
         ({"items": [{"price": True}]}, {"/items/0/price": "must be of type number"}),
         ({"items": [{}, {"price": -1}]}, {"/items/1/price": "must be at least 0"}),
-        ({"items": [{"cost": 1}]}, {"/items/0/cost": "is a property that is not allowed"}),
+        ({"items": [{"cost": 1}]}, {"/items/0": "has a property that is not allowed; there are: price"}),
         (
             {"items": [{}, {}, {}], "a/b": "secret"},
             {"/items": "must have at most 2 items", "/a~1b": "must be one of the values of its enum"},
@@ -125,9 +125,52 @@ def test_a_problem_is_told_with_its_place_and_without_the_answer(
     assert dict(find_problems(AnswerSchema.model_validate(ORDER), answer, STEPS)) == problems
 
 
+@pytest.mark.parametrize(
+    ("keywords", "fits", "does_not", "problem"),
+    [
+        ({"type": ["string", "null"]}, None, 1, "must be of type string or null"),
+        ({"type": "integer"}, 1.0, 1.5, "must be of type integer"),
+        ({"type": "boolean"}, False, 0, "must be of type boolean"),
+        ({"enum": [1, "a"]}, 1.0, True, "must be one of the values of its enum"),
+        ({"const": None}, None, 0, "must be the value of its const"),
+        ({"minItems": 1}, [1], [], "must have at least 1 items"),
+        ({"maxItems": 1}, [1], [1, 2], "must have at most 1 items"),
+        ({"minLength": 2}, "ÄÖ", "a", "must have at least 2 characters"),
+        ({"maxLength": 2}, "ÄÖ", "abc", "must have at most 2 characters"),
+        ({"pattern": "b"}, "abc", "ac", "must match its pattern"),
+        ({"minimum": 1}, 1, 0.9, "must be at least 1"),
+        ({"maximum": 1}, 1, 1.1, "must be at most 1"),
+        ({"exclusiveMinimum": 1}, 2, 1, "must be above 1"),
+        ({"exclusiveMaximum": 1}, 0, 1, "must be below 1"),
+        ({"multipleOf": 3}, 9, 10, "must be a multiple of 3"),
+        (
+            {"additionalProperties": False},
+            {},
+            {"b": 1},
+            "has a property that is not allowed; there are: none",
+        ),
+        ({"required": ["b"]}, {"b": None}, {}, "is required"),
+        ({"anyOf": [{"const": 1}, {"minimum": 5}]}, 5, 4, "must fit one of the schemas of anyOf"),
+        ({"oneOf": [{"minimum": 1}, {"minimum": 5}]}, 4, 5, "must fit exactly one of the schemas of oneOf"),
+        ({"allOf": [{"minimum": 1}, {"maximum": 5}]}, 5, 6, "must be at most 5"),
+    ],
+)
+def test_each_keyword_is_held_on_both_sides_of_its_bound(
+    keywords: dict[str, Any], fits: object, does_not: object, problem: str
+) -> None:
+    schema = AnswerSchema.model_validate({"type": "object", "properties": {"a": keywords}})
+    assert find_problems(schema, {"a": fits}, STEPS) == []
+    assert [one.problem for one in find_problems(schema, {"a": does_not}, STEPS)] == [problem]
+
+
 def test_no_more_problems_are_told_than_anybody_reads() -> None:
-    answer = {"items": [{str(number): 1} for number in range(50)]}
+    answer = {"items": [{"price": -1} for _ in range(50)]}
     assert len(find_problems(AnswerSchema.model_validate(ORDER), answer, STEPS)) == MOST_PROBLEMS
+
+
+def test_a_name_that_the_model_made_up_is_told_to_nobody() -> None:
+    schema = AnswerSchema.model_validate({"type": "object", "additionalProperties": {"type": "integer"}})
+    assert find_problems(schema, {"secret": "x"}, STEPS) == [("/*", "must be of type integer")]
 
 
 def test_a_multiple_is_one_as_it_is_written() -> None:
@@ -224,7 +267,7 @@ def test_an_answer_that_is_nested_without_an_end_is_given_up() -> None:
 
 async def test_a_format_without_a_schema_wants_an_object_or_nothing() -> None:
     json_object = AnswerFormat.model_validate({"type": "json_object"})
-    assert await json_object.find_problems('{"a": 1}') == []
+    assert await json_object.find_problems('{"a": 1.5}') == []
     assert await json_object.find_problems("[1]") == [("", "must be of type object")]
     assert await json_object.find_problems("no") == [("", "is not JSON")]
     assert await AnswerFormat.model_validate({"type": "text"}).find_problems("no") == []

@@ -256,6 +256,16 @@ async def test_a_call_of_a_model_that_is_gone_leaves_a_record() -> None:
     assert (record.status, record.error, record.cost) == ("refused", "ModelUnavailableError", None)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_defect_on_the_way_to_a_model_is_a_failure(*, streams: bool) -> None:
+    recorded = Recorded(refusal=RuntimeError("a defect"))
+    with pytest.raises(RuntimeError):
+        await (recorded.read() if streams else recorded.model.complete(recorded.prompt))
+
+    assert (recorded.record.status, recorded.record.error) == ("failed", "RuntimeError")
+    assert (recorded.record.stream, recorded.record.time_to_first_token_ms) == (streams, None)
+
+
 async def test_a_call_that_another_deployment_answers_tells_in_whose_place() -> None:
     other = deployment(
         "other",

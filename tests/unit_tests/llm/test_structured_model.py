@@ -95,7 +95,7 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again_with_what_is_wrong
     complaint = second.messages[3]
     assert complaint.role == "user"
     assert "/city: is required" in complaint.content
-    assert "/town: is a property that is not allowed" in complaint.content
+    assert "- the whole: has a property that is not allowed; there are: city" in complaint.content
     assert replace(second, messages=MESSAGES, origin=CallOrigin()) == PROMPT
     assert second.origin.step == "repair"
 
