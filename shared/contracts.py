@@ -6,6 +6,7 @@ Readers ignore fields that they do not know, so that a newer sender does not bre
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
@@ -196,4 +197,70 @@ class ReasonerOut(TaskMessage):
     reason: str | None = Field(None, description="The analysis, once it was checked.")
     summary: str | None = Field(None, description="A summary of 5 to 500 characters.")
     usage: Usage = Usage()
+    message: str
+
+
+class FeedbackHashtag(StrEnum):
+    """Hashtag of a feedback."""
+
+    PRODUCT = "#product"
+    SERVICE = "#service"
+    USABILITY = "#usability"
+    PERFORMANCE = "#performance"
+    SUGGESTION = "#suggestion"
+    BUG = "#bug"
+    POSITIVE = "#positive"
+    NEGATIVE = "#negative"
+
+
+class FeedbackCategory(StrEnum):
+    """Category of a feedback."""
+
+    COMPLAINT = "complaint"
+    PRAISE = "praise"
+    QUESTION = "question"
+    REQUEST = "request"
+    REPORT = "report"
+    OTHER = "other"
+
+
+class FeedbackFormIn(TaskMessage):
+    """Queue `feedback-form-in`: one feedback to analyse.
+
+    The queue has no sessions. A message that can never be a feedback (no language, no text, or too much of
+    it) is kept in the quarantine with the fields at fault, and nothing is sent to `feedback-form-out`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "id": "survey-7-12",
+                    "taskId": "survey-7",
+                    "language": "en",
+                    "text": "The new search is fast, but I cannot find my old tickets.",
+                }
+            ]
+        }
+    )
+
+    language: str = Field(description="The language of the text, as BCP 47 names it: `de`, `pt-BR`.")
+    text: str = Field(min_length=1, description="What somebody wrote, of 20,000 characters at most.")
+
+
+class FeedbackFormOut(Message):
+    """Queue `feedback-form-out`: the end of an analysis.
+
+    `message` is SUCCESS, or says what failed; then there is no analysis.
+    """
+
+    task_id: str | None = Field(None, alias="taskId", description="The task id that the feedback came with.")
+    ai_hashtag: str | None = Field(None, description="The model's own hashtag.")
+    hashtag: FeedbackHashtag | None = Field(None, description="The hashtag of the enumeration.")
+    summary: str | None = Field(
+        None, description="A summary of 5 to 500 characters, without the personal data that was found."
+    )
+    category: FeedbackCategory | None = None
+    contains_pii: bool | None = Field(None, description="Whether personal data was found in the text.")
     message: str

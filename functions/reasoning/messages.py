@@ -1,4 +1,4 @@
-"""Messages of the reasoning queues, and the outbox that sends them."""
+"""Messages of the reasoning queues."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 from functions.reasoning.strategies.registry import find_strategy
 from shared.contracts import ReasonerOut
-from shared.errors import PayloadTooLargeError
+from shared.jobs.messages import write_request
 from shared.jobs.models import JobEnd, JobMessage, JobStatus
-from shared.messaging.outbox import Outbox
-from shared.messaging.sender import MAX_BODY_BYTES, OutgoingMessage
+from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from functions.reasoning.stored_models import JobResult, ReasoningEnd, ReasoningJob, ReasoningJobs
+    from functions.reasoning.stored_models import JobResult, ReasoningEnd, ReasoningJob
     from shared.contracts import ReasonerIn, Usage
-    from shared.jobs.models import JobOutboxItem
-    from shared.messaging.sender import MessageSender
-    from shared.tenancy.context import TenantContext
 
 SESSIONS_PER_TENANT = 4
 """How many of one tenant's jobs may be in work at once: a flood of one holds up no other."""
@@ -37,13 +32,8 @@ def request_message(request: ReasonerIn, not_before: datetime | None = None) -> 
     Raises:
         PayloadTooLargeError: No queue takes a message of this size.
     """
-    body = request.model_dump_json(by_alias=True, exclude_none=True)
-    if (size := len(body.encode())) > MAX_BODY_BYTES:
-        raise PayloadTooLargeError(
-            f"The job takes {size} bytes, more than {MAX_BODY_BYTES}", {"max_bytes": MAX_BODY_BYTES}
-        )
     session_id = session_of(request.tenant_id, request.id)
-    return JobMessage(kind="request", session_id=session_id, body=body, not_before=not_before)
+    return write_request(request, session_id=session_id, not_before=not_before)
 
 
 def end_job(
@@ -87,18 +77,3 @@ def _result_message(result: ReasonerOut) -> JobMessage:
         short = result.model_copy(update={"ai_reason": None, "reason": None, "message": where})
         body = short.model_dump_json(by_alias=True)
     return JobMessage(kind="result", body=body)
-
-
-def open_outbox(
-    tenant: TenantContext, jobs: ReasoningJobs, sender: MessageSender, queues: Mapping[str, str]
-) -> Outbox[JobOutboxItem]:
-    """Open the outbox of one tenant's jobs; `queues` has the queue of each kind of message."""
-
-    def address(job: JobOutboxItem) -> tuple[str, OutgoingMessage] | None:
-        message = job.pending_message
-        if message is None:
-            return None
-        body = message.body.encode()
-        return queues[message.kind], OutgoingMessage(job.id, body, message.session_id, message.not_before)
-
-    return Outbox(tenant, jobs, address, sender)

@@ -8,8 +8,6 @@ its session is another job's until its message comes back.
 
 from __future__ import annotations
 
-import uuid
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +21,7 @@ from functions.reasoning.strategies.strategy import LONGEST_SUMMARY, SUMMARISE
 from shared.cosmos.container import ItemChangedError
 from shared.cosmos.leases import LeaseHeartbeat
 from shared.errors import APIError, BudgetExceededError, DeadlineExceededError
-from shared.jobs.errors import JobInWorkError
+from shared.jobs.claims import LONGEST_WAIT, JobClaims
 from shared.jobs.models import JobDelay, JobStatus
 from shared.llm.token_cap import TokenCap
 from shared.logging.logger import get_logger
@@ -42,19 +40,12 @@ if TYPE_CHECKING:
     from shared.jobs.models import JobOutboxItem
     from shared.messaging.outbox import Outbox
 
-LONGEST_WAIT = timedelta(hours=25)
-"""How long after it was accepted a job may still be put off: a day's budget is there again within that."""
-
 LONGEST_APPROVAL_WAIT = timedelta(days=7)
 
 DELIVERY_SECONDS = 300.0
 """After this, no further step is begun in a delivery: the job's message is sent once more. The longest call
 that is begun before still ends before the delivery does (shared/messaging/consumer.py)."""
 
-_LONGEST_BACKOFF_SECONDS = 64
-_MOST_SPREAD = 0.1
-_MOST_SPREAD_SECONDS = 60.0
-_POLL_SECONDS = 1.0
 _logger = get_logger(__name__)
 
 
@@ -104,27 +95,15 @@ class JobWorker:
             job = await self.jobs.finish(job, _fail(job, f"No delivery is left. At the last: {last}"))
         await self.outbox.send(job)
 
+    @property
+    def _claims(self) -> JobClaims[ReasonerIn, JobResult]:
+        return JobClaims(self.jobs, self.lease_seconds, self.clock)
+
     async def _claim(self, message: ReasonerIn) -> ReasoningJob:
         """Return the message's job: running once this worker has it; else over, or it waits for a person."""
         _check(message)
-        job, _ = await self.jobs.create(message, None)
-        holder = uuid.uuid4().hex
-        waited = 0.0
-        while not job.status.is_final:
-            if job.status is JobStatus.WAITING:
-                return await self._end_wait(job)
-            try:
-                return await self.jobs.claim(job, holder, self.lease_seconds)
-            except ItemChangedError:
-                job = await self.jobs.read(job.id)
-            if job.holder == holder and job.status is JobStatus.RUNNING:
-                return job  # it was done; only the answer was lost
-            if job.status is JobStatus.RUNNING:
-                if waited > self.lease_seconds:
-                    raise JobInWorkError(job.id, _POLL_SECONDS)
-                await self.clock.sleep(_POLL_SECONDS)
-                waited += _POLL_SECONDS
-        return job
+        job = await self._claims.claim(message)
+        return await self._end_wait(job) if job.status is JobStatus.WAITING else job
 
     async def _end_wait(self, job: ReasoningJob) -> ReasoningJob:
         """Give a job up that has waited for a person for too long; let any other one wait on."""
@@ -211,18 +190,11 @@ class JobWorker:
         return None
 
     def _delay(self, job: ReasoningJob, error: APIError, used: Usage) -> JobDelay | None:
-        """Put a job off until the budget may admit it; None where it lacks something else, or time to wait.
-
-        Of many that wait, few are admitted at a time: each comes back later from time to time, and a little
-        before or after the others.
-        """
+        """Put a job off until the budget may admit it; None where it lacks something else, or time."""
         if not isinstance(error, BudgetExceededError):
             return None
-        backoff = min(2**job.waits, _LONGEST_BACKOFF_SECONDS)
-        seconds = max(error.retry_after or _POLL_SECONDS, backoff)
-        spread = min(seconds * _MOST_SPREAD, _MOST_SPREAD_SECONDS) * zlib.crc32(job.id.encode()) / 2**32
-        until = self.clock.now() + timedelta(seconds=seconds + spread)
-        if until > job.created_at + LONGEST_WAIT or _is_late(job, until):
+        until = self._claims.find_next_try(job, error)
+        if until is None or _is_late(job, until):
             return None
         return JobDelay(request_message(job.request, until), until, error.message, usage=used)
 

@@ -14,12 +14,13 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
-from functions.reasoning.messages import open_outbox, session_of
+from functions.reasoning.messages import session_of
 from functions.reasoning.models import JobRequest
 from functions.reasoning.service import JobService
 from functions.reasoning.stored_models import REASONING
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
+from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.sender import OutgoingMessage
 from shared.runtime import Runtime

@@ -114,6 +114,7 @@ async def test_a_change_is_in_force_here_at_once_and_elsewhere_after_fifteen_sec
     await other.deployments()
     await bench.put("ours", model="gpt-4o")
 
+    assert TTL_SECONDS == 15
     assert "ours" in await bench.catalogue.deployments()
     bench.clock.advance(TTL_SECONDS - 1)
     assert "ours" not in await other.deployments()

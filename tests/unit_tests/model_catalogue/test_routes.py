@@ -103,6 +103,7 @@ async def test_only_the_administrator_changes_models(app: WholeApp) -> None:
         ({"provider": "aws"}, "body.provider"),
         ({"retires_on": "soon"}, "body.retires_on"),
         ({"price": {"prompt": "1"}}, "body.price.completion"),
+        ({"fallbacks": ["a", "b", "c", "d", "e", "f"]}, "body.fallbacks"),
     ],
 )
 async def test_a_malformed_entry_is_refused_by_its_field(
@@ -111,6 +112,16 @@ async def test_a_malformed_entry_is_refused_by_its_field(
     answer = await put(app, "ours", **entry)
     assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, [field])
     assert "ours" not in await listed(app, app.admin)
+
+
+async def test_an_entry_has_up_to_five_fallbacks(app: WholeApp) -> None:
+    stored = await put(app, "ours", fallbacks=["a", "b", "c", "d", "e"])
+    assert (stored.status, stored.json()["fallbacks"]) == (200, ["a", "b", "c", "d", "e"])
+
+
+async def test_no_list_begins_with_what_no_name_does(app: WholeApp) -> None:
+    refused = await app.client.call("list_models", Call(query="prefix=-a", headers=app.admin))
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["query.prefix"])
 
 
 @pytest.mark.parametrize("name", ["-a", "a b", "a" * 129, "a\n"])

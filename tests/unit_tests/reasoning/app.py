@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
-from functions.reasoning.messages import open_outbox, session_of
+from functions.reasoning.messages import session_of
 from functions.reasoning.stored_models import REASONING
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
+from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.llm.structured_model import StructuredModel

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from functions.reasoning.worker import LONGEST_WAIT
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
+from shared.jobs.claims import LONGEST_WAIT
 from shared.jobs.errors import JobInWorkError
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
 from shared.llm.errors import PromptRefusedError
