@@ -82,7 +82,7 @@ class JobRequest(RequestModel):
 
     id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
     task_id: str | None = Field(None, max_length=128)
-    text: str | None = Field(None, min_length=1, max_length=200_000)
+    text: str | None = Field(None, min_length=1, max_length=1_000_000)
     messages: list[ChatMessage] | None = Field(None, min_length=1, max_length=200)
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
     prompt: PromptReference | None = None
@@ -178,6 +178,24 @@ class JobResultReply(ReplyModel):
 
     reason: str
     summary: str
+
+
+class JobProgressReply(ReplyModel):
+    """The event `status` of a job that is followed.
+
+    Attributes:
+        status: How far the job is.
+        waiting_until: When it is tried again, or given up; null where it does not wait.
+        waiting_for: What it waits for; null where it does not wait.
+        waiting_step: The step that waits for approval; null where none does.
+        cancel_requested: Whether it is to end at its next boundary.
+    """
+
+    status: JobStatus
+    waiting_until: datetime | None
+    waiting_for: str | None
+    waiting_step: str | None
+    cancel_requested: bool
 
 
 class JobReply(ReplyModel):
