@@ -55,6 +55,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
+    "create_webhook": {"url": "https://hooks.example.com/mine"},
+    "rotate_webhook": {},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
     "report_tokens": {
         "app_id": "secretapp",
@@ -105,6 +107,7 @@ SETUP = (
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
     Step("accept_feedback", {"id": NAMES["feedback_id"], "language": "en", "text": SECRET}),
     Step("import_feedback", {"csv": f"language,text\nen,{SECRET}\n"}, {"import_id": "import_id"}),
+    Step("create_webhook", {"url": f"https://hooks.example.com/{SECRET}"}, {"webhook_id": "webhook_id"}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
 )
 """How tenant A comes to own something of everything."""
