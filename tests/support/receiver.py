@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Receiver:
     answers: list[bytes] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     port: int = 0
+    on_request: Callable[[], None] = lambda: None
 
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -36,6 +37,7 @@ class Receiver:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.received.append(Received(first.split(" ")[1], headers, body))
+        self.on_request()
         writer.write(self.answers.pop(0) if self.answers else answer(204))
         await writer.drain()
         writer.close()

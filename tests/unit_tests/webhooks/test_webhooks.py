@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
-from shared.cosmos.container import Query
+from shared.cosmos.container import Patch, PatchOperation, Query
+from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
 from shared.webhooks.deliveries import MOST_ATTEMPTS
 from tests.support.fakes import Call
@@ -351,3 +354,83 @@ async def test_a_suspended_tenants_webhooks_are_told_nothing() -> None:
         await acme.app.tick("deliver_webhooks")
 
     assert receiver.received == []
+
+
+async def test_two_instances_that_deliver_at_once_send_one_request() -> None:
+    async with tenant() as acme, receiving() as receiver:
+        await acme.hook(receiver.url())
+        await acme.end_job("j1", receiver.url())
+        other = acme.app.another_instance()
+        await asyncio.gather(acme.app.tick("deliver_webhooks"), other.tick("deliver_webhooks"))
+        await other.runtime.close()
+
+    assert len(receiver.received) == 1
+
+
+async def test_a_crash_between_the_delivery_and_the_outboxs_mark_tells_once() -> None:
+    """The sweeper sends the job's message again, and announces the same delivery."""
+    async with tenant() as acme, receiving() as receiver:
+        hook = await acme.hook(receiver.url())
+        await acme.end_job("j1", receiver.url())
+        jobs = acme.app.runtime.container("jobs")
+        again = Patch((PatchOperation("set", "/outbox_pending", value=True),))
+        await jobs.patch(("acme", "j1"), "j1", again)
+        acme.app.clock.advance(60)
+        await acme.app.tick("sweep_outbox")
+        await acme.app.tick("deliver_webhooks")
+        deliveries = await acme.deliveries(hook["webhook_id"])
+
+    assert len(deliveries) == len(receiver.received) == 1
+
+
+async def test_a_crash_during_an_attempt_is_an_attempt_and_the_next_comes_in_its_time() -> None:
+    """What is taken and not noted comes again, under the same id."""
+
+    async def fail() -> None:
+        raise DependencyUnavailableError("Cosmos DB")
+
+    async with tenant() as acme, receiving() as receiver:
+        hook = await acme.hook(receiver.url())
+        await acme.end_job("j1", receiver.url())
+        receiver.on_request = lambda: setattr(acme.app.cosmos.transport, "fault", fail)
+        await acme.app.tick("deliver_webhooks")
+        acme.app.cosmos.transport.fault = None
+        receiver.on_request = lambda: None
+        acme.app.clock.advance(34)
+        await acme.app.tick("deliver_webhooks")
+        (delivery,) = await acme.deliveries(hook["webhook_id"])
+
+    assert len({request.body for request in receiver.received}) == 1
+    assert (delivery["status"], delivery["attempts"], len(receiver.received)) == ("delivered", 2, 2)
+
+
+async def test_a_purge_leaves_no_webhook_and_no_delivery() -> None:
+    async with tenant() as acme:
+        hook = await acme.hook("https://hooks.example.com/jobs")
+        await acme.end_job("j1", "https://hooks.example.com/jobs")
+        assert len(await acme.deliveries(hook["webhook_id"])) == 1
+
+        await acme.app.must("purge_tenant", Call(headers=acme.app.admin, path={"tenant_id": "acme"}))
+        acme.app.clock.advance(700)
+        await acme.app.tick("go_on_purging")
+
+        rows = [row for row in acme.app.cosmos.rows_of("acme") if row[0] == "webhooks"]
+    assert rows == []
+
+
+async def test_deliveries_are_listed_by_pages_the_newest_first() -> None:
+    async with tenant() as acme:
+        hook = await acme.hook("https://hooks.example.com/jobs")
+        for number in range(3):
+            await acme.end_job(f"j{number}", "https://hooks.example.com/jobs")
+            acme.app.clock.advance(1)
+        path = {"webhook_id": hook["webhook_id"]}
+        seen, cursor = [], ""
+        while cursor is not None:
+            query = f"limit=2&cursor={quote(cursor)}" if cursor else "limit=2"
+            call = Call(headers=acme.headers, path=path, query=query)
+            page = (await acme.app.must("list_webhook_deliveries", call)).json()
+            seen += [one["job_id"] for one in page["items"]]
+            cursor = page["next_cursor"]
+
+    assert seen == ["j2", "j1", "j0"]
