@@ -18,6 +18,7 @@ https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv6 addresses whose last 32 bits are an IPv4 address (RFC 6052)."""
 
+_OWN_NAMES = frozenset({"localhost"})
 _COMPATIBLE = IPv6Network("::/96")
 _LOW_BITS = 2**32 - 1
 _UNUSED = (
@@ -51,7 +52,8 @@ def find_url_problem(url: str, *, allow_loopback: bool) -> str | None:
         return "has no host"
     host = (parts.hostname or "").rstrip(".").lower()
     literal = _read_literal(host)
-    is_own = host == "localhost" or (literal is not None and literal.is_loopback)
+    is_own_name = host in _OWN_NAMES
+    is_own = is_own_name or (literal is not None and literal.is_loopback)
     if parts.scheme != "https" and not (allow_loopback and is_own):
         return "must begin with https://"
     try:
@@ -59,7 +61,7 @@ def find_url_problem(url: str, *, allow_loopback: bool) -> str | None:
     except ValueError:
         return "has a port that there is not"
     is_refused = literal is not None and not is_allowed(literal, allow_loopback=allow_loopback)
-    if is_refused or (host == "localhost" and not allow_loopback):
+    if is_refused or (is_own_name and not allow_loopback):
         return "must lead to a public address"
     return None
 

@@ -69,7 +69,8 @@ class WebhookService:
             raise refused_field("body.url", problem)
         webhook_id, secret = uuid.uuid4().hex, generate_secret()
         sealed = self._seal(secret, webhook_id)
-        hook = StoredWebhook(url=request.url, events=request.events, created_at=self.clock.now())
+        events = list(dict.fromkeys(request.events))
+        hook = StoredWebhook(url=request.url, events=events, created_at=self.clock.now())
         async with self.audit.recording(self.tenant, AuditAction.WEBHOOK_CREATE, webhook_id):
             await self.webhooks.add(webhook_id, hook, sealed)
         return _render_once(webhook_id, hook, secret, None)

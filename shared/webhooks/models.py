@@ -82,7 +82,7 @@ class WebhooksItem(StoredItem):
 
 
 class CompletionNotice(BaseModel):
-    """What is told of a job that has ended: nothing of what it says.
+    """Notice that a job has ended: nothing of what the job says.
 
     Attributes:
         url: The completion URL that the job names.

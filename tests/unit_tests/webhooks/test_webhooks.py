@@ -425,7 +425,8 @@ async def test_deliveries_are_listed_by_pages_the_newest_first() -> None:
             await acme.end_job(f"j{number}", "https://hooks.example.com/jobs")
             acme.app.clock.advance(1)
         path = {"webhook_id": hook["webhook_id"]}
-        seen, cursor = [], ""
+        seen: list[str] = []
+        cursor: str | None = ""
         while cursor is not None:
             query = f"limit=2&cursor={quote(cursor)}" if cursor else "limit=2"
             call = Call(headers=acme.headers, path=path, query=query)
