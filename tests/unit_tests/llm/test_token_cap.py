@@ -1,4 +1,4 @@
-"""The tokens of one piece of work: no call that might exceed them is made, and all that is reported counts."""
+"""The tokens of one piece of work: no call that might exceed them is made, and what is reported counts."""
 
 from __future__ import annotations
 
