@@ -174,11 +174,13 @@ def _widened(keyword: str, old: Json, new: Json, direction: Direction) -> bool:
     """Tell whether a constraint was dropped for what is sent, or added to what is got."""
     if keyword == "type":
         return False
+    if keyword == "const" and direction is Direction.SENT and old.get("const") in new.get("enum", ()):
+        return True
     return keyword not in (new if direction is Direction.SENT else old)
 
 
 def _variant_changes(old: Json, new: Json, direction: Direction, place: str) -> Iterator[str]:
-    before, after = old.get("enum"), new.get("enum")
+    before, after = old.get("enum", [old["const"]] if "const" in old else None), new.get("enum")
     if direction is Direction.SENT and after is not None:
         lost = [value for value in before or () if value not in after]
         if lost or before is None:

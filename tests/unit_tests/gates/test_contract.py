@@ -59,6 +59,7 @@ def document() -> Json:
                     "properties": {
                         "text": {"type": "string", "maxLength": 100, "minLength": 1},
                         "kind": {"enum": ["a", "b"], "type": "string"},
+                        "form": {"const": "json", "type": "string"},
                         "tags": {"type": "array", "items": {"type": "string"}},
                         "parent": {"anyOf": [{"$ref": "#/s/NoteRequest"}, {"type": "null"}]},
                     },
@@ -108,6 +109,9 @@ BREAKING: dict[str, Callable[[Json], object]] = {
     "a minimum raised": lambda new: request(new)["properties"]["text"].update(minLength=2),
     "a pattern added": lambda new: request(new)["properties"]["text"].update(pattern="x"),
     "a choice removed": lambda new: request(new)["properties"]["kind"].update(enum=["a"]),
+    "an only choice replaced": lambda new: request(new)["properties"].update(
+        form={"enum": ["text", "xml"], "type": "string"}
+    ),
     "a variant removed": lambda new: request(new)["properties"]["parent"]["anyOf"].pop(),
     "a reply field removed": lambda new: reply(new)["properties"].pop("text"),
     "a reply field not promised": lambda new: reply(new).update(required=[]),
@@ -122,6 +126,9 @@ HARMLESS: dict[str, Callable[[Json], object]] = {
     "a field no longer required": lambda new: request(new).update(required=[]),
     "a longer length": lambda new: request(new)["properties"]["text"].update(maxLength=1000),
     "a new choice": lambda new: request(new)["properties"]["kind"].update(enum=["a", "b", "c"]),
+    "a choice beside the only one": lambda new: request(new)["properties"].update(
+        form={"enum": ["json", "text"], "type": "string"}
+    ),
     "a new refusal": lambda new: operation(new)["responses"].update({"429": {}}),
 }
 
