@@ -5,6 +5,7 @@ import azure.functions as func
 from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
 from functions.exports.trigger import blueprint as exports
+from functions.feedback.trigger import blueprint as feedback
 from functions.keys.trigger import blueprint as keys
 from functions.logs.trigger import blueprint as logs
 from functions.model_catalogue.trigger import blueprint as model_catalogue
@@ -28,6 +29,7 @@ CAPABILITIES = (
     prompts,
     chat,
     reasoning,
+    feedback,
     tokens,
     logs,
     ops,

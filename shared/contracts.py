@@ -6,6 +6,7 @@ Readers ignore fields that they do not know, so that a newer sender does not bre
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
@@ -82,6 +83,9 @@ class Usage(BaseModel):
         )
 
 
+NOTHING_USED = Usage()
+
+
 class PromptSelection(BaseModel):
     """A prompt by its name, and by a label or a version where one is said."""
 
@@ -120,7 +124,18 @@ class BudgetAlert(Message):
     at: AwareDatetime
 
 
-class ReasonerIn(Message):
+class TaskMessage(Message):
+    """Base of the messages of jobs: what their senders call the task goes through to the result."""
+
+    task_id: str | None = Field(
+        None,
+        alias="taskId",
+        max_length=128,
+        description="The sender's own name for the task; the result carries it.",
+    )
+
+
+class ReasonerIn(TaskMessage):
     """Queue `reasoner-in`: one text, conversation or prompt to reason about.
 
     The queue requires sessions: the sender sets the broker's `SessionId`, else the broker refuses the
@@ -145,12 +160,6 @@ class ReasonerIn(Message):
         }
     )
 
-    task_id: str | None = Field(
-        None,
-        alias="taskId",
-        max_length=128,
-        description="The sender's own name for the task; the result carries it.",
-    )
     text: str | None = Field(None, min_length=1, description="One text, of 200,000 characters at most.")
     messages: list[ChatMessage] | None = Field(
         None, min_length=1, description="A conversation instead of a text, of 200 messages at most."
@@ -160,24 +169,98 @@ class ReasonerIn(Message):
         None, description="A prompt by name, and by label or version, instead of `prompt_name`."
     )
     variables: dict[str, str] | None = Field(None, description="The values of the prompt's variables.")
-    strategy: str | None = Field(
-        None, description="Reserved for other ways to reason; a message that names one is refused for now."
-    )
+    strategy: str | None = Field(None, description="The way to reason; `direct` where none is named.")
     model: str | None = Field(None, description="The model; the deployment's default where none is named.")
     max_output_tokens: int | None = Field(
         None, ge=1, description="The most tokens of the analysis: 16,384, and 1,024 where it is not said."
     )
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        description="How long after it was accepted the job may still be worked on: 7 days at most.",
+    )
+    token_budget: int | None = Field(
+        None, ge=1, description="The most tokens that all of the job's model calls may take together."
+    )
+    needs_approval: bool | None = Field(
+        None, description="Whether the job waits for a person's approval before it goes on to its result."
+    )
 
 
-class ReasonerOut(Message):
+class ReasonerOut(TaskMessage):
     """Queue `reasoner-out`: the end of a job.
 
     `message` is SUCCESS, or says what failed, or where a result is that is too large for a message.
     """
 
-    task_id: str | None = Field(None, alias="taskId", description="The task id that the job came with.")
     ai_reason: str | None = Field(None, description="The model's own analysis.")
     reason: str | None = Field(None, description="The analysis, once it was checked.")
     summary: str | None = Field(None, description="A summary of 5 to 500 characters.")
     usage: Usage = Usage()
+    message: str
+
+
+class FeedbackHashtag(StrEnum):
+    """Hashtag of a feedback."""
+
+    PRODUCT = "#product"
+    SERVICE = "#service"
+    USABILITY = "#usability"
+    PERFORMANCE = "#performance"
+    SUGGESTION = "#suggestion"
+    BUG = "#bug"
+    POSITIVE = "#positive"
+    NEGATIVE = "#negative"
+
+
+class FeedbackCategory(StrEnum):
+    """Category of a feedback."""
+
+    COMPLAINT = "complaint"
+    PRAISE = "praise"
+    QUESTION = "question"
+    REQUEST = "request"
+    REPORT = "report"
+    OTHER = "other"
+
+
+class FeedbackFormIn(TaskMessage):
+    """Queue `feedback-form-in`: one feedback to analyse.
+
+    The queue has no sessions. A message that can never be a feedback (no language, no text, or too much of
+    it) is kept in the quarantine with the fields at fault, and nothing is sent to `feedback-form-out`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "id": "survey-7-12",
+                    "taskId": "survey-7",
+                    "language": "en",
+                    "text": "The new search is fast, but I cannot find my old tickets.",
+                }
+            ]
+        }
+    )
+
+    language: str = Field(description="The language of the text, as BCP 47 names it: `de`, `pt-BR`.")
+    text: str = Field(min_length=1, description="What somebody wrote, of 20,000 characters at most.")
+
+
+class FeedbackFormOut(Message):
+    """Queue `feedback-form-out`: the end of an analysis.
+
+    `message` is SUCCESS, or says what failed; then there is no analysis.
+    """
+
+    task_id: str | None = Field(None, alias="taskId", description="The task id that the feedback came with.")
+    ai_hashtag: str | None = Field(None, description="The model's own hashtag.")
+    hashtag: FeedbackHashtag | None = Field(None, description="The hashtag of the enumeration.")
+    summary: str | None = Field(
+        None, description="A summary of 5 to 500 characters, without the personal data that was found."
+    )
+    category: FeedbackCategory | None = None
+    contains_pii: bool | None = Field(None, description="Whether personal data was found in the text.")
     message: str

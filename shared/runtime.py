@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from shared.http.route import Route
     from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
+    from shared.llm.metering import TokenBudget
     from shared.llm.model_dependencies import ModelDependencies
     from shared.llm.openai_client import OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
@@ -342,13 +343,26 @@ class Runtime:
             self.clock,
         )
 
-    def metered_model(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
-        """Return the catalogue's chat models for one application of a tenant: within the tenant's budget."""
+    def metered_model(
+        self, tenant: TenantContext, app_id: str, budget: TokenBudget | None = None
+    ) -> StreamingChatModel:
+        """Return the catalogue's chat models for one application of a tenant: within the tenant's budget.
+
+        Args:
+            tenant: The tenant.
+            app_id: The application.
+            budget: The ledger that the calls are taken out of; this app's own unless another one is given.
+        """
         from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # loads when first used
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # same
+        from shared.llm.recorded_model import RecordedModel  # noqa: PLC0415  # same
+        from shared.llm.structured_model import StructuredModel  # noqa: PLC0415  # same
 
-        metered = MeteredModel(self.chat_model, self.token_counter, self.ledger, tenant, app_id)
-        return CatalogueModel(self.models, metered, tenant, app_id)
+        metered = MeteredModel(self.chat_model, self.token_counter, budget or self.ledger, tenant, app_id)
+        models = CatalogueModel(self.models, metered, tenant, app_id)
+        return StructuredModel(
+            RecordedModel(models, tenant, app_id, self.settings.model_currency, self.clock)
+        )
 
     @cached_property
     def token_counter(self) -> TokenCounter:

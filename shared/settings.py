@@ -200,6 +200,15 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     reasoner_hold_seconds: float = Field(75.0, alias="REASONER_HOLD_SECONDS", ge=5, le=600)
     """How long a job stays its worker's without a sign of life: longer than its queue locks a message."""
 
+    feedback_in_queue: str = Field("feedback-form-in", alias="FEEDBACK_IN_QUEUE")
+    """The queue of feedback that is to be analysed; it has no sessions."""
+
+    feedback_out_queue: str = Field("feedback-form-out", alias="FEEDBACK_OUT_QUEUE")
+    """The queue of the analyses."""
+
+    feedback_hold_seconds: float = Field(75.0, alias="FEEDBACK_HOLD_SECONDS", ge=5, le=600)
+    """How long a feedback stays its worker's without a sign of life: longer than a message is locked."""
+
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
     """The queue that tells of budgets used up to 80 and 100 percent."""
 

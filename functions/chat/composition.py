@@ -13,13 +13,18 @@ from functions.chat.bots.turn_rates import TurnRateLimiter
 from functions.chat.conversations.conversation_service import ConversationService
 from functions.chat.conversations.index import ConversationIndex
 from functions.chat.conversations.memory import MAX_CONVERSATIONS, REMEMBERED, MemoryConversation
+from functions.chat.conversations.middleware import CostTracking, MiddlewareChain, TurnLogging
+from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.memory import RememberedConversation
+    from functions.chat.conversations.middleware import TurnMiddleware
     from functions.chat.conversations.service import ReadsBots
     from shared.caching.region import Region
     from shared.runtime import Runtime
@@ -36,6 +41,7 @@ class Chat:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._managers = count(1)
+        self._middleware = MiddlewareChain((TurnLogging(runtime.clock), CostTracking()))
 
     @cached_property
     def directory(self) -> BotDirectory:
@@ -52,6 +58,10 @@ class Chat:
     def _remembered(self) -> Region[RememberedConversation]:
         return self._runtime.cache.region("conversations-in-memory", REMEMBERED, MAX_CONVERSATIONS)
 
+    def add_middleware(self, *middleware: TurnMiddleware) -> None:
+        """Let middleware be told of every turn that begins from now on, within what is there already."""
+        self._middleware = self._middleware.joined(middleware)
+
     def number_manager(self) -> int:
         """Return a number that no other bot manager of this process has."""
         return next(self._managers)
@@ -63,16 +73,20 @@ class Chat:
     def bots(self, caller: TenantContext | PlatformContext) -> BotService:
         """Open the bots that a caller can use."""
         runtime = self._runtime
-        return BotService(
-            caller, self.directory, runtime.prompts.of(caller), partial(runtime.models.require, caller)
-        )
+        return BotService(caller, self.directory, runtime.prompts.of(caller), runtime.models)
 
-    async def answering(self, tenant: TenantContext, bots: ReadsBots | None = None) -> ChatService:
+    async def answering(
+        self,
+        tenant: TenantContext,
+        bots: ReadsBots | None = None,
+        middleware: Sequence[TurnMiddleware] = (),
+    ) -> ChatService:
         """Open the way of a tenant's turns.
 
         Args:
             tenant: Whose turns they are.
             bots: The bots that answer; those of the directory unless others are given.
+            middleware: What is told of these turns besides what is told of all.
 
         Raises:
             DependencyUnavailableError: The tenant's settings cannot be read, and were not read before.
@@ -82,6 +96,7 @@ class Chat:
         default_model = await settings.value(tenant, CHAT_DEFAULT_MODEL)
         retention_days = await settings.value(tenant, CHAT_RETENTION_DAYS)
         return ChatService(
+            tenant=tenant,
             bots=bots or self.directory.of(tenant),
             prompts=runtime.prompts.of(tenant),
             open_conversation=partial(self._conversation, tenant),
@@ -89,10 +104,13 @@ class Chat:
             open_model=lambda bot_id: runtime.metered_model(tenant, f"bot:{bot_id}"),
             default_model=default_model or runtime.settings.openai_model,
             counter=runtime.token_counter,
+            tokenizer_of=partial(runtime.models.tokenizer, tenant),
             count_turn=partial(self._turn_rates.hit, tenant),
+            check_overrides=partial(check_overrides, tenant, runtime.models.require),
             retention_days=retention_days or None,
             prices=await runtime.models.prices(),
             clock=runtime.clock,
+            middleware=self._middleware.joined(middleware),
         )
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:

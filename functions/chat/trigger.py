@@ -41,6 +41,7 @@ from shared.tenancy.context import PlatformContext, Role, TenantContext
 if TYPE_CHECKING:
     from shared.runtime import Runtime
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _CONVERSATION = "v1/bots/{bot_id}/conversations/{conversation_id}"
 
 
@@ -68,7 +69,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
 
         A bot of the same id is replaced as a whole; it goes on with its conversations. The change is in force
         on every instance within 30 s. A prompt that wants lists of messages is refused, since no turn gives
-        any; one that is not there yet is taken.
+        any; one that is not there yet is taken. A new bot under the name of a model is refused.
         """
         return await chat.bots(caller).save(path.bot_id, bot, query.scope, if_match)
 
@@ -120,7 +121,7 @@ async def _render_parts(
     async with aclosing(answer):
         async for part in answer:
             if isinstance(part, str):
-                yield StreamEvent("token", json.dumps({"text": part}, ensure_ascii=False))
+                yield StreamEvent("token", _encode({"text": part}))
             else:
                 yield part
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from shared.http.models import PathModel, ReplyModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.deployments import (
     MODEL_NAME_PATTERN,
     CatalogueEntry,
@@ -27,6 +29,12 @@ class ModelPath(PathModel):
     """
 
     name: str = Field(pattern=MODEL_NAME_PATTERN)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _read_slashes(cls, name: object) -> object:
+        # Azure's front gives a slash for `%2F`, the host behind it leaves `%2F` as it is.
+        return re.sub("%2f", "/", name, flags=re.IGNORECASE) if isinstance(name, str) else name
 
 
 class ModelPageQuery(PageQuery):
@@ -90,6 +98,7 @@ class ModelReply(VersionedReply):
         provider: The interface that it is called by.
         kind: What it answers with.
         reasoning: Whether it reasons: it then takes an effort and no temperature.
+        answer_format: The strictest form that its answers can be held to; what is beyond it, it is told.
         tokenizer: The encoding that prompts are counted in.
         max_input_tokens: The most tokens of a prompt.
         max_output_tokens: The most tokens of an answer, reasoning included.
@@ -108,6 +117,7 @@ class ModelReply(VersionedReply):
     provider: Provider
     kind: ModelKind
     reasoning: bool
+    answer_format: AnswerFormatKind
     tokenizer: Tokenizer
     max_input_tokens: int
     max_output_tokens: int

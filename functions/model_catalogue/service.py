@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from functions.model_catalogue.errors import ModelEntryNotFoundError
 from functions.model_catalogue.models import DeploymentReply, ModelPriceReply, ModelReply
-from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.llm.catalogue_store import NOT_STORED_ETAG
-from shared.llm.deployments import CatalogueEntry
+from shared.llm.deployments import BOT_PREFIX, CatalogueEntry
 from shared.tenancy.audit import AuditAction
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform
+from shared.validation import refused_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,16 +63,16 @@ class CatalogueService:
 
         Raises:
             PermissionDeniedError: The caller is not the platform's administrator.
-            ValidationError: It names a model that the packaged table does not have.
+            ValidationError: The name is a bot's, or it names a model that the packaged table does not have.
             PreconditionFailedError: The entry is in another state than `if_match`.
             ConflictError: Others kept changing it, or the catalogue is full.
         """
         platform = as_platform(self._caller)
+        if name.startswith(BOT_PREFIX):
+            raise refused_field("path.name", f"names that begin with {BOT_PREFIX} are those of bots")
         if request.model is not None and not self._catalogue.is_packaged(request.model):
             problem = "is no model of the packaged table; leave it out and say the facts instead"
-            raise ValidationError(
-                f"Invalid request: body.model: {problem}", {"fields": {"body.model": problem}}
-            )
+            raise refused_field("body.model", problem)
         entry = CatalogueEntry.model_validate(request.model_dump())
         async with self._audit.recording(platform, AuditAction.MODEL_PUT, name):
             item = await self._store.put(name, entry, platform.principal, if_match)
@@ -114,6 +114,7 @@ class CatalogueService:
             provider=one.provider,
             kind=one.kind,
             reasoning=one.reasoning,
+            answer_format=one.answer_format,
             tokenizer=one.tokenizer,
             max_input_tokens=one.max_input_tokens,
             max_output_tokens=one.max_output_tokens,

@@ -37,7 +37,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """
         return await service(caller).list(query)
 
-    @routes.put("v1/model-catalogue/{name}", min_role=Role.ADMIN)
+    @routes.put("v1/model-catalogue/{*name}", min_role=Role.ADMIN)
     async def put_model(
         caller: TenantContext | PlatformContext,
         path: ModelPath,
@@ -47,11 +47,11 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """Store a model.
 
         The entry replaces the one of its name as a whole, the setting's and the packaged one too. It is in
-        force within 15 seconds everywhere. A slash in its name is written `%2F`.
+        force within 15 seconds everywhere. A slash in its name is written as it is, or as `%2F`.
         """
         return await service(caller).put(path.name, model, if_match)
 
-    @routes.delete("v1/model-catalogue/{name}", min_role=Role.ADMIN)
+    @routes.delete("v1/model-catalogue/{*name}", min_role=Role.ADMIN)
     async def delete_model(
         caller: TenantContext | PlatformContext, path: ModelPath, if_match: IfMatch | None
     ) -> None:

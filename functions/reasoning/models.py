@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.contracts import MESSAGE_ID_PATTERN, ChatMessage
+from functions.reasoning.strategies.registry import StrategyName
+from shared.contracts import MESSAGE_ID_PATTERN, MOST_TOKENS, ChatMessage
 from shared.http.models import AcceptedReply, PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
@@ -20,6 +21,8 @@ from shared.validation import refuse_value
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
+STEP_PATTERN = r"^[a-z]+(_[a-z0-9]+)*$"
+LONGEST_DEADLINE_SECONDS = 7 * 86_400
 _NONE: JsonDict = {"type": "null"}
 _INPUTS = {"text": "string", "messages": "array", "prompt_name": "string", "prompt": "object"}
 
@@ -68,6 +71,11 @@ class JobRequest(RequestModel):
         variables: Values of the prompt's variables.
         model: The model; without one, the deployment's.
         max_output_tokens: The most tokens of the analysis; 1,024 where it is not said.
+        strategy: The way to reason; `direct` where none is named.
+        deadline_seconds: How long after it was accepted the job may still be worked on; then it fails.
+        token_budget: The most tokens that all of the job's model calls may take together, prompts included. A
+            call that might take more than what is left of it is not made, and the job fails.
+        needs_approval: Whether the job waits for a person's approval after the step that decides what comes.
     """
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(name) for name in _INPUTS]})
@@ -81,6 +89,10 @@ class JobRequest(RequestModel):
     variables: dict[str, str] | None = Field(None, max_length=200)
     model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
     max_output_tokens: int | None = Field(None, ge=1, le=16_384)
+    strategy: StrategyName | None = Field(None, strict=False)
+    deadline_seconds: int | None = Field(None, ge=1, le=LONGEST_DEADLINE_SECONDS)
+    token_budget: int | None = Field(None, ge=1, le=MOST_TOKENS)
+    needs_approval: bool | None = None
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
@@ -89,6 +101,20 @@ class JobRequest(RequestModel):
         if self.variables is not None and self.prompt_name is None and self.prompt is None:
             raise refuse_value("variables go with a prompt")
         return self
+
+
+class ApprovalRequest(RequestModel):
+    """A person's word on the step that a job waits for.
+
+    Attributes:
+        step: The step, as the job's `waiting_step` names it.
+        approved: Whether the job may go on; where it may not, it is cancelled.
+        comment: The reason, in the person's own words.
+    """
+
+    step: str = Field(max_length=64, pattern=STEP_PATTERN)
+    approved: bool
+    comment: str | None = Field(None, max_length=1_000)
 
 
 class JobAccepted(AcceptedReply):
@@ -108,6 +134,8 @@ class StepReply(ReplyModel):
 
     Attributes:
         name: The step's name.
+        number: Its place among the job's steps, from 1.
+        text: What the model answered; null in lists.
         usage: Tokens that it took.
         model: The provider's name of the model that answered.
         finish_reason: Why its answer ended: `length` where the output limit cut it; null where the provider
@@ -115,9 +143,29 @@ class StepReply(ReplyModel):
     """
 
     name: str
+    number: int
+    text: str | None
     usage: TokenUsageReply
     model: str | None
     finish_reason: str | None
+
+
+class ApprovalReply(ReplyModel):
+    """A person's word on a step.
+
+    Attributes:
+        step: The step.
+        approved: Whether the job may go on.
+        comment: The reason; null where none was given.
+        by: The credential that it came with: a key's id, or a user.
+        at: When it came.
+    """
+
+    step: str
+    approved: bool
+    comment: str | None
+    by: str
+    at: datetime
 
 
 class JobResultReply(ReplyModel):
@@ -142,10 +190,14 @@ class JobReply(ReplyModel):
         steps: The steps that are finished.
         prompt: The version of its prompt that was used; null where there is none.
         result: The result; null until it succeeded.
-        usage: Tokens of all steps.
-        error: Why it failed; null where it did not.
-        waiting_until: When it is tried again; null where it does not wait.
+        usage: Tokens of all of its model calls, as far as they are known.
+        error: Why it failed, or was cancelled; null where it was not.
+        waiting_until: When it is tried again, or given up where it waits for approval; null where it does not
+            wait.
         waiting_for: What it waits for, such as the token budget; null where it does not wait.
+        waiting_step: The step that waits for approval; null where none does.
+        approvals: What was said of steps.
+        cancel_requested: Whether it is to end at its next boundary.
         created_at: When it was accepted.
         updated_at: When it was changed last.
     """
@@ -160,5 +212,8 @@ class JobReply(ReplyModel):
     error: str | None
     waiting_until: datetime | None
     waiting_for: str | None
+    waiting_step: str | None
+    approvals: list[ApprovalReply]
+    cancel_requested: bool
     created_at: datetime
     updated_at: datetime

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from functions.reasoning.messages import request_message
-from functions.reasoning.models import JobAccepted, JobReply, JobResultReply, StepReply
-from functions.reasoning.prompts import STEPS
-from shared.contracts import ReasonerIn, Usage
-from shared.errors import APIError
+from functions.reasoning.messages import cancel_job, refuse_job, request_message
+from functions.reasoning.models import ApprovalReply, JobAccepted, JobReply, JobResultReply, StepReply
+from shared.contracts import ReasonerIn
+from shared.cosmos.container import ItemChangedError
+from shared.errors import DependencyUnavailableError
 from shared.http.paging import ListReply, cut_page
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
-from shared.jobs.models import JobStatus
-from shared.logging.logger import get_logger
+from shared.jobs.errors import JobNotWaitingError, JobOverError
+from shared.jobs.intake import JobIntake
+from shared.jobs.models import JobApproval, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from functions.reasoning.models import JobPageQuery, JobRequest
-    from shared.jobs.models import JobOutboxItem, JobState, JobStep
-    from shared.jobs.repository import JobRepository
+    from functions.reasoning.models import ApprovalRequest, JobPageQuery, JobRequest
+    from functions.reasoning.stored_models import ReasoningJob, ReasoningJobs, ReasoningState
+    from shared.clock import Clock
+    from shared.jobs.models import JobOutboxItem, JobStep
     from shared.messaging.outbox import Outbox
     from shared.tenancy.context import TenantContext
 
-_logger = get_logger(__name__)
+_MOST_RACES = 5
 
 
 class JobService:
@@ -35,19 +39,22 @@ class JobService:
         jobs: Its jobs.
         outbox: Sends their messages.
         require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
+        clock: Dates what is said of jobs.
     """
 
     def __init__(
         self,
         tenant: TenantContext,
-        jobs: JobRepository,
+        jobs: ReasoningJobs,
         outbox: Outbox[JobOutboxItem],
         require_model: Callable[[str, str], Awaitable[None]],
+        clock: Clock,
     ) -> None:
         self._tenant = tenant
         self._jobs = jobs
-        self._outbox = outbox
+        self._intake = JobIntake(jobs, outbox)
         self._require_model = require_model
+        self._clock = clock
 
     async def accept(self, request: JobRequest) -> JobAccepted:
         """Store a job together with its message, then send that.
@@ -64,16 +71,9 @@ class JobService:
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
-        job, _ = await self._jobs.create(message, request_message(message))
-        try:
-            await self._outbox.send(job)
-        except APIError as error:
-            facts = {"job_id": job_id, "error": type(error).__name__}
-            _logger.warning("The job is stored; its message will be sent later", extra=facts)
+        await self._intake.accept(message, request_message(message))
         # As it was accepted, not as it stands: the same answer however often it is asked for.
-        return JobAccepted(
-            job_id=job_id, status=JobStatus.QUEUED, status_url=f"/api/v1/reasoning/jobs/{job_id}"
-        )
+        return _accept(job_id, JobStatus.QUEUED)
 
     async def read(self, job_id: str) -> JobReply:
         """Return a job as it stands.
@@ -81,32 +81,115 @@ class JobService:
         Raises:
             JobNotFoundError: The tenant has none of this id.
         """
-        return _render(await self._jobs.read(job_id))
+        return render_job(await self._jobs.read(job_id))
 
     async def list(self, query: JobPageQuery) -> ListReply[JobReply]:
-        """Return one page of jobs, by id."""
+        """Return one page of jobs, by id, without their steps' texts."""
         found = await self._jobs.page(query.cursor, query.fetch_limit, query.status)
-        return ListReply[JobReply].of(cut_page(found, query.limit, lambda job: job.id), _render)
+        page = cut_page(found, query.limit, lambda job: job.id)
+        return ListReply[JobReply].of(page, partial(render_job, with_texts=False))
+
+    async def cancel(self, job_id: str) -> JobAccepted:
+        """Cancel a job: at once, or where it is in work at its worker's next boundary.
+
+        Raises:
+            JobNotFoundError: The tenant has none of this id.
+            JobOverError: It has ended otherwise.
+        """
+        job = await self._change(job_id, self._cancel)
+        return _accept(job.id, job.status)
+
+    async def approve(self, job_id: str, said: ApprovalRequest) -> JobReply:
+        """Let a job go on that waits for a step's approval, or cancel it where the step is not approved.
+
+        Raises:
+            JobNotFoundError: The tenant has none of this id.
+            JobNotWaitingError: It does not wait for this step, or the other word was given on it.
+        """
+        return render_job(await self._change(job_id, lambda job: self._approve(job, said)))
+
+    async def _change(
+        self, job_id: str, change: Callable[[ReasoningJob], Awaitable[ReasoningJob]]
+    ) -> ReasoningJob:
+        """Change a job as it was read; where somebody else changes it meanwhile, as it is read then."""
+        for _ in range(_MOST_RACES):
+            with suppress(ItemChangedError):
+                job = await change(await self._jobs.read(job_id))
+                await self._intake.announce(job)
+                return job
+        raise DependencyUnavailableError("The job", "is being changed by others", retry_after=1.0)
+
+    async def _cancel(self, job: ReasoningJob) -> ReasoningJob:
+        if job.status is JobStatus.CANCELLED or job.cancel_requested:
+            return job
+        if job.status.is_final:
+            raise JobOverError(job.id, job.status)
+        if self._jobs.is_in_work(job):
+            return await self._jobs.request_cancel(job)
+        return await self._jobs.end(job, cancel_job(job))
+
+    async def _approve(self, job: ReasoningJob, said: ApprovalRequest) -> ReasoningJob:
+        earlier = job.approvals.get(said.step)
+        if earlier is not None and earlier.approved == said.approved:
+            return job
+        if earlier is not None or job.waiting_step != said.step:
+            raise JobNotWaitingError(job.id, said.step, job.status)
+        approval = JobApproval(
+            approved=said.approved,
+            comment=said.comment,
+            principal=self._tenant.principal,
+            at=self._clock.now(),
+        )
+        if said.approved:
+            return await self._jobs.approve(job, said.step, approval, request_message(job.request))
+        return await self._jobs.refuse(job, said.step, approval, refuse_job(job, said.step, said.comment))
 
 
-def _render(job: JobState) -> JobReply:
-    done = [(name, job.steps[name]) for name in STEPS if name in job.steps]
+def _accept(job_id: str, status: JobStatus) -> JobAccepted:
+    return JobAccepted(job_id=job_id, status=status, status_url=f"/api/v1/reasoning/jobs/{job_id}")
+
+
+def render_job(job: ReasoningState, *, with_texts: bool = True) -> JobReply:
+    """Render a job as it stands."""
+    steps = render_steps(job)
+    prompts = (step.prompt for step in job.steps.values() if step.prompt is not None)
     return JobReply(
         job_id=job.id,
         task_id=job.task_id,
         status=job.status,
-        steps=[_render_step(name, step) for name, step in done],
-        prompt=PromptUseReply.of(done[0][1].prompt if done else None),
+        steps=steps if with_texts else [step.model_copy(update={"text": None}) for step in steps],
+        prompt=PromptUseReply.of(next(prompts, None)),
         result=None if job.result is None else JobResultReply.model_validate(job.result.model_dump()),
-        usage=TokenUsageReply.of(sum((step.usage for _, step in done), Usage())),
+        usage=TokenUsageReply.of(job.used),
         error=job.error,
-        waiting_until=job.waiting_until,
-        waiting_for=job.waiting_for,
+        waiting_until=None if job.status.is_final else job.waiting_until,
+        waiting_for=None if job.status.is_final else job.waiting_for,
+        waiting_step=job.waiting_step,
+        approvals=[_render_approval(step, said) for step, said in job.approvals.items()],
+        cancel_requested=job.cancel_requested,
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
 
 
-def _render_step(name: str, step: JobStep) -> StepReply:
-    usage = TokenUsageReply.of(step.usage)
-    return StepReply(name=name, usage=usage, model=step.model, finish_reason=step.finish_reason)
+def render_steps(job: ReasoningState) -> list[StepReply]:
+    """Render the finished steps of a job in their order."""
+    done = sorted(job.steps.items(), key=lambda named: named[1].number)
+    return [_render_step(name, number, step) for number, (name, step) in enumerate(done, 1)]
+
+
+def _render_step(name: str, number: int, step: JobStep) -> StepReply:
+    return StepReply(
+        name=name,
+        number=number,
+        text=step.text,
+        usage=TokenUsageReply.of(step.usage),
+        model=step.model,
+        finish_reason=step.finish_reason,
+    )
+
+
+def _render_approval(step: str, said: JobApproval) -> ApprovalReply:
+    return ApprovalReply(
+        step=step, approved=said.approved, comment=said.comment, by=said.principal, at=said.at
+    )

@@ -5,13 +5,23 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.reasoning.messages import open_outbox
-from functions.reasoning.models import JobAccepted, JobPageQuery, JobPath, JobReply, JobRequest
+from functions.reasoning.models import (
+    ApprovalRequest,
+    JobAccepted,
+    JobPageQuery,
+    JobPath,
+    JobReply,
+    JobRequest,
+)
 from functions.reasoning.service import JobService
+from functions.reasoning.steps import StepRunner
+from functions.reasoning.stored_models import REASONING
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
+from shared.http.bounds import RouteBounds
 from shared.http.paging import ListReply
 from shared.http.routes import Routes
+from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
@@ -20,6 +30,7 @@ from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
 if TYPE_CHECKING:
+    from functions.reasoning.stored_models import ReasoningJobs
     from shared.runtime import Runtime
 
 
@@ -32,8 +43,8 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     return routes.blueprint
 
 
-def _jobs(runtime: "Runtime", tenant: TenantContext) -> JobRepository:
-    return JobRepository(tenant, runtime.container("jobs"), runtime.clock)
+def _jobs(runtime: "Runtime", tenant: TenantContext) -> "ReasoningJobs":
+    return JobRepository(tenant, runtime.container("jobs"), runtime.clock, REASONING)
 
 
 def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
@@ -48,6 +59,7 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
             partial(runtime.models.require, tenant),
+            runtime.clock,
         )
 
     @routes.post("v1/reasoning/jobs", min_role=Role.USER, status=202, id_field="id")
@@ -60,11 +72,12 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         """
         return await service(tenant).accept(job)
 
-    @routes.get("v1/reasoning/jobs", min_role=Role.USER)
+    @routes.get("v1/reasoning/jobs", min_role=Role.USER, bounds=RouteBounds(one_at_a_time=True))
     async def list_jobs(tenant: TenantContext, query: JobPageQuery) -> ListReply[JobReply]:
         """List the reasoning jobs.
 
-        They are sorted by id. A user's token, or a key that is bound to a user, sees that user's alone.
+        They are sorted by id, and without the texts of their steps. A user's token, or a key that is bound to
+        a user, sees that user's alone.
         """
         return await service(tenant).list(query)
 
@@ -77,6 +90,25 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         """
         return await service(tenant).read(path.job_id)
 
+    @routes.delete("v1/reasoning/jobs/{job_id}", min_role=Role.USER, status=202)
+    async def cancel_job(tenant: TenantContext, path: JobPath) -> JobAccepted:
+        """Cancel a reasoning job.
+
+        A job that is queued or waits is `cancelled` at once. One that is in work ends at its next boundary:
+        no further step is begun, and nothing of the token budget stays locked. Its end is sent to the queue
+        `reasoner-out`, too. A job that has ended otherwise is a 409.
+        """
+        return await service(tenant).cancel(path.job_id)
+
+    @routes.post("v1/reasoning/jobs/{job_id}/approve", min_role=Role.USER)
+    async def approve_job(tenant: TenantContext, path: JobPath, said: ApprovalRequest) -> JobReply:
+        """Approve the step that a reasoning job waits for.
+
+        The job goes on where it stopped; where the step is not approved, it is `cancelled`. The same word
+        twice is one. A job that does not wait for this step is a 409.
+        """
+        return await service(tenant).approve(path.job_id, said)
+
 
 def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
     queue = Queue(runtime, "reasoner-in", ReasonerIn)
@@ -85,9 +117,11 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
         return JobWorker(
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
-            runtime.prompts.of(tenant),
-            runtime.metered_model(tenant, "reasoner"),
-            runtime.settings.openai_model,
+            StepRunner(
+                runtime.prompts.of(tenant),
+                runtime.metered_model(tenant, "reasoner"),
+                runtime.settings.openai_model,
+            ),
             runtime.settings.reasoner_hold_seconds,
             runtime.clock,
         )

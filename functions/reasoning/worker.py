@@ -2,58 +2,50 @@
 
 Each step is stored before the next one begins, so that a redelivery pays only for what was in flight
 when its worker died. Whoever works on a job has its lease; a second delivery waits until that ends, and never
-works beside the first. A job that the budget does not admit is put off: its session is another job's until
-its message comes back.
+works beside the first. A job that the budget does not admit is put off, and one that waits for a person, too:
+its session is another job's until its message comes back.
 """
 
 from __future__ import annotations
 
-import uuid
-import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from functions.reasoning.messages import request_message, result_message
+from functions.reasoning.messages import cancel_job, end_job, request_message
 from functions.reasoning.models import JobRequest
-from functions.reasoning.prompts import (
-    LONGEST_SUMMARY,
-    REASON,
-    SHORTEST_SUMMARY,
-    SUMMARISE,
-    reasoning_prompt,
-    summary_prompt,
-)
-from shared.contracts import ChatMessage, PromptSelection, PromptUse, ReasonerOut, Usage
+from functions.reasoning.stored_models import JobResult
+from functions.reasoning.strategies.registry import find_strategy
+from functions.reasoning.strategies.strategy import LONGEST_SUMMARY, SUMMARISE
 from shared.cosmos.container import ItemChangedError
 from shared.cosmos.leases import LeaseHeartbeat
-from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
-from shared.jobs.models import JobDelay, JobEnd, JobResult, JobStatus, JobStep
-from shared.jobs.repository import JobInWorkError
-from shared.llm.chat_model import ChatPrompt
+from shared.errors import APIError, BudgetExceededError, DeadlineExceededError
+from shared.jobs.claims import LONGEST_WAIT, JobClaims
+from shared.jobs.models import JobDelay, JobStatus
+from shared.llm.token_cap import TokenCap
 from shared.logging.logger import get_logger
-from shared.prompts.rendering import render_for_model
+from shared.resilience.deadlines import deadline
 from shared.validation import validate_input
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from functions.reasoning.steps import StepRunner
+    from functions.reasoning.stored_models import ReasoningEnd, ReasoningJob, ReasoningJobs
+    from functions.reasoning.strategies.strategy import StepCall, Strategy
     from shared.clock import Clock
-    from shared.contracts import ReasonerIn
-    from shared.jobs.models import JobItem, JobOutboxItem
-    from shared.jobs.repository import JobRepository
-    from shared.llm.chat_model import ChatModel, Completion
+    from shared.contracts import ReasonerIn, Usage
+    from shared.jobs.models import JobOutboxItem
     from shared.messaging.outbox import Outbox
-    from shared.prompts.library import ResolvesPrompts
 
-LONGEST_WAIT = timedelta(hours=25)
-"""How long after it was accepted a job may still be put off: a day's budget is there again within that."""
+LONGEST_APPROVAL_WAIT = timedelta(days=7)
 
-_LONGEST_BACKOFF_SECONDS = 64
-_MOST_SPREAD = 0.1
-_MOST_SPREAD_SECONDS = 60.0
-_POLL_SECONDS = 1.0
-_DEFAULT_OUTPUT_TOKENS = 1024
-_SUMMARY_TOKENS = 256
-_SHORTEST_REASON = 1
+DELIVERY_SECONDS = 300.0
+"""After this, no further step is begun in a delivery: the job's message is sent once more. The longest call
+that is begun before still ends before the delivery does (shared/messaging/consumer.py)."""
+
 _logger = get_logger(__name__)
 
 
@@ -64,19 +56,15 @@ class JobWorker:
     Attributes:
         jobs: The tenant's jobs.
         outbox: Sends their messages.
-        prompts: The tenant's prompts.
-        model: The chat model, within the tenant's budget.
-        default_model: The model of jobs that name none.
+        steps: Runs their steps.
         lease_seconds: How long a job stays a worker's without a sign of life: longer than a lock of its
             message lasts, so that who gets the message again waits a little.
         clock: Waits.
     """
 
-    jobs: JobRepository
+    jobs: ReasoningJobs
     outbox: Outbox[JobOutboxItem]
-    prompts: ResolvesPrompts
-    model: ChatModel
-    default_model: str
+    steps: StepRunner
     lease_seconds: float
     clock: Clock
 
@@ -89,7 +77,7 @@ class JobWorker:
             APIError: Something is down; the next delivery goes on where this one stopped.
         """
         job = await self._claim(message)
-        if not job.status.is_final:
+        if job.status is JobStatus.RUNNING:
             job = await self._run(job)
         await self.outbox.send(job)
 
@@ -102,102 +90,122 @@ class JobWorker:
             APIError: Something is down.
         """
         job = await self._claim(message)
-        if not job.status.is_final:
+        if job.status is JobStatus.RUNNING:
             last = job.last_failure or "its workers died"
             job = await self.jobs.finish(job, _fail(job, f"No delivery is left. At the last: {last}"))
         await self.outbox.send(job)
 
-    async def _claim(self, message: ReasonerIn) -> JobItem:
-        """Return the message's job once it is this worker's, or once it is over."""
-        _check(message)
-        job, _ = await self.jobs.create(message, None)
-        holder = uuid.uuid4().hex
-        waited = 0.0
-        while not job.status.is_final:
-            try:
-                return await self.jobs.claim(job, holder, self.lease_seconds)
-            except ItemChangedError:
-                job = await self.jobs.read(job.id)
-            if job.holder == holder and job.status is JobStatus.RUNNING:
-                return job  # it was done; only the answer was lost
-            if job.status is JobStatus.RUNNING:
-                if waited > self.lease_seconds:
-                    raise JobInWorkError(job.id, _POLL_SECONDS)
-                await self.clock.sleep(_POLL_SECONDS)
-                waited += _POLL_SECONDS
-        return job
+    @property
+    def _claims(self) -> JobClaims[ReasonerIn, JobResult]:
+        return JobClaims(self.jobs, self.lease_seconds, self.clock)
 
-    async def _run(self, job: JobItem) -> JobItem:
-        claimed = job
+    async def _claim(self, message: ReasonerIn) -> ReasoningJob:
+        """Return the message's job: running once this worker has it; else over, or it waits for a person."""
+        _check(message)
+        job = await self._claims.claim(message)
+        return await self._end_wait(job) if job.status is JobStatus.WAITING else job
+
+    async def _end_wait(self, job: ReasoningJob) -> ReasoningJob:
+        """Give a job up that has waited for a person for too long; let any other one wait on."""
+        if job.waiting_until is None or self.clock.now() < job.waiting_until:
+            return job
+        try:
+            return await self.jobs.end(job, _fail(job, f"Nobody approved step '{job.waiting_step}' in time"))
+        except ItemChangedError:
+            return await self.jobs.read(job.id)  # somebody has; its own message comes for that
+
+    async def _run(self, job: ReasoningJob) -> ReasoningJob:
+        cap = TokenCap(job.request.token_budget, job.used)
         async with LeaseHeartbeat(
-            lambda: self.jobs.extend(claimed, self.lease_seconds),
-            lambda failure: self.jobs.give_back(claimed, failure),
+            lambda: self.jobs.extend(job, self.lease_seconds),
+            lambda failure: self.jobs.give_back(job, failure, cap.used),
             self.lease_seconds,
             self.clock,
         ):
-            try:
-                if REASON not in job.steps:
-                    job = await self._reason(job)
-                if SUMMARISE not in job.steps:
-                    job = await self._summarise(job)
-                end = _succeed(job)
-            except BudgetExceededError as error:
-                delay = self._delay(job, error)
-                if delay is not None:
-                    return await self.jobs.put_off(job, delay)
-                end = _fail(job, f"{error.message} (a job waits for {_hours(LONGEST_WAIT)} hours at most)")
-            except APIError as error:
-                if error.transient:
-                    raise
-                facts = {"job_id": job.id, "error": type(error).__name__}
-                _logger.info("The job fails for good", extra=facts)
-                end = _fail(job, f"{type(error).__name__}: {error.message}")
-            return await self.jobs.finish(job, end)
+            return await self._advance(job, cap)
 
-    def _delay(self, job: JobItem, error: BudgetExceededError) -> JobDelay | None:
-        """Put a job off until the budget may admit it; None where it has waited for long enough.
+    async def _advance(self, job: ReasoningJob, cap: TokenCap) -> ReasoningJob:
+        """Run the steps that are missing, up to the job's end or to what it has to wait for."""
+        strategy = find_strategy(job.request.strategy)
+        begun = self.clock.monotonic()
+        while job.status is JobStatus.RUNNING:
+            call = strategy.next_call(job.steps)
+            gate = _find_gate(job, strategy)
+            if job.cancel_requested:
+                job = await self.jobs.finish(job, cancel_job(job))
+            elif call is None:
+                job = await self.jobs.finish(job, _succeed(job, strategy))
+            elif gate is not None:
+                job = await self.jobs.put_off(job, self._await_approval(job, gate))
+            elif self.clock.monotonic() - begun >= DELIVERY_SECONDS:
+                job = await self.jobs.put_off(job, JobDelay(request_message(job.request), usage=cap.used))
+            else:
+                job = await self._run_step(job, call, cap)
+        return job
 
-        Of many that wait, few are admitted at a time: each comes back later from time to time, and a little
-        before or after the others.
+    async def _run_step(self, job: ReasoningJob, call: StepCall, cap: TokenCap) -> ReasoningJob:
+        """Run a step and store it; else put the job off, or end it where the step can never be done."""
+        try:
+            with self._deadline(job):
+                step = await self.steps.run(job, call, cap)
+        except APIError as error:
+            delay = self._delay(job, error, cap.used)
+            if delay is not None:
+                return await self.jobs.put_off(job, delay)
+            failure = self._find_failure(job, error)
+            if failure is None:
+                raise
+            facts = {"job_id": job.id, "error": type(error).__name__}
+            _logger.info("The job fails for good", extra=facts)
+            return await self.jobs.finish(job, _fail(job, failure, cap.used))
+        return await self.jobs.checkpoint(job, call.name, step, cap.used, self.lease_seconds)
+
+    @contextmanager
+    def _deadline(self, job: ReasoningJob) -> Iterator[None]:
+        """Give the work within the block what is left of the job's own time.
+
+        Raises:
+            DeadlineExceededError: Nothing is.
         """
-        backoff = min(2**job.waits, _LONGEST_BACKOFF_SECONDS)
-        seconds = max(error.retry_after or _POLL_SECONDS, backoff)
-        spread = min(seconds * _MOST_SPREAD, _MOST_SPREAD_SECONDS) * zlib.crc32(job.id.encode()) / 2**32
-        until = self.clock.now() + timedelta(seconds=seconds + spread)
-        if until > job.created_at + LONGEST_WAIT:
+        ends_at = _find_deadline(job)
+        if ends_at is None:
+            yield
+            return
+        seconds = (ends_at - self.clock.now()).total_seconds()
+        if seconds <= 0:
+            raise DeadlineExceededError("the job")
+        with deadline(seconds, self.clock):
+            yield
+
+    def _find_failure(self, job: ReasoningJob, error: APIError) -> str | None:
+        """Say for what reason a job fails for good; None where it may go on in the next delivery."""
+        if isinstance(error, BudgetExceededError):
+            hours = int(LONGEST_WAIT.total_seconds() // 3600)
+            most = f"for {hours} hours" if job.request.deadline_seconds is None else "until its deadline"
+            return f"{error.message} (a job waits {most} at most)"
+        if not error.transient:
+            return f"{type(error).__name__}: {error.message}"
+        if _is_late(job, self.clock.now()):
+            return f"The job's deadline has passed: {job.request.deadline_seconds} s after it was accepted"
+        return None
+
+    def _delay(self, job: ReasoningJob, error: APIError, used: Usage) -> JobDelay | None:
+        """Put a job off until the budget may admit it; None where it lacks something else, or time."""
+        if not isinstance(error, BudgetExceededError):
             return None
-        return JobDelay(until, error.message, request_message(job.request, until))
+        until = self._claims.find_next_try(job, error)
+        if until is None or _is_late(job, until):
+            return None
+        return JobDelay(request_message(job.request, until), until, error.message, usage=used)
 
-    async def _reason(self, job: JobItem) -> JobItem:
-        conversation, use = await self._conversation(job.request)
-        most_tokens = job.request.max_output_tokens or _DEFAULT_OUTPUT_TOKENS
-        prompt = self._prompt(job, reasoning_prompt(conversation), most_tokens, use)
-        step = _step(await self.model.complete(prompt), _SHORTEST_REASON, use)
-        return await self.jobs.checkpoint(job, REASON, step, self.lease_seconds)
-
-    async def _summarise(self, job: JobItem) -> JobItem:
-        prompt = self._prompt(job, summary_prompt(job.steps[REASON].text), _SUMMARY_TOKENS)
-        step = _step(await self.model.complete(prompt), SHORTEST_SUMMARY)
-        return await self.jobs.checkpoint(job, SUMMARISE, step, self.lease_seconds)
-
-    def _prompt(
-        self, job: JobItem, messages: tuple[ChatMessage, ...], tokens: int, use: PromptUse | None = None
-    ) -> ChatPrompt:
-        model = job.request.model or self.default_model
-        return ChatPrompt(messages, model, tokens, version=str(use or ""))
-
-    async def _conversation(self, request: ReasonerIn) -> tuple[tuple[ChatMessage, ...], PromptUse | None]:
-        """Return the input of a job, and the version of the prompt that it comes from, if it does."""
-        reference = request.prompt
-        if request.prompt_name is not None:
-            reference = PromptSelection(name=request.prompt_name)
-        if reference is not None:
-            prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
-            use = PromptUse(name=prompt.version.name, version=prompt.version.version)
-            return render_for_model(prompt, request.variables or {}, "user"), use
-        if request.messages is not None:
-            return tuple(request.messages), None
-        return (ChatMessage(role="user", content=request.text or ""),), None
+    def _await_approval(self, job: ReasoningJob, step: str) -> JobDelay:
+        """Put a job off until somebody has approved a step; its message ends it where nobody does."""
+        until = self.clock.now() + LONGEST_APPROVAL_WAIT
+        ends_at = _find_deadline(job)
+        if ends_at is not None:
+            until = min(until, ends_at)
+        reason = f"approval of step '{step}'"
+        return JobDelay(request_message(job.request, until), until, reason, step, job.used)
 
 
 def _check(message: ReasonerIn) -> None:
@@ -206,43 +214,28 @@ def _check(message: ReasonerIn) -> None:
     validate_input(lambda: JobRequest.model_validate(fields), "message")
 
 
-def _step(completion: Completion, shortest: int, prompt: PromptUse | None = None) -> JobStep:
-    text = completion.text.strip()
-    if len(text) < shortest:
-        raise DependencyUnavailableError("The model", f"answered with less than {shortest} characters")
-    return JobStep(
-        text=text,
-        usage=completion.usage,
-        model=completion.model,
-        finish_reason=completion.finish_reason,
-        prompt=prompt,
+def _find_gate(job: ReasoningJob, strategy: Strategy) -> str | None:
+    """Return the finished step that has to be approved before the job goes on; None where there is none."""
+    is_open = not job.request.needs_approval or strategy.gate in job.approvals
+    return None if is_open or strategy.gate not in job.steps else strategy.gate
+
+
+def _succeed(job: ReasoningJob, strategy: Strategy) -> ReasoningEnd:
+    result = JobResult(
+        reason=strategy.find_analysis(job.steps) or "", summary=job.steps[SUMMARISE].text[:LONGEST_SUMMARY]
     )
+    return end_job(job, JobStatus.SUCCEEDED, job.used, result=result)
 
 
-def _succeed(job: JobItem) -> JobEnd:
-    reason = job.steps[REASON].text
-    result = JobResult(reason=reason, summary=job.steps[SUMMARISE].text[:LONGEST_SUMMARY])
-    return _end(job, JobStatus.SUCCEEDED, result, None)
+def _fail(job: ReasoningJob, error: str, used: Usage | None = None) -> ReasoningEnd:
+    return end_job(job, JobStatus.FAILED, used or job.used, error=error)
 
 
-def _fail(job: JobItem, error: str) -> JobEnd:
-    return _end(job, JobStatus.FAILED, None, error)
+def _find_deadline(job: ReasoningJob) -> datetime | None:
+    seconds = job.request.deadline_seconds
+    return None if seconds is None else job.created_at + timedelta(seconds=seconds)
 
 
-def _end(job: JobItem, status: JobStatus, result: JobResult | None, error: str | None) -> JobEnd:
-    usage = sum((step.usage for step in job.steps.values()), Usage())
-    message = ReasonerOut(
-        tenant_id=job.request.tenant_id,
-        id=job.id,
-        task_id=job.task_id,
-        ai_reason=job.steps[REASON].text if REASON in job.steps else None,
-        reason=result.reason if result else None,
-        summary=result.summary if result else None,
-        usage=usage,
-        message=error or "SUCCESS",
-    )
-    return JobEnd(status, result_message(message), result, error, usage)
-
-
-def _hours(duration: timedelta) -> int:
-    return int(duration.total_seconds() // 3600)
+def _is_late(job: ReasoningJob, moment: datetime) -> bool:
+    ends_at = _find_deadline(job)
+    return ends_at is not None and moment >= ends_at

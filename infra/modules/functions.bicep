@@ -70,6 +70,8 @@ var appSettings = {
   LOGS_CONTAINER: loadJsonContent('../storage.json').containers[0]
   REASONER_IN_QUEUE: 'reasoner-in'
   REASONER_OUT_QUEUE: 'reasoner-out'
+  FEEDBACK_IN_QUEUE: 'feedback-form-in'
+  FEEDBACK_OUT_QUEUE: 'feedback-form-out'
   BUDGET_ALERTS_QUEUE: 'budget-alerts-out'
   AZURE_OPENAI_ENDPOINT: modelsEndpoint
 }

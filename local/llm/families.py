@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LISTED = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini", "o3", "o4-mini", "gpt-4")
+LISTED = (
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-5",
+    "gpt-5-mini",
+    "gpt-5.6-sol",
+    "gpt-6-sol",
+    "gpt-6.1-sol",
+    "o3",
+    "o4-mini",
+    "gpt-4",
+)
 LISTED_EMBEDDINGS = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
 
 
@@ -34,7 +47,9 @@ _O200K, _CL100K = "o200k_base", "cl100k_base"
 _FAMILIES = (
     Family(re.compile(r"gpt-4o\b"), _O200K, 128_000, 16_384),
     Family(re.compile(r"gpt-4\.1\b"), _O200K, 1_047_576, 32_768),
-    Family(re.compile(r"gpt-5[\d.]*-chat\b"), _O200K, 128_000, 16_384),
+    Family(re.compile(r"gpt-[56][\d.]*-chat\b"), _O200K, 128_000, 16_384),
+    Family(re.compile(r"gpt-5\.4-(mini|nano)\b"), _O200K, 400_000, 128_000, reasoning=True),
+    Family(re.compile(r"gpt-(5\.[4-9]|6(\.\d+)?)\b"), _O200K, 1_050_000, 128_000, reasoning=True),
     Family(re.compile(r"gpt-5\b"), _O200K, 400_000, 128_000, reasoning=True),
     Family(re.compile(r"o[134]\b"), _O200K, 200_000, 100_000, reasoning=True),
     Family(re.compile(r"gpt-4-(turbo|1106|0125)"), _CL100K, 128_000, 4_096, schemas=False),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
+from local.llm.cues import choose, write_text
 from local.llm.patterns import UnmatchableError, matching
 from local.llm.strict import resolve
 
@@ -40,15 +41,20 @@ class NoInstanceError(ValueError):
     """No value was found for a schema."""
 
 
-def instance(schema: Mapping[str, Any], seed: str) -> Any:  # noqa: ANN401 - any JSON
+def instance(schema: Mapping[str, Any], seed: str, said: str = "") -> Any:  # noqa: ANN401 - any JSON
     """Make up a value that validates.
+
+    Args:
+        schema: The schema.
+        seed: What chooses where nothing else does.
+        said: What the value is about: of what a schema offers, it is what this speaks for.
 
     Raises:
         NoInstanceError: The schema is broken, or contradicts itself, or is beyond what this knows.
     """
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
-        made = _Maker(schema, seed).make(schema, ("answer",), 0)
+        made = _Maker(schema, seed, said).make(schema, ("answer",), 0)
         jsonschema.Draft202012Validator(schema).validate(made)
     except jsonschema.SchemaError as error:
         raise NoInstanceError(f"it is no JSON schema: {error.message}") from error
@@ -60,9 +66,10 @@ def instance(schema: Mapping[str, Any], seed: str) -> Any:  # noqa: ANN401 - any
 
 
 class _Maker:
-    def __init__(self, root: Mapping[str, Any], seed: str) -> None:
+    def __init__(self, root: Mapping[str, Any], seed: str, said: str) -> None:
         self._root = root
         self._seed = seed
+        self._said = said
 
     def make(self, schema: Mapping[str, Any] | bool, path: tuple[str, ...], depth: int) -> Any:  # noqa: ANN401, FBT001 - any JSON; true and false are schemas
         if isinstance(schema, bool):
@@ -75,7 +82,8 @@ class _Maker:
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
-            return schema["enum"][self._pick(path, len(schema["enum"]))]
+            meant = choose(schema["enum"], self._said)
+            return schema["enum"][self._pick(path, len(schema["enum"]))] if meant is None else meant
         for keyword in ("anyOf", "oneOf"):
             if schema.get(keyword):
                 rest = {name: value for name, value in schema.items() if name != keyword}
@@ -174,7 +182,8 @@ class _Maker:
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
         if "pattern" in schema:
             return matching(str(schema["pattern"]), lambda text: least <= len(text) <= most)
-        text = _FORMATS.get(str(schema.get("format")), f"stand-in {' '.join(path[-2:])}")
+        about = write_text(path[-1], self._said) or f"stand-in {' '.join(path[-2:])}"
+        text = _FORMATS.get(str(schema.get("format")), about)
         if len(text) < least:
             text = (text + " ") * (least // (len(text) + 1) + 1)
             return str(text[: int(min(max(least, len(text.rstrip())), most))])

@@ -68,7 +68,8 @@ def _speak(request: ChatRequest) -> Speech:
         calls = tuple(_call(function, f"{seed}{index}") for index, function in enumerate(chosen))
         return Speech(calls=calls, finish_reason=reason)
     if request.format.kind == "json_schema":
-        return Speech(content=_instance(request.format.schema, seed, "response_format"))
+        said = _asked(request.messages)[-1:]
+        return Speech(content=_instance(request.format.schema, seed, "response_format", *said))
     if request.format.kind == "json_object":
         asked = _asked(request.messages)
         words = {"stand_in_for": request.model, "message": len(asked), "quoted": _quoted(asked)}
@@ -108,9 +109,9 @@ def _call(function: Function, seed: str) -> Call:
     return Call(f"call_{digest[:24]}", function.name, arguments)
 
 
-def _instance(schema: Mapping[str, object], seed: str, param: str) -> str:
+def _instance(schema: Mapping[str, object], seed: str, param: str, said: str = "") -> str:
     try:
-        return json.dumps(instance(schema, seed), ensure_ascii=False)
+        return json.dumps(instance(schema, seed, said), ensure_ascii=False)
     except NoInstanceError as error:
         raise RefusedError(f"The local model finds no answer for this schema: {error}", param) from error
 

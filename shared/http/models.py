@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import get_args
+from collections.abc import Mapping
+from typing import ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -12,6 +13,9 @@ from shared.validation import refuse_value
 
 class RequestModel(BaseModel):
     """Body that a caller sends: frozen, strict about types, refusing fields it does not know."""
+
+    whole_bodies: ClassVar[Mapping[str, str]] = {}
+    """The field that a body of another type than JSON is as a whole, by that media type."""
 
     # Models are built when they are first used: all of them at once are a fifth of a cold start.
     model_config = ConfigDict(

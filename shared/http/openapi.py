@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from shared.http.descriptions import DescribedJsonSchema, describe_operation
 from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
-from shared.http.models import AcceptedReply, VersionedReply
+from shared.http.models import AcceptedReply, RequestModel, VersionedReply
 from shared.http.responses import JSON
 from shared.http.streaming import EVENT_STREAM
 
@@ -165,9 +165,16 @@ def _operation(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> 
         operation["security"] = [{"key": []}]
         operation["x-role"] = route.min_role
     if route.inputs.body is not None:
-        schema = schemas[route.inputs.body, "validation"]
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+        content = {JSON: {"schema": schemas[route.inputs.body, "validation"]}}
+        operation["requestBody"] = {"required": True, "content": content | _whole_bodies(route.inputs.body)}
     return operation
+
+
+def _whole_bodies(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Describe bodies of other types than JSON, each of which is one field of the model."""
+    if not issubclass(model, RequestModel):
+        return {}
+    return {kind: {"schema": {"type": "string", "minLength": 1}} for kind in model.whole_bodies}
 
 
 def _add_example(operation: dict[str, Any], example: RecordedExample, definitions: Mapping[str, Any]) -> None:
@@ -178,8 +185,8 @@ def _add_example(operation: dict[str, Any], example: RecordedExample, definition
         sent = example.find_parameter(parameter["in"], parameter["name"], schema)
         if sent is not None:
             parameter["example"] = sent
-    for media in operation.get("requestBody", {}).get("content", {}).values():
-        media["example"] = example.body
+    if "requestBody" in operation:
+        operation["requestBody"]["content"][JSON]["example"] = example.body
     for kind, media in operation["responses"][str(example.status)].get("content", {}).items():
         media["example"] = example.answer
         if kind == EVENT_STREAM:

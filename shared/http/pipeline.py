@@ -26,7 +26,7 @@ from shared.http.error_reply import render_error
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
-from shared.http.request_parsing import header_text, parse_body, read_body, read_parameters
+from shared.http.request_parsing import header_text, media_type, parse_body, read_body, read_parameters
 from shared.http.responses import HttpResponse
 from shared.http.streaming import (
     STREAM_HEADERS,
@@ -236,7 +236,8 @@ class RequestInProgress:
         if caller is not None and (cost := request_cost(content)):
             self._admit(self.services.rate_limiter.charge(caller, cost))
         owner = caller.tenant_id if isinstance(caller, TenantContext) else ""
-        parts |= await parse_body(self.route, content, owner, self.services.paces)
+        kind = media_type(self.request)
+        parts |= await parse_body(self.route, content, kind, owner, self.services.paces)
         key = header_text(self.request, HEADER) if self.route.repeatable else None
         keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None

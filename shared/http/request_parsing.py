@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from shared.errors import MalformedRequestError, PayloadTooLargeError, ValidationError
 from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
+from shared.http.models import RequestModel
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
@@ -91,12 +92,20 @@ async def read_body(route: Route, request: Request) -> bytes:
     raise MalformedRequestError("The body ended early")
 
 
-async def parse_body(route: Route, content: bytes, owner: str, paces: Paces) -> dict[InputSource, Any]:
-    """Read a body into the route's model.
+def media_type(request: Request) -> str:
+    """Return what a request calls its body, without parameters; nothing where it does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def parse_body(
+    route: Route, content: bytes, kind: str, owner: str, paces: Paces
+) -> dict[InputSource, Any]:
+    """Read a body into the route's model: it is JSON, unless the model knows its media type as another one.
 
     Args:
         route: The route.
         content: The body.
+        kind: Its media type.
         owner: Whose it is.
         paces: The turns of large bodies, refused or not.
 
@@ -108,8 +117,8 @@ async def parse_body(route: Route, content: bytes, owner: str, paces: Paces) -> 
     if model is None:
         return {}
     if len(content) < LARGE_BODY_BYTES:
-        return {InputSource.BODY: _parse(model, content, route.bounds)}
-    return {InputSource.BODY: await paces.run(owner, lambda: _parse(model, content, route.bounds))}
+        return {InputSource.BODY: _parse(model, content, kind, route.bounds)}
+    return {InputSource.BODY: await paces.run(owner, lambda: _parse(model, content, kind, route.bounds))}
 
 
 def header_text(request: Request, name: str) -> str | None:
@@ -137,7 +146,10 @@ def _parse_query(request: Request) -> dict[str, str]:
     return parameters
 
 
-def _parse(model: type[BaseModel], content: bytes, bounds: RouteBounds) -> BaseModel:
+def _parse(model: type[BaseModel], content: bytes, kind: str, bounds: RouteBounds) -> BaseModel:
+    if issubclass(model, RequestModel) and kind in model.whole_bodies:
+        whole = {model.whole_bodies[kind]: _decode(content)}
+        return validate_input(lambda: model.model_validate(whole), "request", "body")
     bounds.check_json(content)
     body = validate_input(lambda: model.model_validate_json(content), "request", "body")
     # JSON that this process reads, but the store, or another reader, would not.
@@ -146,6 +158,14 @@ def _parse(model: type[BaseModel], content: bytes, bounds: RouteBounds) -> BaseM
             content, parse_int=_check_integer, parse_float=_check_float, parse_constant=_refuse_constant
         )
     return body
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        problem = MalformedRequestError("The body is not UTF-8")
+    raise problem  # outside of the block above: the other error holds the body
 
 
 def _check_integer(digits: str) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.tenancy.context import Role
 
 ANY_METHOD = "*"
-_PARAMETER = re.compile(r"\{[^}]*\}")
+_PARAMETER = re.compile(r"(\{[^}]*\})")
 
 
 class Authenticates(Protocol):
@@ -144,7 +144,7 @@ class Route:
 
     def has_path(self, path: str) -> bool:
         """Tell whether a path below the app's prefix is this route's, as the host decides it."""
-        pattern = "[^/]+".join(re.escape(part) for part in _PARAMETER.split(self.path))
+        pattern = "".join(_pattern_of(part) for part in _PARAMETER.split(self.path))
         return self.documented and re.fullmatch(pattern, path, re.IGNORECASE) is not None
 
     @property
@@ -173,3 +173,10 @@ class Route:
         if len(content) > self.bounds.answer_bytes:
             raise AnswerTooLargeError(self.bounds.answer_bytes)
         return HttpResponse(status, headers | {"content-type": JSON}, content)
+
+
+def _pattern_of(part: str) -> str:
+    """Return the pattern of a part of a path: fixed, one segment, or (`{*name}`) all that is left."""
+    if part.startswith("{*"):
+        return ".+"
+    return "[^/]+" if part.startswith("{") else re.escape(part)

@@ -18,6 +18,7 @@ from azurefunctions.extensions.http.fastapi import Response
 from shared.http.responses import HttpResponse, render_headers
 from shared.resilience.run_to_completion import run_to_completion
 from shared.resilience.tasks import spawn
+from shared.resilience.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -187,9 +188,11 @@ class EventStreamResponse(Response):  # type: ignore[misc]  # the extension has 
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while content := await self._channel.take():
-            async with asyncio.timeout(_SEND_SECONDS):
-                await send({"type": "http.response.body", "body": content, "more_body": True})
+        loop = asyncio.get_running_loop()
+        with WaitLimit() as limit:
+            while content := await self._channel.take():
+                part = {"type": "http.response.body", "body": content, "more_body": True}
+                await limit.wait(send(part), loop.time() + _SEND_SECONDS)
         if self._channel.is_finished:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -1,4 +1,7 @@
-"""Stored models of jobs: one item holds a job, its finished steps, and the message still to be sent."""
+"""Stored state of jobs: one item holds a job, its finished steps, and the message still to be sent.
+
+What a capability's jobs ask for is a message's model, and what comes of them a result's (`JobKind`).
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,24 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import PromptUse, ReasonerIn, Usage
+from shared.contracts import NOTHING_USED, PromptUse, TaskMessage, Usage
 from shared.cosmos.partition import StoredItem
-
-NOTHING_USED = Usage()
 
 
 class JobStatus(StrEnum):
-    """Progress of a job."""
+    """Progress of a job; `waiting` is for a person's approval."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
         """Tell whether nothing changes any more."""
-        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED}
-
-
-class JobResult(BaseModel):
-    """Result of a job that succeeded."""
-
-    model_config = ConfigDict(frozen=True)
-
-    reason: str
-    summary: str
+        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 class JobMessage(BaseModel):
@@ -58,6 +52,7 @@ class JobStep(BaseModel):
     """A finished step: never paid again.
 
     Attributes:
+        number: Its place among the job's steps, from 1; 0 where an older release stored it.
         model: The model that answered, by its provider's name; None where an older release stored the step.
         finish_reason: The provider's reason for which the answer ended, if it told one.
         prompt: The version of the job's prompt, where this step used it.
@@ -67,30 +62,62 @@ class JobStep(BaseModel):
 
     text: str
     usage: Usage
+    number: int = 0
     model: str | None = None
     finish_reason: str | None = None
     prompt: PromptUse | None = None
 
 
-class JobState(StoredItem):
+class JobApproval(BaseModel):
+    """A person's word on a finished step.
+
+    Attributes:
+        approved: Whether the job may go on.
+        comment: The person's own words.
+        principal: The credential that it came with.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    comment: str | None = None
+    principal: str
+    at: datetime
+
+
+class JobState[Result: BaseModel](StoredItem):
     """The part of a job that its callers are shown; its id is the item's.
 
     Attributes:
         user_id: The user whose token asked for it; None where a key or a queue did.
-        waiting_until: The time at which it is tried again, while it waits; None while it does not.
+        usage: What its model calls are known to have used; an older release tells it at the end only.
+        waiting_until: The time at which it is tried again, or given up, while it waits; else None.
         waiting_for: The thing that it waits for.
+        waiting_step: The finished step that waits for approval.
+        approvals: What was said of steps, by their names.
+        cancel_requested: Whether it is to end at its next boundary.
     """
 
     task_id: str | None = None
     user_id: str | None = None
     status: JobStatus = JobStatus.QUEUED
     steps: dict[str, JobStep] = Field(default_factory=dict)
-    result: JobResult | None = None
+    result: Result | None = None
     error: str | None = None
+    usage: Usage = NOTHING_USED
     waiting_until: datetime | None = None
     waiting_for: str | None = None
+    waiting_step: str | None = None
+    approvals: dict[str, JobApproval] = Field(default_factory=dict)
+    cancel_requested: bool = False
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def used(self) -> Usage:
+        """Return what its model calls are known to have used."""
+        of_steps = sum((step.usage for step in self.steps.values()), NOTHING_USED)
+        return max(self.usage, of_steps, key=lambda usage: usage.total_tokens)
 
 
 class JobOutboxItem(StoredItem):
@@ -110,7 +137,7 @@ class JobOutboxItem(StoredItem):
         return self.outbox if self.outbox_pending else None
 
 
-class JobItem(JobState, JobOutboxItem):
+class JobItem[Request: TaskMessage, Result: BaseModel](JobState[Result], JobOutboxItem):
     """One job, whole.
 
     Attributes:
@@ -121,26 +148,38 @@ class JobItem(JobState, JobOutboxItem):
         lease_until: The end of that worker's lease, in seconds of Unix time.
     """
 
-    request: ReasonerIn
-    usage: Usage = NOTHING_USED
+    request: Request
     last_failure: str | None = None
     waits: int = 0
     holder: str = ""
     lease_until: float = 0
 
-    def matches(self, message: ReasonerIn) -> bool:
+    def matches(self, message: Request) -> bool:
         """Tell whether a message asks for this job, as far as this release reads either."""
         ours, theirs = (request.model_dump(exclude={"schema_version"}) for request in (self.request, message))
         return ours == theirs
 
 
 @dataclass(frozen=True, slots=True)
-class JobEnd:
+class JobKind[Request: TaskMessage, Result: BaseModel]:
+    """Jobs of one capability.
+
+    Attributes:
+        item: The model of a whole job.
+        state: The model of what callers are shown of it.
+    """
+
+    item: type[JobItem[Request, Result]]
+    state: type[JobState[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd[Result: BaseModel]:
     """The end of a job, with the message that tells of it."""
 
     status: JobStatus
     message: JobMessage
-    result: JobResult | None = None
+    result: Result | None = None
     error: str | None = None
     usage: Usage = NOTHING_USED
 
@@ -150,11 +189,15 @@ class JobDelay:
     """The putting off of a job.
 
     Attributes:
-        until: The time at which it is tried again.
+        message: The message that brings it back.
+        until: The time at which it is tried again; None for at once.
         reason: The thing that it waits for, in words that a caller may read.
-        message: The message that brings it back then.
+        step: The finished step that waits for approval; None where nobody has to say anything.
+        usage: What its model calls are known to have used so far.
     """
 
-    until: datetime
-    reason: str
     message: JobMessage
+    until: datetime | None = None
+    reason: str | None = None
+    step: str | None = None
+    usage: Usage = NOTHING_USED

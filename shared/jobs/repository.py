@@ -2,6 +2,9 @@
 
 The message is stored with the change that it announces, so that no crash separates the two; it is sent after,
 and marked as sent after that. A crash in between leaves it pending, and the sweeper sends it once more.
+
+A worker changes the job whose lease it has. Whoever else changes one (a caller who cancels or approves it, a
+worker who takes it) does so to the state that was read, by its ETag.
 """
 
 from __future__ import annotations
@@ -10,22 +13,32 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
-from shared.cosmos.leases import Lease, LeaseFields, LeaseLostError
+from shared.cosmos.leases import Lease, LeaseFields
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
-from shared.errors import ConflictError
-from shared.jobs.errors import JobNotFoundError
-from shared.jobs.models import JobItem, JobOutboxItem, JobState, JobStatus
+from shared.jobs.errors import JobConflictError, JobInWorkError, JobNotFoundError
+from shared.jobs.models import JobOutboxItem, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import BaseModel
+
     from shared.clock import Clock
-    from shared.contracts import ReasonerIn
+    from shared.contracts import TaskMessage, Usage
     from shared.cosmos.container import Container
     from shared.errors import JsonValue
-    from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStep
+    from shared.jobs.models import (
+        JobApproval,
+        JobDelay,
+        JobEnd,
+        JobItem,
+        JobKind,
+        JobMessage,
+        JobState,
+        JobStep,
+    )
     from shared.tenancy.context import TenantContext
 
 SWEEP_AFTER_SECONDS = 15.0
@@ -36,30 +49,20 @@ _IS_RUNNING = f"c.status = '{JobStatus.RUNNING}'"
 _IS_QUEUED = f"c.status = '{JobStatus.QUEUED}'"
 
 
-class JobConflictError(ConflictError):
-    """A job of this id asks for something else."""
+class JobRepository[Request: TaskMessage, Result: BaseModel]:
+    """The jobs of one tenant and one kind."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job '{job_id}' exists and asks for something else", {"job_id": job_id})
-
-
-class JobInWorkError(LeaseLostError):
-    """Another worker has this job; it is delivered again should that one die."""
-
-    def __init__(self, job_id: str, seconds: float) -> None:
-        super().__init__("The job", "is in work elsewhere", retry_after=seconds)
-        self.job_id = job_id
-
-
-class JobRepository:
-    """The jobs of one tenant."""
-
-    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
+    def __init__(
+        self, tenant: TenantContext, container: Container, clock: Clock, kind: JobKind[Request, Result]
+    ) -> None:
         self._tenant = tenant
         self._container = container
         self._clock = clock
+        self._kind = kind
 
-    async def create(self, request: ReasonerIn, message: JobMessage | None) -> tuple[JobItem, bool]:
+    async def create(
+        self, request: Request, message: JobMessage | None
+    ) -> tuple[JobItem[Request, Result], bool]:
         """Store a job unless it is there; tell whether it is new.
 
         Args:
@@ -70,7 +73,7 @@ class JobRepository:
             JobConflictError: A job of this id asks for something else.
         """
         now = self._clock.now()
-        item = JobItem(
+        item = self._kind.item(
             id=request.id,
             task_id=request.task_id,
             user_id=self._tenant.user_id,
@@ -86,18 +89,20 @@ class JobRepository:
             raise JobConflictError(request.id)
         return job, is_new
 
-    async def read(self, job_id: str) -> JobItem:
+    async def read(self, job_id: str) -> JobItem[Request, Result]:
         """Return a job.
 
         Raises:
             JobNotFoundError: This tenant, or user, has none of this id.
         """
-        found = await self._of(job_id).read(JobItem, job_id)
+        found = await self._of(job_id).read(self._kind.item, job_id)
         if found is None or not self._tenant.sees(found.user_id):
             raise JobNotFoundError(job_id)
         return found
 
-    async def page(self, after: str | None, limit: int, status: JobStatus | None = None) -> list[JobState]:
+    async def page(
+        self, after: str | None, limit: int, status: JobStatus | None = None
+    ) -> list[JobState[Result]]:
         """Return jobs by id, after the given one: all of them, or those of one status."""
         conditions: dict[str, JsonValue] = {}
         if self._tenant.only_user is not None:
@@ -110,7 +115,7 @@ class JobRepository:
             where=" AND ".join(f"c.{name} = @{name}" for name in conditions),
             parameters={f"@{name}": value for name, value in conditions.items()},
         )
-        return await self._all().read_prefix_page(JobState, page)
+        return await self._all().read_prefix_page(self._kind.state, page)
 
     async def pending(self, limit: int) -> Sequence[JobOutboxItem]:
         """Return jobs whose message has waited to be sent for longer than its own sender needs."""
@@ -118,32 +123,44 @@ class JobRepository:
         text = select(JobOutboxItem, where="c.outbox_pending = true AND c.outbox_since < @before")
         return await self._all().query(JobOutboxItem, Query(text, {"@before": before.timestamp()}, limit))
 
-    async def claim(self, job: JobItem, holder: str, seconds: float) -> JobItem:
+    async def claim(
+        self, job: JobItem[Request, Result], holder: str, seconds: float
+    ) -> JobItem[Request, Result]:
         """Take a job for a time, if it is queued or its worker's time is up.
 
         Raises:
-            ItemChangedError: Another worker has it, or it is over.
+            ItemChangedError: Another worker has it, it waits for a person, or it is over.
         """
         lease = Lease(holder, 0).extend(self._clock, seconds)
         changes = (
             *_LEASE.take(lease),
             PatchOperation("set", "/status", JobStatus.RUNNING),
-            PatchOperation("set", "/waiting_until", None),
-            PatchOperation("set", "/waiting_for", None),
+            *_WAITING_NO_MORE,
         )
         free = f"{_IS_QUEUED} OR ({_IS_RUNNING} AND {_LEASE.is_over(self._clock)})"
-        return await self._patch(job.id, changes, free)
+        return await self._patch(job.id, Patch(changes, free))
 
-    async def checkpoint(self, job: JobItem, name: str, step: JobStep, seconds: float) -> JobItem:
-        """Store a finished step and keep the job for a time more.
+    def is_in_work(self, job: JobItem[Request, Result]) -> bool:
+        """Tell whether a worker has the job, and is not known to be dead."""
+        lease = Lease(job.holder, job.lease_until)
+        return job.status is JobStatus.RUNNING and not lease.is_over(self._clock)
+
+    async def checkpoint(
+        self, job: JobItem[Request, Result], name: str, step: JobStep, used: Usage, seconds: float
+    ) -> JobItem[Request, Result]:
+        """Store a finished step, and what the job has used, and keep the job for a time more.
 
         Raises:
             JobInWorkError: Another worker has taken the job.
         """
-        stored = PatchOperation("set", f"/steps/{name}", step.model_dump(mode="json"))
-        return await self._patch_held(job, (stored, self._extend(job, seconds)))
+        changes = (
+            PatchOperation("set", f"/steps/{name}", step.model_dump(mode="json")),
+            _set_usage(used),
+            self._extend(job, seconds),
+        )
+        return await self._patch_held(job, changes)
 
-    async def extend(self, job: JobItem, seconds: float) -> JobItem:
+    async def extend(self, job: JobItem[Request, Result], seconds: float) -> JobItem[Request, Result]:
         """Keep the job for a time more.
 
         Raises:
@@ -151,7 +168,7 @@ class JobRepository:
         """
         return await self._patch_held(job, (self._extend(job, seconds),))
 
-    async def give_back(self, job: JobItem, failure: str) -> None:
+    async def give_back(self, job: JobItem[Request, Result], failure: str, used: Usage) -> None:
         """Let the next delivery take the job at once.
 
         Raises:
@@ -160,20 +177,26 @@ class JobRepository:
         changes = (
             PatchOperation("set", "/status", JobStatus.QUEUED),
             PatchOperation("set", "/last_failure", failure),
+            _set_usage(used),
         )
         await self._patch_held(job, changes)
 
-    async def put_off(self, job: JobItem, delay: JobDelay) -> JobItem:
-        """Give the job back until a time, and store the message that brings it back then.
+    async def put_off(self, job: JobItem[Request, Result], delay: JobDelay) -> JobItem[Request, Result]:
+        """Give the job back until a time, or until somebody approves a step; store what brings it back then.
 
         Raises:
             JobInWorkError: Another worker has taken the job.
         """
+        waits = {
+            "until": None if delay.until is None else delay.until.isoformat(),
+            "for": delay.reason,
+            "step": delay.step,
+        }
         changes = (
-            PatchOperation("set", "/status", JobStatus.QUEUED),
-            PatchOperation("set", "/waiting_until", delay.until.isoformat()),
-            PatchOperation("set", "/waiting_for", delay.reason),
+            PatchOperation("set", "/status", JobStatus.QUEUED if delay.step is None else JobStatus.WAITING),
+            *(PatchOperation("set", f"/waiting_{name}", value) for name, value in waits.items()),
             PatchOperation("set", "/waits", job.waits + 1),
+            _set_usage(delay.usage),
             *self._announce(delay.message),
         )
         try:
@@ -184,26 +207,64 @@ class JobRepository:
                 raise
             return stored  # it was done; only the answer was lost
 
-    async def finish(self, job: JobItem, end: JobEnd) -> JobItem:
-        """End a job, and store the message that tells of it.
+    async def finish(self, job: JobItem[Request, Result], end: JobEnd[Result]) -> JobItem[Request, Result]:
+        """End a job that its worker holds, and store the message that tells of it.
 
         Raises:
             JobInWorkError: Another worker has taken the job.
         """
-        changes = (
-            PatchOperation("set", "/status", end.status),
-            PatchOperation("set", "/result", None if end.result is None else end.result.model_dump()),
-            PatchOperation("set", "/error", end.error),
-            PatchOperation("set", "/usage", end.usage.model_dump()),
-            *self._announce(end.message),
-        )
         try:
-            return await self._patch_held(job, changes)
+            return await self._patch_held(job, self._end(end))
         except JobInWorkError:
             stored = await self.read(job.id)
             if stored.holder != job.holder or not stored.status.is_final:
                 raise
             return stored  # it was done; only the answer was lost
+
+    async def end(self, job: JobItem[Request, Result], end: JobEnd[Result]) -> JobItem[Request, Result]:
+        """End a job that nobody works on, and store the message that tells of it.
+
+        Raises:
+            ItemChangedError: It is not as it was read any more.
+        """
+        return await self._patch(job.id, Patch((*self._end(end), *_WAITING_NO_MORE), etag=job.etag))
+
+    async def request_cancel(self, job: JobItem[Request, Result]) -> JobItem[Request, Result]:
+        """Ask the worker of a job to end it at its next boundary.
+
+        Raises:
+            ItemChangedError: It is not in work any more.
+        """
+        asked = (PatchOperation("set", "/cancel_requested", value=True),)
+        return await self._patch(job.id, Patch(asked, _IS_RUNNING))
+
+    async def approve(
+        self, job: JobItem[Request, Result], step: str, approval: JobApproval, message: JobMessage
+    ) -> JobItem[Request, Result]:
+        """Let a job go on that waits for a step's approval, and store the message that brings it back.
+
+        Raises:
+            ItemChangedError: It is not as it was read any more.
+        """
+        changes = (
+            PatchOperation("set", "/status", JobStatus.QUEUED),
+            _approval(step, approval),
+            *_WAITING_NO_MORE,
+            *self._announce(message),
+        )
+        return await self._patch(job.id, Patch(changes, etag=job.etag))
+
+    async def refuse(
+        self, job: JobItem[Request, Result], step: str, approval: JobApproval, end: JobEnd[Result]
+    ) -> JobItem[Request, Result]:
+        """End a job of which a step was not approved, and store the message that tells of it.
+
+        Raises:
+            ItemChangedError: It is not as it was read any more.
+        """
+        # One patch has 10 operations at most: of what it waited for, the step alone is taken off.
+        changes = (*self._end(end), _approval(step, approval), PatchOperation("set", "/waiting_step", None))
+        return await self._patch(job.id, Patch(changes, etag=job.etag))
 
     async def mark_sent(self, entry: JobOutboxItem) -> None:
         """Note that the job's message is with the broker; harmless where a later one has taken its place."""
@@ -218,6 +279,16 @@ class JobRepository:
         except ItemChangedError:
             return
 
+    def _end(self, end: JobEnd[Result]) -> tuple[PatchOperation, ...]:
+        result = () if end.result is None else (PatchOperation("set", "/result", end.result.model_dump()),)
+        return (
+            PatchOperation("set", "/status", end.status),
+            PatchOperation("set", "/error", end.error),
+            _set_usage(end.usage),
+            *result,
+            *self._announce(end.message),
+        )
+
     def _announce(self, message: JobMessage) -> tuple[PatchOperation, ...]:
         return (
             PatchOperation("set", "/outbox", message.model_dump(mode="json")),
@@ -225,21 +296,35 @@ class JobRepository:
             PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
         )
 
-    def _extend(self, job: JobItem, seconds: float) -> PatchOperation:
+    def _extend(self, job: JobItem[Request, Result], seconds: float) -> PatchOperation:
         return _LEASE.extend(Lease(job.holder, 0).extend(self._clock, seconds))
 
-    async def _patch_held(self, job: JobItem, changes: tuple[PatchOperation, ...]) -> JobItem:
+    async def _patch_held(
+        self, job: JobItem[Request, Result], changes: tuple[PatchOperation, ...]
+    ) -> JobItem[Request, Result]:
+        held = f"{_LEASE.is_held_by(job.holder)} AND {_IS_RUNNING}"
         try:
-            return await self._patch(job.id, changes, f"{_LEASE.is_held_by(job.holder)} AND {_IS_RUNNING}")
+            return await self._patch(job.id, Patch(changes, held))
         except ItemChangedError as error:
             raise JobInWorkError(job.id, 1.0) from error
 
-    async def _patch(self, job_id: str, changes: tuple[PatchOperation, ...], condition: str) -> JobItem:
-        dated = (*changes, PatchOperation("set", "/updated_at", self._clock.now().isoformat()))
-        return await self._of(job_id).patch(JobItem, job_id, Patch(dated, condition))
+    async def _patch(self, job_id: str, patch: Patch) -> JobItem[Request, Result]:
+        dated = (*patch.operations, PatchOperation("set", "/updated_at", self._clock.now().isoformat()))
+        return await self._of(job_id).patch(self._kind.item, job_id, patch._replace(operations=dated))
 
     def _all(self) -> Partition:
         return Partition.of(self._tenant, self._container)
 
     def _of(self, job_id: str) -> Partition:
         return Partition.of(self._tenant, self._container, job_id)
+
+
+_WAITING_NO_MORE = tuple(PatchOperation("set", f"/waiting_{name}", None) for name in ("until", "for", "step"))
+
+
+def _approval(step: str, approval: JobApproval) -> PatchOperation:
+    return PatchOperation("set", f"/approvals/{step}", approval.model_dump(mode="json"))
+
+
+def _set_usage(used: Usage) -> PatchOperation:
+    return PatchOperation("set", "/usage", used.model_dump())

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from shared.errors import APIError, ConfigurationError
+from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import ModelNotFoundError, ModelUnavailableError
 from shared.llm.deployments import (
+    BOT_PREFIX,
     CatalogueEntry,
     CatalogueSource,
     ModelDeployment,
@@ -149,23 +150,33 @@ class ModelCatalogue:
             return known
         return {name: known[name] for name in sorted(set(allowed)) if name in known}
 
-    async def require(self, caller: TenantContext | PlatformContext, name: str, path: str) -> None:
+    async def known_to(self, caller: TenantContext | PlatformContext) -> Mapping[str, ModelDeployment]:
+        """Return the deployments that a caller may name: the administrator who acts for no tenant, all."""
+        if isinstance(caller, PlatformContext):
+            return await self.deployments()
+        return await self.usable(caller)
+
+    async def require(
+        self, caller: TenantContext | PlatformContext, name: str, path: str, *, only_azure: bool = False
+    ) -> None:
         """Refuse the name of a chat model that there is not, or not for the tenant: the two look the same.
 
         Args:
-            caller: Who names it; the administrator who acts for no tenant may name all.
+            caller: Who names it.
             name: The name.
             path: The path of the field that has it, such as `body.model`.
+            only_azure: Whether it has to be one of Azure's.
 
         Raises:
             ModelNotFoundError: It may not be used.
+            ValidationError: It has to be one of Azure's, and is not.
         """
-        if isinstance(caller, PlatformContext):
-            usable = await self.deployments()
-        else:
-            usable = await self.usable(caller)
-        if name not in _chat_models(usable):
-            raise ModelNotFoundError(name, list(_chat_models(usable)), path)
+        known = _chat_models(await self.known_to(caller))
+        if name not in known:
+            raise ModelNotFoundError(name, list(known), path)
+        if only_azure and not known[name].provider.is_azure:
+            problem = "is not one of Azure's, which the provider azure stands for"
+            raise ValidationError(f"Model '{name}' {problem}", {"fields": {path: problem}})
 
     async def route(self, tenant: TenantContext, name: str) -> tuple[ModelDeployment, ...]:
         """Return the deployment of a name, and after it those that may be asked in its place.
@@ -181,6 +192,14 @@ class ModelCatalogue:
             first,
             *_chat_models({other: usable[other] for other in first.fallbacks if other in usable}).values(),
         )
+
+    async def tokenizer(self, tenant: TenantContext, name: str) -> str:
+        """Return the encoding that prompts of a model are counted in.
+
+        Raises:
+            ModelUnavailableError: There is none (any more), or the tenant may not use it.
+        """
+        return (await self.route(tenant, name))[0].tokenizer
 
     def list_one(self, name: str, item: CatalogueItem) -> ListedModel:
         """Return a model as it is with what was just stored."""
@@ -246,15 +265,18 @@ def parse_configured(value: object) -> Mapping[str, CatalogueEntry]:
     """Read the entries of the setting.
 
     Raises:
-        ConfigurationError: One is malformed; it names each field at fault.
+        ConfigurationError: One is malformed, or has a bot's name; it names each field at fault.
     """
     try:
-        return _CONFIGURED.validate_python(value)
+        entries = _CONFIGURED.validate_python(value)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-    raise ConfigurationError(
-        sorted({".".join(["MODEL_CATALOGUE", *map(str, one["loc"])]) for one in problems})
-    )
+        wrong = {".".join(map(str, one["loc"])) for one in problems}
+    else:
+        wrong = {name for name in entries if name.startswith(BOT_PREFIX)}
+        if not wrong:
+            return entries
+    raise ConfigurationError([".".join(filter(None, ("MODEL_CATALOGUE", name))) for name in sorted(wrong)])
 
 
 def _chat_models(deployments: Mapping[str, ModelDeployment]) -> dict[str, ModelDeployment]:

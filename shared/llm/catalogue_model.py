@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from shared.llm.chat_model import ModelUnavailableError, PromptRejectedError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -71,9 +73,12 @@ class CatalogueModel:
         """Return the prompt with all that its model's entry says.
 
         Raises:
-            ModelUnavailableError: The catalogue has no such model for the tenant (any more).
+            ModelUnavailableError: The catalogue has no such model for the tenant (any more), or it is not
+                Azure's while nobody else may be shown the prompt.
+            PromptRejectedError: The model reasons, and the prompt wants it to stop at a text.
         """
-        route = await self._catalogue.route(self._tenant, prompt.model)
+        route = _fitting(prompt, await self._catalogue.route(self._tenant, prompt.model))
+        prompt.progress.route = route
         tenant_id = self._tenant.tenant_id
         return replace(
             prompt,
@@ -82,6 +87,28 @@ class CatalogueModel:
             safety_identifier=None if prompt.user is None else hash_names("user", tenant_id, prompt.user),
             cache_key=hash_names("prompt", tenant_id, self._app_id, prompt.version),
         )
+
+
+def _fitting(prompt: ChatPrompt, route: tuple[ModelDeployment, ...]) -> tuple[ModelDeployment, ...]:
+    """Return those of a route that may be asked; its first one has to be."""
+    first, *others = route
+    if not _is_shown_to(first, prompt):
+        raise ModelUnavailableError(first.name, "is not one of Azure's, which alone may answer here")
+    if not _stops_for(first, prompt):
+        problem = "is for models that do not reason"
+        raise PromptRejectedError(
+            f"Model '{first.name}' reasons: it takes no text to stop at",
+            {"model": first.name, "fields": {"stop": problem}},
+        )
+    return (first, *(one for one in others if _is_shown_to(one, prompt) and _stops_for(one, prompt)))
+
+
+def _is_shown_to(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
+    return deployment.provider.is_azure or not prompt.only_azure
+
+
+def _stops_for(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
+    return not (deployment.reasoning and prompt.sampling.stop)
 
 
 def hash_names(*names: str) -> str:

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import ConflictError, DependencyUnavailableError
 from shared.llm.errors import PromptRefusedError
+from shared.llm.model_call import CallOrigin, CallProgress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from shared.contracts import ChatMessage, Usage
     from shared.errors import JsonValue
+    from shared.llm.answer_format import AnswerFormat
     from shared.llm.deployments import ModelDeployment
+    from shared.llm.token_cap import TokenCap
 
 _MOST_NAMED = 10
+_NO_ORIGIN = CallOrigin()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Choice of an answer's words, beside the temperature; models that reason are sent none of it.
+
+    Attributes:
+        top_p: The share of likely words to choose from, 0 to 1; the model's own where None, as below.
+        frequency_penalty: How much words that were said often are avoided, -2 to 2.
+        presence_penalty: How much words that were said at all are avoided, -2 to 2.
+        stop: Texts before which the answer ends, at most four; a model that reasons takes no prompt with any.
+    """
+
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+AS_THE_MODEL_DOES = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class CountedTexts:
+    """Texts whose tokens were counted before, so that nobody counts them again.
+
+    Attributes:
+        tokenizer: The encoding that they were counted in.
+        tokens: The tokens of each.
+    """
+
+    tokenizer: str
+    tokens: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +68,16 @@ class ChatPrompt:
         temperature: The model's own where None; reasoning models are sent none.
         user: Whom the call is made for: an opaque id that usage is grouped by.
         reasoning_effort: How much it is to be thought about; models that do not reason are sent none.
-        version: The version of the instructions: prompts of one application with the same begin alike.
+        origin: What the call is made for.
         route: The deployment to ask, and after it those that may be asked in its place; the catalogue's.
         safety_identifier: The user as the provider is told: nobody reads user or tenant from it.
         cache_key: By which the provider finds what it has cached of prompts that begin alike.
+        answer_format: The form that the answer is held to; None for any text.
+        sampling: How the words are chosen, beside the temperature.
+        only_azure: Whether no other provider than Azure may be shown it.
+        cap: The tokens of the work that the call is a part of; it is told what the call used.
+        counted: Those of its messages' texts whose tokens are known.
+        progress: What is learnt of the call on the way.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -43,10 +86,21 @@ class ChatPrompt:
     temperature: float | None = None
     user: str | None = None
     reasoning_effort: str | None = None
-    version: str = ""
+    origin: CallOrigin = _NO_ORIGIN
     route: tuple[ModelDeployment, ...] = ()
     safety_identifier: str | None = None
     cache_key: str | None = None
+    answer_format: AnswerFormat | None = None
+    sampling: Sampling = AS_THE_MODEL_DOES
+    only_azure: bool = False
+    cap: TokenCap | None = field(default=None, compare=False)
+    counted: CountedTexts | None = field(default=None, compare=False, repr=False)
+    progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
+
+    @property
+    def version(self) -> str:
+        """Return the version of the instructions: prompts of one application with the same begin alike."""
+        return str(self.origin.prompt or self.origin.step or "")
 
     @property
     def tokenizer(self) -> str:
@@ -109,8 +163,8 @@ class ModelNotFoundError(PromptRejectedError):
 class ModelUnavailableError(ConflictError):
     """The model that was chosen before is not there any more, or not for this tenant: nothing was used."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"Model '{model}' is not available any more", {"model": model})
+    def __init__(self, model: str, reason: str = "is not available any more") -> None:
+        super().__init__(f"Model '{model}' {reason}", {"model": model})
 
 
 class ModelOutageError(DependencyUnavailableError):
@@ -147,6 +201,29 @@ class FilteredAnswerError(PromptRefusedError):
         super().__init__("The model's content filter stopped the answer", {"code": "content_filter"})
         self.usage = usage
 
+
+class InvalidAnswerError(PromptRefusedError):
+    """The model's answers have not the form that was asked for; `usage` tells what all of them took.
+
+    Args:
+        problems: What is wrong with the last one, by its place in it as a JSON pointer.
+        usage: What they took together.
+        attempts: How many they are.
+    """
+
+    def __init__(self, problems: Mapping[str, str], usage: Usage | None, attempts: int) -> None:
+        detail: dict[str, JsonValue] = {
+            "code": "invalid_answer",
+            "problems": dict(problems),
+            "attempts": attempts,
+            "usage": None if usage is None else usage.model_dump(),
+        }
+        super().__init__("The model's answer does not have the form that was asked for", detail)
+        self.usage = usage
+
+
+TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError, InvalidAnswerError)
+"""Errors of answers that were given: their `usage` tells what they took, if that is known."""
 
 type AnswerStream = AsyncIterator[str | Completion]
 """The text of an answer in parts, none of them empty, then the whole of it as its last item."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.model_address import parse_address
 from shared.llm.prices import ModelPrice
 from shared.validation import refuse_value
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from shared.llm.model_address import ModelAddress
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+BOT_PREFIX = "bot/"
+"""Beginning of the names by which a call means a bot (design/api.md): no model has such a name."""
+
 KEY_SETTING_PATTERN = r"^MODEL_KEY_[A-Z0-9_]{1,64}$"
 """The only settings whose value a deployment is sent, besides the key of the app's own resource."""
 
@@ -90,6 +94,8 @@ class CatalogueEntry(BaseModel):
         deployment: What it is called there; without it, as here.
         kind: What it answers with.
         reasoning: Whether it reasons: it then takes an effort and no temperature.
+        answer_format: The strictest form that its answers can be held to: `json_schema`, `json_object` or
+            `text`. Of what is beyond it, it is told with the message.
         tokenizer: The encoding that prompts are counted in.
         max_input_tokens: The most tokens of a prompt.
         max_output_tokens: The most tokens of an answer, reasoning included.
@@ -111,6 +117,7 @@ class CatalogueEntry(BaseModel):
     deployment: ModelName | None = None
     kind: ModelKind | None = None
     reasoning: bool | None = None
+    answer_format: AnswerFormatKind | None = None
     tokenizer: Tokenizer | None = None
     max_input_tokens: _Tokens | None = None
     max_output_tokens: _Tokens | None = None
@@ -176,6 +183,7 @@ class ModelDeployment:
     deployment: str
     kind: ModelKind
     reasoning: bool
+    answer_format: AnswerFormatKind
     tokenizer: Tokenizer
     max_input_tokens: int
     max_output_tokens: int
@@ -234,6 +242,7 @@ def complete_entry(
         deployment=entry.deployment or name,
         kind=_first(entry.kind, facts.kind, default=ModelKind.CHAT),
         reasoning=reasoning,
+        answer_format=_first(entry.answer_format, facts.answer_format, default=AnswerFormatKind.JSON_SCHEMA),
         tokenizer=_first(entry.tokenizer, facts.tokenizer, default=Tokenizer.O200K),
         max_input_tokens=_first(entry.max_input_tokens, facts.max_input_tokens, default=_MOST_INPUT_TOKENS),
         max_output_tokens=most,

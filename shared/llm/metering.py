@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from shared.contracts import Usage
 from shared.errors import APIError, ConfigurationError, ValidationError
 from shared.llm.chat_model import (
+    TELL_USAGE,
     Completion,
-    DeclinedAnswerError,
-    FilteredAnswerError,
     ModelOutageError,
     ModelUnavailableError,
     PromptRejectedError,
     PromptTooLongError,
-    UnusableAnswerError,
 )
 from shared.logging.logger import get_logger
 from shared.resilience.run_to_completion import run_to_completion
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
-_TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError)
 _USED_NOTHING = (ModelOutageError, ModelUnavailableError, PromptRejectedError, ConfigurationError)
 
 
@@ -141,16 +138,19 @@ class MeteredModel:
         Raises:
             BudgetExceededError: The budget does not admit the call now.
             PromptTooLongError: No budget of the tenant ever admits it.
+            TokenCapReachedError: The work that it is a part of has not as many tokens left.
             APIError: The model's own errors; see `ChatModel`.
         """
         tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
-        lock = await self._lock(tokens, prompt.model)
+        with prompt.progress.waiting():
+            lock = await self._lock(tokens, prompt)
         try:
-            completion = await self._model.complete(prompt)
+            with prompt.progress.asking():
+                completion = await self._model.complete(prompt)
         except _USED_NOTHING:
             await self._release(lock)
             raise
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             if failure.usage is not None:
                 await self._report(lock, failure.usage, prompt)
             raise
@@ -166,23 +166,26 @@ class MeteredModel:
         Raises:
             BudgetExceededError: The budget does not admit the call now.
             PromptTooLongError: No budget of the tenant ever admits it.
+            TokenCapReachedError: The work that it is a part of has not as many tokens left.
             APIError: The model's own errors; see `StreamingChatModel`.
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
-        lock = await self._lock(prompt_tokens + prompt.output_limit, prompt.model)
+        with prompt.progress.waiting():
+            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt)
         received = _Received(prompt_tokens)
         try:
-            async with (
-                self._model.stream(prompt) as answer,
-                aclosing(self._receive(answer, received, lock, prompt)) as parts,
-            ):
-                received.is_open = True
-                yield parts
+            with prompt.progress.asking():
+                async with (
+                    self._model.stream(prompt) as answer,
+                    aclosing(self._receive(answer, received, lock, prompt)) as parts,
+                ):
+                    received.is_open = True
+                    yield parts
         except _USED_NOTHING:
             if not received.is_open:
                 await self._release(lock)
             raise
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             received.usage = received.usage or failure.usage
             raise
         finally:
@@ -195,12 +198,13 @@ class MeteredModel:
         try:
             async for part in answer:
                 if isinstance(part, Completion):
+                    prompt.progress.end_asking()
                     received.is_reported = True
                     await self._report(lock, part.usage, prompt)
                 else:
                     received.texts.append(part)
                 yield part
-        except _TELL_USAGE as failure:
+        except TELL_USAGE as failure:
             received.usage = failure.usage
             raise
 
@@ -217,9 +221,11 @@ class MeteredModel:
             usage = Usage(prompt_tokens=received.prompt_tokens, completion_tokens=tokens, total_tokens=total)
         await self._report(lock, usage, prompt)
 
-    async def _lock(self, tokens: int, model: str) -> TokenLock:
+    async def _lock(self, tokens: int, prompt: ChatPrompt) -> TokenLock:
+        if prompt.cap is not None:
+            prompt.cap.require(tokens)
         try:
-            return await self._budget.lock(self._tenant, self._app_id, tokens, model)
+            return await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
         except ValidationError as error:
             refused = _refuse_size(error, tokens)
         raise refused
@@ -229,6 +235,9 @@ class MeteredModel:
         await run_to_completion(self._settle(release))
 
     async def _report(self, lock: TokenLock, usage: Usage, prompt: ChatPrompt) -> None:
+        if prompt.cap is not None:
+            prompt.cap.add(usage)
+        prompt.progress.usage = usage
         count_tokens(usage, prompt.model)
         report = self._budget.report(self._tenant, self._app_id, lock.lock_id, usage, user=prompt.user)
         await run_to_completion(self._settle(report, usage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import openai
 from azure.core.exceptions import AzureError
 
 from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
+from shared.llm.bounded_answer import AnswerTooLongError
 from shared.llm.chat_model import (
     ModelOutageError,
     ModelUnavailableError,
@@ -44,6 +46,16 @@ CALL_ERRORS = (openai.OpenAIError, AzureError, APIError, ValueError)
 """Errors that a call of a model ends with; a ValueError is an answer that is not JSON."""
 
 
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class ModelCallError(Exception):
+    """A failed call as it is logged: its kind, status and code.
+
+    The provider's own words are left out: they may repeat what was said, or a credential.
+    """
+
+
 def classify(error: BaseException) -> Transient | None:
     """Tell which failures of the model another attempt may cure."""
     if isinstance(error, openai.APIStatusError):
@@ -53,7 +65,9 @@ def classify(error: BaseException) -> Transient | None:
                 read_retry_after(error.response.headers, throttled=throttled), throttled=throttled
             )
         return None
-    return Transient() if isinstance(error, openai.APIConnectionError) else None
+    if isinstance(error, openai.APIConnectionError):
+        return None if isinstance(error.__cause__, AnswerTooLongError) else Transient()
+    return None
 
 
 @dataclass(slots=True)
@@ -118,6 +132,26 @@ def status_of(error: BaseException | None) -> int | None:
     return error.status_code if isinstance(error, openai.APIStatusError) else None
 
 
+def code_of(error: openai.APIError) -> str | None:
+    """Return the provider's code of a failure; whatever does not look like one is none."""
+    code = error.code
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+
+
+def describe_failure(error: Exception, work: CallWork) -> Exception:
+    """Return the cause of a call's failure as it may be logged."""
+    cause = work.last_error or error
+    if not isinstance(cause, openai.APIError):
+        return cause
+    told = (
+        type(cause).__name__,
+        status_of(cause),
+        code_of(cause),
+        cause.__cause__ and type(cause.__cause__).__name__,
+    )
+    return ModelCallError(" ".join(str(fact) for fact in told if fact))
+
+
 def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
     """Turn one of `CALL_ERRORS` into the app's error.
 
@@ -136,6 +170,8 @@ def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
             return ModelOutageError(NAME, "did not get a credential")
         case APIError():
             return error
+        case openai.APIConnectionError():
+            return UnusableAnswerError("gave an answer that is too long", None)
         case _:
             return UnusableAnswerError("gave an answer that is not JSON", None)
 
@@ -149,7 +185,7 @@ def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
     """
     status = error.status_code
     if status in _PROMPT_AT_FAULT:
-        code = error.code or str(status)
+        code = code_of(error) or str(status)
         kind = PromptRefusedError if worked else PromptRejectedError
         return kind(f"The model refused the prompt: {code}", {"code": code})
     reason = f"refused the request with {status}"

@@ -15,6 +15,7 @@ import httpx2
 import openai
 
 from shared.errors import DependencyUnavailableError
+from shared.llm.bounded_answer import EVENT_STREAM, bound_answer
 from shared.llm.chat_model import (
     Completion,
 )
@@ -23,6 +24,7 @@ from shared.llm.model_failures import (
     CALL_ERRORS,
     CallWork,
     can_be_asked_elsewhere,
+    describe_failure,
     may_go_elsewhere,
     status_of,
     translate_failure,
@@ -47,8 +49,7 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
 _CONNECT_SECONDS = 5.0
-_UNCOMPRESSED = {"accept": "text/event-stream", "accept-encoding": "identity"}
-"""Of a stream: whatever compresses it may keep parts back."""
+_EVENTS = {"accept": EVENT_STREAM}
 
 _STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _TOO_MANY_REQUESTS = 429
@@ -63,6 +64,7 @@ class _BareClient(openai.AsyncOpenAI):
     def default_headers(self) -> dict[str, str | openai.Omit]:
         return {
             "Accept": "application/json",
+            "Accept-Encoding": "identity",  # what compresses may keep parts back, and unfolds without bound
             "Content-Type": "application/json",
             "User-Agent": f"tenantry/{VERSION}",
         }
@@ -75,13 +77,15 @@ def open_client(http_client: httpx2.AsyncClient | None = None) -> openai.AsyncOp
         http_client: What sends the requests; over aiohttp unless given.
     """
     timeout = openai.Timeout(POLICY.attempt_seconds, connect=_CONNECT_SECONDS)
+    http_client = http_client or openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False)
+    http_client.event_hooks = {"request": [], "response": [bound_answer]}
     return _BareClient(
         api_key="",
         admin_api_key="",
         base_url="https://each.request.names.its.own.invalid",
         max_retries=0,
         timeout=timeout,
-        http_client=http_client or openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False),
+        http_client=http_client,
     )
 
 
@@ -161,7 +165,7 @@ class OpenAIChatModel:
         try:
             await self._dependencies.own.call(lambda: work.attempt(ask))
         except CALL_ERRORS as error:
-            raise translate_failure(error, work, "") from error
+            raise translate_failure(error, work, "") from describe_failure(error, work)
 
     async def ask[T](
         self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]]
@@ -175,11 +179,20 @@ class OpenAIChatModel:
         Raises:
             APIError: The last one's error; see `complete`.
         """
-        order = self._dependencies.order(prompt.route)
+        work = CallWork()
+        try:
+            return await self._ask_route(prompt, send, work)
+        finally:
+            prompt.progress.attempts = work.attempts
+
+    async def _ask_route[T](
+        self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]], work: CallWork
+    ) -> tuple[T, ModelDeployment]:
+        order, waits = self._dependencies.order(prompt.route), list[float]()
         policy, clock = self._dependencies.policy, self._dependencies.clock
-        work, waits = CallWork(), list[float]()
         with nullcontext() if len(order) == 1 else deadline(policy.total_seconds, clock):
             for deployment in order:
+                prompt.progress.deployment = deployment
                 is_last = deployment is order[-1]
                 limits = AttemptLimits(
                     policy.attempts - work.attempts, None if is_last else can_be_asked_elsewhere
@@ -191,7 +204,7 @@ class OpenAIChatModel:
                     waits += [failure.retry_after] if failure.retry_after else []
                     if is_last or work.attempts >= policy.attempts or not may_go_elsewhere(failure, work):
                         failure.retry_after = min(waits, default=failure.retry_after)
-                        raise failure from error
+                        raise failure from describe_failure(error, work)
                 else:
                     if deployment.name != prompt.model:
                         _tell_fallback(prompt.model, deployment.name, work)
@@ -224,7 +237,7 @@ class OpenAIChatModel:
         )
 
     async def _open(self, prompt: ChatPrompt, deployment: ModelDeployment) -> OpenedStream:
-        options = _options(await self._access.headers(deployment) | _UNCOMPRESSED)
+        options = _options(await self._access.headers(deployment) | _EVENTS)
         stream = await self._client.post(
             self._access.chat_url(deployment),
             cast_to=object,

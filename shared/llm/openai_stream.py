@@ -12,6 +12,7 @@ import httpx2
 from shared.llm.chat_model import TruncatedAnswerError
 from shared.llm.streamed_answer import EventDecoder, EventTooLongError, StreamedAnswer
 from shared.resilience.deadlines import remaining_seconds
+from shared.resilience.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -84,27 +85,27 @@ class OpenedStream:
         total = bounds.total_seconds if remaining is None else min(bounds.total_seconds, remaining)
         ends_at = _now() + total
         content = self.first
-        while content:
-            left_bytes -= len(content)
-            if text := _take(answer, decoder, content, left_bytes):
-                yield text
-            content = b"" if answer.is_over else await self._next(answer, bounds.idle_seconds, ends_at)
+        with WaitLimit() as limit:
+            while content:
+                left_bytes -= len(content)
+                if text := _take(answer, decoder, content, left_bytes):
+                    yield text
+                until = min(ends_at, _now() + bounds.idle_seconds)
+                content = b"" if answer.is_over else await self._next(answer, limit, until)
         if text := answer.end():
             yield text
         if answer.is_over:
             await self._drain()
         yield answer.complete()
 
-    async def _next(self, answer: StreamedAnswer, idle_seconds: float, ends_at: float) -> bytes:
+    async def _next(self, answer: StreamedAnswer, limit: WaitLimit, until: float) -> bytes:
         """Return the next bytes; none where the stream is over.
 
         Raises:
             TruncatedAnswerError: They did not come.
         """
-        until = min(ends_at, _now() + idle_seconds)
         try:
-            async with asyncio.timeout_at(until):
-                return await anext(self.chunks, b"")
+            return await limit.wait(anext(self.chunks, b""), until)
         except TimeoutError as error:
             raise TruncatedAnswerError("did not go on with its answer in time", answer.usage) from error
         except httpx2.HTTPError as error:

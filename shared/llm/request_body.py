@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.contracts import ChatMessage
+from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.deployment_access import takes_new_fields
 
 if TYPE_CHECKING:
-    from shared.llm.chat_model import ChatPrompt
+    from collections.abc import Sequence
+
+    from shared.llm.answer_format import AnswerFormat
+    from shared.llm.chat_model import ChatPrompt, Sampling
     from shared.llm.deployments import ModelDeployment
+
+_SCHEMA_NAME = "answer"
 
 
 def build_chat_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str, object]:
@@ -18,18 +25,57 @@ def build_chat_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str
         "model": deployment.deployment,
         "messages": [message.model_dump() for message in prompt.messages],
     }
+    if prompt.answer_format is not None:
+        body |= _ask_for_format(prompt, prompt.answer_format, deployment)
     if deployment.reasoning:
         body["max_completion_tokens"] = limit  # and no temperature: they refuse any
         _put(body, "reasoning_effort", prompt.reasoning_effort)
     else:
         body["max_tokens"] = limit
         _put(body, "temperature", prompt.temperature)
+        _put_sampling(body, prompt.sampling)
     if takes_new_fields(deployment):
         _put(body, "safety_identifier", prompt.safety_identifier)
         _put(body, "prompt_cache_key", prompt.cache_key)
     else:
         _put(body, "user", prompt.safety_identifier)
     return body
+
+
+def _ask_for_format(
+    prompt: ChatPrompt, answer_format: AnswerFormat, deployment: ModelDeployment
+) -> dict[str, object]:
+    """Ask for a form as strictly as the deployment can be: what it cannot be held to, it is told."""
+    schema = answer_format.json_schema
+    if answer_format.type is AnswerFormatKind.TEXT:
+        return {}
+    if schema is not None and deployment.answer_format is AnswerFormatKind.JSON_SCHEMA:
+        wrapped = {"name": _SCHEMA_NAME, "schema": schema.as_written(), "strict": schema.is_strict}
+        return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
+    told = _tell(prompt.messages, answer_format.instruction)
+    if deployment.answer_format is AnswerFormatKind.TEXT:
+        return {"messages": told}
+    return {"messages": told, "response_format": {"type": "json_object"}}
+
+
+def _tell(messages: Sequence[ChatMessage], instruction: str) -> list[dict[str, object]]:
+    """Add an instruction to the last message of the user's: a message's own schema weighs no more than it.
+
+    It is no message of its own, since some models take none but those that alternate.
+    """
+    *before, last = messages
+    if last.role == "user":
+        told = [*before, ChatMessage(role="user", content=f"{last.content}\n\n{instruction}")]
+    else:
+        told = [*messages, ChatMessage(role="user", content=instruction)]
+    return [message.model_dump() for message in told]
+
+
+def _put_sampling(body: dict[str, object], sampling: Sampling) -> None:
+    _put(body, "top_p", sampling.top_p)
+    _put(body, "frequency_penalty", sampling.frequency_penalty)
+    _put(body, "presence_penalty", sampling.presence_penalty)
+    _put(body, "stop", list(sampling.stop) or None)
 
 
 def _put(body: dict[str, object], name: str, value: object) -> None:

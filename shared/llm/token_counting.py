@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError
 from shared.llm.chat_model import PromptTooLongError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tiktoken import Encoding
 
@@ -126,13 +126,19 @@ class TokenCounter:
     async def count_prompt(self, prompt: ChatPrompt) -> int:
         """Return the tokens that the model will count for a prompt, its framing included.
 
+        What the prompt knows of its texts is not counted again.
+
         Raises:
             ConfigurationError: The deployment lacks the model's ranks.
-            PromptTooLongError: It has more than `MAX_CHARACTERS`.
+            PromptTooLongError: It has more than `MAX_CHARACTERS` that are not known.
         """
+        known = _known_tokens(prompt)
         parts = [part for message in prompt.messages for part in (message.role, message.content)]
-        framing = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
-        return framing + await self._count(parts, prompt.tokenizer)
+        if prompt.answer_format is not None:  # the provider counts a schema as what it adds to the prompt
+            parts.append(prompt.answer_format.schema_text)
+        tokens = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
+        tokens += sum(known.get(part, 0) for part in parts)
+        return tokens + await self._count([part for part in parts if part not in known], prompt.tokenizer)
 
     async def _count(self, texts: list[str], model: str) -> int:
         definition = _definition(model)
@@ -156,6 +162,13 @@ def _definition(model: str) -> _Definition:
     if model in _BY_NAME:
         return _BY_NAME[model]
     return _CL100K if _CL100K_MODELS.match(model.lower()) else _O200K
+
+
+def _known_tokens(prompt: ChatPrompt) -> Mapping[str, int]:
+    counted = prompt.counted
+    if counted is None or encoding_name(counted.tokenizer) != encoding_name(prompt.tokenizer):
+        return {}
+    return counted.tokens
 
 
 def _count_tokens(encoding: Encoding, texts: list[str]) -> int:

@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shared.logging.context import log_context
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 16_384
 _DEEPEST = 6
-_OF_THE_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_LONGEST_KNOWN = 64
+"""Longer names of fields are read each time: somebody else's data may have them."""
+
+_LINE = "json_line"
+"""Attribute of a record: the line that a formatter made of it, for the next handler."""
+
+_OF_THE_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", _LINE}
+_LONGEST_PLAIN = 1_000_000
+"""A number below this is too short to be a card's or a telephone's."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -52,8 +62,13 @@ class JsonFormatter(logging.Formatter):
         self._app = app
 
     def format(self, record: logging.LogRecord) -> str:
-        """Render one line."""
-        return _ENCODER.encode(describe(record, self._app))
+        """Render one line; a second handler gets the first one's."""
+        known: tuple[str, str] | None = getattr(record, _LINE, None)
+        if known is not None and known[0] == self._app:
+            return known[1]
+        line = _ENCODER.encode(describe(record, self._app))
+        setattr(record, _LINE, (self._app, line))
+        return line
 
 
 class ColourFormatter(logging.Formatter):
@@ -94,10 +109,20 @@ def _exception(error: BaseException) -> dict[str, str]:
 
 
 def _mapping(values: Mapping[Any, object], depth: int) -> dict[str, Any]:
-    return {
-        _text(str(name)): "[secret]" if is_sensitive(str(name)) else _value(value, depth + 1)
-        for name, value in values.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        text = str(name)
+        clean, sensitive = _read_known_name(text) if len(text) <= _LONGEST_KNOWN else _read_name(text)
+        fields[clean] = "[secret]" if sensitive else _value(value, depth + 1)
+    return fields
+
+
+def _read_name(name: str) -> tuple[str, bool]:
+    """Return a field's name as it is written, and whether its value is a secret."""
+    return _text(name), is_sensitive(name)
+
+
+_read_known_name = lru_cache(maxsize=1_024)(_read_name)
 
 
 def _value(value: object, depth: int) -> object:
@@ -105,15 +130,21 @@ def _value(value: object, depth: int) -> object:
         case None | bool():
             return value
         case int() | float():
-            # A card or phone number may come as a number; JSON knows neither NaN nor infinity.
-            text = str(value)
-            return value if redact(text) == text and text.lstrip("-") not in {"nan", "inf"} else _text(text)
+            return value if -_LONGEST_PLAIN < value < _LONGEST_PLAIN else _long_number(value)
+        case datetime():
+            return value.isoformat()
         case dict() if depth < _DEEPEST:
             return _mapping(value, depth)
         case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
             return [_value(part, depth + 1) for part in value]
         case _:
             return _text(str(value))
+
+
+def _long_number(value: float) -> float | str:
+    # A card or phone number may come as a number; JSON knows neither NaN nor infinity.
+    text = str(value)
+    return value if redact(text) == text and text.lstrip("-") not in {"nan", "inf"} else _text(text)
 
 
 def _text(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -93,7 +92,6 @@ def redact(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1_024)
 def is_sensitive(name: str) -> bool:
     """Tell whether a field's name says that its value is a secret."""
     return _SENSITIVE_NAME.search(name) is not None

@@ -94,13 +94,15 @@ class OpenTelemetry:
     ) -> None:
         if error is not None:
             facts.measured["error.type"] = type(error).__name__
-        span.set_attributes(facts.measured | facts.attributes)
+        if (known := facts.attributes.pop("name", None)) is not None:
+            span.update_name(str(known))
+        span.set_attributes({**facts.measured, **facts.attributes})
         # What else is raised is an answer that its caller understands.
         if isinstance(error, APIError) or int(facts.measured.get("http.response.status_code", 0)) >= _FAILED:
             span.set_status(StatusCode.ERROR)
         self._histogram(name).record(seconds, facts.measured)
 
-    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
         """Let a counter rise."""
         if name not in self._counters:
             self._counters[name] = self._meter.create_counter(name)

@@ -14,10 +14,12 @@ from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from decimal import Decimal
 
     from shared.contracts import Usage
 
 type Attributes = dict[str, str | int | float]
+type SpanAttributes = dict[str, str | int | float | tuple[str, ...]]
 
 _logger = get_logger(__name__)
 
@@ -31,7 +33,7 @@ class SpanFacts:
         measured: Those of them, few in number, that its duration is grouped by.
     """
 
-    attributes: Attributes = field(default_factory=dict)
+    attributes: SpanAttributes = field(default_factory=dict)
     measured: Attributes = field(default_factory=dict)
 
 
@@ -43,13 +45,14 @@ class Exporter(Protocol):
         """Trace the block and measure it under the name, with the facts as they are when it ends.
 
         Args:
-            name: The histogram of its duration; the span's name, unless `facts` has a `name`.
+            name: The histogram of its duration; the span's name, unless `facts` has a `name`, now or in the
+                end.
             facts: What is known of it, filled while it runs.
             headers: Those of the request that it answers, where it does: a caller's trace goes on.
         """
         ...
 
-    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
         """Let a counter rise."""
         ...
 
@@ -103,10 +106,27 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
         yield facts
 
 
+@contextmanager
+def model_telemetry() -> Iterator[SpanFacts | None]:
+    """Trace one call of a model by OpenTelemetry's conventions for generative AI; None without exporter."""
+    if not _exporters:
+        yield None
+        return
+    facts = SpanFacts({"name": "chat"}, {"gen_ai.operation.name": "chat"})
+    with _exporters[0].work("gen_ai.client.operation.duration", facts, None):
+        yield facts
+
+
 def count_event(name: str, attributes: Attributes) -> None:
     """Count something that happened; its attributes are few in number."""
     for exporter in _exporters:
         exporter.add(name, 1, attributes)
+
+
+def count_cost(cost: Decimal, model: str, currency: str) -> None:
+    """Count what a model call cost."""
+    for exporter in _exporters:
+        exporter.add("tenantry.cost", float(cost), {"model": model, "currency": currency})
 
 
 def count_tokens(usage: Usage, model: str) -> None:

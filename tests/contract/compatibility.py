@@ -174,8 +174,6 @@ def _widened(keyword: str, old: Json, new: Json, direction: Direction) -> bool:
     """Tell whether a constraint was dropped for what is sent, or added to what is got."""
     if keyword == "type":
         return False
-    if keyword == "const" and direction is Direction.SENT and old.get("const") in new.get("enum", ()):
-        return True
     return keyword not in (new if direction is Direction.SENT else old)
 
 

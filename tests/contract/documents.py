@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.contracts import BudgetAlert, Message, ReasonerIn, ReasonerOut
+from shared.contracts import BudgetAlert, FeedbackFormIn, FeedbackFormOut, Message, ReasonerIn, ReasonerOut
 from shared.http.descriptions import DescribedJsonSchema
 from shared.http.examples import read_examples
 from shared.http.openapi import build_openapi
@@ -25,6 +25,8 @@ EXAMPLES = FOLDER.parents[1] / "functions" / "ops" / "examples.json"
 _QUEUES: dict[str, tuple[Direction, type[Message]]] = {
     "reasoner-in": (Direction.SENT, ReasonerIn),
     "reasoner-out": (Direction.GOT, ReasonerOut),
+    "feedback-form-in": (Direction.SENT, FeedbackFormIn),
+    "feedback-form-out": (Direction.GOT, FeedbackFormOut),
     "budget-alerts-out": (Direction.GOT, BudgetAlert),
 }
 

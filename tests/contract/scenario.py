@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
+from functions.reasoning.messages import request_message
+from functions.reasoning.stored_models import REASONING
 from shared.contracts import Usage
+from shared.jobs.models import JobDelay, JobStep
+from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 
 if TYPE_CHECKING:
@@ -223,10 +228,24 @@ _JOBS = (
         "accept_job",
         USER,
         headers={"Idempotency-Key": "survey-7"},
-        body={"id": "survey-7", "text": "The new search is fast, but I cannot find my old tickets."},
+        body={
+            "id": "survey-7",
+            "text": "The new search is fast, but I cannot find my old tickets.",
+            "deadline_seconds": 86_400,
+            "token_budget": 20_000,
+            "needs_approval": True,
+        },
+    ),
+    Step(
+        "approve_job",
+        USER,
+        {"job_id": "survey-7"},
+        headers={"Idempotency-Key": "survey-7-reason"},
+        body={"step": "reason", "approved": True, "comment": "Summarise it so."},
     ),
     Step("get_job", USER, {"job_id": "survey-7"}),
     Step("list_jobs", USER),
+    Step("cancel_job", USER, {"job_id": "survey-7"}),
 )
 _TOKENS = (
     Step(
@@ -299,7 +318,22 @@ async def _add_tenant(app: WholeApp) -> None:
     await app.new_tenant(_REMOVED, "free")
 
 
+async def _work_on_the_job(app: WholeApp) -> None:
+    runtime = app.runtime
+    tenant = await runtime.authenticator.for_platform(_TENANT["tenant_id"])
+    jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock, REASONING)
+    held = await jobs.claim(await jobs.read("survey-7"), "worker", 75)
+    usage = Usage(prompt_tokens=88, completion_tokens=21, total_tokens=109)
+    text = "Speed is praised; old tickets cannot be found."
+    step = JobStep(text=text, usage=usage, number=1, model="gpt-4o", finish_reason="stop")
+    held = await jobs.checkpoint(held, "reason", step, usage, 75)
+    until = runtime.clock.now() + timedelta(days=1)
+    message = request_message(held.request, until)
+    await jobs.put_off(held, JobDelay(message, until, "approval of step 'reason'", "reason", usage))
+
+
 PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
+    "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,
     "purge_tenant": _add_tenant,
 }

@@ -24,6 +24,9 @@ PERIODS = {
 forgotten and a log line is shipped, as there."""
 
 
+MODEL_KEYS = {"MODEL_KEY_OF_TESTS": "the-key-of-the-catalogues-tests"}
+"""The one key that entries of the catalogue can name here."""
+
 EMULATORS = os.environ.get("TENANTRY_EMULATORS") == "1"
 """Whether the services of infra/compose.yaml are asked, or whatever the environment names in their place."""
 
@@ -39,9 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     data = tmp_path_factory.mktemp("platform") / "data"
     if not EMULATORS:
-        with running_platform(data, settings=PERIODS) as running:
+        with running_platform(data, settings=PERIODS | MODEL_KEYS) as running:
             yield running
         return
-    with running_platform(data, "--only", "host,llm", settings=PERIODS) as running:
+    with running_platform(data, "--only", "host,llm", settings=PERIODS | MODEL_KEYS) as running:
         running.addresses.update(emulator_addresses(os.environ))
         yield running

@@ -19,6 +19,7 @@ NAMES = {
     "bot_id": "secretbot",
     "conversation_id": "secretconversation",
     "job_id": "secretjob",
+    "feedback_id": "secretfeedback",
     "key": "chat.default_model",
     "version": "1",
     "label": "secretlabel",
@@ -49,6 +50,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "save_bot": {"system_prompt": "mine"},
     "reload_bot": {},
     "accept_job": {"id": NAMES["job_id"], "text": "mine"},
+    "accept_feedback": {"id": NAMES["feedback_id"], "language": "en", "text": "mine"},
+    "import_feedback": {"csv": "language,text\nen,mine\n"},
+    "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
@@ -62,7 +66,15 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """A valid body of each operation that takes one, by operation; `"{lock_id}"` is what tenant A's is called."""
 
-CREATES_OWN = {"save_prompt", "save_bot", "accept_job", "get_setting", "put_setting", "delete_setting"}
+CREATES_OWN = {
+    "save_prompt",
+    "save_bot",
+    "accept_job",
+    "accept_feedback",
+    "get_setting",
+    "put_setting",
+    "delete_setting",
+}
 """Operations on a resource of the caller's own where the caller has none of that name, or always has one."""
 
 
@@ -91,6 +103,8 @@ SETUP = (
     Step("rename_conversation", {"title": SECRET}),
     Step("rate_turn", {"rating": "up", "comment": SECRET}),
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
+    Step("accept_feedback", {"id": NAMES["feedback_id"], "language": "en", "text": SECRET}),
+    Step("import_feedback", {"csv": f"language,text\nen,{SECRET}\n"}, {"import_id": "import_id"}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
 )
 """How tenant A comes to own something of everything."""

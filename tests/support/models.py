@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from pydantic import SecretStr
 
+from shared.errors import ValidationError
 from shared.llm.chat_model import ModelNotFoundError
 from shared.llm.deployment_access import DeploymentAccess, OwnResource
 from shared.llm.deployments import CatalogueEntry, CatalogueSource, ModelDeployment, complete_entry
@@ -18,7 +19,7 @@ from shared.llm.openai_stream import STREAM_BOUNDS, StreamBounds
 from shared.llm.prices import PriceTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from shared.clock import Clock
     from shared.tenancy.context import PlatformContext, TenantContext
@@ -52,15 +53,36 @@ def open_model(
 
 @dataclass
 class FakeModels:
-    """Catalogue of a capability's test: it has every model but those that are named, and its prices."""
+    """Catalogue of a capability's test: it has every model but those that are named, and its prices.
+
+    Attributes:
+        unknown: The models that it does not have.
+        not_azures: Those of another provider.
+        names: The names that no new bot may have.
+        table: The prices.
+    """
 
     unknown: set[str] = field(default_factory=set)
+    not_azures: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=lambda: {"gpt-4o"})
     table: PriceTable = field(default_factory=PriceTable)
 
     async def prices(self) -> PriceTable:
         return self.table
 
-    async def require(self, caller: TenantContext | PlatformContext, name: str, path: str) -> None:
+    async def tokenizer(self, tenant: TenantContext, name: str) -> str:
+        assert tenant.tenant_id
+        return name
+
+    async def require(
+        self, caller: TenantContext | PlatformContext, name: str, path: str, *, only_azure: bool = False
+    ) -> None:
         assert caller.principal
         if name in self.unknown:
             raise ModelNotFoundError(name, ["gpt-4o"], path)
+        if only_azure and name in self.not_azures:
+            raise ValidationError("It is not one of Azure's", {"fields": {path: "is not one of Azure's"}})
+
+    async def known_to(self, caller: TenantContext | PlatformContext) -> Mapping[str, object]:
+        assert caller.principal
+        return dict.fromkeys(self.names)

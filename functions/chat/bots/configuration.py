@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.http.models import ReplyModel, RequestModel
+from shared.llm.answer_format import AnswerFormat
 from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
 
@@ -15,6 +16,9 @@ MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 
 MAX_MESSAGE_CHARACTERS = 100_000
 MAX_MEMORY_TOKENS = 100_000
+LEAST_SUMMARY_MEMORY = 1_000
+"""Of which a quarter is the summary's: with less it would be a sentence."""
+
 MAX_TAGS = 20
 
 type Provider = Literal["openai", "azure"]
@@ -55,12 +59,39 @@ class MemoryConfig(RequestModel):
     """Memory of a bot: the part of the conversation that the model is reminded of.
 
     Attributes:
-        type: `buffer`: the last turns, as many as `max_tokens` holds.
-        max_tokens: The most tokens of the conversation before the message; with 0 the bot has no memory.
+        type: `buffer`: the last turns, as many as `max_tokens` holds. `summary`: those, and of the turns
+            before them a summary, which a model makes anew whenever turns have no room any more.
+        max_tokens: The most tokens of the conversation before the message, the summary included; with 0 the
+            bot has no memory. A `summary` needs 1,000.
+        summary_model: The model that summarizes; without it, the one that answers.
     """
 
-    type: Literal["buffer"] = "buffer"
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"type": {"const": "buffer"}, "summary_model": {"type": "null"}}},
+                {
+                    "properties": {
+                        "type": {"const": "summary"},
+                        "max_tokens": {"minimum": LEAST_SUMMARY_MEMORY},
+                    },
+                    "required": ["type"],
+                },
+            ]
+        }
+    )
+
+    type: Literal["buffer", "summary"] = "buffer"
     max_tokens: int = Field(4_000, ge=0, le=MAX_MEMORY_TOKENS)
+    summary_model: str | None = Field(None, pattern=MODEL_PATTERN)
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        if self.type == "summary" and self.max_tokens < LEAST_SUMMARY_MEMORY:
+            raise refuse_value(f"a summary needs max_tokens of {LEAST_SUMMARY_MEMORY} at least")
+        if self.type != "summary" and self.summary_model is not None:
+            raise refuse_value("summary_model is for the type summary")
+        return self
 
 
 class LimitsConfig(RequestModel):
@@ -85,6 +116,7 @@ class BotConfig(RequestModel):
         prompt: One of the prompts, the tenant's own or a global one, resolved for each turn.
         conversation_storage: Where its conversations are kept.
         memory: What the model is reminded of.
+        response_format: The form of its answers; without it, any text.
         limits: Bounds of what users send.
         retention_days: Days after which a conversation that is not gone on with is removed; without it they
             are kept.
@@ -106,6 +138,7 @@ class BotConfig(RequestModel):
     prompt: PromptReference | None = None
     conversation_storage: StorageConfig = StorageConfig()
     memory: MemoryConfig = MemoryConfig()
+    response_format: AnswerFormat | None = None
     limits: LimitsConfig = LimitsConfig()
     retention_days: int | None = Field(None, ge=1, le=3_650)
     description: str | None = Field(None, max_length=2_000)
@@ -165,12 +198,27 @@ class MemoryReply(ReplyModel):
     """Memory of a bot: the part of the conversation that the model is reminded of.
 
     Attributes:
-        type: `buffer`: the last turns, as many as `max_tokens` holds.
+        type: `buffer`: the last turns, as many as `max_tokens` holds; `summary`: those, and a summary of the
+            turns before them.
         max_tokens: The most tokens of the conversation before the message.
+        summary_model: The model that summarizes; null where it is the one that answers.
     """
 
     type: str
     max_tokens: int
+    summary_model: str | None
+
+
+class AnswerFormatReply(ReplyModel):
+    """Form of a bot's answers.
+
+    Attributes:
+        type: `text`; `json_object`: one JSON object; `json_schema`: one that fits `schema`.
+        json_schema: The JSON Schema that its answers fit; null where they fit none.
+    """
+
+    type: str
+    json_schema: dict[str, Any] | None = Field(None, alias="schema")
 
 
 class BotLimitsReply(ReplyModel):
@@ -194,6 +242,7 @@ class BotConfigReply(ReplyModel):
         prompt: Its prompt, where it has one.
         conversation_storage: Where its conversations are kept.
         memory: What the model is reminded of.
+        response_format: The form of its answers; null where they may be any text.
         limits: Bounds of what users send.
         retention_days: Days after which a conversation that is not gone on with is removed; null where they
             are kept.
@@ -206,6 +255,7 @@ class BotConfigReply(ReplyModel):
     prompt: PromptReferenceReply | None
     conversation_storage: StorageReply
     memory: MemoryReply
+    response_format: AnswerFormatReply | None
     limits: BotLimitsReply
     retention_days: int | None
     description: str | None

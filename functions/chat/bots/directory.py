@@ -23,7 +23,7 @@ FRESHNESS = Freshness(ttl_seconds=20, stale_seconds=10, keep_last_good=True)
 
 MAX_CACHED = 2_000
 MAX_CACHED_CHARACTERS = 32_000
-"""Bots with longer instructions are read each time, so that the cache's bound is one of memory too."""
+"""Bots with longer instructions and schema are read each time: the cache's bound is one of memory too."""
 
 
 class FoundBot(NamedTuple):
@@ -133,4 +133,6 @@ class TenantBots:
 
 
 def _is_large(found: FoundBot) -> bool:
-    return len(found.bot.config.system_prompt or "") > MAX_CACHED_CHARACTERS
+    config = found.bot.config
+    schema = None if config.response_format is None else config.response_format.schema_text
+    return len(config.system_prompt or "") + len(schema or "") > MAX_CACHED_CHARACTERS

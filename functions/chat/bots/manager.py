@@ -25,11 +25,12 @@ from shared.tenancy.context import ambient_tenant
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from functions.chat.bots.configurations import Configurations
     from functions.chat.bots.loaders import ConfigLoader, Configuration
     from functions.chat.bots.stored_models import StoredBotConfig
+    from functions.chat.conversations.middleware import TurnMiddleware
     from functions.chat.conversations.models import ChatReply
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext, TenantId
@@ -66,13 +67,22 @@ class Bot:
         tenant_id: The tenant that it is of.
         configurations: The source of its configuration.
         chat: The way of its turns.
+        middleware: What is told of its turns besides what is told of all.
     """
 
-    def __init__(self, bot_id: str, tenant_id: TenantId, configurations: Configurations, chat: Chat) -> None:
+    def __init__(
+        self,
+        bot_id: str,
+        tenant_id: TenantId,
+        configurations: Configurations,
+        chat: Chat,
+        middleware: Sequence[TurnMiddleware] = (),
+    ) -> None:
         self.bot_id = bot_id
         self.configurations = configurations
         self._tenant_id = tenant_id
         self._chat = chat
+        self._middleware = middleware
         self._turns_in_work = 0
 
     @property
@@ -105,7 +115,8 @@ class Bot:
             raise BotNotFoundError(self.bot_id)
         request = _read_request(message, context)
         with self._in_work():
-            answering = await self._chat.answering(tenant, _OneBot(self.configurations, tenant))
+            one_bot = _OneBot(self.configurations, tenant)
+            answering = await self._chat.answering(tenant, one_bot, self._middleware)
             return await answering.reply(self.bot_id, request)
 
     @contextmanager
@@ -134,6 +145,7 @@ class BotManager:
         runtime: The composition root; the process's own unless another one is given.
         max_bots: The most bots of all tenants at hand. Beyond it goes, of the tenant that has most, the one
             used least recently, but none that is answering.
+        middleware: What is told of these bots' turns, besides what is told of all.
     """
 
     def __init__(
@@ -142,11 +154,13 @@ class BotManager:
         *,
         runtime: Runtime | None = None,
         max_bots: int = MAX_BOTS,
+        middleware: Sequence[TurnMiddleware] = (),
     ) -> None:
         self._chat = (runtime or process_runtime()).once(Chat)
         self._call = None if config_loader is None else LoaderCall(config_loader)
         self._number = self._chat.number_manager()
         self._max_bots = max_bots
+        self._middleware = tuple(middleware)
         self._bots: defaultdict[TenantId, OrderedDict[str, Bot]] = defaultdict(OrderedDict)
         self._making: SingleFlight[tuple[TenantId, str], Bot] = SingleFlight("the creation of a bot")
 
@@ -250,7 +264,7 @@ class BotManager:
     async def _make(self, tenant: TenantContext, bot_id: str, configurations: Configurations) -> Bot:
         with _counting_failures():
             await configurations.read(tenant, bot_id)  # no bot is made that could not answer
-        return Bot(bot_id, tenant.tenant_id, configurations, self._chat)
+        return Bot(bot_id, tenant.tenant_id, configurations, self._chat, self._middleware)
 
     def _find(self, tenant: TenantContext, bot_id: str) -> Bot | None:
         own = self._bots.get(tenant.tenant_id)

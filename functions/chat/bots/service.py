@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.bots.configuration import BotConfigReply
 from functions.chat.bots.directory import FoundBot
+from functions.chat.bots.errors import BotNotFoundError
 from functions.chat.bots.models import MAX_BOT_ID, BotReply, BotSource
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
@@ -15,7 +16,7 @@ from shared.prompts.errors import PromptNotFoundError
 from shared.tenancy.context import PlatformContext, as_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from functions.chat.bots.configuration import BotConfig
     from functions.chat.bots.directory import BotDirectory
@@ -25,7 +26,23 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 
-type RequiresModel = Callable[[str, str], Awaitable[None]]
+class NamesModels(Protocol):
+    """Catalogue of models, as far as bots name them."""
+
+    async def require(
+        self, caller: TenantContext | PlatformContext, name: str, path: str, *, only_azure: bool = False
+    ) -> None:
+        """Refuse the name of a model that the caller may not use, with the path of its field.
+
+        Raises:
+            ModelNotFoundError: It may not be used.
+            ValidationError: It has to be one of Azure's, and is not.
+        """
+        ...
+
+    async def known_to(self, caller: TenantContext | PlatformContext) -> Mapping[str, object]:
+        """Return the models that the caller may name, by name."""
+        ...
 
 
 class BotService:
@@ -35,7 +52,7 @@ class BotService:
         caller: A tenant has its own bots and the global ones, the administrator who acts for none the latter.
         directory: Every tenant's bots.
         prompts: The caller's prompts.
-        require_model: Refuses the name of a model that may not be used, with the path of its field.
+        models: The catalogue of models.
     """
 
     def __init__(
@@ -43,12 +60,12 @@ class BotService:
         caller: TenantContext | PlatformContext,
         directory: BotDirectory,
         prompts: ResolvesPrompts,
-        require_model: RequiresModel,
+        models: NamesModels,
     ) -> None:
         self._caller = caller
         self._directory = directory
         self._prompts = prompts
-        self._require_model = require_model
+        self._models = models
 
     async def save(self, bot_id: str, config: BotConfig, scope: BotSource, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
@@ -57,17 +74,23 @@ class BotService:
             PermissionDeniedError: The global bots are the platform administrator's.
             PreconditionFailedError: The bot is in another state, or not there.
             ConflictError: Others kept creating and removing this bot meanwhile.
-            ValidationError: The id is too long, the administrator names no tenant, or the prompt wants what
-                no turn can give.
+            ValidationError: The id is too long, or a model's name; the administrator names no tenant; the
+                prompt wants what no turn can give; or the model is not its provider's.
             ModelNotFoundError: There is no such model, or the tenant may not use it.
         """
         if len(bot_id) > MAX_BOT_ID:
             problem = f"at most {MAX_BOT_ID} characters"
             raise ValidationError(f"A bot's id has {problem}", {"fields": {"path.bot_id": problem}})
-        if config.llm.model is not None:
-            await self._require_model(config.llm.model, "body.llm.model")
+        for path, model in (
+            ("body.llm.model", config.llm.model),
+            ("body.memory.summary_model", config.memory.summary_model),
+        ):
+            if model is not None:
+                only_azure = config.llm.provider == "azure"
+                await self._models.require(self._caller, model, path, only_azure=only_azure)
         stored = StoredBotConfig.model_validate(config.model_dump())
         with self._changing(bot_id, scope) as bots:
+            await self._refuse_name_of_model(bot_id, bots)
             if scope is BotSource.TENANT:  # a global bot's prompt is another one for each tenant
                 await self._check_prompt(stored)
             return _render(FoundBot(await bots.save(bot_id, stored, if_match), scope))
@@ -142,6 +165,21 @@ class BotService:
             else:
                 self._directory.forget(self._tenant, bot_id)
 
+    async def _refuse_name_of_model(self, bot_id: str, bots: BotRepository) -> None:
+        """Refuse a new bot under a model's name: of the two the model would be meant (design/api.md).
+
+        One that was there before the model can go on being changed.
+        """
+        if bot_id not in await self._models.known_to(self._caller):
+            return
+        try:
+            await bots.read(bot_id)
+        except BotNotFoundError:
+            problem = "is the name of a model"
+        else:
+            return
+        raise ValidationError(f"'{bot_id}' {problem}", {"fields": {"path.bot_id": problem}})
+
     async def _check_prompt(self, config: StoredBotConfig) -> None:
         """Refuse a prompt that wants lists of messages; variables are each turn's, and it may come later."""
         reference = config.prompt
@@ -159,7 +197,10 @@ class BotService:
 
 def _render(found: FoundBot) -> BotReply:
     bot = found.bot
-    config = BotConfigReply.model_validate(bot.config.model_dump())
+    answer_format = bot.config.response_format
+    shown = bot.config.model_dump(exclude={"response_format"})
+    shown["response_format"] = None if answer_format is None else answer_format.as_written()
+    config = BotConfigReply.model_validate(shown)
     return BotReply(
         bot_id=bot.id, config=config, source=found.source, updated_at=bot.updated_at, etag=bot.etag
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -43,6 +44,33 @@ class StoredMemory(_StoredPart):
 
     type: str = "buffer"
     max_tokens: int = 4_000
+    summary_model: str | None = None
+
+
+class StoredAnswerFormat(_StoredPart):
+    """Form of a bot's answers.
+
+    Attributes:
+        schema_text: Its schema as JSON: the store then has no path of it, and the cache one text.
+    """
+
+    type: str
+    schema_text: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_schema(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or not isinstance(given.get("schema"), Mapping):
+            return given
+        text = json.dumps(given["schema"], ensure_ascii=False, separators=(",", ":"))
+        return {"type": given.get("type"), "schema_text": text}
+
+    def as_written(self) -> dict[str, object]:
+        """Return it as callers send and get it."""
+        return {
+            "type": self.type,
+            "schema": None if self.schema_text is None else json.loads(self.schema_text),
+        }
 
 
 class StoredBotLimits(_StoredPart):
@@ -60,6 +88,7 @@ class StoredBotConfig(_StoredPart):
     prompt: StoredPromptReference | None = None
     conversation_storage: StoredStorage = StoredStorage()
     memory: StoredMemory = StoredMemory()
+    response_format: StoredAnswerFormat | None = None
     limits: StoredBotLimits = StoredBotLimits()
     retention_days: int | None = None
     description: str | None = None

@@ -14,13 +14,16 @@ from functions.chat.conversations.models import (
     ConversationSummary,
     RatedTurnReply,
 )
+from functions.chat.conversations.recent import kept_summary, summary_until
 from functions.chat.conversations.rendering import (
     render_exported_turn,
     render_head,
     render_rated_turn,
+    render_running_summary,
     render_summary,
     render_turn,
 )
+from functions.chat.conversations.stored_models import RECENT, RecentItem
 from functions.chat.conversations.turns import VisibleTurns
 from shared.http.paging import ListReply, Page, cut_page
 
@@ -84,7 +87,7 @@ class ConversationService:
         place, head = await self._find(conversation_id)
         found = await VisibleTurns(place.own, head).read_after(int(query.cursor or 0), query.limit)
         page = _page(found).render(render_turn)
-        return _with_page(ConversationReply, render_head(head, conversation_id), page)
+        return _with_page(ConversationReply, dict(render_head(head, conversation_id)), page)
 
     async def export(self, conversation_id: str, query: ExportPageQuery) -> ConversationExportReply:
         """Return a conversation with one page of all turns that are kept, the hidden ones included.
@@ -97,7 +100,10 @@ class ConversationService:
         found = await turns.read_all_after(int(query.cursor or 0), query.limit)
         visible = await turns.visible_among(found.turns)
         page = _page(found).render(lambda turn: render_exported_turn(turn, is_visible=turn.number in visible))
-        return _with_page(ConversationExportReply, render_head(head, conversation_id), page)
+        at_hand = summary_until(await place.own.read(RecentItem, RECENT), head, head.turns)
+        summary = render_running_summary(kept_summary(at_hand, self.clock))
+        fields = dict(render_head(head, conversation_id)) | {"summary": summary}
+        return _with_page(ConversationExportReply, fields, page)
 
     async def rename(self, conversation_id: str, edit: Edit, title: str | None) -> ConversationHeadReply:
         """Give a conversation a title, or none.
@@ -181,6 +187,6 @@ def _page(found: TurnPage) -> Page[TurnItem]:
     return Page(found.turns, lambda turn: str(turn.number), next_cursor)
 
 
-def _with_page[R: PageReply](reply: type[R], head: ConversationHeadReply, page: RenderedPage[Any]) -> R:
-    fields = {**dict(head), "items": page.items, "next_cursor": page.next_cursor}
+def _with_page[R: PageReply](reply: type[R], head: dict[str, Any], page: RenderedPage[Any]) -> R:
+    fields = {**head, "items": page.items, "next_cursor": page.next_cursor}
     return reply.model_validate(fields).with_encoded(page.encoded)

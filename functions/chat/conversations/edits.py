@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import TurnNotFoundError
 from functions.chat.conversations.history import most_turns
-from functions.chat.conversations.recent import MOST_MEMORY, keep_recent, remember
+from functions.chat.conversations.recent import (
+    MOST_MEMORY,
+    Recollection,
+    after_summary,
+    keep_recent,
+    remember,
+    summary_until,
+)
 from functions.chat.conversations.repository import (
     abandoned_operations,
     in_work,
@@ -20,7 +27,9 @@ from functions.chat.conversations.reservation import RESERVATION_LEASE, PathChan
 from functions.chat.conversations.retention import seconds_left, seconds_left_of_head
 from functions.chat.conversations.stored_models import (
     HEAD,
+    RECENT,
     HeadItem,
+    RecentItem,
     TurnItem,
     TurnRating,
     TurnStatus,
@@ -33,6 +42,7 @@ from shared.errors import ConflictError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from functions.chat.conversations.path import VisiblePath
     from functions.chat.conversations.place import ConversationPlace
     from functions.chat.conversations.stored_models import Rating
     from shared.clock import Clock
@@ -157,11 +167,7 @@ class ConversationEdits:
             last_kept = await plan(visible)
             path = await visible.cut(last_kept, head.turns + 1)
             change = PathChange(*path.spill())
-            memory_tokens = MOST_MEMORY if head.memory_tokens is None else head.memory_tokens
-            limit = most_turns(memory_tokens)
-            known = await VisibleTurns(own, head, path).read_last_done(limit + 1)
-            kept = [remember(turn) for turn in known[-limit:]] if limit else []
-            recent = keep_recent(head, kept, memory_tokens, self._clock, whole=len(known) <= limit)
+            recent = await self._recall(head, path, last_kept)
             steps = (
                 RESERVATION_LEASE.release(),
                 PatchOperation("set", "/pending", None),
@@ -183,6 +189,18 @@ class ConversationEdits:
             else:
                 return HeadItem.from_json(stored[0])
         raise in_work(self._place.name)
+
+    async def _recall(self, head: HeadItem, path: VisiblePath, last_kept: int) -> RecentItem:
+        """Make the item of what the next turn may be reminded of, with nothing in it that is hidden now."""
+        own = self._place.own
+        memory_tokens = MOST_MEMORY if head.memory_tokens is None else head.memory_tokens
+        limit = most_turns(memory_tokens)
+        summary = summary_until(await own.read(RecentItem, RECENT), head, last_kept)
+        known = await VisibleTurns(own, head, path).read_last_done(limit + 1)
+        before = [remember(turn) for turn in known]
+        kept = after_summary(before, summary)
+        whole = len(known) <= limit or len(kept) < len(before)
+        return keep_recent(head, Recollection(kept, memory_tokens, whole, summary), self._clock)
 
     def _keeping_its_end(self, head: HeadItem) -> PatchOperation:
         return PatchOperation("set", "/ttl", seconds_left_of_head(head.expires_at, self._clock))

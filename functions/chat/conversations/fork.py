@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from functions.chat.conversations.errors import TurnNotFoundError
 from functions.chat.conversations.history import most_turns
-from functions.chat.conversations.recent import MOST_MEMORY, keep_recent, remember
+from functions.chat.conversations.recent import (
+    MOST_MEMORY,
+    Recollection,
+    after_summary,
+    keep_recent,
+    remember,
+    summary_until,
+)
 from functions.chat.conversations.repository import (
     in_work,
     raise_unless_changed,
@@ -24,8 +31,10 @@ from functions.chat.conversations.reservation import RESERVATION_LEASE, RESERVAT
 from functions.chat.conversations.retention import seconds_left, seconds_left_of_head
 from functions.chat.conversations.stored_models import (
     HEAD,
+    RECENT,
     ForkOrigin,
     HeadItem,
+    RecentItem,
     TurnItem,
     TurnStatus,
     turn_id,
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from functions.chat.conversations.place import ConversationPlace
-    from functions.chat.conversations.stored_models import RecentItem, RecentTurn
+    from functions.chat.conversations.stored_models import RecentTurn, RunningSummary
     from shared.clock import Clock
 
 _AT_ONCE = 90
@@ -148,28 +157,41 @@ class ConversationFork:
         memory_tokens = MOST_MEMORY if head.memory_tokens is None else head.memory_tokens
         recent: deque[RecentTurn] = deque(maxlen=most_turns(memory_tokens))
         is_new = copy.turns == 0
+        summary = await self._summary_to_copy(head, copy) if is_new else None
+        summarized = 0
         while (origin := copy.forked_from) is not None and not origin.is_whole:
             found, has_more = await visible.read_after(origin.copied, _AT_ONCE)
             wanted = [turn for turn in found if turn.number <= origin.turn]
             is_last = not has_more or len(wanted) < len(found) or found[-1].number >= origin.turn
             done = [turn for turn in wanted if turn.status is TurnStatus.DONE]
             for turns in _in_batches(done):
-                recent.extend(remember(turn) for turn in turns)
-                copy = await self._store(copy, turns, turns[-1].number)
+                items = [
+                    self._renumber(turn, copy.turns + place) for place, turn in enumerate(turns, start=1)
+                ]
+                recent.extend(map(remember, items))
+                summarized += sum(summary is not None and one.number <= summary.through for one in turns)
+                copy = await self._store(copy, items, turns[-1].number)
             if is_last:
-                kept = keep_recent(
-                    copy, list(recent), memory_tokens if is_new else 0, self._clock, whole=False
+                if summary is not None:
+                    summary = summary.model_copy(update={"through": summarized})
+                kept = after_summary(recent, summary)
+                known = Recollection(
+                    kept, memory_tokens if is_new else 0, whole=len(kept) < len(recent), summary=summary
                 )
-                copy = await self._end(copy, origin.turn, kept)
+                copy = await self._end(copy, origin.turn, keep_recent(copy, known, self._clock))
             elif not done:
                 copy = await self._store(copy, [], wanted[-1].number)
         return copy
 
-    async def _store(self, copy: HeadItem, turns: Sequence[TurnItem], copied: int) -> HeadItem:
+    async def _summary_to_copy(self, head: HeadItem, copy: HeadItem) -> RunningSummary | None:
+        """Return the summary, unless it speaks of turns that are not copied."""
+        last = 0 if copy.forked_from is None else copy.forked_from.turn
+        return summary_until(await self._source.own.read(RecentItem, RECENT), head, last)
+
+    async def _store(self, copy: HeadItem, items: Sequence[TurnItem], copied: int) -> HeadItem:
         """Store some more turns, and that they are copied."""
         own = self._target.own
-        items = [self._renumber(turn, copy.turns + place) for place, turn in enumerate(turns, start=1)]
-        count = copy.turns + len(turns)
+        count = copy.turns + len(items)
         steps = (
             PatchOperation("set", "/turns", count),
             PatchOperation("set", "/forked_from/turns", count),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
-from functions.chat.conversations.recent import remember
+from functions.chat.conversations.recent import after_summary, remember
 from functions.chat.conversations.reservation import ATTEMPT_WAITS, RESERVATION_SECONDS, NewTurn, Reservation
 from functions.chat.conversations.stored_models import HeadItem, PendingTurn, TurnItem, TurnStatus
 from shared.caching.region import Freshness
@@ -18,7 +18,7 @@ from shared.cosmos.leases import Lease
 from shared.errors import ConflictError
 
 if TYPE_CHECKING:
-    from functions.chat.conversations.stored_models import AnswerSource
+    from functions.chat.conversations.stored_models import AnswerSource, RunningSummary
     from shared.caching.region import Region
     from shared.clock import Clock
     from shared.contracts import Usage
@@ -41,12 +41,16 @@ class RememberedConversation:
         begun: The turn in work; None where there is none.
         number: The number of the turn that was begun last.
         lease: The lease of the turn in work, or one that is over.
+        summary: The summary of those that are too far back to be told in full.
+        summary_failed_at: The number of the turn for which no summary could be made; 0 once one was.
     """
 
     turns: tuple[TurnItem, ...] = ()
     begun: TurnItem | None = None
     number: int = 0
     lease: Lease = _NOBODY
+    summary: RunningSummary | None = None
+    summary_failed_at: int = 0
 
 
 class MemoryConversation:
@@ -116,16 +120,19 @@ class MemoryConversation:
             created_at=begun.created_at,
             updated_at=begun.created_at,
         )
+        summary = before.summary if new.has_summary else None
         return Reservation(
             number=begun.number,
             holder=lease.holder,
             new=new,
             head=head,
             pending=PendingTurn(message=new.message, created_at=begun.created_at),
-            recent=tuple(remember(turn) for turn in before.turns),
+            recent=after_summary([remember(turn) for turn in before.turns], summary),
             is_enough=True,
             whole=True,
             before=begun.number,
+            summary=summary,
+            summary_failed_at=before.summary_failed_at,
         )
 
     async def load_history(self, turn: Reservation) -> None:
@@ -152,13 +159,15 @@ class MemoryConversation:
         )
         if known.begun is not None and known.begun.holder == turn.holder:
             turns = _forget_the_oldest((*known.turns, answer))
+            known = replace(known, summary=turn.summary, summary_failed_at=turn.summary_failed_at)
             self._keep(replace(known, turns=turns, begun=None, lease=_NOBODY))
         return answer
 
-    async def fail(self, turn: Reservation) -> None:
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:  # noqa: ARG002  # it keeps none
         """Let the next turn begin."""
         known = self._known
         if known.begun is not None and known.begun.holder == turn.holder:
+            known = replace(known, summary=turn.summary, summary_failed_at=turn.summary_failed_at)
             self._keep(replace(known, begun=None, lease=_NOBODY))
 
     async def _wait_for_the_turn(self) -> RememberedConversation:

@@ -7,11 +7,14 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from functions.chat.bots.configuration import MODEL_PATTERN
 from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import Rating, TurnStatus
 from shared.http.models import QueryModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
+from shared.llm.answer_format import AnswerFormat
+from shared.prompts.models import MAX_VERSION
 from shared.tenancy.context import USER_ID_PATTERN
 
 MOST_TURNS = 999_999_999
@@ -70,6 +73,20 @@ class ConversationPageQuery(PageQuery):
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
 
 
+class TurnOverrides(RequestModel):
+    """Parts of a bot's configuration that hold otherwise for one turn, to try them out.
+
+    Attributes:
+        model: The model that answers.
+        prompt_version: The version of the bot's prompt that is used.
+        temperature: How freely it answers.
+    """
+
+    model: str | None = Field(None, pattern=MODEL_PATTERN)
+    prompt_version: int | None = Field(None, ge=1, le=MAX_VERSION)
+    temperature: float | None = Field(None, ge=0, le=2)
+
+
 class ChatRequest(RequestModel):
     """One message of a user.
 
@@ -80,6 +97,8 @@ class ChatRequest(RequestModel):
         user_id: The user who says it, for whom the conversation is kept.
         variables: Values of the variables of the bot's prompt.
         stream: Whether the answer is to come as server-sent events, part by part.
+        response_format: The form of this answer, in place of the bot's.
+        overrides: What is tried out with this message, in place of the bot's; for administrators alone.
     """
 
     message: str = Field(min_length=1, max_length=100_000)
@@ -87,6 +106,8 @@ class ChatRequest(RequestModel):
     user_id: str | None = Field(None, pattern=USER_ID_PATTERN)
     variables: dict[str, str] = Field(default_factory=dict, max_length=200)
     stream: bool = False
+    response_format: AnswerFormat | None = None
+    overrides: TurnOverrides | None = None
 
 
 class RegenerateRequest(RequestModel):
@@ -94,9 +115,11 @@ class RegenerateRequest(RequestModel):
 
     Attributes:
         variables: Values of the variables of the bot's prompt.
+        response_format: The form of this answer, in place of the bot's.
     """
 
     variables: dict[str, str] = Field(default_factory=dict, max_length=200)
+    response_format: AnswerFormat | None = None
 
 
 class RenameRequest(RequestModel):
@@ -287,13 +310,27 @@ class ConversationReply(ConversationHeadReply, PageReply):
     next_cursor: str | None
 
 
+class RunningSummaryReply(ReplyModel):
+    """Summary of the turns that the bot is not told in full any more.
+
+    Attributes:
+        text: What was said in them, in the words of a model.
+        through: The number of the last turn that it speaks of.
+    """
+
+    text: str
+    through: int
+
+
 class ConversationExportReply(ConversationHeadReply, PageReply):
     """All that is kept of a conversation, in pages of 4 MiB at most.
 
     Attributes:
+        summary: The summary that the bot's memory has of its older turns; null where there is none.
         items: The turns of this page, the oldest first, the hidden ones included.
         next_cursor: Sent as `cursor`, it asks for the next page; null on the last one.
     """
 
+    summary: RunningSummaryReply | None
     items: list[ExportedTurnReply]
     next_cursor: str | None

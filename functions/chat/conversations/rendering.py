@@ -13,6 +13,7 @@ from functions.chat.conversations.models import (
     ForkOriginReply,
     RatedTurnReply,
     RatingReply,
+    RunningSummaryReply,
     TurnReply,
 )
 from functions.chat.conversations.stored_models import AnswerSource
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ConversationItem,
         ForkOrigin,
         HeadItem,
+        RunningSummary,
         TurnItem,
         TurnRating,
     )
@@ -93,6 +95,11 @@ def render_summary(conversation: ConversationItem, name: str) -> ConversationSum
 def render_head(head: HeadItem, name: str) -> ConversationHeadReply:
     """Render a conversation with its ETag."""
     return ConversationHeadReply.model_validate({**dict(render_summary(head, name)), "etag": head.etag})
+
+
+def render_running_summary(summary: RunningSummary | None) -> RunningSummaryReply | None:
+    """Render the summary of a conversation's older turns, if there is one."""
+    return None if summary is None else RunningSummaryReply(text=summary.text, through=summary.through)
 
 
 def _render_rating(rating: TurnRating | None) -> RatingReply | None:

@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING
 from functions.chat.conversations.errors import ConversationNotFoundError
 from functions.chat.conversations.history import most_turns
 from functions.chat.conversations.place import ConversationPlace
-from functions.chat.conversations.recent import keep_recent, remember, still_kept
+from functions.chat.conversations.recent import (
+    Recollection,
+    after_summary,
+    keep_recent,
+    kept_summary,
+    remember,
+    still_kept,
+    summary_until,
+)
 from functions.chat.conversations.reservation import (
     ATTEMPT_WAITS,
     RESERVATION_LEASE,
@@ -62,7 +70,7 @@ from shared.errors import ConflictError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from functions.chat.conversations.stored_models import AnswerSource
+    from functions.chat.conversations.stored_models import AnswerSource, RecentTurn
     from shared.clock import Clock
     from shared.contracts import Usage
     from shared.cosmos.container import Container
@@ -149,6 +157,8 @@ class ConversationRepository:
                     {"conversation_id": self.place.name},
                 )
             change = PathChange(*(await visible.cut(done[-1].number - 1, number)).spill())
+            at_hand = await self.place.own.read(RecentItem, RECENT) if new.has_summary else None
+            summary = summary_until(at_hand, head, done[-1].number - 1)
             again = replace(new, message=done[-1].message, user_id=self._tenant.only_user or head.user_id)
             pending = self._pending(again)
             if not is_ours and not await self._take(head, lease, pending):
@@ -159,21 +169,25 @@ class ConversationRepository:
                 new=again,
                 head=head,
                 pending=pending,
-                recent=tuple(remember(turn) for turn in done[:-1]),
+                recent=after_summary([remember(turn) for turn in done[:-1]], summary),
                 is_enough=True,
-                whole=len(done) < wanted,
+                whole=len(done) < wanted or (summary is not None and done[0].number <= summary.through),
                 before=done[-1].number,
                 change=change,
+                summary=summary,
             )
         raise in_work(self.place.name)
 
     async def load_history(self, turn: Reservation) -> None:
         """Look up what the bot may be reminded of, where it is not at hand."""
-        if not turn.is_enough:
+        summary = kept_summary(turn.summary, self._clock)
+        if not turn.is_enough or summary is not turn.summary:
+            turn.summary = summary
             wanted = most_turns(turn.new.memory_tokens) + _LAST_AND_ONE_MORE
             found = await VisibleTurns(self.place.own, turn.head).read_last_done(wanted)
-            turn.recent = tuple(remember(one) for one in found if one.number < turn.before)
-            turn.is_enough, turn.whole = True, len(found) < wanted
+            before = [remember(one) for one in found if one.number < turn.before]
+            turn.recent, turn.is_enough = after_summary(before, summary), True
+            turn.whole = len(found) < wanted or len(turn.recent) < len(before)
         turn.recent = still_kept(turn.recent, self._clock)
 
     async def complete(
@@ -187,13 +201,7 @@ class ConversationRepository:
         item = self._ended(turn, TurnStatus.DONE).model_copy(
             update={"response": response, "usage": usage, "source": source}
         )
-        recent = keep_recent(
-            turn.head,
-            [*still_kept(turn.recent, self._clock), remember(item)],
-            turn.new.memory_tokens if turn.is_enough else 0,
-            self._clock,
-            whole=turn.whole,
-        )
+        recent = self._recall(turn, remember(item, turn.tokens))
         end = later(turn.head.expires_at, item.expires_at)
         change = [
             PatchOperation("set", "/memory_tokens", turn.new.memory_tokens),
@@ -207,13 +215,21 @@ class ConversationRepository:
         await self._finish(turn, item, tuple(change), others)
         return item
 
-    async def fail(self, turn: Reservation) -> None:
-        """Store a turn that has no answer, and let the next one begin.
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+        """Store a turn that has no answer, with what it took all the same, and let the next one begin.
+
+        A summary that was paid for is kept.
 
         Raises:
             ConversationNotFoundError: The conversation was deleted meanwhile.
         """
-        await self._finish(turn, self._ended(turn, TurnStatus.FAILED), (), [])
+        # The history of a turn that takes another one's place lacks that one, which stays visible now.
+        is_kept = turn.has_new_summary and turn.change is None
+        recent = [self.place.own.upserting(self._recall(turn))] if is_kept else []
+        item = self._ended(turn, TurnStatus.FAILED)
+        if usage is not None:
+            item = item.model_copy(update={"usage": usage})
+        await self._finish(turn, item, (), recent)
 
     async def read(self) -> HeadItem:
         """Return the head.
@@ -343,6 +359,18 @@ class ConversationRepository:
             expires_at=end_of(now, new.retention_days),
         )
 
+    def _recall(self, turn: Reservation, *answered: RecentTurn) -> RecentItem:
+        """Make the item of what the next turn may be reminded of."""
+        known = Recollection(
+            [*still_kept(turn.recent, self._clock), *answered],
+            turn.new.memory_tokens if turn.is_enough else 0,
+            turn.whole,
+            turn.summary,
+            turn.summary_failed_at,
+            turn.tokenizer,
+        )
+        return keep_recent(turn.head, known, self._clock)
+
     def _ended(self, turn: Reservation, status: TurnStatus) -> TurnItem:
         return TurnItem(
             id=turn_id(turn.number),
@@ -424,8 +452,11 @@ def _reservation(
     lease: Lease, new: NewTurn, head: HeadItem, pending: PendingTurn, recent: RecentItem | None
 ) -> Reservation:
     """Return the right to the turn that was begun, and what is known of those before it."""
+    summary = summary_until(recent, head, head.turns) if new.has_summary else None
+    failed_at = 0 if recent is None else recent.summary_failed_at
     if recent is None or (recent is not _NOTHING_BEFORE and not _is_current(recent, head)):
         recent = _NOTHING_KNOWN
+    whole = recent.whole or (recent.joins_summary and summary is not None)
     return Reservation(
         number=head.turns,
         holder=lease.holder,
@@ -433,9 +464,12 @@ def _reservation(
         head=head,
         pending=pending,
         recent=recent.remembered,
-        is_enough=recent.whole or recent.memory_tokens >= new.memory_tokens,
-        whole=recent.whole,
+        is_enough=whole or recent.memory_tokens >= new.memory_tokens,
+        whole=whole,
         before=head.turns,
+        summary=summary,
+        summary_failed_at=failed_at if new.has_summary else 0,
+        tokenizer=recent.tokenizer,
     )
 
 

@@ -6,44 +6,56 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history
+from functions.chat.conversations.middleware import MiddlewareChain, TurnContext
 from functions.chat.conversations.models import ChatReply
+from functions.chat.conversations.overrides import override_bot, read_answer_format, refuse_overrides
+from functions.chat.conversations.recent import MOST_BYTES
 from functions.chat.conversations.rendering import render_source
 from functions.chat.conversations.reservation import NewTurn
 from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
+from functions.chat.conversations.summary import SUMMARY_STEP, Reminder, SummaryMemory
 from shared.clock import SystemClock
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
-from shared.llm.chat_model import ChatPrompt, Completion, PromptTooLongError
+from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, CountedTexts, PromptTooLongError
+from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
 from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
+from shared.resilience.wait_limit import WaitLimit
 from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
+    from functions.chat.conversations.middleware import TurnHooks
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
+    from functions.chat.conversations.overrides import ChecksOverrides
     from functions.chat.conversations.repository import ConversationRepository
     from functions.chat.conversations.reservation import Reservation
-    from functions.chat.conversations.stored_models import RecentTurn, TurnItem
+    from functions.chat.conversations.stored_models import TurnItem
     from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
     from shared.contracts import Usage
+    from shared.llm.answer_format import AnswerFormat
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
     from shared.llm.prices import ModelPrice
     from shared.prompts.library import ResolvesPrompts
+    from shared.tenancy.context import TenantContext
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
@@ -82,9 +94,12 @@ class _BegunTurn:
     Attributes:
         conversation_id: Its conversation's id, as its caller knows it.
         unanswered: The turn's end, should it get no answer.
+        hooks: The middleware that is told of it.
         prices: The price table.
         clock: Measures how long the model takes.
         begun: When the model is asked, on the monotonic clock.
+        answer_seconds: How long it may take.
+        counter: Counts the answer.
     """
 
     conversation_id: str
@@ -93,9 +108,12 @@ class _BegunTurn:
     prompt: ChatPrompt
     prompt_use: PromptUse | None
     unanswered: AsyncExitStack
+    hooks: TurnHooks
     prices: PriceTable
     clock: Clock
     begun: float
+    answer_seconds: float
+    counter: CountsText
 
     def elapsed_ms(self) -> int:
         """Return the milliseconds since the model was asked."""
@@ -118,10 +136,19 @@ class _BegunTurn:
             cost=None if price is None else _cost(price, completion.usage),
             currency=None if price is None else self.prices.currency,
         )
-        storing = self.conversation.complete(self.turn, completion.text, completion.usage, source)
         with _history_untouched(self.conversation_id):
-            stored = await run_to_completion(storing)
-        return _render_answer(self.conversation_id, self.conversation.backend, stored)
+            return await run_to_completion(self._store(completion, source))
+
+    async def _store(self, completion: Completion, source: AnswerSource) -> ChatReply:
+        """Store the answer, with its tokens for the prompts of the turns after it."""
+        counted, message = self.prompt.counted, self.turn.new.message
+        if counted is not None and len(completion.text) <= MOST_BYTES:
+            answer = await self.counter.count_text(completion.text, counted.tokenizer)
+            self.turn.tokens = counted.tokens[message], answer
+        stored = await self.conversation.complete(self.turn, completion.text, completion.usage, source)
+        reply = _render_answer(self.conversation_id, self.conversation.backend, stored)
+        await self.hooks.tell_answer(reply)
+        return reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +156,7 @@ class ChatService:
     """Conversations of one tenant with its bots.
 
     Attributes:
+        tenant: Whose turns they are.
         bots: The bots that it can use.
         prompts: The tenant's prompts.
         open_conversation: Opens one of the tenant's conversations by bot and id.
@@ -136,13 +164,17 @@ class ChatService:
         open_model: Opens the chat model for one bot, within the tenant's budget.
         default_model: What bots without a model of their own use.
         counter: Counts what the model is reminded of.
+        tokenizer_of: Finds the encoding that prompts of a model are counted in.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
+        check_overrides: Refuses what the caller may not have otherwise than the bot has it.
         answer_seconds: How long the model may take.
         retention_days: The days for which the tenant keeps turns; None for ever.
         prices: The price table, for what is told of an answer's cost.
         clock: Measures how long the model takes.
+        middleware: What is told of each turn.
     """
 
+    tenant: TenantContext
     bots: ReadsBots
     prompts: ResolvesPrompts
     open_conversation: Callable[[str, str], ConversationRepository]
@@ -150,11 +182,14 @@ class ChatService:
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     counter: CountsText
+    tokenizer_of: Callable[[str], Awaitable[str]]
     count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
+    check_overrides: ChecksOverrides = refuse_overrides
     answer_seconds: float = ANSWER_SECONDS
     retention_days: int | None = None
     prices: PriceTable = field(default_factory=PriceTable)
     clock: Clock = field(default_factory=SystemClock)
+    middleware: MiddlewareChain = field(default_factory=MiddlewareChain)
 
     async def reply(self, bot_id: str, request: ChatRequest, operation_id: str | None = None) -> ChatReply:
         """Answer one turn; it is stored before it is returned.
@@ -170,11 +205,12 @@ class ChatService:
             PromptNotFoundError: The bot's prompt, or the version or label of it, is not there.
             ValidationError: The variables do not fit the bot's prompt, or the message is too long for it.
             TurnRateExceededError: The bot was asked more often than its limit admits.
-            PermissionDeniedError: A user's token names another user.
+            PermissionDeniedError: A user's token names another user, or a user overrides the bot.
             ConflictError: The conversation is still answering another message.
             ConversationUnavailableError: The store is down; the history is as it was.
             PromptTooLongError: The message, with instructions and history, is too long for the budget.
             PromptRefusedError: The model does not take it, or there is no such model.
+            InvalidAnswerError: The model's answers have not the form that was asked for.
             BudgetExceededError: The tenant's budget does not admit the call now.
             DependencyUnavailableError: The model is down; the turn is marked as failed.
             DependencyTimeoutError: The model took too long; the turn is marked as failed.
@@ -213,36 +249,41 @@ class ChatService:
         Raises:
             APIError: As `reply` does; what stops the model in its midst, after some parts.
         """
-        async with self._begin(bot_id, request, operation_id) as begun:
+        async with self._begin(bot_id, request, operation_id, stream=True) as begun:
             if isinstance(begun, ChatReply):
                 yield begun
                 return
             first_token_ms: int | None = None
-            with _told_to_the_caller(self.answer_seconds):
-                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), self.answer_seconds)
+            with _told_to_the_caller(begun.answer_seconds):
+                answer = _read_in_time(self.open_model(bot_id).stream(begun.prompt), begun.answer_seconds)
                 async with aclosing(answer):
                     async for part in answer:
                         if isinstance(part, Completion):
                             completion = part
                         else:
                             first_token_ms = begun.elapsed_ms() if first_token_ms is None else first_token_ms
+                            await begun.hooks.tell_part(part)
                             yield part
             yield await begun.complete(completion, first_token_ms)
 
     async def _answer(self, bot_id: str, begun: _BegunTurn | ChatReply) -> ChatReply:
         if isinstance(begun, ChatReply):
             return begun
-        with _told_to_the_caller(self.answer_seconds):
-            async with asyncio.timeout(self.answer_seconds):
+        with _told_to_the_caller(begun.answer_seconds):
+            async with asyncio.timeout(begun.answer_seconds):
                 completion = await self.open_model(bot_id).complete(begun.prompt)
         return await begun.complete(completion)
 
     @asynccontextmanager
     async def _begin(
-        self, bot_id: str, request: ChatRequest, operation_id: str | None
+        self, bot_id: str, request: ChatRequest, operation_id: str | None, *, stream: bool = False
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
+        if request.overrides is not None:
+            await self.check_overrides(request.overrides)
         bot = (await self.bots.read(bot_id)).config
+        if request.overrides is not None:
+            bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
         instructions = await self._instruct(bot, request.variables)
         conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
@@ -250,7 +291,7 @@ class ChatService:
         open_conversation = self.open_conversation if is_kept else self.open_in_memory
         conversation = open_conversation(bot_id, conversation_id)
         new = replace(
-            self._new_turn(bot, operation_id),
+            self._new_turn(bot, operation_id, request.response_format),
             message=request.message,
             user_id=request.user_id,
             begins=request.conversation_id is None,
@@ -265,7 +306,8 @@ class ChatService:
             turn = await conversation.reserve(new)
         if turn.number == 1:
             count_event("tenantry.conversations", {"event": "begun"})
-        async with self._prepare(bot, instructions, conversation, turn) as begun:
+        context = self._context(bot_id, conversation, turn, stream=stream)
+        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
             yield begun
 
     @asynccontextmanager
@@ -275,6 +317,7 @@ class ChatService:
         """Reserve a turn in the place of the last one, unless it was answered before."""
         bot = (await self.bots.read(bot_id)).config
         instructions = await self._instruct(bot, request.variables)
+        new = self._new_turn(bot, edit.edit_id, request.response_format)
         conversation = self.open_conversation(bot_id, conversation_id)
         with _history_untouched(conversation_id):
             done = await conversation.answered(edit.edit_id)
@@ -283,8 +326,9 @@ class ChatService:
             return
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         with _history_untouched(conversation_id):
-            turn = await conversation.reserve_again(self._new_turn(bot, edit.edit_id), edit.if_match)
-        async with self._prepare(bot, instructions, conversation, turn) as begun:
+            turn = await conversation.reserve_again(new, edit.if_match)
+        context = self._context(bot_id, conversation, turn, stream=False)
+        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
             yield begun
 
     @asynccontextmanager
@@ -294,32 +338,75 @@ class ChatService:
         instructions: _Instructions,
         conversation: TurnStore,
         turn: Reservation,
+        context: TurnContext,
     ) -> AsyncIterator[_BegunTurn]:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
         conversation_id = conversation.name
-        async with AsyncExitStack() as unanswered:
-            unanswered.push_async_callback(lambda: run_to_completion(_fail(conversation, turn)))
+        async with self.middleware.around(context) as hooks, AsyncExitStack() as unanswered:
+            unanswered.push_async_exit(partial(_end_unanswered, conversation, turn))
+            await hooks.tell_beginning()
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
-            model = bot.llm.model or self.default_model
-            turn.keep(await fit_history(turn.recent, bot.memory.max_tokens, model, self.counter))
+            reserved = self.clock.monotonic()
+            reminder = await self._remind(bot, turn, context)
+            begun = self.clock.monotonic()
             yield _BegunTurn(
                 conversation_id,
                 conversation,
                 turn,
-                self._prompt(bot, instructions, turn.recent, turn.new),
+                await self._prompt(bot, instructions, reminder, turn, context),
                 instructions[1],
                 unanswered,
+                hooks,
                 self.prices,
                 self.clock,
-                self.clock.monotonic(),
+                begun,
+                self.answer_seconds - (begun - reserved),
+                self.counter,
             )
 
-    def _new_turn(self, bot: StoredBotConfig, operation_id: str | None) -> NewTurn:
+    async def _remind(self, bot: StoredBotConfig, turn: Reservation, context: TurnContext) -> Reminder:
+        """Choose what the model is told of the conversation before the message."""
+        memory, model = bot.memory, bot.llm.model or self.default_model
+        tokenizer = await self.tokenizer_of(model)
+        turn.count_in(tokenizer)
+        if memory.type != "summary":
+            turn.keep(await fit_history(turn.recent, memory.max_tokens, tokenizer, self.counter))
+            return Reminder(turn.recent)
+        summarizing = SummaryMemory(
+            self.open_model(turn.head.bot_id),
+            self.counter,
+            memory.max_tokens,
+            memory.summary_model or model,
+            tokenizer,
+            _origin(context, step=SUMMARY_STEP),
+            only_azure=bot.llm.provider == "azure",
+        )
+        return await summarizing.recall(turn)
+
+    def _context(
+        self, bot_id: str, conversation: TurnStore, turn: Reservation, *, stream: bool
+    ) -> TurnContext:
+        return TurnContext(
+            tenant=self.tenant,
+            bot_id=bot_id,
+            conversation_id=conversation.name,
+            turn=turn.number,
+            user_id=turn.new.user_id,
+            message=turn.new.message,
+            stream=stream,
+            began_at=self.clock.monotonic(),
+        )
+
+    def _new_turn(
+        self, bot: StoredBotConfig, operation_id: str | None, answer_format: AnswerFormat | None
+    ) -> NewTurn:
         return NewTurn(
             operation_id=operation_id,
             memory_tokens=bot.memory.max_tokens,
+            has_summary=bot.memory.type == "summary",
             retention_days=shortest_days(self.retention_days, bot.retention_days),
+            answer_format=answer_format or read_answer_format(bot),
         )
 
     async def _instruct(self, bot: StoredBotConfig, variables: dict[str, str]) -> _Instructions:
@@ -337,28 +424,41 @@ class ChatService:
             )
         return (ChatMessage(role="system", content=bot.system_prompt or ""),), None
 
-    def _prompt(
+    async def _prompt(
         self,
         bot: StoredBotConfig,
         instructions: _Instructions,
-        history: Sequence[RecentTurn],
-        new: NewTurn,
+        reminder: Reminder,
+        turn: Reservation,
+        context: TurnContext,
     ) -> ChatPrompt:
         beginning, prompt_use = instructions
-        messages = list(beginning)
-        for turn in history:
-            messages.append(ChatMessage(role="user", content=turn.message))
-            messages.append(ChatMessage(role="assistant", content=turn.response))
-        messages.append(ChatMessage(role="user", content=new.message))
+        text, tokenizer = turn.new.message, turn.tokenizer or ""
+        counted = reminder.tokens | {text: await self.counter.count_text(text, tokenizer)}
+        message = ChatMessage(role="user", content=text)
         return ChatPrompt(
-            messages=tuple(messages),
+            messages=(*beginning, *reminder.messages, message),
             model=bot.llm.model or self.default_model,
             max_output_tokens=bot.llm.max_output_tokens,
             temperature=bot.llm.temperature,
-            user=new.user_id,
+            user=turn.new.user_id,
             reasoning_effort=bot.llm.reasoning_effort,
-            version=str(prompt_use or ""),
+            only_azure=bot.llm.provider == "azure",
+            origin=_origin(context, prompt_use),
+            counted=CountedTexts(tokenizer, counted),
+            answer_format=turn.new.answer_format,
         )
+
+
+def _origin(context: TurnContext, prompt: PromptUse | None = None, step: str | None = None) -> CallOrigin:
+    return CallOrigin(
+        bot_id=context.bot_id,
+        conversation_id=context.conversation_id,
+        turn=context.turn,
+        prompt=prompt,
+        step=step,
+        on_record=context.calls.append,
+    )
 
 
 @contextmanager
@@ -398,20 +498,28 @@ async def _read_in_time(
     """
     ends_at = asyncio.get_running_loop().time() + seconds
     async with AsyncExitStack() as opened:
-        async with asyncio.timeout_at(ends_at):
-            answer = await opened.enter_async_context(stream)
-        while True:
-            async with asyncio.timeout_at(ends_at):
-                part = await anext(answer, None)
-            if part is None:
-                return
+        limit = opened.enter_context(WaitLimit())
+        answer = await limit.wait(opened.enter_async_context(stream), ends_at)
+        while (part := await limit.wait(anext(answer, None), ends_at)) is not None:
             yield part
 
 
-async def _fail(conversation: TurnStore, turn: Reservation) -> None:
+async def _end_unanswered(
+    conversation: TurnStore,
+    turn: Reservation,
+    _kind: type[BaseException] | None,
+    failure: BaseException | None,
+    _traceback: TracebackType | None,
+) -> None:
+    """End a turn, as its context ends with a failure, which may tell what it took."""
+    usage = failure.usage if isinstance(failure, TELL_USAGE) else None
+    await run_to_completion(_fail(conversation, turn, usage))
+
+
+async def _fail(conversation: TurnStore, turn: Reservation, usage: Usage | None) -> None:
     """Free the conversation; where even that fails, the reservation ends by itself."""
     try:
-        await conversation.fail(turn)
+        await conversation.fail(turn, usage)
     except APIError as error:
         _logger.warning("A turn without an answer was not closed", extra={"error": type(error).__name__})
 

@@ -219,12 +219,33 @@ class TurnItem(StoredItem):
 
 
 class RecentTurn(_Part):
-    """Message and answer of one turn, of which a model is reminded."""
+    """Message and answer of one turn, of which a model is reminded.
+
+    Attributes:
+        tokens: The tokens of the message and of the answer; None where they were not counted.
+    """
 
     number: int
     message: str
     response: str
     expires_at: int | None = None
+    tokens: tuple[int, int] | None = None
+
+
+class RunningSummary(_Part):
+    """Summary of the turns that are too far back for a model to be told them in full.
+
+    Attributes:
+        text: What was said in them, in the words of a model.
+        through: The number of the last turn that it speaks of; it speaks of no hidden one.
+        expires_at: The first end among the turns that it speaks of, in seconds of Unix time; None for never.
+        tokens: The tokens of it as it is told; None where they were not counted.
+    """
+
+    text: str
+    through: int
+    expires_at: int | None = None
+    tokens: int | None = None
 
 
 class RecentItem(StoredItem):
@@ -234,9 +255,14 @@ class RecentItem(StoredItem):
         remembered: The turns, oldest first.
         whole: Whether no visible turn done is before them.
         memory_tokens: The tokens up to which they are all that a bot may be reminded of.
+        tokenizer: The encoding in which their tokens were counted.
         unseen: The head's `unseen` when it was made: where that is another one now, turns are missing here.
         begun: When its conversation began: one of the same name that was begun anew is another one.
-        ttl: Seconds until the first of the turns expires, which ends the whole: it is made anew then.
+        summary: The summary of turns before them, where the bot's memory has one.
+        joins_summary: Whether no visible turn done is between those of the summary and these.
+        summary_failed_at: The number of the turn for which no summary could be made; 0 once one was.
+        ttl: Seconds until the first of the turns expires, or of those that the summary speaks of, which ends
+            the whole: it is made anew then.
     """
 
     id: str = RECENT
@@ -246,8 +272,12 @@ class RecentItem(StoredItem):
     remembered: tuple[RecentTurn, ...] = ()
     whole: bool = True
     memory_tokens: int = 0
+    tokenizer: str | None = None
     unseen: int = 0
     begun: datetime | None = None
+    summary: RunningSummary | None = None
+    joins_summary: bool = False
+    summary_failed_at: int = 0
     ttl: int = FOR_EVER
 
 

@@ -46,6 +46,6 @@ class TurnStore(Protocol):
         """Store a turn's answer, let the next one begin, and return the turn."""
         ...
 
-    async def fail(self, turn: Reservation) -> None:
-        """Mark a turn that has no answer, and let the next one begin."""
+    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+        """Mark a turn that has no answer, with what it took all the same, and let the next one begin."""
         ...

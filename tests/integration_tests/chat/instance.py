@@ -12,6 +12,7 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.repository import BotRepository
@@ -27,6 +28,7 @@ from shared.llm.chat_model import Completion
 from shared.llm.token_counting import TokenCounter
 from shared.resilience.dependency import Dependency
 from tests.support.fakes import tenant_context
+from tests.support.models import FakeModels
 from tests.support.whole_app import speak
 from tests.unit_tests.prompts.library import library_over
 
@@ -115,6 +117,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             ACME, container("conversations"), clock, bot_id=BOT, conversation_id=CONVERSATION
         )
         service = ChatService(
+            tenant=ACME,
             bots=bots,
             prompts=library_over(container("prompts"), clock).of(ACME),
             open_conversation=lambda _bot, _conversation: conversation,
@@ -122,6 +125,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             open_model=lambda _: Model(hangs),
             default_model="m",
             counter=TokenCounter(),
+            tokenizer_of=partial(FakeModels().tokenizer, ACME),
         )
         yield Instance(bots, conversation, service)
 

@@ -43,6 +43,13 @@ def test_no_program_is_left_out_unless_it_is_a_fragment_or_a_file() -> None:
     assert [block.place for block in odd] == []
 
 
+def test_a_program_that_is_a_file_of_the_tree_is_its_text() -> None:
+    shown = [block for block in ALL if block.language == "python" and _is_file(block)]
+
+    for block in (one for one in shown if one.page not in RUN_BY):
+        assert (ROOT / block.words).read_text() == f"{block.text}\n", block.place
+
+
 def test_no_command_hides_behind_another_language() -> None:
     """A fence without one is an answer, right behind what is answered."""
     assert [b.place for b in ALL if b.language not in LANGUAGES] == []

@@ -14,11 +14,13 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
-from functions.reasoning.messages import open_outbox, session_of
+from functions.reasoning.messages import session_of
 from functions.reasoning.models import JobRequest
 from functions.reasoning.service import JobService
+from functions.reasoning.stored_models import REASONING
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
+from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.sender import OutgoingMessage
 from shared.runtime import Runtime
@@ -251,12 +253,12 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
         runtime = Runtime(lambda: settings, AMinuteAgo())
         try:
             tenant = await runtime.authenticator.for_platform(tenant_id)
-            jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock)
+            jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock, REASONING)
             queues = {"request": IN_QUEUE, "result": OUT_QUEUE}
             outbox = open_outbox(tenant, jobs, runtime.sender, queues)
-            accepted = await JobService(tenant, jobs, outbox, partial(runtime.models.require, tenant)).accept(
-                JobRequest(id=job_id, text="Why?")
-            )
+            require = partial(runtime.models.require, tenant)
+            service = JobService(tenant, jobs, outbox, require, runtime.clock)
+            accepted = await service.accept(JobRequest(id=job_id, text="Why?"))
         finally:
             await runtime.close()
     assert accepted.job_id == job_id

@@ -12,7 +12,7 @@ from azure.core.exceptions import ServiceRequestError
 from shared.telemetry.spans import stop_telemetry
 from shared.tenancy.context import Role
 from tests.integration_tests.telemetry.receiver import Receiver, receiving
-from tests.support.fakes import Call
+from tests.support.fakes import Call, StillClock
 from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def test_calls_to_the_store_are_spans_below_the_request_with_their_attempt
     below = [span for span in receiver.spans if span.parent_span_id == chat.span_id]
     assert chat.trace_id.hex() == TRACE
     assert len(below) >= 3
-    assert {span.name for span in below} == {"Cosmos DB"}
+    assert {span.name for span in below} == {"Cosmos DB", "chat gpt-4o"}
     stored = receiver.named("Cosmos DB")
     assert {found["tenantry.attempts"] for found in stored} == {1, 3}
     assert stored[-1] == {
@@ -88,6 +88,47 @@ async def test_calls_to_the_store_are_spans_below_the_request_with_their_attempt
         "tenantry.attempts": 3,
         "error.type": "DependencyUnavailableError",
     }
+
+
+async def test_a_call_of_a_model_is_a_span_by_the_conventions_for_generative_ai() -> None:
+    receiver = await exported()
+
+    (call,) = receiver.named("chat gpt-4o")
+    expected = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 3,
+        "tenantry.tenant_id": "acme",
+        "tenantry.request_id": "r-1",
+        "tenantry.status": "succeeded",
+    }
+    assert {name: call.get(name) for name in expected} == expected
+    assert '"stop"' in str(call["gen_ai.response.finish_reasons"])
+    assert receiver.metrics["gen_ai.client.operation.duration"]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_streams_call_is_a_span_below_its_request_also_when_its_client_leaves(
+    caplog: pytest.LogCaptureFixture, *, leaves: bool
+) -> None:
+    with receiving() as receiver:
+        async with whole_app(StillClock(), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address) as app:
+            _ = app.runtime.settings
+            await app.load_tokenizer()
+            await app.new_tenant("acme")
+            key = await app.new_key("acme", Role.TENANT_ADMIN)
+            await app.must("save_bot", Call.of({"system_prompt": WORDS}, headers=key, bot_id="helper"))
+            said = Call.of({"message": "word " * 50, "stream": True}, headers=key, bot_id="helper")
+            async with await app.client.stream("chat", said) as reader:
+                await (reader.piece() if leaves else reader.rest())
+
+    (call,) = (span for span in receiver.spans if span.name == "chat gpt-4o")
+    (request,) = (span for span in receiver.spans if span.name == "POST /api/v1/bots/{bot_id}/chat")
+    assert call.parent_span_id == request.span_id
+    (facts,) = receiver.named("chat gpt-4o")
+    assert facts["tenantry.status"] == ("cancelled" if leaves else "succeeded")
+    assert [line for line in caplog.records if line.name.startswith("opentelemetry")] == []
 
 
 async def test_metrics_count_requests_tokens_caches_and_breakers() -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, cast
 
 from functions.chat.composition import Chat
 from functions.chat.conversations.repository import ConversationRepository
+from functions.chat.conversations.summary import SUMMARY_STEP
 from functions.chat.trigger import blueprint
 from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
+from shared.llm.structured_model import StructuredModel
 from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
 from tests.support.fakes import (
@@ -44,11 +46,12 @@ USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
 
 
 class FakeModel:
-    """Answers with the number of the call; keeps what it was asked, and for whom."""
+    """Answers with what it was told, else the number of the call; keeps what it was asked, and for whom."""
 
     def __init__(self) -> None:
         self.prompts: list[ChatPrompt] = []
         self.callers: list[tuple[str, str]] = []
+        self.texts: list[str] = []
         self.failure: Exception | None = None
         self.finish_reason: str | None = "stop"
         self.before_answering: Callable[[], Awaitable[object]] | None = None
@@ -56,19 +59,28 @@ class FakeModel:
         self.late_failure: Exception | None = None
         self.asked = asyncio.Event()
         self.closed = 0
+        self.summaries: list[ChatPrompt] = []
+        self.summarize: Callable[[ChatPrompt], str] = lambda _: "It was said before."
+        self.summary_failure: Exception | None = None
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> StreamingChatModel:
         self.callers.append((tenant.tenant_id, app_id))
         return self
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
+        if prompt.origin.step == SUMMARY_STEP:
+            self.summaries.append(prompt)
+            if self.summary_failure is not None:
+                raise self.summary_failure
+            return Completion(self.summarize(prompt), USAGE, prompt.model, "stop")
         self.prompts.append(prompt)
         number = len(self.prompts)
         if self.before_answering is not None:
             await self.before_answering()
         if self.failure is not None:
             raise self.failure
-        return Completion(f"answer {number}", USAGE, prompt.model, self.finish_reason)
+        text = self.texts.pop(0) if self.texts else f"answer {number}"
+        return Completion(text, USAGE, prompt.model, self.finish_reason)
 
     @asynccontextmanager
     async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
@@ -95,10 +107,14 @@ class FakeModel:
 
 
 class WordCounter:
-    """Takes each word for a token."""
+    """Takes each word for a token; keeps what it counted."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
 
     async def count_text(self, text: str, model: str) -> int:
         assert model
+        self.counted.append(text)
         return len(text.split())
 
 
@@ -124,7 +140,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.trouble = cosmos, clock, FakeModel(), Trouble(cosmos)
-        self.models = FakeModels()
+        self.models, self.counter = FakeModels(), WordCounter()
         self.authenticator = authenticator = FakeAuthenticator()
         self.editor = authenticator.add("editor", tenant_context("acme", Role.TENANT_ADMIN))
         self.user = authenticator.add("user", ACME)
@@ -142,10 +158,10 @@ class App:
             container=cosmos.container,
             prompts=library,
             settings=SimpleNamespace(openai_model="gpt-default"),
-            metered_model=self.model.opened_for,
+            metered_model=lambda tenant, app_id: StructuredModel(self.model.opened_for(tenant, app_id)),
             models=self.models,
             tenant_settings=self.settings,
-            token_counter=WordCounter(),
+            token_counter=self.counter,
             cache=Cache(clock),
         )
         self.runtime = cast("Runtime", runtime)

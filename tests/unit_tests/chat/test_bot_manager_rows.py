@@ -1,7 +1,7 @@
 """The faults of the bot manager that this one must not have, row by row of the table in seeds/README.md.
 
-The last row, two instances that continue one conversation, is proved with two processes in
-tests/integration_tests/chat/test_processes.py.
+The last row, two instances that continue one conversation, is proved with two host processes in
+tests/integration_tests/chat/test_two_hosts.py, and with processes that are killed in test_processes.py there.
 """
 
 from __future__ import annotations

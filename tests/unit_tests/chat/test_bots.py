@@ -47,7 +47,8 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                 "system_prompt": None,
                 "prompt": {"name": "p", "label": None, "version": None},
                 "conversation_storage": {"backend": "cosmos"},
-                "memory": {"type": "buffer", "max_tokens": 4000},
+                "memory": {"type": "buffer", "max_tokens": 4000, "summary_model": None},
+                "response_format": None,
                 "limits": {"max_message_characters": 100_000, "turns_per_minute": None},
                 "retention_days": None,
                 "description": None,
@@ -84,6 +85,8 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
         ),
         ({"system_prompt": "a", "memory": {"type": "vector"}}, "body.memory.type"),
         ({"system_prompt": "a", "memory": {"max_tokens": -1}}, "body.memory.max_tokens"),
+        ({"system_prompt": "a", "memory": {"type": "summary", "max_tokens": 999}}, "body.memory"),
+        ({"system_prompt": "a", "memory": {"summary_model": "gpt-4o-mini"}}, "body.memory"),
         ({"system_prompt": "a", "memory": {"turns": 5}}, "body.memory.turns"),
         ({"system_prompt": "a", "limits": {"turns_per_minute": 0}}, "body.limits.turns_per_minute"),
         ({"system_prompt": "a", "retention_days": 0}, "body.retention_days"),
@@ -160,7 +163,10 @@ FLAT: dict[str, JsonValue] = {
     "max_output_tokens": 99,
     "history_turns": 0,
 }
-NEW: dict[str, JsonValue] = {"description": "Help", "memory": {"type": "buffer", "max_tokens": 0}}
+NEW: dict[str, JsonValue] = {
+    "description": "Help",
+    "memory": {"type": "buffer", "max_tokens": 0, "summary_model": None},
+}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ NEW: dict[str, JsonValue] = {"description": "Help", "memory": {"type": "buffer",
         (FLAT | {"description": "Helps", "system_prompt": "x"}, {"description": "Helps"}),
         (
             {"system_prompt": "x", "max_output_tokens": 512, "history_turns": 10},
-            {"memory": {"type": "buffer", "max_tokens": 4000}},
+            {"memory": {"type": "buffer", "max_tokens": 4000, "summary_model": None}},
         ),
     ],
 )

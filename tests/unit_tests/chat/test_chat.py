@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
     return ChatService(
+        tenant=ACME,
         bots=BotRepository(ACME, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=lambda _, conversation_id: app.conversation(conversation_id),
@@ -33,6 +35,7 @@ def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
         open_model=lambda bot_id: app.model.opened_for(ACME, bot_id),
         default_model="gpt-default",
         counter=WordCounter(),
+        tokenizer_of=partial(app.models.tokenizer, ACME),
         answer_seconds=answer_seconds,
     )
 

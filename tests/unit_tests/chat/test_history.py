@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from functions.chat.bots.models import MAX_HISTORY_TURNS
@@ -10,6 +12,9 @@ from functions.chat.conversations.stored_models import RecentTurn
 from shared.contracts import ChatMessage
 from shared.llm.chat_model import ChatPrompt
 from shared.llm.token_counting import TokenCounter
+
+if TYPE_CHECKING:
+    from tests.unit_tests.chat.app import App
 
 TURN = TOKENS_AROUND_TURN + 4
 """What a turn of four words takes, each of which is a token."""
@@ -75,6 +80,44 @@ async def test_nothing_is_counted_where_the_bytes_fit_and_no_more_than_the_budge
 
     await fit_history(TURNS, TURN, "gpt-4o", counter)
     assert counter.asked == 3  # the second turn's message alone is too much
+
+
+async def test_turns_whose_tokens_are_known_are_not_counted_again() -> None:
+    counter = CountingWords()
+    turns = [one.model_copy(update={"tokens": (2, 2)}) for one in TURNS]
+
+    fitting = await fit_history([*turns[:-1], TURNS[-1]], 3 * TURN, "gpt-4o", counter)
+
+    assert [(one.number, one.tokens) for one in fitting] == [(3, (2, 2)), (4, (2, 2)), (5, (2, 2))]
+    assert counter.asked == 2
+
+
+async def test_no_turn_that_was_said_before_is_counted_with_the_next(app: App) -> None:
+    memory = {"max_tokens": 5 * (TOKENS_AROUND_TURN + 4)}
+    await app.save_bot(system_prompt="Be brief.", memory=memory)
+    for number in range(20):
+        await app.chat(f"message {number}")
+    assert app.counter.counted[-2:] == ["message 19", "answer 20"]
+    assert [app.counter.counted.count(f"message {number}") for number in range(20)] == [1] * 20
+
+    known = app.model.prompts[-1].counted
+    assert known is not None
+    assert set(known.tokens) == {one.content for one in app.model.prompts[-1].messages[1:]}
+
+
+async def test_turns_are_counted_anew_for_a_model_that_counts_in_another_way(app: App) -> None:
+    memory = {"max_tokens": 4 * (TOKENS_AROUND_TURN + 4)}
+    await app.save_bot(system_prompt="Be brief.", memory=memory)
+    for number in range(6):
+        await app.chat(f"message {number}")
+    await app.save_bot(system_prompt="Be brief.", memory=memory, llm={"model": "gpt-4"})
+    before = len(app.counter.counted)
+    await app.chat("next")
+
+    assert app.counter.counted[before:] == [
+        *("message 5", "answer 6", "message 4", "answer 5", "message 3", "answer 4", "message 2", "answer 3"),
+        *("next", "answer 7"),
+    ]
 
 
 def test_a_small_budget_reads_few_turns_and_a_large_one_no_more_than_are_at_hand() -> None:

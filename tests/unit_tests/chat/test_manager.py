@@ -478,7 +478,7 @@ class _Counting:
     """An exporter that counts."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, float] = {}
 
     @contextmanager
     def work(
@@ -490,7 +490,7 @@ class _Counting:
         assert name
         yield
 
-    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
         said = " ".join(f"{key}={value}" for key, value in attributes.items())
         self.counts[f"{name} {said}"] = self.counts.get(f"{name} {said}", 0) + amount
 
@@ -499,7 +499,7 @@ class _Counting:
 
 
 @asynccontextmanager
-async def counting() -> AsyncIterator[dict[str, int]]:
+async def counting() -> AsyncIterator[dict[str, float]]:
     exporter = _Counting()
     assert start_telemetry(lambda: exporter)
     try:

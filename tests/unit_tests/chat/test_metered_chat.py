@@ -23,15 +23,16 @@ PLAIN = {"message": {"role": "assistant", "content": "hello"}, "finish_reason": 
 
 
 class Provider:
-    """A provider of models: it has `gpt-4o`, which answers with what it is told."""
+    """A provider of models: those that it has answer with what it is told."""
 
     def __init__(self) -> None:
         self.answer: dict[str, object] = {"model": "gpt-4o", "choices": [PLAIN], "usage": USAGE}
         self.calls = 0
+        self.models = {"gpt-4o"}
 
     async def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.calls += 1
-        if json.loads(request.content)["model"] != "gpt-4o":
+        if json.loads(request.content)["model"] not in self.models:
             return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound", "message": "no"}})
         return httpx2.Response(200, json=self.answer)
 
@@ -141,3 +142,28 @@ async def test_no_text_that_a_prompt_is_filled_with_ends_the_request(chat: Chat,
 
     assert answer.status in {200, 422}
     assert answer.headers["x-request-id"]
+
+
+@pytest.mark.slow
+async def test_a_summary_is_metered_as_the_bots_own_call_of_the_model_that_makes_it(chat: Chat) -> None:
+    chat.provider.models.add("gpt-4o-mini")
+    memory = {"type": "summary", "max_tokens": 1_000, "summary_model": "gpt-4o-mini"}
+    await chat.save("b", "gpt-4o", memory=memory)
+    for _ in range(14):
+        assert (await chat.say("b", "word " * 64, conversation_id="c")).status == 200
+
+    assert chat.provider.calls == 15
+    query = Call(query="group_by=model,app_id", headers=chat.key)
+    usage = (await chat.app.must("get_usage", query)).json()["items"]
+    assert {(one["model"], one["app_id"], one["total_tokens"]) for one in usage} == {
+        ("gpt-4o", "bot:b", 14 * 700),
+        ("gpt-4o-mini", "bot:b", 700),
+    }
+
+
+async def test_a_model_that_there_is_not_is_refused_where_it_is_to_summarize(chat: Chat) -> None:
+    bot = {"system_prompt": "Be brief.", "memory": {"type": "summary", "summary_model": "gpt-4oo"}}
+    refused = await chat.app.client.call("save_bot", Call.of(bot, headers=chat.key, bot_id="typo"))
+
+    assert (refused.status, refused.json()["error"]) == (422, "ModelNotFoundError")
+    assert list(refused.json()["detail"]["fields"]) == ["body.memory.summary_model"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,6 +222,7 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
         )
 
     service = ChatService(
+        tenant=bobs,
         bots=BotRepository(bobs, app.cosmos.container("bots"), app.clock),
         prompts=app.prompts,
         open_conversation=opened,
@@ -228,6 +230,7 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
         open_model=lambda bot_id: app.model.opened_for(bobs, bot_id),
         default_model="gpt-default",
         counter=WordCounter(),
+        tokenizer_of=partial(app.models.tokenizer, bobs),
     )
     request = ChatRequest(message="again", conversation_id="c")
 

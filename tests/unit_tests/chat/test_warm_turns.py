@@ -37,4 +37,4 @@ async def test_a_warm_turn_reads_no_bot_prompt_setting_or_key(scope: str) -> Non
         )
         await chat()
 
-    assert set(asked) == {"conversations", "ledger"}
+    assert asked == {"conversations": 2, "ledger": 2}

@@ -59,7 +59,7 @@ def document() -> Json:
                     "properties": {
                         "text": {"type": "string", "maxLength": 100, "minLength": 1},
                         "kind": {"enum": ["a", "b"], "type": "string"},
-                        "form": {"const": "json", "type": "string"},
+                        "only": {"const": "a", "type": "string"},
                         "tags": {"type": "array", "items": {"type": "string"}},
                         "parent": {"anyOf": [{"$ref": "#/s/NoteRequest"}, {"type": "null"}]},
                     },
@@ -109,8 +109,9 @@ BREAKING: dict[str, Callable[[Json], object]] = {
     "a minimum raised": lambda new: request(new)["properties"]["text"].update(minLength=2),
     "a pattern added": lambda new: request(new)["properties"]["text"].update(pattern="x"),
     "a choice removed": lambda new: request(new)["properties"]["kind"].update(enum=["a"]),
-    "an only choice replaced": lambda new: request(new)["properties"].update(
-        form={"enum": ["text", "xml"], "type": "string"}
+    "another only choice": lambda new: request(new)["properties"]["only"].update(const="b"),
+    "other choices than the only one": lambda new: request(new)["properties"].update(
+        only={"enum": ["b", "c"], "type": "string"}
     ),
     "a variant removed": lambda new: request(new)["properties"]["parent"]["anyOf"].pop(),
     "a reply field removed": lambda new: reply(new)["properties"].pop("text"),
@@ -127,7 +128,7 @@ HARMLESS: dict[str, Callable[[Json], object]] = {
     "a longer length": lambda new: request(new)["properties"]["text"].update(maxLength=1000),
     "a new choice": lambda new: request(new)["properties"]["kind"].update(enum=["a", "b", "c"]),
     "a choice beside the only one": lambda new: request(new)["properties"].update(
-        form={"enum": ["json", "text"], "type": "string"}
+        only={"enum": ["a", "b"], "type": "string"}
     ),
     "a new refusal": lambda new: operation(new)["responses"].update({"429": {}}),
 }

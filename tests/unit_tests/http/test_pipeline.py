@@ -733,7 +733,7 @@ class SeenWork:
         yield
         self.facts.append(facts)
 
-    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
         """Count nothing."""
 
     async def stop(self) -> None:

@@ -143,7 +143,7 @@ def test_defaults_of_the_code_and_values_of_a_deployment_name_the_same_things() 
     defaults = {str(field.alias): field.default for field in Settings.model_fields.values()}
     models = json.loads((INFRA / "models.json").read_text())["deployments"]
 
-    for name in ("REASONER_IN_QUEUE", "REASONER_OUT_QUEUE", "BUDGET_ALERTS_QUEUE"):
+    for name in (name for name in defaults if name.endswith("_QUEUE")):
         assert values[name] == defaults[name], f"{name} of {FUNCTIONS}"
     assert json.loads((INFRA / "cosmos.json").read_text())["database"] == defaults["COSMOS_DATABASE"]
     assert json.loads((INFRA / "storage.json").read_text())["containers"][0] == defaults["LOGS_CONTAINER"]

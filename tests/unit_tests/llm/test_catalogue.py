@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.cosmos.partition import Partition
-from shared.errors import ConfigurationError, DependencyUnavailableError, PreconditionFailedError
+from shared.errors import (
+    ConfigurationError,
+    DependencyUnavailableError,
+    PreconditionFailedError,
+    ValidationError,
+)
 from shared.llm.catalogue import TTL_SECONDS, CatalogueBase, ModelCatalogue, parse_configured
 from shared.llm.catalogue_store import NOT_STORED_ETAG, CatalogueItem, CatalogueStore
 from shared.llm.chat_model import ModelNotFoundError, ModelUnavailableError
 from shared.llm.deployments import CatalogueEntry, CatalogueSource, Provider
 from shared.llm.packaged_models import packaged_models
-from tests.support.fakes import FakeClock, tenant_context
+from tests.support.fakes import FakeClock, platform_context, tenant_context
 from tests.support.memory_cosmos import memory_cosmos
 
 if TYPE_CHECKING:
@@ -73,6 +78,20 @@ async def test_what_is_stored_wins_over_the_setting_and_that_over_the_table(benc
     assert (known["gpt-5"].reasoning, known["gpt-5"].source) == (True, CatalogueSource.PACKAGED)
 
 
+async def test_a_form_of_answers_is_the_entrys_then_the_packaged_models_then_a_schemas(bench: Bench) -> None:
+    await bench.put("old", model="gpt-4-turbo")
+    await bench.put("older", model="gpt-4-turbo", answer_format="text")
+    await bench.put("other", provider="openai-compatible", base_url="http://localhost:11434/v1")
+    known = await bench.catalogue.deployments()
+    names = ("old", "older", "other", "gpt-4o")
+    assert [known[name].answer_format for name in names] == [
+        "json_object",
+        "text",
+        "json_schema",
+        "json_schema",
+    ]
+
+
 async def test_a_removed_entry_gives_way_to_the_one_below(bench: Bench) -> None:
     await bench.put("gpt-4o", enabled=False)
     assert "gpt-4o" not in await bench.catalogue.deployments()
@@ -95,6 +114,7 @@ async def test_a_change_is_in_force_here_at_once_and_elsewhere_after_fifteen_sec
     await other.deployments()
     await bench.put("ours", model="gpt-4o")
 
+    assert TTL_SECONDS == 15
     assert "ours" in await bench.catalogue.deployments()
     bench.clock.advance(TTL_SECONDS - 1)
     assert "ours" not in await other.deployments()
@@ -146,6 +166,28 @@ async def test_unknown_and_not_allowed_look_the_same(bench: Bench) -> None:
     assert "body.model" in told[0]
     assert "secret" not in told[1]
     assert list(await bench.catalogue.usable(GLOBEX)) == ["gpt-4o"]
+
+
+async def test_where_only_azure_may_answer_a_model_of_another_provider_is_refused_by_its_field(
+    bench: Bench,
+) -> None:
+    await bench.put("llama", provider="openai-compatible", base_url="http://localhost:11434/v1")
+    await bench.put("elsewhere", base_url="https://a.openai.azure.com")
+
+    for name in ("gpt-4o", "elsewhere"):
+        await bench.catalogue.require(ACME, name, "body.model", only_azure=True)
+    await bench.catalogue.require(ACME, "llama", "body.model")
+    with pytest.raises(ValidationError, match="not one of Azure's") as caught:
+        await bench.catalogue.require(ACME, "llama", "body.model", only_azure=True)
+    fields = caught.value.detail["fields"]
+    assert isinstance(fields, dict)
+    assert list(fields) == ["body.model"]
+
+
+async def test_the_administrator_knows_all_models_and_a_tenant_those_that_it_may_use(bench: Bench) -> None:
+    bench.allowed["acme"] = ["gpt-4o"]
+    assert list(await bench.catalogue.known_to(ACME)) == ["gpt-4o"]
+    assert {"gpt-4o", "gpt-5"} <= set(await bench.catalogue.known_to(platform_context()))
 
 
 async def test_a_route_has_only_what_the_tenant_may_use(bench: Bench) -> None:
@@ -215,6 +257,7 @@ async def test_two_who_change_one_entry_do_not_overwrite_each_other(bench: Bench
         ({"a": {"provder": "azure"}}, "MODEL_CATALOGUE.a.provder"),
         ({"a": {"key_setting": "ADMIN_API_KEY"}}, "MODEL_CATALOGUE.a.key_setting"),
         ({"a": 1}, "MODEL_CATALOGUE.a"),
+        ({"bots": {}, "bot/support": {}}, "MODEL_CATALOGUE.bot/support"),
     ],
 )
 def test_a_malformed_setting_names_what_is_wrong(value: object, named: str) -> None:

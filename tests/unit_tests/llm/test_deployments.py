@@ -202,6 +202,13 @@ def test_what_an_entry_leaves_out_is_its_models_and_what_it_says_wins() -> None:
 def test_an_output_limit_is_the_calls_or_the_entrys_default_and_never_above_the_models() -> None:
     one = deployment(max_output_tokens=1_000, default_output_tokens=300)
     assert [one.limit_output(asked) for asked in (None, 7, 5_000)] == [300, 7, 1_000]
+    assert (deployment().limit_output(None), deployment(reasoning=True).limit_output(None)) == (4_096, 8_192)
+
+
+def test_a_malformed_entry_is_told_without_what_was_written() -> None:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        CatalogueEntry.model_validate({"key_setting": "my-secret-key"})
+    assert "my-secret-key" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import tiktoken
 
 from shared.contracts import ChatMessage
 from shared.errors import ConfigurationError
-from shared.llm.chat_model import ChatPrompt
+from shared.llm.chat_model import ChatPrompt, CountedTexts
 from shared.llm.token_counting import RANKS, TokenCounter, encoding_name
 
 if TYPE_CHECKING:
@@ -64,6 +65,25 @@ async def test_a_prompt_is_counted_with_its_framing() -> None:
     )
     # Each: 3 + role 1 + content 2; the answer's beginning: 3.
     assert await COUNTER.count_prompt(ChatPrompt(messages, "gpt-4o", 10)) == 15
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "is_known"), [("o200k_base", True), ("gpt-4o", True), ("gpt-4", False)]
+)
+async def test_texts_that_were_counted_in_the_same_encoding_are_not_counted_again(
+    tokenizer: str, *, is_known: bool
+) -> None:
+    said = (
+        ChatMessage(role="user", content="hello world"),
+        ChatMessage(role="assistant", content="good day"),
+    )
+    plain = ChatPrompt(said, "gpt-4o", 10)
+    pretended = CountedTexts(tokenizer, {"hello world": 1_000})
+
+    counted = await COUNTER.count_prompt(plain)
+    known = await COUNTER.count_prompt(replace(plain, counted=pretended))
+
+    assert known - counted == (1_000 - 2 if is_known else 0)
 
 
 async def test_missing_ranks_are_named_and_not_downloaded(tmp_path: Path) -> None:

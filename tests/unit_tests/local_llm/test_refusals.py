@@ -201,7 +201,9 @@ async def test_what_cannot_be_is_refused_by_name(
     assert error["message"]
 
 
-@pytest.mark.parametrize("name", ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5-mini", "gpt-5.1"])
+@pytest.mark.parametrize(
+    "name", ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-6.1-sol"]
+)
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [

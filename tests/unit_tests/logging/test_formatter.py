@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -44,6 +45,27 @@ def test_a_line_has_every_field_even_without_a_context() -> None:
         "app": "tenantry",
         "request_id": None,
         "tenant_id": None,
+    }
+
+
+def test_a_second_handler_writes_the_same_line_and_another_apps_its_own() -> None:
+    once = record(spent=12)
+    lines = [JsonFormatter(app).format(once) for app in ("tenantry", "tenantry", "other")]
+
+    assert lines[0] is lines[1]
+    assert (json.loads(lines[0])["app"], json.loads(lines[2])["app"]) == ("tenantry", "other")
+    assert json.loads(lines[2])["extra"] == {"spent": 12}
+
+
+def test_numbers_and_times_are_written_as_they_are_and_what_may_be_a_card_is_not() -> None:
+    at = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
+    extra = written(record(small=-999_999, parts=0.1234567890123456, at=at, card=4111111111111111))["extra"]
+
+    assert extra == {
+        "small": -999_999,
+        "parts": 0.1234567890123456,
+        "at": "2026-01-31T10:30:00+00:00",
+        "card": "[card]",
     }
 
 

@@ -103,6 +103,7 @@ async def test_only_the_administrator_changes_models(app: WholeApp) -> None:
         ({"provider": "aws"}, "body.provider"),
         ({"retires_on": "soon"}, "body.retires_on"),
         ({"price": {"prompt": "1"}}, "body.price.completion"),
+        ({"fallbacks": ["a", "b", "c", "d", "e", "f"]}, "body.fallbacks"),
     ],
 )
 async def test_a_malformed_entry_is_refused_by_its_field(
@@ -111,6 +112,16 @@ async def test_a_malformed_entry_is_refused_by_its_field(
     answer = await put(app, "ours", **entry)
     assert (answer.status, list(answer.json()["detail"]["fields"])) == (422, [field])
     assert "ours" not in await listed(app, app.admin)
+
+
+async def test_an_entry_has_up_to_five_fallbacks(app: WholeApp) -> None:
+    stored = await put(app, "ours", fallbacks=["a", "b", "c", "d", "e"])
+    assert (stored.status, stored.json()["fallbacks"]) == (200, ["a", "b", "c", "d", "e"])
+
+
+async def test_no_list_begins_with_what_no_name_does(app: WholeApp) -> None:
+    refused = await app.client.call("list_models", Call(query="prefix=-a", headers=app.admin))
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["query.prefix"])
 
 
 @pytest.mark.parametrize("name", ["-a", "a b", "a" * 129, "a\n"])
@@ -181,3 +192,26 @@ async def test_the_timer_warns_of_models_in_use_that_retire_soon(
 
     warned = [record.__dict__["model"] for record in caplog.records if "retires soon" in record.message]
     assert warned == ["gpt-5.1-chat", "old"]
+
+
+async def test_no_model_has_a_name_by_which_a_call_means_a_bot(app: WholeApp) -> None:
+    refused = await put(app, "bot/support", model="gpt-4o")
+    taken = [await put(app, name, model="gpt-4o") for name in ("bot", "bots/support", "a/bot/b")]
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["path.name"])
+    assert [answer.status for answer in taken] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("written", ["vendor/model:8b", "vendor%2Fmodel:8b", "vendor%2fmodel:8b"])
+async def test_a_slash_in_a_name_is_one_however_the_host_gives_it(app: WholeApp, written: str) -> None:
+    stored = await put(app, written, model="gpt-4o")
+
+    assert (stored.status, stored.json()["name"]) == (200, "vendor/model:8b")
+    removed = await app.client.call("delete_model", Call({"name": written}, headers=app.admin))
+    assert removed.status == 204
+
+
+async def test_another_method_on_a_name_with_a_slash_is_not_allowed(app: WholeApp) -> None:
+    call = Call({"rest": "v1/model-catalogue/vendor/model"}, headers=app.admin, method="GET")
+    refused = await app.client.call("unknown_route", call)
+    assert (refused.status, refused.json()["detail"]["allowed"]) == (405, ["DELETE", "PUT"])

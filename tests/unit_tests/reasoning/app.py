@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
-from functions.reasoning.messages import open_outbox, session_of
+from functions.reasoning.messages import session_of
+from functions.reasoning.stored_models import REASONING
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
+from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
+from shared.llm.structured_model import StructuredModel
 from shared.messaging.consumer import HandlerEndedError
 from shared.messaging.quarantine import Quarantine
 from shared.resilience.concurrency import Paces
@@ -29,7 +32,7 @@ from tests.unit_tests.prompts.library import library_over
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from shared.llm.chat_model import ChatModel, ChatPrompt
+    from shared.llm.chat_model import ChatModel, ChatPrompt, StreamingChatModel
     from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
     from shared.tenancy.context import TenantContext
@@ -70,25 +73,29 @@ async def _at_once() -> None:
 
 
 class FakeModel:
-    """Answers with what it is; keeps what it was asked."""
+    """Answers with what it is, or what it is for a step; keeps what it was asked."""
 
     def __init__(self) -> None:
         self.prompts: list[ChatPrompt] = []
         self.failures: list[BaseException] = []
         self.text = "a sound answer"
+        self.answers: dict[str, str] = {}
         self.callers: list[tuple[str, str]] = []
         self.think: Callable[[], Awaitable[None]] = _at_once
 
     def opened_for(self, tenant: TenantContext, app_id: str) -> ChatModel:
         self.callers.append((tenant.tenant_id, app_id))
-        return self
+        return StructuredModel(cast("StreamingChatModel", self))
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         self.prompts.append(prompt)
         await self.think()
         if self.failures:
             raise self.failures.pop(0)
-        return Completion(self.text, USAGE, prompt.model, "stop")
+        if prompt.cap is not None:
+            prompt.cap.add(USAGE)
+        text = self.answers.get(prompt.origin.step or "", self.text)
+        return Completion(text, USAGE, prompt.model, "stop")
 
 
 @dataclass
@@ -142,7 +149,7 @@ class App:
             for function in app.get_functions()
         }
         self.client = RouteClient(cast("Runtime", self.runtime))
-        self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock)
+        self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock, REASONING)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
         self.prompts = library.of(ACME)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from functions.reasoning.worker import LONGEST_WAIT
 from shared.contracts import ReasonerIn, Usage
 from shared.errors import BudgetExceededError, DependencyUnavailableError
+from shared.jobs.claims import LONGEST_WAIT
+from shared.jobs.errors import JobInWorkError
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
-from shared.jobs.repository import JobInWorkError
 from shared.llm.errors import PromptRefusedError
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft
@@ -86,6 +86,12 @@ async def test_a_job_uses_the_version_that_it_names_and_says_which(
         assert (shown["status"], shown["prompt"]) == ("succeeded", {"name": "ask", "version": used})
     assert {prompt.messages[1].content for prompt in app.model.prompts[::2]} == {f"About tea? {used}"}
     assert {prompt.version for prompt in app.model.prompts[::2]} == {f"ask:{used}"}
+    assert [(prompt.origin.job_id, prompt.origin.step) for prompt in app.model.prompts] == [
+        ("j0", "reason"),
+        ("j0", "summarise"),
+        ("j1", "reason"),
+        ("j1", "summarise"),
+    ]
 
 
 async def test_a_jobs_steps_tell_the_model_and_why_each_answer_ended(app: App) -> None:
@@ -189,12 +195,15 @@ async def test_a_broker_that_is_down_at_the_end_is_asked_again_at_the_next_deliv
 
 async def test_a_transient_failure_gives_the_job_back_with_its_steps(app: App) -> None:
     await app.accept(id="j1", text="Why?")
-    app.model.failures = []
-    app.model.text = "fine"
-    with pytest.raises(DependencyUnavailableError, match="less than 5 characters"):
+
+    async def fail_at_the_summary() -> None:
+        if len(app.model.prompts) == 2:
+            app.model.failures = [DependencyUnavailableError("The model")]
+
+    app.model.think = fail_at_the_summary
+    with pytest.raises(DependencyUnavailableError):
         await app.deliver(message())
     halfway = (await app.show("j1")).json()
-    app.model.text = "long enough"
 
     await app.deliver(message())
 
@@ -378,14 +387,14 @@ async def test_only_its_holder_extends_checkpoints_puts_off_or_ends_a_job(app: A
     second = await app.jobs.claim(job, "second", HOLD_SECONDS)
     told = JobMessage(kind="result", body="{}")
     step = JobStep(text="x", usage=Usage())
-    delay = JobDelay(app.clock.now(), "x", told)
+    delay = JobDelay(told, app.clock.now(), "x")
 
     for act in (
         lambda: app.jobs.extend(first, HOLD_SECONDS),
-        lambda: app.jobs.checkpoint(first, "reason", step, HOLD_SECONDS),
+        lambda: app.jobs.checkpoint(first, "reason", step, Usage(), HOLD_SECONDS),
         lambda: app.jobs.put_off(first, delay),
         lambda: app.jobs.finish(first, JobEnd(JobStatus.FAILED, told)),
-        lambda: app.jobs.give_back(first, "x"),
+        lambda: app.jobs.give_back(first, "x", Usage()),
     ):
         with pytest.raises(JobInWorkError):
             await act()
@@ -395,7 +404,7 @@ async def test_only_its_holder_extends_checkpoints_puts_off_or_ends_a_job(app: A
 async def test_a_job_that_was_given_back_is_nobodys_to_extend_or_end(app: App) -> None:
     job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
     held = await app.jobs.claim(job, "first", HOLD_SECONDS)
-    await app.jobs.give_back(held, "x")
+    await app.jobs.give_back(held, "x", Usage())
 
     with pytest.raises(JobInWorkError):
         await app.jobs.extend(held, HOLD_SECONDS)
@@ -413,7 +422,7 @@ async def test_a_second_worker_waits_for_the_first_and_never_works_beside_it(app
     assert sum(app.clock.slept) >= HOLD_SECONDS
     assert (await app.show("j1")).json()["status"] == "succeeded"
     with pytest.raises(JobInWorkError):
-        await app.jobs.give_back(first, "too late")
+        await app.jobs.give_back(first, "too late", Usage())
 
 
 async def test_who_waits_for_a_job_gives_its_delivery_back_a_second_after_the_hold(app: App) -> None:
@@ -647,13 +656,35 @@ async def test_an_answer_of_the_store_that_is_lost_pays_and_tells_nothing_twice(
     assert len(app.sender.results()) == 1
 
 
-async def test_an_analysis_that_is_nothing_but_space_is_none(app: App) -> None:
-    app.model.text = " \n "
+@pytest.mark.parametrize(
+    ("unfit", "problem"),
+    [(" \n ", "has less than 1 characters"), ("x" * 131_073, "has more than 131072 bytes")],
+)
+async def test_an_answer_of_no_use_is_asked_for_again_once_and_then_fails_the_job(
+    app: App, unfit: str, problem: str
+) -> None:
+    app.model.text = unfit
 
-    with pytest.raises(DependencyUnavailableError, match="less than 1 character"):
-        await app.deliver(message())
+    await app.deliver(message())
 
-    assert (await app.show("j1")).json()["steps"] == []
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], shown["steps"], len(app.model.prompts)) == ("failed", [], 2)
+    assert shown["error"] == f"UnfitAnswerError: The answer to step 'reason' {problem}"
+    assert shown["usage"]["total_tokens"] == 20
+    assert app.sender.results()[0]["usage"]["total_tokens"] == 20
+
+
+async def test_an_answer_that_is_of_use_when_it_is_asked_for_again_counts_both(app: App) -> None:
+    async def find_the_words() -> None:
+        app.model.text = "" if len(app.model.prompts) == 1 else "sound"
+
+    app.model.think = find_the_words
+
+    await app.deliver(message())
+
+    shown = (await app.show("j1")).json()
+    assert [step["usage"]["total_tokens"] for step in shown["steps"]] == [20, 10]
+    assert (shown["status"], shown["usage"]["total_tokens"]) == ("succeeded", 30)
 
 
 async def test_a_result_that_no_queue_takes_is_told_without_its_analysis(app: App) -> None:

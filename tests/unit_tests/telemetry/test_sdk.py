@@ -69,6 +69,16 @@ def test_work_is_a_span_and_a_duration() -> None:
     assert seen.points()["duration"] == [{"http.route": "/x", "http.response.status_code": 200, "": 1}]
 
 
+def test_a_span_may_get_its_name_in_the_end() -> None:
+    seen = Seen()
+    told = SpanFacts({"name": "chat"})
+    with seen.telemetry.work("duration", told, None):
+        told.attributes["name"] = "chat gpt-4o"
+
+    (span,) = seen.spans
+    assert (span.name, dict(span.attributes or {})) == ("chat gpt-4o", {})
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(DependencyUnavailableError("the store"), StatusCode.ERROR), (KeyError("absent"), StatusCode.UNSET)],

@@ -73,7 +73,7 @@ class Exporter:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, SpanFacts]] = []
-        self.counted: dict[str, int] = {}
+        self.counted: dict[str, float] = {}
         self.stopped = False
 
     @contextmanager
@@ -82,7 +82,7 @@ class Exporter:
         self.told.append((name, told))
         yield
 
-    def add(self, name: str, amount: int, attributes: Attributes) -> None:
+    def add(self, name: str, amount: float, attributes: Attributes) -> None:
         self.counted[f"{name} {attributes['kind']}"] = amount
 
     async def stop(self) -> None:

@@ -26,7 +26,19 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
         {},
         {"system_prompt": "x", "llm": {"temperature": 9}},
     ),
+    "approve_job": ({"step": "No step", "approved": True}, {}, {"step": "reason", "approved": "yes"}),
     "accept_job": ({"text": "x", "prompt_name": "y"}, {}, {"text": "x", "variables": {"a": "b"}}),
+    "accept_feedback": (
+        {"id": "summary", "language": "en", "text": "x"},
+        {"language": "en", "text": " "},
+        {"language": "english please", "text": "x"},
+    ),
+    "import_feedback": (
+        {"csv": "language,words\nen,x\n"},
+        {"csv": "language,text\n"},
+        {"csv": 'language,text\nen,"x'},
+        {"csv": "language,text\n" + "x\n" * 2_000},
+    ),
     "save_prompt": (
         {"template": "x", "config": {"deep": _DEEP}},
         {"template": "x", "config": {"many": 2**53}},
@@ -71,6 +83,9 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
 
 REFUSED_QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "get_usage": ("from=nonsense", "from=2026-02-30", "group_by=me", "from=2027-01-01&to=2026-01-01"),
+    "summarise_feedback": ("from=nonsense", "from=2026-02-01&to=2026-01-01"),
+    "list_feedback": ("hashtag=bug", "language=de-AT"),
+    "get_feedback_import": ("cursor=0", "limit=101"),
     "get_log_summary": ("from=nonsense", "from=2020-01-01&to=2026-01-01"),
     "list_audit": ("from=nonsense", "cursor=%00"),
     "export_tenant": ("cursor=nonsense", "cursor=e30"),

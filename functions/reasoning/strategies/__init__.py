@@ -1,0 +1,1 @@
+"""Ways to reason: each is a plan of steps, worked out from the steps that are finished."""

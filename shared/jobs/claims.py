@@ -1,0 +1,86 @@
+"""Claims of jobs: who works on one has it alone, and puts it off where the budget does not admit it."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.cosmos.container import ItemChangedError
+from shared.jobs.errors import JobInWorkError
+from shared.jobs.models import JobStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pydantic import BaseModel
+
+    from shared.clock import Clock
+    from shared.contracts import TaskMessage
+    from shared.errors import BudgetExceededError
+    from shared.jobs.models import JobItem
+    from shared.jobs.repository import JobRepository
+
+LONGEST_WAIT = timedelta(hours=25)
+"""How long after it was accepted a job may still be put off: a day's budget is there again within that."""
+
+LONGEST_WAIT_TEXT = "a job waits for 25 hours at most"
+
+_LONGEST_BACKOFF_SECONDS = 64
+_MOST_SPREAD = 0.1
+_MOST_SPREAD_SECONDS = 60.0
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobClaims[Request: TaskMessage, Result: BaseModel]:
+    """Takes one tenant's jobs for a worker.
+
+    Attributes:
+        jobs: The tenant's jobs.
+        lease_seconds: How long a job stays a worker's without a sign of life: longer than a lock of its
+            message lasts, so that who gets the message again waits a little.
+        clock: Waits.
+    """
+
+    jobs: JobRepository[Request, Result]
+    lease_seconds: float
+    clock: Clock
+
+    async def claim(self, message: Request) -> JobItem[Request, Result]:
+        """Return a message's job: running, once it is the caller's; else it is over, or waits for a person.
+
+        Raises:
+            JobConflictError: A job of this id asks for something else.
+            JobInWorkError: Another worker has it, and for longer than a lease lasts.
+        """
+        job, _ = await self.jobs.create(message, None)
+        holder = uuid.uuid4().hex
+        waited = 0.0
+        while not job.status.is_final and job.status is not JobStatus.WAITING:
+            try:
+                return await self.jobs.claim(job, holder, self.lease_seconds)
+            except ItemChangedError:
+                job = await self.jobs.read(job.id)
+            if job.holder == holder and job.status is JobStatus.RUNNING:
+                return job  # it was done; only the answer was lost
+            if job.status is JobStatus.RUNNING:
+                if waited > self.lease_seconds:
+                    raise JobInWorkError(job.id, _POLL_SECONDS)
+                await self.clock.sleep(_POLL_SECONDS)
+                waited += _POLL_SECONDS
+        return job
+
+    def find_next_try(self, job: JobItem[Request, Result], error: BudgetExceededError) -> datetime | None:
+        """Return when the budget may admit a job that it refused; None where it has waited for long enough.
+
+        Of many that wait, few are admitted at a time: each comes back later from time to time, and a little
+        before or after the others.
+        """
+        backoff = min(2**job.waits, _LONGEST_BACKOFF_SECONDS)
+        seconds = max(error.retry_after or _POLL_SECONDS, backoff)
+        spread = min(seconds * _MOST_SPREAD, _MOST_SPREAD_SECONDS) * zlib.crc32(job.id.encode()) / 2**32
+        until = self.clock.now() + timedelta(seconds=seconds + spread)
+        return None if until > job.created_at + LONGEST_WAIT else until

@@ -1,0 +1,1 @@
+"""Feedback on the local platform, through the official SDKs."""

@@ -1,0 +1,1 @@
+"""Models of the catalogue and the OpenAI service, through the real local model endpoint."""

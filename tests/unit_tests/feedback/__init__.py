@@ -1,0 +1,1 @@
+"""Feedback: what is found in it, what is made of it, and what becomes of it."""

@@ -1,0 +1,126 @@
+"""The feedback capability in the whole app, with a model and a broker under control."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from shared.contracts import Usage
+from shared.errors import DependencyUnavailableError
+from shared.llm.chat_model import Completion
+from shared.llm.structured_model import StructuredModel
+from tests.support.fakes import Call
+from tests.unit_tests.messaging.deliveries import FakeDelivery
+
+if TYPE_CHECKING:
+    from shared.llm.chat_model import ChatPrompt, StreamingChatModel
+    from shared.messaging.sender import OutgoingMessage
+    from shared.tenancy.context import TenantContext
+    from tests.support.fakes import Answer
+    from tests.support.whole_app import WholeApp
+
+USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+ANALYSIS: dict[str, Any] = {
+    "ai_hashtag": "#paper-jam",
+    "hashtag": "#bug",
+    "category": "complaint",
+    "summary": "The printer jams.",
+    "personal_data": [],
+}
+
+
+@dataclass
+class Analyst:
+    """A model that answers with what it was told, and keeps what it was asked."""
+
+    prompts: list[ChatPrompt] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+    analysis: dict[str, Any] = field(default_factory=lambda: dict(ANALYSIS))
+
+    async def complete(self, prompt: ChatPrompt) -> Completion:
+        self.prompts.append(prompt)
+        if self.failures:
+            raise self.failures.pop(0)
+        text = self.answers.pop(0) if self.answers else json.dumps(self.analysis)
+        return Completion(text, USAGE, prompt.model, "stop")
+
+    async def check(self) -> None:
+        """It is there."""
+
+
+@dataclass
+class Broker:
+    """A broker in memory; down when told."""
+
+    sent: list[tuple[str, OutgoingMessage]] = field(default_factory=list)
+    is_down: bool = False
+
+    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
+        if self.is_down:
+            raise DependencyUnavailableError("Service Bus")
+        assert json.loads(message.body)["tenant_id"] == tenant.tenant_id
+        self.sent.append((queue, message))
+
+    async def check(self, queue: str) -> None:
+        """It is there."""
+
+    def bodies(self, queue: str) -> list[Any]:
+        """Return what went to a queue."""
+        return [json.loads(message.body) for name, message in self.sent if name == queue]
+
+
+class FeedbackApp:
+    """The capability, called as its callers and the host call it.
+
+    Attributes:
+        user: A key of tenant `acme`.
+    """
+
+    def __init__(self, app: WholeApp, user: dict[str, str]) -> None:
+        self.app, self.user = app, user
+        self.model, self.broker = Analyst(), Broker()
+        model = StructuredModel(cast("StreamingChatModel", self.model))
+        app.runtime.__dict__.update(metered_model=lambda *_: model, sender=self.broker)
+
+    async def accept(self, headers: dict[str, str] | None = None, **body: object) -> Answer:
+        """Send a feedback."""
+        sent = {"id": "f1", "language": "en", "text": "The printer jams."} | body
+        return await self.app.client.call(
+            "accept_feedback", Call.of(sent, headers=self.user | (headers or {}))
+        )
+
+    async def show(self, feedback_id: str = "f1") -> Any:  # noqa: ANN401  # JSON
+        """Return a feedback as it stands."""
+        call = Call({"feedback_id": feedback_id}, headers=self.user)
+        return (await self.app.must("get_feedback", call)).json()
+
+    async def ask(self, operation: str, query: str = "", **path: str) -> Answer:
+        """Ask one of the reading routes."""
+        return await self.app.client.call(operation, Call(path, query, self.user))
+
+    async def deliver(self, **fields: object) -> None:
+        """Let the queue hand a message over once."""
+        body = {"tenant_id": "acme", "id": "f1", "language": "en", "text": "The printer jams."} | fields
+        await self.app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
+
+    async def give_up(self, **fields: object) -> None:
+        """Let the dead-letter queue hand a message over once."""
+        body = {"tenant_id": "acme", "id": "f1", "language": "en", "text": "The printer jams."} | fields
+        await self.app.functions["give_up_feedback"](FakeDelivery(json.dumps(body).encode()))
+
+    async def deliver_what_was_sent(self) -> None:
+        """Let the queue hand over, once each, all messages that the app has sent to it."""
+        waiting = [message for queue, message in self.broker.sent if queue == "feedback-form-in"]
+        self.broker.sent = [one for one in self.broker.sent if one[0] != "feedback-form-in"]
+        for message in waiting:
+            await self.app.functions["analyse_feedback"](FakeDelivery(message.body, message.message_id))
+
+    async def quarantined(self, owner: str = "acme") -> list[dict[str, Any]]:
+        """Return what is in the quarantine of the tenant, or of the platform."""
+        from shared.cosmos.container import Query  # noqa: PLC0415  # used here only
+
+        text = "SELECT c.id, c.reason, c.fields FROM c"
+        found = await self.app.cosmos.container("quarantine").query((owner,), Query(text))
+        return cast("list[dict[str, Any]]", found)

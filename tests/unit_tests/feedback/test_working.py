@@ -1,0 +1,253 @@
+"""Working on feedback: each is analysed and told once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.errors import BudgetExceededError, DependencyUnavailableError
+from shared.llm.chat_model import FilteredAnswerError
+from shared.llm.errors import PromptRefusedError
+from tests.unit_tests.feedback.app import ANALYSIS, USAGE
+
+if TYPE_CHECKING:
+    from tests.unit_tests.feedback.app import FeedbackApp
+
+
+async def test_a_feedback_is_analysed_stored_and_told(app: FeedbackApp) -> None:
+    accepted = await app.accept(task_id="t7")
+    await app.deliver_what_was_sent()
+
+    assert (accepted.status, accepted.headers["location"]) == (202, "/api/v1/feedback/f1")
+    shown = await app.show()
+    assert (shown["status"], shown["language"], shown["task_id"]) == ("succeeded", "en", "t7")
+    assert shown["analysis"] == {
+        "ai_hashtag": "#paper-jam",
+        "hashtag": "#bug",
+        "category": "complaint",
+        "summary": "The printer jams.",
+        "contains_pii": False,
+        "personal_data": [],
+    }
+    assert shown["usage"]["total_tokens"] == 10
+    assert app.broker.bodies("feedback-form-out") == [
+        {
+            "tenant_id": "acme",
+            "id": "f1",
+            "schema_version": 1,
+            "taskId": "t7",
+            "ai_hashtag": "#paper-jam",
+            "hashtag": "#bug",
+            "summary": "The printer jams.",
+            "category": "complaint",
+            "contains_pii": False,
+            "message": "SUCCESS",
+        }
+    ]
+
+
+async def test_a_message_of_an_outsider_creates_the_feedback(app: FeedbackApp) -> None:
+    await app.deliver(taskId="t7", unknown="ignored")
+
+    shown = await app.show()
+    assert (shown["status"], shown["task_id"]) == ("succeeded", "t7")
+
+
+async def test_ten_deliveries_give_one_analysis_and_one_bill(app: FeedbackApp) -> None:
+    for _ in range(10):
+        await app.deliver()
+
+    assert len(app.model.prompts) == 1
+    assert len(app.broker.bodies("feedback-form-out")) == 1
+    assert (await app.show())["usage"]["total_tokens"] == 10
+
+
+async def test_personal_data_is_not_shown_to_the_model_and_is_masked_in_what_is_stored(
+    app: FeedbackApp,
+) -> None:
+    app.model.analysis = ANALYSIS | {
+        "summary": "Ann Smith (ann@example.com) says that the printer jams.",
+        "personal_data": [{"kind": "name", "text": "Ann Smith"}],
+    }
+
+    await app.deliver(text="It jams. Ann Smith, ann@example.com")
+
+    assert app.model.prompts[0].messages[-1].content == "It jams. Ann Smith, [email]"
+    analysis = (await app.show())["analysis"]
+    assert analysis["summary"] == "[name] ([email]) says that the printer jams."
+    assert (analysis["contains_pii"], analysis["personal_data"]) == (True, ["email", "name"])
+
+
+async def test_the_model_is_told_the_language_and_held_to_a_schema(app: FeedbackApp) -> None:
+    await app.deliver(language="pt-BR")
+
+    [prompt] = app.model.prompts
+    assert '"pt-BR"' in prompt.messages[0].content
+    assert prompt.answer_format is not None
+    assert prompt.answer_format.json_schema is not None
+    assert prompt.answer_format.json_schema.is_strict
+    assert (prompt.origin.job_id, prompt.origin.step) == ("f1", "analyse")
+
+
+async def test_another_hashtag_is_asked_for_again_and_both_answers_are_paid(app: FeedbackApp) -> None:
+    app.model.answers = [json.dumps(ANALYSIS | {"hashtag": "#printers"})]
+
+    await app.deliver()
+
+    shown = await app.show()
+    assert (shown["analysis"]["hashtag"], shown["usage"]["total_tokens"]) == ("#bug", 20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (json.dumps(ANALYSIS | {"hashtag": "#printers"}), "InvalidAnswerError"),
+        ("I would call it a #bug.", "InvalidAnswerError"),
+    ],
+)
+async def test_answers_without_the_form_fail_it_with_their_usage(
+    app: FeedbackApp, answer: str, reason: str
+) -> None:
+    app.model.answers = [answer, answer]
+
+    await app.deliver()
+
+    shown = await app.show()
+    assert (shown["status"], shown["analysis"], shown["usage"]["total_tokens"]) == ("failed", None, 20)
+    assert shown["error"].startswith(reason)
+    [told] = app.broker.bodies("feedback-form-out")
+    assert (told["message"], told["hashtag"], told["summary"]) == (shown["error"], None, None)
+
+
+async def test_a_summary_that_is_none_fails_it_with_its_usage(app: FeedbackApp) -> None:
+    app.model.analysis = ANALYSIS | {"summary": " Hm. "}
+
+    await app.deliver()
+
+    shown = await app.show()
+    assert (shown["status"], shown["usage"]["total_tokens"]) == ("failed", 10)
+    assert shown["error"] == "UnfitSummaryError: The model's summary has less than 5 characters"
+
+
+@pytest.mark.parametrize(
+    ("failure", "tokens"),
+    [(PromptRefusedError("The content filter refused it"), 0), (FilteredAnswerError(USAGE), 10)],
+)
+async def test_what_the_model_refuses_fails_it_for_good(
+    app: FeedbackApp, failure: PromptRefusedError, tokens: int
+) -> None:
+    app.model.failures = [failure]
+
+    await app.deliver()
+
+    shown = await app.show()
+    assert (shown["status"], shown["usage"]["total_tokens"]) == ("failed", tokens)
+    assert failure.message in shown["error"]
+    assert await app.quarantined() == []
+
+
+async def test_an_outage_gives_it_back_and_the_next_delivery_analyses_it(app: FeedbackApp) -> None:
+    app.model.failures = [DependencyUnavailableError("The model")]
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver()
+    between = await app.show()
+
+    await app.deliver()
+
+    assert between["status"] == "queued"
+    assert (await app.show())["status"] == "succeeded"
+
+
+async def test_what_the_budget_does_not_admit_waits_in_the_store_and_comes_back_at_its_time(
+    app: FeedbackApp,
+) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=30.0)]
+    began = app.app.clock.now()
+
+    await app.deliver()
+
+    waiting = await app.show()
+    until = datetime.fromisoformat(waiting["waiting_until"])
+    assert (waiting["status"], waiting["waiting_for"]) == ("queued", "Too much")
+    assert timedelta(seconds=30) <= until - began <= timedelta(seconds=40)
+    [(queue, message)] = app.broker.sent
+    assert (queue, message.not_before, message.session_id) == ("feedback-form-in", until, None)
+    await app.deliver_what_was_sent()
+    assert (await app.show())["status"] == "succeeded"
+
+
+async def test_one_that_waited_for_25_hours_fails_with_the_budgets_words(app: FeedbackApp) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=25 * 3600 + 60.0)]
+
+    await app.deliver()
+
+    shown = await app.show()
+    assert (shown["status"], shown["error"]) == ("failed", "Too much (a job waits for 25 hours at most)")
+
+
+async def test_a_dead_letter_fails_it_with_the_last_reason(app: FeedbackApp) -> None:
+    app.model.failures = [DependencyUnavailableError("The model")]
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver()
+
+    await app.give_up()
+
+    shown = await app.show()
+    assert shown["status"] == "failed"
+    assert shown["error"].startswith("No delivery is left. At the last: DependencyUnavailableError")
+    assert [entry["reason"] for entry in await app.quarantined()] == ["DeliveriesExhaustedError"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_fault"),
+    [
+        ({"language": "german please"}, "language"),
+        ({"text": " " * 20_000}, "text"),
+        ({"text": "a" * 20_001}, "text"),
+        ({"id": "summary"}, "id"),
+    ],
+)
+async def test_what_can_never_be_feedback_is_quarantined_with_the_field_and_costs_nothing(
+    app: FeedbackApp, fields: dict[str, object], at_fault: str
+) -> None:
+    await app.deliver(**fields)
+
+    [entry] = await app.quarantined()
+    assert list(entry["fields"]) == [at_fault]
+    assert app.model.prompts == []
+    assert app.broker.sent == []
+
+
+@pytest.mark.parametrize("fields", [{"language": None}, {"text": ""}, {"id": "a b"}])
+async def test_what_is_no_message_of_the_queue_is_the_platforms_to_look_at(
+    app: FeedbackApp, fields: dict[str, object]
+) -> None:
+    await app.deliver(**fields)
+
+    [entry] = await app.quarantined("global:quarantine")
+    assert entry["fields"].keys() == fields.keys()
+
+
+async def test_another_text_under_a_known_id_is_quarantined_and_refused(app: FeedbackApp) -> None:
+    await app.accept()
+
+    refused = await app.accept(text="Something else")
+    await app.deliver(text="Something else")
+
+    assert refused.status == 409
+    assert [entry["reason"] for entry in await app.quarantined()] == ["JobConflictError"]
+
+
+async def test_a_broker_that_is_down_refuses_nothing_and_the_sweeper_sends_it_later(app: FeedbackApp) -> None:
+    app.broker.is_down = True
+    accepted = await app.accept()
+    app.broker.is_down = False
+    app.app.clock.advance(60)
+
+    await app.app.tick("sweep_feedback")
+
+    assert accepted.status == 202
+    assert [body["id"] for body in app.broker.bodies("feedback-form-in")] == ["f1"]

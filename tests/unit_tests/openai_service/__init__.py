@@ -1,0 +1,1 @@
+"""`AzureOpenAIService` of the common library document."""
