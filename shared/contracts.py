@@ -140,8 +140,8 @@ class ReasonerIn(TaskMessage):
 
     The queue requires sessions: the sender sets the broker's `SessionId`, else the broker refuses the
     message. Messages of one session are worked on one after the other. The app uses `{tenant_id}#0` to
-    `{tenant_id}#3`, by a hash of the id; others may use these or the tenant's id. The broker's message id is
-    the `id`.
+    `{tenant_id}#3`, by a hash of the id; others may use these or the tenant's id. The broker's message id of
+    what the app sends is `{tenant_id}:{id}`; others may choose theirs.
 
     A message that can never be a job (more or less than one input, fields that a job does not have) is kept
     in the quarantine with the fields at fault, and nothing is sent to `reasoner-out`.

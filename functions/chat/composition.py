@@ -106,7 +106,7 @@ class Chat:
             counter=runtime.token_counter,
             tokenizer_of=partial(runtime.models.tokenizer, tenant),
             count_turn=partial(self._turn_rates.hit, tenant),
-            check_overrides=partial(check_overrides, tenant, runtime.models.require),
+            check_overrides=partial(check_overrides, tenant, runtime.models),
             retention_days=retention_days or None,
             prices=await runtime.models.prices(),
             clock=runtime.clock,

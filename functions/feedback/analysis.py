@@ -119,11 +119,9 @@ def read_analysis(answer: Completion, text: MaskedText) -> Analysis:
         UnfitSummaryError: The summary has less than 5 characters.
     """
     read = _Answer.model_validate_json(answer.text)
-    quotes = [
-        (quote.text.strip(), quote.kind)
-        for quote in read.personal_data[:_MOST_QUOTES]
-        if _is_in(text, quote.text.strip())
-    ]
+    plain = remove_masks(text.text)
+    told = {quote.text.strip(): quote.kind for quote in read.personal_data[:_MOST_QUOTES]}
+    quotes = [(quote, kind) for quote, kind in told.items() if _is_in(plain, quote)]
     kinds = text.kinds | {kind for _, kind in quotes}
     summary = mask_quotes(mask_personal_data(" ".join(read.summary.split())).text, quotes)
     if len(summary) < SHORTEST_SUMMARY:
@@ -138,10 +136,9 @@ def read_analysis(answer: Completion, text: MaskedText) -> Analysis:
     )
 
 
-def _is_in(text: MaskedText, quote: str) -> bool:
-    """Tell whether what the model quotes was written, and not put there in the place of something else."""
-    is_of_a_size = _SHORTEST_QUOTE <= len(quote) <= _LONGEST_QUOTE
-    return is_of_a_size and has_quote(remove_masks(text.text), quote)
+def _is_in(text: str, quote: str) -> bool:
+    """Tell whether what the model quotes was written."""
+    return _SHORTEST_QUOTE <= len(quote) <= _LONGEST_QUOTE and has_quote(text, quote)
 
 
 def _cut(summary: str) -> str:

@@ -26,6 +26,8 @@ from shared.logging.logger import get_logger
 from shared.validation import validate_input
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from functions.feedback.stored_models import Analysis, FeedbackEnd, FeedbackJob, FeedbackJobs
     from shared.contracts import FeedbackFormIn
     from shared.jobs.claims import JobClaims
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from shared.messaging.outbox import Outbox
 
 _LONG_TEXT = 2_000
-"""Characters above which looking for personal data leaves the event loop."""
+"""Characters above which personal data is looked for beside the event loop."""
 
 _logger = get_logger(__name__)
 
@@ -114,19 +116,23 @@ class FeedbackWorker:
 
     async def _analyse(self, job: FeedbackJob) -> FeedbackEnd:
         request = job.request
-        if len(request.text) <= _LONG_TEXT:
-            text = mask_personal_data(request.text)
-        else:
-            text = await asyncio.to_thread(mask_personal_data, request.text)
+        text = await _run_beside(request, lambda: mask_personal_data(request.text))
         prompt = ChatPrompt(
             analysis_prompt(text, request.language),
             self.model_name,
             MOST_OUTPUT_TOKENS,
+            user=job.user_id,
             origin=CallOrigin(job_id=job.id, step="analyse"),
             answer_format=answer_format(),
         )
         completion = await self.model.complete(prompt)
-        return succeed(job, read_analysis(completion, text), job.used + completion.usage)
+        analysis = await _run_beside(request, lambda: read_analysis(completion, text))
+        return succeed(job, analysis, job.used + completion.usage)
+
+
+async def _run_beside[T](request: FeedbackFormIn, work: Callable[[], T]) -> T:
+    """Do work that grows with a text: beside the event loop where the text is long."""
+    return work() if len(request.text) <= _LONG_TEXT else await asyncio.to_thread(work)
 
 
 def _check(message: FeedbackFormIn) -> None:

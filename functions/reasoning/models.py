@@ -180,6 +180,24 @@ class JobResultReply(ReplyModel):
     summary: str
 
 
+class JobProgressReply(ReplyModel):
+    """The event `status` of a job that is followed.
+
+    Attributes:
+        status: How far the job is.
+        waiting_until: When it is tried again, or given up; null where it does not wait.
+        waiting_for: What it waits for; null where it does not wait.
+        waiting_step: The step that waits for approval; null where none does.
+        cancel_requested: Whether it is to end at its next boundary.
+    """
+
+    status: JobStatus
+    waiting_until: datetime | None
+    waiting_for: str | None
+    waiting_step: str | None
+    cancel_requested: bool
+
+
 class JobReply(ReplyModel):
     """A job as it stands.
 

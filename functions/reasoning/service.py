@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from functions.reasoning.messages import cancel_job, refuse_job, request_message
-from functions.reasoning.models import ApprovalReply, JobAccepted, JobReply, JobResultReply, StepReply
+from functions.reasoning.models import (
+    ApprovalReply,
+    JobAccepted,
+    JobProgressReply,
+    JobReply,
+    JobResultReply,
+    StepReply,
+)
 from shared.contracts import ReasonerIn
 from shared.cosmos.container import ItemChangedError
 from shared.errors import DependencyUnavailableError
 from shared.http.paging import ListReply, cut_page
+from shared.http.streaming import StreamEvent
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.jobs.errors import JobNotWaitingError, JobOverError
+from shared.jobs.following import SeenProgress, follow_job
 from shared.jobs.intake import JobIntake
 from shared.jobs.models import JobApproval, JobStatus
+from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from functions.reasoning.models import ApprovalRequest, JobPageQuery, JobRequest
     from functions.reasoning.stored_models import ReasoningJob, ReasoningJobs, ReasoningState
@@ -82,6 +92,31 @@ class JobService:
             JobNotFoundError: The tenant has none of this id.
         """
         return render_job(await self._jobs.read(job_id))
+
+    async def follow(self, job_id: str, last_event_id: str | None) -> AsyncGenerator[StreamEvent | JobReply]:
+        """Give each finished step and each status as events, and at the end the job as it stands then.
+
+        Args:
+            job_id: The job's id.
+            last_event_id: The id of the last event that came; what it told is not told again.
+
+        Raises:
+            JobNotFoundError: The tenant has none of this id.
+            ValidationError: The id is no event's.
+        """
+        seen = SeenProgress.parse(last_event_id) if last_event_id else SeenProgress()
+        if seen is None:
+            raise refused_field("header.last-event-id", "is the id of no event")
+        async with aclosing(follow_job(lambda: self._jobs.read(job_id), self._clock, seen)) as changes:
+            async for job in changes:
+                for step in render_steps(job)[seen.steps :]:
+                    told = SeenProgress(step.number, seen.state)
+                    yield StreamEvent("step", step.model_dump_json(), str(told))
+                now = SeenProgress.of(job)
+                if now.state != seen.state:
+                    yield StreamEvent("status", _render_progress(job).model_dump_json(), str(now))
+                seen = now
+        yield render_job(job)
 
     async def list(self, query: JobPageQuery) -> ListReply[JobReply]:
         """Return one page of jobs, by id, without their steps' texts."""
@@ -147,6 +182,11 @@ class JobService:
 
 def _accept(job_id: str, status: JobStatus) -> JobAccepted:
     return JobAccepted(job_id=job_id, status=status, status_url=f"/api/v1/reasoning/jobs/{job_id}")
+
+
+def _render_progress(job: ReasoningState) -> JobProgressReply:
+    shown = render_job(job)
+    return JobProgressReply.model_validate(shown.model_dump(include=set(JobProgressReply.model_fields)))
 
 
 def render_job(job: ReasoningState, *, with_texts: bool = True) -> JobReply:

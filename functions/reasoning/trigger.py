@@ -19,8 +19,10 @@ from functions.reasoning.stored_models import REASONING
 from functions.reasoning.worker import JobWorker
 from shared.contracts import ReasonerIn
 from shared.http.bounds import RouteBounds
+from shared.http.inputs import LastEventId, WantsEvents
 from shared.http.paging import ListReply
-from shared.http.routes import Routes
+from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.http.streaming import EventStream
 from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
@@ -81,13 +83,23 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         """
         return await service(tenant).list(query)
 
-    @routes.get("v1/reasoning/jobs/{job_id}", min_role=Role.USER)
-    async def get_job(tenant: TenantContext, path: JobPath) -> JobReply:
-        """Show a reasoning job.
+    @routes.get("v1/reasoning/jobs/{job_id}", min_role=Role.USER, seconds=LONGEST_ANSWER_SECONDS)
+    async def get_job(
+        tenant: TenantContext,
+        path: JobPath,
+        wants_events: WantsEvents | None,
+        last_event_id: LastEventId | None,
+    ) -> JobReply | EventStream[JobReply]:
+        """Show a reasoning job, or follow it.
 
         Steps that are finished are in it while it runs. A job that the token budget does not admit now is
-        `queued` again, with `waiting_for` and `waiting_until`; after 25 hours it fails.
+        `queued` again, with `waiting_for` and `waiting_until`; after 25 hours it fails. With
+        `Accept: text/event-stream` each finished step comes as an event `step`, each change of the rest as
+        `status`; `done` comes when the job is over, and otherwise after 170 s, with the job as it stands: ask
+        again then. With Last-Event-ID a stream goes on after that event.
         """
+        if wants_events:
+            return EventStream(service(tenant).follow(path.job_id, last_event_id))
         return await service(tenant).read(path.job_id)
 
     @routes.delete("v1/reasoning/jobs/{job_id}", min_role=Role.USER, status=202)

@@ -24,11 +24,18 @@ OperationId = NewType("OperationId", str)
 """The id that an Idempotency-Key stands for, the same for the same key of the same caller on the same route.
 A handler stores it with the effect, to find that again after a crash."""
 
+LastEventId = NewType("LastEventId", str)
+"""The Last-Event-ID header: the id of the last event that the client of a stream has got."""
+
+WantsEvents = NewType("WantsEvents", bool)
+"""Whether the Accept header names `text/event-stream`; None where it does not."""
+
 PATH_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 
 _ALLOWED = (
     "a TenantContext, a PlatformContext or the union of both; a PathModel; a QueryModel; one body, which is a"
-    " RequestModel or as strict as one; IfMatch | None; OperationId | None"
+    " RequestModel or as strict as one; IfMatch | None; OperationId | None; LastEventId | None;"
+    " WantsEvents | None"
 )
 
 
@@ -48,9 +55,16 @@ class InputSource(StrEnum):
     BODY = "body"
     IF_MATCH = "if_match"
     OPERATION_ID = "operation_id"
+    LAST_EVENT_ID = "last_event_id"
+    WANTS_EVENTS = "wants_events"
 
 
-_FROM_HEADERS = {InputSource.IF_MATCH: IfMatch, InputSource.OPERATION_ID: OperationId}
+_FROM_HEADERS = {
+    InputSource.IF_MATCH: IfMatch,
+    InputSource.OPERATION_ID: OperationId,
+    InputSource.LAST_EVENT_ID: LastEventId,
+    InputSource.WANTS_EVENTS: WantsEvents,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,9 +90,9 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
 }
 _STREAM = (
-    "One server-sent event, where the body asks for a stream. The last one is `done` with the JSON of a plain"
-    " answer, or `error` with that of a refusal; a comment comes after 15 s of silence. Repeated under its"
-    " Idempotency-Key, it is the last event alone."
+    "One server-sent event, where the body, or the Accept header of a GET, asks for a stream. The last is"
+    " `done` with the JSON of a plain answer, or `error` with that of a refusal; a comment comes after 15 s"
+    " of silence. Repeated under its Idempotency-Key, it is the last event alone."
 )
 _NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
 _COUNT = {"type": "integer", "minimum": 0}
@@ -214,6 +214,9 @@ def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) ->
         ]
     if route.inputs.takes(InputSource.IF_MATCH):
         parameters.append(_header("If-Match", "The ETag of the state to change", _HEADER_TEXT))
+    if route.inputs.takes(InputSource.LAST_EVENT_ID):
+        described = "The id of the last event that came: a stream goes on after it"
+        parameters.append(_header("Last-Event-ID", described, _HEADER_TEXT))
     if route.min_role is not None and route.serves_tenants:
         described = "The tenant that the platform's administrator acts for"
         parameters.append(_header("X-Tenant-Id", described, {"type": "string"}))

@@ -271,7 +271,7 @@ class RequestInProgress:
         async with channel.keep_alive(), aclosing(stream.events) as events:
             async for event in events:
                 if isinstance(event, StreamEvent):
-                    await channel.put(render_event(event.name, event.data))
+                    await channel.put(render_event(*event))
                 else:
                     reply = event
         if reply is None:

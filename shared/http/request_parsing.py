@@ -16,6 +16,7 @@ from shared.errors import MalformedRequestError, PayloadTooLargeError, Validatio
 from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
 from shared.http.models import RequestModel
+from shared.http.streaming import EVENT_STREAM
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
         raise ValidationError(f"Invalid request: unknown: {', '.join(unknown)}", {"fields": unknown})
     if route.inputs.takes(InputSource.IF_MATCH):
         parts[InputSource.IF_MATCH] = header_text(request, "if-match")
+    if route.inputs.takes(InputSource.LAST_EVENT_ID):
+        parts[InputSource.LAST_EVENT_ID] = header_text(request, "last-event-id")
+    if route.inputs.takes(InputSource.WANTS_EVENTS):
+        parts[InputSource.WANTS_EVENTS] = _accepts_events(request) or None
     return parts
 
 
@@ -135,6 +140,11 @@ def header_text(request: Request, name: str) -> str | None:
     if _HEADER_TEXT.fullmatch(values[0]) is None:
         raise refused_field(f"header.{name}", "must be 1 to 255 printable ASCII characters")
     return values[0]
+
+
+def _accepts_events(request: Request) -> bool:
+    named = ",".join(request.headers.getlist("accept")).split(",")
+    return any(one.partition(";")[0].strip().lower() == EVENT_STREAM for one in named)
 
 
 def _parse_query(request: Request) -> dict[str, str]:

@@ -43,10 +43,11 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class StreamEvent(NamedTuple):
-    """One event on the way to the whole reply: its name, and its data as JSON."""
+    """One event on the way to the whole reply: its name, its data as JSON, and the id to resume after it."""
 
     name: str
     data: str
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,13 @@ class EventStream[M: BaseModel]:
     events: AsyncGenerator[StreamEvent | M]
 
 
-def render_event(name: str, data: str) -> bytes:
+def render_event(name: str, data: str, event_id: str | None = None) -> bytes:
     """Render one event; data of several lines arrives with line feeds between them."""
+    begin = f"event: {name}\n" if event_id is None else f"id: {event_id}\nevent: {name}\n"
     if "\n" not in data and "\r" not in data:
-        return f"event: {name}\ndata: {data}\n\n".encode()
+        return f"{begin}data: {data}\n\n".encode()
     lines = "".join(f"data: {line}\n" for line in _LINE_END.split(data))
-    return f"event: {name}\n{lines}\n".encode()
+    return f"{begin}{lines}\n".encode()
 
 
 class EventChannel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from shared.errors import PayloadTooLargeError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from shared.messaging.outbox import OutboxRepository
     from shared.messaging.sender import MessageSender
     from shared.tenancy.context import TenantContext
+
+_LONGEST_NAME = 128
+_DIGEST_LENGTH = 32
 
 
 def write_request(
@@ -41,6 +45,17 @@ def write_request(
     return JobMessage(kind="request", session_id=session_id, body=body, not_before=not_before)
 
 
+def name_message(tenant_id: str, job_id: str) -> str:
+    """Return the broker's id of all messages of a job: `{tenant_id}:{id}`, as design/api.md has it.
+
+    Service Bus takes 128 characters: where that has more, a digest stands for the job's id.
+    """
+    name = f"{tenant_id}:{job_id}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{tenant_id}:{hashlib.sha256(job_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
+
+
 def open_outbox(
     tenant: TenantContext,
     jobs: OutboxRepository[JobOutboxItem],
@@ -53,7 +68,8 @@ def open_outbox(
         message = job.pending_message
         if message is None:
             return None
+        name = name_message(tenant.tenant_id, job.id)
         body = message.body.encode()
-        return queues[message.kind], OutgoingMessage(job.id, body, message.session_id, message.not_before)
+        return queues[message.kind], OutgoingMessage(name, body, message.session_id, message.not_before)
 
     return Outbox(tenant, jobs, address, sender)

@@ -20,7 +20,7 @@ class OutgoingMessage:
     """One message.
 
     Attributes:
-        message_id: The body's `id`.
+        message_id: The broker's id of it: the tenant's and the body's `id`.
         body: JSON in UTF-8.
         session_id: The session, for queues that require one.
         not_before: The time before which the broker does not deliver it; None for at once.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
-from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception
 
 from shared.clock import SystemClock
 from shared.errors import (
@@ -204,45 +203,28 @@ class Dependency:
         call.part_permit.record_failure(min(retry_after, _LONGEST_THROTTLE_SECONDS))
 
     async def _run_attempts[T](self, attempt: Callable[[], Awaitable[T]], call: _OngoingCall) -> T:
-        trial: AttemptManager | None = None
-        try:
-            async for trial in self._plan_attempts(call):
-                with trial:
-                    call.attempts += 1
-                    async with asyncio.timeout(self._policy.attempt_seconds):
-                        return await attempt()
-        finally:
-            if trial is not None:  # it holds the error, whose traceback holds this frame
-                trial.retry_state.outcome = None
-            trial = None
-        raise AssertionError("unreachable: the last failure is raised again")
+        while True:
+            call.attempts += 1
+            try:
+                async with asyncio.timeout(self._policy.attempt_seconds):
+                    return await attempt()
+            except Exception as error:
+                wait = self._plan_wait(call, error)
+                if wait is None:
+                    raise
+            await self._clock.sleep(wait)
 
-    def _plan_attempts(self, call: _OngoingCall) -> AsyncRetrying:
-        def count(state: RetryCallState) -> None:
-            call.failures = state.attempt_number
-
-        def used_up(state: RetryCallState) -> bool:
-            next_at = self._clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= call.limits.attempts or next_at >= call.ends_at
-
-        def may_be_cured(error: BaseException) -> bool:
-            return self._transient_failure(error) is not None and call.limits.allow_another(error)
-
-        return AsyncRetrying(
-            stop=used_up,
-            wait=self._backoff_seconds,
-            retry=retry_if_exception(may_be_cured),
-            after=count,
-            sleep=self._clock.sleep,
-            reraise=True,
-        )
+    def _plan_wait(self, call: _OngoingCall, error: Exception) -> float | None:
+        """Return the seconds until the next attempt after one that failed; None where there is none."""
+        transient = self._transient_failure(error)
+        if transient is None or not call.limits.allow_another(error):
+            return None
+        call.failures = call.attempts
+        ceiling = self._policy.backoff_seconds * 2 ** (call.attempts - 1)
+        jitter = random.uniform(0, ceiling)  # noqa: S311  # spreads load, protects nothing
+        wait = jitter + (transient.retry_after or 0.0)
+        is_too_late = self._clock.monotonic() + wait >= call.ends_at
+        return None if is_too_late or call.attempts >= call.limits.attempts else wait
 
     def _transient_failure(self, error: BaseException) -> Transient | None:
         return Transient() if isinstance(error, TimeoutError) else self._classify(error)
-
-    def _backoff_seconds(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        transient = self._transient_failure(error) if error else None
-        ceiling = self._policy.backoff_seconds * 2 ** (state.attempt_number - 1)
-        jitter = random.uniform(0, ceiling)  # noqa: S311  # spreads load, protects nothing
-        return jitter + ((transient and transient.retry_after) or 0.0)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from shared.http.examples import RecordedExample, RecordedExamples
 from tests.contract.derivation import derive_steps
 from tests.contract.scenario import ADMIN, PREPARATIONS, STEPS, TENANT, TENANT_ADMIN, USER, SupportModel
-from tests.support.fakes import Call
+from tests.support.fakes import Call, StillClock
 from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Sender:
 @asynccontextmanager
 async def sender() -> AsyncIterator[Sender]:
     """Open the app, with a model that answers as a support bot would."""
-    async with whole_app() as app:
+    async with whole_app(StillClock()) as app:  # on one that moves by itself, the heartbeats of jobs race
+        await app.load_tokenizer()
         app.runtime.__dict__["chat_model"] = SupportModel()
         yield Sender(app)
 

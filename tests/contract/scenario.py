@@ -19,6 +19,7 @@ from shared.contracts import Usage
 from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
+from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,13 @@ USER = "user"
 TENANT = "acme"
 _REMOVED = "acme-trial"
 _SHIPPED = f"{TENANT}/2026-01-31/worker-1.jsonl"
+_ANALYSIS = {
+    "ai_hashtag": "#search-speed",
+    "hashtag": "#performance",
+    "category": "complaint",
+    "summary": "The new search is slow; Ann Smith wants to be called.",
+    "personal_data": [{"kind": "name", "text": "Ann Smith"}],
+}
 _ANSWER = "You can change your password under Settings, Security."
 
 
@@ -247,6 +255,30 @@ _JOBS = (
     Step("list_jobs", USER),
     Step("cancel_job", USER, {"job_id": "survey-7"}),
 )
+_FEEDBACK = (
+    Step(
+        "accept_feedback",
+        USER,
+        headers={"Idempotency-Key": "survey-7-12"},
+        body={
+            "id": "survey-7-12",
+            "task_id": "survey-7",
+            "language": "en",
+            "text": "The new search is slow. Please call me: Ann Smith, +49 30 1234567.",
+        },
+    ),
+    Step("get_feedback", USER, {"feedback_id": "survey-7-12"}),
+    Step("list_feedback", USER, query={"hashtag": "#performance", "contains_pii": "true"}),
+    Step("summarise_feedback", USER, query={"from": "2026-01-01", "to": "2026-01-31"}),
+    Step(
+        "import_feedback",
+        USER,
+        headers={"Idempotency-Key": "survey-8"},
+        body={"csv": "language,text,task_id\nen,It crashed twice,survey-8\nxx-,Hello,survey-8\n"},
+        learns={"import_id": "import_id"},
+    ),
+    Step("get_feedback_import", USER, {"import_id": "<import_id>"}),
+)
 _TOKENS = (
     Step(
         "lock_tokens",
@@ -292,15 +324,27 @@ _OPERATION = (
     Step("openapi", None, shows=("openapi", "info")),
     Step("docs", None),
 )
-STEPS = (*_HEALTH, *_TENANTS, *_SETTINGS, *_MODELS, *_PROMPTS, *_CHATS, *_JOBS, *_TOKENS, *_OPERATION)
+STEPS = (
+    *_HEALTH,
+    *_TENANTS,
+    *_SETTINGS,
+    *_MODELS,
+    *_PROMPTS,
+    *_CHATS,
+    *_JOBS,
+    *_FEEDBACK,
+    *_TOKENS,
+    *_OPERATION,
+)
 
 
 class SupportModel:
-    """Model that has one answer to everything."""
+    """Model that has one answer to everything, and one analysis where it is held to a form."""
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         usage = Usage(prompt_tokens=31, completion_tokens=9, total_tokens=40)
-        return Completion(_ANSWER, usage, prompt.model, "stop")
+        text = _ANSWER if prompt.answer_format is None else json.dumps(_ANALYSIS)
+        return Completion(text, usage, prompt.model, "stop")
 
     async def check(self) -> None:
         """It is there."""
@@ -332,7 +376,13 @@ async def _work_on_the_job(app: WholeApp) -> None:
     await jobs.put_off(held, JobDelay(message, until, "approval of step 'reason'", "reason", usage))
 
 
+async def _analyse_feedback(app: WholeApp) -> None:
+    body = {"tenant_id": TENANT, "id": "survey-7-12"} | dict(_FEEDBACK[0].body)
+    await app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
+
+
 PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
+    "get_feedback": _analyse_feedback,
     "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,
     "purge_tenant": _add_tenant,

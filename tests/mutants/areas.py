@@ -61,7 +61,8 @@ AREAS = (
     Area("messaging", ("shared/messaging",), ("messaging",)),
     Area("prompts", ("shared/prompts", "functions/prompts"), ("prompts",)),
     Area("chat", ("functions/chat",), ("chat",)),
-    Area("jobs", ("shared/jobs", "functions/reasoning"), ("reasoning",)),
+    Area("jobs", ("shared/jobs", "functions/reasoning"), ("reasoning", "feedback")),
+    Area("feedback", ("functions/feedback",), ("feedback",)),
     Area("logs", ("functions/logs",), ("logs",)),
     Area("purges", ("functions/purges", "functions/exports", *_PURGE_CODE), ("purges", "exports", "tenants")),
 )

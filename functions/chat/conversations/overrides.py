@@ -13,17 +13,17 @@ from shared.validation import refused_field, validate_input
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from functions.chat.bots.service import NamesModels
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.models import TurnOverrides
     from shared.tenancy.context import TenantContext
 
-type RequiresModel = Callable[[TenantContext, str, str], Awaitable[None]]
-type ChecksOverrides = Callable[[TurnOverrides], Awaitable[None]]
+type ChecksOverrides = Callable[[StoredBotConfig, TurnOverrides], Awaitable[None]]
 
 _PATH = "body.overrides"
 
 
-async def refuse_overrides(overrides: TurnOverrides) -> None:
+async def refuse_overrides(bot: StoredBotConfig, overrides: TurnOverrides) -> None:  # noqa: ARG001  # the type's
     """Refuse all overrides: who answers this way has no administrator's word.
 
     Raises:
@@ -33,20 +33,22 @@ async def refuse_overrides(overrides: TurnOverrides) -> None:
 
 
 async def check_overrides(
-    tenant: TenantContext, require_model: RequiresModel, overrides: TurnOverrides
+    tenant: TenantContext, models: NamesModels, bot: StoredBotConfig, overrides: TurnOverrides
 ) -> None:
-    """Refuse overrides that the caller may not make, or that name a model which the tenant may not use.
+    """Refuse overrides that the caller may not make, or that name a model which may not answer for the bot.
 
     Raises:
         PermissionDeniedError: The caller is no administrator.
         ModelNotFoundError: There is no such model, or not for the tenant.
+        ValidationError: The bot is answered by Azure's models alone, and it is none.
     """
     if not tenant.role.includes(Role.TENANT_ADMIN):
         raise PermissionDeniedError(
             "Only an administrator of the tenant may override a bot", {"role": tenant.role}
         )
     if overrides.model is not None:
-        await require_model(tenant, overrides.model, f"{_PATH}.model")
+        only_azure = bot.llm.provider == "azure"
+        await models.require(tenant, overrides.model, f"{_PATH}.model", only_azure=only_azure)
 
 
 def override_bot(bot: StoredBotConfig, overrides: TurnOverrides) -> StoredBotConfig:

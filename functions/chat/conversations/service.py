@@ -279,10 +279,9 @@ class ChatService:
         self, bot_id: str, request: ChatRequest, operation_id: str | None, *, stream: bool = False
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve the turn, unless it was answered before; left without an answer, it is marked as failed."""
-        if request.overrides is not None:
-            await self.check_overrides(request.overrides)
         bot = (await self.bots.read(bot_id)).config
         if request.overrides is not None:
+            await self.check_overrides(bot, request.overrides)
             bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
         instructions = await self._instruct(bot, request.variables)

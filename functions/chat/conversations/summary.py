@@ -51,7 +51,7 @@ SUMMARY_STEP = "summary"
 """The step of a turn that its record of a model call names."""
 
 _MOST_SUMMARY_TOKENS = 1_000
-_REASONING_TOKENS = 1_024
+_REASONING_TOKENS = 2_048
 """Room for a reasoning model's thoughts about a summary, beside the summary."""
 
 _MOST_INPUT_CHARACTERS = 64_000

@@ -24,7 +24,7 @@ PARTS = (
     ("chat", ("/functions/chat/", "/shared/prompts/", "/shared/caching/")),
     ("log", ("/shared/logging/", "/shared/telemetry/")),
     ("edge", ("/shared/http/", "/shared/tenancy/")),
-    ("retries", ("/shared/resilience/", "/tenacity/")),
+    ("retries", ("/shared/resilience/",)),
     ("host", ("/local/host/", "/azure_functions_runtime", "/uvicorn/", "/starlette/", "/azurefunctions/")),
     ("connections", ("/aiohttp/", "/anyio/")),
 )

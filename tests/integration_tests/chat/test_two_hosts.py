@@ -133,10 +133,10 @@ def test_a_storm_loses_doubles_and_crosses_no_turn_and_the_ledger_is_right(hosts
     for one, shown in zip(planned, stored, strict=True):
         check_conversation(one, shown, tenants)
     used = {tenant.tenant_id: used_by_user(hosts, tenant) for tenant in tenants}
+    tell(planned, stored, [row for rows in used.values() for row in rows.values()])
     for turn in every_turn(planned):
         bill = used[turn.conversation.tenant.tenant_id].get(turn.user_id, {})
         check_bill(turn, bill, served.get(turn.known_user, {}))
-    tell(planned, stored)
 
 
 def used_by_user(hosts: Hosts, tenant: Tenant) -> dict[str, Mapping[str, int]]:
@@ -199,15 +199,20 @@ def check_bill(turn: Turn, bill: Mapping[str, int], served: Mapping[str, int]) -
     assert all(told[kind] <= given[kind] for kind in KINDS), turn
 
 
-def tell(planned: Sequence[Conversation], stored: Sequence[Sequence[Any]]) -> None:
-    """Print the sums of the run."""
+def tell(
+    planned: Sequence[Conversation], stored: Sequence[Sequence[Any]], bills: Sequence[Mapping[str, int]]
+) -> None:
+    """Print the sums of the run, in which there has to be something of everything."""
     turns = list(every_turn(planned))
     states = Counter(turn["status"] for shown in stored for turn in shown)
     ends = Counter((turn.trouble or "no trouble", end_of(turn)) for turn in turns)
     print(f"\n{len(planned)} conversations, {len(turns)} turns, stored: {dict(states)}")  # noqa: T201  # the sums
     for (trouble, end), count in sorted(ends.items()):
         print(f"  {trouble:15} {end:30}{count:6}")  # noqa: T201  # same
+    sums = {kind: sum(bill[kind] for bill in bills) for kind in KINDS}
+    print(f"  used: {sums}")  # noqa: T201  # same
     assert states["done"] > len(turns) * 0.8
+    assert min(sums.values()) > 0
 
 
 def end_of(turn: Turn) -> str:

@@ -36,6 +36,18 @@ async def test_each_turn_says_whether_only_azure_may_be_shown_it(
     assert app.model.prompts[-1].only_azure is (provider == "azure")
 
 
+async def test_nobody_tries_an_azure_bot_with_a_model_of_another_provider(app: App) -> None:
+    app.models.not_azures = {"llama"}
+    await app.save_bot(system_prompt="x", llm={"provider": "azure"})
+
+    refused = await app.chat(headers=app.editor, overrides={"model": "llama"})
+
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["body.overrides.model"])
+    assert app.model.prompts == []
+    await app.save_bot(system_prompt="x", llm={"provider": "openai"})
+    assert (await app.chat(headers=app.editor, overrides={"model": "llama"})).status == 200
+
+
 async def test_no_new_bot_has_the_name_of_a_model(app: App) -> None:
     refused = await app.save_bot("gpt-4o")
     of_everybody = await app.save_bot("gpt-4o", headers=app.admin, query="scope=global")

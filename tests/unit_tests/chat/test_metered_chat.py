@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -10,6 +11,7 @@ import pytest
 
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
+from tests.support.log_lines import kept_lines
 from tests.support.models import open_model
 from tests.support.whole_app import WholeApp, whole_app
 
@@ -149,16 +151,52 @@ async def test_a_summary_is_metered_as_the_bots_own_call_of_the_model_that_makes
     chat.provider.models.add("gpt-4o-mini")
     memory = {"type": "summary", "max_tokens": 1_000, "summary_model": "gpt-4o-mini"}
     await chat.save("b", "gpt-4o", memory=memory)
-    for _ in range(14):
-        assert (await chat.say("b", "word " * 64, conversation_id="c")).status == 200
+    with kept_lines("shared.llm.recorded_model") as lines:
+        for _ in range(14):
+            assert (await chat.say("b", "word " * 64, conversation_id="c")).status == 200
 
     assert chat.provider.calls == 15
+    told = [(one["extra"]["step"], one["extra"]["model"], one["extra"]["turn"]) for one in lines]
+    assert told[11:13] == [("summary", "gpt-4o-mini", 12), (None, "gpt-4o", 12)]
     query = Call(query="group_by=model,app_id", headers=chat.key)
     usage = (await chat.app.must("get_usage", query)).json()["items"]
     assert {(one["model"], one["app_id"], one["total_tokens"]) for one in usage} == {
         ("gpt-4o", "bot:b", 14 * 700),
         ("gpt-4o-mini", "bot:b", 700),
     }
+
+
+@pytest.mark.slow
+async def test_a_turn_that_is_summarized_for_costs_one_call_more_and_no_request_for_its_conversation(
+    chat: Chat,
+) -> None:
+    memory = {"type": "summary", "max_tokens": 1_000}
+    await chat.save("b", "gpt-4o", memory=memory)
+    asked: Counter[str] = Counter()
+    chat.app.cosmos.transport.watch = lambda request: asked.update(
+        [request.url.partition("/colls/")[2].partition("/")[0]]
+    )
+    costs: Counter[tuple[int, int, int]] = Counter()
+    for _ in range(20):
+        asked.clear()
+        calls = chat.provider.calls
+        await chat.say("b", "word " * 64, conversation_id="c")
+        costs[chat.provider.calls - calls, asked["conversations"], asked["ledger"]] += 1
+
+    assert costs[1, 2, 2] == 17
+    assert costs[2, 2, 4] == 2
+
+
+@pytest.mark.slow
+async def test_a_summary_is_exported_with_its_tenant(chat: Chat) -> None:
+    await chat.save("b", "gpt-4o", memory={"type": "summary", "max_tokens": 1_000})
+    for _ in range(12):
+        await chat.say("b", "word " * 64, conversation_id="c")
+
+    page = Call({"tenant_id": "acme"}, "limit=100", chat.key)
+    items = (await chat.app.must("export_tenant", page)).json()["items"]
+    kept = [one["item"] for one in items if one["item"] and one["item"]["id"] == "recent"]
+    assert [(one["summary"]["text"], one["summary"]["through"]) for one in kept] == [("hello", 6)]
 
 
 async def test_a_model_that_there_is_not_is_refused_where_it_is_to_summarize(chat: Chat) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.chat.conversations.reservation import NewTurn
+from functions.chat.conversations.fork import ConversationFork
+from functions.chat.conversations.reservation import RESERVATION_SECONDS, NewTurn
 from functions.chat.conversations.retention import SECONDS_PER_DAY
 from functions.chat.conversations.stored_models import RECENT, RecentItem, RunningSummary
 from functions.chat.conversations.summary import (
@@ -20,7 +22,7 @@ from functions.chat.conversations.summary import (
     SummaryMemory,
 )
 from shared.cosmos.partition import Partition
-from shared.errors import BudgetExceededError
+from shared.errors import APIError, BudgetExceededError
 from shared.llm.chat_model import FilteredAnswerError, ModelOutageError, ModelUnavailableError
 from shared.llm.model_call import CallOrigin
 from tests.unit_tests.chat.app import ACME, USAGE, FakeModel, WordCounter
@@ -81,6 +83,12 @@ async def stored_recent(app: App, conversation_id: str = "c") -> RecentItem:
     found = await own.read(RecentItem, RECENT)
     assert found is not None
     return found
+
+
+async def visible_turns(app: App) -> list[Any]:
+    """Read the turns that are shown and answered."""
+    answer = await app.on_conversation(query="limit=100")
+    return [turn for turn in answer.json()["items"] if turn["status"] == "done"]
 
 
 @pytest.fixture
@@ -155,7 +163,7 @@ async def test_summaries_are_paid_for_by_the_bots_tenant_and_user(bot: App) -> N
 
     assert set(bot.model.callers) == {("acme", "bot:b")}
     [asked] = bot.model.summaries
-    assert (asked.user, asked.max_output_tokens, asked.reasoning_effort) == ("ann", 250 + 1_024, "low")
+    assert (asked.user, asked.max_output_tokens, asked.reasoning_effort) == ("ann", 250 + 2_048, "low")
     assert (asked.origin.bot_id, asked.origin.conversation_id, asked.origin.turn) == ("b", "c", HELD + 2)
     assert asked.origin.step == "summary"
 
@@ -178,6 +186,16 @@ async def test_a_summary_is_made_of_bounded_text(bot: App) -> None:
     assert max(sizes) < 70_000
     assert any("first x" in one.messages[1].content for one in bot.model.summaries)
     assert any("x last" in one.messages[1].content for one in bot.model.summaries)
+
+
+async def test_the_last_turn_is_told_in_full_where_it_has_room(bot: App) -> None:
+    await chat_turns(bot, 6)
+    long = f"long{' word' * 500}"
+    await bot.chat(long)
+    await bot.chat("next")
+
+    assert notes_of(bot.model.prompts[-1]) == "m1 m2 m3 m4 m5 m6"
+    assert [one.content for one in bot.model.prompts[-1].messages[2:]] == [long, "answer 7", "next"]
 
 
 async def test_many_short_turns_are_summarized_before_they_are_forgotten(bot: App) -> None:
@@ -354,6 +372,29 @@ async def test_a_fork_is_told_of_its_own_turns(bot: App, turn: int | None, kept:
     assert told_names(bot.model.prompts[-1])[:kept] == [f"m{n}" for n in range(1, kept + 1)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["requests", "answers"])
+async def test_a_fork_that_broke_off_is_told_of_each_turn_once(
+    bot: App, cosmos: MemoryCosmos, clock: FakeClock, lost: str
+) -> None:
+    await seed(cosmos.container("conversations"), clock, 95)
+    await chat_turns(bot, 1, 96)
+    assert (await stored_recent(bot)).summary is not None
+    for nth in range(1, 10):
+        name = f"copy{nth}"
+        bot.trouble.at(nth, **{lost: 100})
+        with suppress(APIError):
+            await ConversationFork(bot.conversation().place, bot.conversation(name).place, clock).copy(None)
+        cosmos.transport.lose_requests = cosmos.transport.lose_answers = 0
+        cosmos.transport.watch = lambda _: None
+        clock.advance(RESERVATION_SECONDS + 30)
+        await ConversationFork(bot.conversation().place, bot.conversation(name).place, clock).copy(None)
+        await chat_turns(bot, 1, 99, name)
+        told = told_names(bot.model.prompts[-1])
+        assert told == [f"m{n}" for n in range(97 - len(told), 97)]
+        assert len(told) >= 50
+
+
 async def test_a_summary_is_exported_and_removed_with_its_conversation(bot: App) -> None:
     await chat_turns(bot, 2)
     assert (await bot.on_conversation("export_conversation")).json()["summary"] is None
@@ -369,13 +410,66 @@ async def test_a_summary_ends_with_the_first_turn_that_it_speaks_of(bot: App, cl
     bot.settings.values["chat.retention_days"] = 2
     await chat_turns(bot, 3)
     clock.advance(SECONDS_PER_DAY)
-    await chat_turns(bot, HELD, 4)
-    assert notes_of(bot.model.prompts[-1]) is not None
+    await chat_turns(bot, 18, 4)
+    assert len(bot.model.summaries) == 2
     clock.advance(SECONDS_PER_DAY + 1)
     await chat_turns(bot, 1, 99)
 
-    assert told_names(bot.model.prompts[-1]) == [f"m{n}" for n in range(4, HELD + 4)]
+    assert told_names(bot.model.prompts[-1]) == [f"m{n}" for n in range(4, 22)]
     assert not [body for _, _, body in bot.cosmos.rows_of("acme") if b"m1 m2" in body]
+
+
+async def test_a_summary_whose_time_is_over_before_it_is_told_is_not_told(bot: App, clock: FakeClock) -> None:
+    bot.settings.values["chat.retention_days"] = 2
+    await chat_turns(bot, 1)
+    clock.advance(SECONDS_PER_DAY)
+    await chat_turns(bot, HELD + 1, 2)
+    turn = await bot.conversation().reserve(NewTurn("next", has_summary=True))
+    reserved = turn.summary
+    clock.advance(SECONDS_PER_DAY)
+    await bot.conversation().load_history(turn)
+
+    assert (reserved is not None, turn.summary) == (True, None)
+    assert [one.number for one in turn.recent] == list(range(2, HELD + 3))
+
+
+async def test_a_conversation_that_is_begun_anew_is_not_told_of_the_one_before(
+    bot: App, clock: FakeClock
+) -> None:
+    await chat_turns(bot, HELD + 2)
+    before = await stored_recent(bot)
+    assert (await bot.on_conversation("delete_conversation")).status == 204
+    clock.advance(1)
+    bot.model.failure = ModelOutageError("The model")
+    for _ in range(8):  # more than the summary speaks of; none of them leaves anything at hand
+        await bot.chat(say("fails"))
+    bot.model.failure = None
+    await bot.conversation().place.own.upsert(before)
+    await chat_turns(bot, 1, 99)
+
+    assert told_names(bot.model.prompts[-1]) == []
+
+
+async def test_turns_for_which_there_is_no_room_at_hand_are_looked_up_and_summarized(bot: App) -> None:
+    await bot.save_bot(system_prompt="Be brief.", memory=SUMMARY | {"max_tokens": 100_000})
+    for number in range(12):
+        await bot.chat(f"m{number} {'x' * 7_000}")
+    assert len(bot.model.summaries) == 1
+    for number in range(12, 15):
+        await bot.chat(f"m{number} {'x' * 95_000}")
+
+    assert told_names(bot.model.prompts[-1]) == [f"m{n}" for n in range(14)]
+
+
+async def test_the_first_summary_of_a_long_conversation_leaves_the_next_turn_nothing_to_look_up(
+    bot: App, cosmos: MemoryCosmos, clock: FakeClock
+) -> None:
+    await seed(cosmos.container("conversations"), clock, 60)
+    await bot.chat("first")
+    before = cosmos.transport.requests
+    await bot.chat("second")
+
+    assert (len(bot.model.summaries), cosmos.transport.requests - before) == (1, LATER_TURN)
 
 
 async def test_a_late_answer_does_not_end_the_summary(bot: App, clock: FakeClock) -> None:
@@ -442,6 +536,36 @@ async def test_in_random_histories_a_model_is_told_of_all_visible_turns_and_of_n
             assert told == [one for _, one in model.visible[:-1]]
             model.visible[-1] = (model.begun, model.visible[-1][1])
     assert bot.model.summaries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed_number", range(3))
+async def test_a_store_that_dies_at_any_request_never_makes_a_model_hear_of_hidden_turns(
+    bot: App, clock: FakeClock, seed_number: int
+) -> None:
+    rng = random.Random(seed_number)  # noqa: S311  # a seeded history
+    await chat_turns(bot, HELD)
+    for number in range(100, 150):
+        turns = await visible_turns(bot)
+        before = [turn["message"].split()[0] for turn in turns]
+        if rng.random() < 0.4:
+            bot.trouble.at(rng.randint(1, 5), **{rng.choice(["requests", "answers"]): 100})
+        route = rng.choice(["chat"] * 6 + ["undo_turn", "rewind_conversation", "regenerate_answer"])
+        asked = len(bot.model.prompts)
+        if route == "chat":
+            await bot.chat(say(f"m{number}"))
+        else:
+            last = {"turn": rng.choice([turn["turn"] for turn in turns[-5:]])}
+            await change(bot, route, last if route == "rewind_conversation" else None)
+        bot.cosmos.transport.lose_requests = bot.cosmos.transport.lose_answers = 0
+        bot.cosmos.transport.watch = lambda _: None
+        clock.advance(140)
+        if len(bot.model.prompts) > asked:
+            told = told_names(bot.model.prompts[-1])
+            known = before if route == "chat" else before[:-1]
+            assert told == known[len(known) - len(told) :]
+            assert len(told) >= min(len(known), HELD)
+    assert len(bot.model.summaries) > 1
 
 
 # OWASP LLM01: what is summarized is data

@@ -10,10 +10,13 @@ from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import Completion
 from shared.llm.structured_model import StructuredModel
+from shared.messaging.consumer import HandlerEndedError
 from tests.support.fakes import Call
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpRequest
+
     from shared.llm.chat_model import ChatPrompt, StreamingChatModel
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
@@ -28,6 +31,10 @@ ANALYSIS: dict[str, Any] = {
     "summary": "The printer jams.",
     "personal_data": [],
 }
+
+
+class KilledError(BaseException):
+    """The worker's end, which nothing in the app may catch."""
 
 
 @dataclass
@@ -104,6 +111,36 @@ class FeedbackApp:
         """Let the queue hand a message over once."""
         body = {"tenant_id": "acme", "id": "f1", "language": "en", "text": "The printer jams."} | fields
         await self.app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
+
+    def kill_at(self, nth: int, when: str) -> None:
+        """Let the worker die before or after its nth request to the container of feedback."""
+        transport = self.app.cosmos.transport
+        asked = 0
+
+        async def ask_nothing() -> None:
+            raise KilledError
+
+        def count(request: HttpRequest) -> None:
+            nonlocal asked
+            asked += "/colls/feedback/docs" in request.url
+            if asked == nth:
+                asked += 1
+                transport.fault = ask_nothing
+                raise KilledError
+
+        setattr(transport, "watch" if when == "before" else "watch_done", count)
+
+    async def deliver_until_settled(self) -> int:
+        """Deliver again after each kill, as the broker does; returns how often it took."""
+        for count in range(1, 5):
+            try:
+                await self.deliver()
+            except HandlerEndedError:
+                self.app.cosmos.transport.fault = None
+                self.app.clock.advance(60)  # the message's lock ends
+            else:
+                return count
+        raise AssertionError("the message was never settled")
 
     async def give_up(self, **fields: object) -> None:
         """Let the dead-letter queue hand a message over once."""

@@ -65,6 +65,45 @@ async def test_ten_deliveries_give_one_analysis_and_one_bill(app: FeedbackApp) -
     assert (await app.show())["usage"]["total_tokens"] == 10
 
 
+CREATE, CLAIM, FINISH, MARK_SENT = range(1, 5)
+"""A feedback's requests to its container, in their order."""
+
+
+@pytest.mark.parametrize("nth", range(CREATE, MARK_SENT + 1))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_at_any_request_to_the_store_gives_one_analysis(
+    app: FeedbackApp, nth: int, when: str
+) -> None:
+    app.kill_at(nth, when)
+
+    assert await app.deliver_until_settled() == 2
+    assert (await app.show())["status"] == "succeeded"
+    # Only an answer that was on its way to the store when the worker died is paid once more.
+    assert len(app.model.prompts) == 1 + ((nth, when) == (FINISH, "before"))
+    # Only a result that was with the broker, and not yet noted as that, is sent once more, under its id.
+    told = [message for queue, message in app.broker.sent if queue == "feedback-form-out"]
+    assert len(told) == 1 + ((nth, when) == (MARK_SENT, "before"))
+    assert {(message.message_id, message.body) for message in told} == {("acme:f1", told[0].body)}
+
+
+async def test_an_undisturbed_feedback_takes_no_other_requests(app: FeedbackApp) -> None:
+    asked: list[str] = []
+    app.app.cosmos.transport.watch = lambda request: asked.append(request.url)
+
+    await app.deliver()
+
+    assert len([url for url in asked if "/colls/feedback/docs" in url]) == MARK_SENT
+
+
+async def test_a_message_whose_ids_are_too_long_for_the_broker_has_a_digest(app: FeedbackApp) -> None:
+    await app.accept(id="f" * 128)
+    await app.accept(id="f" * 127 + "g")
+
+    first, second = (message.message_id for _, message in app.broker.sent)
+    assert (len(first), first[:5]) == (len("acme:") + 32, "acme:")
+    assert first != second
+
+
 async def test_personal_data_is_not_shown_to_the_model_and_is_masked_in_what_is_stored(
     app: FeedbackApp,
 ) -> None:

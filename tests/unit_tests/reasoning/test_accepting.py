@@ -24,7 +24,7 @@ async def test_an_accepted_job_is_stored_and_sent(app: App) -> None:
     assert answer.status == 202
     assert answer.headers["location"] == "/api/v1/reasoning/jobs/j1"
     [(queue, sent)] = app.sender.sent
-    assert (queue, sent.message_id, sent.session_id) == ("reasoner-in", "j1", session_of("acme", "j1"))
+    assert (queue, sent.message_id, sent.session_id) == ("reasoner-in", "acme:j1", session_of("acme", "j1"))
     assert json.loads(sent.body) == {
         "tenant_id": "acme",
         "id": "j1",
@@ -96,7 +96,7 @@ async def test_a_job_is_accepted_while_the_broker_is_down_and_swept_later(app: A
     assert (swept_down, swept_still_down) == (0, 0)
     assert await app.outbox.sweep() == 1
     assert await app.outbox.sweep() == 0
-    assert [sent.message_id for _, sent in app.sender.sent] == ["j1"]
+    assert [sent.message_id for _, sent in app.sender.sent] == ["acme:j1"]
 
 
 async def test_a_job_larger_than_a_message_may_be_is_refused_and_not_stored(app: App) -> None:
@@ -119,12 +119,12 @@ async def test_the_sweeper_serves_every_tenant_whatever_befalls_one(app: App) ->
 
     with pytest.raises(ExceptionGroup, match="could not be swept"):
         await app.sweep()
-    assert [sent.message_id for _, sent in app.sender.sent] == ["j2"]
+    assert [sent.message_id for _, sent in app.sender.sent] == ["globex:j2"]
 
     await app.cosmos.container("jobs").delete(("acme", "j0"), "j0", None)
     await app.sweep()
     await app.sweep()
-    assert [sent.message_id for _, sent in app.sender.sent] == ["j2", "j1"]
+    assert [sent.message_id for _, sent in app.sender.sent] == ["globex:j2", "acme:j1"]
 
 
 async def test_a_round_ends_before_the_host_ends_the_worker(app: App) -> None:
@@ -154,7 +154,7 @@ async def test_a_store_that_is_down_while_sweeping_is_left_to_the_next_round(app
 
     await app.sweep()
 
-    assert [sent.message_id for _, sent in app.sender.sent] == ["j1"]
+    assert [sent.message_id for _, sent in app.sender.sent] == ["acme:j1"]
 
 
 async def test_a_job_that_is_accepted_while_the_store_stops_is_sent_when_asked_for_again(app: App) -> None:
@@ -166,7 +166,7 @@ async def test_a_job_that_is_accepted_while_the_store_stops_is_sent_when_asked_f
     again = await app.accept(id="j1", text="Why?")
 
     assert (first.status, again.status) == (202, 202)
-    assert [sent.message_id for _, sent in app.sender.sent] == ["j1", "j1"]
+    assert [sent.message_id for _, sent in app.sender.sent] == ["acme:j1", "acme:j1"]
     assert (await app.jobs.read("j1")).outbox_pending is False
 
 
