@@ -73,6 +73,7 @@ class JobWorker:
 
         Raises:
             ValidationError: The message asks for what jobs do not do; it will never succeed.
+            PayloadTooLargeError: It is larger than what the app sends itself.
             JobConflictError: A job of this id asks for something else.
             APIError: Something is down; the next delivery goes on where this one stopped.
         """
@@ -80,6 +81,7 @@ class JobWorker:
         if job.status is JobStatus.RUNNING:
             job = await self._run(job)
         await self.outbox.send(job)
+        await self.steps.inputs.remove_if_over(job)
 
     async def give_up(self, message: ReasonerIn) -> None:
         """Say that a job has failed whose message exhausted its deliveries.
@@ -94,6 +96,7 @@ class JobWorker:
             last = job.last_failure or "its workers died"
             job = await self.jobs.finish(job, _fail(job, f"No delivery is left. At the last: {last}"))
         await self.outbox.send(job)
+        await self.steps.inputs.remove_if_over(job)
 
     @property
     def _claims(self) -> JobClaims[ReasonerIn, JobResult]:
@@ -210,8 +213,11 @@ class JobWorker:
 
 def _check(message: ReasonerIn) -> None:
     """Hold messages that outsiders send to the rules that the HTTP route has."""
-    fields = message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
+    fields = message.model_dump(exclude={"tenant_id", "schema_version", "content"}, exclude_none=True)
+    if message.content is not None:
+        fields |= {"text": "claimed"} if "text" not in fields else {"prompt_name": "claimed"}
     validate_input(lambda: JobRequest.model_validate(fields), "message")
+    request_message(message)  # one that is too large to be sent again could not be put off
 
 
 def _find_gate(job: ReasoningJob, strategy: Strategy) -> str | None:
