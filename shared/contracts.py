@@ -135,6 +135,15 @@ class TaskMessage(Message):
     )
 
 
+class ContentClaim(BaseModel):
+    """The claim of a content that is too large for a message, and kept beside the queue."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="What the content is found and checked by.")
+    bytes: int = Field(ge=0)
+
+
 class ReasonerIn(TaskMessage):
     """Queue `reasoner-in`: one text, conversation or prompt to reason about.
 
@@ -160,7 +169,7 @@ class ReasonerIn(TaskMessage):
         }
     )
 
-    text: str | None = Field(None, min_length=1, description="One text, of 200,000 characters at most.")
+    text: str | None = Field(None, min_length=1, description="One text, of 1,000,000 characters at most.")
     messages: list[ChatMessage] | None = Field(
         None, min_length=1, description="A conversation instead of a text, of 200 messages at most."
     )
@@ -169,6 +178,10 @@ class ReasonerIn(TaskMessage):
         None, description="A prompt by name, and by label or version, instead of `prompt_name`."
     )
     variables: dict[str, str] | None = Field(None, description="The values of the prompt's variables.")
+    content: ContentClaim | None = Field(
+        None,
+        description="Instead of an input, in the app's own messages: the claim of one of more than 200 kB.",
+    )
     strategy: str | None = Field(None, description="The way to reason; `direct` where none is named.")
     model: str | None = Field(None, description="The model; the deployment's default where none is named.")
     max_output_tokens: int | None = Field(

@@ -38,10 +38,11 @@ from shared.tenancy.store import TenantStore, Tier
 from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.cosmos.aio import CosmosClient
+    from azure.storage.blob.aio import BlobServiceClient
     from pydantic import SecretStr
 
     from shared.blob.sdk import SdkBlobStore
@@ -398,13 +399,41 @@ class Runtime:
     @cached_property
     def blobs(self) -> SdkBlobStore:
         """Return the container of shipped logs."""
-        from shared.blob.sdk import SdkBlobStore, open_client  # noqa: PLC0415  # the SDK loads when first used
+        return self._open_blobs(self.settings.logs_container)
+
+    @cached_property
+    def job_blobs(self) -> SdkBlobStore:
+        """Return the container of what is too large for a job's message."""
+        from shared.jobs.contents import CONTAINER  # noqa: PLC0415  # loads when first used
+
+        return self._open_blobs(CONTAINER)
+
+    def blob_container(self, name: str) -> SdkBlobStore:
+        """Return a container of blobs by its name in infra/storage.json.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        opened: Mapping[str, Callable[[], SdkBlobStore]] = {
+            "logs": lambda: self.blobs,
+            "jobs": lambda: self.job_blobs,
+        }
+        return opened[name]()
+
+    def _open_blobs(self, container: str) -> SdkBlobStore:
+        from shared.blob.sdk import SdkBlobStore  # noqa: PLC0415  # the SDK loads when first used
+
+        return SdkBlobStore(self._blob_client.get_container_client(container), self.blob_storage)
+
+    @cached_property
+    def _blob_client(self) -> BlobServiceClient:
+        from shared.blob.sdk import open_client  # noqa: PLC0415  # the SDK loads when first used
 
         settings = self.settings
         connection = None if settings.storage is None else settings.storage.get_secret_value()
         client = open_client(connection, settings.storage_blob_uri, None if connection else self.credential)
         self._open.push_async_callback(client.close)
-        return SdkBlobStore(client.get_container_client(settings.logs_container), self.blob_storage)
+        return client
 
     @cached_property
     def blob_storage(self) -> Dependency:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,10 +25,12 @@ class ExportedBlobQuery(QueryModel):
 
     Attributes:
         name: The blob's name, as the export lists it.
+        container: The container that it is in, as the export lists it after `blobs:`.
         offset: The first byte that is wanted; `next_offset` of the part before.
     """
 
     name: str = Field(min_length=1, max_length=1024)
+    container: Literal["logs", "jobs"] = "logs"
     offset: int = Field(0, ge=0, le=2**53)
 
 

@@ -44,13 +44,13 @@ class ExportService:
         self,
         tenant: TenantContext,
         open_container: Callable[[str], Container],
-        blobs: ReadableBlobs,
+        open_blobs: Callable[[str], ReadableBlobs],
         audit: AuditTrail,
         clock: Clock,
     ) -> None:
         self._tenant = tenant
         self._open_container = open_container
-        self._blobs = blobs
+        self._open_blobs = open_blobs
         self._audit = audit
         self._clock = clock
         self._places = [*CONTAINERS, *(f"{_BLOBS}{name}" for name in BLOB_CONTAINERS)]
@@ -84,7 +84,7 @@ class ExportService:
         if parts[0] != self._tenant.tenant_id or not all(_is_plain(part) for part in parts):
             raise BlobNotFoundError(asked.name)
         await self._audit.record(self._tenant, AuditAction.TENANT_EXPORT, self._tenant.tenant_id)
-        part = await self._blobs.read_part(asked.name, asked.offset, MAX_BLOB_BYTES)
+        part = await self._open_blobs(asked.container).read_part(asked.name, asked.offset, MAX_BLOB_BYTES)
         if part is None:
             raise BlobNotFoundError(asked.name)
         end = asked.offset + len(part.content)
@@ -122,8 +122,9 @@ class ExportService:
         return end
 
     async def _add_blobs(self, position: Position, page: _ExportPage) -> Position | None:
-        owned = OwnedBlobs(self._tenant.tenant_id, self._blobs)
-        found = await self._blobs.page(owned.prefix, position.after or None, page.items_left)
+        blobs = self._open_blobs(position.place.removeprefix(_BLOBS))
+        owned = OwnedBlobs(self._tenant.tenant_id, blobs)
+        found = await blobs.page(owned.prefix, position.after or None, page.items_left)
         page.things += [
             ExportedThing(container=position.place, blob=ExportedBlob(name=blob.name, size=blob.size))
             for blob in found.blobs

@@ -21,7 +21,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "exports")
 
     def service(tenant: TenantContext) -> ExportService:
-        return ExportService(tenant, runtime.container, runtime.blobs, runtime.audit, runtime.clock)
+        return ExportService(tenant, runtime.container, runtime.blob_container, runtime.audit, runtime.clock)
 
     @routes.get(
         "v1/tenants/{tenant_id}/export",

@@ -43,7 +43,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         purger = Purger(
             runtime.purges,
             runtime.tenants,
-            partial(open_owned_data, runtime.container, runtime.blobs),
+            partial(open_owned_data, runtime.container, runtime.blob_container),
             runtime.audit,
             runtime.clock,
             runtime.settings.purge_settle_seconds,

@@ -82,7 +82,7 @@ class JobRequest(RequestModel):
 
     id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
     task_id: str | None = Field(None, max_length=128)
-    text: str | None = Field(None, min_length=1, max_length=200_000)
+    text: str | None = Field(None, min_length=1, max_length=1_000_000)
     messages: list[ChatMessage] | None = Field(None, min_length=1, max_length=200)
     prompt_name: str | None = Field(None, pattern=NAME_PATTERN)
     prompt: PromptReference | None = None

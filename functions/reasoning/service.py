@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from shared.validation import refused_field
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
+    from functions.reasoning.inputs import JobInputs
     from functions.reasoning.models import ApprovalRequest, JobPageQuery, JobRequest
     from functions.reasoning.stored_models import ReasoningJob, ReasoningJobs, ReasoningState
     from shared.clock import Clock
@@ -41,30 +43,25 @@ if TYPE_CHECKING:
 _MOST_RACES = 5
 
 
+@dataclass(frozen=True, slots=True)
 class JobService:
     """One tenant's jobs, as its callers see them.
 
-    Args:
+    Attributes:
         tenant: The tenant.
         jobs: Its jobs.
         outbox: Sends their messages.
+        inputs: Keeps their inputs.
         require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
         clock: Dates what is said of jobs.
     """
 
-    def __init__(
-        self,
-        tenant: TenantContext,
-        jobs: ReasoningJobs,
-        outbox: Outbox[JobOutboxItem],
-        require_model: Callable[[str, str], Awaitable[None]],
-        clock: Clock,
-    ) -> None:
-        self._tenant = tenant
-        self._jobs = jobs
-        self._intake = JobIntake(jobs, outbox)
-        self._require_model = require_model
-        self._clock = clock
+    tenant: TenantContext
+    jobs: ReasoningJobs
+    outbox: Outbox[JobOutboxItem]
+    inputs: JobInputs
+    require_model: Callable[[str, str], Awaitable[None]]
+    clock: Clock
 
     async def accept(self, request: JobRequest) -> JobAccepted:
         """Store a job together with its message, then send that.
@@ -74,14 +71,16 @@ class JobService:
         Raises:
             ModelNotFoundError: The tenant may use no such model.
             JobConflictError: A job of this id asks for something else.
-            PayloadTooLargeError: No queue takes a message of this size.
+            DependencyUnavailableError: What keeps large inputs is down, or the store.
         """
         if request.model is not None:
-            await self._require_model(request.model, "body.model")
+            await self.require_model(request.model, "body.model")
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
-        message = ReasonerIn.model_validate({"tenant_id": self._tenant.tenant_id, **fields, "id": job_id})
-        await self._intake.accept(message, request_message(message))
+        message = ReasonerIn.model_validate({"tenant_id": self.tenant.tenant_id, **fields, "id": job_id})
+        claimed = await self.inputs.check_in(message)
+        job = await JobIntake(self.jobs, self.outbox).accept(claimed, request_message(claimed))
+        await self.inputs.remove_if_over(job)
         # As it was accepted, not as it stands: the same answer however often it is asked for.
         return _accept(job_id, JobStatus.QUEUED)
 
@@ -91,7 +90,7 @@ class JobService:
         Raises:
             JobNotFoundError: The tenant has none of this id.
         """
-        return render_job(await self._jobs.read(job_id))
+        return render_job(await self.jobs.read(job_id))
 
     async def follow(self, job_id: str, last_event_id: str | None) -> AsyncGenerator[StreamEvent | JobReply]:
         """Give each finished step and each status as events, and at the end the job as it stands then.
@@ -107,7 +106,7 @@ class JobService:
         seen = SeenProgress.parse(last_event_id) if last_event_id else SeenProgress()
         if seen is None:
             raise refused_field("header.last-event-id", "is the id of no event")
-        async with aclosing(follow_job(lambda: self._jobs.read(job_id), self._clock, seen)) as changes:
+        async with aclosing(follow_job(lambda: self.jobs.read(job_id), self.clock, seen)) as changes:
             async for job in changes:
                 for step in render_steps(job)[seen.steps :]:
                     told = SeenProgress(step.number, seen.state)
@@ -120,7 +119,7 @@ class JobService:
 
     async def list(self, query: JobPageQuery) -> ListReply[JobReply]:
         """Return one page of jobs, by id, without their steps' texts."""
-        found = await self._jobs.page(query.cursor, query.fetch_limit, query.status)
+        found = await self.jobs.page(query.cursor, query.fetch_limit, query.status)
         page = cut_page(found, query.limit, lambda job: job.id)
         return ListReply[JobReply].of(page, partial(render_job, with_texts=False))
 
@@ -149,8 +148,9 @@ class JobService:
         """Change a job as it was read; where somebody else changes it meanwhile, as it is read then."""
         for _ in range(_MOST_RACES):
             with suppress(ItemChangedError):
-                job = await change(await self._jobs.read(job_id))
-                await self._intake.announce(job)
+                job = await change(await self.jobs.read(job_id))
+                await JobIntake(self.jobs, self.outbox).announce(job)
+                await self.inputs.remove_if_over(job)
                 return job
         raise DependencyUnavailableError("The job", "is being changed by others", retry_after=1.0)
 
@@ -159,9 +159,9 @@ class JobService:
             return job
         if job.status.is_final:
             raise JobOverError(job.id, job.status)
-        if self._jobs.is_in_work(job):
-            return await self._jobs.request_cancel(job)
-        return await self._jobs.end(job, cancel_job(job))
+        if self.jobs.is_in_work(job):
+            return await self.jobs.request_cancel(job)
+        return await self.jobs.end(job, cancel_job(job))
 
     async def _approve(self, job: ReasoningJob, said: ApprovalRequest) -> ReasoningJob:
         earlier = job.approvals.get(said.step)
@@ -172,12 +172,12 @@ class JobService:
         approval = JobApproval(
             approved=said.approved,
             comment=said.comment,
-            principal=self._tenant.principal,
-            at=self._clock.now(),
+            principal=self.tenant.principal,
+            at=self.clock.now(),
         )
         if said.approved:
-            return await self._jobs.approve(job, said.step, approval, request_message(job.request))
-        return await self._jobs.refuse(job, said.step, approval, refuse_job(job, said.step, said.comment))
+            return await self.jobs.approve(job, said.step, approval, request_message(job.request))
+        return await self.jobs.refuse(job, said.step, approval, refuse_job(job, said.step, said.comment))
 
 
 def _accept(job_id: str, status: JobStatus) -> JobAccepted:

@@ -14,6 +14,7 @@ from shared.llm.model_call import CallOrigin
 from shared.prompts.rendering import render_for_model
 
 if TYPE_CHECKING:
+    from functions.reasoning.inputs import JobInputs
     from functions.reasoning.stored_models import ReasoningJob
     from functions.reasoning.strategies.strategy import StepCall
     from shared.contracts import ReasonerIn
@@ -40,11 +41,13 @@ class StepRunner:
     """Runs the steps of one tenant's jobs.
 
     Attributes:
+        inputs: The inputs of the tenant's jobs.
         prompts: The tenant's prompts.
         model: The chat model, within the tenant's budget.
         default_model: The model of jobs that name none.
     """
 
+    inputs: JobInputs
     prompts: ResolvesPrompts
     model: ChatModel
     default_model: str
@@ -89,8 +92,8 @@ class StepRunner:
 
     async def _find_input(self, job: ReasoningJob) -> _Input:
         """Find what a job is about; all of its steps use the version of its prompt that the first one did."""
-        request = job.request
-        reference = _find_prompt(job)
+        request = await self.inputs.load(job.request)
+        reference = _find_used_prompt(job) or _find_named_prompt(request)
         if reference is not None:
             prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
             use = PromptUse(name=prompt.version.name, version=prompt.version.version)
@@ -100,14 +103,12 @@ class StepRunner:
         return _Input((ChatMessage(role="user", content=request.text or ""),), None)
 
 
-def _find_prompt(job: ReasoningJob) -> PromptSelection | None:
+def _find_used_prompt(job: ReasoningJob) -> PromptSelection | None:
     used = next((step.prompt for step in job.steps.values() if step.prompt is not None), None)
-    if used is not None:
-        return PromptSelection(name=used.name, version=used.version)
-    return _named_prompt(job.request)
+    return None if used is None else PromptSelection(name=used.name, version=used.version)
 
 
-def _named_prompt(request: ReasonerIn) -> PromptSelection | None:
+def _find_named_prompt(request: ReasonerIn) -> PromptSelection | None:
     return request.prompt if request.prompt_name is None else PromptSelection(name=request.prompt_name)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.reasoning.inputs import JobInputs
 from functions.reasoning.models import (
     ApprovalRequest,
     JobAccepted,
@@ -23,6 +24,7 @@ from shared.http.inputs import LastEventId, WantsEvents
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.http.streaming import EventStream
+from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
 from shared.jobs.repository import JobRepository
@@ -54,12 +56,17 @@ def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
     return open_outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues)
 
 
+def _inputs(runtime: "Runtime", tenant: TenantContext) -> JobInputs:
+    return JobInputs(JobContents(tenant, lambda: runtime.job_blobs))
+
+
 def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     def service(tenant: TenantContext) -> JobService:
         return JobService(
             tenant,
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
+            _inputs(runtime, tenant),
             partial(runtime.models.require, tenant),
             runtime.clock,
         )
@@ -130,6 +137,7 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
             StepRunner(
+                _inputs(runtime, tenant),
                 runtime.prompts.of(tenant),
                 runtime.metered_model(tenant, "reasoner"),
                 runtime.settings.openai_model,

@@ -8,6 +8,7 @@ its session is another job's until its message comes back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -46,6 +47,7 @@ DELIVERY_SECONDS = 300.0
 """After this, no further step is begun in a delivery: the job's message is sent once more. The longest call
 that is begun before still ends before the delivery does (shared/messaging/consumer.py)."""
 
+_LONGEST_LIST = 500
 _logger = get_logger(__name__)
 
 
@@ -73,6 +75,7 @@ class JobWorker:
 
         Raises:
             ValidationError: The message asks for what jobs do not do; it will never succeed.
+            PayloadTooLargeError: It is larger than what the app sends itself.
             JobConflictError: A job of this id asks for something else.
             APIError: Something is down; the next delivery goes on where this one stopped.
         """
@@ -80,6 +83,7 @@ class JobWorker:
         if job.status is JobStatus.RUNNING:
             job = await self._run(job)
         await self.outbox.send(job)
+        await self.steps.inputs.remove_if_over(job)
 
     async def give_up(self, message: ReasonerIn) -> None:
         """Say that a job has failed whose message exhausted its deliveries.
@@ -94,6 +98,7 @@ class JobWorker:
             last = job.last_failure or "its workers died"
             job = await self.jobs.finish(job, _fail(job, f"No delivery is left. At the last: {last}"))
         await self.outbox.send(job)
+        await self.steps.inputs.remove_if_over(job)
 
     @property
     def _claims(self) -> JobClaims[ReasonerIn, JobResult]:
@@ -152,7 +157,7 @@ class JobWorker:
             delay = self._delay(job, error, cap.used)
             if delay is not None:
                 return await self.jobs.put_off(job, delay)
-            failure = self._find_failure(job, error)
+            failure = self._find_failure(job, call, error)
             if failure is None:
                 raise
             facts = {"job_id": job.id, "error": type(error).__name__}
@@ -177,14 +182,16 @@ class JobWorker:
         with deadline(seconds, self.clock):
             yield
 
-    def _find_failure(self, job: ReasoningJob, error: APIError) -> str | None:
+    def _find_failure(self, job: ReasoningJob, call: StepCall, error: APIError) -> str | None:
         """Say for what reason a job fails for good; None where it may go on in the next delivery."""
         if isinstance(error, BudgetExceededError):
             hours = int(LONGEST_WAIT.total_seconds() // 3600)
             most = f"for {hours} hours" if job.request.deadline_seconds is None else "until its deadline"
             return f"{error.message} (a job waits {most} at most)"
         if not error.transient:
-            return f"{type(error).__name__}: {error.message}"
+            problems = _list_problems(error)
+            told = f"{type(error).__name__}: {error.message}"
+            return f"{told} (step '{call.name}': {problems})" if problems else told
         if _is_late(job, self.clock.now()):
             return f"The job's deadline has passed: {job.request.deadline_seconds} s after it was accepted"
         return None
@@ -210,8 +217,11 @@ class JobWorker:
 
 def _check(message: ReasonerIn) -> None:
     """Hold messages that outsiders send to the rules that the HTTP route has."""
-    fields = message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
+    fields = message.model_dump(exclude={"tenant_id", "schema_version", "content"}, exclude_none=True)
+    if message.content is not None:
+        fields |= {"text": "claimed"} if "text" not in fields else {"prompt_name": "claimed"}
     validate_input(lambda: JobRequest.model_validate(fields), "message")
+    request_message(message)  # one that is too large to be sent again could not be put off
 
 
 def _find_gate(job: ReasoningJob, strategy: Strategy) -> str | None:
@@ -239,3 +249,13 @@ def _find_deadline(job: ReasoningJob) -> datetime | None:
 def _is_late(job: ReasoningJob, moment: datetime) -> bool:
     ends_at = _find_deadline(job)
     return ends_at is not None and moment >= ends_at
+
+
+def _list_problems(error: APIError) -> str:
+    """List what is wrong with an answer that is no data of its step's model, by its place; else nothing."""
+    problems = error.detail.get("problems")
+    if not isinstance(problems, Mapping):
+        return ""
+    return "; ".join(f"{place or 'the whole'} {problem}" for place, problem in problems.items())[
+        :_LONGEST_LIST
+    ]

@@ -71,6 +71,28 @@ resource dataContainers 'Microsoft.Storage/storageAccounts/blobServices/containe
   name: container
 }]
 
+// Inputs of jobs that are too large for a message are removed when their job is over. This is for what a crash left: no job
+// is worked on for as long.
+resource dataLifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
+  parent: data
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'jobs'
+          enabled: true
+          type: 'Lifecycle'
+          definition: {
+            filters: { blobTypes: ['blockBlob'], prefixMatch: ['jobs/'] }
+            actions: { baseBlob: { delete: { daysAfterCreationGreaterThan: 30 } } }
+          }
+        }
+      ]
+    }
+  }
+}
+
 resource topic 'Microsoft.EventGrid/systemTopics@2024-06-01-preview' = {
   name: 'evgt-${dataName}'
   location: location

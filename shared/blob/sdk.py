@@ -96,6 +96,15 @@ class SdkBlobStore:
 
         await self._call(attempt)
 
+    async def write(self, name: str, content: bytes) -> None:
+        """Store a content under a name, over whatever had it."""
+
+        async def attempt() -> None:
+            settings = ContentSettings(content_type="application/json")
+            await self._blob(name).upload_blob(content, overwrite=True, content_settings=settings)
+
+        await self._call(attempt)
+
     async def read(self, name: str) -> bytes | None:
         """Return a blob's content, or None where there is none of this name."""
 

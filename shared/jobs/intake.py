@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from shared.contracts import TaskMessage
-    from shared.jobs.models import JobMessage, JobOutboxItem
+    from shared.jobs.models import JobItem, JobMessage, JobOutboxItem
     from shared.jobs.repository import JobRepository
     from shared.messaging.outbox import Outbox
 
@@ -31,8 +31,10 @@ class JobIntake[Request: TaskMessage, Result: BaseModel]:
     jobs: JobRepository[Request, Result]
     outbox: Outbox[JobOutboxItem]
 
-    async def accept(self, request: Request, message: JobMessage, *, send: bool = True) -> None:
-        """Store a job together with its message, then send that.
+    async def accept(
+        self, request: Request, message: JobMessage, *, send: bool = True
+    ) -> JobItem[Request, Result]:
+        """Store a job together with its message, then send that; return it as it is stored.
 
         A broker that is down does not refuse the job: the sweeper sends its message later.
 
@@ -47,6 +49,7 @@ class JobIntake[Request: TaskMessage, Result: BaseModel]:
         job, _ = await self.jobs.create(request, message)
         if send:
             await self.announce(job)
+        return job
 
     async def announce(self, job: JobOutboxItem) -> None:
         """Send a job's message, or leave that to the sweeper where the broker is down."""

@@ -1,8 +1,7 @@
 """Everything that a tenant owns, wherever that is, without regard to its meaning.
 
 `CONTAINERS` and `BLOB_CONTAINERS` say where, as infra/cosmos.json and infra/storage.json define it: what a
-new capability stores is purged and exported from its first day. Of blobs there is one container, that of
-shipped logs: a second one needs a way to be opened by its name (a test says so).
+new capability stores is purged and exported from its first day.
 """
 
 from __future__ import annotations
@@ -246,7 +245,11 @@ def _log_refusals(refusals: Sequence[_Refusal]) -> None:
 
 
 def open_owned_data(
-    open_container: Callable[[str], Container], blobs: Blobs, tenant_id: TenantId, *, with_tenant: bool
+    open_container: Callable[[str], Container],
+    open_blobs: Callable[[str], Blobs],
+    tenant_id: TenantId,
+    *,
+    with_tenant: bool,
 ) -> Mapping[str, OwnedItems | OwnedBlobs | UnattributedMessages]:
     """Open all that a tenant owns, by where it is; the item that is the tenant only if asked for."""
     kept = "" if with_tenant else TENANT_ITEM
@@ -255,7 +258,7 @@ def open_owned_data(
         for name, levels in CONTAINERS.items()
     }
     messages = UnattributedMessages(tenant_id, open_container("quarantine"))
-    blobs_too = {f"blobs:{name}": OwnedBlobs(tenant_id, blobs) for name in BLOB_CONTAINERS}
+    blobs_too = {f"blobs:{name}": OwnedBlobs(tenant_id, open_blobs(name)) for name in BLOB_CONTAINERS}
     return {**items, "quarantine:unattributed": messages, **blobs_too}
 
 

@@ -50,7 +50,7 @@ ENVIRONMENT = {
 
 
 _TOKEN_COUNTER = TokenCounter()
-_OUTSIDE = ("sender", "blobs", "chat_model")
+_OUTSIDE = ("sender", "blobs", "job_blobs", "chat_model")
 """What of the runtime stands for things outside the process."""
 
 
@@ -102,6 +102,9 @@ class MemoryBlobs:
     async def upload(self, name: str, path: Path) -> None:
         self.blobs[name] = path.read_bytes()  # noqa: ASYNC240  # a test's own small file
 
+    async def write(self, name: str, content: bytes) -> None:
+        self.blobs[name] = content
+
     async def read(self, name: str) -> bytes | None:
         return self.blobs.get(name)
 
@@ -132,7 +135,9 @@ class MemoryRuntime(Runtime):
         self._memory = cosmos
         self.environment = environment
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
-        self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
+        self.__dict__.update(
+            sender=MemorySender(), blobs=MemoryBlobs(), job_blobs=MemoryBlobs(), chat_model=EchoModel()
+        )
         # The one in earnest; it only reads its tables once for all apps of a test run.
         self.__dict__["token_counter"] = _TOKEN_COUNTER
 

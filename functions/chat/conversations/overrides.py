@@ -29,7 +29,7 @@ async def refuse_overrides(bot: StoredBotConfig, overrides: TurnOverrides) -> No
     Raises:
         PermissionDeniedError: Always.
     """
-    raise PermissionDeniedError("Only an administrator's request may override a bot", overrides.model_dump())
+    raise PermissionDeniedError("Only an administrator's request may override a bot")
 
 
 async def check_overrides(

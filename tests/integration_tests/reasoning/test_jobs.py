@@ -14,12 +14,14 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
+from functions.reasoning.inputs import JobInputs
 from functions.reasoning.messages import session_of
 from functions.reasoning.models import JobRequest
 from functions.reasoning.service import JobService
 from functions.reasoning.stored_models import REASONING
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
+from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.sender import OutgoingMessage
@@ -180,8 +182,8 @@ def test_what_exhausts_its_deliveries_fails_its_job_is_told_and_kept_with_the_br
     assert kept["reason"] == "DeliveriesExhaustedError"
 
 
-def test_a_job_larger_than_a_message_may_be_is_refused_at_once(boss: Caller) -> None:
-    answer = boss.send("POST", "/api/v1/reasoning/jobs", {"id": "big", "text": "漢" * 70_000})
+def test_a_job_larger_than_a_megabyte_is_refused_at_once(boss: Caller) -> None:
+    answer = boss.send("POST", "/api/v1/reasoning/jobs", {"id": "big", "text": "x" * 1_048_577})
 
     assert answer.status_code == 413
     assert boss.send("GET", "/api/v1/reasoning/jobs/big").status_code == 404
@@ -257,7 +259,8 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
             queues = {"request": IN_QUEUE, "result": OUT_QUEUE}
             outbox = open_outbox(tenant, jobs, runtime.sender, queues)
             require = partial(runtime.models.require, tenant)
-            service = JobService(tenant, jobs, outbox, require, runtime.clock)
+            inputs = JobInputs(JobContents(tenant, lambda: runtime.job_blobs))
+            service = JobService(tenant, jobs, outbox, inputs, require, runtime.clock)
             accepted = await service.accept(JobRequest(id=job_id, text="Why?"))
         finally:
             await runtime.close()

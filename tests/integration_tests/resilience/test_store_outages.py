@@ -54,7 +54,9 @@ class SocketRuntime(Runtime):
     def __init__(self, endpoint: Endpoint) -> None:
         values = ENVIRONMENT | {"COSMOS_ENDPOINT": endpoint.address, "COSMOS_KEY": EMULATOR_KEY}
         super().__init__(lambda: Settings.model_validate(values), SystemClock())
-        self.__dict__.update(sender=MemorySender(), blobs=MemoryBlobs(), chat_model=EchoModel())
+        self.__dict__.update(
+            sender=MemorySender(), blobs=MemoryBlobs(), job_blobs=MemoryBlobs(), chat_model=EchoModel()
+        )
 
     @cached_property
     def cosmos(self) -> Dependency:

@@ -68,6 +68,15 @@ async def test_a_large_file_is_sent_in_blocks(store: SdkBlobStore, account: Memo
     assert account.largest == 4 * MEGABYTE
 
 
+async def test_a_content_is_written_over_what_had_its_name(store: SdkBlobStore, account: MemoryBlobs) -> None:
+    account.lose_answers = 1
+
+    await store.write("acme/a", b"one")
+    await store.write("acme/a", b"two")
+
+    assert (await store.read("acme/a"), account.blobs) == (b"two", {"acme/a": b"two"})
+
+
 async def test_an_upload_is_done_again_from_its_beginning(
     store: SdkBlobStore, account: MemoryBlobs, file: Path
 ) -> None:

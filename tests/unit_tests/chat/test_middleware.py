@@ -161,6 +161,28 @@ async def test_a_client_that_leaves_its_stream_is_an_error_once(app: App) -> Non
     assert listener.heard[-1][-1] == "CancelledError"
 
 
+async def test_a_client_that_leaves_when_its_turn_is_stored_makes_no_error_of_it(app: App) -> None:
+    async def leave(hook: str) -> None:
+        if hook == "after_turn":
+            call.cancel()
+            await asyncio.sleep(0)
+
+    listener = listen(app, leave)
+    other = Listener("two", listener.heard)
+    app.composition.add_middleware(other)
+    call = asyncio.create_task(app.chat())
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert [one[:2] for one in listener.heard] == [
+        ("one", "before_turn"),
+        ("two", "before_turn"),
+        ("two", "after_turn"),
+        ("one", "after_turn"),
+    ]
+    assert [state for _, state, _, _ in await app.turns()] == ["done"]
+
+
 async def test_a_turn_that_is_answered_from_before_is_not_told_of_again(app: App) -> None:
     listener = listen(app)
     for _ in range(2):

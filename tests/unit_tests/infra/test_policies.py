@@ -61,6 +61,7 @@ WITHOUT_KEYS = {
     "Microsoft.ServiceBus/namespaces/queues",
     "Microsoft.Storage/storageAccounts/blobServices",
     "Microsoft.Storage/storageAccounts/blobServices/containers",
+    "Microsoft.Storage/storageAccounts/managementPolicies",
     "Microsoft.Web/serverfarms",
     "Microsoft.Web/sites/config",
 }

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from shared.contracts import ChatMessage, PromptUse
-from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
+from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError, InternalError
 from shared.llm.catalogue_model import CatalogueModel
 from shared.llm.chat_model import ChatPrompt, Completion, ModelUnavailableError
 from shared.llm.metering import MeteredModel
@@ -42,8 +42,17 @@ if TYPE_CHECKING:
 ACME = tenant_context()
 SAID = "my very own secret"
 PRICE = {"prompt": "2", "completion": "10"}
+
+
+def running_clock() -> FakeClock:
+    """Return a clock that has been running for a minute."""
+    clock = FakeClock()
+    clock.advance(64)
+    return clock
+
+
 RECORD = {
-    "time": FakeClock().now(),
+    "time": running_clock().now(),
     "request_id": "r-1",
     "tenant_id": "acme",
     "key_id": "key-of-acme",
@@ -132,7 +141,7 @@ class Recorded:
     steps: list[Step | Callable[[], Awaitable[httpx2.Response]]] = field(default_factory=list)
     route: tuple[ModelDeployment, ...] = (deployment(price=PRICE),)
     refusal: Exception | None = None
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: FakeClock = field(default_factory=running_clock)
     records: list[ModelCallRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -196,11 +205,8 @@ async def test_a_line_of_the_log_has_all_of_it_and_nothing_that_was_said(*, stre
     assert (line["request_id"], line["tenant_id"]) == ("r-1", "acme")
     extra = line["extra"]
     assert list(extra) == ["event", *(name for name in RECORD if name not in {"request_id", "tenant_id"})]
-    assert (extra["event"], extra["stream"], extra["time"]) == (
-        "model_call",
-        streams,
-        FakeClock().now().isoformat(),
-    )
+    began = running_clock().now().isoformat()
+    assert (extra["event"], extra["stream"], extra["time"]) == ("model_call", streams, began)
     assert extra["cost"] == "0.000044"
     written = json.dumps(line)
     assert SAID not in written
@@ -214,6 +220,7 @@ async def test_a_stream_tells_how_long_its_first_part_took() -> None:
     record = recorded.record
     assert (record.stream, record.status, record.finish_reason) == (True, "succeeded", "stop")
     assert (record.time_to_first_token_ms, record.duration_ms) == (812.5, 937.5)
+    assert (record.wait_ms, record.overhead_ms) == (250.0, 187.5)
     assert (record.prompt_tokens, record.completion_tokens) == (7, 3)
 
 
@@ -257,12 +264,13 @@ async def test_a_call_of_a_model_that_is_gone_leaves_a_record() -> None:
 
 
 @pytest.mark.parametrize("streams", [False, True])
-async def test_a_defect_on_the_way_to_a_model_is_a_failure(*, streams: bool) -> None:
-    recorded = Recorded(refusal=RuntimeError("a defect"))
-    with pytest.raises(RuntimeError):
+@pytest.mark.parametrize("defect", [RuntimeError("a defect"), InternalError("a defect")])
+async def test_a_defect_on_the_way_to_a_model_is_a_failure(defect: Exception, *, streams: bool) -> None:
+    recorded = Recorded(refusal=defect)
+    with pytest.raises(type(defect)):
         await (recorded.read() if streams else recorded.model.complete(recorded.prompt))
 
-    assert (recorded.record.status, recorded.record.error) == ("failed", "RuntimeError")
+    assert (recorded.record.status, recorded.record.error) == ("failed", type(defect).__name__)
     assert (recorded.record.stream, recorded.record.time_to_first_token_ms) == (streams, None)
 
 
@@ -392,7 +400,15 @@ async def test_a_span_has_the_names_of_the_conventions_and_nothing_that_was_said
     elsewhere = deployment(
         provider="openai-compatible", base_url="https://models.test/v1", deployment="llama", price=PRICE
     )
-    recorded = Recorded([streaming(part("hel"), END, TOLD, DONE)], (elsewhere,))
+    used = {
+        "prompt_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 2},
+        "completion_tokens": 3,
+        "completion_tokens_details": {"reasoning_tokens": 1},
+        "total_tokens": 10,
+    }
+    told = json.dumps({"choices": [], "usage": used}).encode()
+    recorded = Recorded([streaming(part("hel"), END, told, DONE)], (elsewhere,))
     with logging_as(request_id="r-1"):
         await recorded.read()
 
@@ -413,6 +429,8 @@ async def test_a_span_has_the_names_of_the_conventions_and_nothing_that_was_said
         "gen_ai.response.time_to_first_chunk": 0.8125,
         "gen_ai.usage.input_tokens": 7,
         "gen_ai.usage.output_tokens": 3,
+        "gen_ai.usage.cache_read.input_tokens": 2,
+        "gen_ai.usage.reasoning.output_tokens": 1,
         "server.address": "models.test",
         "tenantry.tenant_id": "acme",
         "tenantry.request_id": "r-1",
@@ -427,7 +445,9 @@ async def test_a_conversation_that_is_named_after_a_person_is_not_named_in_a_spa
     origin = CallOrigin(conversation_id="ann@example.com")
     await recorded.model.complete(replace(recorded.prompt, origin=origin))
 
-    assert exporter.call()[1]["gen_ai.conversation.id"] == "[email]"
+    _, attributes, measured = exporter.call()
+    assert attributes["gen_ai.conversation.id"] == "[email]"
+    assert measured["gen_ai.provider.name"] == "azure.ai.openai"
 
 
 async def test_a_span_names_no_model_that_the_catalogue_does_not_have(exporter: Exporter) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import azure.functions as func
 
+from functions.reasoning.inputs import JobInputs
 from functions.reasoning.messages import session_of
 from functions.reasoning.stored_models import REASONING
 from functions.reasoning.trigger import blueprint
 from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
+from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
@@ -26,6 +28,7 @@ from shared.tenancy.context import Role
 from shared.tenancy.purges import Purges
 from tests.support.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 from tests.support.models import FakeModels
+from tests.support.whole_app import MemoryBlobs
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.prompts.library import library_over
 
@@ -115,7 +118,7 @@ class App:
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
         self.cosmos, self.clock, self.model, self.sender = cosmos, clock, FakeModel(), FakeSender()
-        self.models = FakeModels()
+        self.models, self.blobs = FakeModels(), MemoryBlobs()
         self.authenticator = authenticator = FakeAuthenticator()
         self.user = authenticator.add("user", ACME)
         self.stranger = authenticator.add("stranger", tenant_context("globex", Role.TENANT_ADMIN))
@@ -136,6 +139,7 @@ class App:
                 reasoner_hold_seconds=HOLD_SECONDS,
             ),
             metered_model=self.model.opened_for,
+            job_blobs=self.blobs,
             models=self.models,
             sender=self.sender,
             tenants=self.directory,
@@ -152,6 +156,7 @@ class App:
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock, REASONING)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
         self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
+        self.inputs = JobInputs(JobContents(ACME, lambda: self.blobs))
         self.prompts = library.of(ACME)
         self.is_dead = False
 

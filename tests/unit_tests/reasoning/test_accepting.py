@@ -99,14 +99,6 @@ async def test_a_job_is_accepted_while_the_broker_is_down_and_swept_later(app: A
     assert [sent.message_id for _, sent in app.sender.sent] == ["acme:j1"]
 
 
-async def test_a_job_larger_than_a_message_may_be_is_refused_and_not_stored(app: App) -> None:
-    answer = await app.accept(id="j1", text="漢" * 70_000)
-
-    assert (answer.status, answer.json()["error"]) == (413, "PayloadTooLargeError")
-    assert answer.json()["detail"] == {"max_bytes": 200_000}
-    assert (await app.show("j1")).status == 404
-
-
 async def test_the_sweeper_serves_every_tenant_whatever_befalls_one(app: App) -> None:
     app.sender.is_down = True
     await app.accept(id="j1", text="Why?")

@@ -76,7 +76,8 @@ class WorkingClock(FakeClock):
 
 
 def service_of(app: App, clock: FakeClock) -> JobService:
-    return JobService(ACME, app.jobs, app.outbox, partial(app.models.require, ACME), clock)
+    require = partial(app.models.require, ACME)
+    return JobService(ACME, app.jobs, app.outbox, app.inputs, require, clock)
 
 
 async def test_each_step_and_status_comes_while_the_job_is_worked_on(app: App) -> None:

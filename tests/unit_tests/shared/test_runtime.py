@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import APIError, ConfigurationError
-from shared.llm.recorded_model import RecordedModel
+from shared.llm.structured_model import StructuredModel
 from shared.probes import probe_dependencies
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -42,7 +42,7 @@ async def test_everything_is_opened_once_and_closed_together() -> None:
         assert runtime.ledger is runtime.ledger
         assert runtime.tenants is runtime.tenants
         assert runtime.quarantine is runtime.quarantine
-        assert isinstance(runtime.metered_model(tenant_context(), "app"), RecordedModel)
+        assert isinstance(runtime.metered_model(tenant_context(), "app"), StructuredModel)
     finally:
         await runtime.close()
 
