@@ -107,6 +107,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def session_id(self) -> str | None:
+        """The session that it came in, where the queue has sessions."""
+        ...
+
+    @property
     def delivery_count(self) -> int | None:
         """How many deliveries there were, with this one."""
         ...
@@ -301,7 +306,13 @@ class Queue[M: Message]:
         return validate_input(lambda: self.model.model_validate_json(body), "message")
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
-        refused = RefusedMessage(self.name, delivery.message_id or "", delivery.get_body(), error)
+        refused = RefusedMessage(
+            self.name,
+            delivery.message_id or "",
+            delivery.get_body(),
+            error,
+            session_id=delivery.session_id or None,
+        )
         await self.services.quarantine.put(tenant, refused)
         facts = self._describe(error) | {
             "message_id": refused.message_id,
