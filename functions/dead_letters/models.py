@@ -16,6 +16,8 @@ type QueueName = Literal["reasoner-in", "feedback-form-in"]
 
 REASON_PATTERN = r"^[A-Za-z]{1,64}$"
 _CURSOR_LENGTH = 100
+_ANY_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,127}$"
+"""Wider than those that there are: an id that nobody has is not found, whatever it looks like."""
 
 
 class DeadLetterPath(PathModel):
@@ -25,7 +27,7 @@ class DeadLetterPath(PathModel):
         dead_letter_id: The dead letter's id.
     """
 
-    dead_letter_id: str = Field(pattern=ENTRY_ID_PATTERN)
+    dead_letter_id: str = Field(pattern=_ANY_ID_PATTERN)
 
 
 class DeadLetterQuery(PageQuery):
