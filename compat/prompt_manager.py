@@ -18,8 +18,9 @@ from shared.prompts.batches import check_name, delete_many, parse_draft, save_ma
 from shared.prompts.edits import DeletePrompt, PromptEdit
 from shared.prompts.errors import PromptNotFoundError
 from shared.prompts.library import PromptLibrary
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.tenancy.context import platform_caller, tenant_caller
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -326,8 +327,8 @@ def _caller(tenant_id: str | None, scope: Scope) -> TenantContext | PlatformCont
     return tenant_caller(tenant_id)
 
 
-def _source_for(prompts: Prompts) -> PromptSource:
-    return PromptSource.GLOBAL if prompts.only_global else PromptSource.TENANT
+def _source_for(prompts: Prompts) -> Source:
+    return Source.GLOBAL if prompts.only_global else Source.TENANT
 
 
 async def _details(prompts: Prompts, name: str) -> Prompt | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.chat.bots.configuration import BotConfig
-from functions.chat.bots.models import BotPageQuery, BotPath, BotReadScope, BotReply, BotWriteScope
+from functions.chat.bots.models import BotPageQuery, BotPath, BotReply
 from functions.chat.composition import Chat
 from functions.chat.conversations.edits import Edit
 from functions.chat.conversations.models import (
@@ -35,6 +35,7 @@ from shared.http.bounds import RouteBounds
 from shared.http.inputs import IfMatch, OperationId
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.http.scopes import ReadScope, WriteScope
 from shared.http.streaming import EventStream, StreamEvent
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
@@ -61,7 +62,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
     async def save_bot(
         caller: TenantContext | PlatformContext,
         path: BotPath,
-        query: BotWriteScope,
+        query: WriteScope,
         bot: BotConfig,
         if_match: IfMatch | None,
     ) -> BotReply:
@@ -74,9 +75,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
         return await chat.bots(caller).save(path.bot_id, bot, query.scope, if_match)
 
     @routes.get("v1/bots/{bot_id}", min_role=Role.USER)
-    async def get_bot(
-        caller: TenantContext | PlatformContext, path: BotPath, query: BotReadScope
-    ) -> BotReply:
+    async def get_bot(caller: TenantContext | PlatformContext, path: BotPath, query: ReadScope) -> BotReply:
         """Show a bot.
 
         It is the tenant's own bot, and where there is none the global one, as `source` says.
@@ -95,7 +94,7 @@ def _bind_bots(chat: Chat, routes: Routes) -> None:
     async def delete_bot(
         caller: TenantContext | PlatformContext,
         path: BotPath,
-        query: BotWriteScope,
+        query: WriteScope,
         if_match: IfMatch | None,
     ) -> None:
         """Remove a bot.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from functions.prompts.models import BatchNamesRequest, BatchSaveRequest, ChangeQuery
     from shared.prompts.batches import ItemOutcome
     from shared.prompts.library import Prompts
-    from shared.prompts.models import PromptSource
     from shared.prompts.stored_models import Prompt
+    from shared.tenancy.source import Source
 
 
 _REFUSAL_BYTES = 600
@@ -55,7 +55,7 @@ class PromptBatchService:
                 room -= size
         return BatchGetReply(results=results)
 
-    async def save(self, request: BatchSaveRequest, source: PromptSource) -> BatchChangeReply:
+    async def save(self, request: BatchSaveRequest, source: Source) -> BatchChangeReply:
         """Save each prompt, or say why not.
 
         Raises:

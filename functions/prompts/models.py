@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from shared.contracts import ChatMessage
-from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
+from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.http.scopes import ReadScope, WriteScope
 from shared.prompts.edits import label_problem
 from shared.prompts.models import (
     LABEL_PATTERN,
@@ -19,9 +20,9 @@ from shared.prompts.models import (
     MAX_VERSION,
     NAME_PATTERN,
     PromptDraft,
-    PromptSource,
     Variable,
 )
+from shared.tenancy.source import Source
 from shared.validation import refuse_value
 
 MAX_BATCH = 500
@@ -91,26 +92,6 @@ class MovedLabelPath(PromptPath):
     label: Annotated[str, Field(pattern=MOVED_LABEL_PATTERN), BeforeValidator(_check_label)]
 
 
-class ReadScope(QueryModel):
-    """Scope to read from.
-
-    Attributes:
-        scope: `tenant` or `global`; without it, the tenant's own prompt and else the global one.
-    """
-
-    scope: PromptSource | None = None
-
-
-class WriteScope(QueryModel):
-    """Scope to write to.
-
-    Attributes:
-        scope: `tenant` for the tenant's own; `global` is the administrator's.
-    """
-
-    scope: PromptSource = PromptSource.TENANT
-
-
 class ChangeQuery(WriteScope):
     """Reason for a change without a body.
 
@@ -160,7 +141,7 @@ class PromptPageQuery(PageQuery):
     prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     tag: str | None = Field(None, min_length=1, max_length=64)
     deleted: bool = False
-    scope: PromptSource = PromptSource.TENANT
+    scope: Source = Source.TENANT
 
 
 class NumberedPageQuery(PageQuery, ReadScope):
@@ -323,7 +304,7 @@ class PromptReply(VersionedReply):
     template: TemplateReply
     version: int
     labels: dict[str, int]
-    source: PromptSource
+    source: Source
     description: str | None
     tags: list[str]
     variables: list[str]
@@ -354,7 +335,7 @@ class PromptSummaryReply(VersionedReply):
     name: str
     version: int
     labels: dict[str, int]
-    source: PromptSource
+    source: Source
     description: str | None
     tags: list[str]
     updated_at: datetime
@@ -451,7 +432,7 @@ class RenderedPromptReply(ReplyModel):
     text: str
     messages: list[ChatMessage] | None
     version: int
-    source: PromptSource
+    source: Source
     config: dict[str, JsonValue]
 
 

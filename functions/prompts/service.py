@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         SavePromptRequest,
     )
     from shared.prompts.library import Prompts
-    from shared.prompts.models import PromptSource
     from shared.prompts.stored_models import ChangeRecord, Prompt, PromptSummary, VersionSummary
+    from shared.tenancy.source import Source
 
 
 class PromptService:
@@ -45,7 +45,7 @@ class PromptService:
         self._prompts = prompts
 
     async def save(
-        self, name: str, request: SavePromptRequest, source: PromptSource, if_match: str | None
+        self, name: str, request: SavePromptRequest, source: Source, if_match: str | None
     ) -> PromptReply:
         """Store the next version.
 
@@ -110,7 +110,7 @@ class PromptService:
         page = cut_page(found, query.limit, lambda item: str(item.change.number))
         return ListReply[PromptChange].of(page, lambda item: _change(item.change))
 
-    async def labels(self, name: str, source: PromptSource | None) -> PromptLabelsReply:
+    async def labels(self, name: str, source: Source | None) -> PromptLabelsReply:
         """Return where each label points.
 
         Raises:
@@ -122,7 +122,7 @@ class PromptService:
         self,
         at: tuple[str, str],
         request: MoveLabelRequest,
-        source: PromptSource,
+        source: Source,
         if_match: str | None,
     ) -> PromptLabelsReply:
         """Point a label at a version; `at` is the prompt's name and the label.
@@ -236,7 +236,7 @@ def _labels(head: PromptSummary) -> PromptLabelsReply:
     return PromptLabelsReply(name=head.name, labels=head.all_labels, etag=head.etag)
 
 
-def _summary(head: PromptSummary, source: PromptSource) -> PromptSummaryReply:
+def _summary(head: PromptSummary, source: Source) -> PromptSummaryReply:
     return PromptSummaryReply(
         name=head.name,
         version=head.version,

@@ -26,11 +26,9 @@ from functions.prompts.models import (
     PromptSummaryReply,
     PromptVersionPath,
     PromptVersionSummary,
-    ReadScope,
     RenderedPromptReply,
     RenderPromptRequest,
     SavePromptRequest,
-    WriteScope,
 )
 from functions.prompts.service import PromptService
 from shared.http.bounds import RouteBounds
@@ -38,6 +36,7 @@ from shared.http.inputs import IfMatch
 from shared.http.paging import ListReply
 from shared.http.route import Answered
 from shared.http.routes import Routes
+from shared.http.scopes import ReadScope, WriteScope
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:

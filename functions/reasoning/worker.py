@@ -8,6 +8,7 @@ its session is another job's until its message comes back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -46,6 +47,7 @@ DELIVERY_SECONDS = 300.0
 """After this, no further step is begun in a delivery: the job's message is sent once more. The longest call
 that is begun before still ends before the delivery does (shared/messaging/consumer.py)."""
 
+_LONGEST_LIST = 500
 _logger = get_logger(__name__)
 
 
@@ -155,7 +157,7 @@ class JobWorker:
             delay = self._delay(job, error, cap.used)
             if delay is not None:
                 return await self.jobs.put_off(job, delay)
-            failure = self._find_failure(job, error)
+            failure = self._find_failure(job, call, error)
             if failure is None:
                 raise
             facts = {"job_id": job.id, "error": type(error).__name__}
@@ -180,14 +182,16 @@ class JobWorker:
         with deadline(seconds, self.clock):
             yield
 
-    def _find_failure(self, job: ReasoningJob, error: APIError) -> str | None:
+    def _find_failure(self, job: ReasoningJob, call: StepCall, error: APIError) -> str | None:
         """Say for what reason a job fails for good; None where it may go on in the next delivery."""
         if isinstance(error, BudgetExceededError):
             hours = int(LONGEST_WAIT.total_seconds() // 3600)
             most = f"for {hours} hours" if job.request.deadline_seconds is None else "until its deadline"
             return f"{error.message} (a job waits {most} at most)"
         if not error.transient:
-            return f"{type(error).__name__}: {error.message}"
+            problems = _list_problems(error)
+            told = f"{type(error).__name__}: {error.message}"
+            return f"{told} (step '{call.name}': {problems})" if problems else told
         if _is_late(job, self.clock.now()):
             return f"The job's deadline has passed: {job.request.deadline_seconds} s after it was accepted"
         return None
@@ -245,3 +249,13 @@ def _find_deadline(job: ReasoningJob) -> datetime | None:
 def _is_late(job: ReasoningJob, moment: datetime) -> bool:
     ends_at = _find_deadline(job)
     return ends_at is not None and moment >= ends_at
+
+
+def _list_problems(error: APIError) -> str:
+    """List what is wrong with an answer that is no data of its step's model, by its place; else nothing."""
+    problems = error.detail.get("problems")
+    if not isinstance(problems, Mapping):
+        return ""
+    return "; ".join(f"{place or 'the whole'} {problem}" for place, problem in problems.items())[
+        :_LONGEST_LIST
+    ]

@@ -21,14 +21,19 @@ _SHORTHANDS = {
 }
 """ECMA-262, whose patterns JSON Schema has, means ASCII by them; those of Unicode are large automata."""
 
-_TOKEN = re.compile(r"\\.|\(\?.?", re.DOTALL)
-_UNKNOWN = re.compile(r"\\[pP]|\(\?[^:]?", re.DOTALL)
-_COUNTED = re.compile(r"(?P<group>\))?\{(?P<least>\d+)(?:,(?P<most>\d*))?\}")
+_TOKEN = re.compile(r"\\.|\(\?.?|\{[\s0-9,]*\}", re.DOTALL)
+_UNKNOWN = re.compile(r"\\[pP]|\(\?[^:]?|\{(?![0-9]+(?:,[0-9]*)?\}).*", re.DOTALL)
+_COUNTED = re.compile(r"\{(?P<least>[0-9]+)(?:,(?P<most>[0-9]*))?\}")
+_ENDS_OF_PARTS_WITH_COPIES = frozenset(")}?*+")
 _CHARACTERS_OF_A_COPY = 4
 
 
 class UnknownPatternError(ValueError):
-    """A pattern is malformed, or has what is not taken: look-around, back-references, flags, `p` classes."""
+    """A pattern is malformed, or has what is not taken.
+
+    That is look-around, back-references, flags, `p` classes, and counts as only Rust reads them (`{ 2 }`,
+    `{,2}`), which nothing here would measure.
+    """
 
 
 class AnswerPattern:
@@ -71,13 +76,13 @@ def pattern_size(pattern: str) -> int:
 def _count_copies(pattern: str) -> int:
     """Return how many copies of their parts a pattern's counted repetitions stand for, at most.
 
-    Those of a group multiply whatever is in it.
+    Those of a group, or of what is repeated already, multiply whatever is in it.
     """
     of_parts, of_groups = 1, 1
     for found in _COUNTED.finditer(pattern):
         times = max(int(count) for count in found.group("least", "most") if count)
-        if found["group"] is None:
-            of_parts += times
-        else:
+        if pattern[found.start() - 1] in _ENDS_OF_PARTS_WITH_COPIES:
             of_groups *= max(1, times)
+        else:
+            of_parts += times
     return of_parts * of_groups

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Annotated, Any, Self, override
 
 from pydantic import (
@@ -132,6 +133,7 @@ class SchemaNode(BaseModel):
         extra="forbid",
         strict=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
         alias_generator=to_camel,
     )
 
@@ -291,23 +293,29 @@ class AnswerSchema(SchemaNode):
             if node.pattern is not None:
                 patterns += pattern_size(node.pattern)
                 _check_pattern(node, patterns, f"schema{place}.pattern")
-        if any(self._leads_to_itself(name) for name in self.defs):
+        if _has_ring({name: _references(node) for name, node in self.defs.items()}):
             raise refuse_value("has a definition that is nothing but a reference to itself")
         return self
 
-    def _leads_to_itself(self, name: str) -> bool:
-        """Tell whether a definition comes back to itself at the same value: checking that has no end."""
-        seen, waiting = set[str](), [self.defs[name]]
-        while waiting:
-            node = waiting.pop()
-            waiting += node.alternatives
-            referred = node.definition
-            if referred == name:
-                return True
-            if referred is not None and referred not in seen:
-                seen.add(referred)
-                waiting.append(self.defs[referred])
-        return False
+
+def _has_ring(references: Mapping[str, set[str]]) -> bool:
+    """Tell whether definitions lead back to one at the same value: checking that has no end."""
+    try:
+        TopologicalSorter(references).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _references(node: SchemaNode) -> set[str]:
+    """Return the definitions that are about the same value as a schema."""
+    found, waiting = set[str](), [node]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.alternatives
+        if node.definition is not None:
+            found.add(node.definition)
+    return found
 
 
 def _check_pattern(node: SchemaNode, patterns: int, place: str) -> None:

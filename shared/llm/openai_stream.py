@@ -99,17 +99,22 @@ class OpenedStream:
         yield answer.complete()
 
     async def _next(self, answer: StreamedAnswer, limit: WaitLimit, until: float) -> bytes:
-        """Return the next bytes; none where the stream is over.
+        """Return the next bytes; none where the stream is over, or ends otherwise after all that is needed.
 
         Raises:
             TruncatedAnswerError: They did not come.
         """
         try:
             return await limit.wait(anext(self.chunks, b""), until)
-        except TimeoutError as error:
-            raise TruncatedAnswerError("did not go on with its answer in time", answer.usage) from error
-        except httpx2.HTTPError as error:
-            raise TruncatedAnswerError("broke its answer off", answer.usage) from error
+        except (TimeoutError, httpx2.HTTPError) as error:
+            if answer.is_whole:
+                return b""
+            reason = (
+                "did not go on with its answer in time"
+                if isinstance(error, TimeoutError)
+                else "broke its answer off"
+            )
+            raise TruncatedAnswerError(reason, answer.usage) from error
 
     async def _drain(self) -> None:
         """Read the end of the response, if it is there: its connection can then be used again."""

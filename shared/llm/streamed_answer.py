@@ -97,6 +97,11 @@ class StreamedAnswer:
         # Halves of characters may come in two parts; one that stays alone could be neither stored nor sent.
         self._characters = codecs.getincrementaldecoder("utf-16-le")("replace")
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing that is needed of it is still to come."""
+        return self._finish_reason is not None and self.usage is not None
+
     def take(self, data: bytes) -> str:
         """Read one event's data, and return the text that it adds."""
         if data == _DONE:

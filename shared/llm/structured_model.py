@@ -115,6 +115,8 @@ def _refuse(
     facts = {"model": prompt.model, "attempts": attempts}
     _logger.warning("An answer does not have the form that was asked for", extra=facts)
     told = {one.place: one.problem for one in reversed(problems)}
+    if answer.finish_reason == _CUT:
+        told = {"": "was cut off by its limit of tokens"}
     return InvalidAnswerError(told, answer.usage, attempts)
 
 

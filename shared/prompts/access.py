@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.errors import PermissionDeniedError, ValidationError
-from shared.prompts.models import PromptSource
 from shared.prompts.store import GlobalPromptStore, PromptStore
 from shared.tenancy.context import PlatformContext, Role, TenantContext, as_platform
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,14 +44,14 @@ class PromptAccess:
         self._turns = turns
         self._falls_back = falls_back
 
-    async def readable(self, source: PromptSource) -> PromptStore:
+    async def readable(self, source: Source) -> PromptStore:
         """Open one of the stores to read.
 
         Raises:
             PermissionDeniedError: The tenant does not use the global prompts.
             ValidationError: The administrator names no tenant.
         """
-        if source is PromptSource.TENANT:
+        if source is Source.TENANT:
             return self.require_own()
         await self.check_global()
         return self.global_store
@@ -69,19 +69,19 @@ class PromptAccess:
         ):
             raise PermissionDeniedError("This tenant does not use the global prompts")
 
-    def writable(self, source: PromptSource) -> PromptStore:
+    def writable(self, source: Source) -> PromptStore:
         """Open one of the stores to change.
 
         Raises:
             PermissionDeniedError: The global prompts are the platform administrator's.
             ValidationError: The administrator names no tenant.
         """
-        if source is PromptSource.TENANT:
+        if source is Source.TENANT:
             return self.require_own()
         as_platform(self.caller)
         return self.global_store
 
-    async def in_order(self, source: PromptSource | None) -> list[PromptStore]:
+    async def in_order(self, source: Source | None) -> list[PromptStore]:
         """Return the stores to look in, one after the other.
 
         Raises:

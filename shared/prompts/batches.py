@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from shared.prompts.batch_commit import EditOutcome
     from shared.prompts.edits import EditEffect
     from shared.prompts.library import Prompts
-    from shared.prompts.models import PromptDraft, PromptSource
+    from shared.prompts.models import PromptDraft
     from shared.prompts.stored_models import Prompt, PromptSummary
+    from shared.tenancy.source import Source
 
 _NAME = re.compile(NAME_PATTERN)
 _MOST_VALUES = MAX_CONFIG_VALUES + 2_000
@@ -70,7 +71,7 @@ class SaveItem:
 
 
 async def save_many(
-    prompts: Prompts, items: Sequence[Mapping[str, object]], source: PromptSource
+    prompts: Prompts, items: Sequence[Mapping[str, object]], source: Source
 ) -> list[ItemOutcome]:
     """Save prompts, each as JSON of a `NamedDraft`; return an outcome for each, in order.
 
@@ -83,7 +84,7 @@ async def save_many(
 
 
 async def delete_many(
-    prompts: Prompts, names: Sequence[str], source: PromptSource, reason: str | None = None
+    prompts: Prompts, names: Sequence[str], source: Source, reason: str | None = None
 ) -> list[ItemOutcome]:
     """Take prompts out of use; return an outcome for each, in order.
 
@@ -127,7 +128,7 @@ def no_room_for(name: str, max_bytes: int) -> PayloadTooLargeError:
 
 
 async def _apply(
-    prompts: Prompts, edits: Sequence[tuple[str | None, PromptEdit | APIError]], source: PromptSource
+    prompts: Prompts, edits: Sequence[tuple[str | None, PromptEdit | APIError]], source: Source
 ) -> list[ItemOutcome]:
     """Make those edits that can be made: of one prompt the first, the others are refused."""
     first: dict[str, PromptEdit] = {}

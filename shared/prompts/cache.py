@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.caching.region import Freshness
-from shared.prompts.models import PromptSource
 from shared.prompts.stored_models import (
     Prompt,
     PromptHead,
@@ -15,6 +14,7 @@ from shared.prompts.stored_models import (
     PromptVersion,
     latest_version,
 )
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +49,12 @@ class CachedHead:
 
     head: PromptHead
     latest: PromptVersion
-    source: PromptSource
+    source: Source
     read_at: float
     large: bool = False
 
     @classmethod
-    def of(cls, head: PromptHead, source: PromptSource, read_at: float) -> CachedHead:
+    def of(cls, head: PromptHead, source: Source, read_at: float) -> CachedHead:
         """Take a head that was read."""
         large = head.content.characters > MAX_CACHED_CHARACTERS
         return cls(head, latest_version(head), source, read_at, large=large)
@@ -86,11 +86,11 @@ class PromptCache:
         await self.heads.close()
         await self.versions.close()
 
-    def head_key(self, name: str, source: PromptSource | None) -> str:
+    def head_key(self, name: str, source: Source | None) -> str:
         """Name a head in the cache: after an edit of the global prompt here, nobody finds the old one."""
         return f"{source or 'any'}:{self._global_edits[name]}:{name}"
 
-    def version_key(self, name: str, source: PromptSource, version: int) -> str:
+    def version_key(self, name: str, source: Source, version: int) -> str:
         """Name a version in the cache; each scope has prompts of its own."""
         return f"{source}:{name}:{version}"
 
@@ -102,7 +102,7 @@ class PromptCache:
     def invalidate(self, tenant: TenantContext, *names: str) -> None:
         """Let a tenant read prompts of its own anew."""
         self._own_edits[tenant.tenant_id] += 1
-        stale = [self.head_key(name, scope) for name in names for scope in (None, PromptSource.TENANT)]
+        stale = [self.head_key(name, scope) for name in names for scope in (None, Source.TENANT)]
         self.heads.forget(tenant, *stale)
 
     def count_edits(self, tenant: TenantContext) -> int:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from shared.prompts.access import PromptAccess
 from shared.prompts.cache import PromptCache
 from shared.prompts.edits import PromptEdit, SaveVersion
-from shared.prompts.models import PromptSource
 from shared.prompts.reader import PromptReader
 from shared.prompts.stored_models import PromptSummary
 from shared.resilience.concurrency import Turns
 from shared.tenancy.context import PlatformContext, TenantContext, require_tenant
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -93,7 +93,7 @@ class Prompts(PromptReader):
         name: str,
         draft: PromptDraft,
         if_match: str | None = None,
-        source: PromptSource = PromptSource.TENANT,
+        source: Source = Source.TENANT,
     ) -> Prompt:
         """Store a prompt's next version.
 
@@ -109,7 +109,7 @@ class Prompts(PromptReader):
             head, version = await store.commit(edit)
             return await store.version_of(head, version)
 
-    async def apply(self, edit: PromptEdit, source: PromptSource = PromptSource.TENANT) -> PromptHead:
+    async def apply(self, edit: PromptEdit, source: Source = Source.TENANT) -> PromptHead:
         """Make an edit that makes no version, and return the head as it is now.
 
         Raises:
@@ -124,7 +124,7 @@ class Prompts(PromptReader):
         return head
 
     async def apply_all(
-        self, edits: Sequence[PromptEdit], source: PromptSource = PromptSource.TENANT
+        self, edits: Sequence[PromptEdit], source: Source = Source.TENANT
     ) -> list[EditOutcome]:
         """Make one edit each of many prompts, and return each one's head or failure in order.
 
@@ -142,7 +142,7 @@ class Prompts(PromptReader):
                     self._cache.written.put(self._caller, f"{source}:{head.name}", head)
         return outcomes
 
-    def _written(self, names: Sequence[str], source: PromptSource) -> dict[str, PromptSummary]:
+    def _written(self, names: Sequence[str], source: Source) -> dict[str, PromptSummary]:
         """Return the heads that this process wrote lately: good enough to write on, under their ETags."""
         caller = self._caller
         if isinstance(caller, PlatformContext):
@@ -151,12 +151,12 @@ class Prompts(PromptReader):
         return {head.name: head for head in heads if head is not None}
 
     @contextmanager
-    def _invalidating(self, names: Sequence[str], source: PromptSource) -> Iterator[None]:
+    def _invalidating(self, names: Sequence[str], source: Source) -> Iterator[None]:
         """Drop these prompts from the cache once they were edited, or may have been."""
         try:
             yield
         finally:
-            if source is PromptSource.GLOBAL:
+            if source is Source.GLOBAL:
                 self._cache.invalidate_global(*names)
             elif isinstance(self._caller, TenantContext):
                 self._cache.invalidate(self._caller, *names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -246,10 +245,3 @@ class NamedDraft(PromptDraft):
 
 _ABOUT = set(NamedDraft.model_fields) - set(PromptDraft.model_fields)
 _CONTENT = {"template", "config", "declared_variables", "examples"}
-
-
-class PromptSource(StrEnum):
-    """Owner of a prompt: the tenant, or the platform for everybody."""
-
-    TENANT = "tenant"
-    GLOBAL = "global"

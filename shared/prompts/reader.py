@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from shared.errors import ValidationError
 from shared.prompts.cache import MAX_CACHED_CHARACTERS, CachedHead
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.models import MAX_CONTENT_BYTES
 from shared.prompts.reference import choose_version, find_version, require_version
 from shared.prompts.stored_models import Prompt, PromptHead, PromptVersion
 from shared.tenancy.context import PlatformContext
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class PromptReader:
         self,
         name: str,
         which: int | str | None = None,
-        source: PromptSource | None = None,
+        source: Source | None = None,
         *,
         fresh: bool = False,
     ) -> Prompt:
@@ -131,9 +132,7 @@ class PromptReader:
         prompts = {name: Prompt(one.latest, one.head, one.source) for name, one in heads.items()}
         return PromptsRead(prompts, left_out)
 
-    async def versions(
-        self, name: str, source: PromptSource | None, before: int | None, limit: int
-    ) -> VersionList:
+    async def versions(self, name: str, source: Source | None, before: int | None, limit: int) -> VersionList:
         """Return a prompt's versions without their content, the newest first, below the given number.
 
         Raises:
@@ -145,7 +144,7 @@ class PromptReader:
         return VersionList(latest.head, await store.versions(name, before, limit))
 
     async def history(
-        self, name: str, source: PromptSource | None, before: int | None, limit: int
+        self, name: str, source: Source | None, before: int | None, limit: int
     ) -> list[ChangeItem]:
         """Return records of a prompt's changes, the last first, below the given number; of a deleted one too.
 
@@ -156,7 +155,7 @@ class PromptReader:
         store, _ = await self._find(name, source)
         return await store.history(name, before, limit)
 
-    async def _find(self, name: str, source: PromptSource | None) -> tuple[PromptStore, PromptHead]:
+    async def _find(self, name: str, source: Source | None) -> tuple[PromptStore, PromptHead]:
         """Return the store that has a prompt, and its head; a deleted one's where there is no other.
 
         Raises:
@@ -175,7 +174,7 @@ class PromptReader:
             raise PromptNotFoundError(name)
         return deleted
 
-    async def _head(self, name: str, source: PromptSource | None, *, fresh: bool) -> tuple[CachedHead, bool]:
+    async def _head(self, name: str, source: Source | None, *, fresh: bool) -> tuple[CachedHead, bool]:
         """Return a prompt's head, and whether it was read for this call."""
         caller, cache = self._caller, self._cache
         if fresh or isinstance(caller, PlatformContext):
@@ -188,7 +187,7 @@ class PromptReader:
             finally:
                 if not done:
                     cache.abandon_prefetch(caller)
-        if source is PromptSource.GLOBAL:
+        if source is Source.GLOBAL:
             await self._access.check_global()
         key = cache.head_key(name, source)
         just_read = False
@@ -203,7 +202,7 @@ class PromptReader:
             cache.heads.forget(caller, key)
         return cached, just_read
 
-    async def _reload(self, name: str, source: PromptSource | None) -> CachedHead:
+    async def _reload(self, name: str, source: Source | None) -> CachedHead:
         """Read a head anew, and keep it in the place of the one that is cached."""
         caller, cache = self._caller, self._cache
         if isinstance(caller, PlatformContext):
@@ -218,7 +217,7 @@ class PromptReader:
             cache.heads.put(caller, key, read, age_seconds=self._clock.monotonic() - read.read_at)
         return read
 
-    async def _load(self, name: str, source: PromptSource | None) -> CachedHead:
+    async def _load(self, name: str, source: Source | None) -> CachedHead:
         began = self._clock.monotonic()
         store, head = await self._find(name, source)
         if head.deleted:
@@ -234,7 +233,7 @@ class PromptReader:
     async def _version(self, cached: CachedHead, number: int) -> PromptVersion:
         """Return an immutable version: once read, it needs no reading again."""
         access = self._access
-        store = access.global_store if cached.source is PromptSource.GLOBAL else access.require_own()
+        store = access.global_store if cached.source is Source.GLOBAL else access.require_own()
 
         async def load() -> PromptVersion:
             return (await store.version_of(cached.head, number)).version
@@ -256,7 +255,7 @@ class PromptReader:
         room = max_bytes
         for store in await self._access.in_order(None):
             missing = [name for name in names if name not in found and name not in left_out]
-            if not missing or (store.source is PromptSource.GLOBAL and not await self._access.falls_back()):
+            if not missing or (store.source is Source.GLOBAL and not await self._access.falls_back()):
                 break
             read = await store.read_all(missing, room)
             found |= {name: CachedHead.of(head, store.source, began) for name, head in read.heads.items()}
@@ -265,7 +264,7 @@ class PromptReader:
         return found, left_out
 
     async def list(
-        self, source: PromptSource, after: str | None, limit: int, only: HeadFilter | None = None
+        self, source: Source, after: str | None, limit: int, only: HeadFilter | None = None
     ) -> list[PromptSummary]:
         """Return prompts of one scope without their content by name, after the given one.
 

@@ -22,7 +22,7 @@ from shared.prompts.batch_commit import BatchCommit
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import MAX_CONTENT_BYTES, PromptSource
+from shared.prompts.models import MAX_CONTENT_BYTES
 from shared.prompts.reference import require_version
 from shared.prompts.stored_models import (
     ChangeItem,
@@ -37,6 +37,7 @@ from shared.prompts.stored_models import (
     version_id,
 )
 from shared.resilience.concurrency import Turns, side_by_side
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +91,7 @@ class PromptStore:
             overtaking each other.
     """
 
-    source = PromptSource.TENANT
+    source = Source.TENANT
 
     def __init__(
         self,
@@ -274,7 +275,7 @@ class GlobalPromptStore(PromptStore):
         by: The principal who changes them.
     """
 
-    source = PromptSource.GLOBAL
+    source = Source.GLOBAL
 
     def __init__(
         self, by: str, container: Container, clock: Clock | None = None, turns: Turns | None = None

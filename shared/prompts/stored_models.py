@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from shared.cosmos.partition import StoredItem
-from shared.prompts.models import EXAMPLES, LATEST, PromptSource
+from shared.prompts.models import EXAMPLES, LATEST
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from shared.cosmos.container import Json
@@ -218,7 +219,7 @@ class Prompt(NamedTuple):
 
     version: PromptVersion
     head: PromptSummary
-    source: PromptSource = PromptSource.TENANT
+    source: Source = Source.TENANT
     age_seconds: float = 0.0
 
     @property

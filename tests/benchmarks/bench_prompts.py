@@ -27,9 +27,10 @@ from shared.cosmos.sdk import SdkContainer, classify, open_client
 from shared.prompts.batch_commit import WRITE_AT_ONCE
 from shared.prompts.edits import PromptEdit, SaveVersion
 from shared.prompts.library import PromptLibrary
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
+from shared.tenancy.source import Source
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.support.fakes import tenant_context
 
@@ -205,13 +206,13 @@ async def seconds_from_the_store(address: str) -> FromTheStore:
         ]
         names = [f"uncached{number}" for number in range(BATCH)]
         saves = [PromptEdit(name, SaveVersion(PromptDraft(template=TEMPLATE))) for name in names]
-        await library.of(ours).apply_all(saves, PromptSource.TENANT)
+        await library.of(ours).apply_all(saves, Source.TENANT)
         batches = [await timed(lambda: library.of(ours).read_all(names)) for _ in range(3 * ROUNDS)]
         bare = BareSave(proxy, names)
         await bare.save()
         saved = [
             (
-                await timed(lambda: library.of(ours).apply_all(saves, PromptSource.TENANT)),
+                await timed(lambda: library.of(ours).apply_all(saves, Source.TENANT)),
                 await timed(bare.save),
             )
             for _ in range(3 * ROUNDS)

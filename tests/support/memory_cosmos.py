@@ -149,6 +149,14 @@ class MemoryCosmos:
         """Return all that is stored, for another account to begin with."""
         return self.database.connection.serialize()
 
+    @property
+    def stored_bytes(self) -> int:
+        """Return the bytes of this process that hold what is stored."""
+        pages, size = (
+            self.database.connection.execute(f"PRAGMA page_{of}").fetchone()[0] for of in ("count", "size")
+        )
+        return int(pages * size)
+
     def rows_of(self, owner: str) -> list[tuple[str, str, bytes]]:
         """Return all that is stored of a tenant's: container, ETag and body, to the byte."""
         return [row for row in self.rows() if json.loads(row[2]).get("tenant_id") == owner]

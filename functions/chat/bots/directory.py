@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from functions.chat.bots.errors import BotNotFoundError
-from functions.chat.bots.models import BotSource
 from functions.chat.bots.repository import BotRepository, GlobalBotRepository
 from shared.caching.region import Freshness
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from functions.chat.bots.stored_models import BotItem
@@ -30,7 +30,7 @@ class FoundBot(NamedTuple):
     """A bot, and whose it is."""
 
     bot: BotItem
-    source: BotSource
+    source: Source
 
 
 class BotDirectory:
@@ -80,9 +80,9 @@ class BotDirectory:
             BotNotFoundError: There is neither.
         """
         try:
-            return FoundBot(await self.own(tenant).read(bot_id), BotSource.TENANT)
+            return FoundBot(await self.own(tenant).read(bot_id), Source.TENANT)
         except BotNotFoundError:
-            return FoundBot(await self.everybodys.read(bot_id), BotSource.GLOBAL)
+            return FoundBot(await self.everybodys.read(bot_id), Source.GLOBAL)
 
     async def reload(self, tenant: TenantContext, bot_id: str) -> FoundBot:
         """Read a bot anew, and let it be in force here; where it cannot be read, the one before stays.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import Field
 
 from functions.chat.bots.configuration import BotConfigReply
-from shared.http.models import PathModel, QueryModel, VersionedReply
+from shared.http.models import PathModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.tenancy.source import Source
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MAX_BOT_ID = 124
@@ -17,13 +17,6 @@ MAX_BOT_ID = 124
 
 MAX_HISTORY_TURNS = 50
 """The most turns that a bot may be reminded of; as many are kept at hand per conversation."""
-
-
-class BotSource(StrEnum):
-    """Owner of a bot: the tenant, or the platform, whose bots every tenant can use."""
-
-    TENANT = "tenant"
-    GLOBAL = "global"
 
 
 class BotPath(PathModel):
@@ -36,26 +29,6 @@ class BotPath(PathModel):
     bot_id: str = Field(pattern=ID_PATTERN)
 
 
-class BotReadScope(QueryModel):
-    """Scope of a bot that is read.
-
-    Attributes:
-        scope: `tenant` or `global`; without it, the tenant's own bot and else the global one.
-    """
-
-    scope: BotSource | None = None
-
-
-class BotWriteScope(QueryModel):
-    """Scope of a bot that is changed.
-
-    Attributes:
-        scope: `tenant` for the tenant's own; `global` is the administrator's.
-    """
-
-    scope: BotSource = BotSource.TENANT
-
-
 class BotPageQuery(PageQuery):
     """Query of bots, which are sorted by id.
 
@@ -63,7 +36,7 @@ class BotPageQuery(PageQuery):
         scope: The tenant's own bots, or the global ones.
     """
 
-    scope: BotSource = BotSource.TENANT
+    scope: Source = Source.TENANT
 
 
 class BotReply(VersionedReply):
@@ -78,5 +51,5 @@ class BotReply(VersionedReply):
 
     bot_id: str
     config: BotConfigReply
-    source: BotSource
+    source: Source
     updated_at: datetime

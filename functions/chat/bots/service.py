@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from functions.chat.bots.configuration import BotConfigReply
 from functions.chat.bots.directory import FoundBot
 from functions.chat.bots.errors import BotNotFoundError
-from functions.chat.bots.models import MAX_BOT_ID, BotReply, BotSource
+from functions.chat.bots.models import MAX_BOT_ID, BotReply
 from functions.chat.bots.stored_models import StoredBotConfig
 from shared.errors import ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.prompts.errors import PromptNotFoundError
 from shared.tenancy.context import PlatformContext, as_platform
+from shared.tenancy.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +68,7 @@ class BotService:
         self._prompts = prompts
         self._models = models
 
-    async def save(self, bot_id: str, config: BotConfig, scope: BotSource, if_match: str | None) -> BotReply:
+    async def save(self, bot_id: str, config: BotConfig, scope: Source, if_match: str | None) -> BotReply:
         """Store a bot; with `if_match` only over the state that it names.
 
         Raises:
@@ -91,11 +92,11 @@ class BotService:
         stored = StoredBotConfig.model_validate(config.model_dump())
         with self._changing(bot_id, scope) as bots:
             await self._refuse_name_of_model(bot_id, bots)
-            if scope is BotSource.TENANT:  # a global bot's prompt is another one for each tenant
+            if scope is Source.TENANT:  # a global bot's prompt is another one for each tenant
                 await self._check_prompt(stored)
             return _render(FoundBot(await bots.save(bot_id, stored, if_match), scope))
 
-    async def read(self, bot_id: str, scope: BotSource | None) -> BotReply:
+    async def read(self, bot_id: str, scope: Source | None) -> BotReply:
         """Return a bot: of one scope, else the tenant's own, else the global one.
 
         Raises:
@@ -104,7 +105,7 @@ class BotService:
         """
         if scope is None and not isinstance(self._caller, PlatformContext):
             return _render(await self._directory.read(self._caller, bot_id))
-        scope = scope or BotSource.GLOBAL
+        scope = scope or Source.GLOBAL
         return _render(FoundBot(await self._readable(scope).read(bot_id), scope))
 
     async def reload(self, bot_id: str) -> BotReply:
@@ -126,7 +127,7 @@ class BotService:
         page = cut_page(found, query.limit, lambda bot: bot.id)
         return ListReply[BotReply].of(page, lambda bot: _render(FoundBot(bot, query.scope)))
 
-    async def delete(self, bot_id: str, scope: BotSource, if_match: str | None) -> None:
+    async def delete(self, bot_id: str, scope: Source, if_match: str | None) -> None:
         """Remove a bot; its conversations stay readable.
 
         Raises:
@@ -147,20 +148,20 @@ class BotService:
             )
         return self._caller
 
-    def _readable(self, scope: BotSource) -> BotRepository:
+    def _readable(self, scope: Source) -> BotRepository:
         directory = self._directory
-        return directory.everybodys if scope is BotSource.GLOBAL else directory.own(self._tenant)
+        return directory.everybodys if scope is Source.GLOBAL else directory.own(self._tenant)
 
     @contextmanager
-    def _changing(self, bot_id: str, scope: BotSource) -> Iterator[BotRepository]:
+    def _changing(self, bot_id: str, scope: Source) -> Iterator[BotRepository]:
         """Open a scope to change one bot; whatever becomes of the change, nobody here gets the old one."""
-        if scope is BotSource.GLOBAL:
+        if scope is Source.GLOBAL:
             as_platform(self._caller)
         bots = self._readable(scope)
         try:
             yield bots
         finally:
-            if scope is BotSource.GLOBAL:
+            if scope is Source.GLOBAL:
                 self._directory.forget_global(bot_id)
             else:
                 self._directory.forget(self._tenant, bot_id)

@@ -14,6 +14,7 @@ from functions.chat.conversations.recent import after_summary, remember
 from functions.chat.conversations.reservation import ATTEMPT_WAITS, RESERVATION_SECONDS, NewTurn, Reservation
 from functions.chat.conversations.stored_models import HeadItem, PendingTurn, TurnItem, TurnStatus
 from shared.caching.region import Freshness
+from shared.contracts import NOTHING_USED
 from shared.cosmos.leases import Lease
 from shared.errors import ConflictError
 
@@ -163,7 +164,7 @@ class MemoryConversation:
             self._keep(replace(known, turns=turns, begun=None, lease=_NOBODY))
         return answer
 
-    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:  # noqa: ARG002  # it keeps none
+    async def fail(self, turn: Reservation, usage: Usage = NOTHING_USED) -> None:  # noqa: ARG002  # it keeps none
         """Let the next turn begin."""
         known = self._known
         if known.begun is not None and known.begun.holder == turn.holder:

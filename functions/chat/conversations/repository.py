@@ -54,6 +54,7 @@ from functions.chat.conversations.stored_models import (
     turn_id,
 )
 from functions.chat.conversations.turns import VisibleTurns
+from shared.contracts import NOTHING_USED
 from shared.cosmos.container import (
     BatchFailedError,
     BatchFailure,
@@ -215,7 +216,7 @@ class ConversationRepository:
         await self._finish(turn, item, tuple(change), others)
         return item
 
-    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+    async def fail(self, turn: Reservation, usage: Usage = NOTHING_USED) -> None:
         """Store a turn that has no answer, with what it took all the same, and let the next one begin.
 
         A summary that was paid for is kept.
@@ -226,9 +227,7 @@ class ConversationRepository:
         # The history of a turn that takes another one's place lacks that one, which stays visible now.
         is_kept = turn.has_new_summary and turn.change is None
         recent = [self.place.own.upserting(self._recall(turn))] if is_kept else []
-        item = self._ended(turn, TurnStatus.FAILED)
-        if usage is not None:
-            item = item.model_copy(update={"usage": usage})
+        item = self._ended(turn, TurnStatus.FAILED).model_copy(update={"usage": usage})
         await self._finish(turn, item, (), recent)
 
     async def read(self) -> HeadItem:

@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
@@ -21,10 +20,10 @@ from functions.chat.conversations.retention import shortest_days
 from functions.chat.conversations.stored_models import AnswerSource
 from functions.chat.conversations.summary import SUMMARY_STEP, Reminder, SummaryMemory
 from shared.clock import SystemClock
-from shared.contracts import ChatMessage, PromptUse
+from shared.contracts import NOTHING_USED, ChatMessage, PromptUse, Usage
 from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
 from shared.http.usage_replies import TokenUsageReply
-from shared.llm.chat_model import TELL_USAGE, ChatPrompt, Completion, CountedTexts, PromptTooLongError
+from shared.llm.chat_model import ChatPrompt, Completion, CountedTexts, PromptTooLongError
 from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
@@ -35,9 +34,8 @@ from shared.telemetry.spans import count_event
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
@@ -50,9 +48,9 @@ if TYPE_CHECKING:
     from functions.chat.conversations.stored_models import TurnItem
     from functions.chat.conversations.turn_store import TurnStore
     from shared.clock import Clock
-    from shared.contracts import Usage
     from shared.llm.answer_format import AnswerFormat
     from shared.llm.chat_model import AnswerStream, StreamingChatModel
+    from shared.llm.model_call import ModelCallRecord
     from shared.llm.prices import ModelPrice
     from shared.prompts.library import ResolvesPrompts
     from shared.tenancy.context import TenantContext
@@ -342,7 +340,7 @@ class ChatService:
         """Make the prompt of a turn that is reserved; left without an answer, it is marked as failed."""
         conversation_id = conversation.name
         async with self.middleware.around(context) as hooks, AsyncExitStack() as unanswered:
-            unanswered.push_async_exit(partial(_end_unanswered, conversation, turn))
+            unanswered.push_async_callback(_end_unanswered, conversation, turn, context.calls)
             await hooks.tell_beginning()
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
@@ -504,18 +502,25 @@ async def _read_in_time(
 
 
 async def _end_unanswered(
-    conversation: TurnStore,
-    turn: Reservation,
-    _kind: type[BaseException] | None,
-    failure: BaseException | None,
-    _traceback: TracebackType | None,
+    conversation: TurnStore, turn: Reservation, calls: Sequence[ModelCallRecord]
 ) -> None:
-    """End a turn, as its context ends with a failure, which may tell what it took."""
-    usage = failure.usage if isinstance(failure, TELL_USAGE) else None
+    """End a turn that has no answer, with what the calls for one took."""
+    usage = sum((_used(call) for call in calls if call.step != SUMMARY_STEP), NOTHING_USED)
     await run_to_completion(_fail(conversation, turn, usage))
 
 
-async def _fail(conversation: TurnStore, turn: Reservation, usage: Usage | None) -> None:
+def _used(call: ModelCallRecord) -> Usage:
+    prompt, completion = call.prompt_tokens or 0, call.completion_tokens or 0
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=call.cached_tokens or 0,
+        completion_tokens=completion,
+        reasoning_tokens=call.reasoning_tokens or 0,
+        total_tokens=prompt + completion,
+    )
+
+
+async def _fail(conversation: TurnStore, turn: Reservation, usage: Usage) -> None:
     """Free the conversation; where even that fails, the reservation ends by itself."""
     try:
         await conversation.fail(turn, usage)

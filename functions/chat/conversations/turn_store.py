@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from shared.contracts import NOTHING_USED
+
 if TYPE_CHECKING:
     from functions.chat.conversations.reservation import NewTurn, Reservation
     from functions.chat.conversations.stored_models import AnswerSource, TurnItem
@@ -46,6 +48,6 @@ class TurnStore(Protocol):
         """Store a turn's answer, let the next one begin, and return the turn."""
         ...
 
-    async def fail(self, turn: Reservation, usage: Usage | None = None) -> None:
+    async def fail(self, turn: Reservation, usage: Usage = NOTHING_USED) -> None:
         """Mark a turn that has no answer, with what it took all the same, and let the next one begin."""
         ...

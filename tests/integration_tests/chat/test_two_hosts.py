@@ -137,6 +137,8 @@ def test_a_storm_loses_doubles_and_crosses_no_turn_and_the_ledger_is_right(hosts
     for turn in every_turn(planned):
         bill = used[turn.conversation.tenant.tenant_id].get(turn.user_id, {})
         check_bill(turn, bill, served.get(turn.known_user, {}))
+    for one, shown in zip(planned, stored, strict=True):
+        check_told(one, shown, used[one.tenant.tenant_id])
 
 
 def used_by_user(hosts: Hosts, tenant: Tenant) -> dict[str, Mapping[str, int]]:
@@ -197,6 +199,14 @@ def check_bill(turn: Turn, bill: Mapping[str, int], served: Mapping[str, int]) -
     assert asyncio.run(COUNTER.count_text(turn.received, MODELS[0])) <= told["completion_tokens"], turn
     assert not turn.received or told["prompt_tokens"] == given["prompt_tokens"], turn
     assert all(told[kind] <= given[kind] for kind in KINDS), turn
+
+
+def check_told(one: Conversation, shown: Sequence[Any], used: Mapping[str, Mapping[str, int]]) -> None:
+    """Each turn tells what it used as the ledger has it, also one without an answer."""
+    users = {turn.message: turn.user_id for turn in one.turns}
+    for turn in shown:
+        bill = used.get(users[turn["message"]], {})
+        assert {kind: turn["usage"][kind] for kind in KINDS} == {kind: bill.get(kind, 0) for kind in KINDS}
 
 
 def tell(

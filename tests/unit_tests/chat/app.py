@@ -17,6 +17,7 @@ from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
 from shared.llm.chat_model import Completion
+from shared.llm.recorded_model import RecordedModel
 from shared.llm.structured_model import StructuredModel
 from shared.resilience.concurrency import Paces
 from shared.tenancy.context import Role
@@ -72,14 +73,17 @@ class FakeModel:
             self.summaries.append(prompt)
             if self.summary_failure is not None:
                 raise self.summary_failure
+            prompt.progress.usage = USAGE
             return Completion(self.summarize(prompt), USAGE, prompt.model, "stop")
         self.prompts.append(prompt)
         number = len(self.prompts)
         if self.before_answering is not None:
             await self.before_answering()
         if self.failure is not None:
+            prompt.progress.usage = getattr(self.failure, "usage", None)
             raise self.failure
         text = self.texts.pop(0) if self.texts else f"answer {number}"
+        prompt.progress.usage = USAGE
         return Completion(text, USAGE, prompt.model, self.finish_reason)
 
     @asynccontextmanager
@@ -158,7 +162,7 @@ class App:
             container=cosmos.container,
             prompts=library,
             settings=SimpleNamespace(openai_model="gpt-default"),
-            metered_model=lambda tenant, app_id: StructuredModel(self.model.opened_for(tenant, app_id)),
+            metered_model=self._open_model,
             models=self.models,
             tenant_settings=self.settings,
             token_counter=self.counter,
@@ -170,6 +174,10 @@ class App:
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))
         self.prompts = library.of(ACME)
+
+    def _open_model(self, tenant: TenantContext, app_id: str) -> StructuredModel:
+        model = self.model.opened_for(tenant, app_id)
+        return StructuredModel(RecordedModel(model, tenant, app_id, "USD", self.clock))
 
     async def save_bot(
         self, bot_id: str = "b", *, headers: dict[str, str] | None = None, query: str = "", **config: object

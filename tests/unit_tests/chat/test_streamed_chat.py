@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.chat.conversations.models import ChatRequest
+from shared.contracts import NOTHING_USED
 from shared.errors import BudgetExceededError, DependencyTimeoutError
 from shared.http.streaming import HEARTBEAT_SECONDS
 from shared.llm.chat_model import (
@@ -60,6 +61,12 @@ def still(app: App) -> StillClock:
 
 async def states(app: App) -> list[tuple[int, str]]:
     return [(number, state) for number, state, _, _ in await app.turns()]
+
+
+async def used(app: App) -> list[dict[str, int]]:
+    """Read what each turn tells that it used."""
+    shown = (await app.on_conversation()).json()
+    return [turn["usage"] for turn in shown["items"]]
 
 
 async def test_an_answer_comes_in_parts_and_ends_with_the_fields_of_a_plain_one(app: App) -> None:
@@ -144,6 +151,7 @@ async def test_what_fails_between_two_parts_is_the_last_event_and_fails_the_turn
     assert (answer.status, name, error["error"]) == (200, "error", type(failure).__name__)
     assert [name for name, _ in parts] == ["token", "token"]
     assert await states(app) == [(1, "failed")]
+    assert await used(app) == [USAGE.model_dump()]
     assert (await app.chat("again")).status == 200
 
 
@@ -159,6 +167,8 @@ async def test_a_client_that_leaves_stops_the_model_and_frees_the_conversation(a
 
     assert app.model.closed == 1
     assert await states(app) == [(1, "failed")]
+    came = NOTHING_USED if waits == "before_answering" else USAGE
+    assert await used(app) == [came.model_dump()]
     app.model.before_answering = app.model.before_ending = None
     assert (await app.chat("two")).json()["turn"] == 2
 

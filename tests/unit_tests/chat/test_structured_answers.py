@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from functions.chat.bots.manager import BotContext, BotManager
+from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import DeclinedAnswerError, FilteredAnswerError
 from shared.llm.prices import ModelPrice, PriceTable
 from shared.tenancy.context import acting_for
@@ -103,6 +104,21 @@ async def test_an_answer_that_does_not_fit_twice_is_an_error_by_name_and_the_tur
     app.model.texts = [GOOD]
     assert (await app.chat("again")).json()["turn"] == 2
     assert app.model.said[1:] == [("user", "again")]
+
+
+async def test_a_turn_whose_answer_cannot_be_asked_for_again_tells_what_the_first_one_took(app: App) -> None:
+    await save(app)
+    app.model.texts = [BAD]
+
+    async def go_down_after_the_first() -> None:
+        if len(app.model.prompts) > 1:
+            app.model.failure = DependencyUnavailableError("The model")
+
+    app.model.before_answering = go_down_after_the_first
+    assert (await app.chat("where?")).status == 503
+
+    [turn] = (await app.on_conversation()).json()["items"]
+    assert (turn["status"], turn["usage"]) == ("failed", USAGE.model_dump())
 
 
 async def test_a_streamed_answer_is_checked_at_its_end_and_not_asked_for_again(app: App) -> None:

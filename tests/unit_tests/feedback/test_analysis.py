@@ -61,6 +61,11 @@ def test_a_summary_that_is_too_long_is_cut_after_a_word() -> None:
     assert len(summary) <= LONGEST_SUMMARY
 
 
+@pytest.mark.parametrize(("length", "kept"), [(64, 64), (65, 64)])
+def test_the_models_own_hashtag_has_64_characters_at_most(length: int, kept: int) -> None:
+    assert len(read("It jams.", ai_hashtag="#" * length).ai_hashtag) == kept
+
+
 def test_a_summary_that_is_too_short_tells_what_it_took() -> None:
     with pytest.raises(UnfitSummaryError) as refused:
         read("It jams.", summary="Hm.\n")

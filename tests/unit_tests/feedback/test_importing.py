@@ -112,6 +112,14 @@ async def test_pages_of_rows_go_on_where_they_ended(app: FeedbackApp) -> None:
     assert pages == [[1, 2], [3, 4], [5]]
 
 
+async def test_a_page_has_fifty_rows_where_no_other_number_is_asked_for(app: FeedbackApp) -> None:
+    accepted = await send(app, "language,text\n" + "nowhere-land-x,Hi\n" * 51)
+
+    page = (await app.ask("get_feedback_import", import_id=accepted.json()["import_id"])).json()
+
+    assert (len(page["items"]), page["next_cursor"], page["rows"]) == (50, "50", 51)
+
+
 @pytest.mark.parametrize(
     ("csv", "problem"),
     [

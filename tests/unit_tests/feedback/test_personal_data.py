@@ -39,6 +39,7 @@ AROUND = st.sampled_from(["{}", "It is {}.", "({})", "mine: {}, thanks", "â€ž{}â
         ("DE89 3704 0044 0532 0130 00 is mine", "[iban] is mine"),
         ("nl91abna0417164300", "[iban]"),
         ("GB29-NWBK-6016-1331-9268-19", "[iban]"),
+        ("a@b.de DE89 3704 0044 0532 0130 00 12", "[email] [iban]"),  # a number that goes on behind it
         ("4111 1111 1111 1111, 378282246310005, 5555-5555-5555-4444", "[card], [card], [card]"),
     ],
 )
@@ -52,10 +53,13 @@ def test_addresses_and_accounts_are_masked(text: str, masked: str) -> None:
         "123-45-6789",  # United States
         "86 095 742 719",  # Germany
         "44051401359",  # Poland
+        "92112534470",  # Poland, without a 0 among what is weighed
         "529.982.247-25",  # Brazil
+        "18794523673",  # Brazil
         "85.07.30-033 28",  # Belgium
         "17073003384",  # Belgium, born after 1999
         "01010750160",  # Norway
+        "25118961172",  # Norway
         "811218-9876",  # Sweden
         "198112189876",  # Sweden, with the century
         "811278-9873",  # Sweden, a coordination number
@@ -66,6 +70,7 @@ def test_addresses_and_accounts_are_masked(text: str, masked: str) -> None:
         "RSSMRA85T10A562S",  # Italy
         "131052-308T",  # Finland
         "11010519491231002X",  # China
+        "440524198811278564",  # China
     ],
 )
 def test_national_ids_are_masked_and_with_another_check_digit_they_are_not(number: str) -> None:

@@ -260,6 +260,13 @@ async def test_what_can_never_be_feedback_is_quarantined_with_the_field_and_cost
     assert app.broker.sent == []
 
 
+async def test_a_dead_letter_that_never_was_feedback_becomes_none(app: FeedbackApp) -> None:
+    await app.give_up(text="   ")
+
+    assert (await app.ask("get_feedback", feedback_id="f1")).status == 404
+    assert [entry["reason"] for entry in await app.quarantined()] == ["DeliveriesExhaustedError"]
+
+
 @pytest.mark.parametrize("fields", [{"language": None}, {"text": ""}, {"id": "a b"}])
 async def test_what_is_no_message_of_the_queue_is_the_platforms_to_look_at(
     app: FeedbackApp, fields: dict[str, object]

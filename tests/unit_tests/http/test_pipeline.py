@@ -492,6 +492,8 @@ async def test_every_answer_to_a_valid_key_tells_the_rate_and_no_other_does(
     anybody = await client.call("ping")
 
     assert [answer.status for answer in (forbidden, invalid, stranger, anybody)] == [403, 422, 401, 200]
+    asked_to_sign_in = ["www-authenticate" in answer.headers for answer in (forbidden, invalid, stranger)]
+    assert asked_to_sign_in == [False, False, True]
     for answer in (forbidden, invalid):
         assert "x-ratelimit-remaining" in answer.headers
     for answer in (stranger, anybody):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -11,6 +14,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from shared.llm.answer_format import AnswerFormat
 from shared.llm.answer_pattern import AnswerPattern
 from shared.llm.answer_schema import MOST_DEPTH, MOST_NODES, MOST_SCHEMA_CHARACTERS, AnswerSchema
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def schema_of(properties: dict[str, Any], **said: object) -> dict[str, Any]:
@@ -89,7 +95,22 @@ def test_a_schema_beyond_what_is_taken_is_refused_with_its_place(schema: dict[st
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "(?=x)", "(?<!x)y", r"(a)\1", r"\p{L}", "(?i)a", "(?P<n>a)", "a{2,1}", "[b-a]"]
+    "pattern",
+    [
+        "(",
+        "(?=x)",
+        "(?<!x)y",
+        r"(a)\1",
+        r"\p{L}",
+        "(?i)a",
+        "(?P<n>a)",
+        "a{2,1}",
+        "[b-a]",
+        # What only Rust reads as counts, in whose copies these automata would have a million states.
+        "(?:a{ 999 }){ 999 }",
+        "(?:a{,999}){,999}",
+        "(?:a{1\u00a0}){999}",
+    ],
 )
 def test_a_pattern_that_is_none_or_has_what_is_not_bounded_is_refused_with_its_place(pattern: str) -> None:
     schema = schema_of({"a": {"items": {"anyOf": [{}, {"pattern": pattern}]}}})
@@ -98,7 +119,16 @@ def test_a_pattern_that_is_none_or_has_what_is_not_bounded_is_refused_with_its_p
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(\w{50}){50}", r"\w{999999999999}", r"((a{20}){20}){20}", "(a|b){9999,}"]
+    "pattern",
+    [
+        r"(\w{50}){50}",
+        r"\w{999999999999}",
+        r"((a{20}){20}){20}",
+        "(a|b){9999,}",
+        "a{99}{99}{9}",
+        "(?:a{99})?{99}",
+        "a{99}+{99}",
+    ],
 )
 def test_a_pattern_that_repeats_too_much_is_refused_before_it_is_compiled(pattern: str) -> None:
     assert refusal(schema_of({"a": {"pattern": pattern}})).startswith(": schema.properties.a.pattern repeats")
@@ -128,6 +158,28 @@ def test_a_schema_at_its_bounds_is_taken() -> None:
 def test_a_definition_that_leads_to_itself_at_the_same_value_is_refused(definitions: dict[str, Any]) -> None:
     told = "nothing but a reference to itself"
     assert told in refusal(schema_of({"x": {"$ref": "#/$defs/a"}}, **{"$defs": definitions}))
+
+
+def test_definitions_that_all_lead_to_one_another_are_looked_at_once_each() -> None:
+    """A thousand in a row, from each of which one gets to the last: a million steps for who begins anew."""
+    row = {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(MOST_NODES - 2)}
+    calls = Counter[str]()
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        calls[frame.f_code.co_name] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        AnswerSchema.model_validate(schema_of({}, **{"$defs": row | {str(MOST_NODES - 2): {}}}))
+    finally:
+        sys.setprofile(None)
+
+    assert calls.total() < 100 * MOST_NODES
+
+
+@pytest.mark.parametrize("keyword", ["multipleOf", "minimum", "maximum", "const", "default"])
+def test_a_number_that_json_does_not_have_is_refused(keyword: str) -> None:
+    assert refusal(schema_of({"a": {keyword: math.inf}})).startswith(f"properties.a.{keyword}")
 
 
 def test_a_definition_that_refers_to_itself_further_down_is_taken() -> None:

@@ -212,6 +212,13 @@ async def test_a_reader_that_is_cancelled_closes_the_response(events: tuple[byte
     assert told.closed.is_set()
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_an_answer_that_is_whole_stays_so_however_its_stream_ends(*, hangs: bool) -> None:
+    told = telling(*WHOLE[:-1], breaks=None if hangs else httpx2.ReadError("cut"), hangs=hangs)
+    answer = await Streams.of(told.response, bounds=StreamBounds(idle_seconds=0.001)).read()
+    assert answer[-1] == Completion("hello", USED, "gpt-4o-x", "stop", "gpt-4o")
+
+
 async def test_an_end_that_does_not_come_after_the_last_event_is_not_waited_for() -> None:
     told = telling(*WHOLE, hangs=True)
     assert isinstance((await Streams.of(told.response).read())[-1], Completion)

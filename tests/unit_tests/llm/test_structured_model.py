@@ -119,11 +119,12 @@ async def test_a_second_answer_that_does_not_fit_is_an_error_that_tells_the_usag
     assert "Oslo" not in caught.value.message
 
 
-async def test_an_answer_that_the_limit_cut_is_not_asked_for_again() -> None:
+async def test_an_answer_that_the_limit_cut_is_not_asked_for_again_and_the_error_says_so() -> None:
     model = Scripted(['{"city": "Os'], finish_reason="length")
     with pytest.raises(InvalidAnswerError) as caught:
         await ask(model)
     assert (len(model.prompts), caught.value.usage) == (1, USAGE)
+    assert caught.value.detail["problems"] == {"": "was cut off by its limit of tokens"}
 
 
 async def test_a_second_question_that_is_too_long_leaves_the_first_answer_refused() -> None:

@@ -341,6 +341,17 @@ async def test_a_message_that_its_handler_refuses_is_logged_as_its_tenants(
     assert [kept["fields"] for kept in await edge.kept("acme")] == [{"what": "is cold"}]
 
 
+async def test_of_countless_fields_at_fault_ten_thousand_bytes_are_kept(edge: Edge) -> None:
+    edge.handler.failures = [
+        ValidationError("no", {"fields": {f"field-{n:04}": "é" * 495 for n in range(20)}})
+    ]
+
+    await edge.take(FakeDelivery(order()))
+
+    (kept,) = await edge.kept("acme")
+    assert kept["fields"] == {f"field-{n:04}": "é" * 495 for n in range(10)}  # a thousand bytes each
+
+
 async def test_what_names_no_tenant_is_forgotten_after_a_month_and_a_tenants_own_never(edge: Edge) -> None:
     edge.handler.failures = [ConflictError("no")]
     await edge.take(FakeDelivery(order()))

@@ -13,10 +13,11 @@ from shared.errors import ConflictError, DependencyUnavailableError
 from shared.prompts.batches import SaveItem, delete_many, save_many
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit, RestorePrompt, SaveVersion
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import PromptSummary
 from shared.tenancy.context import Role
+from shared.tenancy.source import Source
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ACME = tenant_context("acme")
 EDITOR = tenant_context("acme", Role.TENANT_ADMIN)
-OWN = PromptSource.TENANT
+OWN = Source.TENANT
 
 
 def items(count: int, **more: object) -> list[dict[str, object]]:

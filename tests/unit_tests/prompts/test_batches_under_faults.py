@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from shared.cosmos.container import Query
 from shared.errors import APIError, DependencyUnavailableError
 from shared.prompts.batches import delete_many, save_many
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import ChangeItem, PromptHead, PromptItem, PromptVersion, latest_version
 from shared.tenancy.context import Role
+from shared.tenancy.source import Source
 from tests.support.fakes import FakeClock, tenant_context
 from tests.support.memory_cosmos import memory_cosmos
 from tests.support.soak import SOAK, sized
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = sized(120)
 
 EDITOR = tenant_context("acme", Role.TENANT_ADMIN)
-OWN = PromptSource.TENANT
+OWN = Source.TENANT
 NAMES = [f"p{number:02}" for number in range(30)]
 """More than one batch writes."""
 

@@ -16,16 +16,11 @@ from shared.prompts.batch_commit import cut_batches
 from shared.prompts.batches import parse_draft
 from shared.prompts.commits import Editor
 from shared.prompts.edits import PromptEdit, SaveVersion
-from shared.prompts.models import (
-    MAX_CONFIG_BYTES,
-    MAX_CONFIG_VALUES,
-    MAX_CONTENT_BYTES,
-    PromptDraft,
-    PromptSource,
-)
+from shared.prompts.models import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, MAX_CONTENT_BYTES, PromptDraft
 from shared.prompts.rendering import MAX_RENDERED_BYTES, MAX_RENDERED_CHARACTERS, render_prompt
 from shared.prompts.store import PromptStore
 from shared.prompts.stored_models import PromptContent, PromptSummary
+from shared.tenancy.source import Source
 from tests.support.fakes import Call, platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
@@ -224,7 +219,7 @@ async def test_the_own_and_the_global_prompts_of_an_answer_share_its_room(
     names = [f"p{number}" for number in range(6)]
     for name in names:
         text = "x" * (10 if name < "p3" else 1_000)
-        await library.of(ADMIN).save(name, PromptDraft(template=text), source=PromptSource.GLOBAL)
+        await library.of(ADMIN).save(name, PromptDraft(template=text), source=Source.GLOBAL)
     for name in names[:3]:
         await prompts.save(name, PromptDraft(template="y" * 1_000))
 

@@ -13,9 +13,10 @@ from shared.cosmos.container import BatchFailedError, BatchFailure
 from shared.errors import ConflictError
 from shared.prompts.batches import save_many
 from shared.prompts.cache import PromptCache
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.prompts.store import PromptStore
 from shared.tenancy.context import Role
+from shared.tenancy.source import Source
 from tests.support.fakes import FakeClock, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import library_over
@@ -76,7 +77,7 @@ async def test_a_batch_has_25_prompts_and_four_batches_are_under_way_at_once(
     container = Counting(cosmos.container("prompts"))
     edits = [{"name": f"p{number:03}", "template": "x"} for number in range(151)]
 
-    await save_many(library_over(container, clock).of(ACME), edits, PromptSource.TENANT)
+    await save_many(library_over(container, clock).of(ACME), edits, Source.TENANT)
 
     assert sorted(container.sizes) == [2, 50, 50, 50, 50, 50, 50]
     assert container.most_at_once == 4

@@ -16,9 +16,9 @@ from shared.errors import (
     PermissionDeniedError,
     ValidationError,
 )
-from shared.prompts.models import PromptSource
 from shared.prompts.stored_models import StoredMessage
 from shared.tenancy.context import Role, acting_for
+from shared.tenancy.source import Source
 from tests.support.fakes import tenant_context
 from tests.unit_tests.prompts.account import MemoryAccount
 
@@ -90,7 +90,7 @@ async def test_every_method_has_its_asynchronous_twin(manager: CosmosPromptManag
     assert template[0] == StoredMessage(role="system", content="Be {tone}")
     details = await manager.get_prompt_details_async("p", "acme")
     assert details is not None
-    assert (details.version.version, details.source) == (1, PromptSource.TENANT)
+    assert (details.version.version, details.source) == (1, Source.TENANT)
     saved = await manager.save_prompts_batch_async([{"prompt_name": "q", "prompt_data": "x"}], "acme")
     assert dict(saved) == {"q": True}
     assert await manager.list_prompts_async("acme") == ["p", "q"]
@@ -262,7 +262,7 @@ def test_global_prompts_are_asked_for_by_name(manager: CosmosPromptManager) -> N
     assert manager.get_prompts_batch(["p"], "acme") == {"p": "all's"}
     details = manager.get_prompt_details("p", "acme")
     assert details is not None
-    assert details.source is PromptSource.GLOBAL
+    assert details.source is Source.GLOBAL
     assert manager.delete_prompts_batch(["p"], scope="global")["p"]
 
 

@@ -10,9 +10,10 @@ from shared.errors import PermissionDeniedError
 from shared.prompts.batches import delete_many
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import PromptDraft, PromptSource
+from shared.prompts.models import PromptDraft
 from shared.prompts.store import HeadFilter
 from shared.tenancy.context import Role
+from shared.tenancy.source import Source
 from tests.support.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.library import Fallback, library_over
 
@@ -28,7 +29,7 @@ TENANTS = [tenant_context(name, Role.TENANT_ADMIN) for name in ("acme", "acme-eu
 ACME = TENANTS[0]
 ADMIN = platform_context()
 ACTING = tenant_context("acme", Role.ADMIN)
-OWN, EVERYBODYS = PromptSource.TENANT, PromptSource.GLOBAL
+OWN, EVERYBODYS = Source.TENANT, Source.GLOBAL
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def library(cosmos: MemoryCosmos, clock: FakeClock) -> PromptLibrary:
     return library_over(cosmos.container("prompts"), clock)
 
 
-async def save(library: PromptLibrary, name: str, text: str, source: PromptSource = OWN) -> None:
+async def save(library: PromptLibrary, name: str, text: str, source: Source = OWN) -> None:
     caller = ACME if source is OWN else ADMIN
     await library.of(caller).save(name, PromptDraft(template=text), source=source)
 

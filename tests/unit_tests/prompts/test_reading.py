@@ -12,9 +12,10 @@ from shared.errors import DependencyUnavailableError, ValidationError
 from shared.prompts.cache import FRESHNESS, MAX_CACHED_CHARACTERS
 from shared.prompts.edits import DeletePrompt, MoveLabel, PromptEdit
 from shared.prompts.errors import PromptNotFoundError
-from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft, PromptSource
+from shared.prompts.models import Example, MessageTemplate, Placeholder, PromptDraft
 from shared.prompts.rendering import render_for_model
 from shared.tenancy.context import Role
+from shared.tenancy.source import Source
 from tests.support.fakes import platform_context, tenant_context
 from tests.unit_tests.prompts.interrupted import Interrupted
 from tests.unit_tests.prompts.library import Fallback, library_over
@@ -136,7 +137,7 @@ async def test_a_label_that_another_instance_acknowledged_is_found_at_once(
 async def test_a_tenants_own_version_is_found_where_its_global_namesake_is_cached(
     here: PromptLibrary, there: PromptLibrary
 ) -> None:
-    await here.of(ADMIN).save("p", says("everybody's"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).save("p", says("everybody's"), source=Source.GLOBAL)
     assert await text_of(there) == "everybody's"
     await here.of(ACME).save("p", says("own"))
     await here.of(ACME).apply(PromptEdit("p", MoveLabel("production", 1)))
@@ -258,9 +259,9 @@ async def test_a_global_edit_is_seen_at_once_by_every_tenant_of_the_process_that
     async def seen(library: PromptLibrary) -> list[object]:
         return [(await library.of(tenant).read("p")).content.template for tenant in (ACME, GLOBEX)]
 
-    await here.of(ADMIN).save("p", says("old"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).save("p", says("old"), source=Source.GLOBAL)
     assert await seen(here) == await seen(there) == ["old", "old"]
-    await here.of(ADMIN).save("p", says("new"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).save("p", says("new"), source=Source.GLOBAL)
 
     assert await seen(here) == ["new", "new"]
     assert await seen(there) == ["old", "old"]
@@ -271,12 +272,12 @@ async def test_a_global_edit_is_seen_at_once_by_every_tenant_of_the_process_that
 async def test_a_tenants_first_own_prompt_takes_the_place_of_the_global_one_at_once(
     here: PromptLibrary,
 ) -> None:
-    await here.of(ADMIN).save("p", says("everybody's"), source=PromptSource.GLOBAL)
-    assert (await here.of(ACME).read("p")).source is PromptSource.GLOBAL
+    await here.of(ADMIN).save("p", says("everybody's"), source=Source.GLOBAL)
+    assert (await here.of(ACME).read("p")).source is Source.GLOBAL
     await here.of(ACME).save("p", says("own"))
 
-    assert (await here.of(ACME).read("p")).source is PromptSource.TENANT
-    assert (await here.of(GLOBEX).read("p")).source is PromptSource.GLOBAL
+    assert (await here.of(ACME).read("p")).source is Source.TENANT
+    assert (await here.of(GLOBEX).read("p")).source is Source.GLOBAL
 
 
 async def test_what_was_read_for_one_tenant_is_not_there_for_another(here: PromptLibrary) -> None:
@@ -367,8 +368,8 @@ async def test_large_prompts_are_not_kept(here: PromptLibrary, cosmos: MemoryCos
 async def test_the_administrator_who_acts_for_nobody_reads_the_store(
     here: PromptLibrary, cosmos: MemoryCosmos
 ) -> None:
-    await here.of(ADMIN).save("p", says("one"), source=PromptSource.GLOBAL)
-    await here.of(ADMIN).save("p", says("two"), source=PromptSource.GLOBAL)
+    await here.of(ADMIN).save("p", says("one"), source=Source.GLOBAL)
+    await here.of(ADMIN).save("p", says("two"), source=Source.GLOBAL)
     await here.of(ADMIN).prefetch(["p"])
     before = cosmos.transport.requests
 
@@ -391,10 +392,10 @@ async def test_what_the_administrator_saw_is_not_shown_to_a_tenant_without_the_f
 ) -> None:
     library = library_over(cosmos.container("prompts"), clock, Fallback(on=False), prefetched=["q"])
     for name in ("p", "q"):
-        await library.of(ADMIN).save(name, says("everybody's"), source=PromptSource.GLOBAL)
+        await library.of(ADMIN).save(name, says("everybody's"), source=Source.GLOBAL)
     acting = library.of(ACTING)
 
-    assert (await acting.read("p", source=PromptSource.GLOBAL)).content.template == "everybody's"
+    assert (await acting.read("p", source=Source.GLOBAL)).content.template == "everybody's"
     for name in ("p", "q"):
         with pytest.raises(PromptNotFoundError):
             await acting.read(name)
@@ -403,9 +404,9 @@ async def test_what_the_administrator_saw_is_not_shown_to_a_tenant_without_the_f
         assert library.of(ACME).peek(name) is None
 
 
-@pytest.mark.parametrize("source", PromptSource)
+@pytest.mark.parametrize("source", Source)
 async def test_an_edit_is_seen_at_once_also_by_a_prefetch_that_began_before_it(
-    cosmos: MemoryCosmos, clock: FakeClock, source: PromptSource
+    cosmos: MemoryCosmos, clock: FakeClock, source: Source
 ) -> None:
     container = Interrupted(cosmos.container("prompts"))
     library = library_over(container, clock)
@@ -455,8 +456,8 @@ async def test_a_prompt_resolves_to_its_production_version_where_there_is_one_an
 
 async def test_a_global_prompt_resolves_by_its_own_labels(here: PromptLibrary) -> None:
     for text in ("one", "two"):
-        await here.of(ADMIN).save("p", says(text), source=PromptSource.GLOBAL)
-    await here.of(ADMIN).apply(PromptEdit("p", MoveLabel("production", 1)), PromptSource.GLOBAL)
+        await here.of(ADMIN).save("p", says(text), source=Source.GLOBAL)
+    await here.of(ADMIN).apply(PromptEdit("p", MoveLabel("production", 1)), Source.GLOBAL)
 
     assert (await here.of(ACME).resolve("p")).content.template == "one"
     await here.of(ACME).save("p", says("own"))

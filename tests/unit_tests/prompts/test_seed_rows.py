@@ -9,7 +9,7 @@ import pytest
 
 from compat.prompt_manager import CosmosPromptManager
 from shared.errors import DependencyUnavailableError, ValidationError
-from shared.prompts.models import PromptSource
+from shared.tenancy.source import Source
 from tests.unit_tests.prompts.account import MemoryAccount
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ def test_a_global_prompt_is_read_by_every_tenant_and_the_answer_says_that_it_is_
     for tenant_id in ("acme", "globex"):
         details = manager.get_prompt_details("greeting", tenant_id)
         assert details is not None
-        assert (details.content.template, details.source) == ("Hello", PromptSource.GLOBAL)
+        assert (details.content.template, details.source) == ("Hello", Source.GLOBAL)
     manager.save_prompt("greeting", "Hi", "acme")
     own = manager.get_prompt_details("greeting", "acme")
     assert own is not None
-    assert (own.content.template, own.source) == ("Hi", PromptSource.TENANT)
+    assert (own.content.template, own.source) == ("Hi", Source.TENANT)
 
 
 def test_only_what_is_transient_is_tried_again_and_after_a_jittered_wait(

@@ -158,17 +158,17 @@ def test_the_answer_that_has_the_most_like_it_is_elected(answers: list[str], ele
 
 
 @pytest.mark.parametrize(
-    "unfit",
+    ("unfit", "place"),
     [
-        "no JSON at all",
-        json.dumps({"steps": []}),
-        json.dumps({"steps": ["x"] * (MOST_STEPS + 1)}),
-        json.dumps({"steps": ["x" * 501]}),
-        json.dumps({"steps": ["x"], "and": 1}),
+        ("no JSON at all", "the whole"),
+        (json.dumps({"steps": []}), "/steps"),
+        (json.dumps({"steps": ["x"] * (MOST_STEPS + 1)}), "/steps"),
+        (json.dumps({"steps": ["x" * 501]}), "/steps/0"),
+        (json.dumps({"steps": ["x"], "and": 1}), "the whole"),
     ],
 )
 async def test_an_answer_that_is_not_its_steps_model_is_asked_for_again_once_and_fails_the_job(
-    app: App, unfit: str
+    app: App, unfit: str, place: str
 ) -> None:
     script(app)
     app.model.answers["plan"] = unfit
@@ -178,6 +178,7 @@ async def test_an_answer_that_is_not_its_steps_model_is_asked_for_again_once_and
     shown = await show(app)
     assert (shown["status"], shown["steps"], len(app.model.prompts)) == ("failed", [], 2)
     assert shown["error"].startswith("InvalidAnswerError: ")
+    assert f"(step 'plan': {place} " in shown["error"]
     assert (shown["usage"]["total_tokens"], app.sender.results()[0]["usage"]["total_tokens"]) == (20, 20)
 
 

@@ -63,7 +63,7 @@ LARGEST: Final[dict[str, tuple[Any, ...]]] = {
         {"messages": {"m": [{"role": "user", "content": "x"}] * 9_900}},
     ),
     "accept_job": (
-        {"text": "x" * 200_000},
+        {"text": "x" * 1_000_000},
         {"messages": [{"role": "user", "content": "x" * 5_000}] * 200},
         {"prompt_name": "secretprompt", "variables": _NAMES},
     ),
