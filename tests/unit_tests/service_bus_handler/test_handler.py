@@ -245,7 +245,8 @@ async def test_the_lock_of_long_work_is_renewed_before_it_ends() -> None:
         await asyncio.sleep(0)
     goes_on.set()
     await run.broker.until(1)
-    run.handler and run.handler._listener.stop()  # noqa: SLF001  # its receive waits on a clock that stands still
+    assert run.handler is not None
+    run.handler._listener.stop()  # noqa: SLF001  # its receive waits on a clock that stands still
     await clock.move(60)
     await run.stop()
 
