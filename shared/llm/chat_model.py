@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from shared.llm.deployments import ModelDeployment
     from shared.llm.token_cap import TokenCap
 
+CUT_OFF = "length"
+"""The reason to end of an answer that its limit of tokens cut."""
+
 _MOST_NAMED = 10
 _NO_ORIGIN = CallOrigin()
 
@@ -202,6 +205,27 @@ class FilteredAnswerError(PromptRefusedError):
         self.usage = usage
 
 
+class FilteredPromptError(PromptRefusedError):
+    """The provider's content filter refused the prompt, which it may charge for."""
+
+    def __init__(self) -> None:
+        super().__init__("The model's content filter refused the prompt", {"code": "content_filter"})
+
+
+class OutputLimitReachedError(PromptRefusedError):
+    """The model used its whole output limit without a word, as one that reasons may; `usage` tells it.
+
+    No outage: whoever asks again the same way gets and pays the same.
+    """
+
+    def __init__(self, usage: Usage | None) -> None:
+        super().__init__(
+            "The model used all tokens of its output limit before it gave any text: it needs more",
+            {"code": "output_limit"},
+        )
+        self.usage = usage
+
+
 class InvalidAnswerError(PromptRefusedError):
     """The model's answers have not the form that was asked for; `usage` tells what all of them took.
 
@@ -222,7 +246,13 @@ class InvalidAnswerError(PromptRefusedError):
         self.usage = usage
 
 
-TELL_USAGE = (UnusableAnswerError, FilteredAnswerError, DeclinedAnswerError, InvalidAnswerError)
+TELL_USAGE = (
+    UnusableAnswerError,
+    FilteredAnswerError,
+    DeclinedAnswerError,
+    OutputLimitReachedError,
+    InvalidAnswerError,
+)
 """Errors of answers that were given: their `usage` tells what they took, if that is known."""
 
 type AnswerStream = AsyncIterator[str | Completion]
@@ -240,6 +270,7 @@ class ChatModel(Protocol):
             PromptRefusedError: It does not take this prompt.
             ModelUnavailableError: There is no such model any more; nothing was used.
             ModelOutageError: No attempt used anything.
+            OutputLimitReachedError: It used its whole output limit without a word.
             UnusableAnswerError: Its answer is no whole text.
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.

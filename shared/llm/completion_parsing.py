@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.contracts import MOST_TOKENS, Usage
-from shared.llm.chat_model import Completion, DeclinedAnswerError, FilteredAnswerError, UnusableAnswerError
+from shared.llm.chat_model import (
+    CUT_OFF,
+    Completion,
+    DeclinedAnswerError,
+    FilteredAnswerError,
+    OutputLimitReachedError,
+    UnusableAnswerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +33,7 @@ def parse_completion(answer: object, model: str) -> Completion:
     Raises:
         FilteredAnswerError: The provider's content filter stopped the answer.
         DeclinedAnswerError: The model declined to answer.
+        OutputLimitReachedError: Its limit of tokens was used before any text.
         UnusableAnswerError: It has no text, or does not tell what it used.
     """
     fields = as_object(answer)
@@ -42,10 +50,17 @@ def parse_completion(answer: object, model: str) -> Completion:
     if not text and message.get("refusal"):
         raise DeclinedAnswerError(usage)
     if not text:
-        raise UnusableAnswerError(f"gave no text (it finished by '{finish_reason}')", usage)
+        raise refuse_empty(finish_reason, usage)
     return Completion(
         _replace_half_characters(text), usage, read_name(fields.get("model")) or model, finish_reason
     )
+
+
+def refuse_empty(finish_reason: str | None, usage: Usage) -> UnusableAnswerError | OutputLimitReachedError:
+    """Return the error of an answer without any text."""
+    if finish_reason == CUT_OFF:
+        return OutputLimitReachedError(usage)
+    return UnusableAnswerError(f"gave no text (it finished by '{finish_reason}')", usage)
 
 
 def as_object(value: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError
 from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
 from shared.llm.bounded_answer import AnswerTooLongError
 from shared.llm.chat_model import (
+    FilteredPromptError,
     ModelOutageError,
     ModelUnavailableError,
     PromptRejectedError,
@@ -35,7 +36,8 @@ _NOT_FOUND = 404
 _GONE = 410
 _BAD_REQUEST = 400
 _UNCERTAIN = frozenset({408, 409})
-_PAID_REFUSALS = frozenset({"content_filter", "context_length_exceeded"})
+_FILTERED = "content_filter"
+_PAID_REFUSALS = frozenset({_FILTERED, "context_length_exceeded"})
 """Azure may charge for a 400 because of the content filter or of the input's length (its page of prices)."""
 
 _MISSING_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "404", "410"})
@@ -186,6 +188,8 @@ def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
     status = error.status_code
     if status in _PROMPT_AT_FAULT:
         code = code_of(error) or str(status)
+        if code == _FILTERED and worked:
+            return FilteredPromptError()
         kind = PromptRefusedError if worked else PromptRejectedError
         return kind(f"The model refused the prompt: {code}", {"code": code})
     reason = f"refused the request with {status}"

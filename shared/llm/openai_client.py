@@ -122,8 +122,10 @@ class OpenAIChatModel:
             ModelUnavailableError: No deployment of the route is there any more.
             PromptRejectedError: The model does not take it, and did no work.
             PromptRefusedError: The model does not take it.
+            FilteredPromptError: The provider's content filter does not take it.
             FilteredAnswerError: The provider's content filter stopped the answer.
             DeclinedAnswerError: The model declined to answer.
+            OutputLimitReachedError: Its output limit was used before any text.
             ConfigurationError: A deployment does not take this app's credential.
             ModelOutageError: No attempt used anything.
             UnusableAnswerError: The answer is no whole text.

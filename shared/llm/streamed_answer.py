@@ -17,7 +17,7 @@ from shared.llm.chat_model import (
     TruncatedAnswerError,
     UnusableAnswerError,
 )
-from shared.llm.completion_parsing import as_object, read_name, read_text, read_usage
+from shared.llm.completion_parsing import as_object, read_name, read_text, read_usage, refuse_empty
 
 if TYPE_CHECKING:
     from shared.contracts import Usage
@@ -136,6 +136,7 @@ class StreamedAnswer:
             FilteredAnswerError: The provider's content filter stopped it.
             DeclinedAnswerError: The model declined to answer.
             TruncatedAnswerError: It has no end.
+            OutputLimitReachedError: Its limit of tokens was used before any text.
             UnusableAnswerError: It has no text, does not tell what it used, or has a fault.
         """
         if self._finish_reason == "content_filter":
@@ -149,7 +150,7 @@ class StreamedAnswer:
         if self.usage is None:
             raise UnusableAnswerError("did not tell what its answer used", None)
         if not self._texts:
-            raise UnusableAnswerError(f"gave no text (it finished by '{self._finish_reason}')", self.usage)
+            raise refuse_empty(self._finish_reason, self.usage)
         return Completion("".join(self._texts), self.usage, self._model, self._finish_reason)
 
     def _take_choice(self, choice: dict[str, object]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.contracts import ChatMessage, Usage
-from shared.llm.chat_model import TELL_USAGE, Completion, InvalidAnswerError, PromptTooLongError
+from shared.llm.chat_model import CUT_OFF, TELL_USAGE, Completion, InvalidAnswerError, PromptTooLongError
 from shared.logging.logger import get_logger
 from shared.telemetry.spans import count_event
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shared.llm.answer_validation import AnswerProblem
     from shared.llm.chat_model import AnswerStream, ChatPrompt, StreamingChatModel
 
-_CUT = "length"
 _REPAIR = "repair"
 """Step of a turn that its record names a second call by; a job's step keeps its name."""
 
@@ -52,7 +51,7 @@ class StructuredModel:
         problems = await prompt.answer_format.find_problems(first.text)
         if not problems:
             return first
-        if first.finish_reason == _CUT:  # as another one would be
+        if first.finish_reason == CUT_OFF:  # as another one would be
             raise _refuse(prompt, problems, first)
         try:
             second = await self._model.complete(_ask_again(prompt, first, problems))
@@ -115,7 +114,7 @@ def _refuse(
     facts = {"model": prompt.model, "attempts": attempts}
     _logger.warning("An answer does not have the form that was asked for", extra=facts)
     told = {one.place: one.problem for one in reversed(problems)}
-    if answer.finish_reason == _CUT:
+    if answer.finish_reason == CUT_OFF:
         told = {"": "was cut off by its limit of tokens"}
     return InvalidAnswerError(told, answer.usage, attempts)
 

@@ -94,7 +94,7 @@ async def test_what_may_have_been_paid_for_unseen_is_asked_of_no_other(step: Ste
 
 
 async def test_an_answer_that_cannot_be_used_is_asked_of_no_other() -> None:
-    models = Deployments({"one": [answer("", "length")]})
+    models = Deployments({"one": [answer("", "stop")]})
     with pytest.raises(DependencyUnavailableError):
         await models.ask()
     assert models.asked == ["one"]

@@ -17,8 +17,10 @@ from shared.llm.chat_model import (
     ChatPrompt,
     DeclinedAnswerError,
     FilteredAnswerError,
+    FilteredPromptError,
     ModelOutageError,
     ModelUnavailableError,
+    OutputLimitReachedError,
     PromptRejectedError,
     UnusableAnswerError,
 )
@@ -379,7 +381,7 @@ async def test_kinds_of_tokens_are_read_and_never_more_than_their_whole(
         (400, None, PromptRejectedError),
         (413, "too_large", PromptRejectedError),
         (422, "odd", PromptRejectedError),
-        (400, "content_filter", PromptRefusedError),
+        (400, "content_filter", FilteredPromptError),
         (400, "context_length_exceeded", PromptRefusedError),
     ],
 )
@@ -417,10 +419,17 @@ async def test_a_deployment_that_is_gone_is_told_by_the_catalogues_name(
 
 @pytest.mark.parametrize("content", ["", None])
 async def test_an_empty_text_is_no_answer_but_its_use_is_known(content: str | None) -> None:
-    chat, _, _ = model(answer(content, "length"))
+    chat, _, _ = model(answer(content, "stop"))
     with pytest.raises(UnusableAnswerError) as caught:
         await chat.complete(PROMPT)
     assert caught.value.usage == Usage.model_validate(USAGE)
+
+
+async def test_an_output_limit_that_was_used_before_any_text_is_no_outage() -> None:
+    chat, _, _ = model(answer("", "length"))
+    with pytest.raises(OutputLimitReachedError) as caught:
+        await chat.complete(PROMPT)
+    assert (caught.value.status, caught.value.usage) == (422, Usage.model_validate(USAGE))
 
 
 async def test_a_filtered_answer_is_a_422_whose_use_is_known() -> None:

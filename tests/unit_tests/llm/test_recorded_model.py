@@ -229,7 +229,7 @@ async def test_a_stream_tells_how_long_its_first_part_took() -> None:
     [
         ([], BudgetExceededError("no", retry_after=5), ("refused", "BudgetExceededError", None, 0)),
         ([failure(422)], None, ("refused", "PromptRejectedError", None, 1)),
-        ([failure(400, code="content_filter")], None, ("refused", "PromptRefusedError", None, 1)),
+        ([failure(400, code="content_filter")], None, ("refused", "FilteredPromptError", None, 1)),
         ([failure(500)] * 3, None, ("failed", "DependencyUnavailableError", None, 3)),
         ([httpx2.ConnectError("no")] * 3, None, ("failed", "ModelOutageError", None, 3)),
         ([httpx2.Response(200, json=[])], None, ("failed", "UnusableAnswerError", None, 1)),

@@ -13,6 +13,7 @@ from shared.contracts import Usage
 from shared.llm.chat_model import (
     DeclinedAnswerError,
     FilteredAnswerError,
+    OutputLimitReachedError,
     TruncatedAnswerError,
     UnusableAnswerError,
 )
@@ -118,8 +119,14 @@ def test_a_fault_ends_the_text_and_the_use_is_read_all_the_same(fault: bytes, re
 
 def test_an_answer_without_a_text_is_unusable_and_its_use_is_known() -> None:
     with pytest.raises(UnusableAnswerError, match="no text") as caught:
-        taken(part(finish="length"), TOLD, DONE)[1].complete()
+        taken(part(finish="stop"), TOLD, DONE)[1].complete()
     assert caught.value.usage == USED
+
+
+def test_an_output_limit_that_was_used_before_any_text_is_an_error_of_its_own() -> None:
+    with pytest.raises(OutputLimitReachedError) as caught:
+        taken(part(finish="length"), TOLD, DONE)[1].complete()
+    assert (caught.value.usage, caught.value.status) == (USED, 422)
 
 
 def test_an_answer_that_does_not_tell_its_use_is_unusable() -> None:

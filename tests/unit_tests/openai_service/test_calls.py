@@ -17,6 +17,7 @@ from shared.llm.chat_model import (
     FilteredAnswerError,
     ModelOutageError,
     ModelUnavailableError,
+    OutputLimitReachedError,
     PromptRejectedError,
     UnusableAnswerError,
 )
@@ -238,7 +239,7 @@ async def test_a_model_that_reasons_takes_no_stop_and_nothing_is_locked_for_it(a
     ("unusable", "error"),
     [
         (answer(None), UnusableAnswerError),
-        (answer("", "length"), UnusableAnswerError),
+        (answer("", "length"), OutputLimitReachedError),
         (answer("half", "content_filter"), FilteredAnswerError),
         (answer(choices="none"), UnusableAnswerError),
     ],
