@@ -23,7 +23,7 @@ from shared.errors import APIError, ConflictError, PayloadTooLargeError
 from shared.jobs.messages import name_message
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import DeliveriesExhaustedError, Queue
-from shared.messaging.listener import Outcome, QueueListener, Settlement
+from shared.messaging.listener import DeliveryEnd, Outcome, QueueListener
 from shared.messaging.sender import MAX_BODY_BYTES, MessageSender, OutgoingMessage
 from shared.tenancy.context import TenantContext, ambient_tenant, tenant_caller
 from shared.tenancy.errors import TenantNotFoundError
@@ -319,7 +319,7 @@ class AsyncServiceBusHandler:
         self._listener = self._build_listener()
         await self._broker.close()
 
-    async def process_message(self, message: Delivery) -> Settlement:
+    async def process_message(self, message: Delivery) -> DeliveryEnd:
         """Handle one delivery, and send its result; tell what is to become of the message.
 
         What fails is kept for a pause first, as long as it is to be given back.
@@ -342,11 +342,11 @@ class AsyncServiceBusHandler:
         try:
             await queue.take(message, handle)
         except Exception as error:  # noqa: BLE001  # the edge: the broker delivers it again
-            return Settlement(Outcome.ABANDON, type(error).__name__)
+            return DeliveryEnd(Outcome.ABANDON, type(error).__name__)
         if services.refused is not None:
             refused = services.refused
-            return Settlement(Outcome.DEAD_LETTER, refused.reason, refused.detail)
-        return Settlement(Outcome.COMPLETE)
+            return DeliveryEnd(Outcome.DEAD_LETTER, refused.reason, refused.detail)
+        return DeliveryEnd(Outcome.COMPLETE)
 
     async def send_message(self, message_body: Mapping[str, Any] | str | bytes) -> None:
         """Send a message to the out queue, over a new link if the last one failed.

@@ -123,7 +123,7 @@ class RefusedReplay(ReplyModel):
 
 
 class ReplayedReply(ReplyModel):
-    """What became of a selection of dead letters.
+    """Outcome of the replay of a selection of dead letters.
 
     Attributes:
         replayed: Those whose messages are on their queues again.

@@ -39,7 +39,7 @@ _logger = get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What becomes of a message."""
+    """Outcome of a delivery."""
 
     COMPLETE = "complete"
     ABANDON = "abandon"
@@ -47,8 +47,8 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """What becomes of a message, and for a dead letter why.
+class DeliveryEnd:
+    """Outcome of a delivery, and for a dead letter its reason.
 
     Attributes:
         outcome: What the broker is told.
@@ -77,7 +77,7 @@ class MessageLink(Protocol):
         """Wait for messages and return them, or none after some seconds."""
         ...
 
-    async def settle(self, delivery: LockedDelivery, settlement: Settlement) -> None:
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
         """Tell the broker what becomes of a message."""
         ...
 
@@ -101,7 +101,7 @@ class QueueListener:
     """
 
     open_link: Callable[[], AbstractAsyncContextManager[MessageLink]]
-    process: Callable[[Delivery], Awaitable[Settlement]]
+    process: Callable[[Delivery], Awaitable[DeliveryEnd]]
     clock: Clock
     most_at_once: int
     reconnect_seconds: float
@@ -176,18 +176,18 @@ class QueueListener:
 
     async def _work(self, link: MessageLink, delivery: LockedDelivery) -> None:
         renewal = spawn(self._keep_locked(link, delivery))
-        settlement = Settlement(Outcome.ABANDON)
+        end = DeliveryEnd(Outcome.ABANDON)
         try:
-            settlement = await self.process(delivery)
+            end = await self.process(delivery)
         finally:
             renewal.cancel()
-            await self._settle(link, delivery, settlement)
+            await self._settle(link, delivery, end)
 
-    async def _settle(self, link: MessageLink, delivery: LockedDelivery, settlement: Settlement) -> None:
-        facts = {"message_id": delivery.message_id, "outcome": settlement.outcome}
+    async def _settle(self, link: MessageLink, delivery: LockedDelivery, end: DeliveryEnd) -> None:
+        facts = {"message_id": delivery.message_id, "outcome": end.outcome}
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                await link.settle(delivery, settlement)
+                await link.settle(delivery, end)
         except (APIError, TimeoutError) as error:  # the broker delivers it again
             _logger.warning("A message was not settled", extra=facts | {"error": type(error).__name__})
 

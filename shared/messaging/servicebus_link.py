@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 
-    from shared.messaging.listener import Settlement
+    from shared.messaging.listener import DeliveryEnd
 
 OPEN_SECONDS = 30.0
 """Opening takes the SDK half a second, and an identity's first token some."""
@@ -95,7 +95,7 @@ class SdkLink:
                 received = await self._receiver.receive_messages(most, seconds)
         return [SdkDelivery(message) for message in received]
 
-    async def settle(self, delivery: LockedDelivery, settlement: Settlement) -> None:
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
         """Tell the broker what becomes of a message.
 
         Raises:
@@ -104,15 +104,15 @@ class SdkLink:
         message = _sdk(delivery)
         with _broken_links():
             async with asyncio.timeout(_CALL_SECONDS):
-                match settlement.outcome:
+                match end.outcome:
                     case Outcome.COMPLETE:
                         await self._receiver.complete_message(message)
                     case Outcome.ABANDON:
                         await self._receiver.abandon_message(message)
                     case Outcome.DEAD_LETTER:
-                        description = settlement.description[:_MOST_DESCRIPTION]
+                        description = end.description[:_MOST_DESCRIPTION]
                         await self._receiver.dead_letter_message(
-                            message, reason=settlement.reason, error_description=description
+                            message, reason=end.reason, error_description=description
                         )
 
     async def renew(self, delivery: LockedDelivery) -> datetime:

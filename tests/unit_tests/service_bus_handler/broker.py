@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
-    from shared.messaging.listener import Settlement
+    from shared.messaging.listener import DeliveryEnd
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import TenantContext
     from tests.support.fakes import FakeClock
@@ -52,7 +52,7 @@ class MemoryBroker:
         self.clock = clock
         self.waiting: list[QueuedMessage] = []
         self.sent: list[tuple[str, str, OutgoingMessage]] = []
-        self.settled: list[tuple[str, Settlement]] = []
+        self.settled: list[tuple[str, DeliveryEnd]] = []
         self.renewed: list[str] = []
         self.receive_failures: list[Exception] = []
         self.send_failures: list[Exception] = []
@@ -73,7 +73,7 @@ class MemoryBroker:
 
     def outcomes(self, message_id: str) -> list[str]:
         """Return how a message's deliveries were settled."""
-        return [settlement.outcome for settled, settlement in self.settled if settled == message_id]
+        return [end.outcome for settled, end in self.settled if settled == message_id]
 
     async def until(self, count: int) -> None:
         """Wait until so many deliveries are settled."""
@@ -101,17 +101,17 @@ class MemoryBroker:
             await self.clock.sleep(seconds)
         return taken
 
-    async def settle(self, delivery: LockedDelivery, settlement: Settlement) -> None:
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
         assert isinstance(delivery, QueuedMessage)
         if not self.is_open:
             raise DependencyUnavailableError("Service Bus", "the link is closed")
         if self.settle_failures:
             self.waiting.append(delivery)
             raise self.settle_failures.pop(0)
-        if settlement.outcome is Outcome.ABANDON:
+        if end.outcome is Outcome.ABANDON:
             self.waiting.append(delivery)
         async with self.changed:
-            self.settled.append((delivery.message_id or "", settlement))
+            self.settled.append((delivery.message_id or "", end))
             self.changed.notify_all()
 
     async def renew(self, delivery: LockedDelivery) -> datetime:
