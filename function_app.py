@@ -17,6 +17,7 @@ from functions.reasoning.trigger import blueprint as reasoning
 from functions.settings.trigger import blueprint as settings
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
+from functions.webhooks.trigger import blueprint as webhooks
 from shared.runtime import process_runtime
 
 CAPABILITIES = (
@@ -32,6 +33,7 @@ CAPABILITIES = (
     reasoning,
     feedback,
     dead_letters,
+    webhooks,
     tokens,
     logs,
     ops,

@@ -65,6 +65,9 @@ class AuditAction(StrEnum):
     TENANT_UPDATE = "tenant.update"
     TENANT_EXPORT = "tenant.export"
     TENANT_PURGE = "tenant.purge"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_ROTATE = "webhook.rotate"
 
 
 class AuditOutcome(StrEnum):

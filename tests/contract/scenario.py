@@ -233,6 +233,16 @@ _CHATS = (
     Step("delete_conversation", USER, _CHAT),
     Step("delete_bot", TENANT_ADMIN, _BOT),
 )
+_CALLBACK = "https://helpdesk.example.com/hooks/jobs?source=tenantry"
+_WEBHOOK = {"webhook_id": "<webhook>"}
+_WEBHOOKS = (
+    Step(
+        "create_webhook",
+        TENANT_ADMIN,
+        body={"url": _CALLBACK, "events": ["job.succeeded", "job.failed", "job.cancelled"]},
+        learns={"webhook": "webhook_id"},
+    ),
+)
 _JOBS = (
     Step(
         "accept_job",
@@ -244,6 +254,7 @@ _JOBS = (
             "deadline_seconds": 86_400,
             "token_budget": 20_000,
             "needs_approval": True,
+            "callback_url": _CALLBACK,
         },
     ),
     Step(
@@ -256,6 +267,10 @@ _JOBS = (
     Step("get_job", USER, {"job_id": "survey-7"}),
     Step("list_jobs", USER),
     Step("cancel_job", USER, {"job_id": "survey-7"}),
+    Step("list_webhook_deliveries", TENANT_ADMIN, _WEBHOOK),
+    Step("rotate_webhook", TENANT_ADMIN, _WEBHOOK, body={"overlap_seconds": 3600}),
+    Step("list_webhooks", TENANT_ADMIN),
+    Step("delete_webhook", TENANT_ADMIN, _WEBHOOK),
 )
 _FEEDBACK = (
     Step(
@@ -351,6 +366,7 @@ STEPS = (
     *_MODELS,
     *_PROMPTS,
     *_CHATS,
+    *_WEBHOOKS,
     *_JOBS,
     *_FEEDBACK,
     *_DEAD_LETTERS,

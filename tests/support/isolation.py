@@ -58,6 +58,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "replay_dead_letters": {},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
+    "create_webhook": {"url": "https://hooks.example.com/mine"},
+    "rotate_webhook": {},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
     "report_tokens": {
         "app_id": "secretapp",
@@ -108,6 +110,7 @@ SETUP = (
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
     Step("accept_feedback", {"id": NAMES["feedback_id"], "language": "en", "text": SECRET}),
     Step("import_feedback", {"csv": f"language,text\nen,{SECRET}\n"}, {"import_id": "import_id"}),
+    Step("create_webhook", {"url": f"https://hooks.example.com/{SECRET}"}, {"webhook_id": "webhook_id"}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
 )
 """How tenant A comes to own something of everything."""

@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "SERVICEBUS": "Endpoint=sb://memory;SharedAccessKeyName=n;SharedAccessKey=a2V5",
     "STORAGE": "UseDevelopmentStorage=true",
     "AZURE_OPENAI_ENDPOINT": "http://memory:8082",
+    "WEBHOOK_KEY": "what-webhook-secrets-are-encrypted-with",
     # The clock stands still between a suite's thousands of requests.
     "REQUESTS_PER_MINUTE_FREE": "1000000",
     "REQUESTS_PER_MINUTE_STANDARD": "1000000",
