@@ -100,6 +100,17 @@ async def test_a_removed_entry_gives_way_to_the_one_below(bench: Bench) -> None:
     assert (await bench.catalogue.deployments())["gpt-4o"].source is CatalogueSource.PACKAGED
 
 
+async def test_an_entry_that_this_release_cannot_read_lets_the_one_below_not_come_back(bench: Bench) -> None:
+    item = await bench.put("gpt-4o", enabled=False)
+    newer = item.model_copy(update={"entry": {"provider": "of-a-newer-release", "enabled": False}})
+    await Partition.of_platform(bench.container, "models").upsert(newer)
+    bench.catalogue.forget()
+
+    assert "gpt-4o" not in await bench.catalogue.deployments()
+    with pytest.raises(ModelUnavailableError):
+        await bench.catalogue.route(ACME, "gpt-4o")
+
+
 async def test_names_with_slashes_and_colons_are_kept_apart(bench: Bench) -> None:
     for name in ("a/b", "a:b", "a.b", "vendor/model:8b"):
         await bench.put(name, deployment=name)
