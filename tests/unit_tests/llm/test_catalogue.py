@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +27,7 @@ from tests.support.memory_cosmos import memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from types import FrameType
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
@@ -90,6 +94,23 @@ async def test_a_form_of_answers_is_the_entrys_then_the_packaged_models_then_a_s
         "json_schema",
         "json_schema",
     ]
+
+
+def test_the_nearest_of_many_names_are_found_without_comparing_each_closely() -> None:
+    close = Counter[str]()
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        close[event] += frame.f_code is SequenceMatcher.ratio.__code__
+
+    sys.setprofile(count)
+    try:
+        error = ModelNotFoundError("gpt-4omini", [*(f"{n}" * 100 for n in range(500)), "gpt-4o-mini"])
+    finally:
+        sys.setprofile(None)
+
+    assert isinstance(available := error.detail["available"], list)
+    assert available[0] == "gpt-4o-mini"
+    assert close["call"] <= 30
 
 
 async def test_a_removed_entry_gives_way_to_the_one_below(bench: Bench) -> None:
