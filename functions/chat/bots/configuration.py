@@ -32,14 +32,15 @@ class LlmConfig(RequestModel):
             Azure's.
         model: The model; without one, the tenant's `chat.default_model`, then the deployment's.
         temperature: How freely it answers; without it, as the model's default has it.
-        max_output_tokens: The most tokens of an answer, reasoning included.
+        max_output_tokens: The most tokens of an answer, reasoning included; without it, as the catalogue has
+            it for the model.
         reasoning_effort: How long a reasoning model thinks; without it, as the model's default has it.
     """
 
     provider: Provider = "openai"
     model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
     temperature: float | None = Field(None, ge=0, le=2)
-    max_output_tokens: int = Field(512, ge=1, le=16_384)
+    max_output_tokens: int | None = Field(None, ge=1, le=16_384)
     reasoning_effort: ReasoningEffort | None = None
 
 
@@ -157,14 +158,15 @@ class LlmReply(ReplyModel):
             Azure's.
         model: The model; without one, the tenant's `chat.default_model`, then the deployment's.
         temperature: How freely it answers; without it, as the model's default has it.
-        max_output_tokens: The most tokens of an answer, reasoning included.
+        max_output_tokens: The most tokens of an answer, reasoning included; without it, as the catalogue has
+            it for the model.
         reasoning_effort: How long a reasoning model thinks; without it, as the model's default has it.
     """
 
     provider: str
     model: str | None
     temperature: float | None
-    max_output_tokens: int
+    max_output_tokens: int | None
     reasoning_effort: str | None
 
 

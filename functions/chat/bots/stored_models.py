@@ -21,7 +21,7 @@ class StoredLlm(_StoredPart):
     provider: str = "openai"
     model: str | None = None
     temperature: float | None = None
-    max_output_tokens: int = 512
+    max_output_tokens: int | None = None
     reasoning_effort: str | None = None
 
 

@@ -41,7 +41,7 @@ async def test_a_saved_bot_is_shown_with_its_defaults(app: App) -> None:
                     "provider": "openai",
                     "model": None,
                     "temperature": 0.5,
-                    "max_output_tokens": 512,
+                    "max_output_tokens": None,
                     "reasoning_effort": None,
                 },
                 "system_prompt": None,
@@ -201,6 +201,13 @@ async def test_a_bot_that_is_stored_in_the_flat_shape_is_read_as_a_new_one_and_s
     stored = cast("dict[str, Any]", (await container.read(("acme",), "b") or {})["config"])
     assert stored["llm"] == shown["llm"]
     assert not {"max_output_tokens", "history_turns", "prompt_name", "name"} & set(stored)
+
+
+async def test_a_bot_that_is_stored_with_an_output_limit_keeps_it(app: App, cosmos: MemoryCosmos) -> None:
+    config: JsonValue = {"system_prompt": "x", "llm": {"provider": "openai", "max_output_tokens": 512}}
+    await cosmos.container("bots").patch(("acme",), "b", Patch((PatchOperation("set", "/config", config),)))
+
+    assert (await app.on_bot()).json()["config"]["llm"]["max_output_tokens"] == 512
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ async def test_the_bots_configuration_decides_how_the_model_is_called(app: App) 
     assert (plain.model, plain.temperature, plain.max_output_tokens, plain.user) == (
         "gpt-default",
         None,
-        512,
+        None,
         None,
     )
     assert (own.model, own.temperature, own.max_output_tokens, own.user) == ("gpt-own", 0.0, 9, "u1")

@@ -30,11 +30,13 @@ class Provider:
     def __init__(self) -> None:
         self.answer: dict[str, object] = {"model": "gpt-4o", "choices": [PLAIN], "usage": USAGE}
         self.calls = 0
+        self.asked: list[dict[str, object]] = []
         self.models = {"gpt-4o"}
 
     async def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.calls += 1
-        if json.loads(request.content)["model"] not in self.models:
+        self.asked.append(json.loads(request.content))
+        if self.asked[-1]["model"] not in self.models:
             return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound", "message": "no"}})
         return httpx2.Response(200, json=self.answer)
 
@@ -76,6 +78,26 @@ async def test_a_model_that_there_is_not_is_refused_where_a_bot_names_it(chat: C
     assert (refused.status, refused.json()["error"]) == (422, "ModelNotFoundError")
     assert list(refused.json()["detail"]["fields"]) == ["body.llm.model"]
     assert refused.json()["detail"]["available"][0] == "gpt-4o"
+
+
+async def test_a_bot_without_an_output_limit_has_the_catalogues_default_for_its_model(chat: Chat) -> None:
+    chat.provider.models = {"gpt-4o", "gpt-5"}
+    for model in ("gpt-4o", "gpt-5"):
+        await chat.save(f"on-{model}", model, llm={"model": model})
+        assert (await chat.say(f"on-{model}")).status == 200
+
+    plain, reasoning = chat.provider.asked
+    assert (plain["max_tokens"], reasoning["max_completion_tokens"]) == (4_096, 8_192)
+
+
+async def test_a_budget_that_has_no_room_for_the_default_refuses_the_turn_and_not_a_smaller_one(
+    chat: Chat,
+) -> None:
+    await chat.limit(tokens_per_minute=4_000)
+    await chat.save("default", "gpt-4o", llm={"model": "gpt-4o"})
+    await chat.save("small", "gpt-4o")
+
+    assert ((await chat.say("default")).status, (await chat.say("small")).status) == (422, 200)
 
 
 @pytest.mark.slow
