@@ -33,8 +33,11 @@ MIXED: Final = 100_000 if SOAK else 800
 BLOCKS: Final = 20
 MOST_GROWTH: Final = 10_000_000
 MOST_SLOPE: Final = 48 if SOAK else 1_500
-"""Bytes per request. In the soak it is less than the smallest text that a request could leave behind; what saves
-prompts takes some 10, since here the store is in the same memory. Otherwise it is the noise of a page here and there."""
+"""Bytes per request. In the soak less than the smallest text that a request could leave behind.
+
+What saves prompts takes some 10 of them, since here the store is in the same memory. When it is run small,
+it is the noise of a page here and there.
+"""
 
 
 def resident() -> int:
