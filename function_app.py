@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
+from functions.dead_letters.trigger import blueprint as dead_letters
 from functions.exports.trigger import blueprint as exports
 from functions.feedback.trigger import blueprint as feedback
 from functions.keys.trigger import blueprint as keys
@@ -16,6 +17,7 @@ from functions.reasoning.trigger import blueprint as reasoning
 from functions.settings.trigger import blueprint as settings
 from functions.tenants.trigger import blueprint as tenants
 from functions.tokens.trigger import blueprint as tokens
+from functions.webhooks.trigger import blueprint as webhooks
 from shared.runtime import process_runtime
 
 CAPABILITIES = (
@@ -30,6 +32,8 @@ CAPABILITIES = (
     chat,
     reasoning,
     feedback,
+    dead_letters,
+    webhooks,
     tokens,
     logs,
     ops,

@@ -46,6 +46,11 @@ param adminApiKey string
 @description('The administrator\'s next key, while it is rotated; both are in force.')
 param adminApiKeyNext string = ''
 
+@secure()
+@minLength(12)
+@description('What the secrets of webhooks are encrypted with; azd makes one up, modules/vault.bicep makes it long enough.')
+param webhookKey string
+
 @description('Settings MODEL_KEY_* of the model catalogue; each is read from the vault\'s secret of that name, in lower case with dashes.')
 param modelKeySettings array = []
 
@@ -138,6 +143,7 @@ module vault 'modules/vault.bicep' = {
     privateNetwork: privateNetwork
     adminApiKey: adminApiKey
     adminApiKeyNext: adminApiKeyNext
+    webhookKey: webhookKey
   }
 }
 

@@ -198,6 +198,9 @@ class ReasonerIn(TaskMessage):
     needs_approval: bool | None = Field(
         None, description="Whether the job waits for a person's approval before it goes on to its result."
     )
+    callback_url: str | None = Field(
+        None, description="The URL of one of the tenant's webhooks; no other one is told of the job's end."
+    )
 
 
 class ReasonerOut(TaskMessage):

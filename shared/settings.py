@@ -212,6 +212,15 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
     """The queue that tells of budgets used up to 80 and 100 percent."""
 
+    webhook_key: _Secret | None = Field(None, alias="WEBHOOK_KEY", min_length=16)
+    """What the secrets of webhooks are encrypted with, at least 16 characters; there are none without it."""
+
+    webhook_key_previous: _Secret | None = Field(None, alias="WEBHOOK_KEY_PREVIOUS", min_length=16)
+    """The key before, while it is rotated: what it encrypted is still read."""
+
+    webhooks_allow_loopback: bool = Field(default=False, alias="WEBHOOKS_ALLOW_LOOPBACK")
+    """Whether webhooks may lead to this machine itself, and without TLS; for tests."""
+
     storage: SecretStr | None = Field(None, alias="STORAGE")
     """A connection string of the blobs' account, or:"""
 

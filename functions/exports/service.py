@@ -30,8 +30,9 @@ MAX_BLOB_BYTES = 1024 * 1024
 PAGE_SECONDS = 8.0
 """Time after which a page takes no further step: what comes next is the next page's."""
 
-_SECRETS = frozenset({"hash"})
-"""The stored part of a key with which a key could be told from a wrong one without asking."""
+_SECRETS = frozenset({("tenants", "hash"), ("webhooks", "secrets")})
+"""The stored part of a key with which a key could be told from a wrong one without asking, and what webhooks'
+deliveries are signed with, encrypted though it is; each with the place where it is."""
 
 _BLOBS = "blobs:"
 _TRAIL = "audit"
@@ -158,7 +159,7 @@ class _ExportPage:
         shown: dict[str, Any] = {
             name: value
             for name, value in item.items()
-            if not name.startswith("_") and not (place == "tenants" and name in _SECRETS)
+            if not name.startswith("_") and (place, name) not in _SECRETS
         }
         self.things.append(ExportedThing(container=place, item=shown))
         self.last_id = str(item["id"])

@@ -10,6 +10,7 @@ from shared.contracts import ReasonerOut
 from shared.jobs.messages import write_request
 from shared.jobs.models import JobEnd, JobMessage, JobStatus
 from shared.messaging.sender import MAX_BODY_BYTES
+from shared.webhooks.models import CompletionNotice, WebhookEvent
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,7 +56,8 @@ def end_job(
         usage=used,
         message=error or "SUCCESS",
     )
-    return JobEnd(status, _result_message(message), result, error, used)
+    announced = _result_message(message).model_copy(update={"notice": _find_notice(job, status)})
+    return JobEnd(status, announced, result, error, used)
 
 
 def cancel_job(job: ReasoningJob) -> ReasoningEnd:
@@ -67,6 +69,20 @@ def refuse_job(job: ReasoningJob, step: str, comment: str | None) -> ReasoningEn
     """Return the end of a job of which a step was not approved."""
     error = f"Step '{step}' was not approved" + (f": {comment}" if comment else "")
     return end_job(job, JobStatus.CANCELLED, job.used, error=error)
+
+
+def _find_notice(job: ReasoningJob, status: JobStatus) -> CompletionNotice | None:
+    """Return what the URL that a job names is told of its end; None where it names none."""
+    if job.request.callback_url is None:
+        return None
+    return CompletionNotice(
+        url=job.request.callback_url,
+        event=WebhookEvent(f"job.{status}"),
+        job_id=job.id,
+        task_id=job.task_id,
+        status=status,
+        status_url=f"/api/v1/reasoning/jobs/{job.id}",
+    )
 
 
 def _result_message(result: ReasonerOut) -> JobMessage:

@@ -17,6 +17,7 @@ from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.models import NAME_PATTERN
 from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
+from shared.webhooks.models import LONGEST_URL, URL_PATTERN
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
@@ -76,6 +77,8 @@ class JobRequest(RequestModel):
         token_budget: The most tokens that all of the job's model calls may take together, prompts included. A
             call that might take more than what is left of it is not made, and the job fails.
         needs_approval: Whether the job waits for a person's approval after the step that decides what comes.
+        callback_url: The URL of one of the tenant's webhooks, character by character: it is told of the job's
+            end.
     """
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [_only(name) for name in _INPUTS]})
@@ -93,6 +96,7 @@ class JobRequest(RequestModel):
     deadline_seconds: int | None = Field(None, ge=1, le=LONGEST_DEADLINE_SECONDS)
     token_budget: int | None = Field(None, ge=1, le=MOST_TOKENS)
     needs_approval: bool | None = None
+    callback_url: str | None = Field(None, max_length=LONGEST_URL, pattern=URL_PATTERN)
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:

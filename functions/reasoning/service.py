@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shared.jobs.models import JobOutboxItem, JobStep
     from shared.messaging.outbox import Outbox
     from shared.tenancy.context import TenantContext
+    from shared.webhooks.store import WebhookStore
 
 _MOST_RACES = 5
 
@@ -52,6 +53,7 @@ class JobService:
         jobs: Its jobs.
         outbox: Sends their messages.
         inputs: Keeps their inputs.
+        webhooks: The URLs that jobs may name.
         require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
         clock: Dates what is said of jobs.
     """
@@ -60,6 +62,7 @@ class JobService:
     jobs: ReasoningJobs
     outbox: Outbox[JobOutboxItem]
     inputs: JobInputs
+    webhooks: WebhookStore
     require_model: Callable[[str, str], Awaitable[None]]
     clock: Clock
 
@@ -70,11 +73,14 @@ class JobService:
 
         Raises:
             ModelNotFoundError: The tenant may use no such model.
+            ValidationError: None of the tenant's webhooks has the URL that is to be told of the job's end.
             JobConflictError: A job of this id asks for something else.
             DependencyUnavailableError: What keeps large inputs is down, or the store.
         """
         if request.model is not None:
             await self.require_model(request.model, "body.model")
+        if request.callback_url is not None:
+            await self.webhooks.require_url(request.callback_url, "body.callback_url")
         job_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"}, exclude_none=True)
         message = ReasonerIn.model_validate({"tenant_id": self.tenant.tenant_id, **fields, "id": job_id})

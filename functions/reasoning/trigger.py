@@ -24,6 +24,7 @@ from shared.http.inputs import LastEventId, WantsEvents
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.http.streaming import EventStream
+from shared.jobs.callbacks import CallbackRepository
 from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.models import JobOutboxItem
@@ -32,6 +33,8 @@ from shared.messaging.consumer import Queue
 from shared.messaging.outbox import Outbox
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
+from shared.webhooks.deliveries import DeliveryRepository
+from shared.webhooks.store import WebhookStore
 
 if TYPE_CHECKING:
     from functions.reasoning.stored_models import ReasoningJobs
@@ -53,7 +56,13 @@ def _jobs(runtime: "Runtime", tenant: TenantContext) -> "ReasoningJobs":
 
 def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
     queues = {"request": runtime.settings.reasoner_in_queue, "result": runtime.settings.reasoner_out_queue}
-    return open_outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues)
+    deliveries = DeliveryRepository(tenant, runtime.container("webhooks"), runtime.clock)
+    jobs = CallbackRepository(_jobs(runtime, tenant), deliveries, _webhooks(runtime, tenant))
+    return open_outbox(tenant, jobs, runtime.sender, queues)
+
+
+def _webhooks(runtime: "Runtime", tenant: TenantContext) -> WebhookStore:
+    return WebhookStore(tenant, runtime.container("webhooks"))
 
 
 def _inputs(runtime: "Runtime", tenant: TenantContext) -> JobInputs:
@@ -67,6 +76,7 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
             _jobs(runtime, tenant),
             _outbox(runtime, tenant),
             _inputs(runtime, tenant),
+            _webhooks(runtime, tenant),
             partial(runtime.models.require, tenant),
             runtime.clock,
         )

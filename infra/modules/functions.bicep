@@ -57,6 +57,7 @@ var hostSettings = {
 var appSettings = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
   ADMIN_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/admin-api-key)'
+  WEBHOOK_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/webhook-key)'
   COSMOS_ENDPOINT: cosmosEndpoint
   COSMOS_DATABASE: loadJsonContent('../cosmos.json').database
   SERVICEBUS__fullyQualifiedNamespace: servicebusHost
@@ -83,6 +84,7 @@ var usualSettings = {
   BUDGET_ALERTS_SCHEDULE: '30 */1 * * * *'
   OUTBOX_SWEEP_SCHEDULE: '15 */1 * * * *'
   TENANT_PURGE_SCHEDULE: '45 */1 * * * *'
+  WEBHOOK_SCHEDULE: '5/15 * * * * *'
   AZURE_OPENAI_MODEL: loadJsonContent('../models.json').deployments[0].name
 }
 

@@ -1,4 +1,4 @@
-// The only secrets that there are: the administrator's keys, and keys of models outside Azure that an operator puts here.
+// The only secrets that there are: the administrator's keys, what webhooks' secrets are encrypted with, and keys of models outside Azure that an operator puts here.
 param name string
 param location string
 param tags object
@@ -10,9 +10,14 @@ param adminApiKey string
 @secure()
 param adminApiKeyNext string
 
+@secure()
+param webhookKey string
+
 // Whoever made the key up, the app takes none below 16 characters. One that is long enough is left as it is, so that what is read
 // back from here stays the same.
 var longAdminApiKey = (length(adminApiKey) < 16) ? '${adminApiKey}${uniqueString(adminApiKey)}' : adminApiKey
+
+var longWebhookKey = (length(webhookKey) < 16) ? '${webhookKey}${uniqueString(webhookKey)}' : webhookKey
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
@@ -46,6 +51,12 @@ resource nextAdminKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empt
   parent: vault
   name: 'admin-api-key-next'
   properties: { value: adminApiKeyNext }
+}
+
+resource encryptionKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
+  parent: vault
+  name: 'webhook-key'
+  properties: { value: longWebhookKey }
 }
 
 output id string = vault.id

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import NOTHING_USED, PromptUse, TaskMessage, Usage
 from shared.cosmos.partition import StoredItem
+from shared.webhooks.models import CompletionNotice
 
 
 class JobStatus(StrEnum):
@@ -38,6 +39,7 @@ class JobMessage(BaseModel):
     Attributes:
         kind: The request puts the job on its queue, the result tells of its end.
         not_before: The time before which the broker does not deliver it; None for at once.
+        notice: The notice for the URL that the job names, where the message tells of the job's end.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,7 @@ class JobMessage(BaseModel):
     session_id: str | None = None
     body: str
     not_before: datetime | None = None
+    notice: CompletionNotice | None = None
 
 
 class JobStep(BaseModel):

@@ -18,6 +18,7 @@ _API_KEY = re.compile(r"(?<![A-Za-z0-9])tk\.[A-Za-z0-9_.-]+")
 _BEARER = re.compile(r"\b(bearer)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _JWT = re.compile(r"(?<![\w.-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 _PROVIDERS_KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}")
+_SIGNING_SECRET = re.compile(r"(?<![A-Za-z0-9])whsec_[A-Za-z0-9_-]{16,}")
 _URLS_PASSWORD = re.compile(r"(://[^/\s:@]{0,64}):[^/\s@]{1,256}@")
 _SECRET_VALUE = re.compile(
     r"\b((?:account|sharedaccess|api|instrumentation)[ _-]?key"
@@ -69,6 +70,7 @@ def _passes_luhn(digits: list[int]) -> bool:
 RULES: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (_API_KEY, "[key]"),
     (_PROVIDERS_KEY, "[key]"),
+    (_SIGNING_SECRET, "[secret]"),
     (_BEARER, r"\1 [token]"),
     (_JWT, "[token]"),
     (_URLS_PASSWORD, r"\1:[secret]@"),
@@ -80,7 +82,7 @@ RULES: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
 
 
 # Whatever a rule finds has one of these in it. Most texts have none, and every log line has several texts.
-_WORTH_A_LOOK = re.compile(r"[@=:]|tk\.|sk-|eyJ|bearer\s|\+\d|00\d|(?:\d\D{0,3}){6}\d", re.IGNORECASE)
+_WORTH_A_LOOK = re.compile(r"[@=:]|tk\.|sk-|whsec_|eyJ|bearer\s|\+\d|00\d|(?:\d\D{0,3}){6}\d", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

@@ -50,6 +50,8 @@ class AuditAction(StrEnum):
     """Action that is kept. A stored entry may carry one of a newer release."""
 
     ADMIN_ACT = "admin.act"
+    DEAD_LETTER_DELETE = "deadletter.delete"
+    DEAD_LETTER_REPLAY = "deadletter.replay"
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
@@ -63,6 +65,9 @@ class AuditAction(StrEnum):
     TENANT_UPDATE = "tenant.update"
     TENANT_EXPORT = "tenant.export"
     TENANT_PURGE = "tenant.purge"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_ROTATE = "webhook.rotate"
 
 
 class AuditOutcome(StrEnum):

@@ -143,6 +143,7 @@ def running_host() -> Iterator[Host]:
     settings = {name: sample[name] for name in sample if name not in PLACES} | {
         "LOG_SHIP_SCHEDULE": far,
         "OUTBOX_SWEEP_SCHEDULE": far,
+        "WEBHOOK_SCHEDULE": far,
         "TENANT_PURGE_SCHEDULE": far,
         "REQUESTS_PER_MINUTE_PREMIUM": "10000000",
     }

@@ -16,9 +16,11 @@ import azure.functions as func
 from functions.reasoning.messages import request_message
 from functions.reasoning.stored_models import REASONING
 from shared.contracts import Usage
+from shared.errors import ConflictError
 from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
+from shared.messaging.quarantine import RefusedMessage
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -231,6 +233,16 @@ _CHATS = (
     Step("delete_conversation", USER, _CHAT),
     Step("delete_bot", TENANT_ADMIN, _BOT),
 )
+_CALLBACK = "https://helpdesk.example.com/hooks/jobs?source=tenantry"
+_WEBHOOK = {"webhook_id": "<webhook>"}
+_WEBHOOKS = (
+    Step(
+        "create_webhook",
+        TENANT_ADMIN,
+        body={"url": _CALLBACK, "events": ["job.succeeded", "job.failed", "job.cancelled"]},
+        learns={"webhook": "webhook_id"},
+    ),
+)
 _JOBS = (
     Step(
         "accept_job",
@@ -242,6 +254,7 @@ _JOBS = (
             "deadline_seconds": 86_400,
             "token_budget": 20_000,
             "needs_approval": True,
+            "callback_url": _CALLBACK,
         },
     ),
     Step(
@@ -254,6 +267,10 @@ _JOBS = (
     Step("get_job", USER, {"job_id": "survey-7"}),
     Step("list_jobs", USER),
     Step("cancel_job", USER, {"job_id": "survey-7"}),
+    Step("list_webhook_deliveries", TENANT_ADMIN, _WEBHOOK),
+    Step("rotate_webhook", TENANT_ADMIN, _WEBHOOK, body={"overlap_seconds": 3600}),
+    Step("list_webhooks", TENANT_ADMIN),
+    Step("delete_webhook", TENANT_ADMIN, _WEBHOOK),
 )
 _FEEDBACK = (
     Step(
@@ -278,6 +295,24 @@ _FEEDBACK = (
         learns={"import_id": "import_id"},
     ),
     Step("get_feedback_import", USER, {"import_id": "<import_id>"}),
+)
+_EXHAUSTED = FakeDelivery(
+    json.dumps({"tenant_id": TENANT, "id": "survey-8", "text": "The new search is slow."}).encode()
+)
+_LETTER = {
+    "dead_letter_id": RefusedMessage(
+        "reasoner-in", _EXHAUSTED.message_id or "", _EXHAUSTED.body, ConflictError("")
+    ).entry_id()
+}
+_DEAD_LETTERS = (
+    Step(
+        "list_dead_letters",
+        TENANT_ADMIN,
+        query={"queue": "reasoner-in", "reason": "DeliveriesExhaustedError", "limit": "20"},
+    ),
+    Step("replay_dead_letter", TENANT_ADMIN, _LETTER, headers={"Idempotency-Key": "survey-8-again"}),
+    Step("delete_dead_letter", TENANT_ADMIN, _LETTER),
+    Step("replay_dead_letters", TENANT_ADMIN, body={"reason": "DeliveriesExhaustedError", "limit": 50}),
 )
 _TOKENS = (
     Step(
@@ -331,8 +366,10 @@ STEPS = (
     *_MODELS,
     *_PROMPTS,
     *_CHATS,
+    *_WEBHOOKS,
     *_JOBS,
     *_FEEDBACK,
+    *_DEAD_LETTERS,
     *_TOKENS,
     *_OPERATION,
 )
@@ -381,7 +418,14 @@ async def _analyse_feedback(app: WholeApp) -> None:
     await app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
 
 
+async def _exhaust_deliveries(app: WholeApp) -> None:
+    await app.functions["give_up_job"](_EXHAUSTED)
+
+
 PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
+    "list_dead_letters": _exhaust_deliveries,
+    "delete_dead_letter": _exhaust_deliveries,
+    "replay_dead_letters": _exhaust_deliveries,
     "get_feedback": _analyse_feedback,
     "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,

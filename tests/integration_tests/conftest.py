@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PERIODS = {
     "LOG_SHIP_SCHEDULE": "*/3 * * * * *",
     "OUTBOX_SWEEP_SCHEDULE": "*/5 * * * * *",
+    "WEBHOOK_SCHEDULE": "*/5 * * * * *",
     "TENANT_PURGE_SCHEDULE": "*/3 * * * * *",
     "AUTH_CACHE_SECONDS": "5",
     "TENANT_PURGE_SETTLE_SECONDS": "8",

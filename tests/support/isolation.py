@@ -20,6 +20,7 @@ NAMES = {
     "conversation_id": "secretconversation",
     "job_id": "secretjob",
     "feedback_id": "secretfeedback",
+    "dead_letter_id": f"reasoner-in:{0:032x}",
     "key": "chat.default_model",
     "version": "1",
     "label": "secretlabel",
@@ -53,8 +54,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "accept_feedback": {"id": NAMES["feedback_id"], "language": "en", "text": "mine"},
     "import_feedback": {"csv": "language,text\nen,mine\n"},
     "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
+    "replay_dead_letter": {},
+    "replay_dead_letters": {},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
+    "create_webhook": {"url": "https://hooks.example.com/mine"},
+    "rotate_webhook": {},
     "lock_tokens": {"app_id": "secretapp", "token_count": 1},
     "report_tokens": {
         "app_id": "secretapp",
@@ -105,12 +110,17 @@ SETUP = (
     Step("accept_job", {"id": NAMES["job_id"], "text": SECRET}),
     Step("accept_feedback", {"id": NAMES["feedback_id"], "language": "en", "text": SECRET}),
     Step("import_feedback", {"csv": f"language,text\nen,{SECRET}\n"}, {"import_id": "import_id"}),
+    Step("create_webhook", {"url": f"https://hooks.example.com/{SECRET}"}, {"webhook_id": "webhook_id"}),
     Step("lock_tokens", {"app_id": "secretapp", "token_count": 5}, {"lock_id": "request_id"}),
 )
 """How tenant A comes to own something of everything."""
 
 KEY_OF_A_REQUEST = "the-owners-idempotency-key"
 """What each of tenant A's Idempotency-Keys begins with; the operation's id follows."""
+
+DEAD_LETTER = {"id": "secretletter", "taskId": SECRET, "text": SECRET}
+"""A message of tenant A's that exhausted its deliveries. Only a queue's function makes it a dead letter, so
+that each suite that can lets it."""
 
 BLOB = "{tenant_id}/2026-01-31/secret.jsonl"
 """A blob of tenant A's; only a timer makes one, so that each suite that can puts it there itself."""

@@ -27,6 +27,7 @@ from shared.jobs.repository import JobRepository
 from shared.messaging.sender import OutgoingMessage
 from shared.runtime import Runtime
 from shared.settings import Settings
+from shared.webhooks.store import WebhookStore
 from tests.integration_tests.platform import ADMIN_KEY, wait_for
 from tests.integration_tests.reasoning.queues import IN_QUEUE, OUT_QUEUE, Queues, queues_of
 
@@ -260,7 +261,8 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
             outbox = open_outbox(tenant, jobs, runtime.sender, queues)
             require = partial(runtime.models.require, tenant)
             inputs = JobInputs(JobContents(tenant, lambda: runtime.job_blobs))
-            service = JobService(tenant, jobs, outbox, inputs, require, runtime.clock)
+            webhooks = WebhookStore(tenant, runtime.container("webhooks"))
+            service = JobService(tenant, jobs, outbox, inputs, webhooks, require, runtime.clock)
             accepted = await service.accept(JobRequest(id=job_id, text="Why?"))
         finally:
             await runtime.close()

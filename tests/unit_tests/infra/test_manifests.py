@@ -220,6 +220,7 @@ def test_pods_have_the_settings_of_a_deployment() -> None:
     not_here = {
         "ADMIN_API_KEY",  # a secret
         "ADMIN_API_KEY_NEXT",
+        "WEBHOOK_KEY",
         "APPLICATIONINSIGHTS_CONNECTION_STRING",  # a cluster has its own
         "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
         "COSMOS_BACKGROUND_BUCKET",

@@ -78,7 +78,8 @@ def test_the_values_that_a_deployment_sets_are_accepted(monkeypatch: pytest.Monk
     values = given | {"COSMOS_BACKGROUND_BUCKET": "2"}
     for name, value in values.items():
         monkeypatch.setenv(name, value if isinstance(value, str) else "given")
-    monkeypatch.setenv("ADMIN_API_KEY", "what-the-reference-leads-to")
+    for name in ("ADMIN_API_KEY", "WEBHOOK_KEY"):
+        monkeypatch.setenv(name, "what-the-reference-leads-to")
 
     settings = load_settings()
 

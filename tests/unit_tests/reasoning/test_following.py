@@ -14,6 +14,7 @@ from shared.contracts import NOTHING_USED, ReasonerIn
 from shared.http.streaming import StreamEvent
 from shared.jobs.following import FOLLOW_SECONDS, SeenProgress
 from shared.jobs.models import JobStep
+from shared.webhooks.store import WebhookStore
 from tests.support.fakes import Call, FakeClock
 from tests.unit_tests.reasoning.app import ACME, HOLD_SECONDS, App, message
 
@@ -77,7 +78,8 @@ class WorkingClock(FakeClock):
 
 def service_of(app: App, clock: FakeClock) -> JobService:
     require = partial(app.models.require, ACME)
-    return JobService(ACME, app.jobs, app.outbox, app.inputs, require, clock)
+    webhooks = WebhookStore(ACME, app.cosmos.container("webhooks"))
+    return JobService(ACME, app.jobs, app.outbox, app.inputs, webhooks, require, clock)
 
 
 async def test_each_step_and_status_comes_while_the_job_is_worked_on(app: App) -> None:

@@ -26,6 +26,7 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
         {},
         {"system_prompt": "x", "llm": {"temperature": 9}},
     ),
+    "replay_dead_letters": ({"limit": 0}, {"before": "yesterday"}, {"queue": "reasoner-out"}),
     "approve_job": ({"step": "No step", "approved": True}, {}, {"step": "reason", "approved": "yes"}),
     "accept_job": ({"text": "x", "prompt_name": "y"}, {}, {"text": "x", "variables": {"a": "b"}}),
     "accept_feedback": (
@@ -49,6 +50,13 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
     "update_tenant": ({}, {"status": "closed"}),
     "create_tenant": ({"tenant_id": "admin", "name": "x"}, {"tenant_id": "/", "name": "x"}),
     "create_key": ({"name": "x", "role": "admin"}, {"name": "x", "expires_at": "2020-01-01T00:00:00Z"}),
+    "create_webhook": (
+        {"url": "http://hooks.example.com/"},
+        {"url": "https://10.0.0.1/"},
+        {"url": "https://a@b/"},
+        {"url": "https://hooks.example.com/", "events": ["job.begun"]},
+    ),
+    "rotate_webhook": ({"overlap_seconds": -1},),
     "put_setting": ({"value": {"a": [1]}}, {"value": 7}),
     "render_prompt": ({"variables": {"none": "x"}}, {"messages": {"1": []}}),
     "put_model": (
