@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
+from functions.dead_letters.trigger import blueprint as dead_letters
 from functions.exports.trigger import blueprint as exports
 from functions.feedback.trigger import blueprint as feedback
 from functions.keys.trigger import blueprint as keys
@@ -31,6 +32,7 @@ CAPABILITIES = (
     chat,
     reasoning,
     feedback,
+    dead_letters,
     webhooks,
     tokens,
     logs,

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery
+from shared.tenancy.context import Role
 from shared.tenancy.settings import SettingScope, SettingSource, SettingType
 
 
@@ -75,6 +76,7 @@ class SettingFormReply(ReplyModel):
         label: Label of the input.
         description: What the setting decides.
         scope: Least scope that may set it: `global` is for the platform alone.
+        min_role: Least role that may set a tenant's own value.
         default: The value where nobody has set one.
         choices: The values to choose from; null where it is no choice.
         minimum: The least number; null where there is no such bound.
@@ -88,6 +90,7 @@ class SettingFormReply(ReplyModel):
     label: str
     description: str
     scope: SettingScope
+    min_role: Role
     default: JsonValue
     choices: list[str] | None
     minimum: int | None

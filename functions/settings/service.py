@@ -90,7 +90,7 @@ class SettingsService:
         Raises:
             SettingNotFoundError: There is no such setting.
             ValidationError: The value is of another type or out of bounds.
-            PermissionDeniedError: The setting is the platform's alone.
+            PermissionDeniedError: The setting is the platform's alone, or its administrator's to set.
             PreconditionFailedError: It is in another state than `if_match`.
         """
         setting = self._changeable(key)
@@ -105,7 +105,7 @@ class SettingsService:
 
         Raises:
             SettingNotFoundError: There is no such setting.
-            PermissionDeniedError: The setting is the platform's alone.
+            PermissionDeniedError: The setting is the platform's alone, or its administrator's to set.
             PreconditionFailedError: It is in another state than `if_match`.
         """
         setting = self._changeable(key)
@@ -116,7 +116,11 @@ class SettingsService:
 
     def _changeable(self, key: str) -> Setting[Any]:
         setting = self._registry.find(key)
-        if setting.scope is SettingScope.GLOBAL and self._scope is SettingScope.TENANT:
+        is_platforms = setting.scope is SettingScope.GLOBAL and self._scope is SettingScope.TENANT
+        is_above = isinstance(self._caller, TenantContext) and not self._caller.role.includes(
+            setting.min_role
+        )
+        if is_platforms or is_above:
             raise PermissionDeniedError(f"Only the platform's administrator sets '{key}'", {"key": key})
         return setting
 
@@ -162,6 +166,7 @@ def _describe_setting(setting: Setting[Any]) -> SettingFormReply:
         label=setting.label,
         description=setting.description,
         scope=setting.scope,
+        min_role=setting.min_role,
         default=setting.render(setting.default),
         choices=schema.get("enum"),
         minimum=schema.get("minimum"),

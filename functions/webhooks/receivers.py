@@ -5,20 +5,26 @@ Imported when first used: aiohttp costs 0.2 s.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from functions.webhooks.addresses import is_allowed
 from shared.webhooks.deliveries import AttemptOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from aiohappyeyeballs import AddrInfoType
+
+type AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+type LookUp = Callable[[str, int], Sequence[AddressInfo]]
 
 ATTEMPT_SECONDS = 10.0
 """The time limit of one attempt, from the look-up of the name to the answer's headers."""
@@ -27,6 +33,53 @@ _GONE = 410
 _FIRST_SUCCESS, _LAST_SUCCESS = 200, 299
 _REDIRECTS = range(300, 400)
 _MOST_CONNECTIONS = 8
+
+
+_LOOKUPS = ThreadPoolExecutor(32, "webhook-names")
+"""Threads of their own: names are chosen by tenants, and one that hangs takes none of the app's."""
+
+
+def look_up_name(host: str, port: int) -> Sequence[AddressInfo]:
+    """Ask the system for a name's addresses."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+
+class NameResolver(AbstractResolver):
+    """Resolver of receivers' names.
+
+    Args:
+        look_up: Asks the system.
+    """
+
+    def __init__(self, look_up: LookUp) -> None:
+        self._look_up = look_up
+
+    @override
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return a name's addresses.
+
+        Raises:
+            OSError: It has none.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(_LOOKUPS, self._look_up, host, port)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=its_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for its_family, _, protocol, _, address in found
+        ]
+
+    @override
+    async def close(self) -> None:
+        """Keep the threads: they are every receiver's."""
 
 
 class AddressRefusedError(OSError):
@@ -69,11 +122,14 @@ class ReceiverClient:
 
 
 @asynccontextmanager
-async def open_receivers(*, allow_loopback: bool = False) -> AsyncIterator[ReceiverClient]:
+async def open_receivers(
+    *, allow_loopback: bool = False, look_up: LookUp = look_up_name
+) -> AsyncIterator[ReceiverClient]:
     """Open the way to receivers; nothing of it is left afterwards.
 
     Args:
         allow_loopback: Whether this machine is among them: for tests.
+        look_up: Finds the addresses of names.
     """
 
     def make_socket(info: AddrInfoType) -> socket.socket:
@@ -85,7 +141,11 @@ async def open_receivers(*, allow_loopback: bool = False) -> AsyncIterator[Recei
         return socket.socket(family, kind, protocol)
 
     connector = aiohttp.TCPConnector(
-        limit=_MOST_CONNECTIONS, force_close=True, use_dns_cache=False, socket_factory=make_socket
+        limit=_MOST_CONNECTIONS,
+        force_close=True,
+        use_dns_cache=False,
+        resolver=NameResolver(look_up),
+        socket_factory=make_socket,
     )
     async with aiohttp.ClientSession(
         connector=connector,

@@ -319,6 +319,21 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         changes = (*self._end(end), _approval(step, approval), PatchOperation("set", "/waiting_step", None))
         return await self._patch(job.id, Patch(changes, etag=job.etag))
 
+    async def reopen(self, job: JobItem[Request, Result], message: JobMessage) -> JobItem[Request, Result]:
+        """Queue a job again that has failed, with its finished steps; store the message that brings it back.
+
+        Raises:
+            ItemChangedError: It is not as it was read any more.
+        """
+        changes = (
+            PatchOperation("set", "/status", JobStatus.QUEUED),
+            PatchOperation("set", "/error", None),
+            PatchOperation("set", "/cancel_requested", value=False),
+            PatchOperation("set", "/outbox_turn", _turn(job.id, self._clock.now())),
+            *self._announce(message, QueuePlace.ASKED),
+        )
+        return await self._patch(job.id, Patch(changes, etag=job.etag))
+
     async def mark_sent(self, entry: JobOutboxItem) -> None:
         """Note that the job's message is with the broker; harmless where a later one has taken its place."""
         if entry.outbox is None:

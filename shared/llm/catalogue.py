@@ -239,7 +239,9 @@ class ModelCatalogue:
         entries = {name: (CatalogueEntry(), CatalogueSource.PACKAGED) for name in self._base.models}
         entries |= {name: (entry, CatalogueSource.SETTING) for name, entry in self._base.configured.items()}
         for name, item in items.items():
-            if (entry := item.parse_entry()) is not None:
+            if (entry := item.parse_entry()) is None:
+                entries.pop(name, None)  # what it replaced may be out of use, or at another place
+            else:
                 entries[name] = (entry, CatalogueSource.STORED)
         etags = {name: item.etag for name, item in items.items()}
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from heapq import nlargest
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import ConflictError, DependencyUnavailableError
@@ -24,6 +25,7 @@ CUT_OFF = "length"
 """The reason to end of an answer that its limit of tokens cut."""
 
 _MOST_NAMED = 10
+_MOST_COMPARED = 30
 _NO_ORIGIN = CallOrigin()
 
 
@@ -155,12 +157,24 @@ class ModelNotFoundError(PromptRejectedError):
     """No such model, or none that the tenant may use; the message names those most like it that there are."""
 
     def __init__(self, model: str, known: Sequence[str] = (), path: str | None = None) -> None:
-        nearest = sorted(known, key=lambda name: -SequenceMatcher(None, model, name).ratio())[:_MOST_NAMED]
+        nearest = _find_nearest(model, known)
         offer = f"; there are: {', '.join(nearest)}" if nearest else ""
         detail: dict[str, JsonValue] = {"code": "model_not_found", "model": model, "available": nearest}
         if path is not None:
             detail["fields"] = {path: "is no model that may be used"}
         super().__init__(f"There is no model '{model}'{offer}", detail)
+
+
+def _find_nearest(model: str, known: Sequence[str]) -> list[str]:
+    """Return the names most like one; only some are compared closely, which takes a millisecond each."""
+    roughly = SequenceMatcher(None, "", model)
+
+    def share_letters(name: str) -> float:
+        roughly.set_seq1(name)
+        return roughly.quick_ratio()
+
+    compared = nlargest(_MOST_COMPARED, known, key=share_letters)
+    return sorted(compared, key=lambda name: -SequenceMatcher(None, model, name).ratio())[:_MOST_NAMED]
 
 
 class ModelUnavailableError(ConflictError):

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from shared.llm.deployments import ModelName
+from shared.tenancy.context import Role
 from shared.tenancy.settings import About, document, integer, text
 
 MODELS_ALLOWED = document(
@@ -14,6 +15,7 @@ MODELS_ALLOWED = document(
         key="models.allowed",
         label="Models that may be used",
         description="The names in the catalogue that bots, jobs and calls may use; none of them for all.",
+        min_role=Role.ADMIN,
     ),
     TypeAdapter(Annotated[list[ModelName], Field(max_length=200)]),
     default=[],

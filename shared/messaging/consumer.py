@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from shared.clock import Clock
-    from shared.messaging.quarantine import QuarantinedMessage
 
 PAUSES_SECONDS = (2.0, 8.0, 20.0, 30.0)
 """How long a failed delivery is kept before it is given back. The broker delivers again at once, so that one
@@ -69,7 +68,7 @@ class KnowsPurges(Protocol):
 class KeepsRefused(Protocol):
     """Store of messages that are refused for good."""
 
-    async def put(self, tenant: TenantContext | None, refused: RefusedMessage) -> QuarantinedMessage:
+    async def put(self, tenant: TenantContext | None, refused: RefusedMessage) -> object:
         """Keep a message that is refused for good."""
         ...
 
@@ -107,6 +106,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def session_id(self) -> str | None:
+        """The session that it came in, where the queue has sessions."""
+        ...
+
+    @property
     def delivery_count(self) -> int | None:
         """How many deliveries there were, with this one."""
         ...
@@ -134,11 +138,13 @@ class Queue[M: Message]:
         services: The composition root.
         name: What logs and the quarantine call it.
         model: The messages' model.
+        pauses: How long, in seconds, the first failed delivery is kept, the second, and so on.
     """
 
     services: QueueServices
     name: str
     model: type[M]
+    pauses: tuple[float, ...] = PAUSES_SECONDS
 
     def handler(
         self, handle: Callable[[TenantContext, M], Awaitable[None]]
@@ -292,7 +298,7 @@ class Queue[M: Message]:
     async def _pause(self, delivery: Delivery, error: Exception) -> None:
         """Keep the message for a while; the host renews its lock meanwhile."""
         deliveries = delivery.delivery_count or 1
-        seconds = PAUSES_SECONDS[min(deliveries, len(PAUSES_SECONDS)) - 1]
+        seconds = self.pauses[min(deliveries, len(self.pauses)) - 1]
         facts = {"queue": self.name, "error": type(error).__name__, "deliveries": deliveries}
         _logger.warning("Message put back", extra=facts | {"pause_seconds": seconds})
         await self.services.clock.sleep(seconds)
@@ -301,7 +307,13 @@ class Queue[M: Message]:
         return validate_input(lambda: self.model.model_validate_json(body), "message")
 
     async def _quarantine(self, tenant: TenantContext | None, delivery: Delivery, error: APIError) -> None:
-        refused = RefusedMessage(self.name, delivery.message_id or "", delivery.get_body(), error)
+        refused = RefusedMessage(
+            self.name,
+            delivery.message_id or "",
+            delivery.get_body(),
+            error,
+            session_id=delivery.session_id or None,
+        )
         await self.services.quarantine.put(tenant, refused)
         facts = self._describe(error) | {
             "message_id": refused.message_id,

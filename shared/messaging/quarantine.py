@@ -29,6 +29,9 @@ MOST_UNATTRIBUTED = 1_000
 """The most messages without a tenant that are kept: nobody's budget bounds them, and anybody's mistake makes
 them. Beyond it the oldest go."""
 
+ENTRY_ID_PATTERN = r"^[a-z][a-z0-9-]{0,62}:[0-9a-f]{32}$"
+"""The queue, and a digest of the message."""
+
 UNATTRIBUTED_TTL_SECONDS = 30 * 24 * 60 * 60
 
 _FOR_EVER = -1
@@ -54,6 +57,7 @@ class QuarantinedMessage(StoredItem):
         fields: What is wrong, by field, where fields are at fault.
         body: The queue's text of it.
         is_cut: Whether only the body's beginning is kept.
+        session_id: The session that it came in; None where the queue has none.
         named: The tenant that the message names, whether or not there is such a tenant: a purge goes by it.
         ttl: Seconds until the store forgets it; -1 for never.
     """
@@ -66,6 +70,7 @@ class QuarantinedMessage(StoredItem):
     fields: dict[str, str] = Field(default_factory=dict)
     body: str
     is_cut: bool
+    session_id: str | None = None
     named: str | None = None
     quarantined_at: datetime
     ttl: int = _FOR_EVER
@@ -115,6 +120,7 @@ class Quarantine:
             fields=_cut_fields(refused.fields),
             body=body,
             is_cut=body != refused.body,
+            session_id=refused.session_id,
             named=refused.named_tenant,
             quarantined_at=self._clock.now(),
             ttl=ttl,
@@ -140,13 +146,27 @@ class RefusedMessage:
         named_tenant: The tenant that the body names, if that can be read at all.
         job_id: The body's `id`, if that can be read at all.
         fields: The problem of each field at fault.
+        session_id: The session that it came in; None where the queue has none.
     """
 
-    __slots__ = ("body", "detail", "fields", "job_id", "message_id", "named_tenant", "queue", "reason")
+    __slots__ = (
+        "body",
+        "detail",
+        "fields",
+        "job_id",
+        "message_id",
+        "named_tenant",
+        "queue",
+        "reason",
+        "session_id",
+    )
 
-    def __init__(self, queue: str, message_id: str, body: bytes, error: APIError) -> None:
+    def __init__(
+        self, queue: str, message_id: str, body: bytes, error: APIError, *, session_id: str | None = None
+    ) -> None:
         self.queue = queue
         self.message_id = message_id
+        self.session_id = session_id
         self.body = body.decode("utf-8", errors="replace")
         self.reason = type(error).__name__
         self.detail = str(error)

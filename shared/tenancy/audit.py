@@ -50,6 +50,8 @@ class AuditAction(StrEnum):
     """Action that is kept. A stored entry may carry one of a newer release."""
 
     ADMIN_ACT = "admin.act"
+    DEAD_LETTER_DELETE = "deadletter.delete"
+    DEAD_LETTER_REPLAY = "deadletter.replay"
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"

@@ -16,6 +16,7 @@ from shared.caching.region import Freshness
 from shared.errors import ValidationError
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
+from shared.tenancy.context import Role
 from shared.tenancy.errors import SettingNotFoundError
 from shared.tenancy.settings_store import global_settings, settings_of
 from shared.validation import validate_input
@@ -71,6 +72,7 @@ class Setting[T]:
         description: What it decides, for whoever fills the form in.
         default: The value where nobody has set one.
         check: Accepts a value as it came in JSON, and describes what it accepts.
+        min_role: The least role that may set a tenant's own value.
     """
 
     key: str
@@ -80,6 +82,7 @@ class Setting[T]:
     type: SettingType
     check: TypeAdapter[T]
     scope: SettingScope = SettingScope.TENANT
+    min_role: Role = Role.TENANT_ADMIN
 
     def parse(self, value: object) -> T:
         """Check a value that came in JSON.
@@ -108,6 +111,7 @@ class About:
     label: str
     description: str
     scope: SettingScope = SettingScope.TENANT
+    min_role: Role = Role.TENANT_ADMIN
 
 
 def _setting[T](about: About, kind: SettingType, check: TypeAdapter[T], default: T) -> Setting[T]:
@@ -116,6 +120,7 @@ def _setting[T](about: About, kind: SettingType, check: TypeAdapter[T], default:
         label=about.label,
         description=about.description,
         scope=about.scope,
+        min_role=about.min_role,
         type=kind,
         check=check,
         default=default,

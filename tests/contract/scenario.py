@@ -16,9 +16,11 @@ import azure.functions as func
 from functions.reasoning.messages import request_message
 from functions.reasoning.stored_models import REASONING
 from shared.contracts import Usage
+from shared.errors import ConflictError
 from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
+from shared.messaging.quarantine import RefusedMessage
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -294,6 +296,24 @@ _FEEDBACK = (
     ),
     Step("get_feedback_import", USER, {"import_id": "<import_id>"}),
 )
+_EXHAUSTED = FakeDelivery(
+    json.dumps({"tenant_id": TENANT, "id": "survey-8", "text": "The new search is slow."}).encode()
+)
+_LETTER = {
+    "dead_letter_id": RefusedMessage(
+        "reasoner-in", _EXHAUSTED.message_id or "", _EXHAUSTED.body, ConflictError("")
+    ).entry_id()
+}
+_DEAD_LETTERS = (
+    Step(
+        "list_dead_letters",
+        TENANT_ADMIN,
+        query={"queue": "reasoner-in", "reason": "DeliveriesExhaustedError", "limit": "20"},
+    ),
+    Step("replay_dead_letter", TENANT_ADMIN, _LETTER, headers={"Idempotency-Key": "survey-8-again"}),
+    Step("delete_dead_letter", TENANT_ADMIN, _LETTER),
+    Step("replay_dead_letters", TENANT_ADMIN, body={"reason": "DeliveriesExhaustedError", "limit": 50}),
+)
 _TOKENS = (
     Step(
         "lock_tokens",
@@ -349,6 +369,7 @@ STEPS = (
     *_WEBHOOKS,
     *_JOBS,
     *_FEEDBACK,
+    *_DEAD_LETTERS,
     *_TOKENS,
     *_OPERATION,
 )
@@ -397,7 +418,14 @@ async def _analyse_feedback(app: WholeApp) -> None:
     await app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
 
 
+async def _exhaust_deliveries(app: WholeApp) -> None:
+    await app.functions["give_up_job"](_EXHAUSTED)
+
+
 PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
+    "list_dead_letters": _exhaust_deliveries,
+    "delete_dead_letter": _exhaust_deliveries,
+    "replay_dead_letters": _exhaust_deliveries,
     "get_feedback": _analyse_feedback,
     "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,

@@ -20,6 +20,7 @@ NAMES = {
     "conversation_id": "secretconversation",
     "job_id": "secretjob",
     "feedback_id": "secretfeedback",
+    "dead_letter_id": f"reasoner-in:{0:032x}",
     "key": "chat.default_model",
     "version": "1",
     "label": "secretlabel",
@@ -53,6 +54,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "accept_feedback": {"id": NAMES["feedback_id"], "language": "en", "text": "mine"},
     "import_feedback": {"csv": "language,text\nen,mine\n"},
     "approve_job": {"step": "reason", "approved": True, "comment": "mine"},
+    "replay_dead_letter": {},
+    "replay_dead_letters": {},
     "put_limits": {"concurrency": 1},
     "put_model": {"model": "gpt-4o"},
     "create_webhook": {"url": "https://hooks.example.com/mine"},
@@ -114,6 +117,10 @@ SETUP = (
 
 KEY_OF_A_REQUEST = "the-owners-idempotency-key"
 """What each of tenant A's Idempotency-Keys begins with; the operation's id follows."""
+
+DEAD_LETTER = {"id": "secretletter", "taskId": SECRET, "text": SECRET}
+"""A message of tenant A's that exhausted its deliveries. Only a queue's function makes it a dead letter, so
+that each suite that can lets it."""
 
 BLOB = "{tenant_id}/2026-01-31/secret.jsonl"
 """A blob of tenant A's; only a timer makes one, so that each suite that can puts it there itself."""

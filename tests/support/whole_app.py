@@ -6,6 +6,7 @@ and the blobs by fakes, and the model behind the metered one by one that repeats
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -24,6 +25,7 @@ from shared.settings import Settings
 from tests.support import isolation
 from tests.support.fakes import Answer, Call, FakeClock, RouteClient
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -198,7 +200,10 @@ class WholeApp:
             address = isolation.operation(step.operation).address(names)
             answer = await self.must(step.operation, Call.of(step.body, headers=headers, **address))
             names |= {name: answer.json()[member] for name, member in step.learns.items()}
-        return names
+        message = FakeDelivery(json.dumps({"tenant_id": tenant_id} | isolation.DEAD_LETTER).encode())
+        await self.functions["give_up_job"](message)
+        [letter] = (await self.must("list_dead_letters", Call(headers=owner))).json()["items"]
+        return names | {"dead_letter_id": letter["id"]}
 
     async def new_key(self, tenant_id: str, role: Role) -> dict[str, str]:
         """Make a key; returns the headers that present it."""

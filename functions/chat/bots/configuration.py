@@ -8,11 +8,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.http.models import ReplyModel, RequestModel
 from shared.llm.answer_format import AnswerFormat
+from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.reference import PromptReference
 from shared.validation import refuse_value
-
-MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
-"""Pattern of a model's name in the catalogue (design/api.md)."""
 
 MAX_MESSAGE_CHARACTERS = 100_000
 MAX_MEMORY_TOKENS = 100_000
@@ -39,7 +37,7 @@ class LlmConfig(RequestModel):
     """
 
     provider: Provider = "openai"
-    model: str | None = Field(None, pattern=MODEL_PATTERN)
+    model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
     temperature: float | None = Field(None, ge=0, le=2)
     max_output_tokens: int = Field(512, ge=1, le=16_384)
     reasoning_effort: ReasoningEffort | None = None
@@ -83,7 +81,7 @@ class MemoryConfig(RequestModel):
 
     type: Literal["buffer", "summary"] = "buffer"
     max_tokens: int = Field(4_000, ge=0, le=MAX_MEMORY_TOKENS)
-    summary_model: str | None = Field(None, pattern=MODEL_PATTERN)
+    summary_model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -118,8 +116,8 @@ class BotConfig(RequestModel):
         memory: What the model is reminded of.
         response_format: The form of its answers; without it, any text.
         limits: Bounds of what users send.
-        retention_days: Days after which a conversation that is not gone on with is removed; without it they
-            are kept.
+        retention_days: Days after which each turn is removed; of it and the tenant's `chat.retention_days`
+            the shorter one wins, and without either turns are kept.
         description: What it is for.
         tags: Tags, for people.
     """
@@ -244,8 +242,7 @@ class BotConfigReply(ReplyModel):
         memory: What the model is reminded of.
         response_format: The form of its answers; null where they may be any text.
         limits: Bounds of what users send.
-        retention_days: Days after which a conversation that is not gone on with is removed; null where they
-            are kept.
+        retention_days: Days after which each turn is removed; null where the tenant's setting alone decides.
         description: What it is for.
         tags: Tags, for people.
     """

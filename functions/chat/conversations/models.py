@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from functions.chat.bots.configuration import MODEL_PATTERN
 from functions.chat.bots.models import ID_PATTERN, BotPath
 from functions.chat.conversations.stored_models import Rating, TurnStatus
 from shared.http.models import QueryModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
 from shared.llm.answer_format import AnswerFormat
+from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.models import MAX_VERSION
 from shared.tenancy.context import USER_ID_PATTERN
 
@@ -82,7 +82,7 @@ class TurnOverrides(RequestModel):
         temperature: How freely it answers.
     """
 
-    model: str | None = Field(None, pattern=MODEL_PATTERN)
+    model: str | None = Field(None, pattern=MODEL_NAME_PATTERN)
     prompt_version: int | None = Field(None, ge=1, le=MAX_VERSION)
     temperature: float | None = Field(None, ge=0, le=2)
 

@@ -85,7 +85,7 @@ class ReadsBots(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _BegunTurn:
     """A turn that is reserved, and what the model is to be asked for it.
 
@@ -181,7 +181,7 @@ class ChatService:
     default_model: str
     counter: CountsText
     tokenizer_of: Callable[[str], Awaitable[str]]
-    count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
+    count_turn: Callable[[str, int | None], None]
     check_overrides: ChecksOverrides = refuse_overrides
     answer_seconds: float = ANSWER_SECONDS
     retention_days: int | None = None
@@ -348,18 +348,18 @@ class ChatService:
             reminder = await self._remind(bot, turn, context)
             begun = self.clock.monotonic()
             yield _BegunTurn(
-                conversation_id,
-                conversation,
-                turn,
-                await self._prompt(bot, instructions, reminder, turn, context),
-                instructions[1],
-                unanswered,
-                hooks,
-                self.prices,
-                self.clock,
-                begun,
-                self.answer_seconds - (begun - reserved),
-                self.counter,
+                conversation_id=conversation_id,
+                conversation=conversation,
+                turn=turn,
+                prompt=await self._prompt(bot, instructions, reminder, turn, context),
+                prompt_use=instructions[1],
+                unanswered=unanswered,
+                hooks=hooks,
+                prices=self.prices,
+                clock=self.clock,
+                begun=begun,
+                answer_seconds=self.answer_seconds - (begun - reserved),
+                counter=self.counter,
             )
 
     async def _remind(self, bot: StoredBotConfig, turn: Reservation, context: TurnContext) -> Reminder:

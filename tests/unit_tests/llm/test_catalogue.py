@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +27,7 @@ from tests.support.memory_cosmos import memory_cosmos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from types import FrameType
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
@@ -92,12 +96,40 @@ async def test_a_form_of_answers_is_the_entrys_then_the_packaged_models_then_a_s
     ]
 
 
+def test_the_nearest_of_many_names_are_found_without_comparing_each_closely() -> None:
+    close = Counter[str]()
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        close[event] += frame.f_code is SequenceMatcher.ratio.__code__
+
+    sys.setprofile(count)
+    try:
+        error = ModelNotFoundError("gpt-4omini", [*(f"{n}" * 100 for n in range(500)), "gpt-4o-mini"])
+    finally:
+        sys.setprofile(None)
+
+    assert isinstance(available := error.detail["available"], list)
+    assert available[0] == "gpt-4o-mini"
+    assert close["call"] <= 30
+
+
 async def test_a_removed_entry_gives_way_to_the_one_below(bench: Bench) -> None:
     await bench.put("gpt-4o", enabled=False)
     assert "gpt-4o" not in await bench.catalogue.deployments()
     await bench.store.remove("gpt-4o", None)
     bench.catalogue.forget()
     assert (await bench.catalogue.deployments())["gpt-4o"].source is CatalogueSource.PACKAGED
+
+
+async def test_an_entry_that_this_release_cannot_read_lets_the_one_below_not_come_back(bench: Bench) -> None:
+    item = await bench.put("gpt-4o", enabled=False)
+    newer = item.model_copy(update={"entry": {"provider": "of-a-newer-release", "enabled": False}})
+    await Partition.of_platform(bench.container, "models").upsert(newer)
+    bench.catalogue.forget()
+
+    assert "gpt-4o" not in await bench.catalogue.deployments()
+    with pytest.raises(ModelUnavailableError):
+        await bench.catalogue.route(ACME, "gpt-4o")
 
 
 async def test_names_with_slashes_and_colons_are_kept_apart(bench: Bench) -> None:

@@ -16,6 +16,7 @@ class FakeDelivery:
     body: bytes
     message_id: str | None = "m-1"
     delivery_count: int | None = 1
+    session_id: str | None = None
     dead_letter_reason: str | None = None
     application_properties: Mapping[str, Any] = field(default_factory=dict)
 

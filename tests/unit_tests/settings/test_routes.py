@@ -164,6 +164,16 @@ async def test_a_setting_of_the_platform_alone_is_shown_to_tenants_and_not_their
     assert (await world.boss.call("get_setting", about.key)).json()["source"] == "global"
 
 
+async def test_which_models_a_tenant_may_use_is_the_administrators_to_set(world: World) -> None:
+    key = "models.allowed"
+    allowed = await world.admin_for_acme.put(["gpt-4o"], key=key)
+    widened = [await world.boss.put([], key=key), await world.boss.call("delete_setting", key)]
+
+    assert allowed.status == 200
+    assert [answer.status for answer in widened] == [403, 403]
+    assert (await world.boss.call("get_setting", key)).json()["value"] == ["gpt-4o"]
+
+
 async def test_the_administrator_names_the_tenant_whose_value_is_meant(world: World) -> None:
     unnamed = await world.admin.put("x")
     await world.admin_for_acme.put("set-for-them")

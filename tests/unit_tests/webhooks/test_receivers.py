@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -106,3 +109,60 @@ async def test_headers_without_an_end_are_not_kept() -> None:
     flood = b"HTTP/1.1 200 OK\r\nx-a: " + b"a" * 100_000 + b"\r\n\r\n"
     async with receiving(flood) as receiver:
         assert (await post(receiver)).problem == "the connection ended without an answer"
+
+
+class Names:
+    """Look-ups of a name under somebody else's control: each has the next answer, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    def __call__(self, _: str, port: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        self.asked += 1
+        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, port)) for one in addresses
+        ]
+
+
+async def test_a_name_that_leads_elsewhere_at_its_second_look_up_gains_nothing() -> None:
+    """There is one look-up for each connection, and what it found is what the socket is checked for."""
+    names = Names(["10.0.0.1"], ["127.0.0.1"])
+    async with receiving() as receiver, open_receivers(look_up=names) as receivers:
+        url = f"http://rebound.example.com:{receiver.port}/"
+        outcomes = [await receivers.post(url, b"{}", {}) for _ in range(2)]
+
+    assert {outcome.problem for outcome in outcomes} == {"the address is not public"}
+    assert names.asked == 2
+    assert receiver.received == []
+
+
+async def test_of_several_addresses_none_that_is_refused_is_connected_to() -> None:
+    names = Names(["10.0.0.1", "169.254.169.254", "127.0.0.1"])
+    async with receiving() as receiver:
+        url = f"http://several.example.com:{receiver.port}/"
+        async with open_receivers(look_up=names) as receivers:
+            refused = await receivers.post(url, b"{}", {})
+        async with open_receivers(look_up=names, allow_loopback=True) as receivers:
+            taken = await receivers.post(url, b"{}", {})
+
+    assert (refused.problem, taken.status_code) == ("the address is not public", 204)
+    assert len(receiver.received) == 1
+
+
+async def test_names_that_hang_take_none_of_the_apps_threads() -> None:
+    go_on = threading.Event()
+
+    def hang(host: str, port: int) -> NoReturn:
+        go_on.wait(20)
+        raise OSError("no such name")
+
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    async with open_receivers(look_up=hang) as receivers, asyncio.TaskGroup() as tasks:
+        for number in range(4):
+            tasks.create_task(receivers.post(f"http://slow{number}.example.com/", b"{}", {}))
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(lambda: "served") == "served"
+        go_on.set()

@@ -26,6 +26,7 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
         {},
         {"system_prompt": "x", "llm": {"temperature": 9}},
     ),
+    "replay_dead_letters": ({"limit": 0}, {"before": "yesterday"}, {"queue": "reasoner-out"}),
     "approve_job": ({"step": "No step", "approved": True}, {}, {"step": "reason", "approved": "yes"}),
     "accept_job": ({"text": "x", "prompt_name": "y"}, {}, {"text": "x", "variables": {"a": "b"}}),
     "accept_feedback": (

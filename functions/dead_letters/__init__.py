@@ -1,0 +1,1 @@
+"""Messages that were refused for good, or exhausted their deliveries: listed, replayed, deleted."""

@@ -1,0 +1,78 @@
+"""Queues whose messages can be replayed, each with the jobs that its messages ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.contracts import FeedbackFormIn, ReasonerIn, TaskMessage
+from shared.jobs.models import JobItem, JobKind, JobState
+from shared.jobs.repository import JobRepository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.runtime import Runtime
+    from shared.tenancy.context import TenantContext
+
+
+class UnreadResult(BaseModel):
+    """The result of a job, of which a replay needs to know nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayQueue:
+    """One queue.
+
+    Attributes:
+        name: What the quarantine calls it.
+        address: What the broker calls it.
+        has_sessions: Whether a message needs a session.
+        app_id: The application whose budget its jobs take.
+        model: The messages' model.
+        jobs_of: Opens a tenant's jobs.
+    """
+
+    name: str
+    address: str
+    has_sessions: bool
+    app_id: str
+    model: type[TaskMessage]
+    jobs_of: Callable[[TenantContext], JobRepository[Any, UnreadResult]]
+
+
+def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
+    """Return the queues by what the quarantine calls them."""
+    reasoning = JobKind(JobItem[ReasonerIn, UnreadResult], JobState[UnreadResult])
+    feedback = JobKind(JobItem[FeedbackFormIn, UnreadResult], JobState[UnreadResult])
+
+    def jobs(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
+        return JobRepository(tenant, runtime.container("jobs"), runtime.clock, reasoning)
+
+    def analyses(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
+        return JobRepository(tenant, runtime.container("feedback"), runtime.clock, feedback)
+
+    settings = runtime.settings
+    queues = (
+        ReplayQueue(
+            "reasoner-in",
+            settings.reasoner_in_queue,
+            has_sessions=True,
+            app_id="reasoner",
+            model=ReasonerIn,
+            jobs_of=jobs,
+        ),
+        ReplayQueue(
+            "feedback-form-in",
+            settings.feedback_in_queue,
+            has_sessions=False,
+            app_id="feedback",
+            model=FeedbackFormIn,
+            jobs_of=analyses,
+        ),
+    )
+    return {queue.name: queue for queue in queues}

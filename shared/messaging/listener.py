@@ -1,0 +1,215 @@
+"""Listener of a queue where no host is: takes messages, keeps their locks, settles each by what became of it.
+
+A message is settled after its handler has returned, and so after the result is stored and sent. What stops
+the listener, or breaks its link, leaves messages to the broker, which delivers them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from shared.errors import APIError
+from shared.logging.logger import get_logger
+from shared.messaging.consumer import Delivery
+from shared.resilience.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from shared.clock import Clock
+
+RECEIVE_SECONDS = 1.0
+"""The longest that one receive waits: a stop waits for it."""
+
+RENEWAL_MARGIN_SECONDS = 10.0
+"""How long before its end a lock is renewed, or at half of what is left where that is less, as .NET does."""
+
+SETTLE_SECONDS = 5.0
+_FIRST_IDLE_PAUSE_SECONDS = 0.1
+_LONGEST_RECONNECT_SECONDS = 60.0
+_MOST_DOUBLINGS = 10
+_logger = get_logger(__name__)
+
+
+class Outcome(StrEnum):
+    """Outcome of a delivery."""
+
+    COMPLETE = "complete"
+    ABANDON = "abandon"
+    DEAD_LETTER = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEnd:
+    """Outcome of a delivery, and for a dead letter its reason.
+
+    Attributes:
+        outcome: What the broker is told.
+        reason: The error's name.
+        description: The error in words.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    description: str = ""
+
+
+class LockedDelivery(Delivery, Protocol):
+    """A message that is locked for its receiver."""
+
+    @property
+    def locked_until(self) -> datetime | None:
+        """When the lock ends; None where there is none."""
+        ...
+
+
+class MessageLink(Protocol):
+    """An open link to a queue. Each method raises `DependencyUnavailableError` where the link is broken."""
+
+    async def receive(self, most: int, seconds: float) -> Sequence[LockedDelivery]:
+        """Wait for messages and return them, or none after some seconds."""
+        ...
+
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
+        """Tell the broker what becomes of a message."""
+        ...
+
+    async def renew(self, delivery: LockedDelivery) -> datetime:
+        """Renew a message's lock; return when it ends."""
+        ...
+
+
+@dataclass(slots=True)
+class QueueListener:
+    """Listens to one queue until it is stopped.
+
+    Attributes:
+        open_link: Opens a link; a new one after each failure.
+        process: Handles a message, and tells what becomes of it.
+        clock: Waits.
+        most_at_once: The most messages that are worked on at once.
+        reconnect_seconds: The pause after a link has failed; it doubles from failure to failure, to a minute.
+        longest_idle_seconds: The longest pause between two looks at an empty queue.
+        stop_seconds: How long what is being worked on may take when it stops; then it is given back.
+    """
+
+    open_link: Callable[[], AbstractAsyncContextManager[MessageLink]]
+    process: Callable[[Delivery], Awaitable[DeliveryEnd]]
+    clock: Clock
+    most_at_once: int
+    reconnect_seconds: float
+    longest_idle_seconds: float
+    stop_seconds: float
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Take no more messages."""
+        self._stopping.set()
+
+    async def listen(self) -> None:
+        """Take messages and settle them until it is stopped; then end what it has, or give it back."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                async with self.open_link() as link:
+                    failures = 0
+                    await self._pump(link)
+            except APIError as error:
+                if not error.transient:
+                    raise
+                failures += 1
+                pause = self.reconnect_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+                seconds = min(pause, _LONGEST_RECONNECT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+                facts = {"error": type(error).__name__, "failures": failures, "pause_seconds": seconds}
+                _logger.warning("The link to the queue failed", extra=facts)
+                await self._pause(seconds)
+
+    async def _pump(self, link: MessageLink) -> None:
+        running: set[asyncio.Task[None]] = set()
+        looks = 0
+        try:
+            while not self._stopping.is_set():
+                if len(running) >= self.most_at_once:
+                    await self._wait_for_any(running)
+                    continue
+                deliveries = await link.receive(self.most_at_once - len(running), RECEIVE_SECONDS)
+                for delivery in deliveries:
+                    task = spawn(self._work(link, delivery))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                looks = 0 if deliveries or running else looks + 1
+                if looks:
+                    pause = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
+                    await self._pause(min(pause, self.longest_idle_seconds))
+        finally:
+            await self._finish(running)
+
+    async def _wait_for_any(self, running: set[asyncio.Task[None]]) -> None:
+        stopping = spawn(self._stopping.wait())
+        try:
+            await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+
+    async def _finish(self, running: set[asyncio.Task[None]]) -> None:
+        """Let what is being worked on end; give back what does not in time."""
+        if not running:
+            return
+        limit = spawn(self.clock.sleep(self.stop_seconds))
+        left = set(running)
+        try:
+            while left and not limit.done():
+                await asyncio.wait({*left, limit}, return_when=asyncio.FIRST_COMPLETED)
+                left = {task for task in left if not task.done()}
+        finally:
+            limit.cancel()
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _work(self, link: MessageLink, delivery: LockedDelivery) -> None:
+        renewal = spawn(self._keep_locked(link, delivery))
+        end = DeliveryEnd(Outcome.ABANDON)
+        try:
+            end = await self.process(delivery)
+        finally:
+            renewal.cancel()
+            await self._settle(link, delivery, end)
+
+    async def _settle(self, link: MessageLink, delivery: LockedDelivery, end: DeliveryEnd) -> None:
+        facts = {"message_id": delivery.message_id, "outcome": end.outcome}
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await link.settle(delivery, end)
+        except (APIError, TimeoutError) as error:  # the broker delivers it again
+            _logger.warning("A message was not settled", extra=facts | {"error": type(error).__name__})
+
+    async def _keep_locked(self, link: MessageLink, delivery: LockedDelivery) -> None:
+        until = delivery.locked_until
+        while until is not None:
+            left = (until - self.clock.now()).total_seconds()
+            await self.clock.sleep(max(0.0, left - min(left / 2, RENEWAL_MARGIN_SECONDS)))
+            try:
+                until = await link.renew(delivery)
+            except APIError as error:  # the handler goes on; settling will tell that the lock is lost
+                facts = {"message_id": delivery.message_id, "error": type(error).__name__}
+                _logger.warning("A message's lock was not renewed", extra=facts)
+                return
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or stop."""
+        pause, stopping = spawn(self.clock.sleep(seconds)), spawn(self._stopping.wait())
+        try:
+            await asyncio.wait({pause, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (pause, stopping):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task

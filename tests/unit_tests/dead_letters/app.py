@@ -1,0 +1,113 @@
+"""Dead letters in the whole app, with a broker and a model under control."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import DependencyUnavailableError
+from shared.llm.structured_model import StructuredModel
+from tests.support.fakes import Call
+from tests.support.whole_app import EchoModel
+from tests.unit_tests.messaging.deliveries import FakeDelivery
+
+if TYPE_CHECKING:
+    from shared.messaging.sender import OutgoingMessage
+    from shared.tenancy.context import TenantContext
+    from tests.support.fakes import Answer
+    from tests.support.whole_app import WholeApp
+
+TEXT = "the printer prints every page twice"
+
+
+@dataclass
+class Broker:
+    """A broker in memory; down when told."""
+
+    sent: list[tuple[str, OutgoingMessage]] = field(default_factory=list)
+    is_down: bool = False
+
+    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
+        if self.is_down:
+            raise DependencyUnavailableError("Service Bus")
+        assert json.loads(message.body)["tenant_id"] == tenant.tenant_id
+        self.sent.append((queue, message))
+
+    async def check(self, queue: str) -> None:
+        """It is there."""
+
+    def on(self, queue: str) -> list[OutgoingMessage]:
+        """Return what was sent to a queue."""
+        return [message for name, message in self.sent if name == queue]
+
+
+class DeadLetterApp:
+    """The app, called as its callers and the host call it.
+
+    Attributes:
+        boss: A tenant administrator's key of `acme`.
+        stranger: One of `globex`.
+        user: A user's key of `acme`.
+    """
+
+    def __init__(self, app: WholeApp, keys: dict[str, dict[str, str]]) -> None:
+        self.app = app
+        self.boss, self.stranger, self.user = keys["boss"], keys["stranger"], keys["user"]
+        self.broker = Broker()
+        model = StructuredModel(EchoModel())
+        app.runtime.__dict__.update(metered_model=lambda *_: model, sender=self.broker)
+
+    async def exhaust(self, function: str = "give_up_job", **fields: object) -> None:
+        """Let a dead-letter queue hand a message over."""
+        body = {"tenant_id": "acme", "id": "j1", "text": TEXT} | fields
+        await self.app.functions[function](FakeDelivery(json.dumps(body).encode(), session_id="acme#2"))
+
+    async def refuse(self, **fields: object) -> None:
+        """Let the queue hand a message over that can never be a job."""
+        body = {"tenant_id": "acme", "id": "j1", "text": TEXT, "prompt_name": "both"} | fields
+        await self.app.functions["run_job"](FakeDelivery(json.dumps(body).encode()))
+
+    async def deliver(self, message: OutgoingMessage) -> None:
+        """Let the queue hand over what was sent to it."""
+        await self.app.functions["run_job"](FakeDelivery(message.body, message.message_id))
+
+    async def listed(self, query: str = "", headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """List dead letters."""
+        call = Call(query=query, headers=headers or self.boss)
+        items: list[dict[str, Any]] = (await self.app.must("list_dead_letters", call)).json()["items"]
+        return items
+
+    async def replay(self, letter_id: str, headers: dict[str, str] | None = None) -> Answer:
+        """Replay one."""
+        call = Call({"dead_letter_id": letter_id}, headers=headers or self.boss)
+        return await self.app.client.call("replay_dead_letter", call)
+
+    async def replay_all(self, headers: dict[str, str] | None = None, **selected: object) -> Answer:
+        """Replay many."""
+        return await self.app.client.call(
+            "replay_dead_letters", Call.of(selected, headers=headers or self.boss)
+        )
+
+    async def delete(self, letter_id: str, headers: dict[str, str] | None = None) -> Answer:
+        """Delete one."""
+        call = Call({"dead_letter_id": letter_id}, headers=headers or self.boss)
+        return await self.app.client.call("delete_dead_letter", call)
+
+    async def job(self, job_id: str = "j1") -> dict[str, Any]:
+        """Return a job as it stands."""
+        call = Call({"job_id": job_id}, headers=self.boss)
+        shown: dict[str, Any] = (await self.app.must("get_job", call)).json()
+        return shown
+
+    async def audited(self, action: str, headers: dict[str, str] | None = None) -> list[tuple[str, str]]:
+        """Return the subjects and outcomes of an action."""
+        operation = "list_audit" if headers is None else "list_platform_audit"
+        call = Call(query=f"action={action}", headers=headers or self.boss)
+        items = (await self.app.must(operation, call)).json()["items"]
+        return [(item["subject"], item["outcome"]) for item in items]
+
+    async def suspend(self, tenant_id: str = "acme", status: str = "suspended") -> None:
+        """Suspend a tenant, or make it active again."""
+        body = {"status": status}
+        await self.app.must("update_tenant", Call.of(body, headers=self.app.admin, tenant_id=tenant_id))

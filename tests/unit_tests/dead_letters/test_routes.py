@@ -1,0 +1,324 @@
+"""Dead letters through their routes: what is listed, replayed and deleted, and by whom."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fakes import Call
+from tests.support.log_lines import kept_lines
+from tests.unit_tests.dead_letters.app import TEXT
+
+if TYPE_CHECKING:
+    from tests.unit_tests.dead_letters.app import DeadLetterApp
+
+
+async def test_a_dead_letter_is_listed_with_its_reason_and_without_its_text(app: DeadLetterApp) -> None:
+    await app.exhaust()
+
+    [letter] = await app.listed()
+
+    assert letter | {"quarantined_at": ""} == {
+        "id": letter["id"],
+        "queue": "reasoner-in",
+        "tenant_id": "acme",
+        "message_id": "m-1",
+        "job_id": "j1",
+        "reason": "DeliveriesExhaustedError",
+        "fields": {},
+        "is_cut": False,
+        "quarantined_at": "",
+    }
+    assert TEXT not in json.dumps(letter)
+
+
+async def test_the_fields_at_fault_are_named_and_what_the_sender_calls_a_field_is_not(
+    app: DeadLetterApp,
+) -> None:
+    await app.refuse(variables={"secret name": 7})
+
+    [letter] = await app.listed(headers=app.app.admin)
+
+    assert (letter["tenant_id"], letter["reason"]) == ("acme", "ValidationError")
+    assert list(letter["fields"]) == ["variables"]
+    assert "secret name" not in json.dumps(letter)
+
+
+async def test_lists_are_filtered_by_queue_reason_and_time(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    app.app.clock.advance(3600)
+    await app.exhaust("give_up_feedback", id="f1", language="en")
+    await app.refuse(id="j2")
+    between = "2026-01-31T10:45:00Z"
+
+    async def found(query: str) -> list[str]:
+        return sorted(letter["job_id"] for letter in await app.listed(query))
+
+    assert await found("") == ["f1", "j1", "j2"]
+    assert await found("queue=feedback-form-in") == ["f1"]
+    assert await found("reason=DeliveriesExhaustedError") == ["f1", "j1"]
+    assert await found(f"from={between}") == ["f1", "j2"]
+    assert await found(f"to={between}") == ["j1"]
+
+
+async def test_a_page_ends_where_the_next_one_begins(app: DeadLetterApp) -> None:
+    for number in range(3):
+        await app.exhaust(id=f"j{number}")
+
+    first = (await app.app.must("list_dead_letters", Call(query="limit=2", headers=app.boss))).json()
+    rest = await app.listed(f"limit=2&cursor={first['next_cursor']}")
+
+    assert [letter["id"] for letter in (*first["items"], *rest)] == [one["id"] for one in await app.listed()]
+    assert len(rest) == 1
+
+
+async def test_another_tenant_sees_replays_and_deletes_none_of_it(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+
+    assert await app.listed(headers=app.stranger) == []
+    assert (await app.replay(letter["id"], app.stranger)).status == 404
+    assert (await app.delete(letter["id"], app.stranger)).status == 404
+    assert (await app.replay_all(app.stranger)).json()["replayed"] == []
+    assert await app.listed() == [letter]
+
+
+async def test_a_user_of_the_tenant_is_refused(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+
+    assert (await app.replay(letter["id"], app.user)).status == 403
+    assert (await app.delete(letter["id"], app.user)).status == 403
+
+
+async def test_a_replayed_job_goes_on_after_its_last_finished_step_and_ends(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    failed = await app.job()
+
+    answer = await app.replay(letter["id"])
+    queued = await app.job()
+    [again] = app.broker.on("reasoner-in")
+    await app.deliver(again)
+
+    assert (failed["status"], queued["status"], queued["error"]) == ("failed", "queued", None)
+    assert answer.json() == {"id": letter["id"], "queue": "reasoner-in", "job_id": "j1"}
+    assert (again.message_id, again.session_id, json.loads(again.body)["text"]) == ("acme:j1", "acme#2", TEXT)
+    assert (await app.job())["status"] == "succeeded"
+    assert await app.listed() == []
+    assert await app.audited("deadletter.replay") == [(letter["id"], "done")]
+
+
+async def test_a_replay_is_repeated_as_often_as_one_likes_and_sends_one_message(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+
+    answers = [await app.replay(letter["id"]) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200, 404, 404]
+    assert len(app.broker.on("reasoner-in")) == 1
+
+
+async def test_what_a_broker_that_is_down_does_not_take_stays_a_dead_letter_and_is_sent_later(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    app.broker.is_down = True
+
+    answer = await app.replay(letter["id"])
+    kept = await app.listed()
+    app.broker.is_down = False
+    app.app.clock.advance(60)
+    await app.app.tick("sweep_outbox")
+
+    assert answer.status == 503
+    assert kept == [letter]
+    assert [message.message_id for message in app.broker.on("reasoner-in")] == ["acme:j1"]
+    assert (await app.replay(letter["id"])).status == 200  # it is queued: another delivery does no harm
+
+
+async def test_a_message_that_fails_again_while_it_is_replayed_stays_a_dead_letter(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    send = app.broker.send
+
+    async def send_and_fail(*sent: object) -> None:
+        await send(*sent)  # type: ignore[arg-type]  # as it is called
+        app.broker.send = send  # type: ignore[method-assign]  # only once
+        await app.exhaust()
+
+    app.broker.send = send_and_fail  # type: ignore[method-assign,assignment]  # a broker that is quicker
+
+    assert (await app.replay(letter["id"])).status == 200
+    assert [one["id"] for one in await app.listed()] == [letter["id"]]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "cancelled"])
+async def test_a_job_that_has_ended_otherwise_is_not_begun_anew(app: DeadLetterApp, status: str) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    await app.replay(letter["id"])
+    if status == "succeeded":
+        await app.deliver(app.broker.on("reasoner-in")[0])
+    else:
+        await app.app.must("cancel_job", Call({"job_id": "j1"}, headers=app.boss))
+    await app.exhaust()  # a copy that somebody sent
+    [copy] = await app.listed()
+
+    answer = await app.replay(copy["id"])
+
+    assert (answer.status, answer.json()["error"]) == (409, "DeadLetterNotReplayableError")
+    assert status in answer.json()["message"]
+    assert await app.listed() == [copy]
+    assert sorted(await app.audited("deadletter.replay")) == [
+        (letter["id"], "done"),
+        (copy["id"], "refused"),
+    ]
+
+
+async def test_another_request_under_a_jobs_id_is_not_replayed(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    await app.exhaust(text="something else")
+
+    answers = {one["id"]: (await app.replay(one["id"])).status for one in await app.listed()}
+
+    assert sorted(answers.values()) == [200, 409]
+    assert len(app.broker.on("reasoner-in")) == 1
+
+
+async def test_a_message_that_its_queue_cannot_read_is_not_replayed(app: DeadLetterApp) -> None:
+    await app.refuse(variables={"name": 7})
+    [letter] = await app.listed(headers=app.app.admin)
+
+    answer = await app.replay(letter["id"], app.app.admin)
+
+    assert (answer.status, answer.json()["detail"]["reason"]) == (409, "ValidationError")
+    assert app.broker.sent == []
+
+
+async def test_a_feedback_is_replayed_without_a_session(app: DeadLetterApp) -> None:
+    await app.exhaust("give_up_feedback", id="f1", language="en")
+    [letter] = await app.listed()
+
+    assert (await app.replay(letter["id"])).status == 200
+    [again] = app.broker.on("feedback-form-in")
+    assert (again.message_id, again.session_id) == ("acme:f1", None)
+
+
+async def test_a_budget_that_is_used_up_refuses_a_replay_until_it_is_there_again(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    limits = {"tokens_per_day": 1}
+    await app.app.must("put_limits", Call.of(limits, headers=app.app.admin, tenant_id="acme"))
+    body = {"app_id": "other", "token_count": 1}
+    await app.app.must("lock_tokens", Call.of(body, headers=app.boss))
+
+    refused = await app.replay(letter["id"])
+    refused_all = await app.replay_all()
+
+    assert (refused.status, refused_all.status) == (429, 429)
+    assert "retry-after" in refused.headers
+    assert await app.listed() == [letter]
+    assert app.broker.on("reasoner-in") == []
+
+
+async def test_many_are_replayed_by_reason_and_each_that_is_not_is_told(app: DeadLetterApp) -> None:
+    await app.exhaust(id="j1")
+    await app.exhaust(id="j2")
+    await app.exhaust(id="j2", text="something else")
+    await app.refuse(id="j3")
+
+    answer = (await app.replay_all(reason="DeliveriesExhaustedError")).json()
+
+    assert sorted(one["job_id"] for one in answer["replayed"]) == ["j1", "j2"]
+    assert [one["error"] for one in answer["refused"]] == ["DeadLetterNotReplayableError"]
+    assert answer["next_cursor"] is None
+    assert sorted(one["job_id"] for one in await app.listed()) == ["j2", "j3"]
+
+
+async def test_a_selection_goes_on_by_its_cursor_and_passes_over_what_was_refused(app: DeadLetterApp) -> None:
+    for number in range(3):
+        await app.refuse(id=f"j{number}", variables={"name": 7})
+    seen: list[str] = []
+    cursor: dict[str, object] = {}
+    for _ in range(3):
+        answer = (await app.replay_all(app.app.admin, limit=1, **cursor)).json()
+        seen += [one["id"] for one in answer["refused"]]
+        cursor = {"cursor": answer["next_cursor"]}
+
+    assert seen == [one["id"] for one in await app.listed(headers=app.app.admin)]
+    assert cursor == {"cursor": None}
+
+
+async def test_only_those_of_before_a_time_are_replayed(app: DeadLetterApp) -> None:
+    await app.exhaust(id="j1")
+    app.app.clock.advance(3600)
+    await app.exhaust(id="j2")
+
+    answer = (await app.replay_all(before="2026-01-31T10:45:00Z")).json()
+
+    assert [one["job_id"] for one in answer["replayed"]] == ["j1"]
+
+
+async def test_the_administrator_replays_for_a_tenant_and_what_names_no_active_one(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust()
+    acting = app.app.admin | {"x-tenant-id": "acme"}
+    [letter] = await app.listed(headers=acting)
+    await app.suspend()
+    await app.refuse(id="j9", prompt_name=None)
+    [unattributed] = await app.listed(headers=app.app.admin)
+
+    while_suspended = [
+        (await app.replay(letter["id"], acting)).status,
+        (await app.replay(unattributed["id"], app.app.admin)).status,
+    ]
+    await app.suspend(status="active")
+    afterwards = [
+        (await app.replay(letter["id"], acting)).status,
+        (await app.replay(unattributed["id"], app.app.admin)).status,
+    ]
+
+    assert (unattributed["tenant_id"], unattributed["reason"]) == ("acme", "TenantNotFoundError")
+    assert (while_suspended, afterwards) == ([409, 409], [200, 200])
+    assert [message.message_id for message in app.broker.on("reasoner-in")] == ["acme:j1", "acme:j9"]
+    assert await app.listed(headers=app.app.admin) == []
+    assert sorted(await app.audited("deadletter.replay", app.app.admin)) == [
+        (unattributed["id"], "done"),
+        (unattributed["id"], "refused"),
+    ]
+
+
+async def test_a_deleted_dead_letter_is_gone_and_its_deletion_is_audited(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+
+    assert (await app.delete(letter["id"])).status == 204
+    assert (await app.delete(letter["id"])).status == 404
+    assert await app.listed() == []
+    assert await app.audited("deadletter.delete") == [(letter["id"], "done")]
+
+
+async def test_the_timer_tells_number_and_age_of_each_tenants_and_of_the_platforms(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust(id="j1")
+    app.app.clock.advance(7200)
+    await app.exhaust(id="j2")
+    await app.refuse(tenant_id="nobody")
+
+    with kept_lines("functions.dead_letters.watching") as lines:
+        await app.app.tick("watch_dead_letters")
+
+    told = {line["tenant_id"]: (line["extra"]["count"], line["extra"]["oldest_seconds"]) for line in lines}
+    assert told.keys() == {None, "acme"}
+    assert told[None][0] == 1
+    assert told["acme"][0] == 2
+    assert told["acme"][1] >= 7200
+    assert {line["message"] for line in lines} == {"Dead letters wait for a decision"}

@@ -1,0 +1,1 @@
+"""The Service Bus handler of the common library document."""
