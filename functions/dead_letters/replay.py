@@ -11,6 +11,7 @@ from shared.errors import APIError, BudgetExceededError, DependencyUnavailableEr
 from shared.jobs.errors import JobNotFoundError
 from shared.jobs.messages import name_message, open_outbox
 from shared.jobs.models import JobMessage, JobStatus
+from shared.jobs.places import JobOutbox
 from shared.messaging.sender import MAX_BODY_BYTES, OutgoingMessage
 from shared.tenancy.errors import TenantNotFoundError
 from shared.validation import validate_input
@@ -108,7 +109,8 @@ class Replayer:
             job = await jobs.reopen(job, stored)
         except ItemChangedError as error:
             raise DependencyUnavailableError("The job", "is being changed by others") from error
-        await open_outbox(tenant, jobs, self.sender, {"request": queue.address}).send(job)
+        outbox = open_outbox(tenant, jobs, self.sender, {"request": queue.address})
+        await JobOutbox(jobs, outbox).send(job)
 
 
 def _read_message(letter: QuarantinedMessage, queue: ReplayQueue) -> TaskMessage:

@@ -1,8 +1,8 @@
 """Import of feedback from CSV: every row is stored, each as a feedback of its own, before it is acknowledged.
 
 A row's feedback has an id made of the import's and the row's number, so that an import that broke off and is
-sent again makes none twice. The first rows are sent to the queue at once. The rest waits in the store, and
-the sweeper sends it, a hundred in a round: an import takes no more of the queue than that.
+sent again makes none twice. All rows wait in the store for the tenant's places on the queue: an import takes
+no more of the queue than these.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from shared.http.inputs import OperationId
     from shared.tenancy.context import TenantContext
 
-SENT_AT_ONCE = 20
 _AT_ONCE = 8
 _logger = get_logger(__name__)
 
@@ -72,7 +71,7 @@ class ImportService:
         """
         rows, refused = await asyncio.to_thread(read_rows, request.csv)
         import_id = operation_id or uuid.uuid4().hex
-        work = (self._store(import_id, row, place < SENT_AT_ONCE) for place, row in enumerate(rows))
+        work = (self._store(import_id, row) for row in rows)
         await side_by_side(work, at_once=_AT_ONCE)
         entry = ImportItem(
             id=import_id,
@@ -82,6 +81,7 @@ class ImportService:
             created_at=self._clock.now(),
         )
         stored = await self._imports.create(entry)
+        await self._intake.release()
         _logger.info("Feedback imported", extra={"import_id": import_id, "count": stored.rows})
         return ImportAccepted(
             import_id=import_id,
@@ -116,11 +116,11 @@ class ImportService:
         )
         return reply.with_encoded(shown.encoded)
 
-    async def _store(self, import_id: str, row: FeedbackRow, is_sent: bool) -> None:  # noqa: FBT001  # tells which
+    async def _store(self, import_id: str, row: FeedbackRow) -> None:
         fields = row.model_dump(exclude={"row"}) | {"id": name_row(import_id, row.row)}
         request = FeedbackFormIn.model_validate(fields | {"tenant_id": self._tenant.tenant_id})
         try:
-            await self._intake.accept(request, request_message(request), send=is_sent)
+            await self._intake.hold(request, request_message(request))
         except JobConflictError:  # somebody named a feedback so before: it is that one's
             _logger.warning("A row's id was taken", extra={"import_id": import_id})
 

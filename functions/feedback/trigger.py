@@ -32,10 +32,9 @@ from shared.http.routes import Routes
 from shared.jobs.claims import JobClaims
 from shared.jobs.intake import JobIntake
 from shared.jobs.messages import open_outbox
-from shared.jobs.models import JobOutboxItem
+from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
-from shared.messaging.outbox import Outbox
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
@@ -62,10 +61,11 @@ def _jobs(runtime: "Runtime", tenant: TenantContext) -> FeedbackJobs:
     return JobRepository(tenant, runtime.container("feedback"), runtime.clock, FEEDBACK)
 
 
-def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
+def _outbox(runtime: "Runtime", tenant: TenantContext) -> JobOutbox:
     settings = runtime.settings
     queues = {"request": settings.feedback_in_queue, "result": settings.feedback_out_queue}
-    return open_outbox(tenant, _jobs(runtime, tenant), runtime.sender, queues)
+    jobs = _jobs(runtime, tenant)
+    return JobOutbox(jobs, open_outbox(tenant, jobs, runtime.sender, queues))
 
 
 def _intake(runtime: "Runtime", tenant: TenantContext) -> FeedbackIntake:

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from functions.feedback.stored_models import Analysis, FeedbackEnd, FeedbackJob, FeedbackJobs
     from shared.contracts import FeedbackFormIn
     from shared.jobs.claims import JobClaims
-    from shared.jobs.models import JobOutboxItem
+    from shared.jobs.places import JobOutbox
     from shared.llm.chat_model import ChatModel
-    from shared.messaging.outbox import Outbox
 
 _LONG_TEXT = 2_000
 """Characters above which personal data is looked for beside the event loop."""
@@ -54,7 +53,7 @@ class FeedbackWorker:
     """
 
     jobs: FeedbackJobs
-    outbox: Outbox[JobOutboxItem]
+    outbox: JobOutbox
     claims: JobClaims[FeedbackFormIn, Analysis]
     model: ChatModel
     model_name: str

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from functions.reasoning.models import ApprovalRequest, JobPageQuery, JobRequest
     from functions.reasoning.stored_models import ReasoningJob, ReasoningJobs, ReasoningState
     from shared.clock import Clock
-    from shared.jobs.models import JobOutboxItem, JobStep
-    from shared.messaging.outbox import Outbox
+    from shared.jobs.models import JobStep
+    from shared.jobs.places import JobOutbox
     from shared.tenancy.context import TenantContext
     from shared.webhooks.store import WebhookStore
 
@@ -60,7 +60,7 @@ class JobService:
 
     tenant: TenantContext
     jobs: ReasoningJobs
-    outbox: Outbox[JobOutboxItem]
+    outbox: JobOutbox
     inputs: JobInputs
     webhooks: WebhookStore
     require_model: Callable[[str, str], Awaitable[None]]

@@ -27,10 +27,9 @@ from shared.http.streaming import EventStream
 from shared.jobs.callbacks import CallbackRepository
 from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
-from shared.jobs.models import JobOutboxItem
+from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.consumer import Queue
-from shared.messaging.outbox import Outbox
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 from shared.webhooks.deliveries import DeliveryRepository
@@ -54,11 +53,12 @@ def _jobs(runtime: "Runtime", tenant: TenantContext) -> "ReasoningJobs":
     return JobRepository(tenant, runtime.container("jobs"), runtime.clock, REASONING)
 
 
-def _outbox(runtime: "Runtime", tenant: TenantContext) -> Outbox[JobOutboxItem]:
+def _outbox(runtime: "Runtime", tenant: TenantContext) -> JobOutbox:
     queues = {"request": runtime.settings.reasoner_in_queue, "result": runtime.settings.reasoner_out_queue}
     deliveries = DeliveryRepository(tenant, runtime.container("webhooks"), runtime.clock)
-    jobs = CallbackRepository(_jobs(runtime, tenant), deliveries, _webhooks(runtime, tenant))
-    return open_outbox(tenant, jobs, runtime.sender, queues)
+    jobs = _jobs(runtime, tenant)
+    notified = CallbackRepository(jobs, deliveries, _webhooks(runtime, tenant))
+    return JobOutbox(jobs, open_outbox(tenant, notified, runtime.sender, queues))
 
 
 def _webhooks(runtime: "Runtime", tenant: TenantContext) -> WebhookStore:

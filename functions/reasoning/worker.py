@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from functions.reasoning.strategies.strategy import StepCall, Strategy
     from shared.clock import Clock
     from shared.contracts import ReasonerIn, Usage
-    from shared.jobs.models import JobOutboxItem
-    from shared.messaging.outbox import Outbox
+    from shared.jobs.places import JobOutbox
 
 LONGEST_APPROVAL_WAIT = timedelta(days=7)
 
@@ -65,7 +64,7 @@ class JobWorker:
     """
 
     jobs: ReasoningJobs
-    outbox: Outbox[JobOutboxItem]
+    outbox: JobOutbox
     steps: StepRunner
     lease_seconds: float
     clock: Clock

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import APIError
+from shared.jobs.models import QueuePlace
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     from shared.contracts import TaskMessage
     from shared.jobs.models import JobItem, JobMessage, JobOutboxItem
+    from shared.jobs.places import JobOutbox
     from shared.jobs.repository import JobRepository
-    from shared.messaging.outbox import Outbox
 
 _logger = get_logger(__name__)
 
@@ -29,11 +30,9 @@ class JobIntake[Request: TaskMessage, Result: BaseModel]:
     """
 
     jobs: JobRepository[Request, Result]
-    outbox: Outbox[JobOutboxItem]
+    outbox: JobOutbox
 
-    async def accept(
-        self, request: Request, message: JobMessage, *, send: bool = True
-    ) -> JobItem[Request, Result]:
+    async def accept(self, request: Request, message: JobMessage) -> JobItem[Request, Result]:
         """Store a job together with its message, then send that; return it as it is stored.
 
         A broker that is down does not refuse the job: the sweeper sends its message later.
@@ -41,15 +40,29 @@ class JobIntake[Request: TaskMessage, Result: BaseModel]:
         Args:
             request: What to do.
             message: The message that puts it on its queue.
-            send: Whether the message is sent at once; else the sweeper does.
 
         Raises:
             JobConflictError: A job of this id asks for something else.
         """
         job, _ = await self.jobs.create(request, message)
-        if send:
-            await self.announce(job)
+        await self.announce(job)
         return job
+
+    async def hold(self, request: Request, message: JobMessage) -> None:
+        """Store a job together with its message, to be sent when it is its turn.
+
+        Raises:
+            JobConflictError: A job of this id asks for something else.
+        """
+        await self.jobs.create(request, message, QueuePlace.HELD)
+
+    async def release(self) -> None:
+        """Send what there are places for, or leave that to the sweeper where the store is down."""
+        try:
+            await self.outbox.release()
+        except APIError as error:
+            facts = {"error": type(error).__name__}
+            _logger.warning("Jobs are stored; their messages will be sent later", extra=facts)
 
     async def announce(self, job: JobOutboxItem) -> None:
         """Send a job's message, or leave that to the sweeper where the broker is down."""

@@ -33,12 +33,21 @@ class JobStatus(StrEnum):
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
+class QueuePlace(StrEnum):
+    """Progress of a request on its way to one of its tenant's places on the queue (shared/jobs/places.py)."""
+
+    ASKED = "asked"
+    HELD = "held"
+    TAKEN = "taken"
+
+
 class JobMessage(BaseModel):
     """A message that a stored change announces.
 
     Attributes:
         kind: The request puts the job on its queue, the result tells of its end.
         not_before: The time before which the broker does not deliver it; None for at once.
+        place: How far a request is on its way to a place on the queue; None for what needs none.
         notice: The notice for the URL that the job names, where the message tells of the job's end.
     """
 
@@ -48,6 +57,7 @@ class JobMessage(BaseModel):
     session_id: str | None = None
     body: str
     not_before: datetime | None = None
+    place: QueuePlace | None = None
     notice: CompletionNotice | None = None
 
 
@@ -128,16 +138,36 @@ class JobOutboxItem(StoredItem):
 
     Attributes:
         outbox_since: The time at which the message was stored, in seconds of Unix time.
+        outbox_turn: The text by which requests that wait are sorted: when it asked, and the job's id.
+        crowded: Whether its tenant's places were all in use when it got one: others may wait for its own.
     """
 
     outbox: JobMessage | None = None
     outbox_pending: bool = False
     outbox_since: float = 0
+    outbox_turn: str | None = None
+    crowded: bool = False
 
     @property
     def pending_message(self) -> JobMessage | None:
         """Return the message that is still to be sent, if there is one."""
         return self.outbox if self.outbox_pending else None
+
+
+class PlacedJob(StoredItem):
+    """The part of a job that tells whether it has a place on the queue.
+
+    Attributes:
+        waiting_until: The time at which the broker delivers its message, where the budget put it off.
+    """
+
+    waiting_until: datetime | None = None
+
+
+class HeldJob(StoredItem):
+    """The part of a job that tells that its request waits for a place."""
+
+    outbox_turn: str
 
 
 class JobItem[Request: TaskMessage, Result: BaseModel](JobState[Result], JobOutboxItem):

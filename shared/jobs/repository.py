@@ -9,6 +9,7 @@ worker who takes it) does so to the state that was read, by its ETag.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
 from shared.jobs.errors import JobConflictError, JobInWorkError, JobNotFoundError
-from shared.jobs.models import JobOutboxItem, JobStatus
+from shared.jobs.models import HeldJob, JobOutboxItem, JobStatus, PlacedJob, QueuePlace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from pydantic import BaseModel
 
@@ -47,6 +49,11 @@ SWEEP_AFTER_SECONDS = 15.0
 _LEASE = LeaseFields()
 _IS_RUNNING = f"c.status = '{JobStatus.RUNNING}'"
 _IS_QUEUED = f"c.status = '{JobStatus.QUEUED}'"
+_HAS_OR_NEEDS_NO_PLACE = (
+    "NOT IS_DEFINED(c.outbox.place) OR IS_NULL(c.outbox.place) OR c.outbox.place = 'taken'"
+)
+_WAITS_FOR_PLACE = "c.outbox.place = 'held' OR (c.outbox.place = 'asked' AND c.outbox_since < @before)"
+"""The latter's own sender has not come to an end with it."""
 
 
 class JobRepository[Request: TaskMessage, Result: BaseModel]:
@@ -61,13 +68,14 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         self._kind = kind
 
     async def create(
-        self, request: Request, message: JobMessage | None
+        self, request: Request, message: JobMessage | None, place: QueuePlace = QueuePlace.ASKED
     ) -> tuple[JobItem[Request, Result], bool]:
         """Store a job unless it is there; tell whether it is new.
 
         Args:
             request: What to do.
             message: The message that puts it on the queue; None for what came from there.
+            place: How far that is on its way to a place there.
 
         Raises:
             JobConflictError: A job of this id asks for something else.
@@ -78,9 +86,10 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             task_id=request.task_id,
             user_id=self._tenant.user_id,
             request=request,
-            outbox=message,
+            outbox=None if message is None else message.model_copy(update={"place": place}),
             outbox_pending=message is not None,
             outbox_since=now.timestamp(),
+            outbox_turn=None if message is None else _turn(request.id, now),
             created_at=now,
             updated_at=now,
         )
@@ -118,10 +127,53 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         return await self._all().read_prefix_page(self._kind.state, page)
 
     async def pending(self, limit: int) -> Sequence[JobOutboxItem]:
-        """Return jobs whose message has waited to be sent for longer than its own sender needs."""
-        before = self._clock.now() - timedelta(seconds=SWEEP_AFTER_SECONDS)
-        text = select(JobOutboxItem, where="c.outbox_pending = true AND c.outbox_since < @before")
-        return await self._all().query(JobOutboxItem, Query(text, {"@before": before.timestamp()}, limit))
+        """Return jobs whose message has waited to be sent for longer than its own sender needs.
+
+        A request that has no place yet is not among them: `held` has it.
+        """
+        where = f"c.outbox_pending = true AND c.outbox_since < @before AND ({_HAS_OR_NEEDS_NO_PLACE})"
+        return await self._all().query(
+            JobOutboxItem, Query(select(JobOutboxItem, where=where), self._stale(), limit)
+        )
+
+    async def placed(self, limit: int, *, with_held: bool) -> Sequence[PlacedJob]:
+        """Return jobs whose request has a place on the queue, or is about to have one.
+
+        Args:
+            limit: The most jobs.
+            with_held: Whether those that wait for one are returned, too.
+        """
+        fresh = "" if with_held else f" AND NOT ({_WAITS_FOR_PLACE})"
+        where = f"c.outbox.place IN ('asked', 'held', 'taken'){fresh}"
+        return await self._all().query(
+            PlacedJob, Query(select(PlacedJob, where=where), {} if with_held else self._stale(), limit)
+        )
+
+    async def held(self, limit: int) -> Sequence[HeldJob]:
+        """Return the first jobs of those whose request waits for a place, in their order."""
+        where = f"c.outbox_pending = true AND ({_WAITS_FOR_PLACE})"
+        page = KeysetPage(limit, by="outbox_turn", where=where, parameters=self._stale())
+        return await self._all().read_prefix_page(HeldJob, page)
+
+    async def hold(self, job: JobOutboxItem) -> None:
+        """Let a request wait for a place; harmless where it is further already."""
+        changes = (PatchOperation("set", "/outbox/place", QueuePlace.HELD),)
+        with suppress(ItemChangedError):
+            await self._of(job.id).patch(JobOutboxItem, job.id, Patch(changes, "c.outbox.place = 'asked'"))
+
+    async def take_place(self, job_id: str) -> JobOutboxItem:
+        """Give a request that waits a place on the queue, to be sent now; its job frees it for the next one.
+
+        Raises:
+            ItemChangedError: It does not wait any more.
+        """
+        changes = (
+            PatchOperation("set", "/outbox/place", QueuePlace.TAKEN),
+            PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
+            PatchOperation("set", "/crowded", value=True),
+        )
+        waits = "c.outbox_pending = true AND c.outbox.place IN ('asked', 'held')"
+        return await self._of(job_id).patch(JobOutboxItem, job_id, Patch(changes, waits))
 
     async def claim(
         self, job: JobItem[Request, Result], holder: str, seconds: float
@@ -197,7 +249,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             *(PatchOperation("set", f"/waiting_{name}", value) for name, value in waits.items()),
             PatchOperation("set", "/waits", job.waits + 1),
             _set_usage(delay.usage),
-            *self._announce(delay.message),
+            *self._announce(delay.message, _keep_place(job, delay)),
         )
         try:
             return await self._patch_held(job, changes)
@@ -250,7 +302,8 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/status", JobStatus.QUEUED),
             _approval(step, approval),
             *_WAITING_NO_MORE,
-            *self._announce(message),
+            *self._announce(message, QueuePlace.ASKED),
+            PatchOperation("set", "/outbox_turn", _turn(job.id, self._clock.now())),
         )
         return await self._patch(job.id, Patch(changes, etag=job.etag))
 
@@ -276,7 +329,8 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/status", JobStatus.QUEUED),
             PatchOperation("set", "/error", None),
             PatchOperation("set", "/cancel_requested", value=False),
-            *self._announce(message),
+            PatchOperation("set", "/outbox_turn", _turn(job.id, self._clock.now())),
+            *self._announce(message, QueuePlace.ASKED),
         )
         return await self._patch(job.id, Patch(changes, etag=job.etag))
 
@@ -284,12 +338,15 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         """Note that the job's message is with the broker; harmless where a later one has taken its place."""
         if entry.outbox is None:
             return
-        changes = (PatchOperation("set", "/outbox_pending", value=False),)
+        changes = [PatchOperation("set", "/outbox_pending", value=False)]
+        if entry.outbox.place is not None:
+            changes.append(PatchOperation("set", "/outbox/place", QueuePlace.TAKEN))
+            changes.append(PatchOperation("set", "/crowded", value=entry.crowded))
         # Two requests of one job differ in when they were stored. The item is not dated: to whoever reads
         # the job, nothing has changed.
         same = f"c.outbox.kind = '{entry.outbox.kind}' AND c.outbox_since = {entry.outbox_since!r}"
         try:
-            await self._of(entry.id).patch(JobOutboxItem, entry.id, Patch(changes, same))
+            await self._of(entry.id).patch(JobOutboxItem, entry.id, Patch(tuple(changes), same))
         except ItemChangedError:
             return
 
@@ -303,12 +360,17 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             *self._announce(end.message),
         )
 
-    def _announce(self, message: JobMessage) -> tuple[PatchOperation, ...]:
+    def _announce(self, message: JobMessage, place: QueuePlace | None = None) -> tuple[PatchOperation, ...]:
+        placed = message.model_copy(update={"place": place})
         return (
-            PatchOperation("set", "/outbox", message.model_dump(mode="json")),
+            PatchOperation("set", "/outbox", placed.model_dump(mode="json")),
             PatchOperation("set", "/outbox_pending", value=True),
             PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
         )
+
+    def _stale(self) -> dict[str, JsonValue]:
+        before = self._clock.now() - timedelta(seconds=SWEEP_AFTER_SECONDS)
+        return {"@before": before.timestamp()}
 
     def _extend(self, job: JobItem[Request, Result], seconds: float) -> PatchOperation:
         return _LEASE.extend(Lease(job.holder, 0).extend(self._clock, seconds))
@@ -334,6 +396,17 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
 
 
 _WAITING_NO_MORE = tuple(PatchOperation("set", f"/waiting_{name}", None) for name in ("until", "for", "step"))
+
+
+def _keep_place(job: JobOutboxItem, delay: JobDelay) -> QueuePlace | None:
+    """Return the place of a job that is put off: none for one that waits for a person, or never had one."""
+    had_one = job.outbox is not None and job.outbox.place is not None
+    return QueuePlace.TAKEN if had_one and delay.step is None else None
+
+
+def _turn(job_id: str, moment: datetime) -> str:
+    """Return a text by which requests that wait are sorted: when they asked, then by the job's id."""
+    return f"{moment.timestamp():017.6f} {job_id}"
 
 
 def _approval(step: str, approval: JobApproval) -> PatchOperation:

@@ -282,6 +282,8 @@ class AnswerSchema(SchemaNode):
     def _is_within_bounds(self) -> Self:
         if len(self.text) > MOST_SCHEMA_CHARACTERS:
             raise refuse_value(f"has more than {MOST_SCHEMA_CHARACTERS} characters")
+        if any("\ud800" <= character <= "\udfff" for character in self.text):
+            raise refuse_value("has a lone surrogate, which no JSON can be sent with")
         patterns = 0
         for count, (node, depth, place) in enumerate(self.walk(), start=1):
             if count > MOST_NODES:

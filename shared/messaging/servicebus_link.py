@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusReceiveMode
-from azure.servicebus.exceptions import ServiceBusError
 
 from shared.errors import DependencyUnavailableError
 from shared.messaging.listener import LockedDelivery, Outcome
@@ -140,9 +140,7 @@ async def open_link(client: ServiceBusClient, queue: str) -> AsyncIterator[SdkLi
                 await receiver.__aenter__()
         yield SdkLink(receiver)
     finally:
-        with suppress(
-            ServiceBusError, OSError, TimeoutError
-        ):  # how the link was used matters, not how it ends
+        with suppress(AzureError, OSError, TimeoutError):  # how the link was used matters, not how it ends
             async with asyncio.timeout(_CALL_SECONDS):
                 await receiver.close()
 
@@ -155,5 +153,5 @@ def _sdk(delivery: LockedDelivery) -> ServiceBusReceivedMessage:
 def _broken_links() -> Iterator[None]:
     try:
         yield
-    except (ServiceBusError, OSError, TimeoutError) as error:
+    except (AzureError, OSError, TimeoutError) as error:
         raise DependencyUnavailableError("Service Bus", f"failed with {type(error).__name__}") from error

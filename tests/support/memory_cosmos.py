@@ -149,13 +149,12 @@ class MemoryCosmos:
         """Return all that is stored, for another account to begin with."""
         return self.database.connection.serialize()
 
-    @property
-    def stored_bytes(self) -> int:
-        """Return the bytes of this process that hold what is stored."""
-        pages, size = (
-            self.database.connection.execute(f"PRAGMA page_{of}").fetchone()[0] for of in ("count", "size")
-        )
-        return int(pages * size)
+    def clear(self, name: str) -> None:
+        """Remove all items of a container, past the app; what is stored anew takes their place in memory."""
+        connection = self.database.connection
+        query = "SELECT number FROM containers WHERE id = ?"
+        for (number,) in connection.execute(query, (name,)).fetchall():
+            connection.execute(f"DELETE FROM items_{number}")  # noqa: S608  # a number
 
     def rows_of(self, owner: str) -> list[tuple[str, str, bytes]]:
         """Return all that is stored of a tenant's: container, ETag and body, to the byte."""

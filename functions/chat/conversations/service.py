@@ -181,7 +181,7 @@ class ChatService:
     default_model: str
     counter: CountsText
     tokenizer_of: Callable[[str], Awaitable[str]]
-    count_turn: Callable[[str, int | None], None] = lambda _bot_id, _per_minute: None
+    count_turn: Callable[[str, int | None], None]
     check_overrides: ChecksOverrides = refuse_overrides
     answer_seconds: float = ANSWER_SECONDS
     retention_days: int | None = None

@@ -16,6 +16,7 @@ from tests.support.isolation import (
     EMPTY_UNTIL_A_TIMER_RUNS,
     NAMES,
     SECRET,
+    SETUP,
     Operation,
     operations,
 )
@@ -49,6 +50,9 @@ class World:
         return one.template.format_map(self.names) + (f"?{query}" if query else "")
 
 
+OWN_FEEDBACKS = sum(step.operation in {"accept_feedback", "import_feedback"} for step in SETUP)
+
+
 @dataclass(frozen=True)
 class Strangers:
     """Tenant B, who has nothing yet, with a key of each role."""
@@ -65,6 +69,10 @@ def world(platform: Platform) -> World:
     wait_for(
         lambda: made.owner.must("GET", f"/api/v1/reasoning/jobs/{NAMES['job_id']}"),
         lambda job: job["status"] == "succeeded",
+    )
+    wait_for(  # its own, and the row of its import
+        lambda: made.owner.must("GET", "/api/v1/feedback?status=succeeded"),
+        lambda page: len(page["items"]) == OWN_FEEDBACKS,
     )
     made.known = everything_of(made)
     return made

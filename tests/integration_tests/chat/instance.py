@@ -126,6 +126,7 @@ async def instance(address: str, *, ahead: float = 0, hangs: bool = False) -> As
             default_model="m",
             counter=TokenCounter(),
             tokenizer_of=partial(FakeModels().tokenizer, ACME),
+            count_turn=lambda _bot, _per_minute: None,
         )
         yield Instance(bots, conversation, service)
 

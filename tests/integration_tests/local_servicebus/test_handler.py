@@ -14,8 +14,8 @@ from tests.integration_tests.local_servicebus.conftest import Sdk
 if TYPE_CHECKING:
     from tests.integration_tests.local_servicebus.endpoint import Endpoint
 
-WORK_SECONDS = 2.5
-"""More than two locks of the queue `brief` last."""
+WORK_SECONDS = 5.0
+"""More than a lock of the queue `short` lasts, which is renewed two seconds before its end."""
 
 
 async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_lettered(
@@ -32,14 +32,14 @@ async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_
 
     handler = AsyncServiceBusHandler(
         process,
-        "brief",
+        "short",
         "plain",
         max_retries=2,
         retry_delay=0.1,
         connection_string=endpoint.connection_string(),
     )
     async with Sdk(endpoint, is_async=True) as sdk:
-        sender = await sdk.sender("brief")
+        sender = await sdk.sender("short")
         for message_id in ("poison", "long"):
             body = {"tenant_id": "acme", "id": message_id, "text": "hello"}
             await sender.send_messages(ServiceBusMessage(json.dumps(body), message_id=message_id))
@@ -47,7 +47,7 @@ async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_
         results = await sdk.receiver("plain")
         [result] = await results.receive_messages(1, 20)
         await results.complete_message(result)
-        dead = await sdk.receiver("brief", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+        dead = await sdk.receiver("short", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
         [letter] = await dead.receive_messages(1, 20)
         await dead.complete_message(letter)
         await handler.stop()
@@ -59,4 +59,4 @@ async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_
         assert letter.message_id == "poison"
         assert letter.dead_letter_reason == "DeliveriesExhaustedError"
         assert "ValueError" in (letter.dead_letter_error_description or "")
-        assert endpoint.depth("brief")["active"] == 0
+        assert endpoint.depth("short")["active"] == 0

@@ -23,6 +23,7 @@ from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from shared.clock import SystemClock
 from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
+from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
 from shared.messaging.sender import OutgoingMessage
 from shared.runtime import Runtime
@@ -258,7 +259,7 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
             tenant = await runtime.authenticator.for_platform(tenant_id)
             jobs = JobRepository(tenant, runtime.container("jobs"), runtime.clock, REASONING)
             queues = {"request": IN_QUEUE, "result": OUT_QUEUE}
-            outbox = open_outbox(tenant, jobs, runtime.sender, queues)
+            outbox = JobOutbox(jobs, open_outbox(tenant, jobs, runtime.sender, queues))
             require = partial(runtime.models.require, tenant)
             inputs = JobInputs(JobContents(tenant, lambda: runtime.job_blobs))
             webhooks = WebhookStore(tenant, runtime.container("webhooks"))

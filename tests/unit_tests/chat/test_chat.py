@@ -36,6 +36,7 @@ def service(app: App, answer_seconds: float = ANSWER_SECONDS) -> ChatService:
         default_model="gpt-default",
         counter=WordCounter(),
         tokenizer_of=partial(app.models.tokenizer, ACME),
+        count_turn=lambda _bot, _per_minute: None,
         answer_seconds=answer_seconds,
     )
 

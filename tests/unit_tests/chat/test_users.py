@@ -231,6 +231,7 @@ async def test_a_repeat_of_a_users_turn_is_not_paid_again_wherever_its_conversat
         default_model="gpt-default",
         counter=WordCounter(),
         tokenizer_of=partial(app.models.tokenizer, bobs),
+        count_turn=lambda _bot, _per_minute: None,
     )
     request = ChatRequest(message="again", conversation_id="c")
 

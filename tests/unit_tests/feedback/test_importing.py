@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.jobs.places import PLACES
 from tests.support.fakes import Call
 
 if TYPE_CHECKING:
@@ -86,14 +87,35 @@ async def test_an_import_that_broke_off_is_gone_on_with_under_its_key(app: Feedb
     assert ids == [f"{accepted.json()['import_id']}:000{row}" for row in (1, 2, 3)]
 
 
-async def test_a_large_import_leaves_most_of_its_rows_to_the_sweeper(app: FeedbackApp) -> None:
-    await send(app, "language,text\n" + "en,It jams\n" * 30)
-    at_once = len(app.broker.sent)
+async def test_a_large_import_takes_its_tenants_places_and_goes_through_them_in_its_order(
+    app: FeedbackApp,
+) -> None:
+    accepted = await send(app, "language,text\n" + "en,It jams\n" * 30)
+    at_once = app.broker.bodies("feedback-form-in")
+    app.app.clock.advance(60)
+    await app.app.tick("sweep_feedback")
+    still = app.broker.bodies("feedback-form-in")
+
+    for row in range(30):
+        await app.deliver(**app.broker.bodies("feedback-form-in")[row])
+
+    assert len(at_once) == PLACES
+    assert still == at_once
+    ids = [body["id"] for body in app.broker.bodies("feedback-form-in")]
+    assert ids == [f"{accepted.json()['import_id']}:{row:04}" for row in range(1, 31)]
+    assert len(app.broker.bodies("feedback-form-out")) == 30
+
+
+async def test_an_import_whose_rows_cannot_be_sent_now_is_accepted_and_swept(app: FeedbackApp) -> None:
+    app.broker.is_down = True
+    accepted = await send(app, "language,text\n" + "en,It jams\n" * 2)
+    app.broker.is_down = False
     app.app.clock.advance(60)
 
     await app.app.tick("sweep_feedback")
 
-    assert (at_once, len(app.broker.sent)) == (20, 30)
+    assert accepted.status == 202
+    assert len(app.broker.sent) == 2
 
 
 async def test_pages_of_rows_go_on_where_they_ended(app: FeedbackApp) -> None:

@@ -182,6 +182,11 @@ def test_a_number_that_json_does_not_have_is_refused(keyword: str) -> None:
     assert refusal(schema_of({"a": {keyword: math.inf}})).startswith(f"properties.a.{keyword}")
 
 
+def test_half_a_character_anywhere_is_refused() -> None:
+    for schema in ({"title": "\ud800"}, {"enum": ["x\udfff"]}):
+        assert refusal(schema_of({"a": schema})) == ": has a lone surrogate, which no JSON can be sent with"
+
+
 def test_a_definition_that_refers_to_itself_further_down_is_taken() -> None:
     tree = schema_of({"children": {"type": "array", "items": {"$ref": "#/$defs/tree"}}})
     AnswerSchema.model_validate(schema_of({"x": {"$ref": "#/$defs/tree"}}, **{"$defs": {"tree": tree}}))

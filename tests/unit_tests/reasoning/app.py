@@ -18,6 +18,7 @@ from shared.contracts import Usage
 from shared.errors import DependencyUnavailableError
 from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
+from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.llm.structured_model import StructuredModel
@@ -155,7 +156,7 @@ class App:
         self.client = RouteClient(cast("Runtime", self.runtime))
         self.jobs = JobRepository(ACME, cosmos.container("jobs"), clock, REASONING)
         queues = {"request": "reasoner-in", "result": "reasoner-out"}
-        self.outbox = open_outbox(ACME, self.jobs, self.sender, queues)
+        self.outbox = JobOutbox(self.jobs, open_outbox(ACME, self.jobs, self.sender, queues))
         self.inputs = JobInputs(JobContents(ACME, lambda: self.blobs))
         self.prompts = library.of(ACME)
         self.is_dead = False

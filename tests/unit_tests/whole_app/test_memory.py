@@ -32,8 +32,12 @@ REFUSED_BYTES: Final = 150_000
 MIXED: Final = 100_000 if SOAK else 800
 BLOCKS: Final = 20
 MOST_GROWTH: Final = 10_000_000
-MOST_SLOPE: Final = 20 if SOAK else 1_500
-"""Bytes per request, that the noise of a page here and there may look like."""
+MOST_SLOPE: Final = 48 if SOAK else 1_500
+"""Bytes per request. In the soak less than the smallest text that a request could leave behind.
+
+What saves prompts takes some 10 of them, since here the store is in the same memory. When it is run small,
+it is the noise of a page here and there.
+"""
 
 
 def resident() -> int:
@@ -92,10 +96,11 @@ async def test_memory_does_not_grow_with_mixed_requests() -> None:
         levels: list[tuple[int, int]] = []
         with collector_at_rest():
             for block in range(BLOCKS):
+                app.cosmos.clear("audit")  # of the exports: here the store is in the same memory
                 levels.append((block * MIXED // BLOCKS, resident()))
                 for route, call in chance.choices(mix, k=MIXED // BLOCKS):
                     await send(app, route, call)
-        assert slope(levels[BLOCKS // 4 :]) < MOST_SLOPE
+        assert slope(levels[BLOCKS // 4 :]) < MOST_SLOPE, " ".join(f"{level // 1_000}" for _, level in levels)
 
 
 def slope(points: Sequence[tuple[int, int]]) -> float:
