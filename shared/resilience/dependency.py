@@ -217,7 +217,7 @@ class Dependency:
     def _plan_wait(self, call: _OngoingCall, error: Exception) -> float | None:
         """Return the seconds until the next attempt after one that failed; None where there is none."""
         transient = self._transient_failure(error)
-        if transient is None or not call.limits.allow_another(error):
+        if transient is None or not call.limits.allow_another(error, transient):
             return None
         call.failures = call.attempts
         ceiling = self._policy.backoff_seconds * 2 ** (call.attempts - 1)

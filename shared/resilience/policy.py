@@ -33,14 +33,19 @@ class AttemptLimits:
     Attributes:
         attempts: All attempts, the first included.
         ends_with: Tells after which transient failures there is no other attempt; None for after none.
+        longest_retry_after: The longest Retry-After that is waited for, in seconds; a longer one is the
+            caller's to wait for. None for as long as the policy's time lasts.
     """
 
     attempts: int
     ends_with: Callable[[BaseException], bool] | None = None
+    longest_retry_after: float | None = None
 
-    def allow_another(self, error: BaseException) -> bool:
-        """Tell whether there may be another attempt after a failure."""
-        return self.ends_with is None or not self.ends_with(error)
+    def allow_another(self, error: BaseException, transient: Transient) -> bool:
+        """Tell whether there may be another attempt after a failure that one may cure."""
+        if self.ends_with is not None and self.ends_with(error):
+            return False
+        return self.longest_retry_after is None or (transient.retry_after or 0.0) <= self.longest_retry_after
 
 
 @dataclass(frozen=True, slots=True)

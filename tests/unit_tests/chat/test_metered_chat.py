@@ -32,10 +32,13 @@ class Provider:
         self.calls = 0
         self.asked: list[dict[str, object]] = []
         self.models = {"gpt-4o"}
+        self.wait: int | None = None
 
     async def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.calls += 1
         self.asked.append(json.loads(request.content))
+        if self.wait is not None:
+            return httpx2.Response(429, headers={"retry-after": str(self.wait)})
         if self.asked[-1]["model"] not in self.models:
             return httpx2.Response(404, json={"error": {"code": "DeploymentNotFound", "message": "no"}})
         return httpx2.Response(200, json=self.answer)
@@ -98,6 +101,20 @@ async def test_a_budget_that_has_no_room_for_the_default_refuses_the_turn_and_no
     await chat.save("small", "gpt-4o")
 
     assert ((await chat.say("default")).status, (await chat.say("small")).status) == (422, 200)
+
+
+async def test_a_turn_whose_model_asks_for_a_long_wait_is_told_so_at_once_and_holds_nothing(
+    chat: Chat,
+) -> None:
+    await chat.limit(tokens_per_minute=1_000, concurrency=1)
+    await chat.save("b", "gpt-4o")
+    chat.provider.wait = 20
+    refused = await chat.say("b", conversation_id="c")
+    chat.provider.wait = None
+    answered = await chat.say("b", conversation_id="c")
+
+    assert (refused.status, refused.headers["retry-after"], answered.status) == (503, "20", 200)
+    assert (chat.provider.calls, chat.app.clock.slept) == (2, [])
 
 
 @pytest.mark.slow

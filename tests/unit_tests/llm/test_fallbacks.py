@@ -130,6 +130,15 @@ async def test_one_that_asked_to_be_left_alone_is_passed_over_until_then() -> No
     assert models.asked == ["one", "two", "two", "two", "one"]
 
 
+async def test_a_long_wait_that_the_last_one_asks_for_is_told_after_the_others_were_asked() -> None:
+    models = Deployments(
+        {"one": [failure(503, {"retry-after": "40"})], "two": [failure(429, {"retry-after": "30"})]}
+    )
+    with pytest.raises(DependencyUnavailableError) as caught:
+        await models.ask(2)
+    assert (models.asked, models.clock.slept, caught.value.retry_after) == (["one", "two"], [], 30.0)
+
+
 async def test_one_whose_breaker_is_open_takes_no_attempt_of_the_others() -> None:
     models = Deployments({"two": [failure(503)] * 3, "three": [failure(503)] * 3})
     breaker = models.dependencies.of(ROUTE[0]).breaker

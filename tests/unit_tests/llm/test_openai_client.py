@@ -26,7 +26,8 @@ from shared.llm.chat_model import (
 )
 from shared.llm.deployment_access import DeploymentAccess, OwnResource
 from shared.llm.errors import PromptRefusedError
-from shared.llm.openai_client import POLICY
+from shared.llm.model_call import CallOrigin
+from shared.llm.openai_client import LONGEST_RETRY_AFTER, POLICY
 from shared.resilience.circuit_breaker import BreakerState
 from tests.support.fakes import FakeClock
 from tests.support.models import OWN, deployment, no_token, open_model
@@ -137,11 +138,36 @@ async def test_a_failing_credential_used_nothing() -> None:
         ({"retry-after": "odd", "x-ratelimit-reset-tokens": "7s"}, 7.0),
     ],
 )
-async def test_a_rate_limit_is_waited_out_as_it_asks(headers: dict[str, str], least: float) -> None:
+async def test_a_job_waits_a_rate_limit_out_as_it_asks(headers: dict[str, str], least: float) -> None:
     chat, endpoint, clock = model(failure(429, headers), answer())
-    await chat.complete(PROMPT)
+    await chat.complete(replace(PROMPT, origin=CallOrigin(job_id="j1")))
     assert len(endpoint.requests) == 2
     assert least <= clock.slept[0] <= least + POLICY.backoff_seconds
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_call_that_somebody_waits_for_waits_out_a_short_retry_after(status: int) -> None:
+    chat, endpoint, clock = model(failure(status, {"retry-after": "5"}), answer())
+    await chat.complete(PROMPT)
+    assert len(endpoint.requests) == 2
+    assert clock.slept[0] >= LONGEST_RETRY_AFTER
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, ModelOutageError), (503, DependencyUnavailableError)])
+async def test_a_call_that_somebody_waits_for_is_told_at_once_of_a_long_retry_after(
+    status: int, error: type[DependencyUnavailableError]
+) -> None:
+    steps = [failure(status, {"retry-after": "20"})] * 2
+    chat, endpoint, clock = model(*steps)
+
+    with pytest.raises(error) as whole:
+        await chat.complete(PROMPT)
+    with pytest.raises(error) as streamed:
+        async with chat.stream(PROMPT):
+            pass
+
+    assert (len(endpoint.requests), clock.slept) == (2, [])
+    assert [(one.value.status, one.value.retry_after) for one in (whole, streamed)] == [(503, 20.0)] * 2
 
 
 @pytest.mark.parametrize("told", ["inf", "1e999", "nan", "-1", "Fri, 31 Dec 1999 23:59:59 GMT"])

@@ -295,6 +295,15 @@ async def test_a_call_has_three_attempts_in_all_and_waits_as_long_as_it_is_told(
 
 
 @pytest.mark.usefixtures("as_acme")
+async def test_a_call_waits_for_no_deployment_that_asks_for_long(app: WholeApp) -> None:
+    calling, endpoint = over_the_wire(app, failure(429, {"retry-after": "6"}))
+    with pytest.raises(ModelOutageError) as caught:
+        await calling.send_prompt("Be brief.", "hello")
+    assert (len(endpoint.requests), caught.value.retry_after, app.clock.slept) == (1, 6.0, [])
+    assert (await status(app)).locked_tokens == 0
+
+
+@pytest.mark.usefixtures("as_acme")
 @pytest.mark.parametrize(
     "arguments",
     [
