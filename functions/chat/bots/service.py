@@ -201,6 +201,7 @@ def _render(found: FoundBot) -> BotReply:
     answer_format = bot.config.response_format
     shown = bot.config.model_dump(exclude={"response_format"})
     shown["response_format"] = None if answer_format is None else answer_format.as_written()
+    shown["llm"]["max_output_tokens"] = bot.config.llm.max_output_tokens  # None is not stored
     config = BotConfigReply.model_validate(shown)
     return BotReply(
         bot_id=bot.id, config=config, source=found.source, updated_at=bot.updated_at, etag=bot.etag

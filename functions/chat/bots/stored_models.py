@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.cosmos.partition import StoredItem
 
@@ -16,12 +16,17 @@ class _StoredPart(BaseModel):
 
 
 class StoredLlm(_StoredPart):
-    """The model that answers, and how it is called."""
+    """The model that answers, and how it is called.
+
+    Attributes:
+        max_output_tokens: Not stored where it is None: a release before this one reads a number there, or
+            nothing.
+    """
 
     provider: str = "openai"
     model: str | None = None
     temperature: float | None = None
-    max_output_tokens: int | None = None
+    max_output_tokens: int | None = Field(None, exclude_if=lambda tokens: tokens is None)
     reasoning_effort: str | None = None
 
 
