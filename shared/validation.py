@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from shared.errors import APIError
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Tell whether a text has half of a surrogate pair, which no UTF-8 has; pydantic takes it in JSON."""
+    return _SURROGATE.search(text) is not None
+
+
 def _day(value: object) -> object:
     # Without this a number would be read as seconds since 1970.
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII) is None:

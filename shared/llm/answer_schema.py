@@ -32,7 +32,7 @@ from shared.llm.answer_pattern import (
     UnknownPatternError,
     pattern_size,
 )
-from shared.validation import refuse_value
+from shared.validation import has_lone_surrogate, refuse_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,7 +282,7 @@ class AnswerSchema(SchemaNode):
     def _is_within_bounds(self) -> Self:
         if len(self.text) > MOST_SCHEMA_CHARACTERS:
             raise refuse_value(f"has more than {MOST_SCHEMA_CHARACTERS} characters")
-        if any("\ud800" <= character <= "\udfff" for character in self.text):
+        if has_lone_surrogate(self.text):
             raise refuse_value("has a lone surrogate, which no JSON can be sent with")
         patterns = 0
         for count, (node, depth, place) in enumerate(self.walk(), start=1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.validation import refuse_value
+from shared.validation import has_lone_surrogate, refuse_value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 LABEL_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
@@ -56,8 +55,6 @@ MAX_WHOLE_NUMBER = 2**53 - 1
 
 MAX_CONTENT_BYTES = 900_000
 """The most that one version may weigh as JSON in ASCII: it is written twice, in a batch of at most 2 MiB."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _at_most(count: int) -> BeforeValidator:
@@ -176,7 +173,7 @@ def _check_scalar(value: object) -> None:
         raise refuse_value("numbers are finite")
     if isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
         raise refuse_value(f"whole numbers are at most {MAX_WHOLE_NUMBER}")
-    if isinstance(value, str) and _SURROGATE.search(value):  # pydantic lets them pass in JSON values
+    if isinstance(value, str) and has_lone_surrogate(value):
         raise refuse_value("texts have no lone surrogates")
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from shared.logging.formatter import JsonFormatter
 from shared.tenancy.context import Role
+from tests.support.events import read_events
 from tests.support.fakes import Call, FakeClock
 from tests.support.models import open_model
 from tests.support.whole_app import whole_app
@@ -158,15 +159,6 @@ async def attack() -> AsyncIterator[Attack]:
         yield attack
 
 
-def events(content: bytes) -> list[tuple[str, Any]]:
-    """Read events as a browser does: by lines, each event ended by an empty one."""
-    read = []
-    for event in content.decode().removesuffix("\n\n").split("\n\n"):
-        name, data = event.split("\n")
-        read.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return read
-
-
 async def test_llm01_what_a_user_says_is_a_users_message_and_nothing_else(attack: Attack) -> None:
     await attack.say(JAILBREAK)
 
@@ -298,7 +290,7 @@ async def test_llm05_an_answer_that_looks_like_events_is_text_in_an_event(attack
     answer = await attack.say(stream=True)
 
     assert answer.headers["content-type"] == "text/event-stream"
-    *parts, (name, done) = events(answer.body)
+    *parts, (name, done) = read_events(answer.body)
     assert {name for name, _ in parts} == {"token"}
     assert "".join(data["text"] for _, data in parts) == forged
     assert (name, done["response"], done["turn"]) == ("done", forged, 1)
@@ -393,7 +385,7 @@ async def test_llm10_a_stream_without_an_end_is_cut_off_and_paid_by_what_came(
     attack.model.endless = endless = Endless(chunk)
     answer = await attack.say(stream=True)
 
-    ended = events(answer.body)[-1][1] if answer.status == 200 else answer.json()
+    ended = read_events(answer.body)[-1][1] if answer.status == 200 else answer.json()
     assert ended["error"] in {"UnusableAnswerError", "TruncatedAnswerError"}
     assert endless.is_closed
     assert endless.taken < 5_000_000

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +18,7 @@ from shared.llm.chat_model import (
     PromptTooLongError,
     TruncatedAnswerError,
 )
+from tests.support.events import read_events
 from tests.support.fakes import Call, StillClock
 from tests.unit_tests.chat.app import USAGE, App
 from tests.unit_tests.chat.test_chat import service
@@ -45,15 +45,6 @@ async def begin(app: App, message: str = "hi") -> StreamReader:
     return await app.client.stream("chat", asking(app, message))
 
 
-def events(content: bytes) -> list[tuple[str, Any]]:
-    """Read events as (name, data)."""
-    read = []
-    for event in content.decode().removesuffix("\n\n").split("\n\n"):
-        name, data = event.split("\n")
-        read.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return read
-
-
 def still(app: App) -> StillClock:
     assert isinstance(app.clock, StillClock)
     return app.clock
@@ -70,7 +61,7 @@ async def used(app: App) -> list[dict[str, int]]:
 
 
 async def test_an_answer_comes_in_parts_and_ends_with_the_fields_of_a_plain_one(app: App) -> None:
-    streamed = events((await app.client.call("chat", asking(app, "one"))).body)
+    streamed = read_events((await app.client.call("chat", asking(app, "one"))).body)
     plain = (await app.chat("two")).json()
 
     assert streamed[:-1] == [("token", {"text": "answer "}), ("token", {"text": "1"})]
@@ -147,7 +138,7 @@ async def test_what_fails_between_two_parts_is_the_last_event_and_fails_the_turn
     answer = await app.client.call("chat", asking(app))
     app.model.late_failure = None
 
-    *parts, (name, error) = events(answer.body)
+    *parts, (name, error) = read_events(answer.body)
     assert (answer.status, name, error["error"]) == (200, "error", type(failure).__name__)
     assert [name for name, _ in parts] == ["token", "token"]
     assert await states(app) == [(1, "failed")]
@@ -201,8 +192,8 @@ async def test_a_model_that_takes_too_long_fails_the_turn(app: App, waits: str) 
 
 
 async def test_a_stream_that_is_asked_for_again_is_given_as_its_end_and_not_paid_twice(app: App) -> None:
-    first = events((await app.client.call("chat", asking(app, key="k"))).body)
-    again = events((await app.client.call("chat", asking(app, key="k"))).body)
+    first = read_events((await app.client.call("chat", asking(app, key="k"))).body)
+    again = read_events((await app.client.call("chat", asking(app, key="k"))).body)
 
     assert again == first[-1:]
     assert len(app.model.prompts) == 1

@@ -12,9 +12,10 @@ from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import DeclinedAnswerError, FilteredAnswerError
 from shared.llm.prices import ModelPrice, PriceTable
 from shared.tenancy.context import acting_for
+from tests.support.events import read_events
 from tests.support.fakes import Call
 from tests.unit_tests.chat.app import ACME, USAGE
-from tests.unit_tests.chat.test_streamed_chat import asking, events
+from tests.unit_tests.chat.test_streamed_chat import asking
 
 if TYPE_CHECKING:
     from tests.unit_tests.chat.app import App
@@ -32,7 +33,7 @@ async def save(app: App, response_format: object = FORMAT) -> None:
 
 async def stream(app: App) -> list[tuple[str, Any]]:
     answer = await app.client.call("chat", asking(app, "where?"))
-    return events(answer.body.replace(b": still at work\n\n", b""))
+    return read_events(answer.body.replace(b": still at work\n\n", b""))
 
 
 async def test_a_bots_form_is_stored_shown_and_asked_for(app: App) -> None:

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import DependencyUnavailableError
 from shared.llm.structured_model import StructuredModel
+from tests.support.broker import MemoryBroker
 from tests.support.fakes import Call
 from tests.support.whole_app import EchoModel
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
     from shared.messaging.sender import OutgoingMessage
-    from shared.tenancy.context import TenantContext
     from tests.support.fakes import Answer
     from tests.support.whole_app import WholeApp
 
 TEXT = "the printer prints every page twice"
-
-
-@dataclass
-class Broker:
-    """A broker in memory; down when told."""
-
-    sent: list[tuple[str, OutgoingMessage]] = field(default_factory=list)
-    is_down: bool = False
-
-    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
-        if self.is_down:
-            raise DependencyUnavailableError("Service Bus")
-        assert json.loads(message.body)["tenant_id"] == tenant.tenant_id
-        self.sent.append((queue, message))
-
-    async def check(self, queue: str) -> None:
-        """It is there."""
-
-    def on(self, queue: str) -> list[OutgoingMessage]:
-        """Return what was sent to a queue."""
-        return [message for name, message in self.sent if name == queue]
 
 
 class DeadLetterApp:
@@ -54,7 +31,7 @@ class DeadLetterApp:
     def __init__(self, app: WholeApp, keys: dict[str, dict[str, str]]) -> None:
         self.app = app
         self.boss, self.stranger, self.user = keys["boss"], keys["stranger"], keys["user"]
-        self.broker = Broker()
+        self.broker = MemoryBroker()
         model = StructuredModel(EchoModel())
         app.runtime.__dict__.update(metered_model=lambda *_: model, sender=self.broker)
 

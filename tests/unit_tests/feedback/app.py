@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from shared.contracts import Usage
-from shared.errors import DependencyUnavailableError
 from shared.llm.chat_model import Completion
 from shared.llm.structured_model import StructuredModel
 from shared.messaging.consumer import HandlerEndedError
+from tests.support.broker import MemoryBroker
 from tests.support.fakes import Call
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpRequest
 
     from shared.llm.chat_model import ChatPrompt, StreamingChatModel
-    from shared.messaging.sender import OutgoingMessage
-    from shared.tenancy.context import TenantContext
     from tests.support.fakes import Answer
     from tests.support.whole_app import WholeApp
 
@@ -57,27 +55,6 @@ class Analyst:
         """It is there."""
 
 
-@dataclass
-class Broker:
-    """A broker in memory; down when told."""
-
-    sent: list[tuple[str, OutgoingMessage]] = field(default_factory=list)
-    is_down: bool = False
-
-    async def send(self, tenant: TenantContext, queue: str, message: OutgoingMessage) -> None:
-        if self.is_down:
-            raise DependencyUnavailableError("Service Bus")
-        assert json.loads(message.body)["tenant_id"] == tenant.tenant_id
-        self.sent.append((queue, message))
-
-    async def check(self, queue: str) -> None:
-        """It is there."""
-
-    def bodies(self, queue: str) -> list[Any]:
-        """Return what went to a queue."""
-        return [json.loads(message.body) for name, message in self.sent if name == queue]
-
-
 class FeedbackApp:
     """The capability, called as its callers and the host call it.
 
@@ -87,7 +64,7 @@ class FeedbackApp:
 
     def __init__(self, app: WholeApp, user: dict[str, str]) -> None:
         self.app, self.user = app, user
-        self.model, self.broker = Analyst(), Broker()
+        self.model, self.broker = Analyst(), MemoryBroker()
         model = StructuredModel(cast("StreamingChatModel", self.model))
         app.runtime.__dict__.update(metered_model=lambda *_: model, sender=self.broker)
 
