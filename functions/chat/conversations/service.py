@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
@@ -83,6 +84,15 @@ class ReadsBots(Protocol):
             BotNotFoundError: There is none of this id.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _AskedBot:
+    """Bot that a turn is for, with its instructions in that turn."""
+
+    bot_id: str
+    config: StoredBotConfig
+    instructions: _Instructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,29 +292,18 @@ class ChatService:
             await self.check_overrides(bot, request.overrides)
             bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
-        instructions = await self._instruct(bot, request.variables)
-        conversation_id = request.conversation_id or operation_id or uuid.uuid4().hex
+        asked = _AskedBot(bot_id, bot, await self._instruct(bot, request.variables))
         is_kept = bot.conversation_storage.backend != "memory"
         open_conversation = self.open_conversation if is_kept else self.open_in_memory
-        conversation = open_conversation(bot_id, conversation_id)
+        conversation = open_conversation(bot_id, request.conversation_id or operation_id or uuid.uuid4().hex)
         new = replace(
             self._new_turn(bot, operation_id, request.response_format),
             message=request.message,
             user_id=request.user_id,
             begins=request.conversation_id is None,
         )
-        with _history_untouched(conversation_id):
-            done = await conversation.answered(operation_id) if operation_id else None
-        if done is not None:
-            yield _render_answer(conversation_id, conversation.backend, done)
-            return
-        self.count_turn(bot_id, bot.limits.turns_per_minute)
-        with _history_untouched(conversation_id):
-            turn = await conversation.reserve(new)
-        if turn.number == 1:
-            count_event("tenantry.conversations", {"event": "begun"})
-        context = self._context(bot_id, conversation, turn, stream=stream)
-        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
+        reserve = partial(conversation.reserve, new)
+        async with self._take(asked, conversation, operation_id, reserve, stream=stream) as begun:
             yield begun
 
     @asynccontextmanager
@@ -313,26 +312,42 @@ class ChatService:
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve a turn in the place of the last one, unless it was answered before."""
         bot = (await self.bots.read(bot_id)).config
-        instructions = await self._instruct(bot, request.variables)
-        new = self._new_turn(bot, edit.edit_id, request.response_format)
+        asked = _AskedBot(bot_id, bot, await self._instruct(bot, request.variables))
         conversation = self.open_conversation(bot_id, conversation_id)
-        with _history_untouched(conversation_id):
-            done = await conversation.answered(edit.edit_id)
+        new = self._new_turn(bot, edit.edit_id, request.response_format)
+        reserve = partial(conversation.reserve_again, new, edit.if_match)
+        async with self._take(asked, conversation, edit.edit_id, reserve, stream=False) as begun:
+            yield begun
+
+    @asynccontextmanager
+    async def _take(
+        self,
+        bot: _AskedBot,
+        conversation: TurnStore,
+        operation_id: str | None,
+        reserve: Callable[[], Awaitable[Reservation]],
+        *,
+        stream: bool,
+    ) -> AsyncIterator[_BegunTurn | ChatReply]:
+        """Take a turn, unless it was answered before; left without an answer, it is marked as failed."""
+        with _history_untouched(conversation.name):
+            done = await conversation.answered(operation_id) if operation_id else None
         if done is not None:
-            yield _render_answer(conversation_id, conversation.backend, done)
+            yield _render_answer(conversation.name, conversation.backend, done)
             return
-        self.count_turn(bot_id, bot.limits.turns_per_minute)
-        with _history_untouched(conversation_id):
-            turn = await conversation.reserve_again(new, edit.if_match)
-        context = self._context(bot_id, conversation, turn, stream=False)
-        async with self._prepare(bot, instructions, conversation, turn, context) as begun:
+        self.count_turn(bot.bot_id, bot.config.limits.turns_per_minute)
+        with _history_untouched(conversation.name):
+            turn = await reserve()
+        if turn.number == 1:
+            count_event("tenantry.conversations", {"event": "begun"})
+        context = self._context(bot.bot_id, conversation, turn, stream=stream)
+        async with self._prepare(bot, conversation, turn, context) as begun:
             yield begun
 
     @asynccontextmanager
     async def _prepare(
         self,
-        bot: StoredBotConfig,
-        instructions: _Instructions,
+        bot: _AskedBot,
         conversation: TurnStore,
         turn: Reservation,
         context: TurnContext,
@@ -345,14 +360,14 @@ class ChatService:
             with _history_untouched(conversation_id):
                 await conversation.load_history(turn)
             reserved = self.clock.monotonic()
-            reminder = await self._remind(bot, turn, context)
+            reminder = await self._remind(bot.config, turn, context)
             begun = self.clock.monotonic()
             yield _BegunTurn(
                 conversation_id=conversation_id,
                 conversation=conversation,
                 turn=turn,
-                prompt=await self._prompt(bot, instructions, reminder, turn, context),
-                prompt_use=instructions[1],
+                prompt=await self._prompt(bot, reminder, turn, context),
+                prompt_use=bot.instructions[1],
                 unanswered=unanswered,
                 hooks=hooks,
                 prices=self.prices,
@@ -422,25 +437,21 @@ class ChatService:
         return (ChatMessage(role="system", content=bot.system_prompt or ""),), None
 
     async def _prompt(
-        self,
-        bot: StoredBotConfig,
-        instructions: _Instructions,
-        reminder: Reminder,
-        turn: Reservation,
-        context: TurnContext,
+        self, bot: _AskedBot, reminder: Reminder, turn: Reservation, context: TurnContext
     ) -> ChatPrompt:
-        beginning, prompt_use = instructions
+        beginning, prompt_use = bot.instructions
+        llm = bot.config.llm
         text, tokenizer = turn.new.message, turn.tokenizer or ""
         counted = reminder.tokens | {text: await self.counter.count_text(text, tokenizer)}
         message = ChatMessage(role="user", content=text)
         return ChatPrompt(
             messages=(*beginning, *reminder.messages, message),
-            model=bot.llm.model or self.default_model,
-            max_output_tokens=bot.llm.max_output_tokens,
-            temperature=bot.llm.temperature,
+            model=llm.model or self.default_model,
+            max_output_tokens=llm.max_output_tokens,
+            temperature=llm.temperature,
             user=turn.new.user_id,
-            reasoning_effort=bot.llm.reasoning_effort,
-            only_azure=bot.llm.provider == "azure",
+            reasoning_effort=llm.reasoning_effort,
+            only_azure=llm.provider == "azure",
             origin=_origin(context, prompt_use),
             counted=CountedTexts(tokenizer, counted),
             answer_format=turn.new.answer_format,
