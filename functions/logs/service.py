@@ -7,7 +7,8 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from functions.logs.manifest import PLATFORM, BlobPath, build_manifest
+from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
+from functions.logs.manifest import build_manifest
 from functions.logs.models import DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import ValidationError
@@ -58,7 +59,11 @@ class LogIndex:
         except ValueError:
             _logger.warning("A blob that no shipper named was left", extra={"blob": blob})
             return
-        manifest = await asyncio.to_thread(build_manifest, path, content, self._clock.now())
+        try:
+            manifest = await asyncio.to_thread(build_manifest, path, content, self._clock.now())
+        except UnreadableChunkError as error:
+            _logger.warning("A blob that is no chunk was left", extra={"blob": blob, "reason": str(error)})
+            return
         if path.owner == PLATFORM:
             await PlatformManifests(self._container).put(manifest)
             return
