@@ -128,9 +128,13 @@ class QueueListener:
         if not self.sessions:
             await self._listen(self.most_at_once)
             return
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.sessions):
-                group.create_task(self._listen(1))
+        links = [spawn(self._listen(1)) for _ in range(self.sessions)]
+        try:
+            await asyncio.gather(*links)
+        finally:
+            for link in links:
+                link.cancel()
+            await asyncio.gather(*links, return_exceptions=True)
 
     async def _listen(self, most: int) -> None:
         failures = 0
