@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import Delivery
+from shared.resilience.pauses import pause
 from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ class QueueListener:
                 if not error.transient:
                     raise
                 failures += 1
-                pause = self.reconnect_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)
-                seconds = min(pause, _LONGEST_RECONNECT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+                doubled = self.reconnect_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+                seconds = min(doubled, _LONGEST_RECONNECT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
                 facts = {"error": type(error).__name__, "failures": failures, "pause_seconds": seconds}
                 _logger.warning("The link to the queue failed", extra=facts)
-                await self._pause(seconds)
+                await pause(self.clock, seconds, self._stopping)
 
     async def _pump(self, link: MessageLink, most: int) -> None:
         """Take messages of a link until it is stopped, or until its session is empty."""
@@ -173,8 +173,9 @@ class QueueListener:
                 if looks and self.sessions:
                     return
                 if looks:
-                    pause = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
-                    await self._pause(min(pause, self.longest_idle_seconds))
+                    idle = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
+                    seconds = min(idle, self.longest_idle_seconds)
+                    await pause(self.clock, seconds, self._stopping)
         finally:
             await self._finish(running)
 
@@ -229,14 +230,3 @@ class QueueListener:
                 facts = {"message_id": delivery.message_id, "error": type(error).__name__}
                 _logger.warning("A message's lock was not renewed", extra=facts)
                 return
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, or stop."""
-        pause, stopping = spawn(self.clock.sleep(seconds)), spawn(self._stopping.wait())
-        try:
-            await asyncio.wait({pause, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (pause, stopping):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
