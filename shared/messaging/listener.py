@@ -70,8 +70,15 @@ class LockedDelivery(Delivery, Protocol):
         ...
 
 
+class NoSessionError(Exception):
+    """No session of the queue has a message and is free."""
+
+
 class MessageLink(Protocol):
-    """An open link to a queue. Each method raises `DependencyUnavailableError` where the link is broken."""
+    """An open link to a queue, or to a session of one.
+
+    Each method raises `DependencyUnavailableError` where the link is broken.
+    """
 
     async def receive(self, most: int, seconds: float) -> Sequence[LockedDelivery]:
         """Wait for messages and return them, or none after some seconds."""
@@ -91,13 +98,15 @@ class QueueListener:
     """Listens to one queue until it is stopped.
 
     Attributes:
-        open_link: Opens a link; a new one after each failure.
+        open_link: Opens a link; a new one after each failure, or for the next session. It raises
+            `NoSessionError` where none is free.
         process: Handles a message, and tells what becomes of it.
         clock: Waits.
         most_at_once: The most messages that are worked on at once.
         reconnect_seconds: The pause after a link has failed; it doubles from failure to failure, to a minute.
         longest_idle_seconds: The longest pause between two looks at an empty queue.
         stop_seconds: How long what is being worked on may take when it stops; then it is given back.
+        sessions: How many sessions are worked on at once, each message by message; 0 for a queue without.
     """
 
     open_link: Callable[[], AbstractAsyncContextManager[MessageLink]]
@@ -107,6 +116,7 @@ class QueueListener:
     reconnect_seconds: float
     longest_idle_seconds: float
     stop_seconds: float
+    sessions: int = 0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -115,12 +125,26 @@ class QueueListener:
 
     async def listen(self) -> None:
         """Take messages and settle them until it is stopped; then end what it has, or give it back."""
+        if not self.sessions:
+            await self._listen(self.most_at_once)
+            return
+        links = [spawn(self._listen(1)) for _ in range(self.sessions)]
+        try:
+            await asyncio.gather(*links)
+        finally:
+            for link in links:
+                link.cancel()
+            await asyncio.gather(*links, return_exceptions=True)
+
+    async def _listen(self, most: int) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
                 async with self.open_link() as link:
                     failures = 0
-                    await self._pump(link)
+                    await self._pump(link, most)
+            except NoSessionError:
+                failures = 0
             except APIError as error:
                 if not error.transient:
                     raise
@@ -131,20 +155,23 @@ class QueueListener:
                 _logger.warning("The link to the queue failed", extra=facts)
                 await pause(self.clock, seconds, self._stopping)
 
-    async def _pump(self, link: MessageLink) -> None:
+    async def _pump(self, link: MessageLink, most: int) -> None:
+        """Take messages of a link until it is stopped, or until its session is empty."""
         running: set[asyncio.Task[None]] = set()
         looks = 0
         try:
             while not self._stopping.is_set():
-                if len(running) >= self.most_at_once:
+                if len(running) >= most:
                     await self._wait_for_any(running)
                     continue
-                deliveries = await link.receive(self.most_at_once - len(running), RECEIVE_SECONDS)
+                deliveries = await link.receive(most - len(running), RECEIVE_SECONDS)
                 for delivery in deliveries:
                     task = spawn(self._work(link, delivery))
                     running.add(task)
                     task.add_done_callback(running.discard)
                 looks = 0 if deliveries or running else looks + 1
+                if looks and self.sessions:
+                    return
                 if looks:
                     idle = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
                     seconds = min(idle, self.longest_idle_seconds)
