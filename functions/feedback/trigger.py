@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.feedback.imports import ImportService
+from functions.feedback.messages import request_message
 from functions.feedback.models import (
     FeedbackAccepted,
     FeedbackPageQuery,
@@ -34,6 +35,7 @@ from shared.jobs.intake import JobIntake
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
+from shared.jobs.setbacks import JobSetbacks
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
@@ -151,8 +153,6 @@ def _bind_imports(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    queue = Queue(runtime, "feedback-form-in", FeedbackFormIn)
-
     def worker(tenant: TenantContext) -> FeedbackWorker:
         jobs = _jobs(runtime, tenant)
         return FeedbackWorker(
@@ -162,6 +162,12 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.metered_model(tenant, "feedback"),
             runtime.settings.openai_model,
         )
+
+    async def put_off(tenant: TenantContext, message: FeedbackFormIn, failure: Exception) -> None:
+        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
+        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
+
+    queue = Queue(runtime, "feedback-form-in", FeedbackFormIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message", queue_name="%FEEDBACK_IN_QUEUE%", connection="SERVICEBUS"

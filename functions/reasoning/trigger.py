@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.reasoning.inputs import JobInputs
+from functions.reasoning.messages import request_message
 from functions.reasoning.models import (
     ApprovalRequest,
     JobAccepted,
@@ -29,6 +30,7 @@ from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
+from shared.jobs.setbacks import JobSetbacks
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
@@ -140,8 +142,6 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    queue = Queue(runtime, "reasoner-in", ReasonerIn)
-
     def worker(tenant: TenantContext) -> JobWorker:
         return JobWorker(
             _jobs(runtime, tenant),
@@ -155,6 +155,12 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.settings.reasoner_hold_seconds,
             runtime.clock,
         )
+
+    async def put_off(tenant: TenantContext, message: ReasonerIn, failure: Exception) -> None:
+        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
+        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
+
+    queue = Queue(runtime, "reasoner-in", ReasonerIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message",
