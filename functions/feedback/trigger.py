@@ -114,8 +114,9 @@ def _bind_feedback(runtime: "Runtime", routes: Routes) -> None:
     async def get_feedback(tenant: TenantContext, path: FeedbackPath) -> FeedbackReply:
         """Show a feedback.
 
-        Its analysis is in it once it succeeded. One that the token budget does not admit now is `queued`
-        again, with `waiting_for` and `waiting_until`; after 25 hours it fails.
+        Its analysis is in it once it succeeded. One that failed and is tried again, or that the token budget
+        does not admit now, is `queued` again, with `waiting_for` and `waiting_until`; the former fails after
+        five failures, the latter after 25 hours.
         """
         return await service(tenant).read(path.feedback_id)
 

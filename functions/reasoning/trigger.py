@@ -111,11 +111,12 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     ) -> JobReply | EventStream[JobReply]:
         """Show a reasoning job, or follow it.
 
-        Steps that are finished are in it while it runs. A job that the token budget does not admit now is
-        `queued` again, with `waiting_for` and `waiting_until`; after 25 hours it fails. With
-        `Accept: text/event-stream` each finished step comes as an event `step`, each change of the rest as
-        `status`; `done` comes when the job is over, and otherwise after 170 s, with the job as it stands: ask
-        again then. With Last-Event-ID a stream goes on after that event.
+        Steps that are finished are in it while it runs. A job that failed and is tried again, or that the
+        token budget does not admit now, is `queued` again, with `waiting_for` and `waiting_until`; the former
+        fails after five failures, the latter after 25 hours. With `Accept: text/event-stream` each finished
+        step comes as an event `step`, each change of the rest as `status`; `done` comes when the job is over,
+        and otherwise after 170 s, with the job as it stands: ask again then. With Last-Event-ID a stream goes
+        on after that event.
         """
         if wants_events:
             return EventStream(service(tenant).follow(path.job_id, last_event_id))

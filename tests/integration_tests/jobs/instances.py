@@ -14,7 +14,7 @@ import httpx
 from tests.integration_tests.platform import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.integration_tests.platform import Platform
 
@@ -75,21 +75,3 @@ class Instances:
                 continue
             if isinstance(read, dict):
                 yield read
-
-    def tell_model(self, what: str, **told: object) -> None:
-        """Tell the stand-in model what to do."""
-        self._model("POST", what, told)
-
-    def ask_model(self, what: str) -> Any:  # noqa: ANN401  # JSON
-        """Ask the stand-in model what it did."""
-        return self._model("GET", what, None).json()
-
-    def heal_model(self) -> None:
-        """Let the stand-in model answer as it does by itself."""
-        for what in ("faults", "answers"):
-            self._model("DELETE", what, None)
-
-    def _model(self, method: str, what: str, told: Mapping[str, object] | None) -> httpx.Response:
-        url = f"{self.platform.addresses['llm']}/_local/{what}"
-        answer = httpx.request(method, url, json=told, trust_env=False, timeout=30)
-        return answer.raise_for_status()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,8 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from azure.cosmos import CosmosClient
 
+from local.supervisor.addresses import COSMOS_KEY
+from shared.clock import SystemClock
 from shared.jobs.claims import LEFT_BY_WORKER
+from tests.integration_tests.jobs.bench import POISON, bench_on, tell
+from tests.integration_tests.jobs.model import heal_model, tell_model
 from tests.integration_tests.jobs.work import (
     BOTH,
     FEEDBACK,
@@ -32,15 +40,18 @@ from tests.support.soak import SOAK, sized
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from azure.cosmos import ContainerProxy
+
+    from tests.integration_tests.jobs.bench import Bench
     from tests.integration_tests.jobs.instances import Instances
     from tests.integration_tests.jobs.work import Results
     from tests.integration_tests.platform import Caller
 
 pytestmark = [sized(1800 if SOAK else 90), pytest.mark.local_endpoints]
 
-TENANTS, JOBS_EACH = (20, 100) if SOAK else (2, 16)
+TENANTS, JOBS_EACH = (20, 100) if SOAK else (2, 12)
 KILL_EVERY_SECONDS: Final = 5.0 if SOAK else 0.5
-MOST_KILLS: Final = 10_000 if SOAK else 2
+MOST_KILLS: Final = 10_000 if SOAK else 1
 STRATEGIES: Final = ("direct", "plan_and_solve", "self_consistency", "research")
 ANSWER_MS: Final = 100
 """How long the model thinks, so that something is in flight when an instance dies."""
@@ -50,6 +61,17 @@ STUBBORN: Final = "a call of this one fails four times"
 
 LOCK_SECONDS: Final = 60.0
 """How long a lock counts against a budget that nobody reported or gave back."""
+
+DEATHS: Final = 5 if SOAK else 1
+BEAT_SECONDS: Final = 2.0
+"""How often a worker says that it lives: a third of its lease (conftest.py)."""
+
+
+@pytest.fixture
+def bench(instances: Instances) -> Iterator[Bench]:
+    instances.await_all()
+    with bench_on(instances.platform) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)
@@ -99,11 +121,15 @@ def fail_some_calls(instances: Instances) -> None:
     """Let one call of ten fail, some jobs' first four, and the others take a moment."""
     stubborn = (number for number in range(JOBS_EACH // 2) if number % 20 == 3)
     for number in stubborn:
-        instances.tell_model(
-            "faults", contains=f"{STUBBORN} {number}", status=503, count=4 * TENANTS * len(BOTH)
+        tell_model(
+            instances.platform,
+            "faults",
+            contains=f"{STUBBORN} {number}",
+            status=503,
+            count=4 * TENANTS * len(BOTH),
         )
-    instances.tell_model("faults", status=503, every=10, count=None)
-    instances.tell_model("faults", delay_ms=ANSWER_MS, count=None)
+    tell_model(instances.platform, "faults", status=503, every=10, count=None)
+    tell_model(instances.platform, "faults", delay_ms=ANSWER_MS, count=None)
 
 
 def send_twice(senders: Senders, tenant: Tenant) -> None:
@@ -122,8 +148,10 @@ def kills(instances: Instances) -> Iterator[None]:
     over = threading.Event()
 
     def keep_killing() -> None:
-        while len(instances.killed) < MOST_KILLS and not over.wait(KILL_EVERY_SECONDS):
+        left = MOST_KILLS
+        while left and not over.wait(KILL_EVERY_SECONDS):
             instances.kill_oldest()
+            left -= 1
 
     thread = threading.Thread(target=keep_killing)
     thread.start()
@@ -160,21 +188,23 @@ def await_results(results: Results, jobs: set[tuple[str, str]]) -> None:
     wait_for(lambda: jobs - results.ids.keys(), lambda missing: not missing, 60, "without a result")
 
 
-def count_take_overs(instances: Instances) -> Counter[tuple[str, str]]:
-    """Count how often each job was taken out of a dead worker's hands."""
+def count_take_overs(instances: Instances, tenants: set[str]) -> Counter[tuple[str, str]]:
+    """Count how often each job of some tenants was taken out of a dead worker's hands."""
     return Counter(
         (line["tenant_id"], line["extra"]["job_id"])
         for line in instances.lines()
-        if line.get("message") == LEFT_BY_WORKER
+        if line.get("message") == LEFT_BY_WORKER and line["tenant_id"] in tenants
     )
 
 
-def count_paid_steps(instances: Instances) -> Counter[tuple[str, str, str]]:
+def count_paid_steps(instances: Instances, tenants: set[str]) -> Counter[tuple[str, str, str]]:
     """Count how often each step of each job was answered and reported, as far as the log knows."""
     return Counter(
         (line["tenant_id"], line["extra"]["job_id"], line["extra"]["step"])
         for line in instances.lines()
-        if (extra := line.get("extra", {})).get("event") == "model_call" and extra["status"] == "succeeded"
+        if (extra := line.get("extra", {})).get("event") == "model_call"
+        and extra["status"] == "succeeded"
+        and line["tenant_id"] in tenants
     )
 
 
@@ -197,9 +227,8 @@ def sum_up(tenants: list[Tenant], ended: list[dict[tuple[str, str], dict[str, An
 def count_locked(tenants: list[Tenant]) -> int:
     """Count the locks of all tenants that nobody has reported or given back."""
     return sum(
-        tenant.caller.must("GET", f"/api/v1/tokens/status?app_id={work.app_id}")["locked_requests"]
+        tenant.caller.must("GET", "/api/v1/tokens/status?app_id=reasoner")["locked_requests"]
         for tenant in tenants
-        for work in BOTH
     )
 
 
@@ -210,7 +239,7 @@ def test_jobs_that_come_twice_while_instances_are_killed_have_one_result_and_one
     made = [instances.platform.new_tenant("premium") for _ in range(TENANTS)]
     tenants = [Tenant(name, instances.platform.caller(name), new_jobs()) for name in made]
     fail_some_calls(instances)
-    began = time.monotonic()
+    began, before = time.monotonic(), len(instances.killed)
     with collected_results(instances.platform) as results:
         with kills(instances), senders_of(instances.platform) as senders, ThreadPoolExecutor(4) as pool:
             list(pool.map(partial(send_twice, senders), tenants))
@@ -219,17 +248,17 @@ def test_jobs_that_come_twice_while_instances_are_killed_have_one_result_and_one
         ended = [await_ends(tenant) for tenant in tenants]
         await_results(results, {(one.tenant_id, str(job["id"])) for one in tenants for _, job in one.jobs})
     seconds = time.monotonic() - began
-    sums, left = sum_up(tenants, ended), count_take_overs(instances)
-    again = {step: count - 1 for step, count in count_paid_steps(instances).items() if count > 1}
-    locked = count_locked(tenants)
+    sums, left = sum_up(tenants, ended), count_take_overs(instances, set(made))
+    again = {step: count - 1 for step, count in count_paid_steps(instances, set(made)).items() if count > 1}
+    locked, kills_made = count_locked(tenants), len(instances.killed) - before
 
     print(  # noqa: T201  # the sums are the point of it
-        f"\n{sums.jobs} jobs of {TENANTS} tenants in {seconds:.0f} s, {len(instances.killed)} kills: "
+        f"\n{sums.jobs} jobs of {TENANTS} tenants in {seconds:.0f} s, {kills_made} kills: "
         f"{sum(left.values())} jobs left by dead workers, {sums.twice} steps of {sums.steps} paid twice "
         f"({sums.tokens_paid - sums.tokens_used} of {sums.tokens_paid} tokens), {results.repeats} results "
         f"sent again, {locked} locks still held"
     )
-    assert len(instances.killed) >= min(MOST_KILLS, 2)
+    assert kills_made > 0
     assert {job: len(ids) for job, ids in results.ids.items() if len(ids) > 1} == {}
     assert {job: len(bodies) for job, bodies in results.bodies.items() if len(bodies) > 1} == {}
     # A step is paid once more only where its worker died with it.
@@ -239,3 +268,75 @@ def test_jobs_that_come_twice_while_instances_are_killed_have_one_result_and_one
     assert locked <= sum(left.values())
     if SOAK:
         wait_for(partial(count_locked, tenants), lambda count: count == 0, LOCK_SECONDS + 30)
+    heal_model(instances.platform)
+
+
+class Worker:
+    """The worker that has a job, found by its silence.
+
+    Args:
+        bench: Where it works.
+        instances: The instances of the app, of which one has it.
+        job_id: The job's id.
+        container: Where it is stored.
+    """
+
+    def __init__(self, bench: Bench, instances: Instances, job_id: str, container: ContainerProxy) -> None:
+        self._bench, self._instances, self._job_id = bench, instances, job_id
+        self._container = container
+        self._last_lease = 0.0
+
+    def kill(self) -> None:
+        """Kill -9 the instance that has the job, once one has: without it the lease stays as it is."""
+        suspect, other = self._instances.await_all()
+        wait_for(self._read_lease, lambda lease: lease > self._last_lease)
+        os.kill(suspect, signal.SIGSTOP)
+        lease, clock = self._read_lease(), SystemClock()
+        until = clock.monotonic() + BEAT_SECONDS * 1.5
+        wait_for(lambda: clock.monotonic() > until or self._read_lease() > lease, bool)
+        self._last_lease = self._read_lease()
+        is_free = self._last_lease > lease
+        if is_free:
+            os.kill(suspect, signal.SIGCONT)
+        self._instances.kill(other if is_free else suspect)
+
+    def _read_lease(self) -> float:
+        found: list[Any] = list(
+            self._container.query_items(
+                "SELECT VALUE c.lease_until FROM c WHERE c.id = @id AND c.tenant_id = @tenant",
+                parameters=[
+                    {"name": "@id", "value": self._job_id},
+                    {"name": "@tenant", "value": self._bench.tenant_id},
+                ],
+                enable_cross_partition_query=True,
+            )
+        )
+        return float(found[0]) if found else 0.0
+
+
+@pytest.mark.parametrize(
+    ("work", "container"),
+    [(REASONING, "jobs"), (FEEDBACK, "feedback")][: 2 if SOAK else 1],
+    ids=lambda one: getattr(one, "in_queue", ""),
+)
+def test_a_job_whose_workers_die_gives_its_session_back_and_ends_with_the_reason(
+    bench: Bench, instances: Instances, work: Work, container: str
+) -> None:
+    word = uuid.uuid4().hex
+    tell_model(bench.platform, "faults", contains=word, delay_ms=600_000, count=None)
+    with CosmosClient(bench.platform.addresses["cosmos"], COSMOS_KEY) as cosmos:
+        stored = cosmos.get_database_client("tenantry").get_container_client(container)
+        worker, alone, beside = Worker(bench, instances, POISON, stored), bench.probe_often(work), []
+        bench.send(work, bench.request(work, POISON, f"Why {word}?"))
+        for _ in range(DEATHS):
+            worker.kill()
+            beside.append(bench.probe(work))
+    tell(f"a worker that died {DEATHS} times", work, alone, max(beside))
+    if not SOAK:
+        heal_model(bench.platform)
+        assert work.wait_until_over(bench.caller, POISON)["status"] == "succeeded"
+        return
+    job = work.wait_until_over(bench.caller, POISON)
+    assert (job["status"], job["error"]) == ("failed", "No delivery is left. At the last: Its worker died")
+    letters = bench.caller.must("GET", "/api/v1/dead-letters?reason=DeliveriesExhaustedError")["items"]
+    assert [letter["job_id"] for letter in letters] == [POISON]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.integration_tests.platform import Caller, Platform
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
-_PAGE = 200
+_PAGE = 100
 
 
 @dataclass(frozen=True)
