@@ -108,11 +108,6 @@ class ChatPrompt:
         return str(self.origin.prompt or self.origin.step or "")
 
     @property
-    def is_interactive(self) -> bool:
-        """Tell whether somebody waits for the answer: for all but those of jobs, which queues bring."""
-        return self.origin.job_id is None
-
-    @property
     def tokenizer(self) -> str:
         """Return what its tokens are counted by: the deployment's encoding, or the model's name."""
         return self.route[0].tokenizer if self.route else self.model

@@ -49,9 +49,10 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
 LONGEST_RETRY_AFTER = 5.0
-"""The longest wait that a deployment may ask for of a call that somebody waits for, in seconds.
+"""The longest wait that a deployment may ask for within a call, in seconds.
 
-Such a call holds more than its caller: a turn's conversation, its lock, and one of the tenant's places.
+A call holds more than its caller: a turn's conversation or a job's session, its lock, and one of the tenant's
+places. A job is put off for longer than that, as for a budget (shared/jobs/claims.py).
 """
 
 _CONNECT_SECONDS = 5.0
@@ -101,7 +102,7 @@ class OpenAIChatModel:
     A prompt goes to the first deployment of its route, and to the next one where that did no work for it or
     said that it failed: three attempts in all. Where an attempt may have been paid for unseen (its connection
     broke, it took too long) no other deployment is asked. A wait of more than `LONGEST_RETRY_AFTER` that one
-    asks for is waited for by jobs alone; whoever else calls is told of it.
+    asks for is not waited for: whoever calls is told of it.
 
     Args:
         client: The SDK's client.
@@ -206,7 +207,7 @@ class OpenAIChatModel:
                 limits = AttemptLimits(
                     policy.attempts - work.attempts,
                     None if is_last else can_be_asked_elsewhere,
-                    LONGEST_RETRY_AFTER if prompt.is_interactive else None,
+                    LONGEST_RETRY_AFTER,
                 )
                 try:
                     answer = await self._ask_one(deployment, send, work, limits)
