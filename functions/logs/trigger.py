@@ -56,7 +56,8 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
     async def tidy_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Remove what is kept no longer, and index what no event told of."""
-        await runtime.once(_open_upkeep).run()
+        with background_work():
+            await runtime.once(_open_upkeep).run()
 
     return routes.blueprint
 

@@ -12,7 +12,6 @@ from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
-from shared.resilience.background import background_work
 from shared.resilience.concurrency import side_by_side
 from shared.resilience.deadlines import deadline
 from shared.resilience.tasks import spawn
@@ -106,7 +105,7 @@ class LogUpkeep:
             ExceptionGroup: Defects met on the way; every other owner was served all the same.
             DependencyUnavailableError: The tenants cannot be listed.
         """
-        with deadline(RUN_SECONDS, self._clock), background_work():
+        with deadline(RUN_SECONDS, self._clock):
             defects = await self._serve([PLATFORM])
             async for page in self._directory.active():
                 defects += await self._serve([tenant.tenant_id for tenant in page])
