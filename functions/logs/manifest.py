@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from functions.logs.chunks import BlobPath
 
 
+FOR_EVER = -1
+"""The `ttl` of a manifest whose retention nobody told."""
+
+
 class ManifestSummary(StoredItem):
     """A manifest without its details."""
 
@@ -26,6 +30,7 @@ class Manifest(ManifestSummary):
 
     Attributes:
         counts: Lines per level and, within it, per hour of the day.
+        ttl: Seconds after which the store forgets it.
     """
 
     day: date
@@ -35,6 +40,7 @@ class Manifest(ManifestSummary):
     last_at: datetime | None
     counts: dict[str, dict[str, int]]
     indexed_at: datetime
+    ttl: int = FOR_EVER
 
 
 def build_manifest(path: BlobPath, content: bytes, indexed_at: datetime) -> Manifest:

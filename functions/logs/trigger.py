@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.logs.models import LogSummaryReply, SummaryQuery
+from functions.logs.retention import LogRetention
 from functions.logs.service import LogIndex, LogService
 from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
+from functions.logs.upkeep import LogStores, LogUpkeep
 from shared.http.routes import Routes
 from shared.resilience.background import background_work
 from shared.settings import read_trigger_settings
@@ -48,8 +50,25 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     )
     async def index_logs(blob: func.InputStream) -> None:
         """Index one shipped file."""
-        index = LogIndex(runtime.authenticator, runtime.container("log_index"), runtime.clock)
         with background_work():
-            await index.add(blob.name or "", blob.read())
+            await runtime.once(_open_index).add(blob.name or "", blob.read())
+
+    @routes.blueprint.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
+    async def tidy_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Remove what is kept no longer, and index what no event told of."""
+        with background_work():
+            await runtime.once(_open_upkeep).run()
 
     return routes.blueprint
+
+
+def _open_index(runtime: "Runtime") -> LogIndex:
+    retention = LogRetention.of(runtime.settings)
+    return LogIndex(runtime.authenticator, runtime.container("log_index"), retention, runtime.clock)
+
+
+def _open_upkeep(runtime: "Runtime") -> LogUpkeep:
+    index = runtime.once(_open_index)
+    stores = LogStores(runtime.blobs, runtime.container("log_index"), index)
+    retention = LogRetention.of(runtime.settings)
+    return LogUpkeep(runtime.tenants, runtime.authenticator, stores, retention, runtime.clock)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.logs.chunks import BlobPath, read_lines
+from functions.logs.retention import LogRetention
 from functions.logs.service import LogIndex
 from shared.blob.sdk import open_client
 from tests.integration_tests.local_host.parts import blob_connection, running_part
@@ -184,7 +185,7 @@ async def index(blobs: dict[str, bytes]) -> dict[str, int]:
     for tenant in ("acme", "globex"):
         known.add(tenant, tenant_context(tenant))
     async with memory_cosmos(clock) as cosmos:
-        indexed = LogIndex(known, cosmos.container("log_index"), clock)
+        indexed = LogIndex(known, cosmos.container("log_index"), LogRetention({"free": 7}, 7), clock)
         for _ in range(2):
             for name, content in blobs.items():
                 await indexed.add(f"{CONTAINER}/{name}", content)

@@ -50,7 +50,8 @@ class App:
             for tenant in ("acme", "globex")
         }
         self.blobs = FakeBlobs()
-        self.settings = SimpleNamespace(log_dir=None, app_name="tenantry")
+        days = {f"log_retention_days_{of}": 7 for of in ("free", "standard", "premium", "platform")}
+        self.settings = SimpleNamespace(log_dir=None, app_name="tenantry", **days)
         self.built: dict[object, Any] = {}
         self.runtime = cast(
             "Runtime",
