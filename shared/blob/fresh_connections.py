@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ class FreshConnections:
         self._credential = account.credential
         self._creates = create_container
         self._open = AsyncExitStack()
+        # One thread, so that one has what it read last: each would keep a block's memory of its own.
+        self._reader = ThreadPoolExecutor(1, "upload-reader")
+        self._open.callback(self._reader.shutdown)
 
     async def put(self, upload: FileUpload) -> None:
         """Upload once; the store has it, whole, when this returns.
@@ -99,7 +103,7 @@ class FreshConnections:
     async def _send(self, container: ContainerClient, upload: FileUpload) -> None:
         file, _ = await asyncio.to_thread(open_state, upload.path)
         with file:
-            content = FileContent(file, upload.size, upload.compression)
+            content = FileContent(file, upload.size, upload.compression, self._reader)
             try:
                 await container.get_blob_client(upload.name).upload_blob(
                     content,  # type: ignore[arg-type]  # the SDK awaits what an asynchronous read returns
