@@ -16,9 +16,7 @@ import openai
 
 from shared.errors import DependencyUnavailableError
 from shared.llm.bounded_answer import EVENT_STREAM, bound_answer
-from shared.llm.chat_model import (
-    Completion,
-)
+from shared.llm.chat_model import Completion
 from shared.llm.completion_parsing import parse_completion
 from shared.llm.model_failures import (
     CALL_ERRORS,
@@ -30,7 +28,8 @@ from shared.llm.model_failures import (
     translate_failure,
 )
 from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
-from shared.llm.request_body import build_chat_body
+from shared.llm.passed_answer import parse_passed_answer
+from shared.llm.request_body import build_chat_body, build_streamed_body
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
 from shared.resilience.policy import AttemptLimits, Policy
@@ -58,7 +57,6 @@ places. A job is put off for longer than that, as for a budget (shared/jobs/clai
 _CONNECT_SECONDS = 5.0
 _EVENTS = {"accept": EVENT_STREAM}
 
-_STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _TOO_MANY_REQUESTS = 429
 _logger = get_logger(__name__)
 
@@ -141,7 +139,8 @@ class OpenAIChatModel:
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
         answer, deployment = await self.ask(prompt, lambda one: self._post(prompt, one))
-        completion = parse_completion(answer, deployment.deployment)
+        parse = parse_completion if prompt.passed is None else parse_passed_answer
+        completion = parse(answer, deployment.deployment)
         return replace(completion, deployment=deployment.name)
 
     @asynccontextmanager
@@ -253,7 +252,7 @@ class OpenAIChatModel:
         stream = await self._client.post(
             self._access.chat_url(deployment),
             cast_to=object,
-            body=build_chat_body(prompt, deployment) | _STREAMED,
+            body=build_streamed_body(prompt, deployment),
             options=options,
             stream=True,
             stream_cls=openai.AsyncStream[object],
