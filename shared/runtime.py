@@ -160,7 +160,7 @@ class Runtime:
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
         admins = AdminKeys([key.get_secret_value() for key in keys if key is not None])
         keys_of_tenants = KeyVerifier(self._credentials, self.clock)
-        return Authenticator(self.tenants, self.audit, admins, keys_of_tenants, self._user_tokens)
+        return Authenticator(self._credentials, self.audit, admins, keys_of_tenants, self._user_tokens)
 
     @cached_property
     def _user_tokens(self) -> UserTokens | None:
