@@ -45,6 +45,9 @@ type ProcessorResult = Mapping[str, Any] | str | None
 type ProcessorFunction = "Callable[[dict[str, Any]], Awaitable[ProcessorResult] | ProcessorResult]"
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_LONGEST_SESSION_WAIT_SECONDS = 5.0
+"""The longest that a session is waited for at a time: a stop waits for it."""
+
 _logger = get_logger(__name__)
 
 
@@ -52,7 +55,7 @@ class HandlerOptions(BaseModel):
     """Options of a handler, within their bounds.
 
     Attributes:
-        in_queue_name: The queue that it takes messages from; it has no sessions.
+        in_queue_name: The queue that it takes messages from.
         out_queue_name: The queue that results are sent to.
         max_retries: Deliveries after which a message that fails is dead-lettered; the queue's own limit holds
             beside it.
@@ -62,6 +65,9 @@ class HandlerOptions(BaseModel):
         message_batch_size: The most messages that are worked on at once.
         processing_seconds: Seconds after which the work on a message has failed.
         stop_seconds: Seconds that work may take once the handler is stopped; then its message is given back.
+        in_sessions: How many sessions of the in queue are worked on at once, each message by message; 0 for a
+            queue that has none.
+        out_sessions: Whether the out queue requires sessions; a result's is named as its tenant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +80,8 @@ class HandlerOptions(BaseModel):
     message_batch_size: int = Field(ge=1, le=100)
     processing_seconds: float = Field(540.0, gt=0, le=3_600)
     stop_seconds: float = Field(30.0, ge=0, le=600)
+    in_sessions: int = Field(0, ge=0, le=64)
+    out_sessions: bool = False
 
     @property
     def pauses(self) -> tuple[float, ...]:
@@ -97,8 +105,10 @@ class ServiceBusBroker(Protocol):
         """The way to the out queue."""
         ...
 
-    def open_link(self, queue: str) -> AbstractAsyncContextManager[MessageLink]:
-        """Open a link to a queue."""
+    def open_link(
+        self, queue: str, session_wait_seconds: float | None
+    ) -> AbstractAsyncContextManager[MessageLink]:
+        """Open a link to a queue, or to the next session of one that has some."""
         ...
 
     async def close(self) -> None:
@@ -154,11 +164,14 @@ class NamespaceBroker:
         self._open.push_async_callback(sender.close)
         return sender
 
-    def open_link(self, queue: str) -> AbstractAsyncContextManager[MessageLink]:
-        """Open a link to a queue."""
+    def open_link(
+        self, queue: str, session_wait_seconds: float | None
+    ) -> AbstractAsyncContextManager[MessageLink]:
+        """Open a link to a queue, or to the next session of one that has some."""
         from shared.messaging.servicebus_link import open_link  # noqa: PLC0415  # loads when first used
 
-        return cast("AbstractAsyncContextManager[MessageLink]", open_link(self._client, queue))
+        link = open_link(self._client, queue, session_wait_seconds)
+        return cast("AbstractAsyncContextManager[MessageLink]", link)
 
     async def close(self) -> None:
         """Close every link, then the connection."""
@@ -240,7 +253,7 @@ class AsyncServiceBusHandler:
         tenants: Tells which tenants there are; without it a message's own word is taken.
         broker: The broker, in the place of a namespace.
         clock: The time.
-        options: Further options by name: `processing_seconds`, `stop_seconds`.
+        options: Further options by name: `processing_seconds`, `stop_seconds`, `in_sessions`, `out_sessions`.
 
     Raises:
         ValidationError: An option is out of its bounds.
@@ -378,7 +391,9 @@ class AsyncServiceBusHandler:
         if len(content) > MAX_BODY_BYTES:
             raise PayloadTooLargeError(f"The message takes more than {MAX_BODY_BYTES} bytes")
         name = name_message(tenant.tenant_id, message.id)
-        await self._broker.sender.send(tenant, self._options.out_queue_name, OutgoingMessage(name, content))
+        session = tenant.tenant_id if self._options.out_sessions else None
+        outgoing = OutgoingMessage(name, content, session)
+        await self._broker.sender.send(tenant, self._options.out_queue_name, outgoing)
 
     async def _call(self, task: HandledMessage) -> ProcessorResult:
         body = task.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -388,14 +403,17 @@ class AsyncServiceBusHandler:
         return cast("ProcessorResult", await called if inspect.isawaitable(called) else called)
 
     def _build_listener(self) -> QueueListener:
+        wait = min(self._options.max_wait_time, _LONGEST_SESSION_WAIT_SECONDS)
+        session_wait = wait if self._options.in_sessions else None
         return QueueListener(
-            open_link=lambda: self._broker.open_link(self._options.in_queue_name),
+            open_link=lambda: self._broker.open_link(self._options.in_queue_name, session_wait),
             process=self.process_message,
             clock=self._clock,
             most_at_once=self._options.message_batch_size,
             reconnect_seconds=max(self._options.retry_delay, 0.1),
             longest_idle_seconds=self._options.max_wait_time,
             stop_seconds=self._options.stop_seconds,
+            sessions=self._options.in_sessions,
         )
 
 

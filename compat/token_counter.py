@@ -50,6 +50,7 @@ class CounterLock:
     """Lock of a token counter."""
 
     lock_id: str
+    status: None = None
 
 
 class TokenCounterBudget:

@@ -124,17 +124,28 @@ class InternalError(APIError):
 
 
 class DependencyUnavailableError(APIError):
-    """A store, queue or model is down or refuses work."""
+    """A store, queue or model is down or refuses work.
+
+    Attributes:
+        dependency: Its name.
+        asks_for_pause: Whether it asked itself to be left alone until `retry_after`, as who is throttled is.
+    """
 
     status = 503
     transient = True
     is_outage = True
 
     def __init__(
-        self, dependency: str, reason: str = "is not available", *, retry_after: float = 1.0
+        self,
+        dependency: str,
+        reason: str = "is not available",
+        *,
+        retry_after: float = 1.0,
+        asks_for_pause: bool = False,
     ) -> None:
         super().__init__(f"{dependency} {reason}", {"dependency": dependency}, retry_after=retry_after)
         self.dependency = dependency
+        self.asks_for_pause = asks_for_pause
 
 
 class ConfigurationError(APIError):

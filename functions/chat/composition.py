@@ -17,6 +17,7 @@ from functions.chat.conversations.middleware import CostTracking, MiddlewareChai
 from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
+from functions.chat.openai.forwarding import Forwarding
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 
 if TYPE_CHECKING:
@@ -111,6 +112,24 @@ class Chat:
             prices=await runtime.models.prices(),
             clock=runtime.clock,
             middleware=self._middleware.joined(middleware),
+        )
+
+    async def forwarding(self, tenant: TenantContext) -> Forwarding:
+        """Open the way of a tenant's requests of OpenAI's form.
+
+        Raises:
+            DependencyUnavailableError: The tenant's settings cannot be read, and were not read before.
+        """
+        runtime = self._runtime
+        default_model = await runtime.tenant_settings.value(tenant, CHAT_DEFAULT_MODEL)
+        return Forwarding(
+            tenant=tenant,
+            models=runtime.models,
+            bots=self.directory.of(tenant),
+            prompts=runtime.prompts.of(tenant),
+            open_model=partial(runtime.metered_model, tenant),
+            default_model=default_model or runtime.settings.openai_model,
+            count_turn=partial(self._turn_rates.hit, tenant),
         )
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:

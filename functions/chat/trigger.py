@@ -31,6 +31,8 @@ from functions.chat.conversations.models import (
     TurnPageQuery,
     TurnPath,
 )
+from functions.chat.openai.dialect import OPENAI
+from functions.chat.openai.routes import bind_openai
 from shared.http.bounds import RouteBounds
 from shared.http.inputs import IfMatch, OperationId
 from shared.http.paging import ListReply
@@ -54,6 +56,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     _bind_answers(chat, routes)
     _bind_conversations(chat, routes)
     _bind_edits(chat, routes)
+    bind_openai(chat, routes.speaking(OPENAI, "openai"))
     return routes.blueprint
 
 

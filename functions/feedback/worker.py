@@ -97,20 +97,14 @@ class FeedbackWorker:
         ):
             try:
                 end = await self._analyse(job)
-            except BudgetExceededError as error:
+            except APIError as error:
                 until = self.claims.find_next_try(job, error)
                 if until is not None:
                     delay = JobDelay(
                         request_message(job.request, until), until, error.message, usage=job.used
                     )
                     return await self.jobs.put_off(job, delay)
-                end = fail(job, f"{error.message} ({LONGEST_WAIT_TEXT})", job.used)
-            except APIError as error:
-                if error.transient:
-                    raise
-                facts = {"job_id": job.id, "error": type(error).__name__}
-                _logger.info("The analysis fails for good", extra=facts)
-                end = fail(job, f"{type(error).__name__}: {error.message}", job.used + _find_usage(error))
+                end = _fail(job, error)
             return await self.jobs.finish(job, end)
 
     async def _analyse(self, job: FeedbackJob) -> FeedbackEnd:
@@ -138,6 +132,17 @@ def _check(message: FeedbackFormIn) -> None:
     """Hold messages that outsiders send to the rules that the HTTP route has."""
     fields = message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
     validate_input(lambda: FeedbackRequest.model_validate(fields), "message")
+
+
+def _fail(job: FeedbackJob, error: APIError) -> FeedbackEnd:
+    """Return the end of an analysis that can never be made; raise the error where it may be."""
+    if isinstance(error, BudgetExceededError):
+        return fail(job, f"{error.message} ({LONGEST_WAIT_TEXT})", job.used)
+    if error.transient:
+        raise error
+    facts = {"job_id": job.id, "error": type(error).__name__}
+    _logger.info("The analysis fails for good", extra=facts)
+    return fail(job, f"{type(error).__name__}: {error.message}", job.used + _find_usage(error))
 
 
 def _find_usage(error: APIError) -> Usage:

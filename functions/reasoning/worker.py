@@ -196,9 +196,7 @@ class JobWorker:
         return None
 
     def _delay(self, job: ReasoningJob, error: APIError, used: Usage) -> JobDelay | None:
-        """Put a job off until the budget may admit it; None where it lacks something else, or time."""
-        if not isinstance(error, BudgetExceededError):
-            return None
+        """Put a job off until the budget, or the model that asks for a pause, lets it; else None."""
         until = self._claims.find_next_try(job, error)
         if until is None or _is_late(job, until):
             return None

@@ -54,6 +54,8 @@ def build_app(endpoint: Endpoint | None = None) -> Starlette:
     for path, answer in (("chat/completions", bind(behind.chat)), ("embeddings", bind(behind.embed))):
         routes += [Route(f"{prefix}/{path}", answer, methods=["POST"]) for prefix in _PREFIXES]
         routes.append(Route(f"{_AZURE}{{deployment}}/{path}", answer, methods=["POST"]))
+    # Azure has it in its v1 interface alone.
+    routes += [Route(f"{prefix}/responses", bind(behind.respond), methods=["POST"]) for prefix in _PREFIXES]
     return Starlette(
         routes=[*routes, *admin.routes(behind)],
         exception_handlers={HTTPException: _say_in_openais_shape, Exception: _say_it_broke},

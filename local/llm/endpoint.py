@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, override
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from local.llm import wire
+from local.llm import responses_wire, wire
 from local.llm.answer import Answer, count_prompt, cut_and_count
 from local.llm.deployments import Deployments
 from local.llm.embeddings import read_embedding_request, usage_of, write_embeddings
@@ -19,6 +20,7 @@ from local.llm.limits import Limits
 from local.llm.prompt_cache import PromptCache
 from local.llm.releases import Releases
 from local.llm.request import ChatRequest, read_body, read_request
+from local.llm.responses_request import read_response_request
 from local.llm.script import Fault, Faults, Scripts
 from local.llm.served import Count, Served
 from local.llm.speech import speak
@@ -65,7 +67,7 @@ MANNERS = Manners()
 
 
 class Endpoint:
-    """Answers requests for chat completions and embeddings.
+    """Answers requests for chat completions, responses and embeddings.
 
     Args:
         wall_clock: Seconds since the epoch.
@@ -95,6 +97,10 @@ class Endpoint:
     async def chat(self, asked: Asked) -> Response:
         """Answer a request for a completion; refusals are answers as well."""
         return await self._answer(asked, self._chat)
+
+    async def respond(self, asked: Asked) -> Response:
+        """Answer a request for a response; refusals are answers as well."""
+        return await self._answer(asked, self._respond)
 
     async def embed(self, asked: Asked) -> Response:
         """Answer a request for embeddings; refusals are answers as well."""
@@ -141,14 +147,22 @@ class Endpoint:
     async def _chat(self, asked: Asked) -> Response:
         body = read_body(asked.content)
         model, family = self.deployments.find(asked.deployment or body.get("model"))
-        request = read_request(body, model, family)
+        return await self._converse(asked, read_request(body, model, family), _Telling)
+
+    async def _respond(self, asked: Asked) -> Response:
+        body = read_body(asked.content)
+        model, family = self.deployments.find(asked.deployment or body.get("model"))
+        request = read_response_request(body, model, family)
+        return await self._converse(asked, request.chat, partial(_ResponseTelling, echoed=request.echoed))
+
+    async def _converse(self, asked: Asked, request: ChatRequest, tell: Callable[..., _Telling]) -> Response:
         prompt_tokens = count_prompt(request)
-        if prompt_tokens + (request.limit or 0) > family.context:
+        if prompt_tokens + (request.limit or 0) > request.family.context:
             raise _too_long(request, prompt_tokens)
         fault, is_cut_off = await self._fail(asked, request)
         if is_cut_off:
             return Response(status_code=500)  # which nobody reads any more
-        headers = self.limits.admit(model, prompt_tokens + (request.limit or 0))
+        headers = self.limits.admit(request.model, prompt_tokens + (request.limit or 0))
         scripted = self.scripts.take(request)
         if scripted is not None and scripted.filtered_prompt:
             raise _filtered_prompt()
@@ -157,7 +171,7 @@ class Endpoint:
             request, speech, prompt_tokens, self.prompt_cache.count_cached(request, prompt_tokens)
         )
         self.served.count(request, _count_of(answer))
-        return self._told(asked, _Telling(request, answer, scripted, fault), headers)
+        return self._told(asked, tell(request, answer, scripted, fault), headers)
 
     def _told(self, asked: Asked, telling: _Telling, headers: Mapping[str, str]) -> Response:
         head = wire.Letterhead(
@@ -216,6 +230,10 @@ class _Telling:
             body = self.scripted.body
         else:
             body = wire.completion(head, self.answer, self.usage())
+        return self._write(body)
+
+    @staticmethod
+    def _write(body: object) -> bytes:
         return (body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)).encode()
 
     def events(self, head: wire.Letterhead) -> list[str]:
@@ -227,6 +245,29 @@ class _Telling:
             *(wire.event(chunk) for chunk in wire.chunks(head, self.answer, usage)),
             wire.event(wire.DONE),
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _ResponseTelling(_Telling):
+    """The same of a response; `echoed` is what it repeats of its request."""
+
+    echoed: Mapping[str, Any] = field(default_factory=dict)
+
+    @override
+    def usage(self) -> Mapping[str, Any]:
+        return responses_wire.usage_of(self.answer) if self.fault.usage is None else self.fault.usage
+
+    @override
+    def content(self, head: wire.Letterhead) -> bytes:
+        if self.scripted is not None and self.scripted.body is not None:
+            return self._write(self.scripted.body)
+        return self._write(responses_wire.response(head, self.answer, self.usage(), self.echoed))
+
+    @override
+    def events(self, head: wire.Letterhead) -> list[str]:
+        if self.scripted is not None and self.scripted.events is not None:
+            return [wire.event(data) for data in self.scripted.events]
+        return list(responses_wire.events(head, self.answer, self.usage(), self.echoed))
 
 
 def _count_of(answer: Answer) -> Count:

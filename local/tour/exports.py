@@ -6,6 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from local.azurite.account import connection_string as storage_connection_string
 from local.supervisor.addresses import servicebus_connection_string
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def exports(addresses: Mapping[str, str], admin_key: str, tenants: Sequence[Tena
     if "servicebus" in addresses:
         port = int(addresses["servicebus"].rpartition(":")[2])
         variables["TENANTRY_SERVICEBUS"] = servicebus_connection_string(port)
+    if "blob" in addresses:
+        port = int(addresses["blob"].rpartition("/")[0].rpartition(":")[2])
+        variables["TENANTRY_STORAGE"] = storage_connection_string(port)
     if "llm" in addresses:
         variables["TENANTRY_LLM_URL"] = addresses["llm"]
     return variables

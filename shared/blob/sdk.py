@@ -10,6 +10,7 @@ from aiohttp import ClientError
 from azure.core.exceptions import (
     AzureError,
     HttpResponseError,
+    ResourceExistsError,
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
@@ -74,6 +75,12 @@ def classify(error: BaseException) -> Transient | None:
     return Transient() if isinstance(error, lost) else None
 
 
+def read_error_code(error: HttpResponseError) -> str:
+    """Return the store's own name of a failure, such as `BlobAlreadyExists`; empty where it gave none."""
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
 class SdkBlobStore:
     """One container of the account."""
 
@@ -82,17 +89,21 @@ class SdkBlobStore:
         self._dependency = dependency
 
     async def upload(self, name: str, path: Path) -> None:
-        """Store a file's content under a name; an attempt whose answer was lost is done again, to no harm."""
+        """Store a file's content under a name that says what it is; what is there stays, being the same."""
 
         async def attempt() -> None:
             with await asyncio.to_thread(path.open, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                await self._blob(name).upload_blob(
-                    file,
-                    length=size,
-                    overwrite=True,
-                    content_settings=ContentSettings(content_type="application/x-ndjson"),
-                )
+                try:
+                    await self._blob(name).upload_blob(
+                        file,
+                        length=size,
+                        overwrite=False,
+                        content_settings=ContentSettings(content_type="application/gzip"),
+                    )
+                except ResourceExistsError as error:
+                    if read_error_code(error) != "BlobAlreadyExists":
+                        raise
 
         await self._call(attempt)
 

@@ -37,7 +37,9 @@ class BlobStore(Protocol):
     """One container of blobs."""
 
     async def upload(self, name: str, path: Path) -> None:
-        """Store a file's content under a name, over whatever had it; memory does not grow with the file.
+        """Store a file's content under a name that says what it is: one that is there is the same, and stays.
+
+        Memory does not grow with the file.
 
         Raises:
             DependencyUnavailableError: The store does not take it.

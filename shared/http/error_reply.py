@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ErrorReply(BaseModel):
-    """The body of every refusal, in the shape of the bot manager document plus the request id.
+    """The body of a refusal, in the shape of the bot manager document plus the request id.
 
     Attributes:
         error: Name of the error, for programs; it stays the same over releases.
@@ -36,8 +36,8 @@ class ErrorReply(BaseModel):
     request_id: str
 
 
-def render_error(error: APIError, now: datetime, request_id: str) -> HttpResponse:
-    """Render a refusal in the one shape that all of them have."""
+def refusal_headers(error: APIError) -> dict[str, str]:
+    """Return the headers of a refusal, whatever the form of its body."""
     headers = {"content-type": JSON}
     if error.retry_after is not None:
         headers[RETRY_AFTER] = str(max(1, math.ceil(error.retry_after)))
@@ -45,6 +45,11 @@ def render_error(error: APIError, now: datetime, request_id: str) -> HttpRespons
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowedError):
         headers["allow"] = ", ".join(error.allowed)
+    return headers
+
+
+def render_error(error: APIError, now: datetime, request_id: str) -> HttpResponse:
+    """Render a refusal in this app's own form."""
     reply = ErrorReply(
         error=type(error).__name__,
         message=error.message,
@@ -52,4 +57,4 @@ def render_error(error: APIError, now: datetime, request_id: str) -> HttpRespons
         timestamp=now.isoformat(),
         request_id=request_id,
     )
-    return HttpResponse(error.status, headers, reply.model_dump_json().encode(), reply.error)
+    return HttpResponse(error.status, refusal_headers(error), reply.model_dump_json().encode(), reply.error)

@@ -27,6 +27,9 @@ A handler stores it with the effect, to find that again after a crash."""
 LastEventId = NewType("LastEventId", str)
 """The Last-Event-ID header: the id of the last event that the client of a stream has got."""
 
+ArrivedAt = NewType("ArrivedAt", float)
+"""When the request came in, on the monotonic side of the app's clock; every request has it."""
+
 WantsEvents = NewType("WantsEvents", bool)
 """Whether the Accept header names `text/event-stream`; None where it does not."""
 
@@ -35,7 +38,7 @@ PATH_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 _ALLOWED = (
     "a TenantContext, a PlatformContext or the union of both; a PathModel; a QueryModel; one body, which is a"
     " RequestModel or as strict as one; IfMatch | None; OperationId | None; LastEventId | None;"
-    " WantsEvents | None"
+    " WantsEvents | None; ArrivedAt"
 )
 
 
@@ -57,13 +60,18 @@ class InputSource(StrEnum):
     OPERATION_ID = "operation_id"
     LAST_EVENT_ID = "last_event_id"
     WANTS_EVENTS = "wants_events"
+    ARRIVED_AT = "arrived_at"
 
 
-_FROM_HEADERS = {
-    InputSource.IF_MATCH: IfMatch,
-    InputSource.OPERATION_ID: OperationId,
-    InputSource.LAST_EVENT_ID: LastEventId,
-    InputSource.WANTS_EVENTS: WantsEvents,
+_BY_KINDS: dict[frozenset[Any], InputSource] = {
+    frozenset({TenantContext}): InputSource.CALLER,
+    frozenset({PlatformContext}): InputSource.CALLER,
+    frozenset({TenantContext, PlatformContext}): InputSource.CALLER,
+    frozenset({IfMatch, NoneType}): InputSource.IF_MATCH,
+    frozenset({OperationId, NoneType}): InputSource.OPERATION_ID,
+    frozenset({LastEventId, NoneType}): InputSource.LAST_EVENT_ID,
+    frozenset({WantsEvents, NoneType}): InputSource.WANTS_EVENTS,
+    frozenset({ArrivedAt}): InputSource.ARRIVED_AT,
 }
 
 
@@ -144,12 +152,8 @@ def read_inputs(
 
 
 def _find_source(annotation: object) -> InputSource | None:
-    kinds = _kinds(annotation)
-    if kinds and kinds <= {TenantContext, PlatformContext}:
-        return InputSource.CALLER
-    for source, header_type in _FROM_HEADERS.items():
-        if kinds == {header_type, NoneType}:
-            return source
+    if (source := _BY_KINDS.get(_kinds(annotation))) is not None:
+        return source
     if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
         return None
     if issubclass(annotation, PathModel):

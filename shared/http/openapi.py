@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic.json_schema import models_json_schema
 
+from shared.errors import ValidationError
 from shared.http.descriptions import DescribedJsonSchema, describe_operation
-from shared.http.error_reply import ErrorReply
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, RequestModel, VersionedReply
 from shared.http.responses import JSON
@@ -89,11 +89,6 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"const": "Bearer"},
     },
 }
-_STREAM = (
-    "One server-sent event, where the body, or the Accept header of a GET, asks for a stream. The last is"
-    " `done` with the JSON of a plain answer, or `error` with that of a refusal; a comment comes after 15 s"
-    " of silence. Repeated under its Idempotency-Key, it is the last event alone."
-)
 _NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
 _COUNT = {"type": "integer", "minimum": 0}
 _RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -139,8 +134,9 @@ type _Schemas = Mapping[tuple[type[BaseModel], _Mode], dict[str, Any]]
 
 
 def _models(routes: Iterable[Route]) -> set[tuple[type[BaseModel], _Mode]]:
-    models: set[tuple[type[BaseModel], _Mode]] = {(ErrorReply, "serialization")}
+    models: set[tuple[type[BaseModel], _Mode]] = set()
     for route in routes:
+        models.add((route.dialect.refusal, "serialization"))
         models.update((model, "validation") for model in route.inputs.models())
         if route.reply is not None:
             models.add((route.reply, "serialization"))
@@ -240,10 +236,10 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 
 
 def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
-    error = {JSON: {"schema": schemas[ErrorReply, "serialization"]}}
+    error = {JSON: {"schema": schemas[route.dialect.refusal, "serialization"]}}
     described: dict[int, dict[str, Any]] = {
         status: {
-            "description": _REFUSALS[status],
+            "description": _refusal(route, status),
             "headers": _headers(route, status),
             "content": error,
         }
@@ -274,22 +270,17 @@ def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
             headers |= _refer_to_headers("Location")
     if route.streams:
         reply = success["content"][JSON]["schema"]
-        refusal = schemas[ErrorReply, "serialization"]
-        success["content"][EVENT_STREAM] = {"schema": _describe_events(reply, refusal)}
+        refusal = schemas[route.dialect.refusal, "serialization"]
+        success["content"][EVENT_STREAM] = {"schema": route.dialect.describe_events(reply, refusal)}
     return success
 
 
-def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:
-    """Describe one event of a stream."""
-    last = {"done": reply, "error": refusal}
-    kinds = [_describe_event({"const": name}, {"contentSchema": schema}) for name, schema in last.items()]
-    other = _describe_event({"type": "string", "not": {"enum": list(last)}}, {})
-    return {"description": _STREAM, "anyOf": [other, *kinds]}
-
-
-def _describe_event(name: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
-    data = {"type": "string", "contentMediaType": JSON, **content}
-    return {"type": "object", "required": ["event", "data"], "properties": {"event": name, "data": data}}
+def _refusal(route: Route, status: int) -> str:
+    """Describe a refusal; a dialect may have one status for all that is wrong with a request."""
+    told = _REFUSALS[status]
+    if status == route.dialect.invalid and status != ValidationError.status:
+        return f"{told}, or: {_REFUSALS[ValidationError.status]}"
+    return told
 
 
 def _refusals(route: Route) -> set[int]:
@@ -300,7 +291,7 @@ def _refusals(route: Route) -> set[int]:
         refusals.update(_WITH_BODY)
     if route.inputs.takes(InputSource.IF_MATCH):
         refusals.add(412)
-    return refusals
+    return refusals - {ValidationError.status} | {route.dialect.invalid}
 
 
 def _headers(route: Route, status: int) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from shared.errors import (
     ValidationError,
 )
 from shared.http.bounds import request_cost
-from shared.http.error_reply import render_error
 from shared.http.idempotency import HEADER, IdempotencyKeyReusedError, KeyedRequest
 from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
@@ -32,6 +31,7 @@ from shared.http.streaming import (
     STREAM_HEADERS,
     EventChannel,
     EventStream,
+    StreamEnd,
     StreamEvent,
     render_event,
     respond,
@@ -49,11 +49,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from pydantic import BaseModel
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from shared.http.dialect import Dialect
     from shared.http.rate_limiter import RateDecision
-    from shared.http.route import EdgeServices, Reply, Route
+    from shared.http.route import EdgeServices, Route
     from shared.telemetry.spans import SpanFacts
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -64,7 +66,7 @@ async def serve(route: Route, services: EdgeServices, request: Request) -> Respo
     """Answer one request: every outcome, expected or not, becomes a response with a request id."""
     request_id = read_request_id(request.headers.get("x-request-id"))
     clock = services.clock
-    channel = EventChannel(clock) if route.streams else None
+    channel = EventChannel(clock, route.dialect.failure_event) if route.streams else None
     headers = {"x-request-id": request_id}
     work = RequestInProgress(route, services, request, request_id, clock.monotonic(), headers, channel)
     if channel is None:
@@ -130,7 +132,7 @@ class RequestInProgress:
             raise DeadlineExceededError("the service") from error
 
     def capture(self, error: APIError) -> HttpResponse:
-        """Render an error in the shape that all of them have, and let go of what it holds of the request."""
+        """Render an error, and let go of what it holds of the request."""
         response = self._render(error)
         if error.status >= InternalError.status:
             cause = error.__cause__ or error.__context__
@@ -158,7 +160,14 @@ class RequestInProgress:
             _logger.info("Client left its stream", extra=self._measure(self.channel))
 
     def _render(self, error: APIError) -> HttpResponse:
-        return render_error(error, self.services.clock.now(), self.request_id)
+        return self._dialect().render(error, self.services.clock.now(), self.request_id)
+
+    def _dialect(self) -> Dialect:
+        """Return the dialect of the route, or, where none answers, of those that have the path."""
+        if self.route.documented:
+            return self.route.dialect
+        found = self._routes_of_the_path()
+        return found[0].dialect if found else self.route.dialect
 
     def _facts(self, response: HttpResponse) -> dict[str, Any]:
         facts = self._measure(self.channel) | {"status": response.status}
@@ -184,14 +193,17 @@ class RequestInProgress:
 
     def _refuse_other_methods(self) -> None:
         """Tell, where no route answers, whether one of this path answers other methods."""
+        allowed = sorted({route.method for route in self._routes_of_the_path()})
+        # One that is allowed is another path to the host: %2F is no slash.
+        if allowed and self.request.method not in allowed:
+            raise MethodNotAllowedError(self.request.method, allowed)
+
+    def _routes_of_the_path(self) -> list[Route]:
+        """Return those routes of the request's path that the host would choose from, where none answers."""
         path = self.request.path_params.get("rest", "")
         found = [route for route in self.services.routes if route.has_path(path)]
-        if not found:
-            return
-        first = min(route.precedence for route in found)
-        allowed = sorted({route.method for route in found if route.precedence == first})
-        if self.request.method not in allowed:  # else the host took another path for it: %2F is no slash
-            raise MethodNotAllowedError(self.request.method, allowed)
+        first = min((route.precedence for route in found), default=None)
+        return [route for route in found if route.precedence == first]
 
     async def _authorize(self) -> TenantContext | PlatformContext | None:
         route = self.route
@@ -241,7 +253,11 @@ class RequestInProgress:
         key = header_text(self.request, HEADER) if self.route.repeatable else None
         keyed = None if key is None else KeyedRequest(self.route.name, key, self._content(content))
         derived_id = keyed.derived_id(caller) if keyed and isinstance(caller, TenantContext) else None
-        parts |= {InputSource.CALLER: caller, InputSource.OPERATION_ID: derived_id}
+        parts |= {
+            InputSource.CALLER: caller,
+            InputSource.OPERATION_ID: derived_id,
+            InputSource.ARRIVED_AT: self.started,
+        }
         if keyed is None or caller is None:
             return await self._run_handler(parts)
         if derived_id is not None and self._derives_id(parts):
@@ -266,16 +282,21 @@ class RequestInProgress:
         return await self.services.paces.run_light(("answers", owner), lambda: self.route.render(returned))
 
     async def _send_events(self, stream: EventStream[Any], channel: EventChannel) -> HttpResponse:
-        """Send a stream's events, and return its last one: what a repeated request is answered with."""
-        reply: Reply = None
+        """Send a stream's events, and return what a repeated request is answered with."""
+        reply: BaseModel | StreamEnd | None = None
         async with channel.keep_alive(), aclosing(stream.events) as events:
             async for event in events:
                 if isinstance(event, StreamEvent):
+                    if not channel.is_open:
+                        self.edge_headers.update(stream.headers)
                     await channel.put(render_event(*event))
                 else:
                     reply = event
         if reply is None:
             raise RuntimeError("A stream has no reply")
+        if isinstance(reply, StreamEnd):
+            channel.ending = reply.sent
+            return HttpResponse(self.route.status, STREAM_HEADERS, reply.repeated)
         whole = self.route.render(reply)
         return HttpResponse(whole.status, STREAM_HEADERS, render_event("done", whole.body.decode()))
 

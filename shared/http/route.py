@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.http.bounds import RouteBounds
+    from shared.http.dialect import Dialect
     from shared.http.idempotency import Idempotency
     from shared.http.inputs import Inputs
     from shared.http.rate_limiter import RequestRateLimiter
@@ -84,7 +85,15 @@ class Answered[M: BaseModel]:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-type Reply = BaseModel | Answered[Any] | HtmlPage | None
+@dataclass(frozen=True, slots=True)
+class JsonReply[M: BaseModel]:
+    """Reply whose JSON is there already, such as another service's; its model describes it."""
+
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+type Reply = BaseModel | Answered[Any] | JsonReply[Any] | HtmlPage | None
 type Handler = Callable[..., Awaitable[Reply | EventStream[Any]]]
 
 
@@ -106,6 +115,7 @@ class Route:
         media_type: The content type of the answer.
         streams: Whether the handler may also give its reply as a stream of events.
         bounds: Bounds of its body and its answer.
+        dialect: The form of its refusals and streams.
     """
 
     method: str
@@ -126,6 +136,7 @@ class Route:
     media_type: str
     streams: bool
     bounds: RouteBounds
+    dialect: Dialect
 
     @property
     def documented(self) -> bool:
@@ -160,6 +171,8 @@ class Route:
         """
         if isinstance(returned, HtmlPage):
             return returned.render(self.status)
+        if isinstance(returned, JsonReply):
+            return self._render_content(self.status, returned.headers, returned.content)
         status, headers, reply = self.status, {}, returned
         if isinstance(returned, Answered):
             status, headers, reply = returned.status or status, dict(returned.headers), returned.reply
@@ -170,9 +183,12 @@ class Route:
             content = reply.encode()
         else:
             content = reply.model_dump_json(by_alias=True).encode()
+        return self._render_content(status, headers, content)
+
+    def _render_content(self, status: int, headers: Mapping[str, str], content: bytes) -> HttpResponse:
         if len(content) > self.bounds.answer_bytes:
             raise AnswerTooLargeError(self.bounds.answer_bytes)
-        return HttpResponse(status, headers | {"content-type": JSON}, content)
+        return HttpResponse(status, {**headers, "content-type": JSON}, content)
 
 
 def _pattern_of(part: str) -> str:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, cast, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Union, Unpack, cast, get_args, get_origin
 
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worker resolves annotations here
@@ -24,10 +25,11 @@ from azurefunctions.extensions.http.fastapi import (  # noqa: TC002  # the worke
 from pydantic import BaseModel
 
 from shared.http.bounds import RouteBounds
+from shared.http.dialect import OWN, Dialect
 from shared.http.inputs import InputSource, RouteDeclarationError, read_inputs
 from shared.http.pipeline import serve
 from shared.http.responses import HTML, JSON, HtmlPage
-from shared.http.route import ANY_METHOD, Answered, Route
+from shared.http.route import ANY_METHOD, Answered, JsonReply, Route
 from shared.http.streaming import EventStream
 from shared.tenancy.context import Role
 
@@ -79,6 +81,11 @@ class Routes:
     services: EdgeServices
     tag: str
     blueprint: func.Blueprint = field(default_factory=func.Blueprint)
+    dialect: Dialect = OWN
+
+    def speaking(self, dialect: Dialect, tag: str) -> Routes:
+        """Return routes of the same capability that speak another dialect."""
+        return Routes(self.services, tag, self.blueprint, dialect)
 
     def get(self, path: str, /, **declared: Unpack[Declaration]) -> Callable[[Handler], Handler]:
         """Declare a GET route."""
@@ -106,7 +113,7 @@ class Routes:
 
     def _declare(self, method: str, path: str, declared: Declaration) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            route = _describe(handler, method, path, self.tag, declared)
+            route = _describe(handler, method, path, self, declared)
             self.services.routes.append(route)
             bind = self.blueprint.route(
                 route=route.path,
@@ -119,16 +126,19 @@ class Routes:
         return register
 
 
-def _describe(handler: Handler, method: str, path: str, tag: str, declared: Declaration) -> Route:
+def _describe(handler: Handler, method: str, path: str, routes: Routes, declared: Declaration) -> Route:
     returned = inspect.signature(handler, eval_str=True).return_annotation
-    kinds = [kind for kind in get_args(returned) or (returned,) if get_origin(kind) is not EventStream]
-    streams = len(kinds) < len(get_args(returned))
-    reply = kinds[0] if streams or get_origin(returned) is Answered else returned
+    parts = get_args(returned) if get_origin(returned) in {Union, UnionType} else (returned,)
+    kinds = [kind for kind in parts if get_origin(kind) is not EventStream]
+    streams = len(kinds) < len(parts)
+    reply = kinds[0] if streams else returned
+    if get_origin(reply) in {Answered, JsonReply}:
+        [reply] = get_args(reply)
     route = Route(
         method=method,
         path=path,
         name=cast("str", getattr(handler, "__name__", "")),
-        tag=tag,
+        tag=routes.tag,
         summary=(inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
         handler=handler,
         min_role=declared["min_role"],
@@ -143,6 +153,7 @@ def _describe(handler: Handler, method: str, path: str, tag: str, declared: Decl
         media_type=HTML if returned is HtmlPage else JSON,
         streams=streams,
         bounds=declared.get("bounds", RouteBounds()),
+        dialect=routes.dialect,
     )
     _check(route)
     return route

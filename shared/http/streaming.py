@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azurefunctions.extensions.http.fastapi import Response
@@ -43,11 +43,26 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class StreamEvent(NamedTuple):
-    """One event on the way to the whole reply: its name, its data as JSON, and the id to resume after it."""
+    """One event on the way to the whole reply: its name, its data as JSON, and the id to resume after it.
+
+    Without a name, an event has its data alone.
+    """
 
     name: str
     data: str
     event_id: str | None = None
+
+
+class StreamEnd(NamedTuple):
+    """End of a stream in the place of a whole reply, for a dialect that has no event `done`.
+
+    Attributes:
+        sent: The bytes that end the stream.
+        repeated: The bytes of a whole stream, in short, that a repeated request is answered with.
+    """
+
+    sent: bytes
+    repeated: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +70,22 @@ class EventStream[M: BaseModel]:
     """Reply that is given event by event and ends with the whole one, which is sent as the event `done`.
 
     The handler's generator is closed as soon as nobody reads on. What it raises before its first event is an
-    answer with a status; later, the event `error` in the same shape.
+    answer with a status; later, an event with the body of such an answer (the dialect says which).
+
+    Attributes:
+        events: The events, and as the last item the whole reply.
+        headers: Headers of the stream; what is put there before the first event is in time.
     """
 
-    events: AsyncGenerator[StreamEvent | M]
+    events: AsyncGenerator[StreamEvent | M | StreamEnd]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_event(name: str, data: str, event_id: str | None = None) -> bytes:
     """Render one event; data of several lines arrives with line feeds between them."""
-    begin = f"event: {name}\n" if event_id is None else f"id: {event_id}\nevent: {name}\n"
+    begin = f"event: {name}\n" if name else ""
+    if event_id is not None:
+        begin = f"id: {event_id}\n{begin}"
     if "\n" not in data and "\r" not in data:
         return f"{begin}data: {data}\n\n".encode()
     lines = "".join(f"data: {line}\n" for line in _LINE_END.split(data))
@@ -77,19 +99,23 @@ class EventChannel:
 
     Args:
         clock: Counts the silence between two events.
+        failure_event: The name of the event that tells of a failure.
 
     Attributes:
         opened: Done when the first bytes came: from then on there is a stream, and its status is sent.
         is_finished: Whether the last event is in it.
         sent_bytes: The bytes that were put into it.
         first_at: When the first of them were, on the clock's monotonic side.
+        ending: What ends the stream in the place of the whole answer.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, failure_event: str = "error") -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_finished = False
         self.sent_bytes = 0
         self.first_at: float | None = None
+        self.ending: bytes | None = None
+        self._failure_event = failure_event
         self._clock = clock
         self._last_at = clock.monotonic()
         self._waiting = bytearray()
@@ -122,8 +148,10 @@ class EventChannel:
     def finish(self, response: HttpResponse) -> None:
         """Add the last event where there is a stream: the whole answer, or the error that took its place."""
         if self.is_open:
-            failed = response.error is not None
-            self._add(render_event("error", response.body.decode()) if failed else response.body)
+            if response.error is not None:
+                self._add(render_event(self._failure_event, response.body.decode()))
+            else:
+                self._add(response.body if self.ending is None else self.ending)
             self.is_finished = True
 
     def close(self) -> None:

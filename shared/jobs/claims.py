@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.cosmos.container import ItemChangedError
+from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.jobs.errors import JobInWorkError
 from shared.jobs.models import JobStatus
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.contracts import TaskMessage
-    from shared.errors import BudgetExceededError
+    from shared.errors import APIError
     from shared.jobs.models import JobItem
     from shared.jobs.repository import JobRepository
 
@@ -27,6 +28,9 @@ LONGEST_WAIT = timedelta(hours=25)
 """How long after it was accepted a job may still be put off: a day's budget is there again within that."""
 
 LONGEST_WAIT_TEXT = "a job waits for 25 hours at most"
+
+LONGEST_HELD_SECONDS = 5.0
+"""The longest that a job keeps its place for a model that asks for a pause: a longer one is the broker's."""
 
 _LONGEST_BACKOFF_SECONDS = 64
 _MOST_SPREAD = 0.1
@@ -73,14 +77,21 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
                 waited += _POLL_SECONDS
         return job
 
-    def find_next_try(self, job: JobItem[Request, Result], error: BudgetExceededError) -> datetime | None:
-        """Return when the budget may admit a job that it refused; None where it has waited for long enough.
+    def find_next_try(self, job: JobItem[Request, Result], error: APIError) -> datetime | None:
+        """Return when a job is tried again that was told to wait: by the token budget, or by its model.
 
         Of many that wait, few are admitted at a time: each comes back later from time to time, and a little
-        before or after the others.
+        before or after the others. None where something else is wrong, or it has waited for long enough.
         """
+        if not (isinstance(error, BudgetExceededError) or _is_long_pause(error)):
+            return None
         backoff = min(2**job.waits, _LONGEST_BACKOFF_SECONDS)
         seconds = max(error.retry_after or _POLL_SECONDS, backoff)
         spread = min(seconds * _MOST_SPREAD, _MOST_SPREAD_SECONDS) * zlib.crc32(job.id.encode()) / 2**32
         until = self.clock.now() + timedelta(seconds=seconds + spread)
         return None if until > job.created_at + LONGEST_WAIT else until
+
+
+def _is_long_pause(error: APIError) -> bool:
+    is_asked_for = isinstance(error, DependencyUnavailableError) and error.asks_for_pause
+    return is_asked_for and (error.retry_after or 0.0) > LONGEST_HELD_SECONDS

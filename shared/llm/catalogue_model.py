@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from shared.llm.chat_model import AnswerStream, ChatPrompt, Completion, StreamingChatModel
     from shared.llm.deployments import ModelDeployment
+    from shared.llm.passed_request import PassedRequest
     from shared.tenancy.context import TenantContext
 
 _HASH_CHARACTERS = 40
@@ -75,9 +76,12 @@ class CatalogueModel:
         Raises:
             ModelUnavailableError: The catalogue has no such model for the tenant (any more), or it is not
                 Azure's while nobody else may be shown the prompt.
-            PromptRejectedError: The model reasons, and the prompt wants it to stop at a text.
+            PromptRejectedError: The model reasons, and the prompt wants it to stop at a text; or a request
+                that is passed on wants a longer answer than the model gives.
         """
         route = _fitting(prompt, await self._catalogue.route(self._tenant, prompt.model))
+        if prompt.passed is not None:
+            _refuse_longer_answer(prompt, prompt.passed, route[0])
         prompt.progress.route = route
         tenant_id = self._tenant.tenant_id
         return replace(
@@ -103,12 +107,22 @@ def _fitting(prompt: ChatPrompt, route: tuple[ModelDeployment, ...]) -> tuple[Mo
     return (first, *(one for one in others if _is_shown_to(one, prompt) and _stops_for(one, prompt)))
 
 
+def _refuse_longer_answer(prompt: ChatPrompt, passed: PassedRequest, first: ModelDeployment) -> None:
+    """Refuse a limit that is beyond the model's own: to lower it would be to drop what was asked for."""
+    most = first.max_output_tokens
+    if prompt.max_output_tokens is not None and prompt.max_output_tokens > most:
+        problem = f"must be <= {most}, the most that this model gives"
+        raise PromptRejectedError(
+            f"{passed.limit_name} is too large: {problem}", {"fields": {f"body.{passed.limit_name}": problem}}
+        )
+
+
 def _is_shown_to(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
     return deployment.provider.is_azure or not prompt.only_azure
 
 
 def _stops_for(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
-    return not (deployment.reasoning and prompt.sampling.stop)
+    return not (deployment.reasoning and prompt.has_stops)
 
 
 def hash_names(*names: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.errors import JsonValue
     from shared.llm.answer_format import AnswerFormat
     from shared.llm.deployments import ModelDeployment
+    from shared.llm.passed_request import PassedRequest
     from shared.llm.token_cap import TokenCap
 
 CUT_OFF = "length"
@@ -67,7 +68,7 @@ class ChatPrompt:
     """One call of a chat model.
 
     Attributes:
-        messages: The conversation, oldest first; not empty.
+        messages: The conversation, oldest first; empty only where a request is passed on, which has its own.
         model: The name of the model in the catalogue.
         max_output_tokens: The most that the answer may have, reasoning included; None for the catalogue's.
         temperature: The model's own where None; reasoning models are sent none.
@@ -82,6 +83,7 @@ class ChatPrompt:
         only_azure: Whether no other provider than Azure may be shown it.
         cap: The tokens of the work that the call is a part of; it is told what the call used.
         counted: Those of its messages' texts whose tokens are known.
+        passed: The request of a caller's that is passed on, in the place of messages, sampling and format.
         progress: What is learnt of the call on the way.
     """
 
@@ -100,17 +102,19 @@ class ChatPrompt:
     only_azure: bool = False
     cap: TokenCap | None = field(default=None, compare=False)
     counted: CountedTexts | None = field(default=None, compare=False, repr=False)
+    passed: PassedRequest | None = field(default=None, repr=False)
     progress: CallProgress = field(default_factory=CallProgress, compare=False, repr=False)
 
     @property
     def version(self) -> str:
         """Return the version of the instructions: prompts of one application with the same begin alike."""
-        return str(self.origin.prompt or self.origin.step or "")
+        own = None if self.passed is None else self.passed.cache_key
+        return own or str(self.origin.prompt or self.origin.step or "")
 
     @property
-    def is_interactive(self) -> bool:
-        """Tell whether somebody waits for the answer: for all but those of jobs, which queues bring."""
-        return self.origin.job_id is None
+    def has_stops(self) -> bool:
+        """Tell whether the answer is to end before a text."""
+        return bool(self.sampling.stop) or (self.passed is not None and self.passed.has_stops)
 
     @property
     def tokenizer(self) -> str:
@@ -128,19 +132,29 @@ class ChatPrompt:
             raise ValueError("the prompt has no output limit yet")
         return self.max_output_tokens
 
+    @property
+    def most_output_tokens(self) -> int:
+        """Return the most tokens of all answers together, of which a request that is passed on may want many.
+
+        Raises:
+            ValueError: Nobody has said how many one may have.
+        """
+        return self.output_limit * (1 if self.passed is None else self.passed.choices)
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer.
 
     Attributes:
-        text: Its text; not empty.
+        text: Its text; empty only in the answer to a request that was passed on.
         usage: The tokens that it used.
         model: The model that answered, by its provider's name for it.
         finish_reason: `stop`, or `length` when the output limit cut it; providers have others. None where the
             answer does not tell.
         deployment: The catalogue's name of the deployment that answered: another one than was asked for
             where it answered in that one's place. None where the catalogue was not asked.
+        answer: The whole JSON as it came, where a request was passed on and not streamed.
     """
 
     text: str
@@ -148,6 +162,28 @@ class Completion:
     model: str
     finish_reason: str | None
     deployment: str | None = None
+    answer: Mapping[str, object] | None = field(default=None, repr=False)
+
+
+class PassedChunk(str):
+    """Text of a streamed answer together with the event that brought it, for whoever passes events on.
+
+    The text is what tokens are counted of: it is empty where an event has another purpose.
+
+    Attributes:
+        event: The event's JSON, as it came.
+    """
+
+    __slots__ = ("event",)
+
+    event: dict[str, object]
+
+    @classmethod
+    def of(cls, text: str, event: dict[str, object]) -> PassedChunk:
+        """Put both together."""
+        chunk = cls(text)
+        chunk.event = event
+        return chunk
 
 
 class PromptTooLongError(PromptRefusedError):
@@ -275,7 +311,10 @@ TELL_USAGE = (
 """Errors of answers that were given: their `usage` tells what they took, if that is known."""
 
 type AnswerStream = AsyncIterator[str | Completion]
-"""The text of an answer in parts, none of them empty, then the whole of it as its last item."""
+"""The text of an answer in parts, none of them empty, then the whole of it as its last item.
+
+Where a request is passed on, the parts are `PassedChunk`s, one for each event, and may be empty.
+"""
 
 
 class ChatModel(Protocol):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 
     from shared.llm.chat_model import AnswerStream, ChatPrompt, StreamingChatModel
+    from shared.llm.model_call import BudgetStatus
     from shared.tenancy.context import TenantContext
 
 _logger = get_logger(__name__)
@@ -57,6 +58,11 @@ class TokenLock(Protocol):
     @property
     def lock_id(self) -> str:
         """What reports and releases name it by."""
+        ...
+
+    @property
+    def status(self) -> BudgetStatus | None:
+        """The headroom right after it, where it is known."""
         ...
 
 
@@ -141,7 +147,7 @@ class MeteredModel:
             TokenCapReachedError: The work that it is a part of has not as many tokens left.
             APIError: The model's own errors; see `ChatModel`.
         """
-        tokens = await self._counter.count_prompt(prompt) + prompt.output_limit
+        tokens = await self._counter.count_prompt(prompt) + prompt.most_output_tokens
         with prompt.progress.waiting():
             lock = await self._lock(tokens, prompt)
         try:
@@ -171,7 +177,7 @@ class MeteredModel:
         """
         prompt_tokens = await self._counter.count_prompt(prompt)
         with prompt.progress.waiting():
-            lock = await self._lock(prompt_tokens + prompt.output_limit, prompt)
+            lock = await self._lock(prompt_tokens + prompt.most_output_tokens, prompt)
         received = _Received(prompt_tokens)
         try:
             with prompt.progress.asking():
@@ -225,9 +231,12 @@ class MeteredModel:
         if prompt.cap is not None:
             prompt.cap.require(tokens)
         try:
-            return await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
+            lock = await self._budget.lock(self._tenant, self._app_id, tokens, prompt.model)
         except ValidationError as error:
             refused = _refuse_size(error, tokens)
+        else:
+            prompt.progress.budget = lock.status
+            return lock
         raise refused
 
     async def _release(self, lock: TokenLock) -> None:

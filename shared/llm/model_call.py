@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +115,7 @@ class CallOrigin:
         step: The part of a turn or a job that it is.
         prompt: The version of the prompt that its instructions come from.
         on_record: Is given the record of each call, when the call is over.
+        on_begin: Is given what is learnt of each call, from its beginning on.
     """
 
     bot_id: str | None = None
@@ -124,6 +125,36 @@ class CallOrigin:
     step: str | None = None
     prompt: PromptUse | None = None
     on_record: Callable[[ModelCallRecord], None] | None = field(default=None, compare=False)
+    on_begin: Callable[[CallProgress], None] | None = field(default=None, compare=False)
+
+
+class BudgetStatus(Protocol):
+    """Headroom of a budget right after a lock was taken out of it; seconds until all of it is there again."""
+
+    @property
+    def available_tokens(self) -> int:
+        """The size of the largest lock that would be admitted."""
+        ...
+
+    @property
+    def limit_tokens(self) -> int:
+        """The most tokens of any 60 seconds."""
+        ...
+
+    @property
+    def available_requests(self) -> int:
+        """How many more locks would be admitted."""
+        ...
+
+    @property
+    def limit_requests(self) -> int:
+        """The most locks of any 60 seconds."""
+        ...
+
+    @property
+    def reset_time_seconds(self) -> float:
+        """Seconds until the whole limit is available, if nothing more is taken."""
+        ...
 
 
 @dataclass(slots=True)
@@ -139,6 +170,7 @@ class CallProgress:
         usage: What was reported to the ledger.
         wait_seconds: How long the ledger took to admit it.
         asking_seconds: How long the deployments took.
+        budget: The budget's headroom after the call's lock, where the ledger tells.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -149,6 +181,7 @@ class CallProgress:
     usage: Usage | None = None
     wait_seconds: float = 0.0
     asking_seconds: float = 0.0
+    budget: BudgetStatus | None = None
     _asked_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -171,6 +204,12 @@ class CallProgress:
             yield
         finally:
             self.end_asking()
+
+    def overhead_seconds(self, since: float) -> float:
+        """Return the seconds since a moment of its clock that neither the ledger nor a deployment took."""
+        now = self.now()
+        asking = 0.0 if self._asked_at is None else now - self._asked_at
+        return max(0.0, now - since - self.wait_seconds - self.asking_seconds - asking)
 
     def end_asking(self) -> None:
         """Note that the answer is whole."""

@@ -167,7 +167,7 @@ def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
             is_gone = _is_missing_model(error) and model and not work.possible
             return ModelUnavailableError(model) if is_gone else _refusal(error, worked=work.possible)
         case DependencyUnavailableError() | DependencyTimeoutError() if not work.possible:
-            return ModelOutageError(NAME, retry_after=error.retry_after or 1.0)
+            return _outage(error)
         case AzureError():
             return ModelOutageError(NAME, "did not get a credential")
         case APIError():
@@ -176,6 +176,12 @@ def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
             return UnusableAnswerError("gave an answer that is too long", None)
         case _:
             return UnusableAnswerError("gave an answer that is not JSON", None)
+
+
+def _outage(error: DependencyUnavailableError | DependencyTimeoutError) -> ModelOutageError:
+    asks = isinstance(error, DependencyUnavailableError) and error.asks_for_pause
+    reason = "asks for a pause" if asks else "is not available"
+    return ModelOutageError(NAME, reason, retry_after=error.retry_after or 1.0, asks_for_pause=asks)
 
 
 def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:

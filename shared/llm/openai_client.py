@@ -16,9 +16,7 @@ import openai
 
 from shared.errors import DependencyUnavailableError
 from shared.llm.bounded_answer import EVENT_STREAM, bound_answer
-from shared.llm.chat_model import (
-    Completion,
-)
+from shared.llm.chat_model import Completion
 from shared.llm.completion_parsing import parse_completion
 from shared.llm.model_failures import (
     CALL_ERRORS,
@@ -30,7 +28,8 @@ from shared.llm.model_failures import (
     translate_failure,
 )
 from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
-from shared.llm.request_body import build_chat_body
+from shared.llm.passed_answer import parse_passed_answer
+from shared.llm.request_body import build_chat_body, build_streamed_body
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
 from shared.resilience.policy import AttemptLimits, Policy
@@ -49,15 +48,15 @@ POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
 LONGEST_RETRY_AFTER = 5.0
-"""The longest wait that a deployment may ask for of a call that somebody waits for, in seconds.
+"""The longest wait that a deployment may ask for within a call, in seconds.
 
-Such a call holds more than its caller: a turn's conversation, its lock, and one of the tenant's places.
+A call holds more than its caller: a turn's conversation or a job's session, its lock, and one of the tenant's
+places. A job is put off for longer than that, as for a budget (shared/jobs/claims.py).
 """
 
 _CONNECT_SECONDS = 5.0
 _EVENTS = {"accept": EVENT_STREAM}
 
-_STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 _TOO_MANY_REQUESTS = 429
 _logger = get_logger(__name__)
 
@@ -101,7 +100,7 @@ class OpenAIChatModel:
     A prompt goes to the first deployment of its route, and to the next one where that did no work for it or
     said that it failed: three attempts in all. Where an attempt may have been paid for unseen (its connection
     broke, it took too long) no other deployment is asked. A wait of more than `LONGEST_RETRY_AFTER` that one
-    asks for is waited for by jobs alone; whoever else calls is told of it.
+    asks for is not waited for: whoever calls is told of it.
 
     Args:
         client: The SDK's client.
@@ -140,7 +139,8 @@ class OpenAIChatModel:
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
         answer, deployment = await self.ask(prompt, lambda one: self._post(prompt, one))
-        completion = parse_completion(answer, deployment.deployment)
+        parse = parse_completion if prompt.passed is None else parse_passed_answer
+        completion = parse(answer, deployment.deployment)
         return replace(completion, deployment=deployment.name)
 
     @asynccontextmanager
@@ -206,7 +206,7 @@ class OpenAIChatModel:
                 limits = AttemptLimits(
                     policy.attempts - work.attempts,
                     None if is_last else can_be_asked_elsewhere,
-                    LONGEST_RETRY_AFTER if prompt.is_interactive else None,
+                    LONGEST_RETRY_AFTER,
                 )
                 try:
                     answer = await self._ask_one(deployment, send, work, limits)
@@ -252,7 +252,7 @@ class OpenAIChatModel:
         stream = await self._client.post(
             self._access.chat_url(deployment),
             cast_to=object,
-            body=build_chat_body(prompt, deployment) | _STREAMED,
+            body=build_streamed_body(prompt, deployment),
             options=options,
             stream=True,
             stream_cls=openai.AsyncStream[object],

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx2
 
 from shared.llm.chat_model import TruncatedAnswerError
+from shared.llm.passed_answer import PassedAnswer
 from shared.llm.streamed_answer import EventDecoder, EventTooLongError, StreamedAnswer
 from shared.resilience.deadlines import remaining_seconds
 from shared.resilience.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
+    from shared.contracts import Usage
     from shared.llm.chat_model import ChatPrompt, Completion
 
 _LAST_BYTES_SECONDS = 0.1
@@ -31,7 +33,7 @@ class StreamBounds:
         total_seconds: How long it may take; the caller's deadline can only shorten it.
         event_bytes: The most that one event may have.
         framing_bytes: The most that it may have beside its parts.
-        part_bytes: The most that it may have for each token that was asked for.
+        part_bytes: The most that it may have for each token that was asked for, or may be told of beside it.
         characters: The most that its text may have.
     """
 
@@ -44,6 +46,41 @@ class StreamBounds:
 
 
 STREAM_BOUNDS = StreamBounds()
+
+
+class GrowingAnswer(Protocol):
+    """Answer that is put together of a stream's events."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that it used, once they are told."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the provider said that nothing more comes."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that is needed of it is still to come."""
+        ...
+
+    def take_all(self, events: Iterable[bytes]) -> Sequence[str]:
+        """Read the data of some events, and return the parts that they add."""
+        ...
+
+    def end(self) -> str:
+        """Return what is left when the stream is over."""
+        ...
+
+    def complete(self) -> Completion:
+        """Return the whole answer, once its stream is over.
+
+        Raises:
+            APIError: It cannot be used, or is not whole.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +110,17 @@ class OpenedStream:
     async def read(self, prompt: ChatPrompt, bounds: StreamBounds) -> AsyncGenerator[str | Completion]:
         """Read the answer: its text as it comes, then the whole.
 
+        The answer to a request that is passed on comes event by event, whatever its end says.
+
         Raises:
             FilteredAnswerError: The provider's content filter stopped it.
             DeclinedAnswerError: The model declined to answer.
             TruncatedAnswerError: It broke off, or went beyond its bounds.
             UnusableAnswerError: It cannot be used.
         """
-        answer, decoder = StreamedAnswer(prompt.model, bounds.characters), EventDecoder(bounds.event_bytes)
-        left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.output_limit
+        answer, decoder = _begin(prompt, bounds), EventDecoder(bounds.event_bytes)
+        told = 1 if prompt.passed is None else prompt.passed.told_tokens
+        left_bytes = bounds.framing_bytes + bounds.part_bytes * prompt.most_output_tokens * told
         remaining = remaining_seconds()
         total = bounds.total_seconds if remaining is None else min(bounds.total_seconds, remaining)
         ends_at = _now() + total
@@ -88,8 +128,8 @@ class OpenedStream:
         with WaitLimit() as limit:
             while content:
                 left_bytes -= len(content)
-                if text := _take(answer, decoder, content, left_bytes):
-                    yield text
+                for part in _take(answer, decoder, content, left_bytes):
+                    yield part
                 until = min(ends_at, _now() + bounds.idle_seconds)
                 content = b"" if answer.is_over else await self._next(answer, limit, until)
         if text := answer.end():
@@ -98,7 +138,7 @@ class OpenedStream:
             await self._drain()
         yield answer.complete()
 
-    async def _next(self, answer: StreamedAnswer, limit: WaitLimit, until: float) -> bytes:
+    async def _next(self, answer: GrowingAnswer, limit: WaitLimit, until: float) -> bytes:
         """Return the next bytes; none where the stream is over, or ends otherwise after all that is needed.
 
         Raises:
@@ -123,8 +163,14 @@ class OpenedStream:
                 await anext(self.chunks, b"")
 
 
-def _take(answer: StreamedAnswer, decoder: EventDecoder, content: bytes, left_bytes: int) -> str:
-    """Return the text that the bytes add.
+def _begin(prompt: ChatPrompt, bounds: StreamBounds) -> GrowingAnswer:
+    if prompt.passed is not None:
+        return PassedAnswer(prompt.model)
+    return StreamedAnswer(prompt.model, bounds.characters)
+
+
+def _take(answer: GrowingAnswer, decoder: EventDecoder, content: bytes, left_bytes: int) -> Sequence[str]:
+    """Return the parts that the bytes add.
 
     Raises:
         TruncatedAnswerError: The stream went beyond its bounds.
@@ -135,7 +181,7 @@ def _take(answer: StreamedAnswer, decoder: EventDecoder, content: bytes, left_by
         raise TruncatedAnswerError("sent an event that is too long", answer.usage) from error
     if left_bytes < 0:
         raise TruncatedAnswerError("sent more than was asked for", answer.usage)
-    return "".join(map(answer.take, events))
+    return answer.take_all(events)
 
 
 def _now() -> float:

@@ -69,7 +69,7 @@ class _CallInWork:
             async for part in answer:
                 if isinstance(part, Completion):
                     self.succeed(part)
-                elif self.first_at is None:
+                elif self.first_at is None and part:
                     self.first_at = self.prompt.progress.now()
                 yield part
         except Exception as error:
@@ -151,6 +151,8 @@ class RecordedModel:
         """Keep a record of what the block asks."""
         progress = CallProgress(self._clock.monotonic)
         call = _CallInWork(replace(prompt, progress=progress), stream, self._clock.now())
+        if prompt.origin.on_begin is not None:
+            prompt.origin.on_begin(progress)
         with ExitStack() as span:
             told = span.enter_context(model_telemetry())
             try:

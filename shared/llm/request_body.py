@@ -21,6 +21,10 @@ _SCHEMA_NAME = "answer"
 def build_chat_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str, object]:
     """Build the body of a request for a chat completion."""
     limit = min(prompt.output_limit, deployment.max_output_tokens)
+    if prompt.passed is not None:
+        passed = {**prompt.passed.fields, "model": deployment.deployment}
+        passed["max_completion_tokens" if deployment.reasoning else "max_tokens"] = limit
+        return passed | _identify(prompt, deployment)
     body: dict[str, object] = {
         "model": deployment.deployment,
         "messages": [message.model_dump() for message in prompt.messages],
@@ -34,12 +38,25 @@ def build_chat_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str
         body["max_tokens"] = limit
         _put(body, "temperature", prompt.temperature)
         _put_sampling(body, prompt.sampling)
+    return body | _identify(prompt, deployment)
+
+
+def build_streamed_body(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str, object]:
+    """Build the body of a request for a chat completion in parts, the last of which tells its usage."""
+    options = {} if prompt.passed is None else prompt.passed.stream_options
+    streamed = {"stream": True, "stream_options": {**options, "include_usage": True}}
+    return build_chat_body(prompt, deployment) | streamed
+
+
+def _identify(prompt: ChatPrompt, deployment: ModelDeployment) -> dict[str, object]:
+    """Tell for whom the prompt is, and what it shares a beginning with, without a name of anybody's."""
+    told: dict[str, object] = {}
     if takes_new_fields(deployment):
-        _put(body, "safety_identifier", prompt.safety_identifier)
-        _put(body, "prompt_cache_key", prompt.cache_key)
+        _put(told, "safety_identifier", prompt.safety_identifier)
+        _put(told, "prompt_cache_key", prompt.cache_key)
     else:
-        _put(body, "user", prompt.safety_identifier)
-    return body
+        _put(told, "user", prompt.safety_identifier)
+    return told
 
 
 def _ask_for_format(
@@ -50,12 +67,20 @@ def _ask_for_format(
     if answer_format.type is AnswerFormatKind.TEXT:
         return {}
     if schema is not None and deployment.answer_format is AnswerFormatKind.JSON_SCHEMA:
-        wrapped = {"name": _SCHEMA_NAME, "schema": schema.as_written(), "strict": schema.is_strict}
-        return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
+        return describe_format(answer_format)
     told = _tell(prompt.messages, answer_format.instruction)
     if deployment.answer_format is AnswerFormatKind.TEXT:
         return {"messages": told}
     return {"messages": told, "response_format": {"type": "json_object"}}
+
+
+def describe_format(answer_format: AnswerFormat) -> dict[str, object]:
+    """Describe a form as models that can be held to it take it."""
+    schema = answer_format.json_schema
+    if schema is None:
+        return {"response_format": {"type": answer_format.type.value}}
+    wrapped = {"name": _SCHEMA_NAME, "schema": schema.as_written(), "strict": schema.is_strict}
+    return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
 
 
 def _tell(messages: Sequence[ChatMessage], instruction: str) -> list[dict[str, object]]:

@@ -20,10 +20,13 @@ from shared.llm.chat_model import (
 from shared.llm.completion_parsing import as_object, read_name, read_text, read_usage, refuse_empty
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from shared.contracts import Usage
 
 _DATA = b"data:"
-_DONE = b"[DONE]"
+DONE = b"[DONE]"
+"""The data of the event after which nothing more comes."""
 
 
 class EventTooLongError(ValueError):
@@ -102,9 +105,14 @@ class StreamedAnswer:
         """Tell whether nothing that is needed of it is still to come."""
         return self._finish_reason is not None and self.usage is not None
 
+    def take_all(self, events: Iterable[bytes]) -> Sequence[str]:
+        """Read some events' data, and return the text that they add, if any."""
+        text = "".join(map(self.take, events))
+        return (text,) if text else ()
+
     def take(self, data: bytes) -> str:
         """Read one event's data, and return the text that it adds."""
-        if data == _DONE:
+        if data == DONE:
             self.is_over = True
             return ""
         try:

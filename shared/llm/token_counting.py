@@ -136,7 +136,10 @@ class TokenCounter:
         parts = [part for message in prompt.messages for part in (message.role, message.content)]
         if prompt.answer_format is not None:  # the provider counts a schema as what it adds to the prompt
             parts.append(prompt.answer_format.schema_text)
-        tokens = _TOKENS_PER_MESSAGE * len(prompt.messages) + _TOKENS_BEFORE_ANSWER
+        if prompt.passed is not None:
+            parts += prompt.passed.texts
+        messages = len(prompt.messages) if prompt.passed is None else prompt.passed.framed
+        tokens = _TOKENS_PER_MESSAGE * messages + _TOKENS_BEFORE_ANSWER
         tokens += sum(known.get(part, 0) for part in parts)
         return tokens + await self._count([part for part in parts if part not in known], prompt.tokenizer)
 

@@ -87,6 +87,11 @@ def include_component(component: str) -> None:
             logger.addHandler(handler)
 
 
+def is_configured() -> bool:
+    """Tell whether handlers are attached."""
+    return bool(_attached())
+
+
 def current_file() -> InstanceFileHandler | None:
     """Return what writes this process's log file, or None where no folder for logs is set."""
     return next((handler for handler in _attached() if isinstance(handler, InstanceFileHandler)), None)

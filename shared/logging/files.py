@@ -12,10 +12,11 @@ import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from datetime import UTC, datetime, timedelta
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -73,6 +74,9 @@ class InstanceFileHandler(logging.Handler):
         self._max_bytes = max_bytes
         self._stream: TextIO | None = None
         self._day = ""
+        self.on_rotated: Callable[[], None] | None = None
+        """Told, in whatever thread writes, that a file was set aside because it was full or its day over."""
+
         self.failure: str | None = None
         """Error that keeps lines out of the file, as the last line met it; None while they are written."""
 
@@ -128,6 +132,8 @@ class InstanceFileHandler(logging.Handler):
         written = os.fstat(self._stream.fileno()).st_size
         if written and (day != self._day or written + size > self._max_bytes):
             self._rotate()
+            if self.on_rotated is not None:
+                self.on_rotated()
 
     def _rotate(self) -> Path | None:
         if self._stream is None or os.fstat(self._stream.fileno()).st_size == 0:
@@ -147,9 +153,12 @@ class InstanceFileHandler(logging.Handler):
         while True:
             stream = self.path.open("a", encoding="utf-8")
             fcntl.flock(stream, fcntl.LOCK_EX)
-            # Between opening and locking somebody may have taken the file for an abandoned one.
+            # Between opening and locking somebody may have taken the file for abandoned. One with lines
+            # in it is that of a dead process with this one's id, whose last line may be cut.
             if _is_at(stream, self.path):
-                return stream
+                if os.fstat(stream.fileno()).st_size == 0:
+                    return stream
+                _set_aside(self.path)
             stream.close()
 
 
@@ -164,6 +173,29 @@ class _HandlerLock:
 
     def __exit__(self, *_: object) -> None:
         self._handler.release()
+
+
+class FileLockedError(Exception):
+    """Another process has the file."""
+
+
+def lock_alone(path: Path) -> IO[bytes]:
+    """Have a file alone until what is returned is closed, or this process ends in whatever way.
+
+    Raises:
+        FileLockedError: Another process has it.
+        FileNotFoundError: It is not there any more.
+    """
+    stream = path.open("r+b")  # network file systems lock only what may be written to
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.close()
+        raise FileLockedError(path.name) from error
+    if _is_at(stream, path):
+        return stream
+    stream.close()
+    raise FileNotFoundError(path)
 
 
 def adopt_abandoned(directory: Path) -> list[Path]:
@@ -193,7 +225,7 @@ def _adopt(path: Path) -> Path | None:
         return _set_aside(path)
 
 
-def _is_at(stream: TextIO, path: Path) -> bool:
+def _is_at(stream: IO[Any], path: Path) -> bool:
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -202,5 +234,7 @@ def _is_at(stream: TextIO, path: Path) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    rotated = path.with_name(f"{path.stem}.{datetime.now(UTC).strftime(_STAMP)}.jsonl")
+    at = datetime.now(UTC)
+    while (rotated := path.with_name(f"{path.stem}.{at.strftime(_STAMP)}.jsonl")).exists():
+        at += timedelta(microseconds=1)  # the clock was set back: a rename would replace the file
     return path.rename(rotated)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.messaging.consumer import Delivery
+from shared.resilience.pauses import pause
 from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
@@ -70,8 +70,15 @@ class LockedDelivery(Delivery, Protocol):
         ...
 
 
+class NoSessionError(Exception):
+    """No session of the queue has a message and is free."""
+
+
 class MessageLink(Protocol):
-    """An open link to a queue. Each method raises `DependencyUnavailableError` where the link is broken."""
+    """An open link to a queue, or to a session of one.
+
+    Each method raises `DependencyUnavailableError` where the link is broken.
+    """
 
     async def receive(self, most: int, seconds: float) -> Sequence[LockedDelivery]:
         """Wait for messages and return them, or none after some seconds."""
@@ -91,13 +98,15 @@ class QueueListener:
     """Listens to one queue until it is stopped.
 
     Attributes:
-        open_link: Opens a link; a new one after each failure.
+        open_link: Opens a link; a new one after each failure, or for the next session. It raises
+            `NoSessionError` where none is free.
         process: Handles a message, and tells what becomes of it.
         clock: Waits.
         most_at_once: The most messages that are worked on at once.
         reconnect_seconds: The pause after a link has failed; it doubles from failure to failure, to a minute.
         longest_idle_seconds: The longest pause between two looks at an empty queue.
         stop_seconds: How long what is being worked on may take when it stops; then it is given back.
+        sessions: How many sessions are worked on at once, each message by message; 0 for a queue without.
     """
 
     open_link: Callable[[], AbstractAsyncContextManager[MessageLink]]
@@ -107,6 +116,7 @@ class QueueListener:
     reconnect_seconds: float
     longest_idle_seconds: float
     stop_seconds: float
+    sessions: int = 0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -115,39 +125,57 @@ class QueueListener:
 
     async def listen(self) -> None:
         """Take messages and settle them until it is stopped; then end what it has, or give it back."""
+        if not self.sessions:
+            await self._listen(self.most_at_once)
+            return
+        links = [spawn(self._listen(1)) for _ in range(self.sessions)]
+        try:
+            await asyncio.gather(*links)
+        finally:
+            for link in links:
+                link.cancel()
+            await asyncio.gather(*links, return_exceptions=True)
+
+    async def _listen(self, most: int) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
                 async with self.open_link() as link:
                     failures = 0
-                    await self._pump(link)
+                    await self._pump(link, most)
+            except NoSessionError:
+                failures = 0
             except APIError as error:
                 if not error.transient:
                     raise
                 failures += 1
-                pause = self.reconnect_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)
-                seconds = min(pause, _LONGEST_RECONNECT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+                doubled = self.reconnect_seconds * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+                seconds = min(doubled, _LONGEST_RECONNECT_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
                 facts = {"error": type(error).__name__, "failures": failures, "pause_seconds": seconds}
                 _logger.warning("The link to the queue failed", extra=facts)
-                await self._pause(seconds)
+                await pause(self.clock, seconds, self._stopping)
 
-    async def _pump(self, link: MessageLink) -> None:
+    async def _pump(self, link: MessageLink, most: int) -> None:
+        """Take messages of a link until it is stopped, or until its session is empty."""
         running: set[asyncio.Task[None]] = set()
         looks = 0
         try:
             while not self._stopping.is_set():
-                if len(running) >= self.most_at_once:
+                if len(running) >= most:
                     await self._wait_for_any(running)
                     continue
-                deliveries = await link.receive(self.most_at_once - len(running), RECEIVE_SECONDS)
+                deliveries = await link.receive(most - len(running), RECEIVE_SECONDS)
                 for delivery in deliveries:
                     task = spawn(self._work(link, delivery))
                     running.add(task)
                     task.add_done_callback(running.discard)
                 looks = 0 if deliveries or running else looks + 1
+                if looks and self.sessions:
+                    return
                 if looks:
-                    pause = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
-                    await self._pause(min(pause, self.longest_idle_seconds))
+                    idle = _FIRST_IDLE_PAUSE_SECONDS * 2 ** min(looks - 1, _MOST_DOUBLINGS)
+                    seconds = min(idle, self.longest_idle_seconds)
+                    await pause(self.clock, seconds, self._stopping)
         finally:
             await self._finish(running)
 
@@ -202,14 +230,3 @@ class QueueListener:
                 facts = {"message_id": delivery.message_id, "error": type(error).__name__}
                 _logger.warning("A message's lock was not renewed", extra=facts)
                 return
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, or stop."""
-        pause, stopping = spawn(self.clock.sleep(seconds)), spawn(self._stopping.wait())
-        try:
-            await asyncio.wait({pause, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (pause, stopping):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from azure.core.exceptions import AzureError
-from azure.servicebus import ServiceBusReceiveMode
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceiveMode
+from azure.servicebus.exceptions import OperationTimeoutError
 
 from shared.errors import DependencyUnavailableError
-from shared.messaging.listener import LockedDelivery, Outcome
+from shared.messaging.listener import LockedDelivery, NoSessionError, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -35,9 +36,11 @@ class SdkDelivery:
 
     Attributes:
         message: The message.
+        locked_until: When its lock ends, or that of its session.
     """
 
     message: ServiceBusReceivedMessage
+    locked_until: datetime | None
 
     @property
     def message_id(self) -> str | None:
@@ -64,11 +67,6 @@ class SdkDelivery:
         """What the sender put beside the body."""
         return cast("Mapping[str, Any]", self.message.application_properties or {})
 
-    @property
-    def locked_until(self) -> datetime | None:
-        """When its lock ends."""
-        return self.message.locked_until_utc
-
     def get_body(self) -> bytes:
         """Return the body; what is no data, and so no text, is empty."""
         body = self.message.body
@@ -79,10 +77,16 @@ class SdkDelivery:
 
 
 class SdkLink:
-    """An open receiver of the SDK's."""
+    """An open receiver of the SDK's, of a queue or of one session.
 
-    def __init__(self, receiver: ServiceBusReceiver) -> None:
+    Args:
+        receiver: The receiver.
+        has_session: Whether it is of a session, whose lock is that of its messages.
+    """
+
+    def __init__(self, receiver: ServiceBusReceiver, *, has_session: bool = False) -> None:
         self._receiver = receiver
+        self._has_session = has_session
 
     async def receive(self, most: int, seconds: float) -> Sequence[SdkDelivery]:
         """Wait for messages and return them, or none after some seconds.
@@ -93,7 +97,7 @@ class SdkLink:
         with _broken_links():
             async with asyncio.timeout(seconds + _CALL_SECONDS):
                 received = await self._receiver.receive_messages(most, seconds)
-        return [SdkDelivery(message) for message in received]
+        return [SdkDelivery(message, self._find_lock(message)) for message in received]
 
     async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
         """Tell the broker what becomes of a message.
@@ -116,33 +120,56 @@ class SdkLink:
                         )
 
     async def renew(self, delivery: LockedDelivery) -> datetime:
-        """Renew a message's lock; return when it ends.
+        """Renew a message's lock, or its session's; return when it ends.
 
         Raises:
             DependencyUnavailableError: The link is broken, or the lock is lost.
         """
         with _broken_links():
             async with asyncio.timeout(_CALL_SECONDS):
+                if self._has_session:
+                    return await self._receiver.session.renew_lock()
                 return await self._receiver.renew_message_lock(_sdk(delivery))
+
+    def _find_lock(self, message: ServiceBusReceivedMessage) -> datetime | None:
+        return self._receiver.session.locked_until_utc if self._has_session else message.locked_until_utc
 
 
 @asynccontextmanager
-async def open_link(client: ServiceBusClient, queue: str) -> AsyncIterator[SdkLink]:
-    """Open a link to a queue without sessions, and close it after the block.
+async def open_link(
+    client: ServiceBusClient, queue: str, session_wait_seconds: float | None = None
+) -> AsyncIterator[SdkLink]:
+    """Open a link to a queue, or to a session of it that is free, and close it after the block.
+
+    Args:
+        client: The namespace.
+        queue: The queue's name.
+        session_wait_seconds: How long a session with a message is waited for; None for a queue without.
 
     Raises:
+        NoSessionError: None came.
         DependencyUnavailableError: The broker does not answer, or does not know the queue.
     """
-    receiver = client.get_queue_receiver(queue, receive_mode=ServiceBusReceiveMode.PEEK_LOCK)
+    options: dict[str, Any] = {"receive_mode": ServiceBusReceiveMode.PEEK_LOCK}
+    if session_wait_seconds is not None:
+        options |= {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": session_wait_seconds}
+    receiver = client.get_queue_receiver(queue, **options)
     try:
         with _broken_links():
-            async with asyncio.timeout(OPEN_SECONDS):
-                await receiver.__aenter__()
-        yield SdkLink(receiver)
+            async with asyncio.timeout(OPEN_SECONDS + (session_wait_seconds or 0)):
+                await _enter(receiver)
+        yield SdkLink(receiver, has_session=session_wait_seconds is not None)
     finally:
         with suppress(AzureError, OSError, TimeoutError):  # how the link was used matters, not how it ends
             async with asyncio.timeout(_CALL_SECONDS):
                 await receiver.close()
+
+
+async def _enter(receiver: ServiceBusReceiver) -> None:
+    try:
+        await receiver.__aenter__()
+    except OperationTimeoutError as error:
+        raise NoSessionError from error
 
 
 def _sdk(delivery: LockedDelivery) -> ServiceBusReceivedMessage:

@@ -137,20 +137,19 @@ class Dependency:
             raise DeadlineExceededError(self.name)
         part_breaker, part_permit = self._parts.get(part), None
         if part_breaker is not None and (part_permit := part_breaker.admit()) is None:
-            raise self._refusal(part_breaker)
+            raise self._refusal(part_breaker, asks_for_pause=True)
         permit = self.breaker.admit()
         if permit is None:
             if part_permit is not None:
                 part_permit.record_abandonment()
-            raise self._refusal(self.breaker)
+            raise self._refusal(self.breaker, asks_for_pause=False)
         shortened = remaining is not None and remaining < total
         seconds = remaining if remaining is not None and shortened else total
         return _OngoingCall(permit, part_permit, self._clock.monotonic() + seconds, shortened, limits)
 
-    def _refusal(self, breaker: CircuitBreaker) -> DependencyUnavailableError:
-        return DependencyUnavailableError(
-            self.name, retry_after=max(breaker.retry_after(), _SHORTEST_RETRY_AFTER)
-        )
+    def _refusal(self, breaker: CircuitBreaker, *, asks_for_pause: bool) -> DependencyUnavailableError:
+        seconds = max(breaker.retry_after(), _SHORTEST_RETRY_AFTER)
+        return DependencyUnavailableError(self.name, retry_after=seconds, asks_for_pause=asks_for_pause)
 
     def _record_success(self, call: _OngoingCall, part: str) -> None:
         call.permit.record_success()
@@ -186,7 +185,10 @@ class Dependency:
             self._record_throttling(call, part, transient.retry_after or 0.0)
         else:
             self._record_failure(call)
-        return DependencyUnavailableError(self.name, retry_after=transient.retry_after or 1.0)
+        seconds = transient.retry_after
+        return DependencyUnavailableError(
+            self.name, retry_after=seconds or 1.0, asks_for_pause=seconds is not None
+        )
 
     def _record_failure(self, call: _OngoingCall) -> None:
         call.permit.record_failure()

@@ -21,6 +21,7 @@ from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.messaging.quarantine import RefusedMessage
+from tests.support.openai_answers import passed_completion
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -210,6 +211,19 @@ _CHATS = (
             "user_id": "ann@example.com",
         },
     ),
+    Step(
+        "create_chat_completion",
+        USER,
+        headers={"Idempotency-Key": "ticket-4712"},
+        body={
+            "model": "bot/support",
+            "messages": [{"role": "user", "content": "How do I change my password?"}],
+            "max_completion_tokens": 300,
+            "user": "ann@example.com",
+        },
+    ),
+    Step("list_usable_models", USER),
+    Step("get_usable_model", USER, {"model": "bot/support"}),
     Step("list_conversations", USER, _BOT),
     Step("get_conversation", USER, _CHAT),
     Step("rename_conversation", USER, _CHAT, body={"title": "Password"}, learns={"conversation": "etag"}),
@@ -380,6 +394,8 @@ class SupportModel:
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
         usage = Usage(prompt_tokens=31, completion_tokens=9, total_tokens=40)
+        if prompt.passed is not None:
+            return passed_completion(_ANSWER, usage, prompt)
         text = _ANSWER if prompt.answer_format is None else json.dumps(_ANALYSIS)
         return Completion(text, usage, prompt.model, "stop")
 

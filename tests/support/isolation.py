@@ -25,6 +25,7 @@ NAMES = {
     "version": "1",
     "label": "secretlabel",
     "turn": "1",
+    "model": "bot/secretbot",
 }
 """What tenant A's resources are called, by the path parameter that asks for them."""
 
@@ -35,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate_key": {"overlap_seconds": 60},
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
+    "create_chat_completion": {"model": "bot/secretbot", "messages": [{"role": "user", "content": "x"}]},
     "regenerate_answer": {},
     "rename_conversation": {"title": "mine"},
     "undo_turn": {},

@@ -25,6 +25,7 @@ from shared.settings import Settings
 from tests.support import isolation
 from tests.support.fakes import Answer, Call, FakeClock, RouteClient
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
+from tests.support.openai_answers import last_words, passed_completion, speak_chunks
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -66,11 +67,18 @@ class EchoModel:
     async def complete(self, prompt: ChatPrompt) -> Completion:
         self.prompts.append(prompt)
         usage = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
-        return Completion(f"You said: {prompt.messages[-1].content}", usage, prompt.model, "stop")
+        text = f"You said: {last_words(prompt)}"
+        if prompt.passed is not None:
+            return passed_completion(text, usage, prompt)
+        return Completion(text, usage, prompt.model, "stop")
 
     @asynccontextmanager
     async def stream(self, prompt: ChatPrompt) -> AsyncIterator[AnswerStream]:
-        yield speak(await self.complete(prompt))
+        completion = await self.complete(prompt)
+        if prompt.passed is not None:
+            yield speak_chunks(f"You said: {last_words(prompt)}", completion)
+        else:
+            yield speak(completion)
 
     async def check(self) -> None:
         """It is there."""

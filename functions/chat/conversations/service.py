@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.conversations.errors import ConversationUnavailableError
 from functions.chat.conversations.history import fit_history
+from functions.chat.conversations.instructions import read_instructions
 from functions.chat.conversations.middleware import MiddlewareChain, TurnContext
 from functions.chat.conversations.models import ChatReply
 from functions.chat.conversations.overrides import override_bot, read_answer_format, refuse_overrides
@@ -22,13 +23,12 @@ from functions.chat.conversations.stored_models import AnswerSource
 from functions.chat.conversations.summary import SUMMARY_STEP, Reminder, SummaryMemory
 from shared.clock import SystemClock
 from shared.contracts import NOTHING_USED, ChatMessage, PromptUse, Usage
-from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError, ValidationError
+from shared.errors import APIError, DependencyTimeoutError, DependencyUnavailableError
 from shared.http.usage_replies import TokenUsageReply
 from shared.llm.chat_model import ChatPrompt, Completion, CountedTexts, PromptTooLongError
 from shared.llm.model_call import CallOrigin
 from shared.llm.prices import PriceTable
 from shared.logging.logger import get_logger
-from shared.prompts.rendering import render_for_model
 from shared.resilience.run_to_completion import run_to_completion
 from shared.resilience.wait_limit import WaitLimit
 from shared.telemetry.spans import count_event
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from functions.chat.bots.stored_models import StoredBotConfig
     from functions.chat.conversations.edits import Edit
     from functions.chat.conversations.history import CountsText
+    from functions.chat.conversations.instructions import Instructions
     from functions.chat.conversations.middleware import TurnHooks
     from functions.chat.conversations.models import ChatRequest, RegenerateRequest
     from functions.chat.conversations.overrides import ChecksOverrides
@@ -58,9 +59,6 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 80.0
 """How long the model may take; well before the turn's reservation ends, even by a clock that is ahead."""
-
-type _Instructions = tuple[tuple[ChatMessage, ...], PromptUse | None]
-"""A bot's instructions, and the version of the prompt that they come from, if they do."""
 
 _logger = get_logger(__name__)
 
@@ -92,7 +90,7 @@ class _AskedBot:
 
     bot_id: str
     config: StoredBotConfig
-    instructions: _Instructions
+    instructions: Instructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +290,7 @@ class ChatService:
             await self.check_overrides(bot, request.overrides)
             bot = override_bot(bot, request.overrides)
         _check_length(request.message, bot.limits.max_message_characters)
-        asked = _AskedBot(bot_id, bot, await self._instruct(bot, request.variables))
+        asked = _AskedBot(bot_id, bot, await read_instructions(bot, self.prompts, request.variables))
         is_kept = bot.conversation_storage.backend != "memory"
         open_conversation = self.open_conversation if is_kept else self.open_in_memory
         conversation = open_conversation(bot_id, request.conversation_id or operation_id or uuid.uuid4().hex)
@@ -312,7 +310,7 @@ class ChatService:
     ) -> AsyncIterator[_BegunTurn | ChatReply]:
         """Reserve a turn in the place of the last one, unless it was answered before."""
         bot = (await self.bots.read(bot_id)).config
-        asked = _AskedBot(bot_id, bot, await self._instruct(bot, request.variables))
+        asked = _AskedBot(bot_id, bot, await read_instructions(bot, self.prompts, request.variables))
         conversation = self.open_conversation(bot_id, conversation_id)
         new = self._new_turn(bot, edit.edit_id, request.response_format)
         reserve = partial(conversation.reserve_again, new, edit.if_match)
@@ -420,21 +418,6 @@ class ChatService:
             retention_days=shortest_days(self.retention_days, bot.retention_days),
             answer_format=answer_format or read_answer_format(bot),
         )
-
-    async def _instruct(self, bot: StoredBotConfig, variables: dict[str, str]) -> _Instructions:
-        """Return the bot's instructions, and the version of the prompt that they come from, if they do."""
-        reference = bot.prompt
-        if reference is not None:
-            prompt = await self.prompts.resolve(reference.name, reference.label, reference.version)
-            use = PromptUse(name=prompt.version.name, version=prompt.version.version)
-            return render_for_model(prompt, variables, "system"), use
-        if variables:
-            names = sorted(variables)
-            raise ValidationError(
-                f"This bot's instructions have no variables (unknown: {', '.join(names)})",
-                {"missing": [], "unknown": names},
-            )
-        return (ChatMessage(role="system", content=bot.system_prompt or ""),), None
 
     async def _prompt(
         self, bot: _AskedBot, reminder: Reminder, turn: Reservation, context: TurnContext

@@ -8,7 +8,7 @@ The info string of a fence says what becomes of it:
 | `sh foreground` | runs until its first line on stdout, then it is stopped |
 | `sh no-run: why` | is not run |
 | `python fragment` | is a part of a program |
-| `python path/of/a/file.py` | is that file's text |
+| `python path/of/a/file.py`, `js path/of/a/file.mjs` | is that file's text; a test runs it where it stands |
 | none, `text`, `json` right behind one that runs | is what it prints; `...` stands for anything |
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LANGUAGES = {"sh", "python", "json", "text", "yaml", "markdown", ""}
+LANGUAGES = {"sh", "python", "js", "json", "text", "yaml", "markdown", ""}
 """A command in any other language would be one that nobody runs."""
 
 _ANSWERS = {"json", "text", ""}

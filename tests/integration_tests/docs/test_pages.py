@@ -40,12 +40,13 @@ def test_each_command_that_is_not_run_says_why() -> None:
 
 def test_no_program_is_left_out_unless_it_is_a_fragment_or_a_file() -> None:
     odd = [b for b in ALL if b.language == "python" and b.words not in {"", "fragment"} and not _is_file(b)]
+    odd += [b for b in ALL if b.language == "js" and not _is_file(b)]
 
     assert [block.place for block in odd] == []
 
 
 def test_a_program_that_is_a_file_of_the_tree_is_its_text() -> None:
-    shown = [block for block in ALL if block.language == "python" and _is_file(block)]
+    shown = [block for block in ALL if block.language in {"python", "js"} and _is_file(block)]
 
     for block in (one for one in shown if one.page not in RUN_BY):
         assert (ROOT / block.words).read_text() == f"{block.text}\n", block.place
@@ -113,7 +114,7 @@ def test_an_answer_is_compared_but_for_what_it_leaves_open() -> None:
 
 
 def _is_file(block: Block) -> bool:
-    return block.words.endswith(".py")
+    return block.words.endswith((".py", ".mjs"))
 
 
 def _make_targets() -> set[str]:

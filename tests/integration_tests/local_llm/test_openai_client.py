@@ -291,5 +291,18 @@ def test_a_key_that_is_not_accepted_is_an_authentication_error(
 
 
 def test_a_path_that_is_not_there_is_the_clients_not_found_error(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/responses\)"):
-        client.responses.create(model="gpt-4o", input="x")
+    with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/moderations\)"):
+        client.moderations.create(input="x")
+
+
+def test_responses_through_the_client_whole_parsed_and_streamed(client: openai.OpenAI) -> None:
+    whole = client.responses.create(model="gpt-4o", input="hello world")
+    parsed = client.responses.parse(model="gpt-4o", input="judge", text_format=Step)
+    with client.responses.stream(model="gpt-4o", input="hello world") as events:
+        kinds = [event.type for event in events]
+        streamed = events.get_final_response()
+
+    assert whole.output_text.startswith("[stand-in for gpt-4o]")
+    assert streamed.output_text == whole.output_text
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    assert isinstance(parsed.output_parsed, Step)

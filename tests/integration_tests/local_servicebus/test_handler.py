@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WORK_SECONDS = 5.0
 """More than a lock of the queue `short` lasts, which is renewed two seconds before its end."""
 
+LONGER_THAN_A_SESSIONS_LOCK = 3.0
+"""Of the queue `brief-sessions`, which lasts two seconds and is renewed after one."""
+
 
 async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_lettered(
     endpoint: Endpoint,
@@ -60,3 +63,43 @@ async def test_long_work_keeps_its_lock_is_answered_once_and_what_fails_is_dead_
         assert letter.dead_letter_reason == "DeliveriesExhaustedError"
         assert "ValueError" in (letter.dead_letter_error_description or "")
         assert endpoint.depth("short")["active"] == 0
+
+
+async def test_sessions_are_worked_on_in_their_order_and_keep_their_locks(endpoint: Endpoint) -> None:
+    begun: list[str] = []
+
+    async def process(message: dict[str, Any]) -> dict[str, Any]:
+        begun.append(message["id"])
+        if message["id"] == "a0":
+            await asyncio.sleep(LONGER_THAN_A_SESSIONS_LOCK)
+        return {}
+
+    handler = AsyncServiceBusHandler(
+        process,
+        "brief-sessions",
+        "sessions",
+        in_sessions=2,
+        out_sessions=True,
+        connection_string=endpoint.connection_string(),
+    )
+    async with Sdk(endpoint, is_async=True) as sdk:
+        sender = await sdk.sender("brief-sessions")
+        for message_id in ("a0", "b0", "a1", "b1", "c0"):
+            body = {"tenant_id": "acme", "id": message_id}
+            await sender.send_messages(
+                ServiceBusMessage(json.dumps(body), message_id=message_id, session_id=message_id[0])
+            )
+        listening = asyncio.create_task(handler.listen())
+        results = await sdk.receiver("sessions", session_id="acme")
+        told: list[str] = []
+        while len(told) < 5:
+            for result in await results.receive_messages(5, 20):
+                told.append(json.loads(str(result))["id"])
+                await results.complete_message(result)
+        await handler.stop()
+        await listening
+
+    assert sorted(begun) == sorted(told) == ["a0", "a1", "b0", "b1", "c0"]
+    assert begun.index("a0") < begun.index("a1")
+    assert begun.index("b0") < begun.index("b1") < begun.index("a1")  # beside the long one
+    assert endpoint.depth("brief-sessions")["active"] == 0

@@ -69,6 +69,7 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         statuses: The statuses that the next requests are refused with; None lets one through.
         lose_answers: How many of the next answers are lost after the request was done.
         largest: The most bytes that one request carried.
+        writes: The names that were written under, in order.
     """
 
     def __init__(self, container: str = "logs") -> None:
@@ -79,6 +80,7 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         self.lose_answers = 0
         self.requests = 0
         self.largest = 0
+        self.writes: list[str] = []
 
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:  # noqa: ANN401  # azure-core's
         self.requests += 1
@@ -94,10 +96,15 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         asked = urlsplit(request.url)
         _, _, container, name = [*unquote(asked.path).split("/", 3), ""][:4]
         query = {key: values[0] for key, values in parse_qs(asked.query).items()}
+        if query.get("restype") == "container" and request.method == "PUT":
+            return self._create(request, container)
         if container != self.container:
             return MemoryResponse(request, 404, b"", {"x-ms-error-code": "ContainerNotFound"})
         if query.get("restype") == "container":
             return self._of_container(request, query)
+        return self._of_blob(request, name, query)
+
+    def _of_blob(self, request: HttpRequest, name: str, query: Mapping[str, str]) -> MemoryResponse:
         if request.method == "PUT":
             return self._put(request, name, query)
         if name not in self.blobs:
@@ -106,6 +113,14 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             del self.blobs[name]
             return MemoryResponse(request, 202, b"", {})
         return self._get(request, self.blobs[name])
+
+    def _create(self, request: HttpRequest, container: str) -> MemoryResponse:
+        if container == self.container:
+            return MemoryResponse(request, 409, b"", {"x-ms-error-code": "ContainerAlreadyExists"})
+        if not re.fullmatch(r"[a-z0-9-]{3,63}", container):
+            return MemoryResponse(request, 400, b"", {"x-ms-error-code": "InvalidResourceName"})
+        self.container = container
+        return MemoryResponse(request, 201, b"", {"etag": '"c"', "last-modified": _MODIFIED})
 
     def _of_container(self, request: HttpRequest, query: Mapping[str, str]) -> MemoryResponse:
         """Describe the container, or list a page; a marker names the blob that begins the next one."""
@@ -132,6 +147,12 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     def _put(self, request: HttpRequest, name: str, query: Mapping[str, str]) -> MemoryResponse:
         body = _content(request)
         self.largest = max(self.largest, len(body))
+        if (
+            request.headers.get("If-None-Match") == "*"
+            and name in self.blobs
+            and query.get("comp") != "block"
+        ):
+            return MemoryResponse(request, 409, b"", {"x-ms-error-code": "BlobAlreadyExists"})
         if query.get("comp") == "block":
             self.blocks[query["blockid"]] = body
         elif query.get("comp") == "blocklist":
@@ -139,6 +160,8 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             self.blobs[name] = b"".join(self.blocks.pop(block) for block in ids)
         else:
             self.blobs[name] = body
+        if query.get("comp") != "block":
+            self.writes.append(name)
         return MemoryResponse(request, 201, b"", {"etag": '"e"', "last-modified": _MODIFIED})
 
     def _get(self, request: HttpRequest, content: bytes) -> MemoryResponse:

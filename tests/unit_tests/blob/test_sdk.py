@@ -54,10 +54,21 @@ async def test_what_is_uploaded_is_read_back(store: SdkBlobStore, file: Path) ->
     assert await store.read("a/b.jsonl") is None
     assert not await store.exists("a/b.jsonl")
     await store.upload("a/b.jsonl", file)
-    await store.upload("a/b.jsonl", written(file, b"two\n"))
 
-    assert await store.read("a/b.jsonl") == b"two\n"
+    assert await store.read("a/b.jsonl") == b"one\n"
     assert await store.exists("a/b.jsonl")
+
+
+async def test_what_is_there_under_the_name_of_its_content_stays(
+    store: SdkBlobStore, account: MemoryBlobs, file: Path
+) -> None:
+    for content in (b"one", bytes(5 * MEGABYTE)):
+        account.writes.clear()
+        name = f"a/{len(content)}"
+        for _ in range(2):
+            await store.upload(name, written(file, content))
+
+        assert (account.writes, await store.read(name)) == ([name], content)
 
 
 async def test_a_large_file_is_sent_in_blocks(store: SdkBlobStore, account: MemoryBlobs, file: Path) -> None:

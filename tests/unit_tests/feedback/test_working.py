@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.llm.chat_model import FilteredAnswerError
+from shared.llm.chat_model import FilteredAnswerError, ModelOutageError
 from shared.llm.errors import PromptRefusedError
 from tests.unit_tests.feedback.app import ANALYSIS, USAGE
 
@@ -215,6 +215,25 @@ async def test_what_the_budget_does_not_admit_waits_in_the_store_and_comes_back_
     [(queue, message)] = app.broker.sent
     assert (queue, message.not_before, message.session_id) == ("feedback-form-in", until, None)
     await app.deliver_what_was_sent()
+    assert (await app.show())["status"] == "succeeded"
+
+
+async def test_a_long_pause_that_the_model_asks_for_is_waited_for_in_the_store_and_a_short_one_is_no_wait(
+    app: FeedbackApp,
+) -> None:
+    app.model.failures = [ModelOutageError("The model", "refuses", retry_after=60.0, asks_for_pause=True)]
+    await app.accept()
+    await app.deliver()
+    waiting = await app.show()
+    app.model.failures = [ModelOutageError("The model", "refuses", retry_after=2.0, asks_for_pause=True)]
+    with pytest.raises(ModelOutageError):
+        await app.deliver()
+    await app.deliver()
+
+    assert (waiting["status"], waiting["waiting_for"]) == ("queued", "The model refuses")
+    assert waiting["waiting_until"] is not None
+    [_, put_off] = app.broker.on("feedback-form-in")
+    assert put_off.not_before is not None
     assert (await app.show())["status"] == "succeeded"
 
 

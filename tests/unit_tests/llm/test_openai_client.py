@@ -138,9 +138,19 @@ async def test_a_failing_credential_used_nothing() -> None:
         ({"retry-after": "odd", "x-ratelimit-reset-tokens": "7s"}, 7.0),
     ],
 )
-async def test_a_job_waits_a_rate_limit_out_as_it_asks(headers: dict[str, str], least: float) -> None:
+async def test_a_short_rate_limit_is_waited_out_and_a_long_one_told(
+    headers: dict[str, str], least: float
+) -> None:
     chat, endpoint, clock = model(failure(429, headers), answer())
-    await chat.complete(replace(PROMPT, origin=CallOrigin(job_id="j1")))
+    call = chat.complete(replace(PROMPT, origin=CallOrigin(job_id="j1")))
+    if least > LONGEST_RETRY_AFTER:
+        with pytest.raises(ModelOutageError) as told:
+            await call
+        assert told.value.retry_after == pytest.approx(least)
+        assert told.value.asks_for_pause
+        assert (len(endpoint.requests), clock.slept) == (1, [])
+        return
+    await call
     assert len(endpoint.requests) == 2
     assert least <= clock.slept[0] <= least + POLICY.backoff_seconds
 

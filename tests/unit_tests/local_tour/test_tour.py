@@ -199,6 +199,7 @@ def test_the_exports_are_private_and_come_back_as_they_were(tmp_path: Path) -> N
     with client(FakeApp()) as http:
         tenants = [event for event in Journey(http, "admin").walk() if isinstance(event, Tenant)]
     addresses = {"app": "http://localhost:1", "llm": "http://localhost:2", "servicebus": "sb://localhost:3"}
+    addresses["blob"] = "http://localhost:4/devstoreaccount1"
     variables = exports(addresses, "it's $secret", tenants)
     path = tmp_path / "env.sh"
     path.write_text("export OLD=1\n")
@@ -217,6 +218,7 @@ def test_the_exports_are_private_and_come_back_as_they_were(tmp_path: Path) -> N
         "TENANTRY_OTHER_KEY",
         "ADMIN_API_KEY",
         "TENANTRY_SERVICEBUS",
+        "TENANTRY_STORAGE",
         "TENANTRY_LLM_URL",
     ]
     shell = subprocess.run(  # noqa: S603  # our own file

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.reasoning.messages import SESSIONS_PER_TENANT, session_of
+from shared.jobs.places import PLACES
 from shared.jobs.repository import SWEEP_AFTER_SECONDS
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import Call, every_page, host_limit_seconds
@@ -243,8 +244,10 @@ def test_sessions_are_the_tenants_own_and_few() -> None:
     assert sessions == {f"acme#{number}" for number in range(4)}
 
 
-def test_a_host_has_places_for_the_sessions_of_many_tenants_and_keeps_none_that_is_idle() -> None:
+def test_two_instances_work_on_all_places_of_32_tenants_at_once_and_keep_no_idle_session() -> None:
+    """So that whoever comes beside 32 floods waits for no more than the first of them to end (ADR 52)."""
     options = json.loads((Path(__file__).parents[3] / "host.json").read_text())["extensions"]["serviceBus"]
 
-    assert options["maxConcurrentSessions"] >= 16 * SESSIONS_PER_TENANT
+    assert 2 * options["maxConcurrentSessions"] >= 32 * SESSIONS_PER_TENANT
+    assert 2 * options["maxConcurrentCalls"] >= 32 * PLACES
     assert options["sessionIdleTimeout"] == "00:00:01"

@@ -13,6 +13,7 @@ from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.jobs.claims import LONGEST_WAIT
 from shared.jobs.errors import JobInWorkError
 from shared.jobs.models import JobDelay, JobEnd, JobMessage, JobStatus, JobStep
+from shared.llm.chat_model import ModelOutageError
 from shared.llm.errors import PromptRefusedError
 from shared.prompts.edits import MoveLabel, PromptEdit
 from shared.prompts.models import PromptDraft
@@ -275,6 +276,30 @@ async def test_a_job_that_is_refused_often_is_tried_less_and_less_often(app: App
     assert (await app.show("j1")).json()["status"] == "succeeded"
     for wait, least in zip(waits, [1, 2, 4, 8, 16, 32, 64, 64, 64], strict=True):
         assert least <= wait <= least * 1.1
+
+
+async def test_a_job_whose_model_asks_for_a_long_pause_gives_its_place_back(app: App) -> None:
+    app.model.failures = [ModelOutageError("The model", "refuses", retry_after=120.0, asks_for_pause=True)]
+    await app.accept(id="j1", text="Why?")
+    began = app.clock.monotonic()
+    await app.deliver(message())
+    took = app.clock.monotonic() - began
+    waiting = (await app.show("j1")).json()
+    await app.deliver_what_was_put_off()
+
+    assert (waiting["status"], waiting["waiting_for"]) == ("queued", "The model refuses")
+    assert took < 1  # nobody waited in the job's session
+    assert app.clock.monotonic() - began >= 120
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
+async def test_an_outage_of_which_nobody_asked_to_wait_is_a_failed_delivery(app: App) -> None:
+    app.model.failures = [DependencyUnavailableError("The model", retry_after=120.0)]
+
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver(message())
+
+    assert (await app.show("j1")).json()["waiting_until"] is None
 
 
 async def test_jobs_that_wait_for_one_budget_come_back_one_after_the_other(app: App) -> None:

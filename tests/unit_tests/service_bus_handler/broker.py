@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from shared.errors import DependencyUnavailableError
-from shared.messaging.listener import LockedDelivery, Outcome
+from shared.messaging.listener import LockedDelivery, NoSessionError, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -46,6 +46,7 @@ class MemoryBroker:
     Attributes:
         receive_failures: What the next receives fail with, each breaking its link.
         opened: How many links were opened.
+        held: The sessions that are held.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -58,18 +59,19 @@ class MemoryBroker:
         self.send_failures: list[Exception] = []
         self.settle_failures: list[Exception] = []
         self.most_asked: list[int] = []
-        self.opened = 0
-        self.is_open = self.is_closed = False
+        self.opened = self.open_links = 0
+        self.is_closed = False
         self.changed = asyncio.Condition()
+        self.held: list[str | None] = []
 
     @property
     def sender(self) -> Self:
         return self
 
-    def put(self, message_id: str, **fields: object) -> None:
+    def put(self, message_id: str, session: str | None = None, **fields: object) -> None:
         """Put a message on the queue."""
         body = {"tenant_id": "acme", "id": message_id} | fields
-        self.waiting.append(QueuedMessage(json.dumps(body).encode(), message_id))
+        self.waiting.append(QueuedMessage(json.dumps(body).encode(), message_id, session_id=session))
 
     def outcomes(self, message_id: str) -> list[str]:
         """Return how a message's deliveries were settled."""
@@ -81,19 +83,33 @@ class MemoryBroker:
             await self.changed.wait_for(lambda: len(self.settled) >= count)
 
     @asynccontextmanager
-    async def open_link(self, queue: str) -> AsyncIterator[Self]:
+    async def open_link(self, queue: str, session_wait_seconds: float | None) -> AsyncIterator[MemoryLink]:
         assert queue == "input-queue"
-        self.opened, self.is_open = self.opened + 1, True
+        session = None if session_wait_seconds is None else await self._hold_session(session_wait_seconds)
+        self.opened, self.open_links = self.opened + 1, self.open_links + 1
+        link = MemoryLink(self, session)
         try:
-            yield self
+            yield link
         finally:
-            self.is_open = False
+            link.is_open = False
+            self.open_links -= 1
+            if session is not None:
+                self.held.remove(session)
 
-    async def receive(self, most: int, seconds: float) -> Sequence[QueuedMessage]:
+    async def _hold_session(self, seconds: float) -> str | None:
+        for message in self.waiting:
+            if message.session_id not in self.held:
+                self.held.append(message.session_id)
+                return message.session_id
+        await self.clock.sleep(seconds)
+        raise NoSessionError
+
+    async def receive(self, most: int, seconds: float, session: str | None) -> Sequence[QueuedMessage]:
         self.most_asked.append(most)
         if self.receive_failures:
             raise self.receive_failures.pop(0)
-        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        taken = [message for message in self.waiting if session in {None, message.session_id}][:most]
+        self.waiting = [message for message in self.waiting if message not in taken]
         for message in taken:
             message.delivery_count = (message.delivery_count or 0) + 1
             message.locked_until = self.clock.now() + LOCK
@@ -103,8 +119,6 @@ class MemoryBroker:
 
     async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
         assert isinstance(delivery, QueuedMessage)
-        if not self.is_open:
-            raise DependencyUnavailableError("Service Bus", "the link is closed")
         if self.settle_failures:
             self.waiting.append(delivery)
             raise self.settle_failures.pop(0)
@@ -129,3 +143,23 @@ class MemoryBroker:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+@dataclass
+class MemoryLink:
+    """A link to the queue, or to one of its sessions."""
+
+    broker: MemoryBroker
+    session: str | None
+    is_open: bool = True
+
+    async def receive(self, most: int, seconds: float) -> Sequence[QueuedMessage]:
+        return await self.broker.receive(most, seconds, self.session)
+
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
+        if not self.is_open:
+            raise DependencyUnavailableError("Service Bus", "the link is closed")
+        await self.broker.settle(delivery, end)
+
+    async def renew(self, delivery: LockedDelivery) -> datetime:
+        return await self.broker.renew(delivery)

@@ -135,7 +135,7 @@ async def test_what_fails_at_each_delivery_is_dead_lettered_with_its_reason_afte
     ],
 )
 async def test_a_message_that_can_never_be_handled_is_dead_lettered_at_once(
-    run: Run, fields: dict[str, object], reason: str
+    run: Run, fields: dict[str, Any], reason: str
 ) -> None:
     run.broker.put("m1", **fields)
     run.start(echo)
@@ -205,6 +205,57 @@ async def test_a_message_that_takes_long_keeps_no_other_waiting(run: Run) -> Non
     assert (before, run.broker.outcomes("slow")) == ([], [Outcome.COMPLETE])
 
 
+async def test_a_session_is_worked_on_in_its_order_beside_others_and_left_when_it_is_empty(run: Run) -> None:
+    begun: list[str] = []
+    at_work: set[str] = set()
+    together = 0
+
+    async def work(body: dict[str, Any]) -> None:
+        nonlocal together
+        assert body["lane"] not in at_work
+        at_work.add(body["lane"])
+        together = max(together, len(at_work))
+        begun.append(body["id"])
+        await asyncio.sleep(0)
+        at_work.remove(body["lane"])
+
+    for number in range(12):
+        session = "abc"[number % 3]
+        run.broker.put(f"{session}{number:02}", session=session, lane=session)
+    run.start(work, in_sessions=2)
+    await run.broker.until(12)
+
+    for session in "abc":
+        own = [message_id for message_id in begun if message_id.startswith(session)]
+        assert own == sorted(own)
+    assert together == 2
+    assert begun[-1].startswith("c")  # it found a link once one of the others was left
+    assert {end.outcome for _, end in run.broker.settled} == {Outcome.COMPLETE}
+
+
+async def test_a_queue_whose_sessions_are_all_empty_is_asked_again_and_a_stop_is_not_kept_waiting(
+    run: Run,
+) -> None:
+    handler = run.start(echo, in_sessions=3, max_wait_time=60)
+    while run.clock.monotonic() < 60:  # noqa: ASYNC110  # a test's clock tells nobody that it moves
+        await asyncio.sleep(0)
+    run.broker.put("m1", session="acme")
+    await run.broker.until(1)
+    await handler.stop()
+
+    assert run.broker.outcomes("m1") == [Outcome.COMPLETE]
+    assert max(run.clock.slept) <= 5
+    assert run.broker.held == []
+
+
+async def test_a_result_for_a_queue_with_sessions_goes_into_its_tenants(run: Run) -> None:
+    run.broker.put("m1")
+    run.start(echo, out_sessions=True)
+    await run.broker.until(1)
+
+    assert [message.session_id for _, _, message in run.broker.sent] == ["acme"]
+
+
 async def test_a_link_that_breaks_is_opened_anew_after_a_pause(run: Run) -> None:
     run.broker.receive_failures = [DOWN, DOWN]
     run.broker.put("m1")
@@ -269,7 +320,7 @@ async def test_a_stop_lets_what_is_in_work_end(run: Run) -> None:
     await handler.stop()
 
     assert run.broker.outcomes("m1") == [Outcome.COMPLETE]
-    assert (len(run.broker.sent), run.broker.is_closed, run.broker.is_open) == (1, True, False)
+    assert (len(run.broker.sent), run.broker.is_closed, run.broker.open_links) == (1, True, 0)
 
 
 async def test_a_stop_gives_back_what_does_not_end_in_time(run: Run) -> None:

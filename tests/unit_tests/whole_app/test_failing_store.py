@@ -175,7 +175,8 @@ def check_refusal(subject: Subject, seen: Seen) -> None:
     answer = seen.answer
     assert answer.status in {503, 504}, answer
     assert int(answer.headers["retry-after"]) >= 1
-    assert answer.json()["request_id"]
+    assert answer.headers["x-request-id"]
+    assert answer.json()["error"]
     assert seen.seconds <= subject.route.seconds + ROUNDING
     assert max(call.requests for call in seen.calls) <= MOST_REQUESTS_PER_CALL
     assert seen.requests <= MOST_REQUESTS_PER_ROUTE

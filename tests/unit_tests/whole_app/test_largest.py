@@ -68,6 +68,15 @@ LARGEST: Final[dict[str, tuple[Any, ...]]] = {
         {"prompt_name": "secretprompt", "variables": _NAMES},
     ),
     "chat": ({"message": "x" * 100_000}, {"message": "x", "variables": _NAMES}),
+    "create_chat_completion": (
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * 1_000_000}]},
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}] * 9_900},
+        {
+            "model": "gpt-4o",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 9_000}],
+        },
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "metadata": {"a": "x" * 900_000}},
+    ),
     "save_bot": ({"system_prompt": "é" * 100_000},),
     "put_limits": ({"models": {f"m{number}": {"tokens_per_minute": 1} for number in range(9_900)}},),
 }

@@ -1,0 +1,1 @@
+"""OpenAI's interface, on the app in memory."""

@@ -1,0 +1,1 @@
+"""Rotated log files: found, delivered, remembered, removed."""
