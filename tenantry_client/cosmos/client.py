@@ -40,7 +40,7 @@ class CosmosClient:
             tls_context(options.get("connection_verify", True)),
             options.get("max_connections", MAX_CONNECTIONS),
         )
-        self.client_connection = ClientCore(url, credential, options, pool)
+        self.client_connection: ClientCore = ClientCore(url, credential, options, pool)
         self._sdk_client: Any = None
         run_to_end(self.client_connection.gateway.open())
 

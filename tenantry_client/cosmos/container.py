@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tenantry_client.cosmos.blocking_pool import run_to_end
 from tenantry_client.cosmos.change_feed import ChangeFeed
 from tenantry_client.cosmos.container_operations import ContainerOperations
-from tenantry_client.cosmos.delegation import Delegated
+from tenantry_client.cosmos.delegation import ClientFace, Delegated
 from tenantry_client.cosmos.feed_ranges import read_feed_range, write_feed_range
 from tenantry_client.cosmos.item_feed import ItemFeed
 from tenantry_client.cosmos.item_reading import ItemReader
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tenantry_client.cosmos.answers import CosmosDict, CosmosList
-    from tenantry_client.cosmos.client import CosmosClient
     from tenantry_client.cosmos.client_core import ClientCore
     from tenantry_client.cosmos.container_operations import Item
     from tenantry_client.cosmos.item_batches import BatchStep
@@ -52,7 +51,7 @@ class ContainerProxy:
     delete_conflict = Delegated()
     semantic_rerank = Delegated()
 
-    def __init__(self, client: CosmosClient, database_id: str, container_id: str) -> None:
+    def __init__(self, client: ClientFace, database_id: str, container_id: str) -> None:
         self.id = container_id
         self.database_link = f"dbs/{database_id}"
         self.container_link = f"{self.database_link}/colls/{container_id}"

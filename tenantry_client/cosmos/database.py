@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tenantry_client.cosmos.blocking_pool import run_to_end
 from tenantry_client.cosmos.container import ContainerProxy
 from tenantry_client.cosmos.database_reading import read_database
-from tenantry_client.cosmos.delegation import Delegated
+from tenantry_client.cosmos.delegation import ClientFace, Delegated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tenantry_client.cosmos.answers import CosmosDict
-    from tenantry_client.cosmos.client import CosmosClient
     from tenantry_client.cosmos.client_core import ClientCore
     from tenantry_client.cosmos.partition_key import PartitionKey
     from tenantry_client.cosmos.request_options import RequestOptions
@@ -40,7 +39,7 @@ class DatabaseProxy:
     replace_user = Delegated()
     delete_user = Delegated()
 
-    def __init__(self, client: CosmosClient, database_id: str) -> None:
+    def __init__(self, client: ClientFace, database_id: str) -> None:
         self.id = database_id
         self.database_link = f"dbs/{database_id}"
         self._client = client

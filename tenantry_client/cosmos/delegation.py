@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from tenantry_client.cosmos.client_core import ClientCore
 
 _PASSED_ON: Final = (
     "consistency_level",
@@ -10,6 +13,19 @@ _PASSED_ON: Final = (
     "connection_verify",
     "multiple_write_locations",
 )
+
+
+class ClientFace(Protocol):
+    """A client as its databases and containers need it."""
+
+    @property
+    def client_connection(self) -> ClientCore:
+        """Its settings, and what it knows."""
+        ...
+
+    def sdk(self) -> Any:  # noqa: ANN401 - azure-cosmos's own client
+        """Return azure-cosmos's client of the same account."""
+        ...
 
 
 class _Face(Protocol):

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenantry_client.cosmos.answers import FailedAnswer
-
 _SUB_STATUS = "x-ms-substatus"
+
+
+class AnswerOfError(Protocol):
+    """An answer as an error needs it."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The words beside the status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+        ...
 
 
 class AzureError(Exception):
@@ -42,7 +59,7 @@ class HttpResponseError(AzureError):
         reason: The words beside the status.
     """
 
-    def __init__(self, message: object = None, response: FailedAnswer | None = None, **details: Any) -> None:  # noqa: ANN401 - whatever the caller or the service has
+    def __init__(self, message: object = None, response: AnswerOfError | None = None, **details: Any) -> None:  # noqa: ANN401 - whatever the caller or the service has
         super().__init__(message, **details)
         self.response = response
         self.status_code: int | None = None if response is None else response.status_code
@@ -70,7 +87,7 @@ class CosmosHttpResponseError(HttpResponseError):
         self,
         status_code: int | None = None,
         message: object = None,
-        response: FailedAnswer | None = None,
+        response: AnswerOfError | None = None,
         **details: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> None:
         self.headers: Mapping[str, str] = {} if response is None else response.headers

@@ -37,7 +37,7 @@ class CosmosClient:
             tls_context(options.get("connection_verify", True)),
             options.get("max_connections", MAX_CONNECTIONS),
         )
-        self.client_connection = ClientCore(url, credential, options, pool)
+        self.client_connection: ClientCore = ClientCore(url, credential, options, pool)
         self._sdk_client: Any = None
 
     def __repr__(self) -> str:

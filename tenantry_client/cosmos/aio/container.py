@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tenantry_client.cosmos.aio.paged import CosmosAsyncItemPaged
 from tenantry_client.cosmos.change_feed import ChangeFeed
 from tenantry_client.cosmos.container_operations import ContainerOperations
-from tenantry_client.cosmos.delegation import Delegated
+from tenantry_client.cosmos.delegation import ClientFace, Delegated
 from tenantry_client.cosmos.feed_ranges import read_feed_range, write_feed_range
 from tenantry_client.cosmos.item_feed import ItemFeed
 from tenantry_client.cosmos.item_reading import ItemReader
@@ -15,7 +15,6 @@ from tenantry_client.cosmos.item_reading import ItemReader
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from tenantry_client.cosmos.aio.client import CosmosClient
     from tenantry_client.cosmos.answers import CosmosDict, CosmosList
     from tenantry_client.cosmos.client_core import ClientCore
     from tenantry_client.cosmos.container_operations import Item
@@ -51,7 +50,7 @@ class ContainerProxy:
     delete_conflict = Delegated()
     semantic_rerank = Delegated()
 
-    def __init__(self, client: CosmosClient, database_id: str, container_id: str) -> None:
+    def __init__(self, client: ClientFace, database_id: str, container_id: str) -> None:
         self.id = container_id
         self.database_link = f"dbs/{database_id}"
         self.container_link = f"{self.database_link}/colls/{container_id}"

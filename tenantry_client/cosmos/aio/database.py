@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from tenantry_client.cosmos.aio.container import ContainerProxy
 from tenantry_client.cosmos.database_reading import read_database
-from tenantry_client.cosmos.delegation import Delegated
+from tenantry_client.cosmos.delegation import ClientFace, Delegated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenantry_client.cosmos.aio.client import CosmosClient
     from tenantry_client.cosmos.answers import CosmosDict
     from tenantry_client.cosmos.client_core import ClientCore
     from tenantry_client.cosmos.partition_key import PartitionKey
@@ -39,7 +38,7 @@ class DatabaseProxy:
     replace_user = Delegated()
     delete_user = Delegated()
 
-    def __init__(self, client: CosmosClient, database_id: str) -> None:
+    def __init__(self, client: ClientFace, database_id: str) -> None:
         self.id = database_id
         self.database_link = f"dbs/{database_id}"
         self._client = client
