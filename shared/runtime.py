@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.cosmos.aio import CosmosClient
     from azure.storage.blob.aio import BlobServiceClient
     from pydantic import SecretStr
 
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from shared.caching.redis import RedisLevel
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.cosmos.sdk import AnyCosmosClient
     from shared.http.route import Route
     from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
@@ -489,11 +489,12 @@ class Runtime:
         await self._open.aclose()
 
     @cached_property
-    def _cosmos_client(self) -> CosmosClient:
-        from shared.cosmos.sdk import open_client  # noqa: PLC0415  # the SDK loads when first used
+    def _cosmos_client(self) -> AnyCosmosClient:
+        from shared.cosmos.sdk import open_client, open_fast_client  # noqa: PLC0415  # they load when first used
 
         settings = self.settings
-        client = open_client(settings.cosmos_endpoint, self._key_or_credential(settings.cosmos_key))
+        open_chosen = open_fast_client if settings.cosmos_client == "fast" else open_client
+        client = open_chosen(settings.cosmos_endpoint, self._key_or_credential(settings.cosmos_key))
         self._open.push_async_callback(client.close)
         return client
 
