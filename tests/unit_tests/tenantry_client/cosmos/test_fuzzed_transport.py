@@ -1,4 +1,4 @@
-"""A server that does whatever servers do: each read has its own item or an error, in time, and leaves nothing open."""
+"""A server that does whatever servers do: each read has its own item or an error, and leaves nothing open."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class FickleServer:
     def answer_twice(self, head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(self._whole(head) + self._whole(head, {"id": "second"}))
 
-    def answer_to_another(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+    def answer_to_another(self, _: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(self._whole(b"x-ms-activity-id: another\r\n", {"id": "another"}))
 
     async def hang(self, *_: object) -> None:
@@ -149,8 +149,7 @@ class FickleServer:
 
     @staticmethod
     def _echo(head: bytes) -> bytes:
-        line = next(line for line in head.split(b"\r\n") if line.startswith(b"x-ms-activity-id"))
-        return line
+        return next(line for line in head.split(b"\r\n") if line.startswith(b"x-ms-activity-id"))
 
     def _whole(
         self, head: bytes, body: object = None, *, status: bytes = b"200 OK", extra: bytes = b""

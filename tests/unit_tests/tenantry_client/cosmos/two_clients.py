@@ -1,8 +1,7 @@
-"""azure-cosmos and the client of our own beside each other, each on an account of its own that is otherwise the same."""
+"""azure-cosmos and the client of our own beside each other, each on an account of its own."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,21 @@ from azure.core.exceptions import AzureError
 from local.cosmos.engine.faults import parse_rule
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import open_fast_client
-from tests.support.memory_cosmos import MemoryCosmos, MemoryFastTransport
+from tests.support.memory_cosmos import MemoryFastTransport
 
 if TYPE_CHECKING:
-    from tests.support.fakes import FakeClock
+    import random
+
+    from tests.support.memory_cosmos import MemoryCosmos
 
 HEADERS = ("x-ms-request-charge", "x-ms-item-count", "x-ms-session-token", "lsn", "x-ms-content-path")
 """Headers of answers that have to be the same; of `etag` and `x-ms-continuation`, that they are there."""
 IDS = ("a", "b", "c", "d", "e f", "ü")
 KEYS = ("acme", "globex", "ä")
+KINDS = (
+    *("create_item", "upsert_item", "replace_item", "patch_item", "delete_item", "execute_item_batch"),
+    *("read_item", "query_items", "read_items", "read_all_items", "query_items_change_feed"),
+)
 QUERIES = (
     ("SELECT * FROM c", None),
     ("SELECT VALUE c.n FROM c ORDER BY c.n DESC", None),
@@ -50,16 +55,19 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 class Side:
-    """One client on its account."""
+    """One client on its account.
 
-    def __init__(self, clock: FakeClock, *, own: bool) -> None:
-        self.cosmos = MemoryCosmos(clock)
-        self.own = own
-        client: Any = self.cosmos.client
+    Args:
+        cosmos: The account.
+        own: Whether the client is our own.
+    """
+
+    def __init__(self, cosmos: MemoryCosmos, *, own: bool) -> None:
+        self.cosmos = cosmos
+        client: Any = cosmos.client
         if own:
             client = open_fast_client("http://memory:8081", COSMOS_KEY)
-            client.client_connection.gateway.transport = MemoryFastTransport(self.cosmos.transport)
-        self.client = client
+            client.client_connection.gateway.transport = MemoryFastTransport(cosmos.transport)
         self.container: Any = client.get_database_client("tenantry").get_container_client("prompts")
         self.etags: dict[tuple[str, str], str] = {}
 
@@ -74,6 +82,7 @@ class Side:
             heard["etag"] = str("etag" in headers)
             heard["x-ms-continuation"] = str(bool(headers.get("x-ms-continuation")))
 
+        result: Any
         try:
             if name in {"query_items", "read_all_items", "query_items_change_feed"}:
                 pages = getattr(self.container, name)(*arguments, response_hook=hook, **options).by_page()
@@ -81,10 +90,9 @@ class Side:
             else:
                 result = await getattr(self.container, name)(*arguments, response_hook=hook, **options)
         except (AzureError, ValueError, TypeError) as error:
-            told = [type(error).__name__]
-            told += [getattr(error, one, None) for one in ("status_code", "sub_status", "error_index")]
+            numbers = (getattr(error, one, None) for one in ("status_code", "sub_status", "error_index"))
             heard = {}
-            result = told
+            result = [type(error).__name__, *numbers]
         else:
             self._learn(result)
         return Outcome(plain(result), heard, self.cosmos.transport.requests - before)
@@ -123,10 +131,7 @@ class Operation:
 
     def __init__(self, dice: random.Random) -> None:
         self.key, self.item_id = dice.choice(KEYS), dice.choice(IDS)
-        self.kind = dice.choice(
-            ["create_item", "upsert_item", "replace_item", "patch_item", "delete_item", "execute_item_batch"]
-            + ["read_item", "query_items", "read_items", "read_all_items", "query_items_change_feed"]
-        )
+        self.kind = dice.choice(KINDS)
         self.condition = dice.choice(["", "", "seen", "stale", "missing", "half"])
         self.body = {
             "id": self.item_id,
@@ -149,47 +154,50 @@ class Operation:
             dice.choice(["create", "upsert", "replace", "read", "delete", "patch"])
             for _ in range(dice.randrange(1, 5))
         ]
-        self.fault = dice.choice(
-            [None] * 9 + [{"status": 429, "retry_after_ms": 1}, {"status": 503}, {"drop": True}]
-        )
+        self.fault = dice.choice([*[None] * 9, {"status": 429, "retry_after_ms": 1}, {"status": 503}])
 
     async def run(self, side: Side) -> Outcome:
         """Do it."""
-        if self.fault is not None and "drop" not in self.fault:
+        if self.fault is not None:
             side.fail(dict(self.fault))
         condition = side.condition(self.key, self.item_id, self.condition)
+        arguments, options = self._write(condition) or self._read(condition)
+        outcome = await side.run(self.kind, *arguments, **options)
+        side.cosmos.account.faults.clear()
+        return outcome
+
+    def _write(self, condition: dict[str, object]) -> tuple[list[Any], dict[str, Any]] | None:
+        conditional = self.options | condition
         match self.kind:
-            case "create_item":
-                outcome = await side.run(self.kind, self.body, **self.options)
-            case "upsert_item":
-                outcome = await side.run(self.kind, self.body, **self.options, **condition)
+            case "create_item" | "upsert_item":
+                return [self.body], conditional if self.kind == "upsert_item" else self.options
             case "replace_item":
-                outcome = await side.run(self.kind, self.item_id, self.body, **self.options, **condition)
+                return [self.item_id, self.body], conditional
             case "patch_item":
-                options = self.options | condition
-                if self.predicate is not None:
-                    options |= {"filter_predicate": self.predicate}
-                outcome = await side.run(self.kind, self.item_id, self.key, self.patches, **options)
+                predicate = {} if self.predicate is None else {"filter_predicate": self.predicate}
+                return [self.item_id, self.key, self.patches], conditional | predicate
             case "delete_item":
-                outcome = await side.run(self.kind, self.item_id, self.key, **condition)
-            case "read_item":
-                outcome = await side.run(self.kind, self.item_id, self.key, **condition)
+                return [self.item_id, self.key], condition
             case "execute_item_batch":
-                outcome = await side.run(self.kind, [self._step(one) for one in self.steps], self.key)
+                return [[self._step(one) for one in self.steps], self.key], {}
+            case _:
+                return None
+
+    def _read(self, condition: dict[str, object]) -> tuple[list[Any], dict[str, Any]]:
+        page = {"max_item_count": self.page}
+        match self.kind:
+            case "read_item":
+                return [self.item_id, self.key], condition
             case "read_items":
-                outcome = await side.run(self.kind, list(dict(self.several).items()))
+                return [list(dict(self.several).items())], {}
             case "query_items":
                 text, parameters = self.query
                 given = {} if parameters is None else {"parameters": parameters}
-                outcome = await side.run(self.kind, text, max_item_count=self.page, **given, **self.scope)
+                return [text], page | given | self.scope
             case "read_all_items":
-                outcome = await side.run(self.kind, max_item_count=self.page)
+                return [], page
             case _:
-                outcome = await side.run(
-                    self.kind, start_time="Beginning", max_item_count=self.page, **self.scope
-                )
-        side.cosmos.account.faults.clear()
-        return outcome
+                return [], page | {"start_time": "Beginning"} | self.scope
 
     def _step(self, kind: str) -> tuple[str, tuple[Any, ...]]:
         match kind:
