@@ -13,6 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pytest
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos import CosmosClient as SdkSyncClient
 from azure.cosmos import PartitionKey
@@ -131,6 +132,7 @@ def compare_blocking(name: str, container: Any) -> None:  # noqa: ANN401 - eithe
     report(name, "read", 1, Figures(min(spent), middle * 1e6, late * 1e6))
 
 
+@pytest.mark.timeout(900)
 async def test_what_each_client_costs(tmp_path: Path) -> None:
     cores = sorted(os.sched_getaffinity(0))
     with running_endpoint(tmp_path) as endpoint:
