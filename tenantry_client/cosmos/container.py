@@ -43,6 +43,8 @@ class ContainerProxy:
     """
 
     scripts = Delegated()
+    is_system_key = Delegated()
+    read_offer = Delegated()
     get_throughput = Delegated()
     replace_throughput = Delegated()
     list_conflicts = Delegated()

@@ -42,6 +42,7 @@ class ContainerProxy:
     """
 
     scripts = Delegated()
+    is_system_key = Delegated()
     get_throughput = Delegated()
     replace_throughput = Delegated()
     list_conflicts = Delegated()
