@@ -13,7 +13,7 @@ from functions.chat.conversations.overrides import read_answer_format
 from shared.llm.chat_model import ChatPrompt, ModelNotFoundError
 from shared.llm.deployments import BOT_PREFIX, ModelKind
 from shared.llm.model_call import CallOrigin
-from shared.llm.passed_request import PassedRequest, collect_texts, count_framed
+from shared.llm.passed_request import CountedContent, PassedRequest
 from shared.llm.request_body import describe_format
 from shared.tracebacks import release_frames
 from shared.validation import refused_field
@@ -172,9 +172,7 @@ class Forwarding:
             if (value := getattr(bot.llm, name)) is not None:
                 fields[name] = value
         limits = [one for one in (prompt.max_output_tokens, bot.llm.max_output_tokens) if one is not None]
-        passed = replace(
-            prompt.passed, fields=fields, texts=collect_texts(fields), framed=count_framed(fields)
-        )
+        passed = replace(prompt.passed, fields=fields, counted=CountedContent.of(fields))
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         asked = replace(
             prompt,
@@ -211,8 +209,7 @@ def _build_prompt(request: ChatCompletionRequest, origin: CallOrigin) -> ChatPro
     told = 1 + (request.top_logprobs or 0) if request.logprobs else 1
     passed = PassedRequest(
         fields=fields,
-        texts=collect_texts(fields),
-        framed=count_framed(fields),
+        counted=CountedContent.of(fields),
         choices=request.n or 1,
         told_tokens=told,
         has_stops=bool(request.stop),
@@ -243,5 +240,7 @@ def _refuse_what_the_bot_decides(bot: StoredBotConfig, request: ChatCompletionRe
     for index, message in enumerate(request.messages):
         if message.get("role") in _INSTRUCTING:
             raise refused_field(f"body.messages.{index}.role", "a bot has its own instructions")
-        if sum(map(len, collect_texts({"messages": [message]}))) > most + len(str(message.get("role"))):
+        content = CountedContent()
+        content.add_message({"content": message.get("content")}, f"body.messages.{index}")
+        if sum(map(len, content.texts)) > most:
             raise refused_field(f"body.messages.{index}.content", f"this bot takes at most {most} characters")
