@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.feedback.imports import ImportService
+from functions.feedback.messages import request_message
 from functions.feedback.models import (
     FeedbackAccepted,
     FeedbackPageQuery,
@@ -34,6 +35,7 @@ from shared.jobs.intake import JobIntake
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
+from shared.jobs.setbacks import JobSetbacks
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
@@ -112,8 +114,9 @@ def _bind_feedback(runtime: "Runtime", routes: Routes) -> None:
     async def get_feedback(tenant: TenantContext, path: FeedbackPath) -> FeedbackReply:
         """Show a feedback.
 
-        Its analysis is in it once it succeeded. One that the token budget does not admit now is `queued`
-        again, with `waiting_for` and `waiting_until`; after 25 hours it fails.
+        Its analysis is in it once it succeeded. One that failed and is tried again, or that the token budget
+        does not admit now, is `queued` again, with `waiting_for` and `waiting_until`; the former fails after
+        five failures, the latter after 25 hours.
         """
         return await service(tenant).read(path.feedback_id)
 
@@ -151,8 +154,6 @@ def _bind_imports(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    queue = Queue(runtime, "feedback-form-in", FeedbackFormIn)
-
     def worker(tenant: TenantContext) -> FeedbackWorker:
         jobs = _jobs(runtime, tenant)
         return FeedbackWorker(
@@ -162,6 +163,12 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.metered_model(tenant, "feedback"),
             runtime.settings.openai_model,
         )
+
+    async def put_off(tenant: TenantContext, message: FeedbackFormIn, failure: Exception) -> None:
+        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
+        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
+
+    queue = Queue(runtime, "feedback-form-in", FeedbackFormIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message", queue_name="%FEEDBACK_IN_QUEUE%", connection="SERVICEBUS"

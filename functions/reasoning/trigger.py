@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.reasoning.inputs import JobInputs
+from functions.reasoning.messages import request_message
 from functions.reasoning.models import (
     ApprovalRequest,
     JobAccepted,
@@ -29,6 +30,7 @@ from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
 from shared.jobs.repository import JobRepository
+from shared.jobs.setbacks import JobSetbacks
 from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
@@ -109,11 +111,12 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
     ) -> JobReply | EventStream[JobReply]:
         """Show a reasoning job, or follow it.
 
-        Steps that are finished are in it while it runs. A job that the token budget does not admit now is
-        `queued` again, with `waiting_for` and `waiting_until`; after 25 hours it fails. With
-        `Accept: text/event-stream` each finished step comes as an event `step`, each change of the rest as
-        `status`; `done` comes when the job is over, and otherwise after 170 s, with the job as it stands: ask
-        again then. With Last-Event-ID a stream goes on after that event.
+        Steps that are finished are in it while it runs. A job that failed and is tried again, or that the
+        token budget does not admit now, is `queued` again, with `waiting_for` and `waiting_until`; the former
+        fails after five failures, the latter after 25 hours. With `Accept: text/event-stream` each finished
+        step comes as an event `step`, each change of the rest as `status`; `done` comes when the job is over,
+        and otherwise after 170 s, with the job as it stands: ask again then. With Last-Event-ID a stream goes
+        on after that event.
         """
         if wants_events:
             return EventStream(service(tenant).follow(path.job_id, last_event_id))
@@ -140,8 +143,6 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
 
 
 def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
-    queue = Queue(runtime, "reasoner-in", ReasonerIn)
-
     def worker(tenant: TenantContext) -> JobWorker:
         return JobWorker(
             _jobs(runtime, tenant),
@@ -155,6 +156,12 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.settings.reasoner_hold_seconds,
             runtime.clock,
         )
+
+    async def put_off(tenant: TenantContext, message: ReasonerIn, failure: Exception) -> None:
+        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
+        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
+
+    queue = Queue(runtime, "reasoner-in", ReasonerIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message",

@@ -129,6 +129,7 @@ class Fault(Mark):
         truncate_after: End a stream after so many pieces, as if that were all.
         usage: What to report instead of the true usage; the model's own count stays true.
         skip: How many fitting requests pass first.
+        every: One of so many fitting requests is hit.
         count: How many are hit, None for all.
     """
 
@@ -141,6 +142,7 @@ class Fault(Mark):
     truncate_after: int | None = Field(default=None, ge=0)
     usage: dict[str, Any] | None = None
     skip: int = Field(default=0, ge=0)
+    every: int = Field(default=1, ge=1)
     count: int | None = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -219,11 +221,12 @@ class _Rule:
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.hits = 0
-        self._skipped = 0
+        self._seen = 0
 
     def take(self) -> bool:
-        if self._skipped < self.fault.skip:
-            self._skipped += 1
+        self._seen += 1
+        passed = self._seen - self.fault.skip
+        if passed <= 0 or passed % self.fault.every != 0:
             return False
         if self.fault.count is not None and self.hits >= self.fault.count:
             return False

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from shared.cosmos.container import ItemChangedError
 from shared.errors import BudgetExceededError, DependencyUnavailableError
-from shared.jobs.errors import JobInWorkError
+from shared.jobs.errors import JobAbandonedError, JobInWorkError
 from shared.jobs.models import JobStatus
+from shared.jobs.repository import WORKER_DIED
+from shared.logging.logger import get_logger
+from shared.messaging.consumer import PAUSES_SECONDS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,6 +32,12 @@ LONGEST_WAIT = timedelta(hours=25)
 
 LONGEST_WAIT_TEXT = "a job waits for 25 hours at most"
 
+MOST_FAILURES = len(PAUSES_SECONDS) + 1
+"""How often in a row a job's work may fail: as often as its queue delivers a message."""
+
+LEFT_BY_WORKER = "A job was taken over whose worker died"
+"""The line of the log that tells of each; so steps that were paid twice can be explained."""
+
 LONGEST_HELD_SECONDS = 5.0
 """The longest that a job keeps its place for a model that asks for a pause: a longer one is the broker's."""
 
@@ -36,6 +45,10 @@ _LONGEST_BACKOFF_SECONDS = 64
 _MOST_SPREAD = 0.1
 _MOST_SPREAD_SECONDS = 60.0
 _POLL_SECONDS = 1.0
+_logger = get_logger(__name__)
+
+_LONGEST_POLL_SECONDS = 1.0
+"""For longer than this, nobody waits in a delivery for another worker: others wait behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
     Attributes:
         jobs: The tenant's jobs.
         lease_seconds: How long a job stays a worker's without a sign of life: longer than a lock of its
-            message lasts, so that who gets the message again waits a little.
+            message lasts.
         clock: Waits.
     """
 
@@ -58,24 +71,42 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
 
         Raises:
             JobConflictError: A job of this id asks for something else.
-            JobInWorkError: Another worker has it, and for longer than a lease lasts.
+            JobInWorkError: Another worker has it, or died with it; `retry_after` is the rest of its lease.
+            JobAbandonedError: Its workers died of it, one after the other; it is nobody's again.
         """
         job, _ = await self.jobs.create(message, None)
         holder = uuid.uuid4().hex
         waited = 0.0
         while not job.status.is_final and job.status is not JobStatus.WAITING:
             try:
-                return await self.jobs.claim(job, holder, self.lease_seconds)
+                claimed = await self.jobs.claim(job, holder, self.lease_seconds)
             except ItemChangedError:
                 job = await self.jobs.read(job.id)
+            else:
+                await self._require_living(job, claimed)
+                return claimed
             if job.holder == holder and job.status is JobStatus.RUNNING:
                 return job  # it was done; only the answer was lost
             if job.status is JobStatus.RUNNING:
-                if waited > self.lease_seconds:
-                    raise JobInWorkError(job.id, _POLL_SECONDS)
+                if waited >= _LONGEST_POLL_SECONDS:
+                    raise JobInWorkError(job.id, self._find_rest(job))
                 await self.clock.sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
         return job
+
+    async def _require_living(
+        self, found: JobItem[Request, Result], claimed: JobItem[Request, Result]
+    ) -> None:
+        """Give a job back that was found in a dead worker's hands as often as it may."""
+        if found.status is not JobStatus.RUNNING:
+            return
+        _logger.warning(LEFT_BY_WORKER, extra={"job_id": claimed.id, "failures": claimed.failures})
+        if claimed.failures >= MOST_FAILURES:
+            await self.jobs.give_back(claimed, WORKER_DIED, claimed.used)
+            raise JobAbandonedError(claimed.id)
+
+    def _find_rest(self, job: JobItem[Request, Result]) -> float:
+        return max(job.lease_until - self.clock.now().timestamp(), _POLL_SECONDS)
 
     def find_next_try(self, job: JobItem[Request, Result], error: APIError) -> datetime | None:
         """Return when a job is tried again that was told to wait: by the token budget, or by its model.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.cosmos.leases import LeaseLostError
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, DependencyUnavailableError, NotFoundError
 
 if TYPE_CHECKING:
     from shared.jobs.models import JobStatus
@@ -40,6 +40,14 @@ class JobNotWaitingError(ConflictError):
             f"Job '{job_id}' does not wait for the approval of step '{step}'",
             {"job_id": job_id, "step": step, "status": status},
         )
+
+
+class JobAbandonedError(DependencyUnavailableError):
+    """Each worker of this job has died with it."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("The job", "was left by each of its workers")
+        self.job_id = job_id
 
 
 class JobInWorkError(LeaseLostError):

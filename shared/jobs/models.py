@@ -176,6 +176,7 @@ class JobItem[Request: TaskMessage, Result: BaseModel](JobState[Result], JobOutb
     Attributes:
         last_failure: The reason for which the last worker gave the job back, for the day on which no delivery
             is left.
+        failures: How often in a row its work has failed, or its worker died, since its last finished step.
         waits: The number of times that it was put off so far.
         holder: The worker that has it, or had it last.
         lease_until: The end of that worker's lease, in seconds of Unix time.
@@ -183,6 +184,7 @@ class JobItem[Request: TaskMessage, Result: BaseModel](JobState[Result], JobOutb
 
     request: Request
     last_failure: str | None = None
+    failures: int = 0
     waits: int = 0
     holder: str = ""
     lease_until: float = 0

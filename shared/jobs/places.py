@@ -18,7 +18,7 @@ from shared.logging.logger import get_logger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.jobs.models import HeldJob, JobOutboxItem, PlacedJob
+    from shared.jobs.models import HeldJob, JobMessage, JobOutboxItem, PlacedJob
     from shared.messaging.outbox import Outbox
 
 PLACES = 4
@@ -83,6 +83,14 @@ class JobOutbox:
                 await self._outbox.send(job)
                 if job.crowded:
                     await self._give_on()
+
+    async def send_copy(self, job: JobOutboxItem, message: JobMessage) -> None:
+        """Send a message of a job that is on the queue already, or in work: it needs no other place.
+
+        Raises:
+            DependencyUnavailableError: The broker or the store is down.
+        """
+        await self._outbox.send(job.model_copy(update={"outbox": message, "outbox_pending": True}))
 
     async def sweep(self) -> int:
         """Send what is pending, and what there are places for; tell how many messages.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.cosmos.container import ItemChangedError, Patch, PatchOperation, Query
 from shared.cosmos.leases import Lease, LeaseFields
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from shared.tenancy.context import TenantContext
 
+WORKER_DIED = "Its worker died"
 SWEEP_AFTER_SECONDS = 15.0
 """How long a message may wait before the sweeper takes it: longer than its own sender needs."""
 
@@ -178,7 +179,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
     async def claim(
         self, job: JobItem[Request, Result], holder: str, seconds: float
     ) -> JobItem[Request, Result]:
-        """Take a job for a time, if it is queued or its worker's time is up.
+        """Take a job for a time, if it is queued or its worker's time is up; the latter counts as a failure.
 
         Raises:
             ItemChangedError: Another worker has it, it waits for a person, or it is over.
@@ -189,6 +190,8 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/status", JobStatus.RUNNING),
             *_WAITING_NO_MORE,
         )
+        if job.status is JobStatus.RUNNING:
+            changes += (_count_failure(job), PatchOperation("set", "/last_failure", WORKER_DIED))
         free = f"{_IS_QUEUED} OR ({_IS_RUNNING} AND {_LEASE.is_over(self._clock)})"
         return await self._patch(job.id, Patch(changes, free))
 
@@ -207,6 +210,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         """
         changes = (
             PatchOperation("set", f"/steps/{name}", step.model_dump(mode="json")),
+            PatchOperation("set", "/failures", 0),
             _set_usage(used),
             self._extend(job, seconds),
         )
@@ -232,6 +236,20 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             _set_usage(used),
         )
         await self._patch_held(job, changes)
+
+    async def postpone(self, job: JobItem[Request, Result], delay: JobDelay) -> JobItem[Request, Result]:
+        """Put a job off that its worker has given back, and count that as a failure.
+
+        Raises:
+            ItemChangedError: It is not as it was read any more.
+        """
+        changes = (
+            PatchOperation("set", "/waiting_until", None if delay.until is None else delay.until.isoformat()),
+            PatchOperation("set", "/waiting_for", delay.reason),
+            _count_failure(job),
+            *self._announce(delay.message, _keep_place(job, delay)),
+        )
+        return await self._patch(job.id, Patch(changes, etag=job.etag))
 
     async def put_off(self, job: JobItem[Request, Result], delay: JobDelay) -> JobItem[Request, Result]:
         """Give the job back until a time, or until somebody approves a step; store what brings it back then.
@@ -407,6 +425,10 @@ def _keep_place(job: JobOutboxItem, delay: JobDelay) -> QueuePlace | None:
 def _turn(job_id: str, moment: datetime) -> str:
     """Return a text by which requests that wait are sorted: when they asked, then by the job's id."""
     return f"{moment.timestamp():017.6f} {job_id}"
+
+
+def _count_failure(job: JobItem[Any, Any]) -> PatchOperation:
+    return PatchOperation("set", "/failures", job.failures + 1)
 
 
 def _approval(step: str, approval: JobApproval) -> PatchOperation:

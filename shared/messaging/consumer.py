@@ -1,9 +1,10 @@
 """The queue edge, the counterpart of `shared/http/pipeline.py`: parse, find the tenant, call, settle.
 
 What can never succeed goes to the quarantine with its reason, and the message is settled. What may succeed
-later raises, so that the host abandons the message and the broker delivers it again. Whatever else ends a
-handler raises, too, as an exception that a host reads: what is none (a panic of native code, an exit) would
-end the worker's function without an answer, and the message would be neither settled nor counted.
+later is put off, where the capability can do that: another message brings it back, and this one is settled.
+Else it raises, so that the host abandons the message and the broker delivers it again. Whatever else ends a
+handler is a failure, too, as an exception that a host reads: what is none (a panic of native code, an exit)
+would end the worker's function without an answer, and the message would be neither settled nor counted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shared.contracts import Message
 from shared.errors import APIError
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
-from shared.messaging.quarantine import RefusedMessage
+from shared.messaging.quarantine import RefusedMessage, read_named_tenant
 from shared.resilience.background import background_work
 from shared.resilience.deadlines import deadline
 from shared.tenancy.context import TenantContext, acting_for
@@ -139,12 +140,15 @@ class Queue[M: Message]:
         name: What logs and the quarantine call it.
         model: The messages' model.
         pauses: How long, in seconds, the first failed delivery is kept, the second, and so on.
+        put_off: Told what a delivery failed with, sees to it that its work comes back in one of its own, or
+            raises; without it, a failed delivery itself comes back, after a pause.
     """
 
     services: QueueServices
     name: str
     model: type[M]
     pauses: tuple[float, ...] = PAUSES_SECONDS
+    put_off: Callable[[TenantContext, M, Exception], Awaitable[None]] | None = None
 
     def handler(
         self, handle: Callable[[TenantContext, M], Awaitable[None]]
@@ -184,7 +188,14 @@ class Queue[M: Message]:
             Exception: A defect; after its last delivery the message is a dead letter.
             asyncio.CancelledError: The host stops the function.
         """
-        await self._settle(delivery, lambda: self._handle(delivery, handle))
+
+        async def run(tenant: TenantContext, message: M) -> None:
+            await handle(tenant, message)
+            _logger.info("Message handled", extra={"queue": self.name})
+
+        await self._settle(
+            delivery, lambda: self._handle(delivery, run), lambda failure: self._recover(delivery, failure)
+        )
 
     async def move(self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]]) -> None:
         """Keep one dead letter in the quarantine of its tenant, or in the platform's where it names none.
@@ -198,22 +209,26 @@ class Queue[M: Message]:
             Exception: A defect; the message stays a dead letter.
             asyncio.CancelledError: The host stops the function.
         """
-        await self._settle(
-            delivery, lambda: self._give_up(delivery, give_up), lambda: self._give_up(delivery, None)
-        )
+
+        async def keep_all_the_same(failure: Exception) -> None:
+            if isinstance(failure, APIError) or (delivery.delivery_count or 1) < MOST_DEFECTS:
+                raise failure
+            await self._give_up(delivery, None)
+
+        await self._settle(delivery, lambda: self._give_up(delivery, give_up), keep_all_the_same)
 
     async def _settle(
         self,
         delivery: Delivery,
         run: Callable[[], Awaitable[None]],
-        run_without_handler: Callable[[], Awaitable[None]] | None = None,
+        recover: Callable[[Exception], Awaitable[None]],
     ) -> None:
         """Run a handler; return where the message may be completed, raise an exception where it may not.
 
         Args:
             delivery: The message.
             run: Handles it.
-            run_without_handler: Takes its place for a message that has met enough defects.
+            recover: Told what it failed with, sees to it that the message may be completed, or raises.
         """
         with (
             logging_as(request_id=delivery.message_id),
@@ -223,9 +238,8 @@ class Queue[M: Message]:
             failure = await self._run_handler(run)
             if failure is None:
                 return
-            is_defect = not isinstance(failure, APIError)
-            if is_defect and run_without_handler and (delivery.delivery_count or 1) >= MOST_DEFECTS:
-                failure = await self._run_handler(run_without_handler)
+            first = failure
+            failure = await self._run_handler(lambda: recover(first))
         if failure is not None:
             with logging_as(request_id=delivery.message_id):
                 await self._pause(delivery, failure)
@@ -254,45 +268,85 @@ class Queue[M: Message]:
     ) -> None:
         tenant: TenantContext | None = None
         try:
-            message = self._parse_message(delivery.get_body())
-            tenant = await self._find_tenant(message)
+            tenant, message = await self._open(delivery)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                 await handle(tenant, message)
-                _logger.info("Message handled", extra={"queue": self.name})
         except TenantPurgedError as error:
             _logger.info("A purged tenant's message was dropped", extra=self._describe(error))
+        except UnreadableMessageError as unreadable:
+            await self._quarantine(unreadable.tenant, delivery, unreadable.refusal)
         except APIError as error:
             if error.transient:
                 raise
             await self._quarantine(tenant, delivery, error)
+
+    async def _recover(self, delivery: Delivery, failure: Exception) -> None:
+        """Let what failed come back in a delivery of its own.
+
+        Raises:
+            Exception: The failure, or what this met: the delivery itself has to come back.
+        """
+        if self.put_off is None:
+            raise failure
+        put_off = self.put_off
+
+        async def run(tenant: TenantContext, message: M) -> None:
+            await put_off(tenant, message, failure)
+            facts = {"queue": self.name, "error": type(failure).__name__}
+            _logger.warning("Message put off", extra=facts)
+
+        await self._handle(delivery, run)
 
     async def _give_up(
         self, delivery: Delivery, give_up: Callable[[TenantContext, M], Awaitable[None]] | None
     ) -> None:
         tenant: TenantContext | None = None
         try:
-            message = self._parse_message(delivery.get_body())
-            tenant = await self._find_tenant(message)
+            tenant, message = await self._open(delivery)
             with logging_as(tenant_id=tenant.tenant_id), acting_for(tenant):
                 if give_up is not None:
                     await give_up(tenant, message)
         except TenantPurgedError as error:
             _logger.info("A purged tenant's dead letter was dropped", extra=self._describe(error))
             return
+        except UnreadableMessageError as unreadable:
+            tenant = unreadable.tenant
+            _logger.info("Nothing to give up for a dead letter", extra=self._describe(unreadable.refusal))
         except APIError as error:
             if error.transient:
                 raise
             _logger.info("Nothing to give up for a dead letter", extra=self._describe(error))
         await self._quarantine(tenant, delivery, DeliveriesExhaustedError(_read_reason(delivery)))
 
-    async def _find_tenant(self, message: M) -> TenantContext:
+    async def _open(self, delivery: Delivery) -> tuple[TenantContext, M]:
+        """Read a message, and find whose it is."""
+        body = delivery.get_body()
+        try:
+            message = self._parse_message(body)
+        except APIError as refusal:
+            raise UnreadableMessageError(await self._find_named(body), refusal) from refusal
+        return await self._find_tenant(message.tenant_id), message
+
+    async def _find_named(self, body: bytes) -> TenantContext | None:
+        """Find whose a message is that cannot be read; None where it names no active tenant."""
+        named = read_named_tenant(body)
+        if named is None:
+            return None
+        try:
+            return await self._find_tenant(named)
+        except TenantPurgedError:
+            raise
+        except TenantNotFoundError:
+            return None
+
+    async def _find_tenant(self, tenant_id: str) -> TenantContext:
         """Find whose message it is; of one that is or was purged, nothing may be kept."""
         try:
-            return await self.services.authenticator.for_platform(message.tenant_id)
+            return await self.services.authenticator.for_platform(tenant_id)
         except TenantNotFoundError as error:
             not_found = error
-        if await self.services.purges.is_taken(message.tenant_id):
-            raise TenantPurgedError(message.tenant_id)
+        if await self.services.purges.is_taken(tenant_id):
+            raise TenantPurgedError(tenant_id)
         raise not_found
 
     async def _pause(self, delivery: Delivery, error: Exception) -> None:
@@ -337,8 +391,22 @@ class TenantPurgedError(TenantNotFoundError):
     """The message's tenant is being purged, or was."""
 
 
+class UnreadableMessageError(Exception):
+    """The message is none of its queue's.
+
+    Args:
+        tenant: The tenant that it names, where there is an active one of that name.
+        refusal: What is wrong with it.
+    """
+
+    def __init__(self, tenant: TenantContext | None, refusal: APIError) -> None:
+        super().__init__(str(refusal))
+        self.tenant = tenant
+        self.refusal = refusal
+
+
 class DeliveriesExhaustedError(APIError):
-    """The broker delivered a message as often as it may, and nobody could handle it."""
+    """A message was delivered, or its work tried, as often as it may be, and nobody could handle it."""
 
     status = 409
 

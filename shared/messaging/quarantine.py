@@ -184,6 +184,12 @@ class RefusedMessage:
         return f"{self.queue}:{digest[:32]}"
 
 
+def read_named_tenant(body: bytes) -> str | None:
+    """Read the tenant that a message names, also where the rest cannot be read; None where it names none."""
+    sent = _read_object(body.decode("utf-8", errors="replace"))
+    return _read_text(sent.get("tenant_id"), _TENANT_ID.fullmatch)
+
+
 def _read_object(body: str) -> Mapping[str, object]:
     try:
         sent = json.loads(body)

@@ -39,7 +39,7 @@ async def test_the_fields_at_fault_are_named_and_what_the_sender_calls_a_field_i
 ) -> None:
     await app.refuse(variables={"secret name": 7})
 
-    [letter] = await app.listed(headers=app.app.admin)
+    [letter] = await app.listed()
 
     assert (letter["tenant_id"], letter["reason"]) == ("acme", "ValidationError")
     assert list(letter["fields"]) == ["variables"]
@@ -193,9 +193,9 @@ async def test_another_request_under_a_jobs_id_is_not_replayed(app: DeadLetterAp
 
 async def test_a_message_that_its_queue_cannot_read_is_not_replayed(app: DeadLetterApp) -> None:
     await app.refuse(variables={"name": 7})
-    [letter] = await app.listed(headers=app.app.admin)
+    [letter] = await app.listed()
 
-    answer = await app.replay(letter["id"], app.app.admin)
+    answer = await app.replay(letter["id"])
 
     assert (answer.status, answer.json()["detail"]["reason"]) == (409, "ValidationError")
     assert app.broker.sent == []

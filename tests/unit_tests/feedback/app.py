@@ -114,7 +114,7 @@ class FeedbackApp:
                 await self.deliver()
             except HandlerEndedError:
                 self.app.cosmos.transport.fault = None
-                self.app.clock.advance(60)  # the message's lock ends
+                self.app.clock.advance(75)  # the message's lock ends, and the worker's lease
             else:
                 return count
         raise AssertionError("the message was never settled")

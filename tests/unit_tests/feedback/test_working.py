@@ -188,15 +188,15 @@ async def test_what_the_model_refuses_fails_it_for_good(
     assert await app.quarantined() == []
 
 
-async def test_an_outage_gives_it_back_and_the_next_delivery_analyses_it(app: FeedbackApp) -> None:
+async def test_an_outage_puts_it_off_and_the_next_delivery_analyses_it(app: FeedbackApp) -> None:
     app.model.failures = [DependencyUnavailableError("The model")]
-    with pytest.raises(DependencyUnavailableError):
-        await app.deliver()
+    await app.deliver()
     between = await app.show()
 
-    await app.deliver()
+    await app.deliver_what_was_sent()
 
     assert between["status"] == "queued"
+    assert between["waiting_for"] == "DependencyUnavailableError: The model is not available"
     assert (await app.show())["status"] == "succeeded"
 
 
@@ -218,7 +218,7 @@ async def test_what_the_budget_does_not_admit_waits_in_the_store_and_comes_back_
     assert (await app.show())["status"] == "succeeded"
 
 
-async def test_a_long_pause_that_the_model_asks_for_is_waited_for_in_the_store_and_a_short_one_is_no_wait(
+async def test_a_long_pause_that_the_model_asks_for_is_waited_for_and_a_short_one_is_a_failure(
     app: FeedbackApp,
 ) -> None:
     app.model.failures = [ModelOutageError("The model", "refuses", retry_after=60.0, asks_for_pause=True)]
@@ -226,13 +226,14 @@ async def test_a_long_pause_that_the_model_asks_for_is_waited_for_in_the_store_a
     await app.deliver()
     waiting = await app.show()
     app.model.failures = [ModelOutageError("The model", "refuses", retry_after=2.0, asks_for_pause=True)]
-    with pytest.raises(ModelOutageError):
-        await app.deliver()
+    await app.deliver()
+    failed = await app.show()
     await app.deliver()
 
+    assert failed["waiting_for"] == "ModelOutageError: The model refuses"
     assert (waiting["status"], waiting["waiting_for"]) == ("queued", "The model refuses")
     assert waiting["waiting_until"] is not None
-    [_, put_off] = app.broker.on("feedback-form-in")
+    [_, put_off, _] = app.broker.on("feedback-form-in")
     assert put_off.not_before is not None
     assert (await app.show())["status"] == "succeeded"
 
@@ -246,10 +247,21 @@ async def test_one_that_waited_for_25_hours_fails_with_the_budgets_words(app: Fe
     assert (shown["status"], shown["error"]) == ("failed", "Too much (a job waits for 25 hours at most)")
 
 
+async def test_one_whose_model_always_fails_ends_and_is_kept(app: FeedbackApp) -> None:
+    app.model.failures = [DependencyUnavailableError("The model")] * 5
+    await app.deliver()
+    for _ in range(4):
+        await app.deliver_what_was_sent()
+
+    shown = await app.show()
+    assert shown["status"] == "failed"
+    assert [told["message"] for told in app.broker.bodies("feedback-form-out")] == [shown["error"]]
+    assert [entry["reason"] for entry in await app.quarantined()] == ["DeliveriesExhaustedError"]
+
+
 async def test_a_dead_letter_fails_it_with_the_last_reason(app: FeedbackApp) -> None:
     app.model.failures = [DependencyUnavailableError("The model")]
-    with pytest.raises(DependencyUnavailableError):
-        await app.deliver()
+    await app.deliver()
 
     await app.give_up()
 
@@ -287,12 +299,13 @@ async def test_a_dead_letter_that_never_was_feedback_becomes_none(app: FeedbackA
 
 
 @pytest.mark.parametrize("fields", [{"language": None}, {"text": ""}, {"id": "a b"}])
-async def test_what_is_no_message_of_the_queue_is_the_platforms_to_look_at(
+async def test_what_is_no_message_of_the_queue_is_its_tenants_to_look_at(
     app: FeedbackApp, fields: dict[str, object]
 ) -> None:
     await app.deliver(**fields)
 
-    [entry] = await app.quarantined("global:quarantine")
+    [entry] = await app.quarantined()
+    assert await app.quarantined("global:quarantine") == []
     assert entry["fields"].keys() == fields.keys()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -19,8 +20,9 @@ from shared.errors import (
     ValidationError,
 )
 from shared.logging.context import log_context
-from shared.messaging.consumer import PAUSES_SECONDS
+from shared.messaging.consumer import PAUSES_SECONDS, DeliveriesExhaustedError
 from shared.messaging.quarantine import MOST_UNATTRIBUTED
+from shared.tenancy.context import ambient_tenant
 from tests.support.fakes import FakeClock, host_limit_seconds
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.messaging.edge import Edge, Order, order
@@ -72,13 +74,17 @@ async def test_a_delivery_ends_with_its_longest_pause_before_the_host_ends_the_w
         (b"", PLATFORM, "MalformedRequestError"),
         (b"\xff\xfe\x00", PLATFORM, "MalformedRequestError"),
         (b"[]", PLATFORM, "ValidationError"),
-        (b'{"tenant_id": "acme"}', PLATFORM, "ValidationError"),
+        (b'{"tenant_id": "acme"', PLATFORM, "MalformedRequestError"),
+        (b'["acme"]', PLATFORM, "ValidationError"),
+        (b'{"tenant_id": ["acme"], "id": "o1"}', PLATFORM, "ValidationError"),
         (order(tenant_id="global:tenants"), PLATFORM, "ValidationError"),
-        (order(what=7), PLATFORM, "ValidationError"),
         (order(tenant_id="nobody"), PLATFORM, "TenantNotFoundError"),
+        (order(tenant_id="nobody", what=7), PLATFORM, "ValidationError"),
+        (b'{"tenant_id": "acme"}', "acme", "ValidationError"),
+        (order(what=7), "acme", "ValidationError"),
     ],
 )
-async def test_what_names_no_known_tenant_validly_is_kept_by_the_platform(
+async def test_what_cannot_be_read_is_kept_by_the_tenant_that_it_names_or_by_the_platform(
     edge: Edge, body: bytes, partition: str, reason: str
 ) -> None:
     await edge.take(FakeDelivery(body))
@@ -187,7 +193,8 @@ async def test_no_body_is_too_strange_to_be_kept_at_its_first_delivery(edge: Edg
     await edge.take(FakeDelivery(body))
     await edge.move(FakeDelivery(body, "m-2"))
 
-    reasons = {str(kept["message_id"]): kept["reason"] for kept in await edge.kept(PLATFORM)}
+    entries = [*await edge.kept(PLATFORM), *await edge.kept("acme")]
+    reasons = {str(kept["message_id"]): kept["reason"] for kept in entries}
     assert set(reasons) == {"m-1", "m-2"}
     assert reasons["m-1"] in {"MalformedRequestError", "ValidationError"}
     assert reasons["m-2"] == "DeliveriesExhaustedError"
@@ -219,7 +226,7 @@ async def test_no_body_reaches_the_logs_or_the_quarantines_detail(
 
     assert {getattr(record, "queue", None) for record in caplog.records} >= {"orders"}
     assert all(SECRET not in str(vars(record)) for record in caplog.records)
-    kept = await edge.kept(PLATFORM)
+    kept = [*await edge.kept(PLATFORM), *await edge.kept("acme")]
     assert len(kept) == 3
     assert all(SECRET not in str(entry["detail"]) for entry in kept)
 
@@ -249,7 +256,7 @@ async def test_a_dead_letter_is_given_up_and_kept_with_the_brokers_reason(
     assert (kept["reason"], kept["detail"]) == ("DeliveriesExhaustedError", said)
 
 
-@pytest.mark.parametrize("body", [b"junk", order(tenant_id="nobody"), b'{"tenant_id": "acme"}'])
+@pytest.mark.parametrize("body", [b"junk", order(tenant_id="nobody")])
 async def test_a_dead_letter_of_no_known_tenant_is_kept_by_the_platform(edge: Edge, body: bytes) -> None:
     await edge.move(FakeDelivery(body))
 
@@ -304,6 +311,62 @@ async def test_a_purged_tenants_messages_are_dropped_and_kept_nowhere(edge: Edge
     assert (edge.handler.handled, await edge.kept("gone"), await edge.kept(PLATFORM)) == ([], [], [])
 
 
+async def test_of_a_purged_tenants_messages_that_cannot_be_read_nothing_is_kept_either(edge: Edge) -> None:
+    edge.services.purged.add("gone")
+    message = FakeDelivery(order(tenant_id="gone", what=7))
+
+    await edge.take(message)
+    await edge.move(message)
+
+    assert (await edge.kept("gone"), await edge.kept(PLATFORM)) == ([], [])
+
+
+async def test_a_dead_letter_that_cannot_be_read_is_kept_by_the_tenant_that_it_names(edge: Edge) -> None:
+    await edge.move(FakeDelivery(order(what=7), dead_letter_reason="TTLExpiredException"))
+
+    [kept] = await edge.kept("acme")
+    assert (kept["reason"], edge.handler.handled) == ("DeliveriesExhaustedError", [])
+    assert await edge.kept(PLATFORM) == []
+
+
+async def test_what_is_put_off_is_settled_at_once_and_not_kept(edge: Edge) -> None:
+    failure = DependencyUnavailableError("The model")
+    told = []
+
+    async def put_off(tenant: TenantContext, message: Order, failure: Exception) -> None:
+        told.append((tenant.tenant_id, ambient_tenant().tenant_id, message.id, failure))
+
+    edge.handler.failures = [failure]
+    await replace(edge.queue, put_off=put_off).take(FakeDelivery(order()), edge.handler)
+
+    assert told == [("acme", "acme", "o1", failure)]
+    assert edge.clock.slept == []
+    assert await edge.kept("acme") == []
+
+
+async def test_what_may_not_be_put_off_any_more_is_kept_with_its_reason(edge: Edge) -> None:
+    async def give_up(_: TenantContext, message: Order, failure: Exception) -> None:
+        raise DeliveriesExhaustedError(f"{message.id}: {type(failure).__name__}")
+
+    edge.handler.failures = [ZeroDivisionError()]
+    await replace(edge.queue, put_off=give_up).take(FakeDelivery(order()), edge.handler)
+
+    [kept] = await edge.kept("acme")
+    assert (kept["reason"], kept["detail"]) == ("DeliveriesExhaustedError", "o1: ZeroDivisionError")
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError(), DependencyUnavailableError("The store")])
+async def test_what_cannot_be_put_off_is_put_back(edge: Edge, raised: Exception) -> None:
+    async def fail(*_: object) -> None:
+        raise raised
+
+    edge.handler.failures = [DependencyUnavailableError("The model")]
+    with pytest.raises(type(raised)):
+        await replace(edge.queue, put_off=fail).take(FakeDelivery(order()), edge.handler)
+
+    assert edge.clock.slept == [2.0]
+
+
 async def test_a_refused_message_is_logged_and_kept_with_its_tenant_id_queue_and_the_fields_at_fault(
     edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,7 +378,7 @@ async def test_a_refused_message_is_logged_and_kept_with_its_tenant_id_queue_and
     assert (line["queue"], line["message_id"], line["job_id"]) == ("orders", "m-1", "o7")
     assert (line["named_tenant_id"], line["fields"]) == ("acme", ["names", "what"])
     assert "customer" not in str(line)
-    [kept] = await edge.kept(PLATFORM)
+    [kept] = await edge.kept("acme")
     assert (kept["named"], kept["job_id"], kept["queue"]) == ("acme", "o7", "orders")
     fields = kept["fields"]
     assert isinstance(fields, dict)

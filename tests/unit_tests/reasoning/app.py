@@ -219,7 +219,7 @@ class App:
             try:
                 await self.deliver(message)
             except KilledError:
-                self.clock.advance(60)  # the message's lock ends
+                self.clock.advance(HOLD_SECONDS)  # the message's lock ends, and the worker's lease
             else:
                 return count
         raise AssertionError("the message was never settled")

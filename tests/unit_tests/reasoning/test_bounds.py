@@ -104,8 +104,7 @@ async def test_what_earlier_deliveries_used_counts_against_a_jobs_budget(app: Ap
             app.model.failures = [DependencyUnavailableError("The model")]
 
     app.model.think = fail_at_the_summary
-    with pytest.raises(DependencyUnavailableError):
-        await app.deliver(message(token_budget=1000))
+    await app.deliver(message(token_budget=1000))
     used: list[int] = []
 
     async def look() -> None:
