@@ -47,7 +47,7 @@ class PassedRequest:
 
 @dataclass(slots=True)
 class CountedContent:
-    """What of a request the model counts: a bound of what it will count, not its exact count.
+    """Countable content of a request: a bound of what the model will count, not its exact count.
 
     Attributes:
         texts: All that it counts as text.
