@@ -107,6 +107,7 @@ class Forwarding:
         open_model: Opens the models for one application, within the tenant's budget.
         default_model: What bots without a model of their own use.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
+        tell_of: Lets the middleware of turns hear of what a bot's model is asked.
     """
 
     tenant: TenantContext
@@ -116,6 +117,7 @@ class Forwarding:
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     count_turn: Callable[[str, int | None], None]
+    tell_of: Callable[[StreamingChatModel], StreamingChatModel]
 
     async def prepare(self, request: ChatCompletionRequest, origin: CallOrigin = _NO_ORIGIN) -> ForwardedCall:
         """Find what a request names, and make the call ready.
@@ -181,7 +183,8 @@ class Forwarding:
             only_azure=bot.llm.provider == "azure",
             passed=passed,
         )
-        return self._call(request, asked, f"bot:{bot_id}")
+        call = self._call(request, asked, f"bot:{bot_id}")
+        return replace(call, model=self.tell_of(call.model))
 
     def _call(self, request: ChatCompletionRequest, prompt: ChatPrompt, app_id: str) -> ForwardedCall:
         begun: list[CallProgress] = []
