@@ -47,7 +47,7 @@ class ImageTokens(BaseModel):
     base: int | None = Field(None, ge=0, le=100_000)
     tile: int | None = Field(None, ge=1, le=100_000)
     patches: int | None = Field(None, ge=1, le=100_000)
-    factor: float | None = Field(None, gt=0, le=1_000)
+    factor: float | None = Field(None, ge=0.01, le=1_000)
 
     @model_validator(mode="after")
     def _has_one_formula(self) -> Self:
