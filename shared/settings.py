@@ -176,6 +176,9 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     """Its key; without one the identity is used. In Azure there is none."""
 
+    cosmos_client: Literal["fast", "sdk"] = Field("sdk", alias="COSMOS_CLIENT")
+    """The client of the store: `sdk` is azure-cosmos, `fast` is `tenantry_client.cosmos`."""
+
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")
     """The database with the containers of `infra/cosmos.json`."""
 
@@ -209,6 +212,12 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     feedback_hold_seconds: float = Field(75.0, alias="FEEDBACK_HOLD_SECONDS", ge=5, le=600)
     """How long a feedback stays its worker's without a sign of life: longer than a message is locked."""
 
+    responses_in_queue: str = Field("responses-in", alias="RESPONSES_IN_QUEUE")
+    """The queue of responses that are made in the background; it has no sessions."""
+
+    responses_hold_seconds: float = Field(75.0, alias="RESPONSES_HOLD_SECONDS", ge=5, le=600)
+    """How long a response stays its worker's without a sign of life: longer than a message is locked."""
+
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
     """The queue that tells of budgets used up to 80 and 100 percent."""
 
@@ -229,6 +238,18 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
 
     logs_container: str = Field("logs", alias="LOGS_CONTAINER")
     """The blob container of shipped logs."""
+
+    log_retention_days_free: int = Field(7, alias="LOG_RETENTION_DAYS_FREE", ge=1, le=3_650)
+    """Days for which shipped logs of tenants in the tier `free` are kept."""
+
+    log_retention_days_standard: int = Field(30, alias="LOG_RETENTION_DAYS_STANDARD", ge=1, le=3_650)
+    """The same in the tier `standard`."""
+
+    log_retention_days_premium: int = Field(90, alias="LOG_RETENTION_DAYS_PREMIUM", ge=1, le=3_650)
+    """The same in the tiers `premium` and `own`."""
+
+    log_retention_days_platform: int = Field(30, alias="LOG_RETENTION_DAYS_PLATFORM", ge=1, le=3_650)
+    """The same of lines that no tenant caused."""
 
     openai_endpoint: str = Field(alias="AZURE_OPENAI_ENDPOINT")
     """The model resource's address."""
