@@ -468,6 +468,7 @@ async def test_a_removed_conversation_leaves_nothing_and_its_id_is_free(
     assert (await app.chat()).json()["turn"] == 1
 
 
+@pytest.mark.slow
 async def test_a_removal_that_was_interrupted_can_be_asked_for_again(
     app: App, container: Container, clock: FakeClock
 ) -> None:

@@ -198,6 +198,7 @@ async def test_the_last_turn_is_told_in_full_where_it_has_room(bot: App) -> None
     assert [one.content for one in bot.model.prompts[-1].messages[2:]] == [long, "answer 7", "next"]
 
 
+@pytest.mark.slow
 async def test_many_short_turns_are_summarized_before_they_are_forgotten(bot: App) -> None:
     for number in range(1, 121):
         await bot.chat(f"m{number}")

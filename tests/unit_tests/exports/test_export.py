@@ -74,6 +74,7 @@ def key_of(thing: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("is_split", [False, True])
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
+@pytest.mark.slow
 async def test_everything_is_in_it_once_and_nothing_else(
     app: WholeApp, boss: dict[str, str], limit: int, *, is_split: bool
 ) -> None:
@@ -95,6 +96,7 @@ async def test_everything_is_in_it_once_and_nothing_else(
 
 
 @pytest.mark.parametrize("who", ["boss", "administrator"])
+@pytest.mark.slow
 async def test_an_export_ends_though_each_of_its_pages_is_audited(
     app: WholeApp, boss: dict[str, str], who: str
 ) -> None:

@@ -159,6 +159,7 @@ def test_one_check_digit_is_right_and_no_other(digits: str, wrong: int) -> None:
 
 
 @given(st.text())
+@pytest.mark.slow
 def test_places_are_in_order_and_apart_and_nothing_else_is_changed(text: str) -> None:
     spans = find_personal_data(text)
 

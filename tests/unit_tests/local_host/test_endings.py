@@ -119,6 +119,7 @@ def test_a_request_is_answered_500_however_its_function_ends(how: str, error: Ba
 
 @settings(deadline=None)
 @given(WAYS, ERRORS)
+@pytest.mark.slow
 def test_a_message_is_abandoned_however_its_function_ends(how: str, error: BaseException) -> None:
     async def deliver() -> None:
         clock, stopped = FakeClock(), asyncio.Event()

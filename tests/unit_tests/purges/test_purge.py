@@ -88,6 +88,7 @@ async def proofs(app: WholeApp) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.slow
 async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(
     app: WholeApp, *, is_split: bool
 ) -> None:
@@ -174,6 +175,7 @@ async def test_its_credentials_are_refused_and_nobody_can_act_for_it(app: WholeA
     assert statuses == {"its own key": 401, "acting for it": 404, "a new key": 404, "reviving it": 409}
 
 
+@pytest.mark.slow
 async def test_what_is_written_while_it_goes_on_does_not_survive_it(app: WholeApp) -> None:
     await ask(app)
     for seconds in (0.0, 29.0, 300.0, 330.0):  # up to a second before nothing can write any more

@@ -122,6 +122,7 @@ async def test_a_tenant_that_has_places_left_pays_one_request_more_for_each_job(
     assert (working, direct) == (WORKING, WORKING)
 
 
+@pytest.mark.slow
 async def test_jobs_that_are_accepted_at_once_take_no_more_places_than_there_are(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -138,6 +139,7 @@ async def test_jobs_that_are_accepted_at_once_take_no_more_places_than_there_are
     assert sorted(queue.order) == ids
 
 
+@pytest.mark.slow
 async def test_instances_that_give_places_on_at_once_send_no_request_twice(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -183,6 +185,7 @@ async def test_a_kill_while_a_job_is_accepted_that_finds_no_place_loses_nothing(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, 16))
+@pytest.mark.slow
 async def test_a_kill_while_a_place_is_given_on_forgets_nobody_and_takes_no_other_place(
     app: App, queue: ReasonerQueue, nth: int, when: str
 ) -> None:
