@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from functools import total_ordering
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -13,12 +14,14 @@ from tenantry_client.cosmos.answers import ResponseHeaders
 from tenantry_client.cosmos.exceptions import CosmosHttpResponseError
 from tenantry_client.cosmos.gateway import Request
 from tenantry_client.cosmos.partition_key import KeyRange
-from tenantry_client.cosmos.query_pages import FeedPage, RangePages
+from tenantry_client.cosmos.query_pages import FeedPage, PartitionSplitError, RangePages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from tenantry_client.cosmos.query_pages import FeedQuestion
+
+type _FirstRow = tuple[_Order, str, int, Any, AsyncIterator[Any]]
 
 SUPPORTED_FEATURES: Final = (
     "Aggregate,CompositeAggregate,Distinct,MultipleOrderBy,OffsetAndLimit,OrderBy,Top,CountIf"
@@ -134,6 +137,7 @@ class MergedPages:
         self._page_size = page_size if page_size and page_size > 0 else _USUAL_PAGE
         self._headers = ResponseHeaders()
         self._results: AsyncIterator[Any] | None = None
+        self._numbers = count()
 
     async def next(self) -> FeedPage:
         """Merge a page."""
@@ -199,28 +203,42 @@ class MergedPages:
 
     async def _one_after_another(self) -> AsyncGenerator[Any]:
         for scope in await self._scopes():
-            async for row in self._rows(scope):
-                yield row
+            pages = RangePages(self._question, scope)
+            while True:
+                page = await pages.next()
+                self._headers = page.headers
+                for row in page.results:
+                    yield row
+                if page.is_last:
+                    break
 
     async def _in_order(self) -> AsyncGenerator[Any]:
         """Merge the partitions' rows, each already in order, by a heap of their first ones."""
-        waiting: list[tuple[_Order, int, Any, AsyncIterator[Any]]] = []
-        for number, scope in enumerate(await self._scopes()):
-            rows: AsyncIterator[Any] = self._rows(scope)
-            async for row in rows:
-                waiting.append((_Order(row["orderByItems"], self._plan.descending), number, row, rows))
-                break
-        heapq.heapify(waiting)
-        while waiting:
-            _, number, row, rows = waiting[0]
+        waiting: list[_FirstRow] = []
+        begun: list[tuple[KeyRange, str | None]] = [(scope, None) for scope in await self._scopes()]
+        while begun or waiting:
+            while begun:
+                scope, token = begun.pop()
+                begun += await self._advance(waiting, scope.low, self._rows(scope, token))
+            if not waiting:
+                return
+            _, low, _, row, rows = heapq.heappop(waiting)
             yield row
-            try:
-                following = await anext(rows)
-            except StopAsyncIteration:
-                heapq.heappop(waiting)
-                continue
-            order = _Order(following["orderByItems"], self._plan.descending)
-            heapq.heapreplace(waiting, (order, number, following, rows))
+            begun = await self._advance(waiting, low, rows)
+
+    async def _advance(
+        self, waiting: list[_FirstRow], low: str, rows: AsyncIterator[Any]
+    ) -> list[tuple[KeyRange, str | None]]:
+        """Put a partition's next row into the heap; where it has been split, return its parts instead."""
+        try:
+            row = await anext(rows)
+        except StopAsyncIteration:
+            return []
+        except PartitionSplitError as split:
+            return split.parts
+        order = _Order(row["orderByItems"], self._plan.descending)
+        heapq.heappush(waiting, (order, low, next(self._numbers), row, rows))
+        return []
 
     async def _scopes(self) -> list[KeyRange]:
         """Return what is asked of each physical partition."""
@@ -237,8 +255,8 @@ class MergedPages:
                     scopes.append(KeyRange(low, high))
         return scopes
 
-    async def _rows(self, scope: KeyRange) -> AsyncGenerator[Any]:
-        pages = RangePages(self._question, scope)
+    async def _rows(self, scope: KeyRange, token: str | None) -> AsyncGenerator[Any]:
+        pages = RangePages.of_part(self._question, scope, token)
         while True:
             page = await pages.next()
             self._headers = page.headers
