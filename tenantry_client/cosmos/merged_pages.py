@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 from functools import total_ordering
 from itertools import count
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from tenantry_client.cosmos.query_pages import FeedQuestion
 
-type _FirstRow = tuple[_Order, str, int, Any, AsyncIterator[Any]]
+type _FirstRow = tuple[_Order, str, int, Any, _OrderedPart]
 
 SUPPORTED_FEATURES: Final = (
     "Aggregate,CompositeAggregate,Distinct,MultipleOrderBy,OffsetAndLimit,OrderBy,Top,CountIf"
@@ -215,29 +216,27 @@ class MergedPages:
     async def _in_order(self) -> AsyncGenerator[Any]:
         """Merge the partitions' rows, each already in order, by a heap of their first ones."""
         waiting: list[_FirstRow] = []
-        begun: list[tuple[KeyRange, str | None]] = [(scope, None) for scope in await self._scopes()]
+        begun = [_OrderedPart(scope) for scope in await self._scopes()]
         while begun or waiting:
             while begun:
-                scope, token = begun.pop()
-                begun += await self._advance(waiting, scope.low, self._rows(scope, token))
+                part = begun.pop()
+                part.rows = self._rows(part)
+                begun += await self._advance(waiting, part)
             if not waiting:
                 return
-            _, low, _, row, rows = heapq.heappop(waiting)
+            _, _, _, row, part = heapq.heappop(waiting)
             yield row
-            begun = await self._advance(waiting, low, rows)
+            begun = await self._advance(waiting, part)
 
-    async def _advance(
-        self, waiting: list[_FirstRow], low: str, rows: AsyncIterator[Any]
-    ) -> list[tuple[KeyRange, str | None]]:
+    async def _advance(self, waiting: list[_FirstRow], part: _OrderedPart) -> list[_OrderedPart]:
         """Put a partition's next row into the heap; where it has been split, return its parts instead."""
         try:
-            row = await anext(rows)
+            order, row = await anext(part.rows)
         except StopAsyncIteration:
             return []
         except PartitionSplitError as split:
-            return split.parts
-        order = _Order(row["orderByItems"], self._plan.descending)
-        heapq.heappush(waiting, (order, low, next(self._numbers), row, rows))
+            return [_OrderedPart(scope, part.last, part.ties) for scope, _ in split.parts]
+        heapq.heappush(waiting, (order, part.scope.low, next(self._numbers), row, part))
         return []
 
     async def _scopes(self) -> list[KeyRange]:
@@ -255,13 +254,15 @@ class MergedPages:
                     scopes.append(KeyRange(low, high))
         return scopes
 
-    async def _rows(self, scope: KeyRange, token: str | None) -> AsyncGenerator[Any]:
-        pages = RangePages.of_part(self._question, scope, token)
+    async def _rows(self, part: _OrderedPart) -> AsyncGenerator[tuple[_Order, Any]]:
+        pages = RangePages.of_part(self._question, part.scope, None)
         while True:
             page = await pages.next()
             self._headers = page.headers
             for row in page.results:
-                yield row
+                order = _Order(row["orderByItems"], self._plan.descending)
+                if part.is_new(order, row):
+                    yield order, row
             if page.is_last:
                 return
 
@@ -364,3 +365,38 @@ class _MergedAggregate:
                 return None if self._count == 0 else self._value / self._count
             case _:
                 return self._value
+
+
+class _OrderedPart:
+    """Rows of one physical partition in order, and how far they have been taken.
+
+    A token of a partition is no token of the parts that it is split into. They are read from their beginning,
+    and what the whole had given is passed over: all before its last row, and of that row's equals as many as
+    it gave.
+
+    Args:
+        scope: The partition's keys.
+        last: The order of the row that was taken last.
+        ties: Of the rows of that order, how many of each item were taken.
+    """
+
+    def __init__(self, scope: KeyRange, last: _Order | None = None, ties: Counter[str] | None = None) -> None:
+        self.scope = scope
+        self.last = last
+        self.ties: Counter[str] = Counter(ties)
+        self.rows: AsyncIterator[tuple[_Order, Any]]
+        self._passed_over = Counter(self.ties)
+
+    def is_new(self, order: _Order, row: Mapping[str, Any]) -> bool:
+        """Take a row, unless it has been given already."""
+        rid = str(row.get("_rid"))
+        if self.last is None or self.last < order:
+            self.last, self.ties = order, Counter([rid])
+            return True
+        if order < self.last:
+            return False
+        if self._passed_over[rid] > 0:
+            self._passed_over[rid] -= 1
+            return False
+        self.ties[rid] += 1
+        return True
