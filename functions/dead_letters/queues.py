@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.contracts import FeedbackFormIn, ReasonerIn, TaskMessage
+from shared.contracts import FeedbackFormIn, ReasonerIn, ResponsesIn, TaskMessage
 from shared.jobs.contents import JobContents
 from shared.jobs.models import JobItem, JobKind, JobState
 from shared.jobs.repository import JobRepository
@@ -51,6 +51,7 @@ class ReplayQueue:
 def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
     """Return the queues by what the quarantine calls them."""
     reasoning = JobKind(JobItem[ReasonerIn, UnreadResult], JobState[UnreadResult])
+    responses = JobKind(JobItem[ResponsesIn, UnreadResult], JobState[UnreadResult])
     feedback = JobKind(JobItem[FeedbackFormIn, UnreadResult], JobState[UnreadResult])
 
     def jobs(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
@@ -61,6 +62,9 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
 
     def contents(tenant: TenantContext) -> JobContents:
         return JobContents(tenant, lambda: runtime.job_blobs)
+
+    def answers(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
+        return JobRepository(tenant, runtime.container("responses"), runtime.clock, responses)
 
     settings = runtime.settings
     queues = (
@@ -80,6 +84,15 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             app_id="feedback",
             model=FeedbackFormIn,
             jobs_of=analyses,
+            contents_of=contents,
+        ),
+        ReplayQueue(
+            "responses-in",
+            settings.responses_in_queue,
+            has_sessions=False,
+            app_id="openai",
+            model=ResponsesIn,
+            jobs_of=answers,
             contents_of=contents,
         ),
     )

@@ -47,7 +47,9 @@ class CompletionAnswer:
         """
         completion = await self.call.complete()
         answer = {**(completion.answer or {}), "model": self.call.name}
-        return JsonReply[ChatCompletionReply](_encode(answer).encode(), self._headers())
+        return JsonReply[ChatCompletionReply](
+            _encode(answer).encode(), call_headers(self.call, self.arrived_at)
+        )
 
     async def stream(
         self, headers: dict[str, str], *, is_kept: bool
@@ -63,7 +65,7 @@ class CompletionAnswer:
         """
         whole = MergedChunks() if is_kept else None
         async with self.call.stream() as parts:
-            headers |= self._headers()
+            headers |= call_headers(self.call, self.arrived_at)
             async for part in parts:
                 if not isinstance(part, PassedChunk):
                     continue
@@ -85,17 +87,22 @@ class CompletionAnswer:
             event = {name: value for name, value in event.items() if name != "usage"}
         return {**event, "model": self.call.name}
 
-    def _headers(self) -> dict[str, str]:
-        """Return what the call has cost beside the model's own time, and what is left of the budget."""
-        if not self.call.begun:
-            return {}
-        progress = self.call.begun[-1]
-        overhead = progress.overhead_seconds(self.arrived_at)
-        headers = {
-            "x-tenantry-overhead-ms": _milliseconds(overhead),
-            "x-tenantry-queue-ms": _milliseconds(progress.wait_seconds),
-        }
-        return headers if progress.budget is None else headers | budget_headers(progress.budget)
+
+def call_headers(call: ForwardedCall, arrived_at: float) -> dict[str, str]:
+    """Return what a call has cost beside the model's own time, and what is left of the budget.
+
+    Args:
+        call: The call.
+        arrived_at: When its request came in, on the clock that the call is measured by.
+    """
+    if not call.begun:
+        return {}
+    progress = call.begun[-1]
+    headers = {
+        "x-tenantry-overhead-ms": _milliseconds(progress.overhead_seconds(arrived_at)),
+        "x-tenantry-queue-ms": _milliseconds(progress.wait_seconds),
+    }
+    return headers if progress.budget is None else headers | budget_headers(progress.budget)
 
 
 def budget_headers(status: BudgetStatus) -> dict[str, str]:
