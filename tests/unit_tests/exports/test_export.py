@@ -288,6 +288,7 @@ async def test_a_page_costs_no_more_requests_where_more_comes_after_it(
     assert costs["jobs"] == [53, 53]  # the trail, two queries for the ids and a point read for each
 
 
+@pytest.mark.slow
 async def test_a_page_stops_by_time_and_the_next_one_goes_on(app: WholeApp, boss: dict[str, str]) -> None:
     whole = [key_of(thing) for thing in await exported(app, boss, 100) if thing["container"] != "audit"]
     app.cosmos.transport.watch = lambda _: app.clock.advance(PAGE_SECONDS / 8)

@@ -117,6 +117,7 @@ def test_a_mask_says_nothing_of_what_it_hides() -> None:
 
 
 @given(st.sampled_from(["DE", "FR", "GB", "NO", "MT"]), st.data(), AROUND)
+@pytest.mark.slow
 def test_each_iban_is_found_and_none_with_one_digit_changed(
     country: str, data: st.DataObject, around: str
 ) -> None:
