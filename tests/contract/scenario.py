@@ -222,6 +222,11 @@ _CHATS = (
             "user": "ann@example.com",
         },
     ),
+    Step(
+        "create_embeddings",
+        USER,
+        body={"model": "text-embedding-3-small", "input": ["How do I change my password?"], "dimensions": 2},
+    ),
     Step("list_usable_models", USER),
     Step("get_usable_model", USER, {"model": "bot/support"}),
     Step("list_conversations", USER, _BOT),

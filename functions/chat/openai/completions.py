@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from functions.chat.openai.forwarding import ForwardedCall
-    from shared.llm.model_call import BudgetStatus
+    from shared.llm.model_call import BudgetStatus, CallProgress
 
 DONE = "[DONE]"
 _encode = json.JSONEncoder(
@@ -86,16 +86,23 @@ class CompletionAnswer:
         return {**event, "model": self.call.name}
 
     def _headers(self) -> dict[str, str]:
-        """Return what the call has cost beside the model's own time, and what is left of the budget."""
-        if not self.call.begun:
-            return {}
-        progress = self.call.begun[-1]
-        overhead = progress.overhead_seconds(self.arrived_at)
-        headers = {
-            "x-tenantry-overhead-ms": _milliseconds(overhead),
-            "x-tenantry-queue-ms": _milliseconds(progress.wait_seconds),
-        }
-        return headers if progress.budget is None else headers | budget_headers(progress.budget)
+        return answer_headers(self.call.begun[-1] if self.call.begun else None, self.arrived_at)
+
+
+def answer_headers(progress: CallProgress | None, arrived_at: float) -> dict[str, str]:
+    """Return what a call has cost beside the model's own time, and what is left of the budget.
+
+    Args:
+        progress: What was learnt of the call; None where it has not begun.
+        arrived_at: When its request came in, on the clock that it is measured by.
+    """
+    if progress is None:
+        return {}
+    headers = {
+        "x-tenantry-overhead-ms": _milliseconds(progress.overhead_seconds(arrived_at)),
+        "x-tenantry-queue-ms": _milliseconds(progress.wait_seconds),
+    }
+    return headers if progress.budget is None else headers | budget_headers(progress.budget)
 
 
 def budget_headers(status: BudgetStatus) -> dict[str, str]:

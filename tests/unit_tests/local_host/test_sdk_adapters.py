@@ -11,7 +11,7 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.servicebus.exceptions import OperationTimeoutError
 
 from local.host.bindings import BlobBinding, Queue, ServiceBusOutput, ServiceBusTrigger, Subscription
-from local.host.bound_services import AzureClients
+from local.host.bound_services import AzureClients, unused_tls_context
 from local.host.invocation import Json
 from local.host.listeners.blob import BlobVersion
 from local.host.listeners.blob_sdk import SdkBlobSource
@@ -259,6 +259,29 @@ async def test_a_servicebus_output_sends_one_message_or_one_for_each_element() -
         await clients.send(output, ["no"])
     await clients.close()
     assert sender.closed
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "trusts_nobody"),
+    [
+        (_BUS, True),
+        (_BUS.rstrip(";"), True),
+        (_BUS.replace("UseDevelopmentEmulator", "usedevelopmentemulator"), True),
+        (_BUS.replace("true", "false"), False),
+        (_BUS.replace("true", "True"), False),  # the SDK speaks TLS then
+        (_BUS.replace("UseDevelopmentEmulator=true;", ""), False),
+        ("Endpoint=sb://x;SharedAccessKeyName=NoUseDevelopmentEmulator=true;SharedAccessKey=k", False),
+    ],
+)
+def test_only_links_without_tls_share_a_context_that_trusts_nobody(
+    connection_string: str,
+    trusts_nobody: bool,  # noqa: FBT001  # a case
+) -> None:
+    context = unused_tls_context(connection_string)
+    assert (context is not None) == trusts_nobody
+    if context is not None:
+        assert context.cert_store_stats()["x509_ca"] == 0
+        assert context.check_hostname
 
 
 async def test_clients_are_opened_once_by_their_connection() -> None:

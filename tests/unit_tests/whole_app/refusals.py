@@ -82,6 +82,13 @@ REFUSED_BODIES: Final[dict[str, tuple[Any, ...]]] = {
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "n": 1_000},
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9_000_000},
     ),
+    "create_embeddings": (
+        {"model": "text-embedding-3-small", "input": ""},
+        {"model": "text-embedding-3-small", "input": ["x"] * 2_049},
+        {"model": "text-embedding-3-small", "input": [[1], "x"]},
+        {"model": "text-embedding-3-small", "input": "x", "encoding_format": "hex"},
+        {"model": "gpt-4o", "input": "x"},
+    ),
     "regenerate_answer": ({"stream": "yes"}, {"variables": {"a": "b"}}),
     "rename_conversation": ({"title": ""}, {"title": "x" * 100_000}),
     "rewind_conversation": ({"turn": -1}, {"turn": 99}),

@@ -77,6 +77,11 @@ LARGEST: Final[dict[str, tuple[Any, ...]]] = {
         },
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "metadata": {"a": "x" * 900_000}},
     ),
+    "create_embeddings": (
+        {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_048},
+        {"model": "text-embedding-3-small", "input": ["x" * 1_000_000]},
+        {"model": "text-embedding-3-small", "input": [[1] * 200] * 1_000},
+    ),
     "save_bot": ({"system_prompt": "é" * 100_000},),
     "put_limits": ({"models": {f"m{number}": {"tokens_per_minute": 1} for number in range(9_900)}},),
 }
