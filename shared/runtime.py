@@ -7,7 +7,9 @@ for hosts that can call it; no promise depends on it.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
+from contextvars import Context
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from shared.prompts.settings import PROMPTS_GLOBAL_FALLBACK
 from shared.resilience.concurrency import Paces
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
+from shared.resilience.tasks import spawn
 from shared.settings import load_settings
 from shared.telemetry.spans import start_telemetry, stop_telemetry
 from shared.tenancy.audit import AuditTrail
@@ -38,10 +41,9 @@ from shared.tenancy.store import TenantStore, Tier
 from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.cosmos.aio import CosmosClient
     from azure.storage.blob.aio import BlobServiceClient
     from openai import AsyncOpenAI
     from pydantic import SecretStr
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from shared.caching.redis import RedisLevel
     from shared.clock import Clock
     from shared.cosmos.container import Container
+    from shared.cosmos.sdk import AnyCosmosClient
     from shared.http.route import Route
     from shared.llm.call_account import TokenBudget
     from shared.llm.catalogue import ModelCatalogue
@@ -105,6 +108,28 @@ class Runtime:
         self._containers: dict[str, Container] = {}
         self._built: dict[object, Any] = {}
         self._open = AsyncExitStack()
+        self._companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._companions_work: list[asyncio.Task[None]] = []
+
+    def begin_with(self, companion: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let work run beside the app's, on its loop, from when the settings are first asked for there.
+
+        A Functions worker says when it begins only by its first request or message.
+        """
+        self._companions.append(companion)
+
+    def close_with(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close something with the clients: before those that are open by now."""
+        self._open.push_async_callback(close)
+
+    def _begin_companions(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a program that asks for settings alone
+        for companion in self._companions:
+            # A context of its own: it outlives the request that happened to come first.
+            self._companions_work.append(spawn(companion(), context=Context()))
 
     @cached_property
     def settings(self) -> Settings:
@@ -119,6 +144,7 @@ class Runtime:
 
             if start_telemetry(lambda: open_telemetry(settings, self._measure)):
                 self._open.push_async_callback(stop_telemetry)
+        self._begin_companions()
         return settings
 
     def _measure(self) -> Iterator[Measurement]:
@@ -137,7 +163,7 @@ class Runtime:
         keys = [self.settings.admin_api_key, self.settings.admin_api_key_next]
         admins = AdminKeys([key.get_secret_value() for key in keys if key is not None])
         keys_of_tenants = KeyVerifier(self._credentials, self.clock)
-        return Authenticator(self.tenants, self.audit, admins, keys_of_tenants, self._user_tokens)
+        return Authenticator(self._credentials, self.audit, admins, keys_of_tenants, self._user_tokens)
 
     @cached_property
     def _user_tokens(self) -> UserTokens | None:
@@ -498,14 +524,19 @@ class Runtime:
 
     async def close(self) -> None:
         """Close every client that was opened, the last one first."""
+        for work in self._companions_work:
+            work.cancel()
+        await asyncio.gather(*self._companions_work, return_exceptions=True)
+        self._companions_work.clear()
         await self._open.aclose()
 
     @cached_property
-    def _cosmos_client(self) -> CosmosClient:
-        from shared.cosmos.sdk import open_client  # noqa: PLC0415  # the SDK loads when first used
+    def _cosmos_client(self) -> AnyCosmosClient:
+        from shared.cosmos.sdk import open_client, open_fast_client  # noqa: PLC0415  # they load when first used
 
         settings = self.settings
-        client = open_client(settings.cosmos_endpoint, self._key_or_credential(settings.cosmos_key))
+        open_chosen = open_fast_client if settings.cosmos_client == "fast" else open_client
+        client = open_chosen(settings.cosmos_endpoint, self._key_or_credential(settings.cosmos_key))
         self._open.push_async_callback(client.close)
         return client
 

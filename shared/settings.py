@@ -176,6 +176,9 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     """Its key; without one the identity is used. In Azure there is none."""
 
+    cosmos_client: Literal["fast", "sdk"] = Field("sdk", alias="COSMOS_CLIENT")
+    """The client of the store: `sdk` is azure-cosmos, `fast` is `tenantry_client.cosmos`."""
+
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")
     """The database with the containers of `infra/cosmos.json`."""
 
@@ -229,6 +232,18 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
 
     logs_container: str = Field("logs", alias="LOGS_CONTAINER")
     """The blob container of shipped logs."""
+
+    log_retention_days_free: int = Field(7, alias="LOG_RETENTION_DAYS_FREE", ge=1, le=3_650)
+    """Days for which shipped logs of tenants in the tier `free` are kept."""
+
+    log_retention_days_standard: int = Field(30, alias="LOG_RETENTION_DAYS_STANDARD", ge=1, le=3_650)
+    """The same in the tier `standard`."""
+
+    log_retention_days_premium: int = Field(90, alias="LOG_RETENTION_DAYS_PREMIUM", ge=1, le=3_650)
+    """The same in the tiers `premium` and `own`."""
+
+    log_retention_days_platform: int = Field(30, alias="LOG_RETENTION_DAYS_PLATFORM", ge=1, le=3_650)
+    """The same of lines that no tenant caused."""
 
     openai_endpoint: str = Field(alias="AZURE_OPENAI_ENDPOINT")
     """The model resource's address."""

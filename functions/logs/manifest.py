@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
+from functions.logs.chunks import read_lines
 from functions.logs.lines import UNREADABLE, LogLine
 from shared.cosmos.partition import StoredItem
 
-PLATFORM = "_platform"
-"""The folder of lines that no tenant caused; no tenant id begins like it."""
+if TYPE_CHECKING:
+    from functions.logs.chunks import BlobPath
 
-_PARTS = 3
+
+FOR_EVER = -1
+"""The `ttl` of a manifest whose retention nobody told."""
 
 
 class ManifestSummary(StoredItem):
@@ -28,6 +30,7 @@ class Manifest(ManifestSummary):
 
     Attributes:
         counts: Lines per level and, within it, per hour of the day.
+        ttl: Seconds after which the store forgets it.
     """
 
     day: date
@@ -37,45 +40,21 @@ class Manifest(ManifestSummary):
     last_at: datetime | None
     counts: dict[str, dict[str, int]]
     indexed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class BlobPath:
-    """The name of a shipped blob within its container."""
-
-    owner: str
-    day: date
-    name: str
-
-    @classmethod
-    def parse(cls, name: str) -> BlobPath:
-        """Read a blob's name.
-
-        Raises:
-            ValueError: No shipper gave it.
-        """
-        parts = name.split("/")
-        if len(parts) != _PARTS or not all(parts):
-            raise ValueError(f"not a shipped blob's name: {name!r}")
-        owner, day, last = parts
-        parsed = date.fromisoformat(day)
-        if parsed.isoformat() != day:
-            raise ValueError(f"not a day: {day!r}")
-        return cls(owner, parsed, last)
-
-    def __str__(self) -> str:
-        """Render the name."""
-        return f"{self.owner}/{self.day.isoformat()}/{self.name}"
+    ttl: int = FOR_EVER
 
 
 def build_manifest(path: BlobPath, content: bytes, indexed_at: datetime) -> Manifest:
-    """Count a blob's lines; the same content always makes the same counts."""
+    """Count a blob's lines; the same content always makes the same counts.
+
+    Raises:
+        UnreadableChunkError: It is no chunk.
+    """
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     first: datetime | None = None
     last: datetime | None = None
     lines = 0
     hour = "00"
-    for text in io.BytesIO(content):
+    for text in read_lines(path, content):
         lines += 1
         line = LogLine.parse(text)
         if line is None:

@@ -31,14 +31,8 @@ class ManifestRepository:
 
     async def of_day(self, day: date) -> AsyncIterator[ManifestSummary]:
         """Go through a day's manifests, a page at a time."""
-        partition = self._of(day)
-
-        async def read(after: str | None, size: int) -> list[ManifestSummary]:
-            return await partition.read_page(ManifestSummary, KeysetPage(size, after))
-
-        async for page in walk_pages(read, lambda manifest: manifest.id, _PAGE):
-            for manifest in page:
-                yield manifest
+        async for manifest in _walk(self._of(day)):
+            yield manifest
 
     def _of(self, day: date) -> Partition:
         return Partition.of(self._tenant, self._container, day.isoformat())
@@ -52,5 +46,21 @@ class PlatformManifests:
 
     async def put(self, manifest: Manifest) -> None:
         """Keep a manifest over the one of the same blob."""
-        partition = Partition.of_platform(self._container, "logs", manifest.day.isoformat())
-        await partition.upsert(manifest)
+        await self._of(manifest.day).upsert(manifest)
+
+    async def of_day(self, day: date) -> AsyncIterator[ManifestSummary]:
+        """Go through a day's manifests, a page at a time."""
+        async for manifest in _walk(self._of(day)):
+            yield manifest
+
+    def _of(self, day: date) -> Partition:
+        return Partition.of_platform(self._container, "logs", day.isoformat())
+
+
+async def _walk(partition: Partition) -> AsyncIterator[ManifestSummary]:
+    async def read(after: str | None, size: int) -> list[ManifestSummary]:
+        return await partition.read_page(ManifestSummary, KeysetPage(size, after))
+
+    async for page in walk_pages(read, lambda manifest: manifest.id, _PAGE):
+        for manifest in page:
+            yield manifest

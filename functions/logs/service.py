@@ -7,7 +7,8 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from functions.logs.manifest import PLATFORM, BlobPath, build_manifest
+from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
+from functions.logs.manifest import build_manifest
 from functions.logs.models import DaySummary, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import ValidationError
@@ -17,7 +18,9 @@ from shared.resilience.concurrency import side_by_side
 from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
+    from functions.logs.manifest import Manifest
     from functions.logs.models import SummaryQuery
+    from functions.logs.retention import LogRetention
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
@@ -36,11 +39,21 @@ class ActsForTenants(Protocol):
 
 
 class LogIndex:
-    """Index of shipped blobs: each is the tenant's that its name says, where there is such a tenant."""
+    """Index of shipped blobs: each is the tenant's that its name says, where there is such a tenant.
 
-    def __init__(self, tenants: ActsForTenants, container: Container, clock: Clock) -> None:
+    Args:
+        tenants: Lets the platform's work run as a tenant.
+        container: Where manifests are.
+        retention: For how long they are needed.
+        clock: Dates them.
+    """
+
+    def __init__(
+        self, tenants: ActsForTenants, container: Container, retention: LogRetention, clock: Clock
+    ) -> None:
         self._tenants = tenants
         self._container = container
+        self._retention = retention
         self._clock = clock
 
     async def add(self, blob: str, content: bytes) -> None:
@@ -53,22 +66,40 @@ class LogIndex:
         Raises:
             DependencyUnavailableError: The store does not take it; the event must come again.
         """
+        await self.add_chunk(blob.partition("/")[2], content)
+
+    async def add_chunk(self, name: str, content: bytes) -> None:
+        """Keep the manifest of a blob by its name within the container.
+
+        Raises:
+            DependencyUnavailableError: The store does not take it.
+        """
         try:
-            path = BlobPath.parse(blob.partition("/")[2])
+            path = BlobPath.parse(name)
         except ValueError:
-            _logger.warning("A blob that no shipper named was left", extra={"blob": blob})
+            _logger.warning("A blob that no shipper named was left", extra={"blob": name})
             return
-        manifest = await asyncio.to_thread(build_manifest, path, content, self._clock.now())
+        try:
+            manifest = await asyncio.to_thread(build_manifest, path, content, self._clock.now())
+        except UnreadableChunkError as error:
+            _logger.warning("A blob that is no chunk was left", extra={"blob": name, "reason": str(error)})
+            return
         if path.owner == PLATFORM:
-            await PlatformManifests(self._container).put(manifest)
+            kept = self._limit(manifest, self._retention.platform_days)
+            await PlatformManifests(self._container).put(kept)
             return
         try:
             tenant = await self._tenants.for_platform(path.owner)
         except TenantNotFoundError:
-            _logger.warning("Logs of an unknown tenant were left", extra={"blob": blob})
+            _logger.warning("Logs of an unknown tenant were left", extra={"blob": name})
             return
         with logging_as(tenant_id=tenant.tenant_id):
-            await ManifestRepository(tenant, self._container).put(manifest)
+            kept = self._limit(manifest, self._retention.days_of(tenant))
+            await ManifestRepository(tenant, self._container).put(kept)
+
+    def _limit(self, manifest: Manifest, days: int) -> Manifest:
+        left = self._retention.seconds_left(days, manifest.day, manifest.indexed_at)
+        return manifest.model_copy(update={"ttl": left})
 
 
 class LogService:

@@ -2,71 +2,70 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cachetools import LRUCache
-
+from functions.logs.chunks import PLATFORM, ChunkWriter
 from functions.logs.lines import LogLine
-from functions.logs.manifest import PLATFORM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import date
     from pathlib import Path
 
-    from shared.logging.files import RotatedName
+    from functions.logs.chunks import BlobPath
 
 _LONGEST_LINE = 1024 * 1024
-_MOST_OPEN = 32
+_MOST_BUFFERED = 4 * 1024 * 1024
 
 
-class _OpenFiles(LRUCache[str, IO[bytes]]):
-    """Open files by blob name; the least recently used is closed to make room."""
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk that waits to be uploaded."""
 
-    def popitem(self) -> tuple[str, IO[bytes]]:
-        blob, file = super().popitem()
-        file.close()
-        return blob, file
+    blob: BlobPath
+    path: Path
 
 
-class _PartFiles:
-    """Files that are appended to by blob name; of many, only the last used are open."""
+class _Chunks:
+    """All chunks of a file; together they buffer no more than `_MOST_BUFFERED`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, source: str) -> None:
         self._directory = directory
-        self._open = _OpenFiles(_MOST_OPEN)
-        self.paths: dict[str, Path] = {}
+        self._source = source
+        self._writers: dict[tuple[str, date], ChunkWriter] = {}
+        self._buffered = 0
 
-    def append(self, blob: str, text: bytes) -> None:
-        file = self._open.get(blob)
-        if file is None:
-            path = self.paths.setdefault(blob, self._directory / f"{len(self.paths)}.part")
-            file = self._open[blob] = path.open("ab")
-        file.write(text)
+    def append(self, owner: str, day: date, text: bytes, line: LogLine | None) -> None:
+        key = (owner, day)
+        writer = self._writers.get(key)
+        if writer is None:
+            path = self._directory / f"{len(self._writers)}.chunk"
+            writer = self._writers[key] = ChunkWriter(path, owner, day, self._source)
+        writer.append(text, None if line is None else line.at)
+        self._buffered += len(text)
+        if self._buffered >= _MOST_BUFFERED:
+            self._buffered = 0
+            for each in self._writers.values():
+                each.flush()
 
-    def close(self) -> None:
-        while self._open:
-            self._open.popitem()
+    def finish(self) -> list[Chunk]:
+        return [Chunk(writer.finish(), writer.path) for writer in self._writers.values()]
 
 
-def split_file(source: Path, name: RotatedName, directory: Path) -> Mapping[str, Path]:
-    """Write the parts of a file into `directory`; return them by the names of their blobs.
+def split_file(source: Path, day: date, directory: Path) -> list[Chunk]:
+    """Write the chunks of a file into `directory`, which is made.
 
-    The same file always makes the same parts, whoever splits it. What is no line of this app goes to the
-    platform, with the day of the line before it.
+    The same file always makes the same chunks, whoever splits it. What is no line of this app goes to the
+    platform, with the day of the line before it, or the given one.
     """
     directory.mkdir()
-    parts = _PartFiles(directory)
-    day = name.rotated_at.date().isoformat()
-    try:
-        with source.open("rb") as file:
-            while text := file.readline(_LONGEST_LINE):
-                line = LogLine.parse(text)
-                owner = PLATFORM
-                if line is not None:
-                    day = line.at.date().isoformat()
-                    owner = line.tenant_id or PLATFORM
-                ended = text if text.endswith(b"\n") else text + b"\n"
-                parts.append(f"{owner}/{day}/{name.stem}.jsonl", ended)
-    finally:
-        parts.close()
-    return parts.paths
+    chunks = _Chunks(directory, source.name)
+    with source.open("rb") as file:
+        while text := file.readline(_LONGEST_LINE):
+            line = LogLine.parse(text)
+            owner = PLATFORM
+            if line is not None:
+                day = line.at.date()
+                owner = line.tenant_id or PLATFORM
+            chunks.append(owner, day, text if text.endswith(b"\n") else text + b"\n", line)
+    return chunks.finish()

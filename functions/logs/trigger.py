@@ -1,16 +1,16 @@
 """Bind the shipping of logs, their index and the route that sums them up."""
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
 from functions.logs.models import LogSummaryReply, SummaryQuery
+from functions.logs.retention import LogRetention
 from functions.logs.service import LogIndex, LogService
-from functions.logs.shipper import LogShipper
+from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
+from functions.logs.upkeep import LogStores, LogUpkeep
 from shared.http.routes import Routes
-from shared.logging.configure import current_file
-from shared.logging.files import instance_name
 from shared.resilience.background import background_work
 from shared.settings import read_trigger_settings
 from shared.tenancy.context import Role, TenantContext
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the logs capability."""
     routes = Routes(runtime, "logs")
+    runtime.begin_with(partial(ship_in_background, runtime))
 
     @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
     async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
@@ -34,18 +35,12 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%LOG_SHIP_SCHEDULE%")
     async def ship_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
-        """Ship this worker's log lines and every rotated file of its folder."""
-        directory = runtime.settings.log_dir
-        if directory is None:
-            return
-        file = current_file()
-        if file is not None:
-            await asyncio.to_thread(file.rotate)
-        shipper = LogShipper(
-            directory, runtime.blobs, runtime.clock, instance_name(), runtime.purges.is_taken
-        )
-        with background_work():
-            await shipper.ship()
+        """Ship this worker's log lines, and those of its folder that nobody else ships."""
+        monitor = runtime.once(open_monitor)
+        if monitor is not None:
+            with background_work():
+                await monitor.scan()
+                await monitor.drain(RUN_SECONDS)
 
     @routes.blueprint.blob_trigger(
         arg_name="blob",
@@ -55,8 +50,25 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     )
     async def index_logs(blob: func.InputStream) -> None:
         """Index one shipped file."""
-        index = LogIndex(runtime.authenticator, runtime.container("log_index"), runtime.clock)
         with background_work():
-            await index.add(blob.name or "", blob.read())
+            await runtime.once(_open_index).add(blob.name or "", blob.read())
+
+    @routes.blueprint.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
+    async def tidy_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Remove what is kept no longer, and index what no event told of."""
+        with background_work():
+            await runtime.once(_open_upkeep).run()
 
     return routes.blueprint
+
+
+def _open_index(runtime: "Runtime") -> LogIndex:
+    retention = LogRetention.of(runtime.settings)
+    return LogIndex(runtime.authenticator, runtime.container("log_index"), retention, runtime.clock)
+
+
+def _open_upkeep(runtime: "Runtime") -> LogUpkeep:
+    index = runtime.once(_open_index)
+    stores = LogStores(runtime.blobs, runtime.container("log_index"), index)
+    retention = LogRetention.of(runtime.settings)
+    return LogUpkeep(runtime.tenants, runtime.authenticator, stores, retention, runtime.clock)

@@ -74,10 +74,14 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
             JobInWorkError: Another worker has it, or died with it; `retry_after` is the rest of its lease.
             JobAbandonedError: Its workers died of it, one after the other; it is nobody's again.
         """
-        job, _ = await self.jobs.create(message, None)
         holder = uuid.uuid4().hex
+        job = await self.jobs.find(message)
+        if job is None:
+            job = await self.jobs.create_held(message, holder, self.lease_seconds)
         waited = 0.0
         while not job.status.is_final and job.status is not JobStatus.WAITING:
+            if job.holder == holder and job.status is JobStatus.RUNNING:
+                return job  # it is new, or it was done and only the answer was lost
             try:
                 claimed = await self.jobs.claim(job, holder, self.lease_seconds)
             except ItemChangedError:
@@ -85,9 +89,7 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
             else:
                 await self._require_living(job, claimed)
                 return claimed
-            if job.holder == holder and job.status is JobStatus.RUNNING:
-                return job  # it was done; only the answer was lost
-            if job.status is JobStatus.RUNNING:
+            if job.status is JobStatus.RUNNING and job.holder != holder:
                 if waited >= _LONGEST_POLL_SECONDS:
                     raise JobInWorkError(job.id, self._find_rest(job))
                 await self.clock.sleep(_POLL_SECONDS)

@@ -81,23 +81,37 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         Raises:
             JobConflictError: A job of this id asks for something else.
         """
-        now = self._clock.now()
-        item = self._kind.item(
-            id=request.id,
-            task_id=request.task_id,
-            user_id=self._tenant.user_id,
-            request=request,
-            outbox=None if message is None else message.model_copy(update={"place": place}),
-            outbox_pending=message is not None,
-            outbox_since=now.timestamp(),
-            outbox_turn=None if message is None else _turn(request.id, now),
-            created_at=now,
-            updated_at=now,
-        )
+        item = self._build(request)
+        if message is not None:
+            announced = {
+                "outbox": message.model_copy(update={"place": place}),
+                "outbox_pending": True,
+                "outbox_turn": _turn(request.id, item.created_at),
+            }
+            item = item.model_copy(update=announced)
         job, is_new = await self._of(request.id).create_or_read(item)
-        if not job.matches(request) or not self._tenant.sees(job.user_id):
-            raise JobConflictError(request.id)
-        return job, is_new
+        return self._require_same(job, request), is_new
+
+    async def create_held(self, request: Request, holder: str, seconds: float) -> JobItem[Request, Result]:
+        """Store a job that its worker holds from the beginning, unless one of its id is there; return that.
+
+        Raises:
+            JobConflictError: A job of this id asks for something else.
+        """
+        lease = Lease(holder, 0).extend(self._clock, seconds)
+        held = {"status": JobStatus.RUNNING, "holder": lease.holder, "lease_until": lease.until}
+        item = self._build(request).model_copy(update=held)
+        job, _ = await self._of(request.id).create_or_read(item)
+        return self._require_same(job, request)
+
+    async def find(self, request: Request) -> JobItem[Request, Result] | None:
+        """Return the job that asks for this, or None where there is none of its id.
+
+        Raises:
+            JobConflictError: A job of this id asks for something else.
+        """
+        found = await self._of(request.id).read(self._kind.item, request.id)
+        return None if found is None else self._require_same(found, request)
 
     async def read(self, job_id: str) -> JobItem[Request, Result]:
         """Return a job.
@@ -367,6 +381,23 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             await self._of(entry.id).patch(JobOutboxItem, entry.id, Patch(tuple(changes), same))
         except ItemChangedError:
             return
+
+    def _build(self, request: Request) -> JobItem[Request, Result]:
+        now = self._clock.now()
+        return self._kind.item(
+            id=request.id,
+            task_id=request.task_id,
+            user_id=self._tenant.user_id,
+            request=request,
+            outbox_since=now.timestamp(),
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _require_same(self, job: JobItem[Request, Result], request: Request) -> JobItem[Request, Result]:
+        if not job.matches(request) or not self._tenant.sees(job.user_id):
+            raise JobConflictError(request.id)
+        return job
 
     def _end(self, end: JobEnd[Result]) -> tuple[PatchOperation, ...]:
         result = () if end.result is None else (PatchOperation("set", "/result", end.result.model_dump()),)

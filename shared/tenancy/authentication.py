@@ -14,7 +14,8 @@ from shared.tenancy.store import TenantItem, TenantStatus
 
 if TYPE_CHECKING:
     from shared.clock import Clock
-    from shared.tenancy.credential_cache import CredentialCache, TenantLookup
+    from shared.tenancy.context import TenantId
+    from shared.tenancy.credential_cache import CredentialCache
     from shared.tenancy.keys import Compare
 
 _SCHEME = "bearer "
@@ -82,7 +83,7 @@ class Authenticator:
     tenant's right key, or a token of one of its users, is told that the tenant is suspended.
 
     Args:
-        tenants: Looks tenants up.
+        credentials: Knows the tenants.
         audit: Keeps that the administrator acts for a tenant.
         admins: The administrator's keys.
         keys: Checks the tenants' keys.
@@ -91,13 +92,13 @@ class Authenticator:
 
     def __init__(
         self,
-        tenants: TenantLookup,
+        credentials: CredentialCache,
         audit: RecordsActs,
         admins: AdminKeys,
         keys: KeyVerifier,
         users: VerifiesTokens | None = None,
     ) -> None:
-        self._tenants = tenants
+        self._credentials = credentials
         self._audit = audit
         self._admins = admins
         self._keys = keys
@@ -141,22 +142,31 @@ class Authenticator:
     async def for_platform(self, tenant_id: str) -> TenantContext:
         """Let work that the platform's own queues and timers name a tenant for run as that tenant.
 
+        An active one is remembered as its keys are. What is refused here is refused for good, so that one
+        which is not known to be active is asked for anew: it may have been made, or woken, a moment ago.
+
         Raises:
             TenantNotFoundError: There is no such tenant, or it is suspended.
         """
-        tenant = await self._read_existing(tenant_id)
+        tenant = await self._credentials.of_tenant(_parse(tenant_id))
+        if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+            tenant = await self._read_existing(tenant_id)
         if tenant.status is not TenantStatus.ACTIVE:
             raise TenantNotFoundError(tenant_id)
         return _build_context(tenant, Role.USER, "platform")
 
     async def _read_existing(self, tenant_id: str) -> TenantItem:
-        try:
-            tenant = await self._tenants.read(parse_tenant_id(tenant_id))
-        except ValueError as error:
-            raise TenantNotFoundError(tenant_id) from error
+        tenant = await self._credentials.read_tenant(_parse(tenant_id))
         if tenant is None or tenant.status is TenantStatus.PURGING:
             raise TenantNotFoundError(tenant_id)
         return tenant
+
+
+def _parse(tenant_id: str) -> TenantId:
+    try:
+        return parse_tenant_id(tenant_id)
+    except ValueError as error:
+        raise TenantNotFoundError(tenant_id) from error
 
 
 def _build_context(tenant: TenantItem, role: Role, principal: str) -> TenantContext:

@@ -94,6 +94,10 @@ class CredentialCache:
         """Return a tenant, active or suspended, unless it is absent."""
         return await self._known.get((tenant_id,), lambda: self._look_up_tenant(tenant_id))
 
+    async def read_tenant(self, tenant_id: TenantId) -> TenantItem | None:
+        """Return a tenant as it is now, whatever its status: for what would be refused for good."""
+        return await self._tenants.read(tenant_id)
+
     def forget(self, tenant_id: TenantId) -> None:
         """Look up anew whatever is a tenant's."""
         self._keys.forget(tenant_id)

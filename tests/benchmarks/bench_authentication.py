@@ -69,7 +69,7 @@ def world() -> tuple[Authenticator, FakeTenants, ApiKey, IdentityProvider]:
     users = UserTokens(settings, keys, credentials, clock)
     admins = AdminKeys(["an-administrators-key", "the-next-one"])
     return (
-        Authenticator(tenants, FakeAudit(), admins, KeyVerifier(credentials, clock), users),
+        Authenticator(credentials, FakeAudit(), admins, KeyVerifier(credentials, clock), users),
         tenants,
         key,
         provider,

@@ -24,8 +24,10 @@ from local.cosmos.wire.authorization import MasterKey
 from local.cosmos.wire.gateway import Gateway
 from local.cosmos.wire.messages import Request, Response
 from local.supervisor.addresses import COSMOS_KEY
-from shared.cosmos.sdk import SdkContainer, classify, open_client
+from shared.cosmos.sdk import SdkContainer, classify, open_client, open_fast_client
 from shared.resilience.dependency import Dependency
+from tenantry_client.cosmos.answers import Answer
+from tenantry_client.cosmos.transport import AnswerLostError, NotSentError
 from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from local.cosmos.engine.partition import PartitionKey
     from shared.clock import Clock
     from shared.cosmos.container import Key
+    from tenantry_client.cosmos.transport import Deadlines, Place
 
 DEFINITION = Path(__file__).parents[2] / "infra" / "cosmos.json"
 
@@ -129,6 +132,39 @@ class MemoryTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         """Nothing to close."""
 
 
+class MemoryFastTransport:
+    """The same for the client of our own: a transport of its, over the one of azure-cosmos."""
+
+    def __init__(self, below: MemoryTransport) -> None:
+        self._below = below
+
+    async def exchange(self, place: Place, request: bytes, deadlines: Deadlines) -> Answer:  # noqa: ARG002 - nothing is waited for
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        method, path, _ = first.split(" ")
+        asked = HttpRequest(
+            method, f"http://{place.authority}{path}", dict(one.split(": ", 1) for one in lines)
+        )
+        asked.data = body
+        try:
+            response = await self._below.send(asked)
+        except ServiceRequestError as error:
+            raise NotSentError(str(error)) from error
+        except ServiceResponseError as error:
+            raise AnswerLostError(str(error)) from error
+        raw = {name.lower().encode(): str(value).encode() for name, value in response.headers.items()}
+        return Answer(response.status_code, raw, response.body(), keeps_alive=True)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def new_lock(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
 class MemoryCosmos:
     """An account with the app's containers, empty or as another was left, as the app's own client sees it."""
 
@@ -143,6 +179,13 @@ class MemoryCosmos:
     def container(self, name: str) -> SdkContainer:
         """Return one of the app's containers."""
         proxy = self.client.get_database_client("tenantry").get_container_client(name)
+        return SdkContainer(proxy, self.dependency)
+
+    def fast_container(self, name: str) -> SdkContainer:
+        """Return the same container by the client of our own."""
+        client = open_fast_client("http://memory:8081", COSMOS_KEY)
+        client.client_connection.gateway.transport = MemoryFastTransport(self.transport)
+        proxy = client.get_database_client("tenantry").get_container_client(name)
         return SdkContainer(proxy, self.dependency)
 
     def serialize(self) -> bytes:

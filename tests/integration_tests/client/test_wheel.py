@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from azure.cosmos import CosmosClient, PartitionKey
 
+from local.cosmos.wire.authorization import EMULATOR_KEY
 from tests.integration_tests.client.environments import (
     VERSIONS,
     build_wheel,
@@ -15,6 +17,7 @@ from tests.integration_tests.client.environments import (
     resolve,
     skip_where_offline,
 )
+from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 from tests.integration_tests.platform import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 IMPORT_ALL = """
 import importlib, pkgutil, sys, tenantry_client
 for module in pkgutil.walk_packages(tenantry_client.__path__, "tenantry_client."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__") and not module.name.startswith("tenantry_client.cosmos"):
         importlib.import_module(module.name)
 strange = {"shared", "functions", "compat", "local", "azure"} & set(sys.modules)
 assert not strange, strange
@@ -105,7 +108,7 @@ def test_all_that_the_wheel_needs_is_there_for_each_python(
 ) -> None:
     [wheel] = wheels.glob("*.whl")
 
-    resolved = resolve(f"{wheel}[azure]", version, tmp_path)
+    resolved = resolve(f"{wheel}[azure,cosmos]", version, tmp_path)
 
     skip_where_offline(resolved.stderr)
     assert resolved.returncode == 0, resolved.stderr
@@ -123,6 +126,25 @@ def test_the_package_stands_alone_and_brings_little_with_it(environment: Environ
         re.sub("[_.]", "-", line.split("==")[0].split(" ")[0]).lower() for line in listed.stdout.splitlines()
     }
     assert names - {"pip", "tenantry-client"} <= DEPENDENCIES
+
+
+def test_the_cosmos_client_needs_no_azure_cosmos(
+    environment: Environment, wheels: Path, tmp_path: Path
+) -> None:
+    [wheel] = wheels.glob("*.whl")
+    page = (ROOT / "docs/cosmos-client.md").read_text(encoding="utf-8")
+    code, printed = re.findall(r"^```(?:python|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    installed = environment.run("pip", "install", "--quiet", f"{wheel}[cosmos]", cwd=tmp_path)
+    skip_where_offline(installed.stderr)
+    assert installed.returncode == 0, installed.stderr
+
+    with running_endpoint(tmp_path) as endpoint:
+        with CosmosClient(endpoint.address, EMULATOR_KEY) as client:
+            client.get_database_client("tenantry").create_container("notes", PartitionKey("/pk"))
+        variables = {"COSMOS_ENDPOINT": endpoint.address, "COSMOS_KEY": EMULATOR_KEY}
+        done = environment.run("python", "-W", "error", "-c", code, cwd=tmp_path, **variables)
+
+    assert (done.stdout, done.stderr) == (printed, "")
 
 
 def test_the_pages_examples_run_as_they_stand(

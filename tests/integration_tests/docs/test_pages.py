@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RUN_BY = {
     "docs/client.md": "tests/integration_tests/client/test_wheel.py",
+    "docs/cosmos-client.md": "tests/integration_tests/client/test_wheel.py",
     "docs/contributing.md": "tests/integration_tests/docs/test_recipe.py",
 }
 """Pages that a test of their own runs."""

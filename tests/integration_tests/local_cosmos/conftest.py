@@ -11,6 +11,8 @@ from azure.cosmos import CosmosClient, PartitionKey
 from azure.cosmos.aio import CosmosClient as AioCosmosClient
 
 from local.cosmos.wire.authorization import EMULATOR_KEY
+from tenantry_client.cosmos import CosmosClient as OwnClient
+from tenantry_client.cosmos.aio import CosmosClient as OwnAioClient
 from tests.integration_tests.local_cosmos.driver import Driver
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
 
@@ -28,20 +30,24 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield running
 
 
-@pytest.fixture(params=["sync", "aio"])
+@pytest.fixture(params=["sync", "aio", "own-sync", "own-aio"])
 async def sdk(endpoint: Endpoint, request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
-    """A container partitioned by /pk."""
+    """A container partitioned by /pk, through azure-cosmos and through `tenantry_client.cosmos`."""
     name = f"c{next(_numbers)}"
-    if request.param == "sync":
-        with CosmosClient(endpoint.address, EMULATOR_KEY) as client:
+    kind = CosmosClient if request.param == "sync" else OwnClient
+    if request.param.endswith("sync"):
+        with kind(endpoint.address, EMULATOR_KEY) as client:
             database = client.get_database_client("tenantry")
             yield Driver(database, database.create_container(name, PartitionKey("/pk")), aio=False)
             database.delete_container(name)
-    else:
-        transport = AioHttpTransport(use_env_settings=False)
-        async with AioCosmosClient(endpoint.address, EMULATOR_KEY, transport=transport) as aio_client:
-            aio_database = aio_client.get_database_client("tenantry")
-            yield Driver(
-                aio_database, await aio_database.create_container(name, PartitionKey("/pk")), aio=True
-            )
-            await aio_database.delete_container(name)
+        return
+    transport = AioHttpTransport(use_env_settings=False)
+    opened = (
+        AioCosmosClient(endpoint.address, EMULATOR_KEY, transport=transport)
+        if request.param == "aio"
+        else OwnAioClient(endpoint.address, EMULATOR_KEY)
+    )
+    async with opened as aio_client:
+        aio_database = aio_client.get_database_client("tenantry")
+        yield Driver(aio_database, await aio_database.create_container(name, PartitionKey("/pk")), aio=True)
+        await aio_database.delete_container(name)

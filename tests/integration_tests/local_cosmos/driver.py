@@ -10,14 +10,20 @@ if TYPE_CHECKING:
     from azure.cosmos.aio import ContainerProxy as AioContainerProxy
     from azure.cosmos.aio import DatabaseProxy as AioDatabaseProxy
 
-type AnyDatabase = DatabaseProxy | AioDatabaseProxy
-type AnyContainer = ContainerProxy | AioContainerProxy
+    from tenantry_client.cosmos import ContainerProxy as OwnContainerProxy
+    from tenantry_client.cosmos import DatabaseProxy as OwnDatabaseProxy
+    from tenantry_client.cosmos.aio import ContainerProxy as OwnAioContainerProxy
+    from tenantry_client.cosmos.aio import DatabaseProxy as OwnAioDatabaseProxy
+
+type AnyDatabase = DatabaseProxy | AioDatabaseProxy | OwnDatabaseProxy | OwnAioDatabaseProxy
+type AnyContainer = ContainerProxy | AioContainerProxy | OwnContainerProxy | OwnAioContainerProxy
 
 
 class Driver:
-    """Calls a container of either SDK."""
+    """Calls a container of either SDK, or of `tenantry_client.cosmos`, which is `own`."""
 
     def __init__(self, database: AnyDatabase, container: AnyContainer, *, aio: bool) -> None:
+        self.own = type(container).__module__.startswith("tenantry_client.")
         self.database = database
         self.container = container
         self.aio = aio

@@ -147,8 +147,10 @@ async def test_a_container_tells_its_size_and_that_of_its_partitions(sdk: Driver
 async def test_the_limit_is_on_the_bytes_that_are_sent(sdk: Driver) -> None:
     """`2 MB (UTF-8 length of JSON representation)`: https://learn.microsoft.com/azure/cosmos-db/concepts-limits.
 
-    The SDK sends what is not ASCII as escapes, which are longer than what is stored.
+    The SDK sends what is not ASCII as escapes, which are longer than what is stored; ours sends it as it is.
     """
+    if sdk.own:
+        pytest.skip("sends UTF-8, as the SDK's `enable_compact_utf8_item_writes` does")
     await sdk.call("create_item", {"id": "1", "pk": "p", "t": "ä" * 340_000})
     with pytest.raises(CosmosHttpResponseError) as large:
         await sdk.call("create_item", {"id": "2", "pk": "p", "t": "ä" * 360_000})
@@ -317,6 +319,8 @@ async def test_a_container_that_was_created_again_is_found_again(sdk: Driver) ->
 
 async def test_the_sdk_sends_back_the_session_token_of_its_writes(sdk: Driver) -> None:
     """It keeps one only if `x-ms-alt-content-path` says of what: `set_session_token` in its _session.py."""
+    if sdk.own:
+        pytest.skip("has no hooks of a pipeline: test_container_operations.py has the same claim")
     sent: list[str] = []
 
     def note(request: Any) -> None:  # noqa: ANN401 - the SDK's own

@@ -37,9 +37,10 @@ ACME = ("acme",)
 CONDITION = "c.tokens + 5 <= 10"
 
 
-@pytest.fixture
-def container(cosmos: MemoryCosmos) -> Container:
-    return cosmos.container("prompts")
+@pytest.fixture(params=["sdk", "fast"])
+def container(cosmos: MemoryCosmos, request: pytest.FixtureRequest) -> Container:
+    """The container by azure-cosmos, and by the client of our own."""
+    return cosmos.container("prompts") if request.param == "sdk" else cosmos.fast_container("prompts")
 
 
 def body(item_id: str = "a", **fields: object) -> dict[str, object]:

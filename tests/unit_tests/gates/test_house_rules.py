@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[3]
 MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 80
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
+NAMED_BY_ITS_PACKAGE = {"tenantry_client/cosmos/__init__.py", "tenantry_client/cosmos/aio/__init__.py"}
+"""They export azure-cosmos's names: the import is the line that callers change."""
 CODE = ("function_app.py", "functions", "shared", "compat", "tenantry_client", "local", "infra", "tests")
 APP = ("function_app.py", "functions", "shared")
 SUPPRESSION = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<codes>\S*)(?P<rest>.*)$")
@@ -91,7 +93,9 @@ def test_a_package_holds_a_docstring_and_nothing_else() -> None:
     wrong = [
         place(file)
         for file in sources(*CODE)
-        if file.name == "__init__.py" and (ast.get_docstring(tree(file)) is None or len(tree(file).body) != 1)
+        if file.name == "__init__.py"
+        and str(file.relative_to(ROOT)) not in NAMED_BY_ITS_PACKAGE
+        and (ast.get_docstring(tree(file)) is None or len(tree(file).body) != 1)
     ]
 
     assert wrong == []

@@ -6,12 +6,14 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from functions.logs.chunks import BlobPath, read_lines
 from shared.errors import DependencyUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+DAY = "2026-01-31"
 STAMP = "20260131T103000000000Z"
 
 
@@ -30,13 +32,24 @@ class FakeBlobs:
             await self.before(name)
         if any(part in name for part in self.failing):
             raise DependencyUnavailableError("Blob Storage")
-        self.blobs[name] = await asyncio.to_thread(path.read_bytes)
+        content = await asyncio.to_thread(path.read_bytes)
+        assert self.blobs.setdefault(name, content) == content, "its name says what is in it"
 
     async def read(self, name: str) -> bytes | None:
         return self.blobs.get(name)
 
     async def exists(self, name: str) -> bool:
         return name in self.blobs
+
+
+def lines_of(blobs: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the lines of all chunks by owner and day, each chunk's in their order."""
+    found: dict[str, str] = {}
+    for name, content in sorted(blobs.items()):
+        path = BlobPath.parse(name)
+        place = f"{path.owner}/{path.day.isoformat()}"
+        found[place] = found.get(place, "") + b"".join(read_lines(path, content)).decode()
+    return found
 
 
 def line(tenant: str | None, at: str = "2026-01-31T10:00:00+00:00", level: str = "INFO") -> str:

@@ -21,10 +21,11 @@ from tests.support.fakes import (
     FakeAuthenticator,
     FakeClock,
     RouteClient,
+    StillClock,
     generous_rates,
     tenant_context,
 )
-from tests.unit_tests.logs.fakes import FakeBlobs, line
+from tests.unit_tests.logs.fakes import DAY, FakeBlobs, line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from shared.runtime import Runtime
     from tests.support.memory_cosmos import MemoryCosmos
-
-DAY = "2026-01-31"
 
 
 def names(folder: Path) -> list[str]:
@@ -51,7 +50,9 @@ class App:
             for tenant in ("acme", "globex")
         }
         self.blobs = FakeBlobs()
-        self.settings = SimpleNamespace(log_dir=None)
+        days = {f"log_retention_days_{of}": 7 for of in ("free", "standard", "premium", "platform")}
+        self.settings = SimpleNamespace(log_dir=None, app_name="tenantry", **days)
+        self.built: dict[object, Any] = {}
         self.runtime = cast(
             "Runtime",
             SimpleNamespace(
@@ -64,6 +65,8 @@ class App:
                 purges=Purges(cosmos.container("tenants"), clock),
                 blobs=self.blobs,
                 settings=self.settings,
+                begin_with=lambda _: None,
+                once=self.once,
             ),
         )
         app = func.FunctionApp()
@@ -73,6 +76,11 @@ class App:
         }
         self._routes = RouteClient(self.runtime)
 
+    def once(self, build: Any) -> Any:  # noqa: ANN401  # as the composition root does
+        if build not in self.built:
+            self.built[build] = build(self.runtime)
+        return self.built[build]
+
     async def summary(self, tenant: str, query: str = "") -> Any:  # noqa: ANN401  # asserted by the test
         answer = await self._routes.call("get_log_summary", Call(query=query, headers=self.admin[tenant]))
         return answer.json() if answer.status == 200 else (answer.status, answer.json()["detail"])
@@ -80,8 +88,9 @@ class App:
     async def status(self, headers: dict[str, str]) -> int:
         return (await self._routes.call("get_log_summary", Call(headers=headers))).status
 
-    async def index(self, name: str, content: str) -> None:
-        blob = func.blob.InputStream(data=content.encode(), name=f"logs/{name}")
+    async def index(self, name: str, content: str | bytes) -> None:
+        data = content.encode() if isinstance(content, str) else content
+        blob = func.blob.InputStream(data=data, name=f"logs/{name}")
         await self.functions["index_logs"](blob)
 
     async def manifests(self, owner: str, day: str = DAY) -> list[dict[str, Any]]:
@@ -164,6 +173,12 @@ async def test_days_are_both_included_and_in_order(app: App) -> None:
     assert len(await days("from=2026-01-01&to=2026-01-31")) == 4
 
 
+async def test_a_blob_that_is_no_chunk_is_left(app: App) -> None:
+    await app.index(f"acme/{DAY}/a.jsonl.gz", "no gzip")
+
+    assert await app.manifests("acme") == []
+
+
 @pytest.mark.slow
 async def test_a_day_of_more_manifests_than_a_page_is_summed_up_whole(app: App) -> None:
     for number in range(501):
@@ -206,6 +221,7 @@ def _logging_to(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("_logging_to")
 async def test_the_timer_ships_what_this_worker_has_written_so_far(app: App, tmp_path: Path) -> None:
     app.settings.log_dir = tmp_path
+    app.runtime.clock = StillClock()
     with logging_as(tenant_id="acme"):
         get_logger("functions.x").info("Hello")
     await app.functions["ship_logs"](SimpleNamespace())
@@ -216,7 +232,7 @@ async def test_the_timer_ships_what_this_worker_has_written_so_far(app: App, tmp
 
     await app.functions["ship_logs"](SimpleNamespace())
     assert len(app.blobs.uploads) == 1, "shipping must not write lines that need shipping"
-    await app.index(name, content.decode())
+    await app.index(name, content)
     day = name.split("/")[1]
     assert (await app.summary("acme", f"from={day}&to={day}"))["days"][0]["levels"] == {"INFO": 1}
     assert current_file() is not None
@@ -230,6 +246,7 @@ async def test_without_a_folder_the_timer_does_nothing(app: App) -> None:
 
 async def test_without_a_log_file_the_timer_ships_the_others(app: App, tmp_path: Path) -> None:
     app.settings.log_dir = tmp_path
+    app.runtime.clock = StillClock()
     (tmp_path / "tenantry-vm-7.log").write_text(line("acme"))
     await app.functions["ship_logs"](SimpleNamespace())
 

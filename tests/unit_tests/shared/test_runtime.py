@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 import pytest
 
 from shared.errors import APIError, ConfigurationError
 from shared.llm.structured_model import StructuredModel
+from shared.logging.context import log_context, logging_as
 from shared.probes import probe_dependencies
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -70,3 +74,50 @@ async def test_without_settings_everything_fails_by_name_and_nothing_else_happen
     with pytest.raises(ConfigurationError, match="COSMOS_ENDPOINT"):
         runtime.container("jobs")
     await runtime.close()
+
+
+async def test_work_beside_the_app_begins_with_the_settings_and_ends_with_the_rest() -> None:
+    told: list[str] = []
+
+    async def beside() -> None:
+        told.append(f"of {log_context().tenant_id}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("over")
+
+    runtime = Runtime(settings, FakeClock())
+    runtime.begin_with(beside)
+    await asyncio.to_thread(lambda: None)
+    assert told == []
+    with logging_as(tenant_id="acme"):
+        assert runtime.settings is runtime.settings
+    await asyncio.sleep(0)
+    assert told == ["of None"], "it belongs to no request"
+    await runtime.close()
+
+    assert told == ["of None", "over"]
+
+
+async def test_what_was_opened_last_is_closed_first() -> None:
+    closed: list[int] = []
+    runtime = Runtime(settings, FakeClock())
+
+    async def close(number: int) -> None:
+        closed.append(number)
+
+    for number in (1, 2):
+        runtime.close_with(partial(close, number))
+    await runtime.close()
+
+    assert closed == [2, 1]
+
+
+def test_a_program_that_asks_for_settings_alone_begins_nothing() -> None:
+    async def beside() -> None:
+        raise AssertionError("nobody runs this")
+
+    runtime = Runtime(settings, FakeClock())
+    runtime.begin_with(beside)
+
+    assert runtime.settings is not None

@@ -46,8 +46,9 @@ def comparer() -> Comparer:
 def authenticator(
     tenants: FakeTenants, audit: FakeAudit, clock: FakeClock, comparer: Comparer
 ) -> Authenticator:
-    keys = KeyVerifier(CredentialCache(tenants, clock, TTL), clock, comparer)
-    return Authenticator(tenants, audit, AdminKeys([ADMIN_KEY, NEXT_ADMIN_KEY]), keys)
+    credentials = CredentialCache(tenants, clock, TTL)
+    keys = KeyVerifier(credentials, clock, comparer)
+    return Authenticator(credentials, audit, AdminKeys([ADMIN_KEY, NEXT_ADMIN_KEY]), keys)
 
 
 async def refused(authenticator: Authenticator, key: object) -> bool:
@@ -502,7 +503,7 @@ async def test_nobody_acts_for_a_tenant_that_is_not_there(
 
 
 async def test_the_platforms_work_runs_as_an_active_tenant_only(
-    tenants: FakeTenants, authenticator: Authenticator
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
 ) -> None:
     tenants.add(new_key())
 
@@ -510,5 +511,30 @@ async def test_the_platforms_work_runs_as_an_active_tenant_only(
 
     assert (context.role, context.principal) == (Role.USER, "platform")
     tenants.set_status("acme", TenantStatus.SUSPENDED)
+    clock.advance(TTL)
     with pytest.raises(TenantNotFoundError):
         await authenticator.for_platform("acme")
+    tenants.set_status("acme", TenantStatus.ACTIVE)
+    assert await authenticator.for_platform("acme") == context  # by what it is, not by what is remembered
+
+
+async def test_the_platforms_work_looks_an_active_tenant_up_once_for_as_long_as_a_key(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    tenants.add(new_key())
+    for _ in range(3):
+        await authenticator.for_platform("acme")
+    asked = tenants.lookups
+    clock.advance(TTL)
+    await authenticator.for_platform("acme")
+
+    assert (asked, tenants.lookups) == (1, 2)
+
+
+async def test_the_platforms_work_refuses_nobody_by_what_was_known_a_moment_ago(
+    tenants: FakeTenants, authenticator: Authenticator
+) -> None:
+    with pytest.raises(TenantNotFoundError):
+        await authenticator.for_platform("acme")
+    tenants.add(new_key())
+    assert (await authenticator.for_platform("acme")).tenant_id == "acme"

@@ -583,8 +583,9 @@ async def test_keys_and_tokens_are_told_apart_by_their_form(
 ) -> None:
     key = new_key()
     tenants.add(key, Role.TENANT_ADMIN)
-    keys = KeyVerifier(CredentialCache(tenants, clock, 20), clock)
-    authenticator = Authenticator(tenants, FakeAudit(), AdminKeys(["an-admin"]), keys, users.tokens)
+    credentials = CredentialCache(tenants, clock, 20)
+    keys = KeyVerifier(credentials, clock)
+    authenticator = Authenticator(credentials, FakeAudit(), AdminKeys(["an-admin"]), keys, users.tokens)
 
     by_key = await authenticator.authenticate(f"Bearer {key}")
     by_token = await authenticator.authenticate(f"Bearer {provider.token()}")

@@ -35,9 +35,10 @@ class App:
         self.cosmos = cosmos
         self.tenants = TenantStore(cosmos.container("tenants"))
         self.audit = AuditTrail(cosmos.container("audit"), clock)
-        verifier = KeyVerifier(CredentialCache(self.tenants, clock, 20), clock)
+        credentials = CredentialCache(self.tenants, clock, 20)
+        verifier = KeyVerifier(credentials, clock)
         admins = AdminKeys(["the-administrators-key"])
-        authenticator = Authenticator(self.tenants, self.audit, admins, verifier)
+        authenticator = Authenticator(credentials, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),

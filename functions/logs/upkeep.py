@@ -1,0 +1,194 @@
+"""Upkeep of shipped logs: chunks that are kept no longer go, those that nobody indexed are indexed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from functions.logs.chunks import PLATFORM, BlobPath
+from functions.logs.repository import ManifestRepository, PlatformManifests
+from shared.errors import APIError
+from shared.logging.context import logging_as
+from shared.logging.logger import get_logger
+from shared.resilience.concurrency import side_by_side
+from shared.resilience.deadlines import deadline
+from shared.resilience.tasks import spawn
+from shared.tenancy.context import acting_for
+from shared.tenancy.errors import TenantNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from functions.logs.retention import LogRetention
+    from functions.logs.service import ActsForTenants, LogIndex
+    from shared.blob.store import BlobPage
+    from shared.clock import Clock
+    from shared.cosmos.container import Container
+    from shared.messaging.outbox_sweeper import ListsTenants
+
+RUN_SECONDS = 480.0
+"""After this a run asks nothing more of the stores (host.json, `functionTimeout`); the next one goes on."""
+
+_TENANTS_AT_ONCE = 4
+_REMOVALS_AT_ONCE = 8
+_PAGE = 500
+_MOST_INDEXED = 500
+"""The most chunks of an owner that one run indexes."""
+
+_DAYS_TO_RECONCILE = 2
+_logger = get_logger(__name__)
+
+
+class ShippedBlobs(Protocol):
+    """Container of shipped logs, as far as it is kept up."""
+
+    async def page(self, prefix: str, cursor: str | None, limit: int) -> BlobPage:
+        """List blobs whose names begin so, in order."""
+        ...
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a blob's content, or None where there is none of this name."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Remove a blob; tell whether there was one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogStores:
+    """Where shipped logs are.
+
+    Attributes:
+        blobs: The chunks.
+        manifests: The container of their manifests.
+        index: Makes manifests.
+    """
+
+    blobs: ShippedBlobs
+    manifests: Container
+    index: LogIndex
+
+
+class LogUpkeep:
+    """Goes through the owners of shipped logs.
+
+    Args:
+        directory: Lists the tenants.
+        tenants: Lets the platform's work run as one of them.
+        stores: Where the logs are.
+        retention: For how long they are kept.
+        clock: Tells the day, and bounds a run.
+    """
+
+    def __init__(
+        self,
+        directory: ListsTenants,
+        tenants: ActsForTenants,
+        stores: LogStores,
+        retention: LogRetention,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._tenants = tenants
+        self._stores = stores
+        self._retention = retention
+        self._clock = clock
+        self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
+
+    async def run(self) -> None:
+        """Keep everything up once; what fails for one owner keeps no other waiting.
+
+        Raises:
+            ExceptionGroup: Defects met on the way; every other owner was served all the same.
+            DependencyUnavailableError: The tenants cannot be listed.
+        """
+        with deadline(RUN_SECONDS, self._clock):
+            defects = await self._serve([PLATFORM])
+            async for page in self._directory.active():
+                defects += await self._serve([tenant.tenant_id for tenant in page])
+        if defects:
+            raise ExceptionGroup("Logs that could not be kept up", defects)
+
+    async def _serve(self, owners: list[str]) -> list[Exception]:
+        outcomes = await asyncio.gather(
+            *[spawn(self._keep_up(owner)) for owner in owners], return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        for failure in failures:
+            if not isinstance(failure, Exception):
+                raise failure
+        return [failure for failure in failures if isinstance(failure, Exception)]
+
+    async def _keep_up(self, owner: str) -> None:
+        async with self._places:
+            try:
+                if owner == PLATFORM:
+                    await self._remove_old(owner, self._retention.platform_days)
+                    await self._index_missing(owner, PlatformManifests(self._stores.manifests))
+                    return
+                with logging_as(tenant_id=owner):
+                    tenant = await self._tenants.for_platform(owner)
+                    with acting_for(tenant):
+                        await self._remove_old(owner, self._retention.days_of(tenant))
+                        await self._index_missing(owner, ManifestRepository(tenant, self._stores.manifests))
+            except TenantNotFoundError:
+                return  # suspended or removed since the page was read
+            except APIError as error:
+                facts = {"owner": owner, "error": type(error).__name__}
+                _logger.warning("Shipped logs were not kept up", extra=facts)
+
+    async def _remove_old(self, owner: str, days: int) -> None:
+        """Remove the chunks of days that are over for longer; names are in the order of days."""
+        oldest = self._clock.now().date() - timedelta(days=days)
+        removed = 0
+        cursor = None
+        while True:
+            page = await self._stores.blobs.page(f"{owner}/", cursor, _PAGE)
+            paths = [path for blob in page.blobs if (path := _parse(blob.name)) is not None]
+            over = [path for path in paths if path.day < oldest]
+            removals = (self._stores.blobs.delete(str(path)) for path in over)
+            removed += sum(await side_by_side(removals, at_once=_REMOVALS_AT_ONCE))
+            cursor = page.cursor
+            if len(over) < len(paths) or cursor is None:
+                break
+        if removed:
+            _logger.info(
+                "Log chunks were removed after their retention", extra={"owner": owner, "count": removed}
+            )
+
+    async def _index_missing(self, owner: str, manifests: ManifestRepository | PlatformManifests) -> None:
+        """Index the chunks of the last days whose events were lost, or are late: twice changes nothing."""
+        today = self._clock.now().date()
+        missing: list[str] = []
+        for day in (today - timedelta(days=back) for back in range(_DAYS_TO_RECONCILE)):
+            known = {manifest.id async for manifest in manifests.of_day(day)}
+            missing += [str(path) async for path in self._chunks_of(owner, day) if path.name not in known]
+        for name in missing[:_MOST_INDEXED]:
+            content = await self._stores.blobs.read(name)
+            if content is not None:
+                await self._stores.index.add_chunk(name, content)
+        if missing:
+            _logger.info(
+                "Log chunks were indexed without their event", extra={"owner": owner, "count": len(missing)}
+            )
+
+    async def _chunks_of(self, owner: str, day: date) -> AsyncIterator[BlobPath]:
+        cursor = None
+        while True:
+            page = await self._stores.blobs.page(f"{owner}/{day.isoformat()}/", cursor, _PAGE)
+            for blob in page.blobs:
+                if (path := _parse(blob.name)) is not None:
+                    yield path
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+
+def _parse(name: str) -> BlobPath | None:
+    try:
+        return BlobPath.parse(name)
+    except ValueError:
+        return None

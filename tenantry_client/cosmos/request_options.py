@@ -1,0 +1,305 @@
+"""Keywords of the operations, by azure-cosmos's names, and the headers that they become."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tenantry_client.cosmos.answers import ResponseHeaders
+    from tenantry_client.cosmos.documents import MatchConditions
+    from tenantry_client.cosmos.transport import Deadlines
+
+type ResponseHook = Callable[[ResponseHeaders, Any], object]
+type Parameters = Sequence[Mapping[str, object]]
+type Json = dict[str, Any]
+
+_UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
+_LONGEST_STALENESS_MS: Final = 2**31 - 1
+
+
+class RequestOptions(TypedDict, total=False):
+    """Keywords that each operation takes.
+
+    Attributes:
+        session_token: The state that the answer has to be at least as new as.
+        initial_headers: More headers.
+        priority: Which requests are put off first where there is too little throughput.
+        throughput_bucket: The share of the throughput that this counts against.
+        excluded_locations: Regions that are not asked.
+        timeout: Seconds for the whole operation, its retries included.
+        read_timeout: Seconds for an answer.
+        connection_timeout: Seconds for a connection.
+        response_hook: Called with the headers and the body of the answer.
+    """
+
+    session_token: str | None
+    initial_headers: Mapping[str, str] | None
+    priority: Literal["High", "Low"] | None
+    throughput_bucket: int | None
+    excluded_locations: Sequence[str] | None
+    timeout: float | None
+    read_timeout: float | None
+    connection_timeout: float | None
+    response_hook: ResponseHook | None
+
+
+class ReadOptions(RequestOptions, total=False):
+    """Keywords of a read.
+
+    Attributes:
+        post_trigger_include: A trigger to run afterwards.
+        max_integrated_cache_staleness_in_ms: How old an answer of the dedicated gateway's cache may be.
+        etag: The state that the condition is about.
+        match_condition: Under which condition the item is wanted.
+    """
+
+    post_trigger_include: str | Sequence[str] | None
+    max_integrated_cache_staleness_in_ms: int | None
+    etag: str | None
+    match_condition: MatchConditions | None
+
+
+class WriteOptions(RequestOptions, total=False):
+    """Keywords of a write.
+
+    Attributes:
+        pre_trigger_include: A trigger to run before.
+        post_trigger_include: A trigger to run afterwards.
+        no_response: Whether the answer leaves the item out.
+        retry_write: How often a write whose answer was lost is sent again; 0, as it may have had its effect.
+        etag: The state that the condition is about.
+        match_condition: Under which condition it is written.
+    """
+
+    pre_trigger_include: str | Sequence[str] | None
+    post_trigger_include: str | Sequence[str] | None
+    no_response: bool | None
+    retry_write: int | None
+    etag: str | None
+    match_condition: MatchConditions | None
+
+
+class CreateOptions(WriteOptions, total=False):
+    """Keywords of a creation.
+
+    Attributes:
+        indexing_directive: 1 leaves the item out of the index, 2 takes it in.
+        enable_automatic_id_generation: Whether an item without an id gets one.
+    """
+
+    indexing_directive: int | None
+    enable_automatic_id_generation: bool
+
+
+class PatchOptions(WriteOptions, total=False):
+    """Keywords of a patch.
+
+    Attributes:
+        filter_predicate: The condition that the item has to meet, such as `from c where c.n < 3`.
+    """
+
+    filter_predicate: str | None
+
+
+class ListOptions(RequestOptions, total=False):
+    """Keywords of whatever answers with pages.
+
+    Attributes:
+        max_item_count: The most results of a page.
+        max_integrated_cache_staleness_in_ms: How old an answer of the dedicated gateway's cache may be.
+    """
+
+    max_item_count: int | None
+    max_integrated_cache_staleness_in_ms: int | None
+
+
+class QueryOptions(ListOptions, total=False):
+    """Keywords of a query.
+
+    Attributes:
+        parameters: Each with `name` and `value`.
+        partition_key: The partition, or a prefix of a hierarchical key.
+        feed_range: The range of partitions, instead.
+        enable_cross_partition_query: Taken for azure-cosmos's sake: a query without a key is one.
+        enable_scan_in_query: Whether what no index serves is scanned.
+        continuation_token_limit: The most kilobytes of a continuation token.
+        populate_query_metrics: Whether the headers tell what the query did.
+        populate_index_metrics: Whether they tell which indexes it used.
+    """
+
+    parameters: Parameters | None
+    partition_key: Any
+    feed_range: Mapping[str, Any] | None
+    enable_cross_partition_query: bool | None
+    enable_scan_in_query: bool | None
+    continuation_token_limit: int | None
+    populate_query_metrics: bool | None
+    populate_index_metrics: bool | None
+
+
+class ChangeFeedOptions(RequestOptions, total=False):
+    """Keywords of the change feed.
+
+    Attributes:
+        max_item_count: The most changes of a page, but for those of one batch.
+        start_time: `Beginning`, `Now`, or a time; `Now` where it is not given.
+        is_start_from_beginning: The older name of `start_time="Beginning"`.
+        partition_key: The partition whose changes are wanted, or a prefix of a hierarchical key.
+        feed_range: The range of partitions, instead.
+        continuation: Where to go on: an etag that an earlier page came with.
+        mode: Whether each change and deletion is wanted.
+    """
+
+    max_item_count: int | None
+    start_time: datetime | Literal["Beginning", "Now"] | None
+    is_start_from_beginning: bool | None
+    partition_key: Any
+    feed_range: Mapping[str, Any] | None
+    continuation: str | None
+    mode: Literal["LatestVersion", "AllVersionsAndDeletes"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Keywords as a request needs them.
+
+    Attributes:
+        head: Lines of headers, each with its end.
+        hook: Called with the answer.
+        session_token: The caller's own.
+        excluded: Regions that are not asked.
+        deadlines: For each attempt.
+        end: When the operation has to be done, by the monotonic clock; None for whenever.
+        lost_writes: How often a write whose answer was lost is sent again.
+    """
+
+    head: str
+    deadlines: Deadlines
+    hook: ResponseHook | None = None
+    session_token: str | None = None
+    excluded: frozenset[str] = frozenset()
+    end: float | None = None
+    lost_writes: int = 0
+
+
+_HEADERS: Final = {
+    "priority": "x-ms-cosmos-priority-level",
+    "throughput_bucket": "x-ms-cosmos-throughput-bucket",
+    "pre_trigger_include": "x-ms-documentdb-pre-trigger-include",
+    "post_trigger_include": "x-ms-documentdb-post-trigger-include",
+    "indexing_directive": "x-ms-indexing-directive",
+    "max_item_count": "x-ms-max-item-count",
+    "enable_scan_in_query": "x-ms-documentdb-query-enable-scan",
+    "continuation_token_limit": "x-ms-documentdb-responsecontinuationtokenlimitinkb",
+    "populate_query_metrics": "x-ms-documentdb-populatequerymetrics",
+    "populate_index_metrics": "x-ms-cosmos-populateindexmetrics",
+    "max_integrated_cache_staleness_in_ms": "x-ms-dedicatedgateway-max-age",
+}
+_ELSEWHERE: Final = frozenset(
+    {
+        *("session_token", "excluded_locations", "timeout", "read_timeout", "connection_timeout"),
+        *("response_hook", "retry_write", "etag", "match_condition", "initial_headers", "no_response"),
+    }
+)
+
+
+def header_line(name: str, value: object) -> str:
+    """Write one header.
+
+    Raises:
+        ValueError: Its name or its value holds what no header can hold.
+    """
+    text = ",".join(value) if isinstance(value, list | tuple) else str(value)
+    if _UNSAFE.search(text) or _UNSAFE.search(name) or ":" in name:
+        raise ValueError(f"the header {name!r} cannot be sent: it holds more than printable ASCII")
+    return f"{name}: {text}\r\n"
+
+
+class OptionCompiler:
+    """Turns keywords into headers, for one client's defaults.
+
+    Args:
+        deadlines: Seconds where the caller gives none.
+        minimal_writes: Whether writes leave the item out of the answer where the caller does not say.
+    """
+
+    def __init__(self, deadlines: Deadlines, *, minimal_writes: bool = False) -> None:
+        self._deadlines = deadlines
+        self._minimal_writes = minimal_writes
+        self.of_reads = Compiled("", deadlines)
+        self.of_writes = Compiled("prefer: return=minimal\r\n" if minimal_writes else "", deadlines)
+
+    def of_read(self, options: Mapping[str, Any]) -> Compiled:
+        """Compile the keywords of a read, a query or a listing."""
+        return self._compile(options, self.of_reads) if options else self.of_reads
+
+    def of_write(self, options: Mapping[str, Any]) -> Compiled:
+        """Compile the keywords of a write."""
+        if not options:
+            return self.of_writes
+        minimal = options.get("no_response")
+        if minimal is None:
+            minimal = self._minimal_writes
+        return self._compile(options, self.of_writes, "prefer: return=minimal\r\n" if minimal else "")
+
+    def _compile(self, options: Mapping[str, Any], usual: Compiled, head: str = "") -> Compiled:
+        lines = [head, _condition(options)]
+        for name, value in options.items():
+            header = _HEADERS.get(name)
+            if header is None:
+                if name not in _ELSEWHERE:
+                    raise TypeError(f"there is no keyword {name!r} here")
+            elif value is not None:
+                lines.append(header_line(header, _checked(name, value)))
+        lines += [header_line(*one) for one in (options.get("initial_headers") or {}).items()]
+        deadlines = self._deadlines
+        read, connect = options.get("read_timeout"), options.get("connection_timeout")
+        if read is not None or connect is not None:
+            deadlines = type(deadlines)(
+                deadlines.connect if connect is None else float(connect),
+                deadlines.read if read is None else float(read),
+            )
+        timeout = options.get("timeout")
+        return Compiled(
+            "".join(lines),
+            deadlines,
+            options.get("response_hook"),
+            options.get("session_token"),
+            frozenset(options.get("excluded_locations") or ()),
+            None if timeout is None else time.monotonic() + float(timeout),
+            int(options.get("retry_write") or usual.lost_writes),
+        )
+
+
+def _checked(name: str, value: object) -> object:
+    if name == "max_integrated_cache_staleness_in_ms" and not (
+        isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LONGEST_STALENESS_MS
+    ):
+        raise ValueError("Parameter 'max_integrated_cache_staleness_in_ms' can only be an integer >= 0")
+    return value
+
+
+def _condition(options: Mapping[str, Any]) -> str:
+    """Write the header of a condition, by azure-core's rules for `etag` and `match_condition`."""
+    condition, etag = options.get("match_condition"), options.get("etag")
+    if condition is None:
+        if etag is not None:
+            raise ValueError("'etag' specified without 'match_condition'.")
+        return ""
+    match getattr(condition, "name", None):
+        case "IfPresent":
+            return "if-match: *\r\n"
+        case "IfMissing":
+            return "if-none-match: *\r\n"
+        case "IfNotModified" | "IfModified" as name:
+            if not etag:
+                raise ValueError("'match_condition' specified without 'etag'.")
+            return header_line("if-match" if name == "IfNotModified" else "if-none-match", etag)
+        case _:
+            raise TypeError(f"Invalid match condition: {condition}")

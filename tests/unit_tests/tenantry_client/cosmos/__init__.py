@@ -1,0 +1,1 @@
+"""The Cosmos client, apart from any service."""
