@@ -60,7 +60,6 @@ _OUTSIDE = ("sender", "blobs", "job_blobs", "chat_model", "embedding_model")
 """What of the runtime stands for things outside the process."""
 
 
-@dataclass
 class EvenEmbeddings:
     """Gives the same vector for each input."""
 
@@ -70,6 +69,7 @@ class EvenEmbeddings:
         return Embeddings(content, usage, prompt.model)
 
 
+@dataclass
 class EchoModel:
     """Repeats the last message: what a tenant said can be seen in what it gets, and must be nowhere else."""
 
