@@ -216,6 +216,14 @@ class ReasonerOut(TaskMessage):
     message: str
 
 
+class ResponsesIn(TaskMessage):
+    """Queue `responses-in`: one response of the OpenAI surface that is to be made in the background.
+
+    The app alone sends to it: what is asked is stored with the response that `id` names. The queue has no
+    sessions. Nothing tells of the end but the response itself: `GET /responses/{id}`.
+    """
+
+
 class FeedbackHashtag(StrEnum):
     """Hashtag of a feedback."""
 

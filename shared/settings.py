@@ -212,6 +212,12 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     feedback_hold_seconds: float = Field(75.0, alias="FEEDBACK_HOLD_SECONDS", ge=5, le=600)
     """How long a feedback stays its worker's without a sign of life: longer than a message is locked."""
 
+    responses_in_queue: str = Field("responses-in", alias="RESPONSES_IN_QUEUE")
+    """The queue of responses that are made in the background; it has no sessions."""
+
+    responses_hold_seconds: float = Field(75.0, alias="RESPONSES_HOLD_SECONDS", ge=5, le=600)
+    """How long a response stays its worker's without a sign of life: longer than a message is locked."""
+
     budget_alerts_queue: str = Field("budget-alerts-out", alias="BUDGET_ALERTS_QUEUE")
     """The queue that tells of budgets used up to 80 and 100 percent."""
 

@@ -32,6 +32,8 @@ from functions.chat.conversations.models import (
     TurnPath,
 )
 from functions.chat.openai.dialect import OPENAI
+from functions.chat.openai.responses.queue import bind_queue
+from functions.chat.openai.responses.routes import bind_responses
 from functions.chat.openai.routes import bind_openai
 from shared.http.bounds import RouteBounds
 from shared.http.inputs import IfMatch, OperationId
@@ -56,7 +58,10 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     _bind_answers(chat, routes)
     _bind_conversations(chat, routes)
     _bind_edits(chat, routes)
-    bind_openai(chat, routes.speaking(OPENAI, "openai"))
+    openai = routes.speaking(OPENAI, "openai")
+    bind_openai(chat, openai)
+    bind_responses(runtime, chat, openai)
+    bind_queue(runtime, chat, routes.blueprint)
     return routes.blueprint
 
 

@@ -12,7 +12,7 @@ from shared.http.paging import PageQuery
 from shared.messaging.quarantine import ENTRY_ID_PATTERN
 from shared.validation import Time
 
-type QueueName = Literal["reasoner-in", "feedback-form-in"]
+type QueueName = Literal["reasoner-in", "feedback-form-in", "responses-in"]
 
 REASON_PATTERN = r"^[A-Za-z]{1,64}$"
 _CURSOR_LENGTH = 100

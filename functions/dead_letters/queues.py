@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.contracts import FeedbackFormIn, ReasonerIn, TaskMessage
+from shared.contracts import FeedbackFormIn, ReasonerIn, ResponsesIn, TaskMessage
 from shared.jobs.models import JobItem, JobKind, JobState
 from shared.jobs.repository import JobRepository
 
@@ -48,6 +48,7 @@ class ReplayQueue:
 def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
     """Return the queues by what the quarantine calls them."""
     reasoning = JobKind(JobItem[ReasonerIn, UnreadResult], JobState[UnreadResult])
+    responses = JobKind(JobItem[ResponsesIn, UnreadResult], JobState[UnreadResult])
     feedback = JobKind(JobItem[FeedbackFormIn, UnreadResult], JobState[UnreadResult])
 
     def jobs(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
@@ -55,6 +56,9 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
 
     def analyses(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
         return JobRepository(tenant, runtime.container("feedback"), runtime.clock, feedback)
+
+    def answers(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
+        return JobRepository(tenant, runtime.container("responses"), runtime.clock, responses)
 
     settings = runtime.settings
     queues = (
@@ -73,6 +77,14 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             app_id="feedback",
             model=FeedbackFormIn,
             jobs_of=analyses,
+        ),
+        ReplayQueue(
+            "responses-in",
+            settings.responses_in_queue,
+            has_sessions=False,
+            app_id="openai",
+            model=ResponsesIn,
+            jobs_of=answers,
         ),
     )
     return {queue.name: queue for queue in queues}

@@ -73,6 +73,7 @@ var appSettings = {
   REASONER_OUT_QUEUE: 'reasoner-out'
   FEEDBACK_IN_QUEUE: 'feedback-form-in'
   FEEDBACK_OUT_QUEUE: 'feedback-form-out'
+  RESPONSES_IN_QUEUE: 'responses-in'
   BUDGET_ALERTS_QUEUE: 'budget-alerts-out'
   AZURE_OPENAI_ENDPOINT: modelsEndpoint
 }

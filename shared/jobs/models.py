@@ -210,10 +210,10 @@ class JobKind[Request: TaskMessage, Result: BaseModel]:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd[Result: BaseModel]:
-    """The end of a job, with the message that tells of it."""
+    """The end of a job, with the message that tells of it; None where none does."""
 
     status: JobStatus
-    message: JobMessage
+    message: JobMessage | None
     result: Result | None = None
     error: str | None = None
     usage: Usage = NOTHING_USED

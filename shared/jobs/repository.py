@@ -406,7 +406,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/error", end.error),
             _set_usage(end.usage),
             *result,
-            *self._announce(end.message),
+            *(_NOTHING_TO_SEND if end.message is None else self._announce(end.message)),
         )
 
     def _announce(self, message: JobMessage, place: QueuePlace | None = None) -> tuple[PatchOperation, ...]:
@@ -444,6 +444,10 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         return Partition.of(self._tenant, self._container, job_id)
 
 
+_NOTHING_TO_SEND = (
+    PatchOperation("set", "/outbox", None),
+    PatchOperation("set", "/outbox_pending", value=False),
+)
 _WAITING_NO_MORE = tuple(PatchOperation("set", f"/waiting_{name}", None) for name in ("until", "for", "step"))
 
 

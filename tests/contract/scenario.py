@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
+from functions.chat.openai.responses.response_ids import ResponseId
 from functions.reasoning.messages import request_message
 from functions.reasoning.stored_models import REASONING
 from shared.contracts import Usage
 from shared.errors import ConflictError
+from shared.http.idempotency import KeyedRequest
 from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
 from shared.llm.chat_model import Completion
 from shared.messaging.quarantine import RefusedMessage
+from shared.tenancy.context import Role
+from tests.support.fakes import Call, tenant_context
 from tests.support.openai_answers import passed_completion
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
@@ -71,6 +75,11 @@ _TENANT = {"tenant_id": TENANT}
 _PROMPT = {"name": "greeting"}
 _BOT = {"bot_id": "support"}
 _CHAT = _BOT | {"conversation_id": "ticket-4711"}
+_RESPONSE = {"response_id": "<response>"}
+_KEY_OF_QUEUED = "ticket-4714"
+_QUEUED_RESPONSE = str(
+    ResponseId.new(KeyedRequest("create_response", _KEY_OF_QUEUED, ()).derived_id(tenant_context(TENANT)))
+)
 _SETTING = {"key": "chat.default_model"}
 
 _HEALTH = (
@@ -227,6 +236,17 @@ _CHATS = (
         USER,
         body={"model": "text-embedding-3-small", "input": ["How do I change my password?"], "dimensions": 2},
     ),
+    Step(
+        "create_response",
+        USER,
+        headers={"Idempotency-Key": "ticket-4713"},
+        body={"model": "bot/support", "input": "How do I change my password?", "user": "ann@example.com"},
+        learns={"response": "id"},
+    ),
+    Step("get_response", USER, _RESPONSE),
+    Step("list_response_input_items", USER, _RESPONSE),
+    Step("delete_response", USER, _RESPONSE),
+    Step("cancel_response", USER, {"response_id": _QUEUED_RESPONSE}),
     Step("list_usable_models", USER),
     Step("get_usable_model", USER, {"model": "bot/support"}),
     Step("list_conversations", USER, _BOT),
@@ -439,6 +459,12 @@ async def _analyse_feedback(app: WholeApp) -> None:
     await app.functions["analyse_feedback"](FakeDelivery(json.dumps(body).encode()))
 
 
+async def _queue_response(app: WholeApp) -> None:
+    key = await app.new_key(TENANT, Role.USER)
+    body = {"model": "bot/support", "input": "And my mail address?", "background": True}
+    await app.must("create_response", Call.of(body, headers=key | {"idempotency-key": _KEY_OF_QUEUED}))
+
+
 async def _exhaust_deliveries(app: WholeApp) -> None:
     await app.functions["give_up_job"](_EXHAUSTED)
 
@@ -447,6 +473,7 @@ PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
     "list_dead_letters": _exhaust_deliveries,
     "delete_dead_letter": _exhaust_deliveries,
     "replay_dead_letters": _exhaust_deliveries,
+    "cancel_response": _queue_response,
     "get_feedback": _analyse_feedback,
     "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.openai.merging import MergedChunks
 from functions.chat.openai.models import ChatCompletionReply
@@ -14,7 +14,7 @@ from shared.http.streaming import StreamEnd, StreamEvent, render_event
 from shared.llm.chat_model import PassedChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from functions.chat.openai.forwarding import ForwardedCall
     from shared.llm.model_call import BudgetStatus, CallProgress
@@ -47,7 +47,9 @@ class CompletionAnswer:
         """
         completion = await self.call.complete()
         answer = {**(completion.answer or {}), "model": self.call.name}
-        return JsonReply[ChatCompletionReply](_encode(answer).encode(), self._headers())
+        return JsonReply[ChatCompletionReply](
+            _encode(answer).encode(), call_headers(self.call, self.arrived_at)
+        )
 
     async def stream(
         self, headers: dict[str, str], *, is_kept: bool
@@ -63,7 +65,7 @@ class CompletionAnswer:
         """
         whole = MergedChunks() if is_kept else None
         async with self.call.stream() as parts:
-            headers |= self._headers()
+            headers |= call_headers(self.call, self.arrived_at)
             async for part in parts:
                 if not isinstance(part, PassedChunk):
                     continue
@@ -85,19 +87,26 @@ class CompletionAnswer:
             event = {name: value for name, value in event.items() if name != "usage"}
         return {**event, "model": self.call.name}
 
-    def _headers(self) -> dict[str, str]:
-        return answer_headers(self.call.begun[-1] if self.call.begun else None, self.arrived_at)
+
+class BegunCall(Protocol):
+    """Call that may have begun."""
+
+    @property
+    def begun(self) -> Sequence[CallProgress]:
+        """What is learnt of it, once it has."""
+        ...
 
 
-def answer_headers(progress: CallProgress | None, arrived_at: float) -> dict[str, str]:
+def call_headers(call: BegunCall, arrived_at: float) -> dict[str, str]:
     """Return what a call has cost beside the model's own time, and what is left of the budget.
 
     Args:
-        progress: What was learnt of the call; None where it has not begun.
-        arrived_at: When its request came in, on the clock that it is measured by.
+        call: The call.
+        arrived_at: When its request came in, on the clock that the call is measured by.
     """
-    if progress is None:
+    if not call.begun:
         return {}
+    progress = call.begun[-1]
     headers = {
         "x-tenantry-overhead-ms": _milliseconds(progress.overhead_seconds(arrived_at)),
         "x-tenantry-queue-ms": _milliseconds(progress.wait_seconds),

@@ -140,6 +140,12 @@ async def instances(case: Case) -> AsyncIterator[Instances]:
         yield Instances((first, first.another_instance()), names, boss)
 
 
+def says_that_it_runs(answer: Answer) -> bool:
+    """Tell whether a refusal says that the first request is in work; OpenAI's routes have no error's name."""
+    error = answer.json()["error"]
+    return error == "RequestInWorkError" or "still running" in error["message"]
+
+
 def same_for_the_caller(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
     headers = {name: value for name, value in answer.headers.items() if name not in OF_THE_CALLER}
     return answer.status, answer.body, headers
@@ -166,7 +172,7 @@ async def test_fifty_at_once_leave_what_one_leaves_and_have_one_answer_ever_afte
     assert given[0][0] == done.status < 300, given[0]
     assert all(answer == given[0] for answer in given)
     assert [same_for_the_caller(answer) for answer in again] == [given[0]] * 2
-    assert all(answer.json()["error"] == "RequestInWorkError" for answer in waiting)
+    assert all(says_that_it_runs(answer) for answer in waiting)
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in waiting)
     besides_the_claim = [one for one in once["new"] if not one.startswith("in idempotency")]
     assert bool(besides_the_claim) == (case.one.name not in CHANGES_NOTHING)

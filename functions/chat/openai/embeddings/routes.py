@@ -1,7 +1,7 @@
 """Bind the route of embeddings."""
 
 from functions.chat.composition import Chat
-from functions.chat.openai.completions import answer_headers
+from functions.chat.openai.completions import call_headers
 from functions.chat.openai.embeddings.models import EmbeddingsReply, EmbeddingsRequest
 from shared.http.bounds import RouteBounds
 from shared.http.inputs import ArrivedAt
@@ -28,4 +28,4 @@ def bind_embeddings(chat: Chat, routes: Routes) -> None:
         429 where that does not admit the call now. Batches of 128 inputs and more wait for each other.
         """
         answer = await chat.embedding(tenant).embed(request)
-        return JsonReply[EmbeddingsReply](answer.content, answer_headers(answer.progress, arrived_at))
+        return JsonReply[EmbeddingsReply](answer.content, call_headers(answer, arrived_at))

@@ -14,7 +14,7 @@ from shared.llm.model_call import CallOrigin
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from functions.chat.openai.embeddings.models import EmbeddingsRequest
@@ -52,11 +52,11 @@ class EmbeddingAnswer:
 
     Attributes:
         content: The JSON.
-        progress: What was learnt of the call; None where it had not begun.
+        begun: What was learnt of the call, where it had begun.
     """
 
     content: bytes = field(repr=False)
-    progress: CallProgress | None
+    begun: Sequence[CallProgress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class EmbeddingService:
             async with self.turns.in_turn((APP_ID, self.tenant.tenant_id)):
                 embeddings = await self.model.embed(prompt)
         content = rename_model(embeddings.content, request.model)
-        return EmbeddingAnswer(content, begun[-1] if begun else None)
+        return EmbeddingAnswer(content, begun)
 
     async def _require(self, name: str) -> None:
         usable = await self.models.usable(self.tenant)
