@@ -20,6 +20,7 @@ from functions.chat.conversations.service import ChatService
 from functions.chat.openai.embeddings.service import APP_ID as EMBEDDINGS_APP_ID
 from functions.chat.openai.embeddings.service import EmbeddingService
 from functions.chat.openai.forwarding import Forwarding
+from functions.chat.openai.turns import ToldModel
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class Chat:
             open_model=partial(runtime.metered_model, tenant),
             default_model=default_model or runtime.settings.openai_model,
             count_turn=partial(self._turn_rates.hit, tenant),
+            tell_of=lambda model: ToldModel(model, self._middleware, tenant, runtime.clock),
         )
 
     def embedding(self, tenant: TenantContext) -> EmbeddingService:

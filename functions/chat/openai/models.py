@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.http.models import PathModel, ReplyModel, RequestModel
 from shared.llm.deployments import MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
+from shared.validation import refuse_value
 
 MOST_CHOICES = 128
 MOST_TOOLS = 128
@@ -20,7 +21,17 @@ _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 type _Limit = Annotated[int, Field(ge=1, le=MOST_TOKENS_OF_A_MODEL)]
 type _Penalty = Annotated[float, Field(ge=-2, le=2)]
 type _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+type _Choice = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
+"""One of some words: which of them there are, each model says, and next year's will know more."""
+
 type _Json = dict[str, Any]
+
+
+def _refuse_true(value: bool) -> bool:  # noqa: FBT001  # as pydantic calls it
+    # A `Literal[False]` would take 0, too.
+    if value:
+        raise refuse_value("must be false")
+    return value
 
 
 class StreamOptions(RequestModel):
@@ -75,6 +86,7 @@ class ChatCompletionRequest(RequestModel):
         safety_identifier: The same by its newer name.
         prompt_cache_key: The caller's name for prompts that begin alike; the provider is told a hash.
         prompt_cache_retention: How long the provider keeps what it has cached.
+        prompt_cache_options: How it caches, otherwise.
     """
 
     model: str = Field(min_length=1, max_length=200)
@@ -99,16 +111,19 @@ class ChatCompletionRequest(RequestModel):
     functions: list[_Json] | None = Field(None, max_length=MOST_TOOLS)
     function_call: str | _Json | None = None
     response_format: _Json | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    reasoning_effort: _Choice | None = None
+    verbosity: _Choice | None = None
     modalities: list[Literal["text"]] | None = Field(None, max_length=1)
     service_tier: Literal["auto", "default"] | None = None
-    store: Literal[False] | None = None
+    store: Annotated[bool, AfterValidator(_refuse_true), Field(json_schema_extra={"const": False})] | None = (
+        None
+    )
     metadata: dict[str, str] | None = Field(None, max_length=16)
     user: str | None = Field(None, pattern=USER_ID_PATTERN)
     safety_identifier: str | None = Field(None, pattern=USER_ID_PATTERN)
     prompt_cache_key: str | None = Field(None, min_length=1, max_length=128)
-    prompt_cache_retention: Literal["in-memory", "24h"] | None = None
+    prompt_cache_retention: _Choice | None = None
+    prompt_cache_options: _Json | None = None
 
 
 class ChatCompletionReply(ReplyModel):
