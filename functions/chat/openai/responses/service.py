@@ -12,7 +12,7 @@ from functions.chat.openai.responses.errors import (
     ReferencedItemError,
     ResponseNotFoundError,
 )
-from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReference, MessageItem
+from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReference
 from functions.chat.openai.responses.models import ResponseReply
 from functions.chat.openai.responses.rendering import render_response, store_request
 from functions.chat.openai.responses.repository import NewResponse, ResponseEnd
@@ -359,16 +359,8 @@ async def store_end(
 
 
 def write_items(items: Sequence[StoredInputItem]) -> list[JsonValue]:
-    """Return items as they are stored, and shown: a message's text is a part of it."""
-    written: list[JsonValue] = []
-    for item in items:
-        fields: dict[str, JsonValue] = item.model_dump(mode="json", exclude_none=True)
-        if isinstance(item, MessageItem) and isinstance(item.content, str):
-            kind = "output_text" if item.role == "assistant" else "input_text"
-            more: dict[str, JsonValue] = {"annotations": []} if item.role == "assistant" else {}
-            fields["content"] = [{"type": kind, "text": item.content, **more}]
-        written.append(fields | {"status": "completed"})
-    return written
+    """Return items as they are stored, and shown."""
+    return [item.model_dump(mode="json", exclude_none=True) | {"status": "completed"} for item in items]
 
 
 def name_fault(error: APIError) -> str:
