@@ -30,7 +30,7 @@ _MEMBER_BYTES = 256 * 1024
 """Lines that are compressed together: eight times what gzip looks back."""
 
 _GZIP = 16 + zlib.MAX_WBITS
-_LEVEL = 6
+_LEVEL = 3
 
 
 class UnreadableChunkError(Exception):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from pydantic_core import from_json
 
 from shared.tenancy.context import parse_tenant_id
 
@@ -31,11 +32,11 @@ class LogLine:
     def parse(cls, text: bytes) -> LogLine | None:
         """Read a line; None where it is none of this app's."""
         try:
-            fields = json.loads(text)
+            fields = from_json(text)
             at = datetime.fromisoformat(fields["timestamp"]).astimezone(UTC)
             level = fields["level"]
             named = fields["tenant_id"]
             tenant_id = None if named is None else parse_tenant_id(named)
             return cls(tenant_id, level, at) if level in _LEVELS else None
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from pathlib import Path
 
 type Compression = Literal["none", "gzip"]
@@ -17,7 +18,7 @@ type Compression = Literal["none", "gzip"]
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz"}
 """What compression adds to a blob's name."""
 
-_PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 _DIGEST_CHARACTERS = 32
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 6
@@ -53,10 +54,12 @@ class FileContent:
         file: Opened for reading, at its beginning.
         size: How many bytes of it are the content: what is appended meanwhile is not.
         compression: How it is compressed on the way.
+        reader: The thread that waits for the disk, and compresses.
     """
 
-    def __init__(self, file: IO[bytes], size: int, compression: Compression) -> None:
+    def __init__(self, file: IO[bytes], size: int, compression: Compression, reader: Executor) -> None:
         self._file = file
+        self._reader = reader
         self._left = size
         self._deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP) if compression == "gzip" else None
         self._ready = bytearray()
@@ -65,8 +68,8 @@ class FileContent:
         """How many bytes the stream will give; None where only its end tells."""
 
     async def read(self, size: int) -> bytes:
-        """Return up to `size` bytes, none at the end; a thread waits for the disk, and compresses."""
-        return await asyncio.to_thread(self._read, size)
+        """Return up to `size` bytes, none at the end."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, size)
 
     def _read(self, size: int) -> bytes:
         if self._deflate is None:
@@ -99,9 +102,10 @@ def open_state(path: Path) -> tuple[IO[bytes], FileState]:
 def digest_file(path: Path, size: int) -> str:
     """Return the SHA-256 of a file's first bytes, 128 bits of it in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    buffer = memoryview(bytearray(min(size, _PIECE_BYTES) or 1))
+    with path.open("rb", buffering=0) as file:
         left = size
-        while left and (piece := file.read(min(_PIECE_BYTES, left))):
-            digest.update(piece)
-            left -= len(piece)
+        while left and (count := file.readinto(buffer[: min(len(buffer), left)])):
+            digest.update(buffer[:count])
+            left -= count
     return digest.hexdigest()[:_DIGEST_CHARACTERS]

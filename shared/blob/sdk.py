@@ -48,6 +48,7 @@ def open_client(
     account_url: str | None,
     credential: AsyncTokenCredential | None,
     transport: AsyncHttpTransport[Any, Any] | None = None,
+    block_bytes: int = _BLOCK_BYTES,
 ) -> BlobServiceClient:
     """Open a client whose own retries are off, and which holds no more than a block of a file at a time.
 
@@ -57,8 +58,8 @@ def open_client(
     options: dict[str, Any] = {
         "transport": transport or OneAttemptTransport(),
         "retry_total": 0,
-        "max_single_put_size": _BLOCK_BYTES,
-        "max_block_size": _BLOCK_BYTES,
+        "max_single_put_size": block_bytes,
+        "max_block_size": block_bytes,
     }
     if connection_string is not None:
         return BlobServiceClient.from_connection_string(connection_string, **options)

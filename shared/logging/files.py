@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ MAX_BYTES = 16 * 1024 * 1024
 """A file is rotated when it would grow beyond this, and when its day (UTC) is over."""
 
 _logger = logging.getLogger(__name__)
+_DAY_SECONDS = 86_400
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _ROTATED = re.compile(r"(?P<stem>[a-z0-9][a-z0-9-]*\.(?P<stamp>\d{8}T\d{12}Z))\.jsonl")
 
@@ -72,8 +73,9 @@ class InstanceFileHandler(logging.Handler):
         super().__init__()
         self.path = directory / f"{app}-{instance}.log"
         self._max_bytes = max_bytes
-        self._stream: TextIO | None = None
-        self._day = ""
+        self._stream: IO[bytes] | None = None
+        self._written = 0
+        self._day = 0
         self.on_rotated: Callable[[], None] | None = None
         """Told, in whatever thread writes, that a file was set aside because it was full or its day over."""
 
@@ -83,14 +85,16 @@ class InstanceFileHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, rotating first where that is due."""
         try:
-            line = self.format(record) + "\n"
-            day = datetime.fromtimestamp(record.created, UTC).date().isoformat()
-            self._rotate_if_due(day, len(line.encode()))
+            line = (self.format(record) + "\n").encode()
+            day = int(record.created // _DAY_SECONDS)
+            self._rotate_if_due(day, len(line))
             if self._stream is None:
                 self._stream = self._open()
+                self._written = 0
                 self._day = day
             self._stream.write(line)
             self._stream.flush()
+            self._written += len(line)
         except OSError as error:
             self._note_failure(error)
         except (ValueError, TypeError):
@@ -126,19 +130,17 @@ class InstanceFileHandler(logging.Handler):
     def _guard(self) -> _HandlerLock:
         return _HandlerLock(self)
 
-    def _rotate_if_due(self, day: str, size: int) -> None:
-        if self._stream is None:
+    def _rotate_if_due(self, day: int, size: int) -> None:
+        if self._stream is None or not self._written:
             return
-        written = os.fstat(self._stream.fileno()).st_size
-        if written and (day != self._day or written + size > self._max_bytes):
+        if day != self._day or self._written + size > self._max_bytes:
             self._rotate()
             if self.on_rotated is not None:
                 self.on_rotated()
 
     def _rotate(self) -> Path | None:
-        if self._stream is None or os.fstat(self._stream.fileno()).st_size == 0:
+        if self._stream is None or not self._written:
             return None
-        self._stream.flush()
         rotated = _set_aside(self.path)
         self._release()
         return rotated
@@ -148,10 +150,10 @@ class InstanceFileHandler(logging.Handler):
             self._stream.close()
             self._stream = None
 
-    def _open(self) -> TextIO:
+    def _open(self) -> IO[bytes]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            stream = self.path.open("a", encoding="utf-8")
+            stream = self.path.open("ab")
             fcntl.flock(stream, fcntl.LOCK_EX)
             # Between opening and locking somebody may have taken the file for abandoned. One with lines
             # in it is that of a dead process with this one's id, whose last line may be cut.

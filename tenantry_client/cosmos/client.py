@@ -33,6 +33,7 @@ class CosmosClient:
     """
 
     list_databases = Delegated()
+    get_database_account = Delegated()
     query_databases = Delegated()
 
     def __init__(self, url: str, credential: Any, **options: Unpack[ClientOptions]) -> None:  # noqa: ANN401 - whatever the caller or the service has

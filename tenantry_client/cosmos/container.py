@@ -43,6 +43,8 @@ class ContainerProxy:
     """
 
     scripts = Delegated()
+    is_system_key = Delegated()
+    read_offer = Delegated()
     get_throughput = Delegated()
     replace_throughput = Delegated()
     list_conflicts = Delegated()
@@ -147,11 +149,7 @@ class ContainerProxy:
         **options: Unpack[RequestOptions],
     ) -> CosmosList:
         """Return those of the items that there are, in the order in which they are named."""
-        found = run_to_end(ItemReader(self._state, self._operations, options).read(items))
-        hook = options.get("response_hook")
-        if hook is not None:
-            hook(found.get_response_headers(), found)
-        return found
+        return run_to_end(ItemReader(self._state, self._operations, options).read(items))
 
     def read_all_items(self, **options: Unpack[ListOptions]) -> CosmosItemPaged:
         """Return all items."""

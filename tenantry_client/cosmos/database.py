@@ -27,6 +27,7 @@ class DatabaseProxy:
     """
 
     list_containers = Delegated()
+    read_offer = Delegated()
     query_containers = Delegated()
     replace_container = Delegated()
     get_throughput = Delegated()

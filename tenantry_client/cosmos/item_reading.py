@@ -35,10 +35,13 @@ class ItemReader:
         self._state = state
         self._operations = operations
         self._options = {name: value for name, value in options.items() if name != "response_hook"}
+        self._hook = options.get("response_hook")
         self._charge = 0.0
 
     async def read(self, items: Sequence[tuple[str, PartitionKeyType]]) -> CosmosList:
         """Return those that there are, in the order in which they are named."""
+        if not items:
+            return CosmosList([], ResponseHeaders())
         found: dict[tuple[str, str], dict[str, Any]] = {}
         facts = await self._state.facts()
         definition = facts.definition
@@ -49,13 +52,14 @@ class ItemReader:
         names = [(item_id, _header(definition, key)) for item_id, key in items]
         headers = ResponseHeaders()
         headers["x-ms-request-charge"] = str(self._charge)
-        return CosmosList([found[name] for name in names if name in found], headers)
+        result = CosmosList([found[name] for name in names if name in found], headers)
+        if self._hook is not None:
+            self._hook(headers, result)
+        return result
 
     async def _placed(
         self, definition: KeyDefinition, items: Sequence[tuple[str, PartitionKeyType]]
     ) -> dict[PhysicalPartition, _Wanted]:
-        if not items:
-            return {}
         routing = await self._state.routing()
         placed: dict[PhysicalPartition, _Wanted] = {}
         for item_id, key in items:

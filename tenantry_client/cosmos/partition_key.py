@@ -12,6 +12,7 @@ from tenantry_client.cosmos.effective_key import Component, Undefined, hash_key
 
 HIGHEST: Final = "FF"
 _PATH: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|([^/]+))')
+_PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9 _.:/@|+=-]+")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -142,7 +143,14 @@ class KeyDefinition:
     def _header(self, value: Component) -> str:
         if isinstance(value, Undefined):
             return "[]" if self.is_system else "[{}]"
-        return _encode([value])
+        return _encode_one(value)
+
+
+def _encode_one(value: Component) -> str:
+    """Write a list of one value; plain text, which most keys are, without the encoder."""
+    if type(value) is str and _PLAIN_TEXT.fullmatch(value):
+        return f'["{value}"]'
+    return _encode([value])
 
 
 def _component(key: Any) -> Component:  # noqa: ANN401 - whatever the caller or the service has

@@ -42,6 +42,7 @@ class Account:
     preferred: tuple[str, ...] = ()
     writes_everywhere: bool = False
     failed: dict[Place, float] = field(default_factory=dict)
+    _usual: dict[bool, list[Place]] = field(default_factory=dict)
 
     @classmethod
     def parse(
@@ -65,6 +66,14 @@ class Account:
 
     def order(self, *, reads: bool, excluded: frozenset[str]) -> list[Place]:
         """Return where a request may go, the first choice first; never nothing."""
+        if not self.failed and not excluded:
+            usual = self._usual.get(reads)
+            if usual is None:
+                usual = self._usual[reads] = self._order(reads=reads, excluded=excluded)
+            return usual
+        return self._order(reads=reads, excluded=excluded)
+
+    def _order(self, *, reads: bool, excluded: frozenset[str]) -> list[Place]:
         regions = self.reads if reads else self.writes
         if reads or self.writes_everywhere:
             by_name = {region.name: region for region in regions}
@@ -75,7 +84,9 @@ class Account:
         if not self.failed:
             return places
         now = time.monotonic()
-        return sorted(places, key=lambda place: self.failed.get(place, 0.0) > now)
+        for place in [one for one, until in self.failed.items() if until <= now]:
+            del self.failed[place]
+        return sorted(places, key=lambda place: place in self.failed)
 
     def fail(self, place: Place) -> None:
         """Ask a region last, for a while."""

@@ -172,9 +172,9 @@ def test_the_splitter(tmp_path: Path) -> None:
         size = source.stat().st_size
         best = float("inf")
         for number in range(ROUNDS):
-            began = time.perf_counter()
+            began = time.process_time()
             chunks = split_file(source, datetime.now(UTC).date(), tmp_path / f"{tenants}-{number}")
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.process_time() - began)
         packed = sum(chunk.path.stat().st_size for chunk in chunks)
         print(
             f"{tenants:5} tenants{size / best / MEBIBYTE:8.0f} MiB/s{best / 50_000 * 1e6:8.1f} us a line"
@@ -211,12 +211,12 @@ def test_one_log_call_beside_the_standard_librarys(tmp_path: Path) -> None:
         best = float("inf")
         with logging_as(tenant_id="acme", request_id="a" * 32):
             for _ in range(ROUNDS):
-                began = time.perf_counter()
+                began = time.process_time()
                 for number in range(CALLS):
                     logger.info(
                         "Request", extra={"status": 200, "route": "v1/bots/{bot_id}/chat", "ms": number}
                     )
-                best = min(best, (time.perf_counter() - began) / CALLS)
+                best = min(best, (time.process_time() - began) / CALLS)
         logger.removeHandler(handler)
         handler.close()
         found[name] = best

@@ -10,7 +10,7 @@ import pytest
 from tests.integration_tests.platform import Platform, emulator_addresses, running_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 
 PERIODS = {
@@ -37,6 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "platform" not in getattr(item, "fixturenames", ()):
             item.add_marker("local_endpoints")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Suspend a file's tenants when its tests are done: the sweeps would go through more and more of them."""
+    ended = yield
+    platform = item.funcargs.get("platform") if isinstance(item, pytest.Function) else None
+    if isinstance(platform, Platform) and nextitem is not None and nextitem.path != item.path:
+        platform.suspend_new_tenants()
+    return ended
 
 
 @pytest.fixture(scope="session")

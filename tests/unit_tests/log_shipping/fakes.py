@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.blob.attempts import AttemptFailedError
@@ -38,6 +39,7 @@ class MemoryContainer:
         self.before: Callable[[str], Awaitable[None]] | None = None
         self.sending = self.most_sending = 0
         self.closed = 0
+        self._reader = ThreadPoolExecutor(1)
 
     def fail(self, part: str, *, is_final: bool = False, retry_after: float = 0.0) -> None:
         """Let uploads fail from now on."""
@@ -55,7 +57,7 @@ class MemoryContainer:
                     raise error
             file, _ = await asyncio.to_thread(open_state, upload.path)
             with file:
-                content = FileContent(file, upload.size, upload.compression)
+                content = FileContent(file, upload.size, upload.compression, self._reader)
                 sent = b"".join([piece async for piece in _pieces(content)])
             if upload.overwrite or upload.name not in self.blobs:
                 self.writes.append(upload.name)

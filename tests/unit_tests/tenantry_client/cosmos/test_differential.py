@@ -1,0 +1,31 @@
+"""Whatever is asked, azure-cosmos and the client of our own have the same results, errors and requests."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from tests.support.memory_cosmos import memory_cosmos
+from tests.support.soak import SOAK, sized
+from tests.unit_tests.tenantry_client.cosmos.two_clients import Operation, Side
+
+if TYPE_CHECKING:
+    from tests.support.fakes import FakeClock
+
+OPERATIONS = 100_000 if SOAK else 300
+
+
+@sized(60)
+async def test_random_operations_have_the_same_outcome_on_both(clock: FakeClock) -> None:
+    dice = random.Random(22)  # noqa: S311 - the same draw each time
+    async with memory_cosmos(clock) as first, memory_cosmos(clock) as second:
+        sdk, own = Side(first, own=False), Side(second, own=True)
+        for side in (sdk, own):  # what a client learns once
+            await side.run("upsert_item", {"id": "a", "tenant_id": "acme"})
+            await side.run("read_item", "a", "acme")
+            await side.run("query_items_change_feed", start_time="Beginning")
+
+        for number in range(OPERATIONS):
+            operation = Operation(dice)
+            expected, found = await operation.run(sdk), await operation.run(own)
+            assert (number, found) == (number, expected), operation
