@@ -25,7 +25,7 @@ from functions.chat.openai.responses.input_items import (
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
 from shared.llm.deployments import MODEL_NAME_PATTERN, MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
-from shared.validation import refuse_value
+from shared.validation import MOST_NAMED, refuse_value
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -278,6 +278,8 @@ class CreateResponseRequest(RequestModel):
         try:
             return super().model_validate_json(json_data, **options)
         except ValidationError as error:
+            if error.error_count() > MOST_NAMED:
+                raise  # none of them is named
             problems = error.errors(include_url=False, include_input=False, include_context=False)
         # Outside of the block above: the other error holds the body.
         raise ValidationError.from_exception_data(cls.__name__, [_rewrite(one) for one in problems])
