@@ -18,6 +18,7 @@ from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
 from functions.chat.openai.forwarding import Forwarding
+from functions.chat.openai.turns import ToldModel
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Chat:
             open_model=partial(runtime.metered_model, tenant),
             default_model=default_model or runtime.settings.openai_model,
             count_turn=partial(self._turn_rates.hit, tenant),
+            tell_of=lambda model: ToldModel(model, self._middleware, tenant, runtime.clock),
         )
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:

@@ -104,6 +104,7 @@ class ModelReply(VersionedReply):
         max_output_tokens: The most tokens of an answer, reasoning included.
         default_output_tokens: The most tokens of an answer where a call says none.
         price: What it costs; null where that is not known.
+        takes_images: Whether a prompt may hold images.
         fallbacks: Which models are asked in its place while it is limited, down or gone.
         retires_on: The day from which it answers no more; null where none is known.
         retires_in_days: The days until then, 0 once it has come.
@@ -123,6 +124,7 @@ class ModelReply(VersionedReply):
     max_output_tokens: int
     default_output_tokens: int
     price: ModelPriceReply | None
+    takes_images: bool
     fallbacks: list[str]
     retires_on: date | None
     retires_in_days: int | None

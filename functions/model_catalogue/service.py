@@ -120,6 +120,7 @@ class CatalogueService:
             max_output_tokens=one.max_output_tokens,
             default_output_tokens=one.default_output_tokens,
             price=None if one.price is None else _render_price(one.price, self._catalogue.currency),
+            takes_images=one.images is not None,
             fallbacks=list(one.fallbacks),
             retires_on=one.retires_on,
             retires_in_days=one.days_left(today),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.chat_model import ModelUnavailableError, PromptRejectedError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class CatalogueModel:
             ModelUnavailableError: The catalogue has no such model for the tenant (any more), or it is not
                 Azure's while nobody else may be shown the prompt.
             PromptRejectedError: The model reasons, and the prompt wants it to stop at a text; or a request
-                that is passed on wants a longer answer than the model gives.
+                that is passed on holds images, which it takes none of, or wants a longer answer than it has.
         """
         route = _fitting(prompt, await self._catalogue.route(self._tenant, prompt.model))
         if prompt.passed is not None:
@@ -98,13 +99,23 @@ def _fitting(prompt: ChatPrompt, route: tuple[ModelDeployment, ...]) -> tuple[Mo
     first, *others = route
     if not _is_shown_to(first, prompt):
         raise ModelUnavailableError(first.name, "is not one of Azure's, which alone may answer here")
+    if not _sees(first, prompt):
+        problem = "holds an image, which this model takes none of"
+        raise PromptRejectedError(
+            f"Model '{first.name}' takes no images",
+            {"model": first.name, "fields": {"body.messages": problem}},
+        )
     if not _stops_for(first, prompt):
         problem = "is for models that do not reason"
         raise PromptRejectedError(
             f"Model '{first.name}' reasons: it takes no text to stop at",
             {"model": first.name, "fields": {"stop": problem}},
         )
-    return (first, *(one for one in others if _is_shown_to(one, prompt) and _stops_for(one, prompt)))
+    return (first, *(one for one in others if _fits(one, prompt)))
+
+
+def _fits(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
+    return all(fits(deployment, prompt) for fits in (_is_shown_to, _stops_for, _sees, _holds_to_its_form))
 
 
 def _refuse_longer_answer(prompt: ChatPrompt, passed: PassedRequest, first: ModelDeployment) -> None:
@@ -123,6 +134,17 @@ def _is_shown_to(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
 
 def _stops_for(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
     return not (deployment.reasoning and prompt.has_stops)
+
+
+def _sees(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
+    return deployment.images is not None or prompt.passed is None or not prompt.passed.counted.images
+
+
+def _holds_to_its_form(deployment: ModelDeployment, prompt: ChatPrompt) -> bool:
+    """Tell whether it can be held to a schema, where a request that is passed on has one."""
+    answer_format = None if prompt.passed is None else prompt.passed.fields.get("response_format")
+    asked = answer_format.get("type") if isinstance(answer_format, dict) else None
+    return asked != AnswerFormatKind.JSON_SCHEMA or deployment.answer_format is AnswerFormatKind.JSON_SCHEMA
 
 
 def hash_names(*names: str) -> str:

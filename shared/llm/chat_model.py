@@ -122,6 +122,15 @@ class ChatPrompt:
         return self.route[0].tokenizer if self.route else self.model
 
     @property
+    def image_tokens(self) -> int:
+        """Return the tokens of its images: as the deployment counts them that counts the most."""
+        if self.passed is None or not self.passed.counted.images:
+            return 0
+        formulas = [one.images for one in self.route if one.images is not None]
+        images = self.passed.counted.images
+        return max((sum(map(formula.count, images)) for formula in formulas), default=0)
+
+    @property
     def output_limit(self) -> int:
         """Return the most tokens that the answer may have.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from shared.llm.answer_format import AnswerFormatKind
+from shared.llm.image_tokens import ImageTokens
 from shared.llm.model_address import parse_address
 from shared.llm.prices import ModelPrice
 from shared.validation import refuse_value
@@ -101,6 +102,8 @@ class CatalogueEntry(BaseModel):
         max_output_tokens: The most tokens of an answer, reasoning included.
         default_output_tokens: The most tokens of an answer where a call says none: so many are locked.
         price: What it costs by kind of token.
+        images: How many tokens an image counts: by `base` and `tile`, or by `patches` and `factor`. A model
+            without it takes no images.
         fallbacks: Which entries are asked, in this order, while this one is limited, down or gone.
         retires_on: The day from which it answers no more.
         key_setting: The setting `MODEL_KEY_...` with its key; without one, Azure gets the identity's token,
@@ -123,6 +126,7 @@ class CatalogueEntry(BaseModel):
     max_output_tokens: _Tokens | None = None
     default_output_tokens: _Tokens | None = None
     price: ModelPrice | None = None
+    images: ImageTokens | None = None
     fallbacks: list[ModelName] = Field(default_factory=list, max_length=_MOST_FALLBACKS)
     retires_on: date | None = None
     key_setting: str | None = Field(None, pattern=KEY_SETTING_PATTERN)
@@ -189,6 +193,7 @@ class ModelDeployment:
     max_output_tokens: int
     default_output_tokens: int
     price: ModelPrice | None
+    images: ImageTokens | None
     fallbacks: tuple[str, ...]
     retires_on: date | None
     key_setting: str | None
@@ -248,6 +253,7 @@ def complete_entry(
         max_output_tokens=most,
         default_output_tokens=min(_first(entry.default_output_tokens, default=usual), most),
         price=entry.price or facts.price,
+        images=entry.images or facts.images,
         fallbacks=tuple(dict.fromkeys(one for one in entry.fallbacks if one != name)),
         retires_on=entry.retires_on or facts.retires_on,
         key_setting=entry.key_setting,

@@ -1,4 +1,4 @@
-"""Table of Azure's models that the app comes with; `azure_models.json` names its source and its day."""
+"""Table of Azure's models that the app comes with; `azure_models.json` names its sources and its day."""
 
 from __future__ import annotations
 

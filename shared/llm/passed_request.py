@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.llm.image_tokens import PromptImage, read_image_size
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 _TEXT_PARTS = frozenset({"text", "refusal"})
+_IMAGE = "image_url"
+_DETAILS = frozenset({"low", "high", "auto", None})
+_ADDRESSES = ("https://", "data:image/")
 _DEFINITIONS = ("tools", "functions", "response_format")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -22,8 +26,7 @@ class PassedRequest:
 
     Attributes:
         fields: The body's fields, without the model, the limit, the stream and whom it is made for.
-        texts: All of it that the model counts as text: a bound of what it will count, not its exact count.
-        framed: How many of its parts are framed by tokens of their own: messages and tools.
+        counted: What of it the model counts.
         choices: How many answers are wanted.
         told_tokens: How many tokens the answer may tell of for each that it has, itself included.
         has_stops: Whether the answer is to end before a text.
@@ -33,8 +36,7 @@ class PassedRequest:
     """
 
     fields: Mapping[str, object]
-    texts: Sequence[str]
-    framed: int
+    counted: CountedContent
     choices: int = 1
     told_tokens: int = 1
     has_stops: bool = False
@@ -43,35 +45,77 @@ class PassedRequest:
     cache_key: str | None = None
 
 
-def count_framed(fields: Mapping[str, object]) -> int:
-    """Return how many parts of a request are framed: its messages, and the tools that it offers."""
-    lists = (fields.get(name) for name in ("messages", "tools", "functions"))
-    return sum(len(one) for one in lists if isinstance(one, list))
+@dataclass(slots=True)
+class CountedContent:
+    """Countable content of a request: a bound of what the model will count, not its exact count.
 
-
-def collect_texts(fields: Mapping[str, object]) -> list[str]:
-    """Return all of a request that a model counts as text.
-
-    Every text of a message counts, whatever it is called; tools and schemas count as the JSON that they are.
-
-    Raises:
-        ValidationError: A part of a message's content is no text, which nobody here could count; it is named.
+    Attributes:
+        texts: All that it counts as text.
+        images: The images, each with its own count.
+        framed: How many of its parts are framed by tokens of their own: messages and tools.
     """
-    texts: list[str] = []
-    messages = fields.get("messages")
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        texts += _texts_within(message)
-        content = message.get("content") if isinstance(message, dict) else None
-        for number, part in enumerate(content if isinstance(content, list) else ()):
-            _refuse_uncounted(part, f"body.messages.{index}.content.{number}")
-    texts += [_encode(fields[name]) for name in _DEFINITIONS if fields.get(name) is not None]
-    return texts
+
+    texts: list[str] = field(default_factory=list)
+    images: list[PromptImage] = field(default_factory=list)
+    framed: int = 0
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object]) -> CountedContent:
+        """Collect it.
+
+        Every text of a message counts, whatever it is called; tools and schemas count as the JSON that they
+        are.
+
+        Raises:
+            ValidationError: A part of a message is neither a text nor an image, or an image is not as it can
+                be counted; it is named.
+        """
+        content = cls()
+        messages = fields.get("messages")
+        for index, message in enumerate(messages if isinstance(messages, list) else ()):
+            content.add_message(message, f"body.messages.{index}")
+        content.texts += [_encode(fields[name]) for name in _DEFINITIONS if fields.get(name) is not None]
+        offered = (fields.get(name) for name in ("tools", "functions"))
+        content.framed += sum(len(one) for one in offered if isinstance(one, list))
+        return content
+
+    def add_message(self, message: Mapping[str, object], place: str) -> None:
+        """Add one message.
+
+        Raises:
+            ValidationError: A part of it cannot be counted.
+        """
+        self.framed += 1
+        for name, value in message.items():
+            if name == "content" and isinstance(value, list):
+                for number, part in enumerate(value):
+                    self._add_part(part, f"{place}.content.{number}")
+            else:
+                self.texts += _texts_within(value)
+
+    def _add_part(self, part: object, place: str) -> None:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(part, dict) or kind not in {*_TEXT_PARTS, _IMAGE}:
+            known = ", ".join(sorted({*_TEXT_PARTS, _IMAGE}))
+            raise refused_field(f"{place}.type", f"must be one of {known}")
+        if kind == _IMAGE:
+            self.images.append(_read_image(part.get(_IMAGE), f"{place}.{_IMAGE}"))
+        else:
+            self.texts += _texts_within(part)
 
 
-def _refuse_uncounted(part: object, place: str) -> None:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind not in _TEXT_PARTS:
-        raise refused_field(f"{place}.type", f"must be one of {', '.join(sorted(_TEXT_PARTS))}")
+def _read_image(image: object, place: str) -> PromptImage:
+    """Read of an image what its tokens depend on.
+
+    It is fetched by the provider: only from where everybody may, and with a detail whose count is known.
+    """
+    url = image.get("url") if isinstance(image, dict) else None
+    if not isinstance(image, dict) or not isinstance(url, str) or not url.startswith(_ADDRESSES):
+        raise refused_field(f"{place}.url", "must begin with https:// or data:image/")
+    detail = image.get("detail")
+    if detail not in _DETAILS:
+        raise refused_field(f"{place}.detail", "must be one of auto, high, low")
+    return PromptImage(detail, read_image_size(url))
 
 
 def _texts_within(value: object) -> Iterator[str]:

@@ -137,9 +137,9 @@ class TokenCounter:
         if prompt.answer_format is not None:  # the provider counts a schema as what it adds to the prompt
             parts.append(prompt.answer_format.schema_text)
         if prompt.passed is not None:
-            parts += prompt.passed.texts
-        messages = len(prompt.messages) if prompt.passed is None else prompt.passed.framed
-        tokens = _TOKENS_PER_MESSAGE * messages + _TOKENS_BEFORE_ANSWER
+            parts += prompt.passed.counted.texts
+        framed = len(prompt.messages) if prompt.passed is None else prompt.passed.counted.framed
+        tokens = _TOKENS_PER_MESSAGE * framed + _TOKENS_BEFORE_ANSWER + prompt.image_tokens
         tokens += sum(known.get(part, 0) for part in parts)
         return tokens + await self._count([part for part in parts if part not in known], prompt.tokenizer)
 

@@ -7,6 +7,7 @@ task of its own: a scan waits for none, and one that fails is tried again after 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -320,7 +321,9 @@ class LogMonitorService:
             "failures": count,
             "pause_seconds": seconds,
         }
-        _logger.warning("A log file was not shipped", extra=facts, exc_info=error)
+        # Once for each file: while the store is down, its own failures would be most of what waits.
+        level = logging.WARNING if count == 1 else logging.DEBUG
+        _logger.log(level, "A log file was not shipped", extra=facts, exc_info=error if count == 1 else None)
 
 
 def _remove(file: RotatedFile) -> None:

@@ -19,7 +19,7 @@ from shared.errors import (
 )
 from shared.http.dialect import Dialect
 from shared.http.error_reply import refusal_headers
-from shared.http.responses import HttpResponse
+from shared.http.responses import JSON, HttpResponse
 from shared.llm.chat_model import ModelNotFoundError, ModelUnavailableError, PromptTooLongError
 from shared.tokens.errors import TokenBudgetExhaustedError
 
@@ -157,13 +157,13 @@ def _problems_of(error: APIError) -> dict[str, str]:
 
 
 def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # a part is no whole answer
-    data = {"type": "string", "description": "`[DONE]`, or JSON: a part, or an error"}
+    told = {"anyOf": [refusal, {"type": "object"}]}
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": told}
     return {
         "description": _STREAM,
         "type": "object",
         "required": ["data"],
-        "properties": {"data": data},
-        "x-error": refusal,
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]}},
     }
 
 

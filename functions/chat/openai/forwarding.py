@@ -13,7 +13,7 @@ from functions.chat.conversations.overrides import read_answer_format
 from shared.llm.chat_model import ChatPrompt, ModelNotFoundError
 from shared.llm.deployments import BOT_PREFIX, ModelKind
 from shared.llm.model_call import CallOrigin
-from shared.llm.passed_request import PassedRequest, collect_texts, count_framed
+from shared.llm.passed_request import CountedContent, PassedRequest
 from shared.llm.request_body import describe_format
 from shared.tracebacks import release_frames
 from shared.validation import refused_field
@@ -107,6 +107,7 @@ class Forwarding:
         open_model: Opens the models for one application, within the tenant's budget.
         default_model: What bots without a model of their own use.
         count_turn: Counts a turn with a bot that takes so many per minute, and refuses one too many.
+        tell_of: Lets the middleware of turns hear of what a bot's model is asked.
     """
 
     tenant: TenantContext
@@ -116,6 +117,7 @@ class Forwarding:
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
     count_turn: Callable[[str, int | None], None]
+    tell_of: Callable[[StreamingChatModel], StreamingChatModel]
 
     async def prepare(self, request: ChatCompletionRequest, origin: CallOrigin = _NO_ORIGIN) -> ForwardedCall:
         """Find what a request names, and make the call ready.
@@ -172,9 +174,7 @@ class Forwarding:
             if (value := getattr(bot.llm, name)) is not None:
                 fields[name] = value
         limits = [one for one in (prompt.max_output_tokens, bot.llm.max_output_tokens) if one is not None]
-        passed = replace(
-            prompt.passed, fields=fields, texts=collect_texts(fields), framed=count_framed(fields)
-        )
+        passed = replace(prompt.passed, fields=fields, counted=CountedContent.of(fields))
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         asked = replace(
             prompt,
@@ -183,7 +183,8 @@ class Forwarding:
             only_azure=bot.llm.provider == "azure",
             passed=passed,
         )
-        return self._call(request, asked, f"bot:{bot_id}")
+        call = self._call(request, asked, f"bot:{bot_id}")
+        return replace(call, model=self.tell_of(call.model))
 
     def _call(self, request: ChatCompletionRequest, prompt: ChatPrompt, app_id: str) -> ForwardedCall:
         begun: list[CallProgress] = []
@@ -211,8 +212,7 @@ def _build_prompt(request: ChatCompletionRequest, origin: CallOrigin) -> ChatPro
     told = 1 + (request.top_logprobs or 0) if request.logprobs else 1
     passed = PassedRequest(
         fields=fields,
-        texts=collect_texts(fields),
-        framed=count_framed(fields),
+        counted=CountedContent.of(fields),
         choices=request.n or 1,
         told_tokens=told,
         has_stops=bool(request.stop),
@@ -243,5 +243,7 @@ def _refuse_what_the_bot_decides(bot: StoredBotConfig, request: ChatCompletionRe
     for index, message in enumerate(request.messages):
         if message.get("role") in _INSTRUCTING:
             raise refused_field(f"body.messages.{index}.role", "a bot has its own instructions")
-        if sum(map(len, collect_texts({"messages": [message]}))) > most + len(str(message.get("role"))):
+        content = CountedContent()
+        content.add_message({"content": message.get("content")}, f"body.messages.{index}")
+        if sum(map(len, content.texts)) > most:
             raise refused_field(f"body.messages.{index}.content", f"this bot takes at most {most} characters")

@@ -20,6 +20,9 @@ _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 type _Limit = Annotated[int, Field(ge=1, le=MOST_TOKENS_OF_A_MODEL)]
 type _Penalty = Annotated[float, Field(ge=-2, le=2)]
 type _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+type _Choice = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
+"""One of some words: which of them there are, each model says, and next year's will know more."""
+
 type _Json = dict[str, Any]
 
 
@@ -75,6 +78,7 @@ class ChatCompletionRequest(RequestModel):
         safety_identifier: The same by its newer name.
         prompt_cache_key: The caller's name for prompts that begin alike; the provider is told a hash.
         prompt_cache_retention: How long the provider keeps what it has cached.
+        prompt_cache_options: How it caches, otherwise.
     """
 
     model: str = Field(min_length=1, max_length=200)
@@ -99,8 +103,8 @@ class ChatCompletionRequest(RequestModel):
     functions: list[_Json] | None = Field(None, max_length=MOST_TOOLS)
     function_call: str | _Json | None = None
     response_format: _Json | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    reasoning_effort: _Choice | None = None
+    verbosity: _Choice | None = None
     modalities: list[Literal["text"]] | None = Field(None, max_length=1)
     service_tier: Literal["auto", "default"] | None = None
     store: Literal[False] | None = None
@@ -108,7 +112,8 @@ class ChatCompletionRequest(RequestModel):
     user: str | None = Field(None, pattern=USER_ID_PATTERN)
     safety_identifier: str | None = Field(None, pattern=USER_ID_PATTERN)
     prompt_cache_key: str | None = Field(None, min_length=1, max_length=128)
-    prompt_cache_retention: Literal["in-memory", "24h"] | None = None
+    prompt_cache_retention: _Choice | None = None
+    prompt_cache_options: _Json | None = None
 
 
 class ChatCompletionReply(ReplyModel):

@@ -89,11 +89,11 @@ def two_instances(platform: Platform, folder: Path) -> Iterator[Platform]:
 
 
 @contextmanager
-def slow_steps(platform: Platform) -> Iterator[str]:
+def slow_steps(platform: Platform, seconds: float = STEP_SECONDS) -> Iterator[str]:
     """Make each answer to what has a word in it take some time; give the word."""
     word = f"flood{uuid.uuid4().hex[:8]}"
     with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
-        fault = {"contains": word, "delay_ms": round(STEP_SECONDS * 1000), "count": None}
+        fault = {"contains": word, "delay_ms": round(seconds * 1000), "count": None}
         model.post("/_local/faults", json=fault).raise_for_status()
         yield word
         model.delete("/_local/faults").raise_for_status()

@@ -117,7 +117,8 @@ async def test_one_in_the_background_is_followed_from_a_number_on(desk: Desk) ->
     assert (refused.status, refused.json()["error"]["param"]) == (400, "stream")
 
     desk.app.runtime.__dict__["sender"].sent.clear()
-    following = asyncio.create_task(desk.create(background=True, stream=True))
+    key = {"idempotency-key": "k"}
+    following = asyncio.create_task(desk.create(key, background=True, stream=True))
     while not desk.app.runtime.__dict__["sender"].sent:
         await desk.clock.move(0.001)
     await desk.deliver()
@@ -129,6 +130,7 @@ async def test_one_in_the_background_is_followed_from_a_number_on(desk: Desk) ->
 
     assert [event["sequence_number"] for _, event in whole] == list(range(len(whole)))
     assert rest == whole[4:]
+    assert events_of(await desk.create(key, background=True, stream=True)) == [whole[0], whole[-1]]
     odd = await desk.ask("get_response", "starting_after=3", response_id=response_id)
     assert (odd.status, odd.json()["error"]["param"]) == (400, "starting_after")
 

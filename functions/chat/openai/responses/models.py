@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, override
 
 from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
     JsonValue,
-    ModelWrapValidatorHandler,
     Tag,
     ValidationError,
     model_validator,
@@ -26,7 +25,7 @@ from functions.chat.openai.responses.input_items import (
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
 from shared.llm.deployments import MODEL_NAME_PATTERN, MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
-from shared.validation import refuse_value
+from shared.validation import MOST_NAMED, refuse_value
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -268,14 +267,21 @@ class CreateResponseRequest(RequestModel):
     context_management: Unsupported = None
     moderation: Unsupported = None
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _name_fields_as_callers_do(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Name in a refusal the fields that there are, without the kinds that they were read as."""
+    @override
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Read a body, and name in a refusal the fields that there are, without the kinds they were read as.
+
+        Raises:
+            ValidationError: It is no such request.
+        """
         try:
-            return handler(value)
+            return super().model_validate_json(json_data, **options)
         except ValidationError as error:
+            if error.error_count() > MOST_NAMED:
+                raise  # none of them is named
             problems = error.errors(include_url=False, include_input=False, include_context=False)
+        # Outside of the block above: the other error holds the body.
         raise ValidationError.from_exception_data(cls.__name__, [_rewrite(one) for one in problems])
 
     @model_validator(mode="after")

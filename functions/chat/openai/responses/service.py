@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -45,6 +46,9 @@ WORK_SECONDS = 240.0
 """How long a response that its caller waits for may be its worker's: longer than any request runs."""
 
 MOST_REFERENCES = 100
+_FEW_ITEMS = 50
+"""Items up to which a conversation is read on the event loop."""
+
 
 _logger = get_logger(__name__)
 
@@ -261,7 +265,9 @@ class ResponseService:
         if previous is None:
             return list(items)
         before = await self.responses.read_history(previous)
-        return [*drop_unasked_outputs([STORED_ITEM.validate_python(one) for one in before]), *items]
+        if len(before) <= _FEW_ITEMS:
+            return [*_read_items(before), *items]
+        return [*await asyncio.to_thread(_read_items, before), *items]
 
     async def _read_items(self, place: ItemId) -> Sequence[JsonValue]:
         try:
@@ -323,6 +329,11 @@ class ResponseService:
             _logger.warning(
                 "A response without an answer was not closed", extra={"error": type(error).__name__}
             )
+
+
+def _read_items(stored: Sequence[JsonValue]) -> list[StoredInputItem]:
+    """Return stored items that make a conversation."""
+    return drop_unasked_outputs([STORED_ITEM.validate_python(one) for one in stored])
 
 
 async def read_events(answer: AnswerStream, begun: ResponseInWork) -> AsyncGenerator[ResponseEvent]:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from functions.chat.composition import Chat
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
-from tests.unit_tests.chat.openai.gateway import HELLO, gateway
+from tests.unit_tests.chat.openai.gateway import HELLO, USED, gateway
+from tests.unit_tests.chat.test_middleware import Listener
 
 if TYPE_CHECKING:
     from tests.unit_tests.chat.openai.gateway import Json
@@ -103,6 +105,41 @@ async def test_a_bots_form_of_answers_holds_unless_the_request_names_one() -> No
 
     assert formats[0]["json_schema"]["schema"] == schema
     assert formats[1] == {"type": "text"}
+
+
+async def test_middleware_hears_of_a_bots_answers_whole_and_in_parts() -> None:
+    async with gateway() as opened:
+        listener = Listener()
+        opened.app.runtime.once(Chat).add_middleware(listener)
+        await opened.save_bot("support", {"system_prompt": "x", "llm": LLM})
+        await opened.complete(model="bot/support", user="ann")
+        async with await opened.stream(model="bot/support") as reader:
+            await reader.rest()
+        await opened.complete()
+
+    told = [heard[1:] for heard in listener.heard]
+    assert told[:2] == [("before_turn", 0), ("after_turn", 0, "Hi.")]
+    assert told[2:] == [
+        ("before_turn", 0),
+        ("on_part", 0, "Hi"),
+        ("on_part", 0, "."),
+        ("after_turn", 0, "Hi."),
+    ]
+    first, second = listener.turns
+    assert (first.bot_id, first.user_id, first.message, first.stream) == ("support", "ann", "hello", False)
+    assert [call.prompt_tokens for call in second.calls] == [USED.prompt_tokens]
+
+
+async def test_middleware_hears_of_a_bots_answer_that_fails() -> None:
+    async with gateway() as opened:
+        listener = Listener()
+        opened.app.runtime.once(Chat).add_middleware(listener)
+        await opened.save_bot("support", {"system_prompt": "x", "llm": LLM})
+        opened.provider.parts = opened.provider.parts[:2]
+        async with await opened.stream(model="bot/support") as reader:
+            await reader.rest()
+
+    assert [heard[1] for heard in listener.heard] == ["before_turn", "on_part", "on_error"]
 
 
 async def test_another_tenants_bot_looks_as_one_that_there_is_not() -> None:
