@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from shared.contracts import FeedbackFormIn, ReasonerIn, ResponsesIn, TaskMessage
+from shared.jobs.contents import JobContents
 from shared.jobs.models import JobItem, JobKind, JobState
 from shared.jobs.repository import JobRepository
 
@@ -35,6 +36,7 @@ class ReplayQueue:
         app_id: The application whose budget its jobs take.
         model: The messages' model.
         jobs_of: Opens a tenant's jobs.
+        contents_of: Opens what is kept beside the queue for a tenant's jobs.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ReplayQueue:
     app_id: str
     model: type[TaskMessage]
     jobs_of: Callable[[TenantContext], JobRepository[Any, UnreadResult]]
+    contents_of: Callable[[TenantContext], JobContents]
 
 
 def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
@@ -57,6 +60,9 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
     def analyses(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
         return JobRepository(tenant, runtime.container("feedback"), runtime.clock, feedback)
 
+    def contents(tenant: TenantContext) -> JobContents:
+        return JobContents(tenant, lambda: runtime.job_blobs)
+
     def answers(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
         return JobRepository(tenant, runtime.container("responses"), runtime.clock, responses)
 
@@ -69,6 +75,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             app_id="reasoner",
             model=ReasonerIn,
             jobs_of=jobs,
+            contents_of=contents,
         ),
         ReplayQueue(
             "feedback-form-in",
@@ -77,6 +84,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             app_id="feedback",
             model=FeedbackFormIn,
             jobs_of=analyses,
+            contents_of=contents,
         ),
         ReplayQueue(
             "responses-in",
@@ -85,6 +93,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             app_id="openai",
             model=ResponsesIn,
             jobs_of=answers,
+            contents_of=contents,
         ),
     )
     return {queue.name: queue for queue in queues}

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from functions.dead_letters.errors import DeadLetterNotReplayableError
+from shared.contracts import ReasonerIn
 from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
+from shared.jobs.contents import ContentMissingError
 from shared.jobs.errors import JobNotFoundError
 from shared.jobs.messages import name_message, open_outbox
 from shared.jobs.models import JobMessage, JobStatus
@@ -69,6 +71,7 @@ class Replayer:
             raise DeadLetterNotReplayableError(letter.id, "the app has no such queue")
         message = _read_message(letter, queue)
         tenant = await self._find_tenant(letter, message.tenant_id)
+        await self._require_content(tenant, letter, message, queue)
         await self._require_budget(tenant, queue)
         await self._send(tenant, letter, message, queue)
         return message
@@ -78,6 +81,17 @@ class Replayer:
             return await self.authenticator.for_platform(tenant_id)
         except TenantNotFoundError as error:
             raise DeadLetterNotReplayableError(letter.id, "its tenant is not active") from error
+
+    async def _require_content(
+        self, tenant: TenantContext, letter: QuarantinedMessage, message: TaskMessage, queue: ReplayQueue
+    ) -> None:
+        if not isinstance(message, ReasonerIn) or message.content is None:
+            return
+        try:
+            await queue.contents_of(tenant).read(message.id, message.content)
+        except ContentMissingError as error:
+            reason = "its input was kept beside the queue, and is not any more"
+            raise DeadLetterNotReplayableError(letter.id, reason) from error
 
     async def _require_budget(self, tenant: TenantContext, queue: ReplayQueue) -> None:
         status = await self.ledger.status(tenant, queue.app_id)
@@ -99,7 +113,12 @@ class Replayer:
             raise DeadLetterNotReplayableError(letter.id, "a job of its id asks for something else")
         if job is not None and job.status.is_final and job.status is not JobStatus.FAILED:
             raise DeadLetterNotReplayableError(letter.id, f"its job is over: {job.status}")
-        if job is None or not job.status.is_final:  # that one goes on with the delivery, or has gone on
+        if job is not None and job.pending_message is not None and not job.status.is_final:
+            return  # its own message is still to be sent
+        if job is None or job.status in {
+            JobStatus.RUNNING,
+            JobStatus.WAITING,
+        }:  # it goes on with the delivery
             name = name_message(tenant.tenant_id, message.id)
             again = OutgoingMessage(name, letter.body.encode(), session_id)
             await self.sender.send(tenant, queue.address, again)
@@ -123,8 +142,4 @@ def _read_message(letter: QuarantinedMessage, queue: ReplayQueue) -> TaskMessage
         raise DeadLetterNotReplayableError(letter.id, type(error).__name__) from error
     if letter.named is not None and message.tenant_id != letter.named:
         raise DeadLetterNotReplayableError(letter.id, "it is another tenant's")
-    if getattr(message, "content", None) is not None:
-        raise DeadLetterNotReplayableError(
-            letter.id, "its input was kept beside the queue, and is not any more"
-        )
     return message

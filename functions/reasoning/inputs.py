@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.contracts import ReasonerIn
+from shared.jobs.models import JobStatus
 from shared.messaging.sender import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class JobInputs:
         return ReasonerIn.model_validate_json(await self.contents.read(request.id, request.content))
 
     async def remove_if_over(self, job: ReasoningJob) -> None:
-        """Remove the large input of a job that is over; where that fails, it goes with its tenant."""
-        if job.status.is_final:
+        """Remove the large input of a job that needs it no more; where that fails, it goes with its tenant.
+
+        A job that failed may be replayed: its input goes when its time is over (infra/modules/storage.bicep).
+        """
+        if job.status.is_final and job.status is not JobStatus.FAILED:
             await self.contents.remove(job.id, job.request.content)

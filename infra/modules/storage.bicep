@@ -71,8 +71,8 @@ resource dataContainers 'Microsoft.Storage/storageAccounts/blobServices/containe
   name: container
 }]
 
-// Inputs of jobs that are too large for a message are removed when their job is over. This is for what a crash left: no job
-// is worked on for as long.
+// Inputs of jobs that are too large for a message are removed when their job has succeeded or was cancelled. This is for those
+// that failed, which may be replayed until then, and for what a crash left: no job is worked on for as long.
 resource dataLifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
   parent: data
   name: 'default'

@@ -352,15 +352,22 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         return await self._patch(job.id, Patch(changes, etag=job.etag))
 
     async def reopen(self, job: JobItem[Request, Result], message: JobMessage) -> JobItem[Request, Result]:
-        """Queue a job again that has failed, with its finished steps; store the message that brings it back.
+        """Queue a job again that has failed, or lost its message; store the message that brings it back.
+
+        Its finished steps stay finished.
 
         Raises:
             ItemChangedError: It is not as it was read any more.
         """
-        changes = (
-            PatchOperation("set", "/status", JobStatus.QUEUED),
+        # One patch has 10 operations at most: who is queued has not ended, and who has ended does not wait.
+        ended_no_more = (
             PatchOperation("set", "/error", None),
             PatchOperation("set", "/cancel_requested", value=False),
+        )
+        changes = (
+            *(_WAITING_NO_MORE if job.status is JobStatus.QUEUED else ended_no_more),
+            PatchOperation("set", "/status", JobStatus.QUEUED),
+            PatchOperation("set", "/failures", 0),
             PatchOperation("set", "/outbox_turn", _turn(job.id, self._clock.now())),
             *self._announce(message, QueuePlace.ASKED),
         )

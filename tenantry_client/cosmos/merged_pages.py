@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 from functools import total_ordering
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -13,12 +15,14 @@ from tenantry_client.cosmos.answers import ResponseHeaders
 from tenantry_client.cosmos.exceptions import CosmosHttpResponseError
 from tenantry_client.cosmos.gateway import Request
 from tenantry_client.cosmos.partition_key import KeyRange
-from tenantry_client.cosmos.query_pages import FeedPage, RangePages
+from tenantry_client.cosmos.query_pages import FeedPage, PartitionSplitError, RangePages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from tenantry_client.cosmos.query_pages import FeedQuestion
+
+type _FirstRow = tuple[_Order, str, int, Any, _OrderedPart]
 
 SUPPORTED_FEATURES: Final = (
     "Aggregate,CompositeAggregate,Distinct,MultipleOrderBy,OffsetAndLimit,OrderBy,Top,CountIf"
@@ -134,6 +138,7 @@ class MergedPages:
         self._page_size = page_size if page_size and page_size > 0 else _USUAL_PAGE
         self._headers = ResponseHeaders()
         self._results: AsyncIterator[Any] | None = None
+        self._numbers = count()
 
     async def next(self) -> FeedPage:
         """Merge a page."""
@@ -199,28 +204,40 @@ class MergedPages:
 
     async def _one_after_another(self) -> AsyncGenerator[Any]:
         for scope in await self._scopes():
-            async for row in self._rows(scope):
-                yield row
+            pages = RangePages(self._question, scope)
+            while True:
+                page = await pages.next()
+                self._headers = page.headers
+                for row in page.results:
+                    yield row
+                if page.is_last:
+                    break
 
     async def _in_order(self) -> AsyncGenerator[Any]:
         """Merge the partitions' rows, each already in order, by a heap of their first ones."""
-        waiting: list[tuple[_Order, int, Any, AsyncIterator[Any]]] = []
-        for number, scope in enumerate(await self._scopes()):
-            rows: AsyncIterator[Any] = self._rows(scope)
-            async for row in rows:
-                waiting.append((_Order(row["orderByItems"], self._plan.descending), number, row, rows))
-                break
-        heapq.heapify(waiting)
-        while waiting:
-            _, number, row, rows = waiting[0]
+        waiting: list[_FirstRow] = []
+        begun = [_OrderedPart(scope) for scope in await self._scopes()]
+        while begun or waiting:
+            while begun:
+                part = begun.pop()
+                part.rows = self._rows(part)
+                begun += await self._advance(waiting, part)
+            if not waiting:
+                return
+            _, _, _, row, part = heapq.heappop(waiting)
             yield row
-            try:
-                following = await anext(rows)
-            except StopAsyncIteration:
-                heapq.heappop(waiting)
-                continue
-            order = _Order(following["orderByItems"], self._plan.descending)
-            heapq.heapreplace(waiting, (order, number, following, rows))
+            begun = await self._advance(waiting, part)
+
+    async def _advance(self, waiting: list[_FirstRow], part: _OrderedPart) -> list[_OrderedPart]:
+        """Put a partition's next row into the heap; where it has been split, return its parts instead."""
+        try:
+            order, row = await anext(part.rows)
+        except StopAsyncIteration:
+            return []
+        except PartitionSplitError as split:
+            return [_OrderedPart(scope, part.last, part.ties) for scope, _ in split.parts]
+        heapq.heappush(waiting, (order, part.scope.low, next(self._numbers), row, part))
+        return []
 
     async def _scopes(self) -> list[KeyRange]:
         """Return what is asked of each physical partition."""
@@ -237,13 +254,15 @@ class MergedPages:
                     scopes.append(KeyRange(low, high))
         return scopes
 
-    async def _rows(self, scope: KeyRange) -> AsyncGenerator[Any]:
-        pages = RangePages(self._question, scope)
+    async def _rows(self, part: _OrderedPart) -> AsyncGenerator[tuple[_Order, Any]]:
+        pages = RangePages.of_part(self._question, part.scope, None)
         while True:
             page = await pages.next()
             self._headers = page.headers
             for row in page.results:
-                yield row
+                order = _Order(row["orderByItems"], self._plan.descending)
+                if part.is_new(order, row):
+                    yield order, row
             if page.is_last:
                 return
 
@@ -346,3 +365,38 @@ class _MergedAggregate:
                 return None if self._count == 0 else self._value / self._count
             case _:
                 return self._value
+
+
+class _OrderedPart:
+    """Rows of one physical partition in order, and how far they have been taken.
+
+    A token of a partition is no token of the parts that it is split into. They are read from their beginning,
+    and what the whole had given is passed over: all before its last row, and of that row's equals as many as
+    it gave.
+
+    Args:
+        scope: The partition's keys.
+        last: The order of the row that was taken last.
+        ties: Of the rows of that order, how many of each item were taken.
+    """
+
+    def __init__(self, scope: KeyRange, last: _Order | None = None, ties: Counter[str] | None = None) -> None:
+        self.scope = scope
+        self.last = last
+        self.ties: Counter[str] = Counter(ties)
+        self.rows: AsyncIterator[tuple[_Order, Any]]
+        self._passed_over = Counter(self.ties)
+
+    def is_new(self, order: _Order, row: Mapping[str, Any]) -> bool:
+        """Take a row, unless it has been given already."""
+        rid = str(row.get("_rid"))
+        if self.last is None or self.last < order:
+            self.last, self.ties = order, Counter([rid])
+            return True
+        if order < self.last:
+            return False
+        if self._passed_over[rid] > 0:
+            self._passed_over[rid] -= 1
+            return False
+        self.ties[rid] += 1
+        return True

@@ -140,10 +140,22 @@ class DirectPages:
         return page
 
 
+class PartitionSplitError(Exception):
+    """A range that was one physical partition's lies in several now.
+
+    Attributes:
+        parts: The range of each, with the token to go on with.
+    """
+
+    def __init__(self, parts: list[tuple[KeyRange, str | None]]) -> None:
+        super().__init__(f"one physical partition became {len(parts)}")
+        self.parts = parts
+
+
 class RangePages:
     """Pages of one physical partition after another, each in its own order.
 
-    A partition that is split meanwhile is gone on with in both its parts.
+    A partition that is split meanwhile is gone on with in its parts, one after another.
 
     Args:
         question: The question.
@@ -157,6 +169,14 @@ class RangePages:
         self._given = continuation
         self._left: list[tuple[KeyRange, str | None]] | None = None
         self._is_one = False
+        self._tells_of_splits = False
+
+    @classmethod
+    def of_part(cls, question: FeedQuestion, scope: KeyRange, token: str | None) -> RangePages:
+        """Return pages of one physical partition alone: a split is a `PartitionSplitError`."""
+        pages = cls(question, scope)
+        pages._left, pages._is_one, pages._tells_of_splits = [(scope, token)], True, True
+        return pages
 
     async def next(self) -> FeedPage:
         """Fetch a page."""
@@ -187,7 +207,10 @@ class RangePages:
             wanted, token = left[0]
             partitions = routing.within(wanted)
             if len(partitions) > 1:
-                left[:1] = [(_cut(wanted, partition), token) for partition in partitions]
+                parts = [(_cut(wanted, partition), token) for partition in partitions]
+                if self._tells_of_splits:
+                    raise PartitionSplitError(parts)
+                left[:1] = parts
                 wanted, token = left[0]
             try:
                 page = await self._ask(partitions[0], wanted, token)

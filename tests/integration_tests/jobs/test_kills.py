@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import pytest
 from azure.cosmos import CosmosClient
 
@@ -25,7 +26,6 @@ from tests.integration_tests.jobs.model import heal_model, tell_model
 from tests.integration_tests.jobs.work import (
     BOTH,
     FEEDBACK,
-    OVER,
     REASONING,
     Senders,
     Work,
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from tests.integration_tests.jobs.bench import Bench
     from tests.integration_tests.jobs.instances import Instances
     from tests.integration_tests.jobs.work import Results
-    from tests.integration_tests.platform import Caller
+    from tests.integration_tests.platform import Caller, Platform
 
-pytestmark = [sized(1800 if SOAK else 90), pytest.mark.local_endpoints]
+pytestmark = [sized(1800 if SOAK else 180), pytest.mark.local_endpoints]
 
 TENANTS, JOBS_EACH = (20, 100) if SOAK else (2, 12)
 KILL_EVERY_SECONDS: Final = 5.0 if SOAK else 0.5
@@ -162,20 +162,13 @@ def kills(instances: Instances) -> Iterator[None]:
         thread.join()
 
 
-def await_ends(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
-    """Wait until all jobs of a tenant are over, and return them by capability and id."""
-
-    def ask() -> dict[tuple[str, str], dict[str, Any]]:
-        listed = {}
-        for work in BOTH:
-            for job in patiently(partial(work.list, tenant.caller)):
-                listed[work.app_id, str(job.get("job_id") or job["feedback_id"])] = job
-        return listed
-
-    def are_over(jobs: dict[tuple[str, str], dict[str, Any]]) -> bool:
-        return len(jobs) == len(tenant.jobs) and all(job["status"] in OVER for job in jobs.values())
-
-    return wait_for(ask, are_over, 900 if SOAK else 60)
+def list_jobs(tenant: Tenant) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return all jobs of a tenant by application and id."""
+    listed = {}
+    for work in BOTH:
+        for job in patiently(partial(work.list, tenant.caller)):
+            listed[work.app_id, str(job.get("job_id") or job["feedback_id"])] = job
+    return listed
 
 
 def read_bill(tenant: Tenant) -> dict[str, dict[str, Any]]:
@@ -184,8 +177,24 @@ def read_bill(tenant: Tenant) -> dict[str, dict[str, Any]]:
     return {row["app_id"]: row for row in shown["items"]}
 
 
-def await_results(results: Results, jobs: set[tuple[str, str]]) -> None:
-    wait_for(lambda: jobs - results.ids.keys(), lambda missing: not missing, 60, "without a result")
+def await_results(results: Results, tenants: list[Tenant]) -> None:
+    """Wait until each job has told its end: it was stored before."""
+    jobs = {(tenant.tenant_id, str(job["id"])) for tenant in tenants for _, job in tenant.jobs}
+    wait_for(
+        lambda: jobs - results.ids.keys(), lambda left: not left, 1200 if SOAK else 90, "without a result"
+    )
+
+
+def await_silence(platform: Platform) -> None:
+    """Wait until no queue of jobs has a message, not for later either."""
+    status = platform.addresses["servicebus"].replace("sb://", "http://") + "/status"
+    queues = {queue for work in BOTH for queue in (work.in_queue, work.out_queue)}
+
+    def count() -> int:
+        listed = httpx.get(status, trust_env=False).json()["queues"]
+        return sum(one["active"] + one["scheduled"] for one in listed if one["name"] in queues)
+
+    wait_for(count, lambda left: left == 0, 120)
 
 
 def count_take_overs(instances: Instances, tenants: set[str]) -> Counter[tuple[str, str]]:
@@ -240,14 +249,14 @@ def test_jobs_that_come_twice_while_instances_are_killed_have_one_result_and_one
     tenants = [Tenant(name, instances.platform.caller(name), new_jobs()) for name in made]
     fail_some_calls(instances)
     began, before = time.monotonic(), len(instances.killed)
-    with collected_results(instances.platform) as results:
-        with kills(instances), senders_of(instances.platform) as senders, ThreadPoolExecutor(4) as pool:
+    with collected_results(instances.platform) as results, senders_of(instances.platform) as senders:
+        with kills(instances), ThreadPoolExecutor(4) as pool:
             list(pool.map(partial(send_twice, senders), tenants))
-            if SOAK:
-                ended = [await_ends(tenant) for tenant in tenants]
-        ended = [await_ends(tenant) for tenant in tenants]
-        await_results(results, {(one.tenant_id, str(job["id"])) for one in tenants for _, job in one.jobs})
+            await_results(results, tenants)
+        if SOAK:
+            await_silence(instances.platform)
     seconds = time.monotonic() - began
+    ended = [list_jobs(tenant) for tenant in tenants]
     sums, left = sum_up(tenants, ended), count_take_overs(instances, set(made))
     again = {step: count - 1 for step, count in count_paid_steps(instances, set(made)).items() if count > 1}
     locked, kills_made = count_locked(tenants), len(instances.killed) - before

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.integration_tests.jobs.work import Work
     from tests.integration_tests.platform import Platform
 
-pytestmark = sized(300 if SOAK else 90)
+pytestmark = sized(300 if SOAK else 120)
 
 LARGEST: Final = 250_000
 """Characters that the broker takes, and more than the app ever sends."""

@@ -173,6 +173,7 @@ async def test_a_message_that_no_minute_admits_is_refused_as_a_message(chat: Cha
 
 
 @pytest.mark.parametrize("filler", [" ", "\n", "a", "\u0301", "\t "])
+@pytest.mark.slow
 async def test_no_text_that_a_prompt_is_filled_with_ends_the_request(chat: Chat, filler: str) -> None:
     prompt = {"template": "{x}" * 100}
     await chat.app.must("save_prompt", Call.of(prompt, headers=chat.key, name="p"))

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fakes import Call
 from tests.support.log_lines import kept_lines
 from tests.unit_tests.dead_letters.app import TEXT
+from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
     from tests.unit_tests.dead_letters.app import DeadLetterApp
@@ -293,6 +294,50 @@ async def test_the_administrator_replays_for_a_tenant_and_what_names_no_active_o
         (unattributed["id"], "done"),
         (unattributed["id"], "refused"),
     ]
+
+
+async def test_a_job_that_lost_its_message_takes_a_place_again_and_one_whose_message_waits_has_one(
+    app: DeadLetterApp,
+) -> None:
+    for number in range(5):
+        request = {"id": f"j{number}", "text": TEXT}
+        await app.app.must("accept_job", Call.of(request, headers=app.boss))
+    await app.suspend()
+    for job_id in ("j0", "j4"):  # four have a place, and this one waits for one
+        message = json.dumps({"tenant_id": "acme", "id": job_id, "text": TEXT}).encode()
+        await app.app.functions["run_job"](FakeDelivery(message, f"acme:{job_id}"))
+    await app.suspend(status="active")
+    letters = {one["job_id"]: one["id"] for one in await app.listed(headers=app.app.admin)}
+    app.app.clock.advance(1)
+
+    waiting = await app.replay(letters["j4"], app.app.admin)
+    sent = len(app.broker.on("reasoner-in"))
+    lost = await app.replay(letters["j0"], app.app.admin)
+
+    assert (waiting.status, lost.status, sent) == (200, 200, 4)
+    # The place that is free is that one's, which asked first.
+    assert [message.message_id for message in app.broker.on("reasoner-in")][4:] == ["acme:j4"]
+
+
+async def test_a_job_with_a_large_input_is_replayed_while_that_is_there(app: DeadLetterApp) -> None:
+    for job_id in ("kept", "gone"):
+        said = [{"role": "user", "content": text} for text in ("x" * 300_000, "Why?")]
+        await app.app.must("accept_job", Call.of({"id": job_id, "messages": said}, headers=app.boss))
+    sent = {message.message_id: message for message in app.broker.on("reasoner-in")}
+    for message in sent.values():
+        reason = {"DeadLetterReason": "MaxDeliveryCountExceeded"}
+        dead = FakeDelivery(message.body, message.message_id, application_properties=reason)
+        await app.app.functions["give_up_job"](dead)
+    claim = json.loads(sent["acme:gone"].body)["content"]["digest"]
+    assert await app.app.runtime.job_blobs.delete(f"acme/{claim}.json")
+
+    answers = {letter["job_id"]: await app.replay(letter["id"]) for letter in await app.listed()}
+    await app.deliver(app.broker.on("reasoner-in")[-1])
+
+    assert {job_id: answer.status for job_id, answer in answers.items()} == {"kept": 200, "gone": 409}
+    assert answers["gone"].json()["detail"]["reason"].startswith("its input was kept beside the queue")
+    assert (await app.job("kept"))["status"] == "succeeded"
+    assert (await app.job("gone"))["status"] == "failed"
 
 
 async def test_a_deleted_dead_letter_is_gone_and_its_deletion_is_audited(app: DeadLetterApp) -> None:
