@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.openai.merging import MergedChunks
 from functions.chat.openai.models import ChatCompletionReply
@@ -14,10 +14,10 @@ from shared.llm.chat_model import PassedChunk
 from shared.llm.passed_json import write_passed_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from functions.chat.openai.forwarding import ForwardedCall
-    from shared.llm.model_call import BudgetStatus
+    from shared.llm.model_call import BudgetStatus, CallProgress
 
 DONE = "[DONE]"
 
@@ -85,7 +85,16 @@ class CompletionAnswer:
         return {**event, "model": self.call.name}
 
 
-def call_headers(call: ForwardedCall, arrived_at: float) -> dict[str, str]:
+class BegunCall(Protocol):
+    """Call that may have begun."""
+
+    @property
+    def begun(self) -> Sequence[CallProgress]:
+        """What is learnt of it, once it has."""
+        ...
+
+
+def call_headers(call: BegunCall, arrived_at: float) -> dict[str, str]:
     """Return what a call has cost beside the model's own time, and what is left of the budget.
 
     Args:

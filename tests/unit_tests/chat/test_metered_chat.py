@@ -191,7 +191,7 @@ async def test_a_summary_is_metered_as_the_bots_own_call_of_the_model_that_makes
     chat.provider.models.add("gpt-4o-mini")
     memory = {"type": "summary", "max_tokens": 1_000, "summary_model": "gpt-4o-mini"}
     await chat.save("b", "gpt-4o", memory=memory)
-    with kept_lines("shared.llm.recorded_model") as lines:
+    with kept_lines("shared.llm.call_recorder") as lines:
         for _ in range(14):
             assert (await chat.say("b", "word " * 64, conversation_id="c")).status == 200
 
