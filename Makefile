@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration covered test-emulators check bench ratios soak mutants contract client release format setup clean
+.PHONY: run quick test unit integration covered test-emulators check bench compat ratios soak mutants contract client release format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -55,6 +55,9 @@ bench: setup ## the benchmarks, as tables
 ratios: setup ## what paths of the app cost beside a fixed piece of work; names what became 20 % worse
 	$(PY) -m tests.benchmarks.ratios $(ARGS)
 
+compat: setup ## the clients of OpenAI's API that people use, each against the app
+	$(PY) -m pytest tests/compat -s -p no:cacheprovider $(ARGS)
+
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600 $(ARGS)
 
@@ -78,5 +81,5 @@ format: setup
 
 clean: ## back to a fresh clone, but for .local
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
-	rm -rf .coverage .coverage.* .mutants htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
+	rm -rf tests/compat/node/node_modules .coverage .coverage.* .mutants htmlcov local/azurite/node_modules shared/llm/ranks/fb* shared/llm/ranks/9b*
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.storage.blob.aio import BlobServiceClient
+    from openai import AsyncOpenAI
     from pydantic import SecretStr
 
     from shared.blob.sdk import SdkBlobStore
@@ -53,9 +54,11 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.cosmos.sdk import AnyCosmosClient
     from shared.http.route import Route
+    from shared.llm.call_account import TokenBudget
     from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
-    from shared.llm.metering import TokenBudget
+    from shared.llm.deployment_access import DeploymentAccess
+    from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_dependencies import ModelDependencies
     from shared.llm.openai_client import OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
@@ -325,15 +328,34 @@ class Runtime:
     @cached_property
     def chat_model(self) -> OpenAIChatModel:
         """Return the chat models of all deployments, unmetered."""
+        from shared.llm.openai_client import OpenAIChatModel  # noqa: PLC0415  # the SDK loads when used
+
+        return OpenAIChatModel(self._models_client, self._model_access, self.model_dependencies)
+
+    @cached_property
+    def embedding_model(self) -> EmbeddingModel:
+        """Return the embedding models of all deployments, unmetered."""
+        from shared.llm.openai_embeddings import OpenAIEmbeddingModel  # noqa: PLC0415  # the SDK loads when used
+        from shared.llm.route_asker import RouteAsker  # noqa: PLC0415  # same
+
+        asker = RouteAsker(self.model_dependencies)
+        return OpenAIEmbeddingModel(self._models_client, self._model_access, asker)
+
+    @cached_property
+    def _models_client(self) -> AsyncOpenAI:
+        from shared.llm.openai_client import open_client  # noqa: PLC0415  # the SDK loads when used
+
+        client = open_client()
+        self._open.push_async_callback(client.close)
+        return client
+
+    @cached_property
+    def _model_access(self) -> DeploymentAccess:
         from shared.llm.deployment_access import DeploymentAccess, OwnResource  # noqa: PLC0415  # loads when used
-        from shared.llm.openai_client import OpenAIChatModel, open_client  # noqa: PLC0415  # the SDK loads when used
 
         settings = self.settings
         own = OwnResource(settings.openai_endpoint, settings.openai_api_key, settings.openai_api_version)
-        client = open_client()
-        self._open.push_async_callback(client.close)
-        access = DeploymentAccess(own, self._model_token, settings.model_keys)
-        return OpenAIChatModel(client, access, self.model_dependencies)
+        return DeploymentAccess(own, self._model_token, settings.model_keys)
 
     @cached_property
     def model_dependencies(self) -> ModelDependencies:
@@ -380,15 +402,35 @@ class Runtime:
             app_id: The application.
             budget: The ledger that the calls are taken out of; this app's own unless another one is given.
         """
-        from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # loads when first used
+        from shared.llm.call_recorder import CallRecorder  # noqa: PLC0415  # loads when first used
+        from shared.llm.catalogue_model import CatalogueModel  # noqa: PLC0415  # same
         from shared.llm.metering import MeteredModel  # noqa: PLC0415  # same
         from shared.llm.recorded_model import RecordedModel  # noqa: PLC0415  # same
         from shared.llm.structured_model import StructuredModel  # noqa: PLC0415  # same
 
         metered = MeteredModel(self.chat_model, self.token_counter, budget or self.ledger, tenant, app_id)
         models = CatalogueModel(self.models, metered, tenant, app_id)
-        return StructuredModel(
-            RecordedModel(models, tenant, app_id, self.settings.model_currency, self.clock)
+        recorder = CallRecorder(tenant, app_id, self.settings.model_currency, self.clock)
+        return StructuredModel(RecordedModel(models, recorder))
+
+    def metered_embedding_model(self, tenant: TenantContext, app_id: str) -> EmbeddingModel:
+        """Return the catalogue's embedding models for one application of a tenant: within its budget.
+
+        Args:
+            tenant: The tenant.
+            app_id: The application.
+        """
+        from shared.llm.call_account import CallAccount  # noqa: PLC0415  # loads when first used
+        from shared.llm.call_recorder import CallRecorder  # noqa: PLC0415  # same
+        from shared.llm.metered_embeddings import MeteredEmbeddingModel  # noqa: PLC0415  # same
+
+        return MeteredEmbeddingModel(
+            self.embedding_model,
+            self.models,
+            self.token_counter,
+            CallAccount(self.ledger, tenant, app_id),
+            CallRecorder(tenant, app_id, self.settings.model_currency, self.clock),
+            tenant,
         )
 
     @cached_property

@@ -17,6 +17,8 @@ from functions.chat.conversations.middleware import CostTracking, MiddlewareChai
 from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
+from functions.chat.openai.embeddings.service import APP_ID as EMBEDDINGS_APP_ID
+from functions.chat.openai.embeddings.service import EmbeddingService
 from functions.chat.openai.forwarding import Forwarding
 from functions.chat.openai.turns import ToldModel
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
@@ -133,6 +135,12 @@ class Chat:
             count_turn=partial(self._turn_rates.hit, tenant),
             tell_of=lambda model: ToldModel(model, self._middleware, tenant, runtime.clock),
         )
+
+    def embedding(self, tenant: TenantContext) -> EmbeddingService:
+        """Open the way of a tenant's batches of texts to embed."""
+        runtime = self._runtime
+        model = runtime.metered_embedding_model(tenant, EMBEDDINGS_APP_ID)
+        return EmbeddingService(tenant, runtime.models, model, runtime.paces)
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:
         """Open a tenant's conversations with one bot."""

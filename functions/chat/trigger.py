@@ -32,6 +32,7 @@ from functions.chat.conversations.models import (
     TurnPath,
 )
 from functions.chat.openai.dialect import OPENAI
+from functions.chat.openai.responses.dialect import RESPONSES
 from functions.chat.openai.responses.queue import bind_queue
 from functions.chat.openai.responses.routes import bind_responses
 from functions.chat.openai.routes import bind_openai
@@ -58,9 +59,8 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     _bind_answers(chat, routes)
     _bind_conversations(chat, routes)
     _bind_edits(chat, routes)
-    openai = routes.speaking(OPENAI, "openai")
-    bind_openai(chat, openai)
-    bind_responses(runtime, chat, openai)
+    bind_openai(chat, routes.speaking(OPENAI, "openai"))
+    bind_responses(runtime, chat, routes.speaking(RESPONSES, "openai"))
     bind_queue(runtime, chat, routes.blueprint)
     return routes.blueprint
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -19,6 +20,7 @@ SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz"}
 """What compression adds to a blob's name."""
 
 _PIECE_BYTES = 256 * 1024
+_STREAMED_PIECE_BYTES = 1024 * 1024
 _DIGEST_CHARACTERS = 32
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 6
@@ -70,6 +72,19 @@ class FileContent:
     async def read(self, size: int) -> bytes:
         """Return up to `size` bytes, none at the end."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, size)
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        """Go through the next bytes.
+
+        Raises:
+            OSError: The file has become shorter.
+        """
+        while length:
+            piece = await self.read(min(length, _STREAMED_PIECE_BYTES))
+            if not piece:
+                raise OSError("the file has become shorter")
+            length -= len(piece)
+            yield piece
 
     def _read(self, size: int) -> bytes:
         if self._deflate is None:

@@ -6,9 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
-from azure.storage.blob import ContentSettings
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.storage.blob import BlobBlock, ContentSettings
 
 from shared.blob.attempts import AttemptFailedError
 from shared.blob.file_content import FileContent, open_state
@@ -20,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from azure.core.pipeline.transport import AsyncHttpTransport
-    from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+    from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
     from shared.blob.attempts import BlobAccount, FileUpload
 
 _CONTENT_TYPES = {"none": "application/octet-stream", "gzip": "application/gzip"}
-_BLOCK_BYTES = 3 * 1024 * 1024
-"""Four files with two blocks each, and what waits in buffers, are 28 MiB (tests/benchmarks/bench_logs.py)."""
+_BUFFERED_BYTES = 2 * 1024 * 1024
+"""What is not larger is sent by one request; what is compressed on its way by one for each block of this."""
 
-_BLOCKS_AT_ONCE = 2
-_EXISTS = "BlobAlreadyExists"
+_STREAMED_BYTES = 64 * 1024 * 1024
+_EXISTS = {"BlobAlreadyExists", "ConditionNotMet"}
 
 
 class FreshConnections:
@@ -90,7 +92,9 @@ class FreshConnections:
             self._credential = own
         account = self._account
         transport = self._open_transport()
-        return open_client(account.connection_string, account.url, self._credential, transport, _BLOCK_BYTES)
+        return open_client(
+            account.connection_string, account.url, self._credential, transport, _BUFFERED_BYTES
+        )
 
     async def _create(self, container: ContainerClient) -> None:
         try:
@@ -107,18 +111,39 @@ class FreshConnections:
         file, _ = await asyncio.to_thread(open_state, upload.path)
         with file:
             content = FileContent(file, upload.size, upload.compression, self._reader)
+            blob = container.get_blob_client(upload.name)
+            settings = ContentSettings(content_type=_CONTENT_TYPES[upload.compression])
             try:
-                await container.get_blob_client(upload.name).upload_blob(
-                    content,  # type: ignore[arg-type]  # the SDK awaits what an asynchronous read returns
-                    length=content.length,
-                    overwrite=upload.overwrite,
-                    max_concurrency=_BLOCKS_AT_ONCE,
-                    content_settings=ContentSettings(content_type=_CONTENT_TYPES[upload.compression]),
-                )
-            except ResourceExistsError as error:
-                if upload.overwrite or read_error_code(error) != _EXISTS:
+                if content.length is None or content.length <= _BUFFERED_BYTES:
+                    await blob.upload_blob(
+                        content,  # type: ignore[arg-type]  # the SDK awaits what an asynchronous read returns
+                        length=content.length,
+                        overwrite=upload.overwrite,
+                        content_settings=settings,
+                    )
+                else:
+                    await _stream(blob, content, settings, overwrite=upload.overwrite)
+            except (ResourceExistsError, ResourceModifiedError) as error:
+                if upload.overwrite or read_error_code(error) not in _EXISTS:
                     raise
                 # its name says what is in it: it was uploaded before
+
+
+async def _stream(
+    blob: BlobClient, content: FileContent, settings: ContentSettings, *, overwrite: bool
+) -> None:
+    """Send blocks that are read while they are sent: few requests, and no block is ever in memory whole."""
+    left = content.length or 0
+    blocks: list[BlobBlock] = []
+    while left:
+        length = min(left, _STREAMED_BYTES)
+        block = BlobBlock(uuid4().hex)  # nobody else's, should somebody upload the same file now
+        pieces = content.pieces(length)
+        await blob.stage_block(block.id, pieces, length=length)  # type: ignore[arg-type]  # it is passed on
+        blocks.append(block)
+        left -= length
+    condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
+    await blob.commit_block_list(blocks, content_settings=settings, **condition)
 
 
 def _describe(error: AzureError) -> AttemptFailedError:

@@ -178,7 +178,9 @@ class ModelCatalogue:
             problem = "is not one of Azure's, which the provider azure stands for"
             raise ValidationError(f"Model '{name}' {problem}", {"fields": {path: problem}})
 
-    async def route(self, tenant: TenantContext, name: str) -> tuple[ModelDeployment, ...]:
+    async def route(
+        self, tenant: TenantContext, name: str, kind: ModelKind = ModelKind.CHAT
+    ) -> tuple[ModelDeployment, ...]:
         """Return the deployment of a name, and after it those that may be asked in its place.
 
         Raises:
@@ -186,12 +188,10 @@ class ModelCatalogue:
         """
         usable = await self.usable(tenant)
         first = usable.get(name)
-        if first is None or first.kind is not ModelKind.CHAT:
+        if first is None or first.kind is not kind:
             raise ModelUnavailableError(name)
-        return (
-            first,
-            *_chat_models({other: usable[other] for other in first.fallbacks if other in usable}).values(),
-        )
+        others = (usable[other] for other in first.fallbacks if other in usable)
+        return (first, *(one for one in others if _may_stand_in(one, first)))
 
     async def tokenizer(self, tenant: TenantContext, name: str) -> str:
         """Return the encoding that prompts of a model are counted in.
@@ -283,3 +283,10 @@ def parse_configured(value: object) -> Mapping[str, CatalogueEntry]:
 
 def _chat_models(deployments: Mapping[str, ModelDeployment]) -> dict[str, ModelDeployment]:
     return {name: one for name, one in deployments.items() if one.kind is ModelKind.CHAT}
+
+
+def _may_stand_in(deployment: ModelDeployment, first: ModelDeployment) -> bool:
+    """Tell whether a deployment may answer in another one's place: vectors of two models do not compare."""
+    if deployment.kind is not first.kind:
+        return False
+    return first.kind is ModelKind.CHAT or deployment.served_model == first.served_model

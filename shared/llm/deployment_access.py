@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.llm.deployments import ModelDeployment
 
 CHAT_PATH = "/chat/completions"
+EMBEDDINGS_PATH = "/embeddings"
 MODELS_PATH = "/models"
 V1_SCOPE = "https://ai.azure.com/.default"
 API_VERSION_SCOPE = "https://cognitiveservices.azure.com/.default"
@@ -60,17 +61,24 @@ class DeploymentAccess:
 
     def chat_url(self, deployment: ModelDeployment) -> str:
         """Return where a chat prompt is sent."""
+        return self._url(deployment, CHAT_PATH)
+
+    def embeddings_url(self, deployment: ModelDeployment) -> str:
+        """Return where a batch of texts to embed is sent."""
+        return self._url(deployment, EMBEDDINGS_PATH)
+
+    def _url(self, deployment: ModelDeployment, path: str) -> str:
         if deployment.provider is Provider.AZURE_API_VERSION:
             base = deployment.base_url or self.own.endpoint.rstrip("/")
             name = quote(deployment.deployment, safe="")
             version = quote(deployment.api_version or "", safe="")
-            return f"{base}/openai/deployments/{name}{CHAT_PATH}?api-version={version}"
+            return f"{base}/openai/deployments/{name}{path}?api-version={version}"
         if deployment.base_url is None:
-            return _v1_of(self.own.endpoint) + CHAT_PATH
+            return _v1_of(self.own.endpoint) + path
         address = parse_address(deployment.base_url)
         is_bare = address is None or not address.path
         is_v1_missing = is_bare and deployment.provider is Provider.AZURE
-        return deployment.base_url + (_V1 if is_v1_missing else "") + CHAT_PATH
+        return deployment.base_url + (_V1 if is_v1_missing else "") + path
 
     def models_url(self) -> str:
         """Return where the app's own resource lists its models."""

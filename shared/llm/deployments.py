@@ -174,6 +174,7 @@ class ModelDeployment:
         name: Its name in the catalogue; usage, limits and prices go by it.
         base_url: None for the app's own Azure resource.
         deployment: What the provider calls it.
+        served_model: The model behind it: of the packaged table, or by the provider's name.
         price: None where it is not known.
 
     The others are as `CatalogueEntry` describes them.
@@ -185,6 +186,7 @@ class ModelDeployment:
     base_url: str | None
     api_version: str | None
     deployment: str
+    served_model: str
     kind: ModelKind
     reasoning: bool
     answer_format: AnswerFormatKind
@@ -245,6 +247,7 @@ def complete_entry(
         base_url=entry.base_url,
         api_version=entry.api_version,
         deployment=entry.deployment or name,
+        served_model=entry.model or entry.deployment or name,
         kind=_first(entry.kind, facts.kind, default=ModelKind.CHAT),
         reasoning=reasoning,
         answer_format=_first(entry.answer_format, facts.answer_format, default=AnswerFormatKind.JSON_SCHEMA),

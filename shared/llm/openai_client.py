@@ -7,37 +7,31 @@ models of both sides cost three times the CPU. What is read of an answer stands 
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, override
 
 import httpx2
 import openai
 
-from shared.errors import DependencyUnavailableError
 from shared.llm.bounded_answer import EVENT_STREAM, bound_answer
 from shared.llm.chat_model import Completion
 from shared.llm.completion_parsing import parse_completion
 from shared.llm.model_failures import (
     CALL_ERRORS,
     CallWork,
-    can_be_asked_elsewhere,
     describe_failure,
-    may_go_elsewhere,
-    status_of,
     translate_failure,
 )
 from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
 from shared.llm.passed_answer import parse_passed_answer
 from shared.llm.request_body import build_chat_body, build_streamed_body
-from shared.logging.logger import get_logger
-from shared.resilience.deadlines import deadline
-from shared.resilience.policy import AttemptLimits, Policy
-from shared.telemetry.spans import count_event
+from shared.llm.route_asker import RouteAsker
+from shared.resilience.policy import Policy
 from shared.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from shared.llm.chat_model import AnswerStream, ChatPrompt
     from shared.llm.deployment_access import DeploymentAccess
@@ -47,18 +41,8 @@ if TYPE_CHECKING:
 POLICY = Policy(attempt_seconds=90, total_seconds=150, backoff_seconds=0.5)
 """An answer of ours may take 200 s at most."""
 
-LONGEST_RETRY_AFTER = 5.0
-"""The longest wait that a deployment may ask for within a call, in seconds.
-
-A call holds more than its caller: a turn's conversation or a job's session, its lock, and one of the tenant's
-places. A job is put off for longer than that, as for a budget (shared/jobs/claims.py).
-"""
-
 _CONNECT_SECONDS = 5.0
 _EVENTS = {"accept": EVENT_STREAM}
-
-_TOO_MANY_REQUESTS = 429
-_logger = get_logger(__name__)
 
 
 class _BareClient(openai.AsyncOpenAI):
@@ -97,10 +81,7 @@ def open_client(http_client: httpx2.AsyncClient | None = None) -> openai.AsyncOp
 class OpenAIChatModel:
     """Chat models of all deployments.
 
-    A prompt goes to the first deployment of its route, and to the next one where that did no work for it or
-    said that it failed: three attempts in all. Where an attempt may have been paid for unseen (its connection
-    broke, it took too long) no other deployment is asked. A wait of more than `LONGEST_RETRY_AFTER` that one
-    asks for is not waited for: whoever calls is told of it.
+    The deployments of a prompt's route are asked as `RouteAsker` does.
 
     Args:
         client: The SDK's client.
@@ -119,6 +100,7 @@ class OpenAIChatModel:
         self._client = client
         self._access = access
         self._dependencies = dependencies
+        self._asker = RouteAsker(dependencies)
         self._bounds = bounds
 
     async def complete(self, prompt: ChatPrompt) -> Completion:
@@ -138,7 +120,7 @@ class OpenAIChatModel:
             DependencyUnavailableError: It failed; tokens may have been used.
             DependencyTimeoutError: It did not answer in time; tokens may have been used.
         """
-        answer, deployment = await self.ask(prompt, lambda one: self._post(prompt, one))
+        answer, deployment = await self._asker.ask(prompt, lambda one: self._post(prompt, one))
         parse = parse_completion if prompt.passed is None else parse_passed_answer
         completion = parse(answer, deployment.deployment)
         return replace(completion, deployment=deployment.name)
@@ -150,7 +132,7 @@ class OpenAIChatModel:
         Raises:
             APIError: On entering, as `complete` does; later, as `OpenedStream.read` does.
         """
-        opened, deployment = await self.ask(prompt, lambda one: self._open(prompt, one))
+        opened, deployment = await self._asker.ask(prompt, lambda one: self._open(prompt, one))
         try:
             async with aclosing(self._read(opened, prompt, deployment)) as answer:
                 yield answer
@@ -167,7 +149,7 @@ class OpenAIChatModel:
         """
 
         async def ask() -> object:
-            options = _options(await self._access.own_headers())
+            options = request_options(await self._access.own_headers())
             return await self._client.get(self._access.models_url(), cast_to=object, options=options)
 
         work = CallWork()
@@ -176,79 +158,15 @@ class OpenAIChatModel:
         except CALL_ERRORS as error:
             raise translate_failure(error, work, "") from describe_failure(error, work)
 
-    async def ask[T](
-        self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]]
-    ) -> tuple[T, ModelDeployment]:
-        """Ask the deployments of a prompt's route one after the other, until one answers.
-
-        Args:
-            prompt: The prompt; its route has one deployment at least.
-            send: Asks a deployment once.
-
-        Raises:
-            APIError: The last one's error; see `complete`.
-        """
-        work = CallWork()
-        try:
-            return await self._ask_route(prompt, send, work)
-        finally:
-            prompt.progress.attempts = work.attempts
-
-    async def _ask_route[T](
-        self, prompt: ChatPrompt, send: Callable[[ModelDeployment], Awaitable[T]], work: CallWork
-    ) -> tuple[T, ModelDeployment]:
-        order, waits = self._dependencies.order(prompt.route), list[float]()
-        policy, clock = self._dependencies.policy, self._dependencies.clock
-        with nullcontext() if len(order) == 1 else deadline(policy.total_seconds, clock):
-            for deployment in order:
-                prompt.progress.deployment = deployment
-                is_last = deployment is order[-1]
-                limits = AttemptLimits(
-                    policy.attempts - work.attempts,
-                    None if is_last else can_be_asked_elsewhere,
-                    LONGEST_RETRY_AFTER,
-                )
-                try:
-                    answer = await self._ask_one(deployment, send, work, limits)
-                except CALL_ERRORS as error:
-                    failure = translate_failure(error, work, prompt.model)
-                    waits += [failure.retry_after] if failure.retry_after else []
-                    if is_last or work.attempts >= policy.attempts or not may_go_elsewhere(failure, work):
-                        failure.retry_after = min(waits, default=failure.retry_after)
-                        raise failure from describe_failure(error, work)
-                else:
-                    if deployment.name != prompt.model:
-                        _tell_fallback(prompt.model, deployment.name, work)
-                    return answer, deployment
-        raise AssertionError("unreachable: the last failure is raised")
-
-    async def _ask_one[T](
-        self,
-        deployment: ModelDeployment,
-        send: Callable[[ModelDeployment], Awaitable[T]],
-        work: CallWork,
-        limits: AttemptLimits,
-    ) -> T:
-        work.last_error = None
-        dependency = self._dependencies.of(deployment)
-        try:
-            return await dependency.call(
-                lambda: work.attempt(lambda: send(deployment)), deployment.name, limits
-            )
-        except DependencyUnavailableError as error:
-            if status_of(work.last_error) == _TOO_MANY_REQUESTS and error.retry_after:
-                self._dependencies.rest(deployment, error.retry_after)
-            raise
-
     async def _post(self, prompt: ChatPrompt, deployment: ModelDeployment) -> object:
-        options = _options(await self._access.headers(deployment))
+        options = request_options(await self._access.headers(deployment))
         body = build_chat_body(prompt, deployment)
         return await self._client.post(
             self._access.chat_url(deployment), cast_to=object, body=body, options=options
         )
 
     async def _open(self, prompt: ChatPrompt, deployment: ModelDeployment) -> OpenedStream:
-        options = _options(await self._access.headers(deployment) | _EVENTS)
+        options = request_options(await self._access.headers(deployment) | _EVENTS)
         stream = await self._client.post(
             self._access.chat_url(deployment),
             cast_to=object,
@@ -270,13 +188,6 @@ class OpenAIChatModel:
                 yield replace(part, deployment=deployment.name) if isinstance(part, Completion) else part
 
 
-def _options(headers: Mapping[str, str]) -> openai.RequestOptions:
+def request_options(headers: Mapping[str, str]) -> openai.RequestOptions:
     """Build the options of a request with these headers: without a credential the SDK sends an empty one."""
     return {"headers": {"Authorization": openai.Omit(), **headers}}
-
-
-def _tell_fallback(asked: str, answered: str, work: CallWork) -> None:
-    """Tell that another deployment answered, and whether one before it may have to be paid as well."""
-    count_event("tenantry.model.fallbacks", {"model": asked, "deployment": answered})
-    facts = {"model": asked, "deployment": answered, "attempts": work.attempts}
-    _logger.warning("Another deployment answered in a model's place", extra=facts)

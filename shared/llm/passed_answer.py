@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from shared.llm.chat_model import Completion, PassedChunk, TruncatedAnswerError, UnusableAnswerError
 from shared.llm.completion_parsing import as_object, read_name, read_text, read_usage
+from shared.llm.passed_json import read_passed_json
 from shared.llm.streamed_answer import DONE
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class PassedAnswer:
             self.is_over = True
             return None
         try:
-            event = as_object(json.loads(data))
+            event = as_object(read_passed_json(data))
         except (ValueError, RecursionError):
             self.fault = self.fault or "sent an event that is not JSON"
             return None

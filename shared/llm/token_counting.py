@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError
 from shared.llm.chat_model import PromptTooLongError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tiktoken import Encoding
 
@@ -123,6 +123,15 @@ class TokenCounter:
         """
         return await self._count([text], model)
 
+    async def count_texts(self, texts: Sequence[str], model: str) -> int:
+        """Return the tokens of several texts together.
+
+        Raises:
+            ConfigurationError: The deployment lacks the model's ranks.
+            PromptTooLongError: They have more than `MAX_CHARACTERS`.
+        """
+        return await self._count(texts, model)
+
     async def count_prompt(self, prompt: ChatPrompt) -> int:
         """Return the tokens that the model will count for a prompt, its framing included.
 
@@ -143,7 +152,7 @@ class TokenCounter:
         tokens += sum(known.get(part, 0) for part in parts)
         return tokens + await self._count([part for part in parts if part not in known], prompt.tokenizer)
 
-    async def _count(self, texts: list[str], model: str) -> int:
+    async def _count(self, texts: Sequence[str], model: str) -> int:
         definition = _definition(model)
         loaded = self._encodings.get(definition.name)
         characters = sum(map(len, texts))
@@ -174,7 +183,7 @@ def _known_tokens(prompt: ChatPrompt) -> Mapping[str, int]:
     return counted.tokens
 
 
-def _count_tokens(encoding: Encoding, texts: list[str]) -> int:
+def _count_tokens(encoding: Encoding, texts: Sequence[str]) -> int:
     # "ordinary": a caller's text that looks like a special token is text.
     return sum(len(encoding.encode_ordinary(window)) for text in texts for window in _windows(text))
 

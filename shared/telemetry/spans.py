@@ -107,12 +107,16 @@ def dependency_telemetry(dependency: str) -> Iterator[SpanFacts | None]:
 
 
 @contextmanager
-def model_telemetry() -> Iterator[SpanFacts | None]:
-    """Trace one call of a model by OpenTelemetry's conventions for generative AI; None without exporter."""
+def model_telemetry(operation: str) -> Iterator[SpanFacts | None]:
+    """Trace one call of a model by OpenTelemetry's conventions for generative AI; None without exporter.
+
+    Args:
+        operation: What these call it: `chat` or `embeddings`.
+    """
     if not _exporters:
         yield None
         return
-    facts = SpanFacts({"name": "chat"}, {"gen_ai.operation.name": "chat"})
+    facts = SpanFacts({"name": operation}, {"gen_ai.operation.name": operation})
     with _exporters[0].work("gen_ai.client.operation.duration", facts, None):
         yield facts
 

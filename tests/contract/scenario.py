@@ -232,6 +232,11 @@ _CHATS = (
         },
     ),
     Step(
+        "create_embeddings",
+        USER,
+        body={"model": "text-embedding-3-small", "input": ["How do I change my password?"], "dimensions": 2},
+    ),
+    Step(
         "create_response",
         USER,
         headers={"Idempotency-Key": "ticket-4713"},

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "render_prompt": {"variables": {}},
     "chat": {"message": "x", "conversation_id": NAMES["conversation_id"]},
     "create_chat_completion": {"model": "bot/secretbot", "messages": [{"role": "user", "content": "x"}]},
+    "create_embeddings": {"model": "text-embedding-3-small", "input": "x"},
     "create_response": {"model": "bot/secretbot", "input": "x"},
     "cancel_response": {},
     "regenerate_answer": {},

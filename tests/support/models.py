@@ -15,8 +15,10 @@ from shared.llm.deployments import CatalogueEntry, CatalogueSource, ModelDeploym
 from shared.llm.model_dependencies import ModelDependencies
 from shared.llm.model_failures import classify
 from shared.llm.openai_client import POLICY, OpenAIChatModel, open_client
+from shared.llm.openai_embeddings import OpenAIEmbeddingModel
 from shared.llm.openai_stream import STREAM_BOUNDS, StreamBounds
 from shared.llm.prices import PriceTable
+from shared.llm.route_asker import RouteAsker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -49,6 +51,17 @@ def open_model(
     dependencies = ModelDependencies(classify, POLICY, clock)
     access = access or DeploymentAccess(OWN, no_token)
     return OpenAIChatModel(open_client(http_client), access, dependencies, bounds), dependencies
+
+
+def open_embedding_model(
+    handle: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]],
+    clock: Clock,
+    access: DeploymentAccess | None = None,
+) -> OpenAIEmbeddingModel:
+    """Open the client of embedding models over a handler of requests."""
+    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    asker = RouteAsker(ModelDependencies(classify, POLICY, clock))
+    return OpenAIEmbeddingModel(open_client(http_client), access or DeploymentAccess(OWN, no_token), asker)
 
 
 @dataclass

@@ -50,6 +50,13 @@ def chunk_json(delta: Json, finish_reason: str | None = None, **more: object) ->
     }
 
 
+def embeddings_json(inputs: int, tokens: int, model: str = "text-embedding-3-small") -> Json:
+    """Write an answer with a vector for each input."""
+    vectors = [{"object": "embedding", "index": at, "embedding": [0.6, -0.8]} for at in range(inputs)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": vectors, "model": model, "usage": usage}
+
+
 def last_words(prompt: ChatPrompt) -> str:
     """Return what was said last, whether the request is passed on or not."""
     if prompt.passed is None:

@@ -19,13 +19,14 @@ import function_app
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
 from shared.contracts import Usage
 from shared.llm.chat_model import Completion
+from shared.llm.embedding_model import Embeddings
 from shared.llm.token_counting import TokenCounter
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.support import isolation
 from tests.support.fakes import Answer, Call, FakeClock, RouteClient
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
-from tests.support.openai_answers import last_words, passed_completion, speak_chunks
+from tests.support.openai_answers import embeddings_json, last_words, passed_completion, speak_chunks
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from shared.cosmos.container import Container
     from shared.llm.chat_model import AnswerStream, ChatPrompt
+    from shared.llm.embedding_model import EmbeddingPrompt
     from shared.messaging.sender import OutgoingMessage
     from shared.tenancy.context import Role, TenantContext
 
@@ -54,8 +56,17 @@ ENVIRONMENT = {
 
 
 _TOKEN_COUNTER = TokenCounter()
-_OUTSIDE = ("sender", "blobs", "job_blobs", "chat_model")
+_OUTSIDE = ("sender", "blobs", "job_blobs", "chat_model", "embedding_model")
 """What of the runtime stands for things outside the process."""
+
+
+class EvenEmbeddings:
+    """Gives the same vector for each input."""
+
+    async def embed(self, prompt: EmbeddingPrompt) -> Embeddings:
+        usage = Usage(prompt_tokens=2 * prompt.inputs, total_tokens=2 * prompt.inputs)
+        content = json.dumps(embeddings_json(prompt.inputs, usage.total_tokens, prompt.model)).encode()
+        return Embeddings(content, usage, prompt.model)
 
 
 @dataclass
@@ -147,7 +158,11 @@ class MemoryRuntime(Runtime):
         self.environment = environment
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
         self.__dict__.update(
-            sender=MemorySender(), blobs=MemoryBlobs(), job_blobs=MemoryBlobs(), chat_model=EchoModel()
+            sender=MemorySender(),
+            blobs=MemoryBlobs(),
+            job_blobs=MemoryBlobs(),
+            chat_model=EchoModel(),
+            embedding_model=EvenEmbeddings(),
         )
         # The one in earnest; it only reads its tables once for all apps of a test run.
         self.__dict__["token_counter"] = _TOKEN_COUNTER

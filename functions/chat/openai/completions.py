@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.openai.merging import MergedChunks
 from functions.chat.openai.models import ChatCompletionReply
 from shared.http.route import JsonReply
 from shared.http.streaming import StreamEnd, StreamEvent, render_event
 from shared.llm.chat_model import PassedChunk
+from shared.llm.passed_json import write_passed_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from functions.chat.openai.forwarding import ForwardedCall
-    from shared.llm.model_call import BudgetStatus
+    from shared.llm.model_call import BudgetStatus, CallProgress
 
 DONE = "[DONE]"
-_encode = json.JSONEncoder(
-    separators=(",", ":")
-).encode  # halves of characters stay escaped, as they may come
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class CompletionAnswer:
         completion = await self.call.complete()
         answer = {**(completion.answer or {}), "model": self.call.name}
         return JsonReply[ChatCompletionReply](
-            _encode(answer).encode(), call_headers(self.call, self.arrived_at)
+            write_passed_json(answer).encode(), call_headers(self.call, self.arrived_at)
         )
 
     async def stream(
@@ -74,9 +71,9 @@ class CompletionAnswer:
                     continue
                 if whole is not None:
                     whole.add(chunk)
-                yield StreamEvent("", _encode(chunk))
+                yield StreamEvent("", write_passed_json(chunk))
         done = render_event("", DONE)
-        kept = b"" if whole is None else render_event("", _encode(whole.merged()))
+        kept = b"" if whole is None else render_event("", write_passed_json(whole.merged()))
         yield StreamEnd(done, kept + done)
 
     def _tell(self, event: dict[str, object]) -> dict[str, object] | None:
@@ -88,7 +85,16 @@ class CompletionAnswer:
         return {**event, "model": self.call.name}
 
 
-def call_headers(call: ForwardedCall, arrived_at: float) -> dict[str, str]:
+class BegunCall(Protocol):
+    """Call that may have begun."""
+
+    @property
+    def begun(self) -> Sequence[CallProgress]:
+        """What is learnt of it, once it has."""
+        ...
+
+
+def call_headers(call: BegunCall, arrived_at: float) -> dict[str, str]:
     """Return what a call has cost beside the model's own time, and what is left of the budget.
 
     Args:

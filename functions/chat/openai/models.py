@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.http.models import PathModel, ReplyModel, RequestModel
 from shared.llm.deployments import MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
+from shared.validation import refuse_value
 
 MOST_CHOICES = 128
 MOST_TOOLS = 128
@@ -24,6 +25,13 @@ type _Choice = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 """One of some words: which of them there are, each model says, and next year's will know more."""
 
 type _Json = dict[str, Any]
+
+
+def _refuse_true(value: bool) -> bool:  # noqa: FBT001  # as pydantic calls it
+    # A `Literal[False]` would take 0, too.
+    if value:
+        raise refuse_value("must be false")
+    return value
 
 
 class StreamOptions(RequestModel):
@@ -107,7 +115,9 @@ class ChatCompletionRequest(RequestModel):
     verbosity: _Choice | None = None
     modalities: list[Literal["text"]] | None = Field(None, max_length=1)
     service_tier: Literal["auto", "default"] | None = None
-    store: Literal[False] | None = None
+    store: Annotated[bool, AfterValidator(_refuse_true), Field(json_schema_extra={"const": False})] | None = (
+        None
+    )
     metadata: dict[str, str] | None = Field(None, max_length=16)
     user: str | None = Field(None, pattern=USER_ID_PATTERN)
     safety_identifier: str | None = Field(None, pattern=USER_ID_PATTERN)

@@ -2,6 +2,7 @@
 
 from functions.chat.composition import Chat
 from functions.chat.openai.completions import CompletionAnswer
+from functions.chat.openai.embeddings.routes import bind_embeddings
 from functions.chat.openai.model_list import find_usable, list_usable
 from functions.chat.openai.models import (
     ChatCompletionReply,
@@ -21,6 +22,7 @@ def bind_openai(chat: Chat, routes: Routes) -> None:
     """Bind the routes of OpenAI's interface."""
     _bind_completions(chat, routes)
     _bind_models(chat, routes)
+    bind_embeddings(chat, routes)
 
 
 def _bind_completions(chat: Chat, routes: Routes) -> None:

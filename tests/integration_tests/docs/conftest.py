@@ -22,7 +22,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_tree(tmp_path_factory.mktemp("docs") / "tenantry")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(checkout: Path) -> Iterator[Path]:
     """Start the demo platform on the checkout's `.local`, whose `env.sh` the pages read."""
     command = [sys.executable, "-m", "local.tour", *options(checkout / ".local")]

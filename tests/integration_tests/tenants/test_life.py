@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def test_a_blob_is_exported_with_its_content(world: World) -> None:
     blobs = [thing["blob"] for thing in exported(world) if thing["container"] == "blobs:logs"]
     part = world.boss.must("GET", f"{world.path}/export/blob?name={blobs[0]['name']}")
 
-    lines = base64.b64decode(part["content"]).decode().splitlines()
+    lines = gzip.decompress(base64.b64decode(part["content"])).decode().splitlines()
     assert part["size"] == blobs[0]["size"] > 0
     assert {json.loads(line)["tenant_id"] for line in lines} == {world.tenant_id}
     end = world.boss.must("GET", f"{world.path}/export/blob?name={blobs[0]['name']}&offset={part['size']}")

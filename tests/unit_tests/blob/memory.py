@@ -86,6 +86,9 @@ class MemoryBlobs(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         self.requests += 1
         if self.statuses and (status := self.statuses.pop(0)) is not None:
             return MemoryResponse(request, status, b"", {})
+        if hasattr(request.data, "__aiter__"):
+            sent = cast("AsyncIterator[bytes]", request.data)
+            request.data = b"".join([piece async for piece in sent])
         answer = self._do(request)
         if self.lose_answers:
             self.lose_answers -= 1

@@ -45,13 +45,24 @@ def upload(tmp_path: Path) -> Callable[..., FileUpload]:
 
 
 @pytest.mark.parametrize("content", [b"", b"content", CONTENT])
-async def test_a_file_is_sent_in_blocks_as_it_is(
+async def test_a_file_is_sent_as_it_is(
     account: MemoryBlobs, upload: Callable[..., FileUpload], content: bytes
 ) -> None:
     await connections(account).put(upload(content))
 
     assert account.blobs == {"app/file": content}
-    assert account.largest <= 4 * MEGABYTE
+    assert account.requests == (1 if len(content) < MEGABYTE else 2)
+
+
+async def test_a_file_that_becomes_shorter_on_its_way_is_no_blob(
+    account: MemoryBlobs, upload: Callable[..., FileUpload]
+) -> None:
+    one = upload(CONTENT)
+    one.path.write_bytes(CONTENT[:-1])
+    with pytest.raises(OSError, match="shorter"):
+        await connections(account).put(one)
+
+    assert account.blobs == {}
 
 
 async def test_a_file_is_compressed_on_its_way(

@@ -16,6 +16,7 @@ from functions.chat.trigger import blueprint
 from shared.caching.region import Cache
 from shared.contracts import Usage
 from shared.http.idempotency import Idempotency
+from shared.llm.call_recorder import CallRecorder
 from shared.llm.chat_model import Completion
 from shared.llm.recorded_model import RecordedModel
 from shared.llm.structured_model import StructuredModel
@@ -177,7 +178,7 @@ class App:
 
     def _open_model(self, tenant: TenantContext, app_id: str) -> StructuredModel:
         model = self.model.opened_for(tenant, app_id)
-        return StructuredModel(RecordedModel(model, tenant, app_id, "USD", self.clock))
+        return StructuredModel(RecordedModel(model, CallRecorder(tenant, app_id, "USD", self.clock)))
 
     async def save_bot(
         self, bot_id: str = "b", *, headers: dict[str, str] | None = None, query: str = "", **config: object

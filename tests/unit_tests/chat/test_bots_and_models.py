@@ -68,6 +68,7 @@ async def test_a_bot_that_was_there_before_a_model_of_its_name_goes_on_and_can_b
     assert (await app.save_bot("b")).status == 422
 
 
+@pytest.mark.slow
 async def test_a_conversation_of_an_azure_bot_is_shown_to_nobody_else_whatever_became_of_its_model() -> None:
     async with whole_app() as whole:
         await whole.new_tenant("acme")

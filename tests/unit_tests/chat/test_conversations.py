@@ -468,6 +468,7 @@ async def test_a_removed_conversation_leaves_nothing_and_its_id_is_free(
     assert (await app.chat()).json()["turn"] == 1
 
 
+@pytest.mark.slow
 async def test_a_removal_that_was_interrupted_can_be_asked_for_again(
     app: App, container: Container, clock: FakeClock
 ) -> None:
@@ -483,6 +484,7 @@ async def test_a_removal_that_was_interrupted_can_be_asked_for_again(
     assert await items(container) == []
 
 
+@pytest.mark.slow
 async def test_a_turn_that_begins_during_a_removal_is_removed_too(
     container: Container, clock: FakeClock
 ) -> None:
@@ -504,6 +506,7 @@ async def test_a_turn_that_begins_during_a_removal_is_removed_too(
         await user.complete(begun[0], "too late", USAGE)
 
 
+@pytest.mark.slow
 async def test_two_who_remove_at_once_both_succeed(container: Container, clock: FakeClock) -> None:
     await seed(container, clock, 3)
     other = opened(container, clock)
@@ -519,6 +522,7 @@ async def test_two_who_remove_at_once_both_succeed(container: Container, clock: 
     await opened(Interrupted(container, batches=[nothing, other.delete]), clock).delete()
 
 
+@pytest.mark.slow
 async def test_a_conversation_that_is_continued_all_the_while_is_not_removed(
     container: Container, clock: FakeClock
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_small_budget_reads_few_turns_and_a_large_one_no_more_than_are_at_hand
 
 
 @pytest.mark.parametrize("text", ["hello there", "\u00e9" * 40, "\U0001f600" * 20, "\t \n" * 30, "a" * 300])
+@pytest.mark.slow
 async def test_a_turn_has_as_many_tokens_in_a_prompt_as_are_counted_and_no_more_than_bytes(text: str) -> None:
     counter = TokenCounter()
 

@@ -173,6 +173,7 @@ async def test_a_message_that_no_minute_admits_is_refused_as_a_message(chat: Cha
 
 
 @pytest.mark.parametrize("filler", [" ", "\n", "a", "\u0301", "\t "])
+@pytest.mark.slow
 async def test_no_text_that_a_prompt_is_filled_with_ends_the_request(chat: Chat, filler: str) -> None:
     prompt = {"template": "{x}" * 100}
     await chat.app.must("save_prompt", Call.of(prompt, headers=chat.key, name="p"))
@@ -190,7 +191,7 @@ async def test_a_summary_is_metered_as_the_bots_own_call_of_the_model_that_makes
     chat.provider.models.add("gpt-4o-mini")
     memory = {"type": "summary", "max_tokens": 1_000, "summary_model": "gpt-4o-mini"}
     await chat.save("b", "gpt-4o", memory=memory)
-    with kept_lines("shared.llm.recorded_model") as lines:
+    with kept_lines("shared.llm.call_recorder") as lines:
         for _ in range(14):
             assert (await chat.say("b", "word " * 64, conversation_id="c")).status == 200
 

@@ -318,7 +318,7 @@ async def priced() -> AsyncIterator[tuple[WholeApp, dict[str, str]]]:
 @pytest.mark.parametrize("streams", [False, True])
 async def test_each_turn_is_one_line_with_its_cost_and_nothing_that_was_said(*, streams: bool) -> None:
     async with priced() as (app, boss):
-        with kept_lines(MIDDLEWARE) as lines, kept_lines("shared.llm.recorded_model") as calls:
+        with kept_lines(MIDDLEWARE) as lines, kept_lines("shared.llm.call_recorder") as calls:
             said = {"message": "my secret", "conversation_id": "c", "stream": streams}
             await app.must("chat", Call.of(said, headers=boss, bot_id="b"))
 

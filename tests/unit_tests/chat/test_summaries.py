@@ -198,6 +198,7 @@ async def test_the_last_turn_is_told_in_full_where_it_has_room(bot: App) -> None
     assert [one.content for one in bot.model.prompts[-1].messages[2:]] == [long, "answer 7", "next"]
 
 
+@pytest.mark.slow
 async def test_many_short_turns_are_summarized_before_they_are_forgotten(bot: App) -> None:
     for number in range(1, 121):
         await bot.chat(f"m{number}")
@@ -317,6 +318,7 @@ async def test_a_summary_that_speaks_of_no_hidden_turn_survives_an_undo(bot: App
     assert len(bot.model.summaries) == 1
 
 
+@pytest.mark.slow
 async def test_a_summary_that_speaks_of_undone_turns_does_not_survive(bot: App) -> None:
     await chat_turns(bot, HELD + 2)
     assert (await stored_recent(bot)).summary is not None
@@ -355,6 +357,7 @@ async def test_no_answer_is_asked_for_again_with_a_summary_that_speaks_of_it(bot
 
 
 @pytest.mark.parametrize(("turn", "kept"), [(None, 20), (15, 15), (4, 4)])
+@pytest.mark.slow
 async def test_a_fork_is_told_of_its_own_turns(bot: App, turn: int | None, kept: int) -> None:
     await chat_turns(bot, 3)
     await change(bot, "undo_turn")

@@ -68,6 +68,7 @@ async def test_the_pages_of_a_prefix_are_all_of_its_items_in_order(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])
+@pytest.mark.slow
 async def test_one_partition_may_have_far_more_than_a_page_between_two_items_of_another(
     cosmos: MemoryCosmos, jobs: SdkContainer, limit: int
 ) -> None:

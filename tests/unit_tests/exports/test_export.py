@@ -74,6 +74,7 @@ def key_of(thing: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("is_split", [False, True])
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
+@pytest.mark.slow
 async def test_everything_is_in_it_once_and_nothing_else(
     app: WholeApp, boss: dict[str, str], limit: int, *, is_split: bool
 ) -> None:
@@ -95,6 +96,7 @@ async def test_everything_is_in_it_once_and_nothing_else(
 
 
 @pytest.mark.parametrize("who", ["boss", "administrator"])
+@pytest.mark.slow
 async def test_an_export_ends_though_each_of_its_pages_is_audited(
     app: WholeApp, boss: dict[str, str], who: str
 ) -> None:
@@ -286,6 +288,7 @@ async def test_a_page_costs_no_more_requests_where_more_comes_after_it(
     assert costs["jobs"] == [53, 53]  # the trail, two queries for the ids and a point read for each
 
 
+@pytest.mark.slow
 async def test_a_page_stops_by_time_and_the_next_one_goes_on(app: WholeApp, boss: dict[str, str]) -> None:
     whole = [key_of(thing) for thing in await exported(app, boss, 100) if thing["container"] != "audit"]
     app.cosmos.transport.watch = lambda _: app.clock.advance(PAGE_SECONDS / 8)

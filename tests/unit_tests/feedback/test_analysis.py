@@ -74,6 +74,7 @@ def test_a_summary_that_is_too_short_tells_what_it_took() -> None:
 
 
 @given(WORDS, WORDS, st.lists(WORDS, max_size=3))
+@pytest.mark.slow
 def test_whatever_a_model_answers_the_summary_has_its_length(
     text: str, summary: str, quotes: list[str]
 ) -> None:

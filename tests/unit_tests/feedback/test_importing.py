@@ -87,6 +87,7 @@ async def test_an_import_that_broke_off_is_gone_on_with_under_its_key(app: Feedb
     assert ids == [f"{accepted.json()['import_id']}:000{row}" for row in (1, 2, 3)]
 
 
+@pytest.mark.slow
 async def test_a_large_import_takes_its_tenants_places_and_goes_through_them_in_its_order(
     app: FeedbackApp,
 ) -> None:

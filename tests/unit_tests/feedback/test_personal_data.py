@@ -117,6 +117,7 @@ def test_a_mask_says_nothing_of_what_it_hides() -> None:
 
 
 @given(st.sampled_from(["DE", "FR", "GB", "NO", "MT"]), st.data(), AROUND)
+@pytest.mark.slow
 def test_each_iban_is_found_and_none_with_one_digit_changed(
     country: str, data: st.DataObject, around: str
 ) -> None:
@@ -159,6 +160,7 @@ def test_one_check_digit_is_right_and_no_other(digits: str, wrong: int) -> None:
 
 
 @given(st.text())
+@pytest.mark.slow
 def test_places_are_in_order_and_apart_and_nothing_else_is_changed(text: str) -> None:
     spans = find_personal_data(text)
 

@@ -54,6 +54,7 @@ def inside(value: JsonValue) -> list[JsonValue]:
 
 
 @given(value=JSON, ascii_only=st.booleans())
+@pytest.mark.slow
 def test_a_body_is_refused_just_where_it_holds_more_than_the_bounds(
     value: JsonValue, *, ascii_only: bool
 ) -> None:

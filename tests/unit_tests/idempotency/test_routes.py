@@ -53,6 +53,7 @@ async def app() -> AsyncIterator[Instances]:
         yield Instances(first, first.another_instance(), boss)
 
 
+@pytest.mark.slow
 async def test_most_of_those_that_come_at_once_meet_the_first_at_work(app: Instances) -> None:
     app.first.cosmos.transport.lets_others_run = True
     call = Call.of({"message": "hi"}, headers=app.boss | KEY, bot_id="b")

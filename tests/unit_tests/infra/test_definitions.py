@@ -116,6 +116,7 @@ def test_what_has_a_time_to_live_has_it_in_a_container_that_keeps_time() -> None
     )
 
 
+@pytest.mark.slow
 def test_each_container_that_the_code_opens_is_defined() -> None:
     opened = {
         str(node.args[0].value): f"{file.relative_to(ROOT)}:{node.lineno}"
@@ -231,6 +232,7 @@ OF_OTHER_PROGRAMS = ROOT / "shared" / "blob" / "fresh_connections.py"
 """The uploader of the common library document makes a container where a program of its own asks for that."""
 
 
+@pytest.mark.slow
 def test_no_code_path_of_the_app_makes_or_removes_a_container_or_a_queue() -> None:
     making = [
         f"{file.relative_to(ROOT)}:{node.lineno}"

@@ -27,7 +27,8 @@ from shared.llm.chat_model import (
 from shared.llm.deployment_access import DeploymentAccess, OwnResource
 from shared.llm.errors import PromptRefusedError
 from shared.llm.model_call import CallOrigin
-from shared.llm.openai_client import LONGEST_RETRY_AFTER, POLICY
+from shared.llm.openai_client import POLICY
+from shared.llm.route_asker import LONGEST_RETRY_AFTER
 from shared.resilience.circuit_breaker import BreakerState
 from tests.support.fakes import FakeClock
 from tests.support.models import OWN, deployment, no_token, open_model

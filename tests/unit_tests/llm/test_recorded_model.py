@@ -14,6 +14,7 @@ import pytest
 
 from shared.contracts import ChatMessage, PromptUse
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError, InternalError
+from shared.llm.call_recorder import CallRecorder
 from shared.llm.catalogue_model import CatalogueModel
 from shared.llm.chat_model import ChatPrompt, Completion, ModelUnavailableError
 from shared.llm.metering import MeteredModel
@@ -149,7 +150,7 @@ class Recorded:
         budget = SlowBudget(refusal=self.refusal, clock=self.clock)
         metered = MeteredModel(client, Words(self.clock), budget, ACME, "bot:b")
         models = CatalogueModel(Catalogue(self.route), metered, ACME, "bot:b")
-        self.model = RecordedModel(models, ACME, "bot:b", "EUR", self.clock)
+        self.model = RecordedModel(models, CallRecorder(ACME, "bot:b", "EUR", self.clock))
         origin = CallOrigin(
             bot_id="b",
             conversation_id="c",
@@ -198,7 +199,7 @@ async def test_a_record_tells_whose_call_it_was_what_it_used_and_where_its_time_
 @pytest.mark.parametrize("streams", [False, True])
 async def test_a_line_of_the_log_has_all_of_it_and_nothing_that_was_said(*, streams: bool) -> None:
     recorded = Recorded([streaming(part("hel"), END, TOLD, DONE)] if streams else [])
-    with kept_lines("shared.llm.recorded_model") as lines, logging_as(request_id="r-1"):
+    with kept_lines("shared.llm.call_recorder") as lines, logging_as(request_id="r-1"):
         await (recorded.read() if streams else recorded.model.complete(recorded.prompt))
 
     (line,) = lines

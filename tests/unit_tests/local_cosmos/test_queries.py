@@ -227,6 +227,7 @@ def test_a_deeply_nested_query_is_answered_or_refused_and_never_a_crash(
         assert response.status in {200, 400}
 
 
+@pytest.mark.slow
 def test_a_filter_may_have_a_thousand_terms(wire: Wire, shop: str) -> None:
     terms = " OR ".join(f"(c.id = 'i{number}' AND c.pk = 'p{number % 2}')" for number in range(1000))
     found = wire.query(shop, f"SELECT VALUE c.n FROM c WHERE {terms}")

@@ -101,6 +101,7 @@ def run(work: asyncio._CoroutineLike[None]) -> list[BaseException]:
 
 @settings(deadline=None)
 @given(WAYS, ERRORS)
+@pytest.mark.slow
 def test_a_request_is_answered_500_however_its_function_ends(how: str, error: BaseException) -> None:
     async def ask() -> None:
         executor = an_executor(how, error)
@@ -119,6 +120,7 @@ def test_a_request_is_answered_500_however_its_function_ends(how: str, error: Ba
 
 @settings(deadline=None)
 @given(WAYS, ERRORS)
+@pytest.mark.slow
 def test_a_message_is_abandoned_however_its_function_ends(how: str, error: BaseException) -> None:
     async def deliver() -> None:
         clock, stopped = FakeClock(), asyncio.Event()
@@ -142,6 +144,7 @@ def test_a_message_is_abandoned_however_its_function_ends(how: str, error: BaseE
 
 @settings(deadline=None)
 @given(WAYS, ERRORS)
+@pytest.mark.slow
 def test_a_timers_run_fails_however_its_function_ends(how: str, error: BaseException) -> None:
     async def tick() -> None:
         executor = an_executor(how, error)

@@ -44,6 +44,7 @@ def test_an_app_of_fastapi_types_is_driven_in_process() -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_app_of_classic_types_is_driven() -> None:
     driven = _drive(APPS / "classic")
     assert not driven["streams"]
@@ -52,6 +53,7 @@ def test_an_app_of_classic_types_is_driven() -> None:
     assert driven["answers"]["/cookies"] == [200, "ok"]
 
 
+@pytest.mark.slow
 def test_triggers_and_retry_policies_are_indexed() -> None:
     driven = _drive(APPS / "triggers")
     over_http = {name for name, is_http in driven["functions"].items() if is_http}
@@ -111,6 +113,7 @@ def test_a_setting_that_is_missing_or_wrong_is_one_clear_line(
     assert reason in next(line for line in host.stderr if line.startswith("The function app in "))
 
 
+@pytest.mark.slow
 def test_several_worker_processes_are_refused_by_name(tmp_path: Path) -> None:
     ended = subprocess.run(  # noqa: S603 -- our own command line
         command("classic", tmp_path),

@@ -157,6 +157,7 @@ def test_every_body_gets_an_answer_or_a_refusal(body: object) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.slow
 async def test_a_schema_of_great_depth_is_answered_or_refused() -> None:
     for depth in (50, 200, 500, 900):
         nested: dict[str, Any] = {"type": "string"}

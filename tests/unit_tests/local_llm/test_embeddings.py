@@ -151,6 +151,7 @@ def test_every_text_has_a_unit_vector_of_every_length(text: str, dimensions: int
     assert math.isclose(sum(value * value for value in vector), 1)
 
 
+@pytest.mark.slow
 def test_a_run_of_blanks_of_any_length_is_counted() -> None:
     assert count("o200k_base", " " * 1_000_000) > 0
     assert count("o200k_base", "a" + " " * 60_000 + "b") > count("o200k_base", "a b")

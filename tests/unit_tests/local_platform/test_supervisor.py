@@ -82,6 +82,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_ready_is_said_once_everything_answers_and_all_of_it_stops_when_told(tmp_path: Path) -> None:
     run = Run(tmp_path, platform(tmp_path))
 
@@ -102,6 +103,7 @@ async def test_only_what_was_asked_for_is_started(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cosmos", "host"])
+@pytest.mark.slow
 async def test_a_part_that_dies_stops_everything_and_is_named(tmp_path: Path, name: str) -> None:
     run = Run(tmp_path, platform(tmp_path, **{name: "dies"}))
 
@@ -111,6 +113,7 @@ async def test_a_part_that_dies_stops_everything_and_is_named(tmp_path: Path, na
     assert all(gone(pid) for pid in run.pids("llm"))
 
 
+@pytest.mark.slow
 async def test_a_part_that_dies_later_stops_everything_too(tmp_path: Path) -> None:
     run = Run(tmp_path, platform(tmp_path))
 
@@ -298,6 +301,7 @@ def run_main(folder: Path, how: str, *arguments: str) -> subprocess.CompletedPro
         ("lacks", 3, "Node is not on PATH"),
     ],
 )
+@pytest.mark.slow
 def test_the_command_ends_with_one_clear_line_and_a_code(
     tmp_path: Path, how: str, code: int, line: str
 ) -> None:
@@ -320,6 +324,7 @@ def test_the_command_names_a_busy_port(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("how", ["by a SIGTERM", "by the end of stdin"])
+@pytest.mark.slow
 def test_the_command_is_stopped_with_0(tmp_path: Path, how: str) -> None:
     program = (
         "import sys\n"

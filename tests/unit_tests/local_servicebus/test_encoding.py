@@ -43,6 +43,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@pytest.mark.slow
 def test_what_proton_encodes_is_decoded_and_skipped_alike(value: object) -> None:
     encoded = proton_encoded(value)
     assert codec.decode(encoded) == (value, len(encoded))

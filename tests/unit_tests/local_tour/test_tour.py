@@ -290,6 +290,7 @@ def run_tour(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 async def test_a_second_run_on_the_folder_says_so_and_leaves_the_first_ones_log(tmp_path: Path) -> None:
     log = tmp_path / "platform.log"
     log.write_text("what the first one says\n")
@@ -302,6 +303,7 @@ async def test_a_second_run_on_the_folder_says_so_and_leaves_the_first_ones_log(
     assert log.read_text().startswith("what the first one says\n")
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_start_says_why_in_place_of_an_earlier_ones_log(tmp_path: Path) -> None:
     log = tmp_path / "platform.log"
     log.write_text("what an earlier one said\n" * 100)

@@ -181,6 +181,7 @@ async def test_nothing_of_a_refused_message_stays_reachable(cosmos: MemoryCosmos
 
 
 @pytest.mark.parametrize("end", [ValidationError("no"), ConflictError("no")])
+@pytest.mark.slow
 async def test_nothing_of_a_message_that_its_handler_refused_stays_reachable(
     cosmos: MemoryCosmos, end: APIError
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_child_that_does_not_end_is_ended(tmp_path: Path) -> None:
     assert run_one(wait_for_ever, tmp_path / "out.txt", seconds=0.1) == TIMED_OUT
 
 
+@pytest.mark.slow
 def test_every_job_has_an_outcome_and_no_more_run_at_once(tmp_path: Path) -> None:
     jobs = [Job(str(at), partial(abs, at), tmp_path / f"{at}.txt", 60, 60) for at in range(5)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.mutants.areas import Area
 from tests.mutants.edits import Source
 from tests.mutants.sample import Mutant, mutants_of
@@ -55,6 +57,7 @@ def test_only_tests_that_run_the_changed_line_are_asked_the_areas_own_first() ->
     assert others == ["tests/unit_tests/chat/test_c.py::test_another_areas"]
 
 
+@pytest.mark.slow
 def test_a_constant_is_judged_by_the_tests_of_the_functions_that_name_it() -> None:
     traces = Traces(
         (

@@ -272,7 +272,7 @@ async def test_while_a_deployment_is_limited_the_next_one_answers(app: WholeApp)
     await app.must("put_model", Call.of(entry, headers=app.admin, name="ours"))
     calling, endpoint = over_the_wire(app, failure(429, {"retry-after": "30"}), answer(), answer())
 
-    with kept_lines("shared.llm.openai_client") as lines:
+    with kept_lines("shared.llm.route_asker") as lines:
         for _ in range(2):
             await calling.chat_completion(HELLO, "ours")
 

@@ -73,6 +73,7 @@ async def test_each_name_of_each_owner_has_its_own_versions_history_and_labels(
             assert [one.change.number for one in await prompts.history(name, None, None, 10)] == [2, 1]
 
 
+@pytest.mark.slow
 async def test_a_label_and_a_deletion_are_of_one_prompt_alone(library: PromptLibrary) -> None:
     await everything(library)
     prompts = library.of(ACME)

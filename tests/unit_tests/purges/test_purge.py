@@ -88,6 +88,7 @@ async def proofs(app: WholeApp) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.slow
 async def test_a_purge_leaves_nothing_and_proves_it_and_others_lose_nothing(
     app: WholeApp, *, is_split: bool
 ) -> None:
@@ -123,6 +124,7 @@ async def create(app: WholeApp, tenant_id: str) -> int:
     return (await app.client.call("create_tenant", Call.of(body, headers=app.admin))).status
 
 
+@pytest.mark.slow
 async def test_a_purge_goes_by_the_id_as_it_is_spelled(app: WholeApp) -> None:
     await app.new_tenant("MixedCase")
     await fill(app, "MixedCase")
@@ -138,6 +140,7 @@ async def test_a_purge_goes_by_the_id_as_it_is_spelled(app: WholeApp) -> None:
     assert [await create(app, tenant_id) for tenant_id in ("MixedCase", "mixedcase")] == [409, 409]
 
 
+@pytest.mark.slow
 async def test_nothing_of_the_tenant_is_left_in_the_platforms_own_partitions_but_its_id(
     app: WholeApp,
 ) -> None:
@@ -174,6 +177,7 @@ async def test_its_credentials_are_refused_and_nobody_can_act_for_it(app: WholeA
     assert statuses == {"its own key": 401, "acting for it": 404, "a new key": 404, "reviving it": 409}
 
 
+@pytest.mark.slow
 async def test_what_is_written_while_it_goes_on_does_not_survive_it(app: WholeApp) -> None:
     await ask(app)
     for seconds in (0.0, 29.0, 300.0, 330.0):  # up to a second before nothing can write any more
@@ -188,6 +192,7 @@ async def test_what_is_written_while_it_goes_on_does_not_survive_it(app: WholeAp
     assert await everything(app, "acme") == nothing()
 
 
+@pytest.mark.slow
 async def test_it_is_not_over_while_anything_is_left(app: WholeApp) -> None:
     await ask(app)
     await app.tick(TIMER)
@@ -228,6 +233,7 @@ class PurgingModel(EchoModel):
 
 
 @pytest.mark.parametrize("work", ["a chat", "a job"])
+@pytest.mark.slow
 async def test_work_that_was_under_way_brings_nothing_back(app: WholeApp, work: str) -> None:
     key = await app.new_key("acme", Role.TENANT_ADMIN)
     await app.must("save_bot", Call.of({"system_prompt": "Be brief."}, headers=key, bot_id="b"))
@@ -400,6 +406,7 @@ async def test_a_purge_that_cannot_go_on_keeps_no_other_waiting(app: WholeApp) -
     assert await everything(app, "acme-eu") == nothing()
 
 
+@pytest.mark.slow
 async def test_long_conversations_are_removed_in_batches() -> None:
     async with whole_app() as app:
         await app.new_tenant("acme")
@@ -494,6 +501,7 @@ async def test_messages_that_were_refused_while_it_was_suspended_do_not_outlive_
     assert state["purge"]["removed"]["quarantine:unattributed"] == 2
 
 
+@pytest.mark.slow
 async def test_two_instances_that_purge_at_once_do_no_harm(app: WholeApp) -> None:
     neighbour = await everything(app, "acme-eu")
     await ask(app)
@@ -562,6 +570,7 @@ async def test_a_name_that_the_service_does_not_take_costs_that_blob_alone_and_i
     assert [getattr(record, "blobs", None) for record in caplog.records] == [[bad], [bad], [bad]]
 
 
+@pytest.mark.slow
 async def test_a_place_that_fails_costs_no_other_place_its_removal(
     app: WholeApp, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -206,6 +206,7 @@ async def test_jobs_are_listed_by_status_a_page_at_a_time(app: App, status: str,
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 30])
+@pytest.mark.slow
 async def test_jobs_in_several_physical_partitions_are_each_listed_once_in_order(
     app: App, limit: int
 ) -> None:

@@ -89,6 +89,7 @@ async def sweep_later(app: App) -> None:
     await app.sweep()
 
 
+@pytest.mark.slow
 async def test_a_flood_has_a_few_messages_on_the_queue_and_goes_through_it_in_its_order(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -122,6 +123,7 @@ async def test_a_tenant_that_has_places_left_pays_one_request_more_for_each_job(
     assert (working, direct) == (WORKING, WORKING)
 
 
+@pytest.mark.slow
 async def test_jobs_that_are_accepted_at_once_take_no_more_places_than_there_are(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -138,6 +140,7 @@ async def test_jobs_that_are_accepted_at_once_take_no_more_places_than_there_are
     assert sorted(queue.order) == ids
 
 
+@pytest.mark.slow
 async def test_instances_that_give_places_on_at_once_send_no_request_twice(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -183,6 +186,7 @@ async def test_a_kill_while_a_job_is_accepted_that_finds_no_place_loses_nothing(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, 16))
+@pytest.mark.slow
 async def test_a_kill_while_a_place_is_given_on_forgets_nobody_and_takes_no_other_place(
     app: App, queue: ReasonerQueue, nth: int, when: str
 ) -> None:
@@ -205,6 +209,7 @@ async def test_a_kill_while_a_place_is_given_on_forgets_nobody_and_takes_no_othe
     assert len({str(told) for told in app.sender.results()}) == len(ids)
 
 
+@pytest.mark.slow
 async def test_jobs_that_wait_for_their_budget_give_their_places_back_to_a_bound(
     app: App, queue: ReasonerQueue
 ) -> None:
@@ -249,6 +254,7 @@ async def test_a_cancelled_job_gives_its_place_on(app: App, queue: ReasonerQueue
     assert queue.waiting()[-1].message_id == f"acme:{held}"
 
 
+@pytest.mark.slow
 async def test_a_job_that_is_asked_for_again_keeps_its_turn(app: App, queue: ReasonerQueue) -> None:
     ids = await accept_many(app)
     await accept_many(app)

@@ -74,6 +74,7 @@ async def test_a_strategys_steps_are_run_in_their_order_each_paid_once(app: App,
 
 
 @pytest.mark.parametrize("strategy", STEPS)
+@pytest.mark.slow
 async def test_a_kill_at_any_step_goes_on_after_the_last_finished_one(app: App, strategy: str) -> None:
     script(app)
     for at, name in enumerate(STEPS[strategy]):

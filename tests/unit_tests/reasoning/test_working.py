@@ -335,6 +335,7 @@ async def test_a_budget_that_admits_a_job_only_after_more_than_a_day_fails_it_an
     assert [told["message"] for told in app.sender.results()] == [shown["error"]]
 
 
+@pytest.mark.slow
 async def test_a_job_waits_for_a_day_and_no_longer(app: App) -> None:
     app.model.failures = [BudgetExceededError("Too much", retry_after=3600.0)] * 100
     await app.deliver(message())

@@ -189,6 +189,7 @@ async def test_what_is_absent_is_looked_up_again_after_five_seconds_and_what_is_
 
 
 @pytest.mark.parametrize(("prefix", "most"), [("t", 10_000), ("a", 1_000)])
+@pytest.mark.slow
 async def test_so_many_tenants_that_are_there_or_absent_are_remembered(prefix: str, most: int) -> None:
     tenants = Tenants()
     cache = CredentialCache(tenants, FakeClock(), 20)

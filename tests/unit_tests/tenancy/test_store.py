@@ -67,6 +67,7 @@ async def test_a_page_is_full_though_ids_that_nobody_has_lie_between(
     assert (first, rest) == (["alpha", "delta"], ["golf"])
 
 
+@pytest.mark.slow
 async def test_more_tenants_than_a_page_are_all_gone_through(store: TenantStore) -> None:
     names = [f"t{number:03d}" for number in range(101)]
     for name in names:

@@ -39,6 +39,7 @@ def write(folder: Path, prompt: PromptFile) -> tuple[Path, bool]:
     deadline=None,
 )
 @given(FIELDS)
+@pytest.mark.slow
 def test_any_prompt_comes_back_from_its_file_as_it_was(tmp_path: Path, fields: dict[str, Any]) -> None:
     prompt = prompt_of(fields)
 

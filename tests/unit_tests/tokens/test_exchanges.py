@@ -54,6 +54,7 @@ def test_what_waits_in_one_process_is_one_exchange() -> None:
     run_async(scenario())
 
 
+@pytest.mark.slow
 def test_more_scopes_than_one_batch_takes_are_several_batches() -> None:
     async def scenario() -> None:
         bench = Bench()

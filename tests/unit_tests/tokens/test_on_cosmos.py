@@ -150,6 +150,7 @@ async def killed_at(number: int, *, when_done: bool) -> bool:
 
 
 @pytest.mark.parametrize("when_done", [False, True])
+@pytest.mark.slow
 async def test_a_kill_at_any_request_loses_and_mints_nothing(*, when_done: bool) -> None:
     number = 0
     while await killed_at(number, when_done=when_done):

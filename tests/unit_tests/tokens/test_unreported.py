@@ -56,6 +56,7 @@ def test_the_call_that_a_stopped_instance_never_reported_is_found_by_another(log
     assert log.lines == [("acme", 1, 500)]
 
 
+@pytest.mark.slow
 def test_a_flood_of_them_is_one_line_a_minute(log: Log) -> None:
     async def scenario() -> None:
         bench = Bench()

@@ -127,6 +127,7 @@ async def test_a_range_includes_both_its_days_and_is_this_month_by_itself(
     assert (to["from"], to["total"]["requests"]) == ("2026-01-01", 1)
 
 
+@pytest.mark.slow
 async def test_a_month_is_one_query(app: WholeApp, boss: dict[str, str]) -> None:
     for user in range(20):
         await use(app, boss, (1, 1), model="m", app_id="a", user_id=str(user))

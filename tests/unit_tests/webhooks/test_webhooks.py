@@ -152,6 +152,7 @@ async def test_a_receiver_that_fails_is_tried_again_with_growing_pauses_and_the_
     assert len({request.headers["x-tenantry-signature"] for request in receiver.received}) == 3
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_never_takes_it_is_given_up_after_eight_attempts() -> None:
     async with tenant() as acme, receiving(*[answer(500)] * 20) as receiver:
         hook = await acme.hook(receiver.url())

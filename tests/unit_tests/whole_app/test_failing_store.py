@@ -260,6 +260,7 @@ def test_a_failing_store_is_told_in_time_left_alone_and_asked_again(name: str) -
 
 
 @pytest.mark.parametrize("fault", OUTAGES + THROTTLES, ids=lambda fault: fault.__name__)
+@pytest.mark.slow
 def test_whom_the_store_cannot_vouch_for_is_told_so_and_not_that_the_key_is_wrong(fault: Fault) -> None:
     async def run() -> None:
         async with world() as (app, names):

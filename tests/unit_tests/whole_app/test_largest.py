@@ -38,6 +38,7 @@ _TEXT: Final = "x" * 1_000_000
 _NAMES: Final = {f"v{number}": "x" * 4_000 for number in range(200)}
 _PROMPT: Final = {"name": "p", "template": "x" * 1_300}
 
+_PART = {"type": "input_text", "text": "x"}
 LARGEST: Final[dict[str, tuple[Any, ...]]] = {
     "put_setting": tuple({"value": value} for value in (_LISTS, [_DEEP] * 160, _NUMBERS, _TEXT)),
     "save_prompt": (
@@ -76,6 +77,18 @@ LARGEST: Final[dict[str, tuple[Any, ...]]] = {
             "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 9_000}],
         },
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "metadata": {"a": "x" * 900_000}},
+    ),
+    "create_embeddings": (
+        {"model": "text-embedding-3-small", "input": ["x" * 400] * 2_048},
+        {"model": "text-embedding-3-small", "input": ["x" * 1_000_000]},
+        {"model": "text-embedding-3-small", "input": [[1] * 200] * 1_000},
+    ),
+    "create_response": (
+        {"model": "gpt-4o", "input": "x" * 1_000_000},
+        {"model": "gpt-4o", "input": [{"role": "user", "content": "x"}] * 2_000},
+        {"model": "gpt-4o", "input": [{"role": "user", "content": [_PART] * 9_000}]},
+        {"model": "gpt-4o", "input": [{"id": "msg_1"}] * 2_000},
+        {"model": "gpt-4o", "input": [{"role": "x"}] * 9_000},
     ),
     "save_bot": ({"system_prompt": "é" * 100_000},),
     "put_limits": ({"models": {f"m{number}": {"tokens_per_minute": 1} for number in range(9_900)}},),

@@ -38,7 +38,7 @@ async def test_each_turn_of_a_bot_plain_streamed_or_again(app: WholeApp) -> None
     await app.must("save_prompt", Call.of({"template": "Be brief."}, headers=key, name="p"))
     await app.must("save_bot", Call.of({"prompt": {"name": "p"}}, headers=key, bot_id="b"))
     said = {"message": "hi", "conversation_id": "c", "user_id": "ann"}
-    with kept_lines("shared.llm.recorded_model") as lines:
+    with kept_lines("shared.llm.call_recorder") as lines:
         for request_id, body in (("plain", said), ("streamed", said | {"stream": True})):
             headers = key | {"x-request-id": request_id}
             await app.must("chat", Call.of(body, headers=headers, bot_id="b"))
@@ -58,7 +58,7 @@ async def test_each_step_of_a_job(app: WholeApp) -> None:
     key = await app.new_key("acme", Role.USER)
     await app.must("accept_job", Call.of({"id": "j", "text": "Why?"}, headers=key))
     ((_, _, message),) = app.runtime.sender.sent  # type: ignore[attr-defined]  # the one in memory
-    with kept_lines("shared.llm.recorded_model") as lines:
+    with kept_lines("shared.llm.call_recorder") as lines:
         await app.functions["run_job"](FakeDelivery(message.body))
 
     assert told(lines, "app_id", "job_id", "step", "bot_id", "key_id") == [

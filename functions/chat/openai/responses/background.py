@@ -34,7 +34,7 @@ type EventJson = dict[str, JsonValue]
 
 _SHORTEST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 2.0
-_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 class ResponseOutcome(BaseModel):
@@ -135,7 +135,7 @@ class BackgroundResponses:
                 for number, event in enumerate(found.events, found.first):
                     if number > after and isinstance(event, dict):
                         yield dict(event)
-                        if event.get("type") in _LAST_EVENTS:
+                        if event.get("type") in LAST_EVENTS:
                             return
                 after = found.last
                 continue

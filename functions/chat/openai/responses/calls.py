@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.openai.model_list import find_usable
@@ -56,6 +56,10 @@ class ResponseCalls:
         with _in_words_of_responses():
             asked = validate_input(lambda: ChatCompletionRequest.model_validate(request), "request", "body")
             call = await self.forwarding.prepare(asked, self.origin)
+        passed = call.prompt.passed
+        if passed is not None:
+            named = replace(passed, limit_name="max_output_tokens")
+            call = replace(call, prompt=replace(call.prompt, passed=named))
         self.prepared.append(call)
         return call
 

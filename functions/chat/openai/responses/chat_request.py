@@ -103,14 +103,12 @@ def _write_call(item: FunctionCallItem) -> JsonValue:
     return {"id": item.call_id, "type": "function", "function": function}
 
 
-def _write_output(output: str | list[InputText]) -> str:
-    return output if isinstance(output, str) else "".join(part.text for part in output)
+def _write_output(output: Sequence[InputText]) -> str:
+    return "".join(part.text for part in output)
 
 
 def _write_answer(item: MessageItem) -> ChatField:
     """Return the assistant's message: its texts as one, and what it declined beside them."""
-    if isinstance(item.content, str):
-        return {"role": "assistant", "content": item.content}
     texts = [part.text for part in item.content if isinstance(part, InputText | OutputText)]
     refusals = [part.refusal for part in item.content if part.type == "refusal"]
     message: ChatField = {"role": "assistant", "content": "".join(texts) if texts else None}
@@ -119,11 +117,9 @@ def _write_answer(item: MessageItem) -> ChatField:
     return message
 
 
-def _write_content(content: str | list[ContentPart]) -> JsonValue:
+def _write_content(content: Sequence[ContentPart]) -> JsonValue:
     """Return a message's content: one text as it is, since not every upstream takes parts."""
     match content:
-        case str():
-            return content
         case [InputText(text=text)]:
             return text
     return [_write_part(part) for part in content]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    TypeAdapter,
+    model_validator,
+)
 
 from shared.validation import refuse_value
 
@@ -16,6 +26,17 @@ _CALL_ID = Field(min_length=1, max_length=_LONGEST_ID)
 _ITEM_ID = Field(None, max_length=_LONGEST_ID)
 
 type ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+def describe_text_or_list(schema: dict[str, Any]) -> None:
+    """Describe for the API document that a text may stand in the place of a list."""
+    items = {name: schema.pop(name) for name in ("type", "items", "maxItems") if name in schema}
+    schema["anyOf"] = [{"type": "string"}, items]
+
+
+def read_text_as_parts(value: object) -> object:
+    """Return a text as the one part of a list."""
+    return [{"type": "input_text", "text": value}] if isinstance(value, str) else value
 
 
 class InputPart(BaseModel):
@@ -116,14 +137,22 @@ class MessageItem(InputPart):
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[ContentPart]
+    content: list[ContentPart] = Field(json_schema_extra=describe_text_or_list)
     id: str | None = _ITEM_ID
     status: ItemStatus | None = None
     phase: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text_as_part(cls, value: object) -> object:
+        if not isinstance(value, dict) or not isinstance(value.get("content"), str):
+            return value
+        kind = "output_text" if value.get("role") == "assistant" else "input_text"
+        return value | {"content": [{"type": kind, "text": value["content"]}]}
+
     @model_validator(mode="after")
     def _has_parts_of_its_role(self) -> MessageItem:
-        for part in self.content if isinstance(self.content, list) else ():
+        for part in self.content:
             is_answer = part.type in {"output_text", "refusal"}
             if is_answer and self.role != "assistant":
                 raise refuse_value(f"a part of type {part.type} is the assistant's")
@@ -165,7 +194,9 @@ class FunctionCallOutputItem(InputPart):
 
     type: Literal["function_call_output"]
     call_id: str = _CALL_ID
-    output: str | list[InputText]
+    output: Annotated[list[InputText], BeforeValidator(read_text_as_parts)] = Field(
+        json_schema_extra=describe_text_or_list
+    )
     id: str | None = _ITEM_ID
     status: ItemStatus | None = None
 
@@ -252,12 +283,6 @@ type InputItem = Annotated[
 
 STORED_ITEM: TypeAdapter[StoredInputItem] = TypeAdapter(StoredInputItem, config=None)
 """Reads an item that is stored, of an input or of an output."""
-
-
-def describe_input(schema: dict[str, Any]) -> None:
-    """Describe an input for the API document: a text, or items."""
-    items = {name: schema.pop(name) for name in ("type", "items", "maxItems") if name in schema}
-    schema["anyOf"] = [{"type": "string"}, items]
 
 
 def read_text_as_message(value: object) -> object:

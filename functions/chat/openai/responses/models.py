@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, override
 
-from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from functions.chat.openai.responses.input_items import (
     MOST_ITEMS,
     InputItem,
-    describe_input,
+    describe_text_or_list,
     find_type,
     read_text_as_message,
 )
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
 from shared.llm.deployments import MODEL_NAME_PATTERN, MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
-from shared.validation import refuse_value
+from shared.validation import MOST_NAMED, refuse_value
 
 LOGPROBS = "message.output_text.logprobs"
 
 MOST_TOOLS = 128
+_KINDS = frozenset(
+    {
+        "message",
+        "function_call",
+        "function_call_output",
+        "reasoning",
+        "item_reference",
+        "input_text",
+        "input_image",
+        "output_text",
+        "refusal",
+        "plain",
+        "json_schema",
+    }
+)
 _NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 _LONGEST_VALUE = 512
 
@@ -157,6 +181,21 @@ class ResponseStreamOptions(RequestModel):
     include_obfuscation: bool | None = None
 
 
+def _rewrite(problem: ErrorDetails) -> InitErrorDetails:
+    """Return a problem at the place that its sender knows."""
+    place = problem["loc"]
+    kept = tuple(
+        step for before, step in zip((None, *place), place, strict=False) if not _is_kind(before, step)
+    )
+    told = problem["msg"].replace("{", "{{").replace("}", "}}")
+    return InitErrorDetails(type=PydanticCustomError(problem["type"], told), loc=kept, input=None)
+
+
+def _is_kind(before: int | str | None, step: int | str) -> bool:
+    """Tell whether a step is the kind of an item, a part or a form, and no field."""
+    return step in _KINDS and (isinstance(before, int) or before == "format")
+
+
 class CreateResponseRequest(RequestModel):
     """Question to a model, in OpenAI's form; fields of OpenAI's that are not here are refused.
 
@@ -196,7 +235,7 @@ class CreateResponseRequest(RequestModel):
 
     model: str = Field(pattern=MODEL_NAME_PATTERN)
     input: Annotated[list[InputItem], BeforeValidator(read_text_as_message)] = Field(
-        default_factory=list, max_length=MOST_ITEMS, json_schema_extra=describe_input
+        default_factory=list, max_length=MOST_ITEMS, json_schema_extra=describe_text_or_list
     )
     instructions: str | None = None
     previous_response_id: str | None = None
@@ -227,6 +266,23 @@ class CreateResponseRequest(RequestModel):
     prompt_cache_retention: Unsupported = None
     context_management: Unsupported = None
     moderation: Unsupported = None
+
+    @classmethod
+    @override
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Read a body, and name in a refusal the fields that there are, without the kinds they were read as.
+
+        Raises:
+            ValidationError: It is no such request.
+        """
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            if error.error_count() > MOST_NAMED:
+                raise  # none of them is named
+            problems = error.errors(include_url=False, include_input=False, include_context=False)
+        # Outside of the block above: the other error holds the body.
+        raise ValidationError.from_exception_data(cls.__name__, [_rewrite(one) for one in problems])
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from functions.chat.composition import Chat
 from functions.chat.openai.completions import call_headers
-from functions.chat.openai.responses.background import BackgroundResponses
+from functions.chat.openai.responses.background import LAST_EVENTS, BackgroundResponses, EventJson
 from functions.chat.openai.responses.composition import OpenedResponses, open_responses, open_stored
 from functions.chat.openai.responses.models import (
     CreateResponseRequest,
@@ -145,16 +145,19 @@ async def _stream(
                 headers |= _headers(opened, arrived_at)
             last = event
             yield StreamEvent(event.type, _encode(event.as_json()))
-    yield StreamEnd(b"", b"" if last is None else _repeat(last))
+    yield StreamEnd(b"", b"" if last is None or operation_id is None else _repeat(last))
 
 
 async def _follow(
     background: BackgroundResponses, response_id: str, after: int = -1
 ) -> AsyncGenerator[StreamEvent | StreamEnd]:
+    kept: list[EventJson] = []
     async with aclosing(background.follow(response_id, after)) as events:
         async for event in events:
+            if not kept or event["type"] in LAST_EVENTS:
+                kept.append(event)
             yield StreamEvent(str(event["type"]), _encode(event))
-    yield StreamEnd(b"", b"")
+    yield StreamEnd(b"", b"".join(render_event(str(event["type"]), _encode(event)) for event in kept))
 
 
 def _repeat(last: ResponseEvent) -> bytes:

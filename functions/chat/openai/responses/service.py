@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ from functions.chat.openai.responses.errors import (
     ReferencedItemError,
     ResponseNotFoundError,
 )
-from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReference, MessageItem
+from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReference
 from functions.chat.openai.responses.models import ResponseReply
 from functions.chat.openai.responses.rendering import render_response, store_request
 from functions.chat.openai.responses.repository import NewResponse, ResponseEnd
@@ -45,6 +46,9 @@ WORK_SECONDS = 240.0
 """How long a response that its caller waits for may be its worker's: longer than any request runs."""
 
 MOST_REFERENCES = 100
+_FEW_ITEMS = 50
+"""Items up to which a conversation is read on the event loop."""
+
 
 _logger = get_logger(__name__)
 
@@ -261,7 +265,9 @@ class ResponseService:
         if previous is None:
             return list(items)
         before = await self.responses.read_history(previous)
-        return [*drop_unasked_outputs([STORED_ITEM.validate_python(one) for one in before]), *items]
+        if len(before) <= _FEW_ITEMS:
+            return [*_read_items(before), *items]
+        return [*await asyncio.to_thread(_read_items, before), *items]
 
     async def _read_items(self, place: ItemId) -> Sequence[JsonValue]:
         try:
@@ -325,6 +331,11 @@ class ResponseService:
             )
 
 
+def _read_items(stored: Sequence[JsonValue]) -> list[StoredInputItem]:
+    """Return stored items that make a conversation."""
+    return drop_unasked_outputs([STORED_ITEM.validate_python(one) for one in stored])
+
+
 async def read_events(answer: AnswerStream, begun: ResponseInWork) -> AsyncGenerator[ResponseEvent]:
     """Give the events that an answer's parts make; keep its end."""
     async for part in answer:
@@ -359,16 +370,8 @@ async def store_end(
 
 
 def write_items(items: Sequence[StoredInputItem]) -> list[JsonValue]:
-    """Return items as they are stored, and shown: a message's text is a part of it."""
-    written: list[JsonValue] = []
-    for item in items:
-        fields: dict[str, JsonValue] = item.model_dump(mode="json", exclude_none=True)
-        if isinstance(item, MessageItem) and isinstance(item.content, str):
-            kind = "output_text" if item.role == "assistant" else "input_text"
-            more: dict[str, JsonValue] = {"annotations": []} if item.role == "assistant" else {}
-            fields["content"] = [{"type": kind, "text": item.content, **more}]
-        written.append(fields | {"status": "completed"})
-    return written
+    """Return items as they are stored, and shown."""
+    return [item.model_dump(mode="json", exclude_none=True) | {"status": "completed"} for item in items]
 
 
 def name_fault(error: APIError) -> str:

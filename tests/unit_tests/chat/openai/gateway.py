@@ -12,7 +12,7 @@ import httpx2
 from shared.contracts import Usage
 from shared.tenancy.context import Role
 from tests.support.fakes import Call, StillClock
-from tests.support.models import open_model
+from tests.support.models import open_embedding_model, open_model
 from tests.support.openai_answers import chunk_json, completion_json, usage_json
 from tests.support.whole_app import whole_app
 
@@ -129,6 +129,7 @@ async def gateway(clock: FakeClock | None = None, tier: str = "premium") -> Asyn
     async with whole_app(clock or StillClock()) as app:
         provider = Provider()
         app.runtime.__dict__["chat_model"] = open_model(provider.handle, app.clock)[0]
+        app.runtime.__dict__["embedding_model"] = open_embedding_model(provider.handle, app.clock)
         await app.load_tokenizer()
         await app.new_tenant("acme", tier)
         key = await app.new_key("acme", Role.USER)

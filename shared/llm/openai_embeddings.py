@@ -1,0 +1,56 @@
+"""`EmbeddingModel` on the deployments of a prompt's route. Imported when first used.
+
+It asks as `OpenAIChatModel` does: the same client, attempts, breakers and credentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from shared.llm.embedding_answer import parse_embeddings
+from shared.llm.openai_client import request_options
+
+if TYPE_CHECKING:
+    import openai
+
+    from shared.llm.deployment_access import DeploymentAccess
+    from shared.llm.deployments import ModelDeployment
+    from shared.llm.embedding_model import EmbeddingPrompt, Embeddings
+    from shared.llm.route_asker import RouteAsker
+
+
+class OpenAIEmbeddingModel:
+    """Embedding models of all deployments.
+
+    Another deployment is asked in one's place only where it serves the same model: vectors of two models
+    cannot be compared.
+
+    Args:
+        client: The SDK's client.
+        access: Where deployments are, and what each is sent.
+        asker: Asks the deployments of a route one after the other.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, access: DeploymentAccess, asker: RouteAsker) -> None:
+        self._client = client
+        self._access = access
+        self._asker = asker
+
+    async def embed(self, prompt: EmbeddingPrompt) -> Embeddings:
+        """Embed a batch.
+
+        Raises:
+            APIError: As `EmbeddingModel` and `OpenAIChatModel.complete` say.
+        """
+        content, deployment = await self._asker.ask(prompt, lambda one: self._post(prompt, one))
+        embeddings = parse_embeddings(content, deployment.deployment, prompt.inputs)
+        return replace(embeddings, deployment=deployment.name)
+
+    async def _post(self, prompt: EmbeddingPrompt, deployment: ModelDeployment) -> bytes:
+        options = request_options(await self._access.headers(deployment))
+        body = {**prompt.fields, "model": deployment.deployment}
+        if prompt.safety_identifier is not None:
+            body["user"] = prompt.safety_identifier  # the only name that this interface has for it
+        url = self._access.embeddings_url(deployment)
+        return await self._client.post(url, cast_to=bytes, body=body, options=options)
