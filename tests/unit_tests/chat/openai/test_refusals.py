@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 USER = {"role": "user", "content": "x"}
 IMAGE = {"type": "image_url"}
+ODD_TYPES: tuple[object, ...] = ([], {}, None, 1)
+ODD_DETAILS: tuple[object, ...] = ([], {}, 1)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ IMAGE = {"type": "image_url"}
                 "messages[0].content[0].type",
                 "invalid_value",
             )
-            for odd in ([], {}, None, 1)
+            for odd in ODD_TYPES
         ),
         *(
             (
@@ -57,7 +59,7 @@ IMAGE = {"type": "image_url"}
                 "messages[0].content[0].image_url.detail",
                 "invalid_value",
             )
-            for odd in ([], {}, 1)
+            for odd in ODD_DETAILS
         ),
     ],
 )
