@@ -80,7 +80,7 @@ class Manifest(ManifestSummary):
 
 
 class _Counted:
-    """What is counted of a chunk's lines, in one walk through them."""
+    """Counts of a chunk's lines, made in one walk through them."""
 
     def __init__(self) -> None:
         self.lines = 0
