@@ -64,7 +64,8 @@ _WAITS_FOR_PLACE = "c.outbox.place = 'held' OR (c.outbox.place = 'asked' AND c.o
 """The latter's own sender has not come to an end with it."""
 
 _IS_LOST = (
-    f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox.kind = 'request' AND c.outbox_since < @lost_since "
+    f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox.kind = 'request' "
+    "AND c.outbox_since < @lost_since "
     "AND (NOT IS_DEFINED(c.waiting_until) OR IS_NULL(c.waiting_until) OR c.waiting_until < @lost_until)"
 )
 _MAY_BE_SENT_AGAIN = f"(NOT IS_DEFINED(c.failures) OR c.failures < {MOST_SENT_AGAIN})"
