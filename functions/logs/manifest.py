@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from functions.logs.call_sums import CallSums, CallSumsOfAChunk
 from functions.logs.chunks import PLATFORM, read_lines
 from functions.logs.lines import UNREADABLE, LogLine, microseconds_of
 from functions.logs.tokens import ANYTHING, MOST_TOKENS, token_of, values_of
@@ -53,6 +54,12 @@ class SearchableManifest(StoredItem):
     text_bytes: int
 
 
+class CallManifest(StoredItem):
+    """A manifest, as far as model calls are summed up."""
+
+    calls: list[CallSums] = Field(default_factory=list)
+
+
 class Manifest(ManifestSummary):
     """One shipped blob; the id is the last part of its name, the rest of which is the partition's key.
 
@@ -62,6 +69,7 @@ class Manifest(ManifestSummary):
         last_us: The time of its latest line.
         text_bytes: What it has uncompressed.
         tokens: Digests of what its lines can be looked up by, in order.
+        calls: Sums over the model calls that it records.
         ttl: Seconds after which the store forgets it.
     """
 
@@ -75,6 +83,7 @@ class Manifest(ManifestSummary):
     last_us: int | None
     counts: dict[str, dict[str, int]]
     tokens: list[str]
+    calls: list[CallSums]
     indexed_at: datetime
     ttl: int = FOR_EVER
 
@@ -89,6 +98,7 @@ class _Counted:
         self.events: Counter[str] = Counter()
         self.first: datetime | None = None
         self.last: datetime | None = None
+        self.calls = CallSumsOfAChunk()
         self._values: set[tuple[str, str]] = set()
         self._hour = "00"
 
@@ -112,6 +122,7 @@ class _Counted:
         if (event := line.event) is not None:
             known = event in self.events or (len(self.events) < _MOST_EVENTS and len(event) <= _LONGEST_EVENT)
             self.events[event if known else OTHERS] += 1
+        self.calls.add(line)
         if len(self._values) <= MOST_TOKENS:
             self._values.update(values_of(line))
 
@@ -146,5 +157,6 @@ def build_manifest(path: BlobPath, content: bytes, indexed_at: datetime) -> Mani
         first_us=None if found.first is None else microseconds_of(found.first),
         last_us=None if found.last is None else microseconds_of(found.last),
         tokens=found.tokens(),
+        calls=found.calls.finish(),
         indexed_at=indexed_at,
     )

@@ -10,9 +10,9 @@ from pydantic import Field, JsonValue
 from shared.http.models import QueryModel, ReplyModel
 from shared.validation import Day, Time
 
-_ID = r"^[A-Za-z0-9._:-]{1,128}$"
-_CURSOR = r"^[0-9]{1,16}~[A-Za-z0-9._-]{0,80}~[0-9]{1,9}$"
-type _Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
+CURSOR_PATTERN = r"^[0-9]{1,16}~[A-Za-z0-9._-]{0,80}~[0-9]{1,9}$"
+type LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class SummaryQuery(QueryModel):
@@ -75,13 +75,13 @@ class LogQuery(QueryModel):
 
     since: Time | None = Field(None, alias="from")
     until: Time | None = Field(None, alias="to")
-    level: _Level | None = None
+    level: LogLevel | None = None
     event: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    request_id: str | None = Field(None, pattern=_ID)
-    conversation_id: str | None = Field(None, pattern=_ID)
+    request_id: str | None = Field(None, pattern=ID_PATTERN)
+    conversation_id: str | None = Field(None, pattern=ID_PATTERN)
     text: str | None = Field(None, min_length=1, max_length=200)
     limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, pattern=_CURSOR)
+    cursor: str | None = Field(None, pattern=CURSOR_PATTERN)
 
 
 class LogLineReply(ReplyModel):

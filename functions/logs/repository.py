@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.logs.manifest import Manifest, ManifestSummary, SearchableManifest
+from functions.logs.call_sums import MODEL_CALL
+from functions.logs.manifest import CallManifest, Manifest, ManifestSummary, SearchableManifest
+from functions.logs.tokens import ANYTHING, EVENT, token_of
 from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition
 
@@ -34,6 +36,20 @@ class ManifestRepository:
         """Go through a day's manifests, a page at a time."""
         async for manifest in _walk(self._of(day)):
             yield manifest
+
+    async def calls_of_day(self, day: date) -> AsyncIterator[CallManifest]:
+        """Go through a day's manifests of chunks that record model calls, a page at a time."""
+        partition = self._of(day)
+        parameters: dict[str, JsonValue] = {"@call": token_of(EVENT, MODEL_CALL), "@any": ANYTHING}
+        where = "ARRAY_CONTAINS(c.tokens, @call) OR ARRAY_CONTAINS(c.tokens, @any)"
+
+        async def read(after: str | None, size: int) -> list[CallManifest]:
+            page = KeysetPage(size, after, where=where, parameters=parameters)
+            return await partition.read_page(CallManifest, page)
+
+        async for page in walk_pages(read, lambda manifest: manifest.id, _PAGE):
+            for manifest in page:
+                yield manifest
 
     async def search_day(
         self, day: date, where: str, parameters: Mapping[str, JsonValue], after: str | None, limit: int

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
+from functions.logs.days import list_days, time_bounds
 from functions.logs.lines import UNREADABLE
 from functions.logs.manifest import REFUSED, build_manifest
 from functions.logs.models import DaySummary, LogLineReply, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from functions.logs.search import FoundLine, LineFilter, LinePosition, LogSearch
-from shared.errors import ValidationError
 from shared.http.paging import ListReply, Page
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
@@ -21,6 +20,8 @@ from shared.resilience.concurrency import side_by_side
 from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from functions.logs.manifest import Manifest
     from functions.logs.models import LogQuery, SummaryQuery
     from functions.logs.retention import LogRetention
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
 
-_MOST_DAYS = 31
 _DAYS_AT_ONCE = 8
 _logger = get_logger(__name__)
 
@@ -130,7 +130,7 @@ class LogService:
             ValidationError: The times are out of order or too far apart.
         """
         facts = {} if query.conversation_id is None else {"conversation_id": query.conversation_id}
-        since, until = _bounds(query.since, query.until, self._clock.now())
+        since, until = time_bounds(query.since, query.until, self._clock.now())
         wanted = LineFilter(
             owner=self._tenant.tenant_id,
             since=since,
@@ -153,7 +153,7 @@ class LogService:
         Raises:
             ValidationError: The days are out of order or too many.
         """
-        days = _list_days(query, self._clock.now().date())
+        days = list_days(query.from_, query.to, self._clock.now().date())
         summaries = await side_by_side((self._sum_day(day) for day in days), at_once=_DAYS_AT_ONCE)
         found = [summary for summary in summaries if summary.chunks]
         return LogSummaryReply(days=found, chunks=sum(summary.chunks for summary in found))
@@ -197,34 +197,3 @@ def _render_line(found: FoundLine) -> LogLineReply:
         error=str(exception.get("type")) if isinstance(exception, dict) else None,
         fields={name: value for name, value in line.facts.items() if name != "event"},
     )
-
-
-def _bounds(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
-    """Return the times between which lines are wanted, in UTC."""
-    end = (now if until is None else until).astimezone(UTC)
-    begin = (
-        datetime.combine(end.date() - timedelta(days=1), time(), UTC)
-        if since is None
-        else since.astimezone(UTC)
-    )
-    if begin > end:
-        reason = "must not be after to"
-    elif end - begin > timedelta(days=_MOST_DAYS):
-        reason = f"must be at most {_MOST_DAYS} days before to"
-    else:
-        return begin, end
-    raise ValidationError(f"Invalid request: from {reason}", {"fields": {"query.from": reason}})
-
-
-def _list_days(query: SummaryQuery, today: date) -> list[date]:
-    last = query.to or (today if query.from_ is None else max(query.from_, today))
-    first = query.from_ or last
-    count = (last - first).days + 1
-    if count < 1:
-        raise ValidationError(
-            "Invalid request: from is after to", {"fields": {"query.from": "must not be after to"}}
-        )
-    if count > _MOST_DAYS:
-        reason = f"must be at most {_MOST_DAYS} days before to"
-        raise ValidationError(f"Invalid request: from {reason}", {"fields": {"query.from": reason}})
-    return [first + timedelta(days=offset) for offset in range(count)]

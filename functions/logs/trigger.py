@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.logs.call_models import (
+    CallQuery,
+    CallReply,
+    CallSummaryQuery,
+    CallSummaryReply,
+    RequestCallsReply,
+    RequestPath,
+)
+from functions.logs.calls import CallService
 from functions.logs.models import LogLineReply, LogQuery, LogSummaryReply, SummaryQuery
+from functions.logs.repository import ManifestRepository
 from functions.logs.retention import LogRetention
 from functions.logs.service import LogIndex, LogService
 from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
@@ -46,6 +56,8 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         """
         return await logs(tenant).summary(query)
 
+    _bind_calls(routes.speaking(routes.dialect, "calls"), runtime)
+
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%LOG_SHIP_SCHEDULE%")
     async def ship_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
         """Ship this worker's log lines, and those of its folder that nobody else ships."""
@@ -73,6 +85,38 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
             await runtime.once(_open_upkeep).run()
 
     return routes.blueprint
+
+
+def _bind_calls(routes: Routes, runtime: "Runtime") -> None:
+    def calls(tenant: TenantContext) -> CallService:
+        manifests = ManifestRepository(tenant, runtime.container("log_index"))
+        return CallService(tenant, manifests, runtime.blobs, runtime.clock)
+
+    @routes.get("v1/calls", min_role=Role.TENANT_ADMIN)
+    async def list_calls(tenant: TenantContext, query: CallQuery) -> ListReply[CallReply]:
+        """List the tenant's model calls, the last that ended first.
+
+        They are log lines, found once these are shipped and indexed; what an instance that is lost had not
+        shipped is missing. `GET /usage` is the authority for tokens and cost.
+        """
+        return await calls(tenant).list_calls(query)
+
+    @routes.get("v1/calls/summary", min_role=Role.TENANT_ADMIN)
+    async def get_call_summary(tenant: TenantContext, query: CallSummaryQuery) -> CallSummaryReply:
+        """Sum the tenant's model calls up, with quantiles of their times.
+
+        It counts the calls whose log lines were shipped and indexed.
+        """
+        return await calls(tenant).summary(query)
+
+    @routes.get("v1/calls/{request_id}", min_role=Role.TENANT_ADMIN)
+    async def get_request_calls(tenant: TenantContext, path: RequestPath) -> RequestCallsReply:
+        """Show the way of one request of the last 31 days, with the times of its steps.
+
+        Steps are its log lines: the request at the edge, its turn, its model calls with the ledger's part and
+        the deployments'. A request whose lines are not shipped yet is not found.
+        """
+        return await calls(tenant).show_request(path.request_id)
 
 
 def _open_index(runtime: "Runtime") -> LogIndex:

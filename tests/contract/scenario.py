@@ -394,6 +394,13 @@ _OPERATION = (
     Step(
         "list_log_lines", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
     ),
+    Step("list_calls", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}),
+    Step(
+        "get_call_summary",
+        TENANT_ADMIN,
+        query={"from": "2026-01-30", "to": "2026-01-31", "group_by": "day,model"},
+    ),
+    Step("get_request_calls", TENANT_ADMIN, {"request_id": "3f0c"}),
     Step("list_audit", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "action": "key.rotate"}),
     Step("list_platform_audit", ADMIN, query={"action": "tenant.create"}),
     Step("export_blob", TENANT_ADMIN, _TENANT, {"name": _SHIPPED}),
@@ -432,10 +439,13 @@ class SupportModel:
 
 
 async def _ship_logs(app: WholeApp) -> None:
+    call = {"event": "model_call", "time": "2026-01-31T10:30:00Z", "model": "gpt-4o", "status": "succeeded"}
+    call |= {"prompt_tokens": 31, "completion_tokens": 9, "duration_ms": 840.0, "wait_ms": 6.0}
     times = ("10:30:00", "10:30:01")
     fields = {"level": "INFO", "logger": "functions.chat", "message": "Answered", "tenant_id": TENANT}
     asked = {"request_id": "3f0c", "extra": {"conversation_id": "ticket-7"}}
     lines = [{"timestamp": f"2026-01-31T{time}Z"} | fields | asked for time in times]
+    lines[0] |= {"message": "Model call", "extra": call | asked["extra"]}
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     app.blobs[_SHIPPED] = content
     await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{_SHIPPED}"))

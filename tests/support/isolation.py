@@ -26,6 +26,7 @@ NAMES = {
     "label": "secretlabel",
     "turn": "1",
     "model": "bot/secretbot",
+    "request_id": "secretrequest",
 }
 """What tenant A's resources are called, by the path parameter that asks for them."""
 
@@ -141,7 +142,7 @@ QUERIES = {
 }
 """What has to stand in the query of operations that require some of it."""
 
-EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob"}
+EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob", "get_request_calls"}
 """Reads of one resource that tenant A cannot have by calling routes alone."""
 
 

@@ -83,6 +83,11 @@ class LogApp:
         answer = await self._routes.call("list_log_lines", Call(query=query, headers=self.admin[tenant]))
         return answer.json() if answer.status == 200 else (answer.status, answer.json()["detail"])
 
+    async def get(self, tenant: str, route: str, query: str = "", **path: str) -> Any:  # noqa: ANN401  # asserted by the test
+        """Call a route; return its answer, or the status and details of a refusal."""
+        answer = await self._routes.call(route, Call(path, query, self.admin[tenant]))
+        return answer.json() if answer.status == 200 else (answer.status, answer.json()["detail"])
+
     async def walk(self, tenant: str, query: str, limit: int) -> list[list[str]]:
         """Go through all pages; return the messages of each."""
         pages: list[list[str]] = []

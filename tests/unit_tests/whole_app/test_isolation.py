@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
+import azure.functions as func
 import pytest
 
 from local.cosmos.engine.effective_key import effective_key
@@ -25,6 +26,7 @@ from tests.support.isolation import (
     BLOB,
     CREATES_OWN,
     KEY_OF_A_REQUEST,
+    NAMES,
     SECRET,
     SETUP,
     Operation,
@@ -160,6 +162,7 @@ async def _prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, dict[str, s
     boss = await app.new_key(STRANGER, Role.TENANT_ADMIN)
     user = await app.new_key(STRANGER, Role.USER)
     app.blobs[BLOB.format(tenant_id=OWNER)] = SECRET.encode()
+    await _ship_line(app)
     names = await app.own_everything(OWNER, owner)
     cursors = []
     for listing in operations():
@@ -168,6 +171,21 @@ async def _prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, dict[str, s
             cursor = (await app.must(listing.name, call)).json()["next_cursor"]
             cursors += [cursor] if cursor else []
     return names, {"owner": owner, "boss": boss, "user": user}, cursors
+
+
+async def _ship_line(app: WholeApp) -> None:
+    """Let A have a log line, which only a timer ships."""
+    line = {
+        "timestamp": app.runtime.clock.now().isoformat(),
+        "level": "INFO",
+        "message": SECRET,
+        "tenant_id": OWNER,
+        "request_id": NAMES["request_id"],
+    }
+    content = json.dumps(line).encode() + b"\n"
+    name = f"{OWNER}/{line['timestamp'][:10]}/103000000000-{0:032x}.jsonl"
+    app.blobs[name] = content
+    await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{name}"))
 
 
 _START: Final = SharedStart(_prepare)
