@@ -11,6 +11,7 @@ import json
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -176,7 +177,7 @@ async def _prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, dict[str, s
 async def _ship_line(app: WholeApp) -> None:
     """Let A have a log line, which only a timer ships."""
     line = {
-        "timestamp": app.runtime.clock.now().isoformat(),
+        "timestamp": (app.runtime.clock.now() - timedelta(minutes=1)).isoformat(),
         "level": "INFO",
         "message": SECRET,
         "tenant_id": OWNER,
