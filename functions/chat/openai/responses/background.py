@@ -140,7 +140,9 @@ class BackgroundResponses:
                 after = found.last
                 continue
             if is_over:
-                yield self._write_last(item, after + 1)
+                number = await self._find_last_number(item)
+                if after < number:
+                    yield self._write_last(item, number)
                 return
             if clock.monotonic() >= ends_at:
                 return
@@ -148,8 +150,13 @@ class BackgroundResponses:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             item = await responses.read(response_id)
 
+    async def _find_last_number(self, item: ResponseItem) -> int:
+        """Return the number of the last event of a response that is over: the first that is not stored."""
+        last = await self.service.responses.read_last_events(item.response_id)
+        return 0 if last is None else last.last + 1
+
     def _write_last(self, item: ResponseItem, number: int) -> EventJson:
-        """Return the last event of a response whose worker could not tell its end."""
+        """Return the last event of a response, which is not stored: it is the response as that is."""
         shown = render_response(item, self.service.clock)
         return {
             "type": name_last_event(shown.status),

@@ -315,6 +315,17 @@ class ResponseRepository:
         found = await self._at(response).query(ResponseEventsItem, Query(text, parameters, 1))
         return found[0] if found else None
 
+    async def read_last_events(self, response: ResponseId) -> ResponseEventsItem | None:
+        """Return the stored events with the highest numbers; None where there is none."""
+        text = select(
+            ResponseEventsItem,
+            where="c.kind = 'events' AND c.branch = @branch AND c.depth = @depth",
+            order_by="c.first DESC",
+        )
+        parameters: dict[str, JsonValue] = {"@branch": response.branch, "@depth": response.depth}
+        found = await self._at(response).query(ResponseEventsItem, Query(text, parameters, 1))
+        return found[0] if found else None
+
     def _find_place(self, new: NewResponse) -> ResponseId:
         if new.previous is None:
             return ResponseId.new(new.operation_id)
