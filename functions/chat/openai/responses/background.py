@@ -72,6 +72,7 @@ class BackgroundResponses:
         """Store a response that is to be made, and put it on its queue.
 
         Raises:
+            OperationReusedError: The operation's response is there, and answers another request.
             PreviousResponseError: The response that it goes on with is not there, or has no answer.
             ReferencedItemError: An item that the input refers to is not there.
             APIError: There is no such model for the tenant, or the store is down.
