@@ -59,6 +59,16 @@ def events_of(answer: Answer) -> list[tuple[str, Any]]:
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
 
 
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "gpt-17", "bot/nobody"])
+@pytest.mark.parametrize("background", [False, True])
+async def test_what_gives_no_responses_is_refused_at_once(
+    desk: Desk, model: str, *, background: bool
+) -> None:
+    refused = await desk.create(model=model, background=background)
+
+    assert (refused.status, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
 async def test_an_answer_tells_what_it_cost_and_what_is_left(desk: Desk) -> None:
     answer = await desk.create()
 
