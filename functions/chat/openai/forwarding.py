@@ -242,7 +242,9 @@ def _refuse_what_the_bot_decides(bot: StoredBotConfig, request: ChatCompletionRe
     most = bot.limits.max_message_characters
     for index, message in enumerate(request.messages):
         if message.get("role") in _INSTRUCTING:
-            raise refused_field(f"body.messages.{index}.role", "a bot has its own instructions")
+            raise refused_field(
+                f"body.messages.{index}.role", "a bot has its own instructions, and takes no others"
+            )
         content = CountedContent()
         content.add_message({"content": message.get("content")}, f"body.messages.{index}")
         if sum(map(len, content.texts)) > most:
