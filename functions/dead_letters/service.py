@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _WHOLE = "message"
-"""What the problem of a message as a whole is shown as: no queue's model that can be replayed has such a field."""
+"""What the problem of a message as a whole is shown as: no model of these queues has such a field."""
 
 
 class DeadLetterService:

@@ -161,12 +161,12 @@ class JobService:
         raise DependencyUnavailableError("The job", "is being changed by others", retry_after=1.0)
 
     async def _cancel(self, job: ReasoningJob) -> ReasoningJob:
-        if job.status is JobStatus.CANCELLED or job.cancel_requested:
+        if job.status is JobStatus.CANCELLED:
             return job
         if job.status.is_final:
             raise JobOverError(job.id, job.status)
         if self.jobs.is_in_work(job):
-            return await self.jobs.request_cancel(job)
+            return job if job.cancel_requested else await self.jobs.request_cancel(job)
         return await self.jobs.end(job, cancel_job(job))
 
     async def _approve(self, job: ReasoningJob, said: ApprovalRequest) -> ReasoningJob:

@@ -26,6 +26,7 @@ from shared.jobs.claims import LONGEST_WAIT, JobClaims
 from shared.jobs.models import JobDelay, JobStatus
 from shared.llm.token_cap import TokenCap
 from shared.logging.logger import get_logger
+from shared.messaging.consumer import PAUSES_SECONDS
 from shared.resilience.deadlines import deadline
 from shared.validation import validate_input
 
@@ -45,6 +46,9 @@ LONGEST_APPROVAL_WAIT = timedelta(days=7)
 DELIVERY_SECONDS = 300.0
 """After this, no further step is begun in a delivery: the job's message is sent once more. The longest call
 that is begun before still ends before the delivery does (shared/messaging/consumer.py)."""
+
+_MOST_CLOCK_DIFFERENCE = timedelta(minutes=1)
+"""The most that the broker's clock is taken to differ from this one."""
 
 _LONGEST_LIST = 500
 _logger = get_logger(__name__)
@@ -81,6 +85,8 @@ class JobWorker:
         job = await self._claim(message)
         if job.status is JobStatus.RUNNING:
             job = await self._run(job)
+        if job.cancel_requested and not job.status.is_final:
+            job = await self._end_cancelled(job)
         await self.outbox.send(job)
         await self.steps.inputs.remove_if_over(job)
 
@@ -109,9 +115,23 @@ class JobWorker:
         job = await self._claims.claim(message)
         return await self._end_wait(job) if job.status is JobStatus.WAITING else job
 
+    async def _end_cancelled(self, job: ReasoningJob) -> ReasoningJob:
+        """End a job that was put off while its caller asked for its end."""
+        try:
+            return await self.jobs.end(job, cancel_job(job))
+        except ItemChangedError:
+            return await self.jobs.read(job.id)  # somebody has ended it, or works on it, and will
+
     async def _end_wait(self, job: ReasoningJob) -> ReasoningJob:
         """Give a job up that has waited for a person for too long; let any other one wait on."""
-        if job.waiting_until is None or self.clock.now() < job.waiting_until:
+        if job.waiting_until is None:
+            return job
+        left = job.waiting_until - self.clock.now()
+        if left > _MOST_CLOCK_DIFFERENCE:
+            return job
+        if left > timedelta():  # it may be the message that ends the wait, by a broker's clock that is ahead
+            until = job.waiting_until + left + timedelta(seconds=PAUSES_SECONDS[0])
+            await self.outbox.send_copy(job, request_message(job.request, until))
             return job
         try:
             return await self.jobs.end(job, _fail(job, f"Nobody approved step '{job.waiting_step}' in time"))

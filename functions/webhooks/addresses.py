@@ -18,6 +18,10 @@ https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv6 addresses whose last 32 bits are an IPv4 address (RFC 6052)."""
 
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that is handed out for the public internet (IANA's registry of the IPv6 address space). Of the rest,
+some stands for IPv4 addresses (`::ffff:0:a.b.c.d`, RFC 2765), or for a provider's own segments (RFC 9602)."""
+
 _OWN_NAMES = frozenset({"localhost"})
 _COMPATIBLE = IPv6Network("::/96")
 _LOW_BITS = 2**32 - 1
@@ -35,6 +39,8 @@ def is_public(address: _Address) -> bool:
         inner = _find_inner(address)
         if inner is not None:
             return is_public(inner)
+        if address not in _GLOBAL_UNICAST:
+            return False
     is_special = address.is_multicast or address.is_unspecified or address == _AZURES_OWN
     return address.is_global and not is_special and not any(address in network for network in _UNUSED)
 

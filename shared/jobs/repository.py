@@ -47,6 +47,13 @@ WORKER_DIED = "Its worker died"
 SWEEP_AFTER_SECONDS = 15.0
 """How long a message may wait before the sweeper takes it: longer than its own sender needs."""
 
+LOST_AFTER_SECONDS = 3_600.0
+"""How long after its time a request that nobody has begun counts as lost: its tenant was suspended when it
+came, or the broker lost it. It takes no place then, and the sweeper sends it again."""
+
+MOST_SENT_AGAIN = 5
+"""The most failures of a job whose lost request is sent again; each time counts as one."""
+
 _LEASE = LeaseFields()
 _IS_RUNNING = f"c.status = '{JobStatus.RUNNING}'"
 _IS_QUEUED = f"c.status = '{JobStatus.QUEUED}'"
@@ -55,6 +62,13 @@ _HAS_OR_NEEDS_NO_PLACE = (
 )
 _WAITS_FOR_PLACE = "c.outbox.place = 'held' OR (c.outbox.place = 'asked' AND c.outbox_since < @before)"
 """The latter's own sender has not come to an end with it."""
+
+_IS_LOST = (
+    f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox.kind = 'request' "
+    "AND c.outbox_since < @lost_since "
+    "AND (NOT IS_DEFINED(c.waiting_until) OR IS_NULL(c.waiting_until) OR c.waiting_until < @lost_until)"
+)
+_MAY_BE_SENT_AGAIN = f"(NOT IS_DEFINED(c.failures) OR c.failures < {MOST_SENT_AGAIN})"
 
 
 class JobRepository[Request: TaskMessage, Result: BaseModel]:
@@ -142,14 +156,18 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         return await self._all().read_prefix_page(self._kind.state, page)
 
     async def pending(self, limit: int) -> Sequence[JobOutboxItem]:
-        """Return jobs whose message has waited to be sent for longer than its own sender needs.
+        """Return jobs whose message has waited to be sent for longer than its own sender needs, or is lost.
 
         A request that has no place yet is not among them: `held` has it.
         """
-        where = f"c.outbox_pending = true AND c.outbox_since < @before AND ({_HAS_OR_NEEDS_NO_PLACE})"
-        return await self._all().query(
-            JobOutboxItem, Query(select(JobOutboxItem, where=where), self._stale(), limit)
-        )
+        waits = f"c.outbox_pending = true AND c.outbox_since < @before AND ({_HAS_OR_NEEDS_NO_PLACE})"
+        where = f"({waits}) OR ({_IS_LOST} AND {_MAY_BE_SENT_AGAIN})"
+        query = Query(select(JobOutboxItem, where=where), self._stale() | self._lost(), limit)
+        due: list[JobOutboxItem] = []
+        for entry in await self._all().query(JobOutboxItem, query):
+            with suppress(ItemChangedError):
+                due.append(entry if entry.outbox_pending else await self._announce_again(entry))
+        return due
 
     async def placed(self, limit: int, *, with_held: bool) -> Sequence[PlacedJob]:
         """Return jobs whose request has a place on the queue, or is about to have one.
@@ -159,10 +177,9 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             with_held: Whether those that wait for one are returned, too.
         """
         fresh = "" if with_held else f" AND NOT ({_WAITS_FOR_PLACE})"
-        where = f"c.outbox.place IN ('asked', 'held', 'taken'){fresh}"
-        return await self._all().query(
-            PlacedJob, Query(select(PlacedJob, where=where), {} if with_held else self._stale(), limit)
-        )
+        where = f"c.outbox.place IN ('asked', 'held', 'taken') AND NOT ({_IS_LOST}){fresh}"
+        parameters = self._lost() if with_held else self._lost() | self._stale()
+        return await self._all().query(PlacedJob, Query(select(PlacedJob, where=where), parameters, limit))
 
     async def held(self, limit: int) -> Sequence[HeldJob]:
         """Return the first jobs of those whose request waits for a place, in their order."""
@@ -423,6 +440,24 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/outbox_pending", value=True),
             PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
         )
+
+    async def _announce_again(self, entry: JobOutboxItem) -> JobOutboxItem:
+        """Let a lost request be sent once more.
+
+        Raises:
+            ItemChangedError: Another sweeper does, or the job is not where it was.
+        """
+        changes = (
+            PatchOperation("set", "/outbox_pending", value=True),
+            PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
+            PatchOperation("incr", "/failures", 1),
+        )
+        same = f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox_since = {entry.outbox_since!r}"
+        return await self._of(entry.id).patch(JobOutboxItem, entry.id, Patch(changes, same))
+
+    def _lost(self) -> dict[str, JsonValue]:
+        before = self._clock.now() - timedelta(seconds=LOST_AFTER_SECONDS)
+        return {"@lost_since": before.timestamp(), "@lost_until": before.isoformat()}
 
     def _stale(self) -> dict[str, JsonValue]:
         before = self._clock.now() - timedelta(seconds=SWEEP_AFTER_SECONDS)

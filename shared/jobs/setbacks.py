@@ -89,7 +89,8 @@ class JobSetbacks[Request: TaskMessage, Result: BaseModel]:
             await self.give_up(message)
             raise DeliveriesExhaustedError(f"Its work failed {MOST_FAILURES} times in a row: {reason}")
         asked = failure.retry_after if isinstance(failure, APIError) else None
-        seconds = max(PAUSES_SECONDS[job.failures], min(asked or 0.0, _LONGEST_PAUSE_SECONDS))
+        pause = max(PAUSES_SECONDS[job.failures], min(asked or 0.0, _LONGEST_PAUSE_SECONDS))
+        seconds = 0.0 if job.cancel_requested else pause  # its end asks nothing of what has failed
         until = self.clock.now() + timedelta(seconds=seconds)
         delay = JobDelay(self.write_message(job.request, until), until, reason)
         try:

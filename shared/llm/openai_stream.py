@@ -165,7 +165,7 @@ class OpenedStream:
 
 def _begin(prompt: ChatPrompt, bounds: StreamBounds) -> GrowingAnswer:
     if prompt.passed is not None:
-        return PassedAnswer(prompt.model)
+        return PassedAnswer(prompt.model, prompt.passed.choices)
     return StreamedAnswer(prompt.model, bounds.characters)
 
 

@@ -42,6 +42,7 @@ class PassedAnswer:
 
     Args:
         model: The model that was asked, for a stream that names none.
+        choices: How many answers were asked for.
 
     Attributes:
         usage: The tokens that it used, once they are told.
@@ -49,17 +50,24 @@ class PassedAnswer:
         fault: The reason for which it is not whole; nothing more of it is passed on.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, choices: int = 1) -> None:
         self.usage: Usage | None = None
         self.is_over = False
         self.fault: str | None = None
         self._model = model
-        self._finish_reason: str | None = None
+        self._choices = choices
+        self._finish_reasons: dict[int, str | None] = {}
 
     @property
     def is_whole(self) -> bool:
         """Tell whether nothing that is needed of it is still to come."""
-        return self._finish_reason is not None and self.usage is not None
+        return self._has_ends and self.usage is not None
+
+    @property
+    def _has_ends(self) -> bool:
+        """Tell whether each answer has its end: all that were asked for, unless the provider gives fewer."""
+        expected = 1 if self.is_over else self._choices
+        return len(self._finish_reasons) >= expected and None not in self._finish_reasons.values()
 
     def take_all(self, events: Iterable[bytes]) -> Sequence[PassedChunk]:
         """Read the data of some events, and return the parts to pass on."""
@@ -78,11 +86,12 @@ class PassedAnswer:
         """
         if self.fault is not None:
             raise UnusableAnswerError(self.fault, self.usage)
-        if self._finish_reason is None:
+        if not self._has_ends:
             raise TruncatedAnswerError("ended its stream before its answer", self.usage)
         if self.usage is None:
             raise UnusableAnswerError("did not tell what its answer used", None)
-        return Completion("", self.usage, self._model, self._finish_reason)
+        first = min(self._finish_reasons)
+        return Completion("", self.usage, self._model, self._finish_reasons[first])
 
     def _take(self, data: bytes) -> PassedChunk | None:
         if data == DONE:
@@ -103,10 +112,13 @@ class PassedAnswer:
         return PassedChunk.of(self._read_choices(event), event)
 
     def _read_choices(self, event: dict[str, object]) -> str:
-        """Note how a choice ends, and return the words that the event adds to any."""
+        """Note how each choice ends, and return the words that the event adds to any."""
         texts: list[str] = []
         for choice in _choices_of(event):
-            self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason
+            index = choice.get("index")
+            number = index if isinstance(index, int) else 0
+            reason = read_name(choice.get("finish_reason"))
+            self._finish_reasons[number] = reason or self._finish_reasons.get(number)
             texts += _words_of(as_object(choice.get("delta")))
         return "".join(texts)
 

@@ -12,9 +12,10 @@ from shared.validation import refused_field
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_TEXT_PARTS = frozenset({"text", "refusal"})
 _IMAGE = "image_url"
-_DETAILS = frozenset({"low", "high", "auto", None})
+# Tuples: what is looked up in them may be any JSON, and not all of that can be looked up in a set.
+_PARTS = (_IMAGE, "refusal", "text")
+_DETAILS = ("auto", "high", "low", None)
 _ADDRESSES = ("https://", "data:image/")
 _DEFINITIONS = ("tools", "functions", "response_format")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -95,9 +96,8 @@ class CountedContent:
 
     def _add_part(self, part: object, place: str) -> None:
         kind = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(part, dict) or kind not in {*_TEXT_PARTS, _IMAGE}:
-            known = ", ".join(sorted({*_TEXT_PARTS, _IMAGE}))
-            raise refused_field(f"{place}.type", f"must be one of {known}")
+        if not isinstance(part, dict) or kind not in _PARTS:
+            raise refused_field(f"{place}.type", f"must be one of {', '.join(_PARTS)}")
         if kind == _IMAGE:
             self.images.append(_read_image(part.get(_IMAGE), f"{place}.{_IMAGE}"))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -72,7 +73,7 @@ class SdkDelivery:
         body = self.message.body
         if isinstance(body, bytes):
             return body
-        parts = list(body) if not isinstance(body, dict | str | int | float) and body is not None else []
+        parts = body if isinstance(body, Iterable) and not isinstance(body, dict | str) else ()
         return b"".join(part for part in parts if isinstance(part, bytes))
 
 

@@ -50,7 +50,9 @@ _OURS = frozenset(
 )
 """Parameters that the app says in its own words; the others are passed on."""
 
-_INSTRUCTING = frozenset({"system", "developer"})
+_ASKING = ("user", "assistant", "tool", "function")
+"""Roles of the messages that a bot takes: none that a provider may read as instructions."""
+
 _NO_ORIGIN = CallOrigin()
 
 
@@ -241,10 +243,9 @@ def _refuse_what_the_bot_decides(bot: StoredBotConfig, request: ChatCompletionRe
             raise refused_field(f"body.{name}", f"is this bot's own: {own}")
     most = bot.limits.max_message_characters
     for index, message in enumerate(request.messages):
-        if message.get("role") in _INSTRUCTING:
-            raise refused_field(
-                f"body.messages.{index}.role", "a bot has its own instructions, and takes no others"
-            )
+        if message.get("role") not in _ASKING:
+            problem = f"a bot has its own instructions: must be one of {', '.join(_ASKING)}"
+            raise refused_field(f"body.messages.{index}.role", problem)
         content = CountedContent()
         content.add_message({"content": message.get("content")}, f"body.messages.{index}")
         if sum(map(len, content.texts)) > most:

@@ -33,9 +33,9 @@ JSON = st.recursive(
 )
 
 
-def take(*events: Json | bytes) -> tuple[PassedAnswer, list[str]]:
+def take(*events: Json | bytes, choices: int = 1) -> tuple[PassedAnswer, list[str]]:
     """Read a stream's events."""
-    answer = PassedAnswer("asked")
+    answer = PassedAnswer("asked", choices)
     data: Iterable[bytes] = (one if isinstance(one, bytes) else json.dumps(one).encode() for one in events)
     return answer, list(answer.take_all(data))
 
@@ -84,6 +84,29 @@ def test_the_words_of_a_part_are_those_of_all_that_the_model_says_in_it() -> Non
 def test_an_answer_without_an_end_is_none(events: tuple[Json, ...]) -> None:
     with pytest.raises(TruncatedAnswerError):
         take(*events)[0].complete()
+
+
+def of_choice(index: int, delta: Json, finish_reason: str | None = None) -> Json:
+    """Write a part of one of several answers, of a provider that tells its usage with each."""
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    return chunk_json({}) | {"choices": [choice], "usage": usage_json(USED)}
+
+
+@pytest.mark.parametrize("others", [(), (of_choice(1, {"content": "b"}),)])
+def test_several_answers_of_which_one_has_no_end_are_none(others: tuple[Json, ...]) -> None:
+    answer, _ = take(of_choice(0, {"content": "a"}), *others, of_choice(0, {}, "stop"), choices=2)
+
+    assert not answer.is_whole
+    with pytest.raises(TruncatedAnswerError):
+        answer.complete()
+
+
+def test_several_answers_are_whole_when_each_has_its_end_or_the_provider_says_so() -> None:
+    both, _ = take(of_choice(0, {}, "stop"), of_choice(1, {}, "length"), choices=2)
+    fewer, _ = take(of_choice(0, {}, "stop"), b"[DONE]", choices=2)
+
+    assert (both.is_whole, fewer.is_whole) == (True, True)
+    assert both.complete().finish_reason == fewer.complete().finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,17 @@ async def test_a_waiting_job_can_be_cancelled(app: App) -> None:
 
     assert (await app.show("j1")).json()["status"] == "cancelled"
     assert (await approve(app)).status == 409
+
+
+async def test_a_wait_whose_last_message_comes_before_its_time_ends_all_the_same(app: App) -> None:
+    await wait_for_approval(app)
+    _, at_the_end = app.sender.sent[-1]
+    app.clock.advance(LONGEST_APPROVAL_WAIT.total_seconds() - 0.5)  # the broker's clock is ahead
+
+    await app.deliver(at_the_end.body)
+    requests = [request for queue, request in app.sender.sent if queue == "reasoner-in"]
+    await app.deliver_what_was_put_off()
+
+    assert len(requests) == len([at_the_end, "its copy"])
+    assert (await app.show("j1")).json()["status"] == "failed"
+    assert len(app.sender.results()) == 1

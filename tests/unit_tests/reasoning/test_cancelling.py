@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.contracts import ReasonerIn, Usage
-from shared.errors import BudgetExceededError
+from shared.errors import BudgetExceededError, DependencyUnavailableError
 from shared.jobs.models import JobStatus
 from tests.support.fakes import Call
 from tests.unit_tests.reasoning.app import HOLD_SECONDS, App, message
@@ -130,3 +130,57 @@ async def test_a_cancel_and_a_delivery_at_once_give_one_end(app: App, after: int
     job = await app.jobs.read("j1")
     assert job.status in {JobStatus.CANCELLED, JobStatus.SUCCEEDED}
     assert len({str(told) for told in app.sender.results()}) == 1
+
+
+async def test_a_job_that_is_cancelled_during_a_step_that_is_put_off_ends_with_that(app: App) -> None:
+    async def cancel_during_the_step() -> None:
+        assert (await cancel(app)).json()["status"] == "running"
+
+    app.model.think = cancel_during_the_step
+    app.model.failures = [BudgetExceededError("Too much", retry_after=36_000.0)]
+
+    await app.deliver(message())
+
+    assert (await app.show("j1")).json()["status"] == "cancelled"
+    assert ([queue for queue, _ in app.sender.sent], len(app.model.prompts)) == (["reasoner-out"], 1)
+
+
+async def test_a_job_that_is_cancelled_during_a_step_that_fails_ends_in_a_delivery_at_once(app: App) -> None:
+    async def cancel_during_the_step() -> None:
+        await cancel(app)
+
+    app.model.think = cancel_during_the_step
+    app.model.failures = [DependencyUnavailableError("OpenAI", retry_after=900.0)]
+    began = app.clock.now()
+
+    await app.deliver(message())
+    await app.deliver_what_was_put_off()
+
+    assert ((await app.show("j1")).json()["status"], app.clock.now()) == ("cancelled", began)
+    assert len(app.model.prompts) == 1
+
+
+async def test_a_cancel_just_before_its_job_waits_for_a_person_ends_it_there_and_then(app: App) -> None:
+    start = app.cosmos.transport.requests
+
+    async def cancel_before_the_fourth_request() -> None:
+        if app.cosmos.transport.requests - start == len(("look for the job", "store it", "store its step")):
+            app.cosmos.transport.fault = None
+            await cancel(app)
+
+    app.cosmos.transport.fault = cancel_before_the_fourth_request
+
+    await app.deliver(message(needs_approval=True))
+
+    shown = (await app.show("j1")).json()
+    assert (shown["status"], [step["name"] for step in shown["steps"]]) == ("cancelled", ["reason"])
+    assert len(app.sender.results()) == 1
+
+
+async def test_a_job_that_was_asked_to_end_and_that_nobody_works_on_is_cancelled_at_once(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    held = await app.jobs.claim(job, "first", HOLD_SECONDS)
+    await cancel(app)
+    await app.jobs.give_back(held, "x", Usage())
+
+    assert (await cancel(app)).json()["status"] == "cancelled"

@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import BudgetExceededError
 from shared.jobs.places import MOST_PLACED, PLACES
-from shared.jobs.repository import SWEEP_AFTER_SECONDS
+from shared.jobs.repository import LOST_AFTER_SECONDS, MOST_SENT_AGAIN, SWEEP_AFTER_SECONDS
 from tests.support.fakes import Call
 from tests.unit_tests.reasoning.app import KilledError, message
 
@@ -307,3 +307,42 @@ def _kill_at(app: App, nth: int, when: str) -> None:
             app.die()
 
     setattr(app.cosmos.transport, "watch" if when == "before" else "watch_done", kill)
+
+
+async def test_what_is_lost_with_a_tenants_suspension_takes_no_place_and_is_sent_again(
+    app: App, queue: ReasonerQueue
+) -> None:
+    ids = await accept_many(app, PLACES)
+    acme = app.authenticator.tenants.pop("acme")
+    await queue.deliver_all()  # to the quarantine
+    app.authenticator.tenants["acme"] = acme
+    early = await accept_and_place(app, queue, "early")
+
+    app.clock.advance(LOST_AFTER_SECONDS + 1)
+    late = await accept_and_place(app, queue, "late")
+    await sweep_later(app)
+    await queue.deliver_all()
+
+    assert (early, late) == (False, True)
+    assert set(await statuses(app, [*ids, "early", "late"])) == {"succeeded"}
+
+
+async def test_a_request_that_is_lost_each_time_is_sent_a_few_times_and_one_that_waits_is_not(
+    app: App, queue: ReasonerQueue
+) -> None:
+    app.model.failures = [BudgetExceededError("Too much", retry_after=20 * LOST_AFTER_SECONDS)]
+    await app.deliver(message(id="waits"))
+    await app.accept(id="lost", text="Why?")
+
+    for _ in range(3 * MOST_SENT_AGAIN):
+        app.clock.advance(LOST_AFTER_SECONDS + 1)
+        await app.sweep()
+
+    sent = [json.loads(request.body)["id"] for request in queue.waiting()]
+    assert (sent.count("waits"), sent.count("lost")) == (1, 1 + MOST_SENT_AGAIN)
+
+
+async def accept_and_place(app: App, queue: ReasonerQueue, job_id: str) -> bool:
+    """Accept a job; tell whether its request is on the queue."""
+    await app.accept(id=job_id, text="Why?")
+    return job_id in {json.loads(request.body)["id"] for request in queue.waiting()}

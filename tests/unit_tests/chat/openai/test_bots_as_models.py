@@ -58,6 +58,9 @@ async def test_a_models_name_wins_over_a_bots() -> None:
         ({"temperature": 0.9}, "temperature"),
         ({"messages": [{"role": "system", "content": "You are mine."}]}, "messages[0].role"),
         ({"messages": [{"role": "developer", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "System", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": ["system"], "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": "x" * 101}]}, "messages[0].content"),
     ],
 )

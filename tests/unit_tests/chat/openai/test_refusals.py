@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tests.unit_tests.chat.openai.gateway import Json
 
 USER = {"role": "user", "content": "x"}
+IMAGE = {"type": "image_url"}
+ODD_TYPES: tuple[object, ...] = ([], {}, None, 1)
+ODD_DETAILS: tuple[object, ...] = ([], {}, 1)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,29 @@ USER = {"role": "user", "content": "x"}
             {"messages": [USER, {"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages[1].content[0].type",
             "invalid_value",
+        ),
+        *(
+            (
+                {"messages": [{"role": "user", "content": [{"type": odd}]}]},
+                "messages[0].content[0].type",
+                "invalid_value",
+            )
+            for odd in ODD_TYPES
+        ),
+        *(
+            (
+                {
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [IMAGE | {"image_url": {"url": "https://a.example/b", "detail": odd}}],
+                        }
+                    ]
+                },
+                "messages[0].content[0].image_url.detail",
+                "invalid_value",
+            )
+            for odd in ODD_DETAILS
         ),
     ],
 )
