@@ -176,7 +176,7 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     cosmos_key: SecretStr | None = Field(None, alias="COSMOS_KEY")
     """Its key; without one the identity is used. In Azure there is none."""
 
-    cosmos_client: Literal["fast", "sdk"] = Field("sdk", alias="COSMOS_CLIENT")
+    cosmos_client: Literal["fast", "sdk"] = Field("fast", alias="COSMOS_CLIENT")
     """The client of the store: `sdk` is azure-cosmos, `fast` is `tenantry_client.cosmos`."""
 
     cosmos_database: str = Field("tenantry", alias="COSMOS_DATABASE")

@@ -86,12 +86,12 @@ class CosmosClient:
 
     def create_database(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database."""
-        self.sdk().create_database(id, **options)
+        self.sdk("create_database").create_database(id, **options)
         return DatabaseProxy(self, id)
 
     def create_database_if_not_exists(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database where there is none of this name."""
-        self.sdk().create_database_if_not_exists(id, **options)
+        self.sdk("create_database_if_not_exists").create_database_if_not_exists(id, **options)
         return DatabaseProxy(self, id)
 
     def delete_database(
@@ -100,10 +100,16 @@ class CosmosClient:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> None:
         """Remove a database with all its containers."""
-        self.sdk().delete_database(self.get_database_client(database).id, **options)
+        self.sdk("delete_database").delete_database(self.get_database_client(database).id, **options)
 
-    def sdk(self) -> Any:  # noqa: ANN401 - whatever the caller or the service has
-        """Return azure-cosmos's client of the same account, for what this one does not do."""
+    def sdk(self, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the caller or the service has
+        """Return azure-cosmos's client of the same account, for what this one does not do.
+
+        Args:
+            method: What it is to do, to be counted.
+        """
+        if method is not None:
+            self.client_connection.delegated[method] += 1
         if self._sdk_client is None:
             try:
                 from azure.cosmos import CosmosClient as SdkClient  # noqa: PLC0415 - optional, and slow to import

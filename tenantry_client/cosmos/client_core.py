@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from tenantry_client.cosmos.container_operations import ContainerState
 from tenantry_client.cosmos.gateway import AccountSettings, Gateway, RetryRules
-from tenantry_client.cosmos.request_options import OptionCompiler, header_line
+from tenantry_client.cosmos.hedging import read_rules
+from tenantry_client.cosmos.request_options import HEDGING_NEEDS_ASYNCIO, OptionCompiler, header_line
 from tenantry_client.cosmos.request_signing import EntraTokenSigner, MasterKeySigner, ResourceTokenSigner
 from tenantry_client.cosmos.transport import Deadlines, Place
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
 
     from tenantry_client.cosmos.answers import ResponseHeaders
+    from tenantry_client.cosmos.hedging import HedgingRules, Race
     from tenantry_client.cosmos.request_signing import Signer
     from tenantry_client.cosmos.transport import Transport
 
@@ -29,6 +33,8 @@ class ClientOptions(TypedDict, total=False):
         consistency_level: The level of reads, where it is not the account's.
         preferred_locations: Regions that are asked first.
         multiple_write_locations: Whether writes may go to them, too.
+        availability_strategy: Whether reads are hedged, as at `RequestOptions`; for asyncio alone.
+        availability_strategy_max_concurrency: The most regions that a hedged read asks at a time.
         enable_endpoint_discovery: Whether regions of the account's document are asked at all.
         connection_timeout: Seconds for a connection.
         read_timeout: Seconds for an answer.
@@ -49,6 +55,8 @@ class ClientOptions(TypedDict, total=False):
     consistency_level: str | None
     preferred_locations: Sequence[str]
     multiple_write_locations: bool
+    availability_strategy: bool | Mapping[str, Any]
+    availability_strategy_max_concurrency: int | None
     enable_endpoint_discovery: bool
     connection_timeout: float
     read_timeout: float
@@ -74,6 +82,10 @@ class ClientCore:
         credential: Its key, resource tokens by what they are for, or a credential of azure-identity.
         options: The caller's keywords.
         transport: Carries the requests.
+        race: Asks several regions at once, for hedged reads; None where that cannot be done.
+
+    Attributes:
+        delegated: How often azure-cosmos was asked in this client's place, by the name of the method.
 
     Raises:
         TypeError: A keyword or a credential of no kind that there is.
@@ -85,6 +97,7 @@ class ClientCore:
         credential: Any,  # noqa: ANN401 - see above
         options: Mapping[str, Any],
         transport: Transport,
+        race: Race | None = None,
     ) -> None:
         unknown = options.keys() - ClientOptions.__annotations__.keys()
         if unknown:
@@ -108,9 +121,13 @@ class ClientCore:
             str(options.get("user_agent_suffix", "")),
         )
         self.compiler = OptionCompiler(
-            deadlines, minimal_writes=bool(options.get("no_response_on_write", False))
+            deadlines,
+            minimal_writes=bool(options.get("no_response_on_write", False)),
+            hedging=_hedging(options, may_hedge=race is not None),
+            may_hedge=race is not None,
         )
-        self.gateway = Gateway(settings, _signer(credential, url, transport), transport)
+        self.delegated: Counter[str] = Counter()
+        self.gateway = Gateway(settings, _signer(credential, url, transport), transport, race)
         self._containers: dict[tuple[str, str], ContainerState] = {}
 
     @property
@@ -165,6 +182,14 @@ def _retries(options: Mapping[str, Any]) -> RetryRules:
         attempts("retry_read", usual.read),
         elsewhere=bool(options.get("enable_endpoint_discovery", True)),
     )
+
+
+def _hedging(options: Mapping[str, Any], *, may_hedge: bool) -> HedgingRules | None:
+    given = options.get("availability_strategy", False)
+    if given and not may_hedge:
+        raise TypeError(HEDGING_NEEDS_ASYNCIO)
+    rules = read_rules(given)
+    return rules and replace(rules, at_once=options.get("availability_strategy_max_concurrency"))
 
 
 def _headers(options: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ _BAD_REQUEST: Final = 400
 _MADE_ANEW: Final = 1024
 _NOT_CHANGED: Final = 304
 _GONE: Final = 410
+_WITH_TOKENS: Final = frozenset({None, "Session"})
 
 type Item = str | Mapping[str, Any]
 
@@ -147,7 +148,7 @@ class ContainerState:
         """Return the header with the state that an answer has to be at least as new as, if there is one."""
         if options.session_token is not None:
             return header_line("x-ms-session-token", options.session_token)
-        if not self.tokens or not self.gateway.is_session:
+        if not self.tokens or not self.gateway.is_session or options.consistency not in _WITH_TOKENS:
             return ""
         if key_header is None:
             return f"x-ms-session-token: {self.tokens.all()}\r\n"

@@ -69,7 +69,7 @@ class DatabaseProxy:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> ContainerProxy:
         """Make a container."""
-        self._sdk().create_container(id, partition_key, **options)
+        self._sdk("create_container").create_container(id, partition_key, **options)
         return self.get_container_client(id)
 
     def create_container_if_not_exists(
@@ -79,7 +79,9 @@ class DatabaseProxy:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> ContainerProxy:
         """Make a container where there is none of this name."""
-        self._sdk().create_container_if_not_exists(id, partition_key, **options)
+        self._sdk("create_container_if_not_exists").create_container_if_not_exists(
+            id, partition_key, **options
+        )
         return self.get_container_client(id)
 
     def delete_container(
@@ -89,11 +91,11 @@ class DatabaseProxy:
     ) -> None:
         """Remove a container with all its items."""
         name = container if isinstance(container, str) else _id_of(container)
-        self._sdk().delete_container(name, **options)
+        self._sdk("delete_container").delete_container(name, **options)
         self.client_connection.container(self.id, name).forget()
 
-    def _sdk(self) -> Any:  # noqa: ANN401 - whatever the caller or the service has
-        return self._client.sdk().get_database_client(self.id)
+    def _sdk(self, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the caller or the service has
+        return self._client.sdk(method).get_database_client(self.id)
 
 
 def _id_of(named: ContainerProxy | Mapping[str, Any]) -> str:

@@ -23,12 +23,15 @@ class ClientFace(Protocol):
         """Its settings, and what it knows."""
         ...
 
-    def sdk(self) -> Any:  # noqa: ANN401 - azure-cosmos's own client
-        """Return azure-cosmos's client of the same account."""
+    def sdk(self, method: str | None = None) -> Any:  # noqa: ANN401 - azure-cosmos's own client
+        """Return azure-cosmos's client of the same account; what it is to do is counted."""
         ...
 
 
 class _Face(Protocol):
+    @property
+    def client_connection(self) -> ClientCore: ...
+
     def _sdk(self) -> Any: ...  # noqa: ANN401 - whatever the caller or the service has
 
 
@@ -42,6 +45,7 @@ class Delegated:
         self._name = name
 
     def __get__(self, face: _Face, owner: type) -> Any:  # noqa: ANN401 - whatever the caller or the service has
+        face.client_connection.delegated[self._name] += 1
         return getattr(face._sdk(), self._name)  # noqa: SLF001 - both are one part
 
 

@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,12 @@ from tenantry_client.cosmos.transport import AnswerLostError, NotSentError, Plac
 from tenantry_client.version import VERSION
 
 if TYPE_CHECKING:
+    from tenantry_client.cosmos.hedging import HedgingRules, Race
     from tenantry_client.cosmos.request_signing import Signer
     from tenantry_client.cosmos.transport import Deadlines, Transport
 
 API_VERSION: Final = "2020-07-15"
+_SESSION: Final = "Session"
 _TOO_MANY_REQUESTS: Final = 429
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
@@ -128,8 +131,9 @@ class Request:
 
 @dataclass(slots=True)
 class _Attempts:
-    """Tally of one operation's failures."""
+    """Tally of one operation's failures, and the regions that it may not go to."""
 
+    excluded: frozenset[str]
     throttled: int = 0
     waited: float = 0.0
     connect: int = 0
@@ -145,16 +149,20 @@ class Gateway:
         settings: Which account, and how.
         signer: Signs requests.
         transport: Carries them.
+        race: Asks several regions at once, for hedged reads; None where that cannot be done.
     """
 
-    def __init__(self, settings: AccountSettings, signer: Signer, transport: Transport) -> None:
+    def __init__(
+        self, settings: AccountSettings, signer: Signer, transport: Transport, race: Race | None = None
+    ) -> None:
         self.settings = settings
         self.transport = transport
         self.last_answer: Answer | None = None
         self.account: Account | None = None
         self._signer = signer
+        self._race = race
         self._lock = transport.new_lock()
-        self._common = ""
+        self._common = self._common_but_level = ""
         self._ids = count()
         self._id_prefix = str(uuid.uuid4())[:24]
         self._echoing: set[Place] = set()
@@ -167,7 +175,7 @@ class Gateway:
     @property
     def is_session(self) -> bool:
         """Whether reads carry the state that they have to be at least as new as."""
-        return self.account is not None and self.account.consistency == "Session"
+        return self.account is not None and self.account.consistency == _SESSION
 
     async def open(self) -> Account:
         """Read the account's document, unless it is known."""
@@ -200,8 +208,9 @@ class Gateway:
         account.failed.update(failed or {})
         account.consistency = settings.consistency or account.consistency
         self._common = self._common_headers(
-            "Session" if account.consistency == "Session" else settings.consistency
+            _SESSION if account.consistency == _SESSION else settings.consistency
         )
+        self._common_but_level = self._common_headers(None)
         self.account = account if settings.retries.elsewhere else alone(settings.place, account.consistency)
 
     async def send(self, request: Request) -> Answer:
@@ -212,13 +221,30 @@ class Gateway:
             ServiceResponseError: The answer was lost.
             CosmosClientTimeoutError: The operation's time is over.
         """
-        answer = await self._send(self.account or await self.open(), request)
+        account = self.account or await self.open()
+        options = request.options
+        if options.hedging is None or not request.reads or request.kind != "docs":
+            answer = await self._send(account, request, options.excluded)
+        else:
+            answer = await self._send_hedged(account, request, options.hedging)
         self.last_answer = answer
         return answer
 
-    async def _send(self, account: Account, request: Request) -> Answer:
-        attempts = _Attempts()
+    async def _send_hedged(self, account: Account, request: Request, rules: HedgingRules) -> Answer:
+        """Ask the first region with all its retries; while it is late, one further region after another."""
         excluded = request.options.excluded
+        names = account.names(excluded=excluded)
+        if len(names) == 1 or self._race is None:
+            return await self._send(account, request, excluded)
+        everywhere = frozenset(names)
+        only_there = [excluded | (everywhere - {name}) for name in names[1:]]
+        arms = [partial(self._send, account, request, without) for without in (excluded, *only_there)]
+        return await self._race(arms, rules)
+
+    async def _send(
+        self, account: Account, request: Request, excluded: frozenset[str] = frozenset()
+    ) -> Answer:
+        attempts = _Attempts(excluded)
         places = account.order(reads=request.reads, excluded=excluded)
         while True:
             place = places[0]
@@ -256,8 +282,11 @@ class Gateway:
         length = "" if body is None else f"content-length: {len(body)}\r\n"
         if body is None and request.method != "GET":
             length = "content-length: 0\r\n"
+        common = self._common
+        if options.consistency is not None:
+            common = f"{self._common_but_level}x-ms-consistency-level: {options.consistency}\r\n"
         head = (
-            f"{request.method} {request.path} HTTP/1.1\r\nhost: {place.authority}\r\n{self._common}"
+            f"{request.method} {request.path} HTTP/1.1\r\nhost: {place.authority}\r\n{common}"
             f"{request.head}{options.head}{signed}x-ms-activity-id: {activity}\r\n{length}\r\n"
         ).encode("ascii")
         try:
@@ -284,7 +313,7 @@ class Gateway:
         if attempts.connect > self.settings.retries.connect:
             return False
         account.fail(place)
-        if len(account.order(reads=request.reads, excluded=request.options.excluded)) == 1:
+        if len(account.order(reads=request.reads, excluded=attempts.excluded)) == 1:
             await self._pause(attempts.connect)
         elif not request.reads:
             await self._refresh_quietly()
@@ -319,7 +348,7 @@ class Gateway:
             attempts.asked_the_writer = True
             return True
         if status in _ELSEWHERE_FOR_READS and request.reads:
-            regions = account.order(reads=True, excluded=request.options.excluded)
+            regions = account.order(reads=True, excluded=attempts.excluded)
             account.fail(place)
             return attempts.regions + 1 < len(regions) and await self._in_another_region(attempts)
         return False

@@ -88,6 +88,11 @@ class Account:
             del self.failed[place]
         return sorted(places, key=lambda place: place in self.failed)
 
+    def names(self, *, excluded: frozenset[str]) -> list[str]:
+        """Return the regions that a read may go to, the first choice first; never nothing."""
+        name_of = {region.place: region.name for region in self.reads}
+        return [name_of[place] for place in self.order(reads=True, excluded=excluded)]
+
     def fail(self, place: Place) -> None:
         """Ask a region last, for a while."""
         self.failed[place] = time.monotonic() + UNAVAILABLE_SECONDS

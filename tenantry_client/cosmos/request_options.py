@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
+from tenantry_client.cosmos.hedging import HedgingRules, read_rules
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -19,6 +21,8 @@ type ResponseHook = Callable[[ResponseHeaders, Any], object]
 type Parameters = Sequence[Mapping[str, object]]
 type Json = dict[str, Any]
 
+HEDGING_NEEDS_ASYNCIO: Final = "'availability_strategy' needs the client for asyncio"
+_LEVELS: Final = frozenset({"Strong", "BoundedStaleness", "Session", "ConsistentPrefix", "Eventual"})
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
 _LONGEST_STALENESS_MS: Final = 2**31 - 1
 
@@ -32,6 +36,8 @@ class RequestOptions(TypedDict, total=False):
         priority: Which requests are put off first where there is too little throughput.
         throughput_bucket: The share of the throughput that this counts against.
         excluded_locations: Regions that are not asked.
+        availability_strategy: Whether a read is hedged: when its region is late, the next one is asked as
+            well. True, False, or `threshold_ms` and `threshold_steps_ms`; the client's where it is not given.
         timeout: Seconds for the whole operation, its retries included.
         read_timeout: Seconds for an answer.
         connection_timeout: Seconds for a connection.
@@ -43,10 +49,21 @@ class RequestOptions(TypedDict, total=False):
     priority: Literal["High", "Low"] | None
     throughput_bucket: int | None
     excluded_locations: Sequence[str] | None
+    availability_strategy: bool | Mapping[str, Any] | None
     timeout: float | None
     read_timeout: float | None
     connection_timeout: float | None
     response_hook: ResponseHook | None
+
+
+class ReadManyOptions(RequestOptions, total=False):
+    """Keywords of a read of many items.
+
+    Attributes:
+        consistency_level: The level of this read, at most the account's.
+    """
+
+    consistency_level: str | None
 
 
 class ReadOptions(RequestOptions, total=False):
@@ -177,6 +194,8 @@ class Compiled:
         deadlines: For each attempt.
         end: When the operation has to be done, by the monotonic clock; None for whenever.
         lost_writes: How often a write whose answer was lost is sent again.
+        hedging: When other regions are asked as well; None for never.
+        consistency: The level of a read, where it is not the client's.
     """
 
     head: str
@@ -186,6 +205,8 @@ class Compiled:
     excluded: frozenset[str] = frozenset()
     end: float | None = None
     lost_writes: int = 0
+    hedging: HedgingRules | None = None
+    consistency: str | None = None
 
 
 _HEADERS: Final = {
@@ -204,7 +225,16 @@ _HEADERS: Final = {
 _ELSEWHERE: Final = frozenset(
     {
         *("session_token", "excluded_locations", "timeout", "read_timeout", "connection_timeout"),
-        *("response_hook", "retry_write", "etag", "match_condition", "initial_headers", "no_response"),
+        *(
+            "availability_strategy",
+            "consistency_level",
+            "response_hook",
+            "retry_write",
+            "etag",
+            "match_condition",
+            "initial_headers",
+            "no_response",
+        ),
     }
 )
 
@@ -227,12 +257,22 @@ class OptionCompiler:
     Args:
         deadlines: Seconds where the caller gives none.
         minimal_writes: Whether writes leave the item out of the answer where the caller does not say.
+        hedging: When reads ask other regions as well, where the caller does not say.
+        may_hedge: Whether that can be done.
     """
 
-    def __init__(self, deadlines: Deadlines, *, minimal_writes: bool = False) -> None:
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        *,
+        minimal_writes: bool = False,
+        hedging: HedgingRules | None = None,
+        may_hedge: bool = True,
+    ) -> None:
         self._deadlines = deadlines
         self._minimal_writes = minimal_writes
-        self.of_reads = Compiled("", deadlines)
+        self._may_hedge = may_hedge
+        self.of_reads = Compiled("", deadlines, hedging=hedging)
         self.of_writes = Compiled("prefer: return=minimal\r\n" if minimal_writes else "", deadlines)
 
     def of_read(self, options: Mapping[str, Any]) -> Compiled:
@@ -265,7 +305,7 @@ class OptionCompiler:
                 deadlines.connect if connect is None else float(connect),
                 deadlines.read if read is None else float(read),
             )
-        timeout = options.get("timeout")
+        timeout, level = options.get("timeout"), options.get("consistency_level")
         return Compiled(
             "".join(lines),
             deadlines,
@@ -274,7 +314,20 @@ class OptionCompiler:
             frozenset(options.get("excluded_locations") or ()),
             None if timeout is None else time.monotonic() + float(timeout),
             int(options.get("retry_write") or usual.lost_writes),
+            self._hedging(options.get("availability_strategy"), usual),
+            None if level is None else _checked_level(level),
         )
+
+    def _hedging(self, given: bool | Mapping[str, Any] | None, usual: Compiled) -> HedgingRules | None:  # noqa: FBT001 - as azure-cosmos takes it
+        if given and not self._may_hedge:
+            raise TypeError(HEDGING_NEEDS_ASYNCIO)
+        return read_rules(given, usual.hedging)
+
+
+def _checked_level(level: str) -> str:
+    if level not in _LEVELS:
+        raise ValueError(f"there is no consistency level {level!r}")
+    return level
 
 
 def _checked(name: str, value: object) -> object:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from tenantry_client.cosmos.aio.connection_pool import ConnectionPool
 from tenantry_client.cosmos.aio.database import DatabaseProxy
+from tenantry_client.cosmos.aio.racing import race
 from tenantry_client.cosmos.client_core import (
     MAX_CONNECTIONS,
     ClientCore,
@@ -37,7 +38,7 @@ class CosmosClient:
             tls_context(options.get("connection_verify", True)),
             options.get("max_connections", MAX_CONNECTIONS),
         )
-        self.client_connection: ClientCore = ClientCore(url, credential, options, pool)
+        self.client_connection: ClientCore = ClientCore(url, credential, options, pool, race)
         self._sdk_client: Any = None
 
     def __repr__(self) -> str:
@@ -82,12 +83,12 @@ class CosmosClient:
 
     async def create_database(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database."""
-        await self.sdk().create_database(id, **options)
+        await self.sdk("create_database").create_database(id, **options)
         return DatabaseProxy(self, id)
 
     async def create_database_if_not_exists(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database where there is none of this name."""
-        await self.sdk().create_database_if_not_exists(id, **options)
+        await self.sdk("create_database_if_not_exists").create_database_if_not_exists(id, **options)
         return DatabaseProxy(self, id)
 
     async def delete_database(
@@ -96,10 +97,16 @@ class CosmosClient:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> None:
         """Remove a database with all its containers."""
-        await self.sdk().delete_database(self.get_database_client(database).id, **options)
+        await self.sdk("delete_database").delete_database(self.get_database_client(database).id, **options)
 
-    def sdk(self) -> Any:  # noqa: ANN401 - whatever the caller or the service has
-        """Return azure-cosmos's client of the same account, for what this one does not do."""
+    def sdk(self, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the caller or the service has
+        """Return azure-cosmos's client of the same account, for what this one does not do.
+
+        Args:
+            method: What it is to do, to be counted.
+        """
+        if method is not None:
+            self.client_connection.delegated[method] += 1
         if self._sdk_client is None:
             try:
                 from azure.cosmos.aio import CosmosClient as SdkClient  # noqa: PLC0415 - optional, and slow to import

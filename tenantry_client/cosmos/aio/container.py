@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ListOptions,
         PatchOptions,
         QueryOptions,
+        ReadManyOptions,
         ReadOptions,
         RequestOptions,
         WriteOptions,
@@ -144,7 +145,7 @@ class ContainerProxy:
         items: Sequence[tuple[str, PartitionKeyType]],
         *,
         max_concurrency: int | None = None,  # noqa: ARG002 - the port has it
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadManyOptions],
     ) -> CosmosList:
         """Return those of the items that there are, in the order in which they are named."""
         return await ItemReader(self._state, self._operations, options).read(items)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from tenantry_client.cosmos.aio.racing import race
 from tenantry_client.cosmos.answers import Answer
 from tenantry_client.cosmos.client_core import ClientCore
 from tenantry_client.cosmos.container_operations import ContainerOperations, ContainerState
@@ -127,7 +128,7 @@ class ScriptedTransport:
 
 def state_on(transport: ScriptedTransport, **options: object) -> ContainerState:
     """Return the container `items` of the database `db` on a transport."""
-    return ClientCore(URL, KEY, options, transport).container("db", "items")
+    return ClientCore(URL, KEY, options, transport, race).container("db", "items")
 
 
 def operations_on(transport: ScriptedTransport, **options: object) -> ContainerOperations:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from azure.core import MatchConditions as SdkMatchConditions
 
+from tenantry_client.cosmos.container_operations import ContainerOperations
 from tenantry_client.cosmos.documents import MatchConditions
 from tenantry_client.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
@@ -17,6 +18,7 @@ from tenantry_client.cosmos.exceptions import (
     CosmosResourceNotFoundError,
     DecodeError,
 )
+from tenantry_client.cosmos.item_reading import ItemReader
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     RID,
     ScriptedTransport,
@@ -25,6 +27,7 @@ from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     container_properties,
     operations_on,
     physical_partitions,
+    state_on,
 )
 
 if TYPE_CHECKING:
@@ -234,3 +237,22 @@ async def test_a_batch_is_written_as_the_service_reads_it() -> None:
 async def test_a_step_that_is_none_is_refused(step: tuple[str, tuple[str, ...]]) -> None:
     with pytest.raises(AttributeError, match="index 0"):
         await operations_on(ScriptedTransport()).batch([step], "p", {})
+
+
+async def test_one_read_may_ask_for_less_than_the_client_s_consistency() -> None:
+    transport = ScriptedTransport(
+        [answer(201, ITEM, **session("0:1#5")), *[answer(200, ITEM)] * 2],
+        account(consistency="Session"),
+    )
+    state = state_on(transport)
+    operations = ContainerOperations(state)
+    await operations.create(ITEM, {})
+    items = [("1", "p")]
+    await ItemReader(state, operations, {}).read(items)
+    await ItemReader(state, operations, {"consistency_level": "Eventual"}).read(items)
+
+    levels = [sent.headers["x-ms-consistency-level"] for sent in transport.sent]
+    assert levels == ["Session", "Session", "Eventual"]
+    assert ["x-ms-session-token" in sent.headers for sent in transport.sent] == [False, True, False]
+    with pytest.raises(ValueError, match="no consistency level 'Some'"):
+        await ItemReader(state, operations, {"consistency_level": "Some"}).read(items)

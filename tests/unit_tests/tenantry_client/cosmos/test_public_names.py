@@ -18,13 +18,10 @@ from tenantry_client.cosmos.client_core import ClientOptions
 from tenantry_client.cosmos.delegation import Delegated
 
 LEFT_OUT = {
-    "availability_strategy": "hedging",
-    "availability_strategy_max_concurrency": "hedging",
     "get_latest_session_token": "merging tokens over feed ranges",
     "partition_key_range_id": "deprecated there",
     "full_text_score_scope": "full text search",
     "populate_query_advice": "advice on queries",
-    "consistency_level": "of one call: it is the client's",
     "executor": "threads: one request follows another",
     "populate_query_metrics": "outside queries: deprecated there",
 }
