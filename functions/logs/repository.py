@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.logs.manifest import Manifest, ManifestSummary
+from functions.logs.manifest import Manifest, ManifestSummary, SearchableManifest
 from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from datetime import date
 
     from shared.cosmos.container import Container
+    from shared.errors import JsonValue
     from shared.tenancy.context import TenantContext
 
 _PAGE = 500
@@ -33,6 +34,13 @@ class ManifestRepository:
         """Go through a day's manifests, a page at a time."""
         async for manifest in _walk(self._of(day)):
             yield manifest
+
+    async def search_day(
+        self, day: date, where: str, parameters: Mapping[str, JsonValue], after: str | None, limit: int
+    ) -> list[SearchableManifest]:
+        """Return a page of a day's manifests that meet a condition, those with the latest lines first."""
+        page = KeysetPage(limit, after, descending=True, where=where, parameters=parameters)
+        return await self._of(day).read_page(SearchableManifest, page)
 
     def _of(self, day: date) -> Partition:
         return Partition.of(self._tenant, self._container, day.isoformat())

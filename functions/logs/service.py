@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
-from functions.logs.manifest import build_manifest
-from functions.logs.models import DaySummary, LogSummaryReply
+from functions.logs.lines import UNREADABLE
+from functions.logs.manifest import REFUSED, build_manifest
+from functions.logs.models import DaySummary, LogLineReply, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
+from functions.logs.search import FoundLine, LineFilter, LinePosition, LogSearch
 from shared.errors import ValidationError
+from shared.http.paging import ListReply, Page
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
@@ -19,8 +22,9 @@ from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
     from functions.logs.manifest import Manifest
-    from functions.logs.models import SummaryQuery
+    from functions.logs.models import LogQuery, SummaryQuery
     from functions.logs.retention import LogRetention
+    from functions.logs.search import ReadsBlobs
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantContext
@@ -84,6 +88,7 @@ class LogIndex:
         except UnreadableChunkError as error:
             _logger.warning("A blob that is no chunk was left", extra={"blob": name, "reason": str(error)})
             return
+        _tell_of_refused(manifest, path.owner)
         if path.owner == PLATFORM:
             kept = self._limit(manifest, self._retention.platform_days)
             await PlatformManifests(self._container).put(kept)
@@ -103,11 +108,44 @@ class LogIndex:
 
 
 class LogService:
-    """The logs of one tenant."""
+    """The logs of one tenant.
 
-    def __init__(self, tenant: TenantContext, container: Container, clock: Clock) -> None:
+    Args:
+        tenant: Whose.
+        container: Where manifests are.
+        blobs: Where chunks are.
+        clock: Tells the day.
+    """
+
+    def __init__(self, tenant: TenantContext, container: Container, blobs: ReadsBlobs, clock: Clock) -> None:
+        self._tenant = tenant
         self._manifests = ManifestRepository(tenant, container)
+        self._search = LogSearch(self._manifests, blobs)
         self._clock = clock
+
+    async def list_lines(self, query: LogQuery) -> ListReply[LogLineReply]:
+        """Return a page of the lines that are wanted, newest first.
+
+        Raises:
+            ValidationError: The times are out of order or too far apart.
+        """
+        facts = {} if query.conversation_id is None else {"conversation_id": query.conversation_id}
+        since, until = _bounds(query.since, query.until, self._clock.now())
+        wanted = LineFilter(
+            owner=self._tenant.tenant_id,
+            since=since,
+            until=until,
+            level=query.level,
+            event=query.event,
+            request_id=query.request_id,
+            facts=facts,
+            text=query.text,
+        )
+        after = None if query.cursor is None else LinePosition.parse(query.cursor)
+        found = await self._search.find(wanted, after, query.limit)
+        cursor = None if found.after is None else found.after.cursor
+        page = Page(found.lines, lambda line: line.position.cursor, cursor)
+        return ListReply[LogLineReply].of(page, _render_line)
 
     async def summary(self, query: SummaryQuery) -> LogSummaryReply:
         """Sum the indexed blobs up by day.
@@ -123,11 +161,59 @@ class LogService:
     async def _sum_day(self, day: date) -> DaySummary:
         lines = chunks = 0
         levels: Counter[str] = Counter()
+        events: Counter[str] = Counter()
         async for manifest in self._manifests.of_day(day):
             lines += manifest.lines
             chunks += 1
             levels.update(manifest.levels)
-        return DaySummary(day=day, lines=lines, chunks=chunks, levels=dict(sorted(levels.items())))
+            events.update(manifest.events)
+        return DaySummary(
+            day=day,
+            lines=lines,
+            chunks=chunks,
+            levels=dict(sorted(levels.items())),
+            events=dict(sorted(events.items())),
+        )
+
+
+def _tell_of_refused(manifest: Manifest, owner: str) -> None:
+    """Log that a chunk has lines that are not its owner's: they stay in it, and are not shown."""
+    unreadable, refused = (manifest.levels.get(level, 0) for level in (UNREADABLE, REFUSED))
+    if refused or (unreadable and owner != PLATFORM):
+        facts = {"blob": manifest.blob, "unreadable": unreadable, "refused": refused}
+        _logger.warning("A chunk has lines that are not its owner's", extra=facts)
+
+
+def _render_line(found: FoundLine) -> LogLineReply:
+    line, fields = found.line, found.line.fields
+    exception = fields.get("exception")
+    return LogLineReply(
+        time=line.at,
+        level=line.level,
+        logger=str(fields.get("logger", "")),
+        message=str(fields.get("message", "")),
+        request_id=line.request_id,
+        event=line.event,
+        error=str(exception.get("type")) if isinstance(exception, dict) else None,
+        fields={name: value for name, value in line.facts.items() if name != "event"},
+    )
+
+
+def _bounds(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """Return the times between which lines are wanted, in UTC."""
+    end = (now if until is None else until).astimezone(UTC)
+    begin = (
+        datetime.combine(end.date() - timedelta(days=1), time(), UTC)
+        if since is None
+        else since.astimezone(UTC)
+    )
+    if begin > end:
+        reason = "must not be after to"
+    elif end - begin > timedelta(days=_MOST_DAYS):
+        reason = f"must be at most {_MOST_DAYS} days before to"
+    else:
+        return begin, end
+    raise ValidationError(f"Invalid request: from {reason}", {"fields": {"query.from": reason}})
 
 
 def _list_days(query: SummaryQuery, today: date) -> list[date]:

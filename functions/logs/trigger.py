@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.logs.models import LogSummaryReply, SummaryQuery
+from functions.logs.models import LogLineReply, LogQuery, LogSummaryReply, SummaryQuery
 from functions.logs.retention import LogRetention
 from functions.logs.service import LogIndex, LogService
 from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
 from functions.logs.upkeep import LogStores, LogUpkeep
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.resilience.background import background_work
 from shared.settings import read_trigger_settings
@@ -24,14 +25,26 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "logs")
     runtime.begin_with(partial(ship_in_background, runtime))
 
+    def logs(tenant: TenantContext) -> LogService:
+        return LogService(tenant, runtime.container("log_index"), runtime.blobs, runtime.clock)
+
+    @routes.get("v1/logs", min_role=Role.TENANT_ADMIN)
+    async def list_log_lines(tenant: TenantContext, query: LogQuery) -> ListReply[LogLineReply]:
+        """List the tenant's log lines, newest first.
+
+        Lines are found once they are shipped and indexed, which takes a minute or two. A page reads 20
+        shipped files at most: it may have fewer lines than asked for, or none, and a `next_cursor`.
+        """
+        return await logs(tenant).list_lines(query)
+
     @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
     async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
         """Sum the tenant's log lines up by day.
 
-        It counts the lines that were shipped and indexed, by level. Lines reach the index some minutes after
-        they were written.
+        It counts the lines that were shipped and indexed, by level and event. Lines reach the index
+        some minutes after they were written.
         """
-        return await LogService(tenant, runtime.container("log_index"), runtime.clock).summary(query)
+        return await logs(tenant).summary(query)
 
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%LOG_SHIP_SCHEDULE%")
     async def ship_logs(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name

@@ -39,7 +39,7 @@ TENANT_ADMIN = "tenant_admin"
 USER = "user"
 TENANT = "acme"
 _REMOVED = "acme-trial"
-_SHIPPED = f"{TENANT}/2026-01-31/worker-1.jsonl"
+_SHIPPED = f"{TENANT}/2026-01-31/103001000000-5f2b61c38e0d49a7b1f6c20d7e9a4385.jsonl"
 _ANALYSIS = {
     "ai_hashtag": "#search-speed",
     "hashtag": "#performance",
@@ -391,6 +391,9 @@ _TOKENS = (
 )
 _OPERATION = (
     Step("get_log_summary", TENANT_ADMIN, query={"from": "2026-01-30", "to": "2026-01-31"}),
+    Step(
+        "list_log_lines", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+    ),
     Step("list_audit", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "action": "key.rotate"}),
     Step("list_platform_audit", ADMIN, query={"action": "tenant.create"}),
     Step("export_blob", TENANT_ADMIN, _TENANT, {"name": _SHIPPED}),
@@ -430,7 +433,9 @@ class SupportModel:
 
 async def _ship_logs(app: WholeApp) -> None:
     times = ("10:30:00", "10:30:01")
-    lines = [{"timestamp": f"2026-01-31T{time}Z", "level": "INFO", "message": "Answered"} for time in times]
+    fields = {"level": "INFO", "logger": "functions.chat", "message": "Answered", "tenant_id": TENANT}
+    asked = {"request_id": "3f0c", "extra": {"conversation_id": "ticket-7"}}
+    lines = [{"timestamp": f"2026-01-31T{time}Z"} | fields | asked for time in times]
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     app.blobs[_SHIPPED] = content
     await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{_SHIPPED}"))

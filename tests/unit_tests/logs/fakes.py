@@ -24,6 +24,7 @@ class FakeBlobs:
         self.blobs: dict[str, bytes] = {}
         self.failing: set[str] = set()
         self.uploads: list[str] = []
+        self.reads: list[str] = []
         self.before: Callable[[str], Awaitable[None]] | None = None
 
     async def upload(self, name: str, path: Path) -> None:
@@ -36,6 +37,7 @@ class FakeBlobs:
         assert self.blobs.setdefault(name, content) == content, "its name says what is in it"
 
     async def read(self, name: str) -> bytes | None:
+        self.reads.append(name)
         return self.blobs.get(name)
 
     async def exists(self, name: str) -> bool:

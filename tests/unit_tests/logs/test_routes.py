@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import azure.functions as func
 import pytest
 
-from functions.logs.trigger import blueprint
 from shared.logging.configure import configure_logging, current_file, stop_logging
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
-from shared.resilience.concurrency import Paces
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
-from shared.tenancy.purges import Purges
-from tests.support.fakes import (
-    Call,
-    FakeAuthenticator,
-    FakeClock,
-    RouteClient,
-    StillClock,
-    generous_rates,
-    tenant_context,
-)
-from tests.unit_tests.logs.fakes import DAY, FakeBlobs, line
+from tests.support.fakes import FakeClock, StillClock, tenant_context
+from tests.unit_tests.logs.fakes import DAY, line
+from tests.unit_tests.logs.log_app import LogApp
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.runtime import Runtime
     from tests.support.memory_cosmos import MemoryCosmos
 
 
@@ -39,75 +27,12 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-class App:
-    """The capability bound to fakes, its functions by name."""
-
-    def __init__(self, cosmos: MemoryCosmos, clock: FakeClock) -> None:
-        self.cosmos = cosmos
-        self.authenticator = FakeAuthenticator()
-        self.admin = {
-            tenant: self.authenticator.add(tenant, tenant_context(tenant, Role.TENANT_ADMIN))
-            for tenant in ("acme", "globex")
-        }
-        self.blobs = FakeBlobs()
-        days = {f"log_retention_days_{of}": 7 for of in ("free", "standard", "premium", "platform")}
-        self.settings = SimpleNamespace(log_dir=None, app_name="tenantry", **days)
-        self.built: dict[object, Any] = {}
-        self.runtime = cast(
-            "Runtime",
-            SimpleNamespace(
-                routes=[],
-                rate_limiter=generous_rates(clock),
-                paces=Paces(clock),
-                clock=clock,
-                authenticator=self.authenticator,
-                container=cosmos.container,
-                purges=Purges(cosmos.container("tenants"), clock),
-                blobs=self.blobs,
-                settings=self.settings,
-                begin_with=lambda _: None,
-                once=self.once,
-            ),
-        )
-        app = func.FunctionApp()
-        app.register_functions(blueprint(self.runtime))
-        self.functions: dict[str, Callable[..., Awaitable[None]]] = {
-            str(found.get_function_name()): found.get_user_function() for found in app.get_functions()
-        }
-        self._routes = RouteClient(self.runtime)
-
-    def once(self, build: Any) -> Any:  # noqa: ANN401  # as the composition root does
-        if build not in self.built:
-            self.built[build] = build(self.runtime)
-        return self.built[build]
-
-    async def summary(self, tenant: str, query: str = "") -> Any:  # noqa: ANN401  # asserted by the test
-        answer = await self._routes.call("get_log_summary", Call(query=query, headers=self.admin[tenant]))
-        return answer.json() if answer.status == 200 else (answer.status, answer.json()["detail"])
-
-    async def status(self, headers: dict[str, str]) -> int:
-        return (await self._routes.call("get_log_summary", Call(headers=headers))).status
-
-    async def index(self, name: str, content: str | bytes) -> None:
-        data = content.encode() if isinstance(content, str) else content
-        blob = func.blob.InputStream(data=data, name=f"logs/{name}")
-        await self.functions["index_logs"](blob)
-
-    async def manifests(self, owner: str, day: str = DAY) -> list[dict[str, Any]]:
-        proxy = self.cosmos.client.get_database_client("tenantry").get_container_client("log_index")
-        pages = proxy.query_items(
-            "SELECT c.id, c.blob, c.lines, c.bytes, c.counts, c.first_at, c.last_at FROM c",
-            partition_key=[owner, day],
-        )
-        return [item async for item in pages]
-
-
 @pytest.fixture
-def app(cosmos: MemoryCosmos, clock: FakeClock) -> App:
-    return App(cosmos, clock)
+def app(cosmos: MemoryCosmos, clock: FakeClock) -> LogApp:
+    return LogApp(cosmos, clock)
 
 
-async def test_a_manifest_counts_per_level_and_hour(app: App) -> None:
+async def test_a_manifest_counts_per_level_and_hour(app: LogApp) -> None:
     content = (
         line("acme", f"{DAY}T10:30:00+00:00")
         + line("acme", f"{DAY}T09:00:00+00:00", "ERROR")
@@ -129,18 +54,18 @@ async def test_a_manifest_counts_per_level_and_hour(app: App) -> None:
     ]
 
 
-async def test_a_blob_that_comes_twice_counts_once(app: App) -> None:
+async def test_a_blob_that_comes_twice_counts_once(app: LogApp) -> None:
     for _ in range(2):
         await app.index(f"acme/{DAY}/a.jsonl", line("acme") * 2)
     await app.index(f"acme/{DAY}/b.jsonl", line("acme", level="WARNING"))
 
     assert await app.summary("acme") == {
-        "days": [{"day": DAY, "lines": 3, "chunks": 2, "levels": {"INFO": 2, "WARNING": 1}}],
+        "days": [{"day": DAY, "lines": 3, "chunks": 2, "levels": {"INFO": 2, "WARNING": 1}, "events": {}}],
         "chunks": 2,
     }
 
 
-async def test_a_tenant_sees_nothing_of_another(app: App) -> None:
+async def test_a_tenant_sees_nothing_of_another(app: LogApp) -> None:
     await app.index(f"acme/{DAY}/a.jsonl", line("acme"))
     await app.index(f"_platform/{DAY}/a.jsonl", line(None) * 5)
 
@@ -149,7 +74,7 @@ async def test_a_tenant_sees_nothing_of_another(app: App) -> None:
     assert len(await app.manifests("global:logs")) == 1
 
 
-async def test_an_unknown_tenants_blob_and_a_strangers_are_left(app: App) -> None:
+async def test_an_unknown_tenants_blob_and_a_strangers_are_left(app: LogApp) -> None:
     await app.index(f"ghost/{DAY}/a.jsonl", line("ghost"))
     for name in ("acme/a.jsonl", "acme/20260131/a.jsonl", f"acme/{DAY}/", f"acme/{DAY}/x/a.jsonl", "x/y/z"):
         await app.index(name, line("acme"))
@@ -158,7 +83,7 @@ async def test_an_unknown_tenants_blob_and_a_strangers_are_left(app: App) -> Non
     assert await app.summary("acme") == {"days": [], "chunks": 0}
 
 
-async def test_days_are_both_included_and_in_order(app: App) -> None:
+async def test_days_are_both_included_and_in_order(app: LogApp) -> None:
     for day in ("2026-01-28", "2026-01-29", "2026-01-30", DAY):
         await app.index(f"acme/{day}/a.jsonl", line("acme", f"{day}T00:00:00+00:00"))
 
@@ -173,14 +98,14 @@ async def test_days_are_both_included_and_in_order(app: App) -> None:
     assert len(await days("from=2026-01-01&to=2026-01-31")) == 4
 
 
-async def test_a_blob_that_is_no_chunk_is_left(app: App) -> None:
+async def test_a_blob_that_is_no_chunk_is_left(app: LogApp) -> None:
     await app.index(f"acme/{DAY}/a.jsonl.gz", "no gzip")
 
     assert await app.manifests("acme") == []
 
 
 @pytest.mark.slow
-async def test_a_day_of_more_manifests_than_a_page_is_summed_up_whole(app: App) -> None:
+async def test_a_day_of_more_manifests_than_a_page_is_summed_up_whole(app: LogApp) -> None:
     for number in range(501):
         await app.index(f"acme/{DAY}/{number:04}.jsonl", line("acme"))
 
@@ -198,17 +123,17 @@ async def test_a_day_of_more_manifests_than_a_page_is_summed_up_whole(app: App) 
         ("day=2026-01-01", "query.day"),
     ],
 )
-async def test_days_that_make_no_sense_are_refused_by_name(app: App, query: str, field: str) -> None:
+async def test_days_that_make_no_sense_are_refused_by_name(app: LogApp, query: str, field: str) -> None:
     status, detail = await app.summary("acme", query)
 
     assert (status, list(detail["fields"])) == (422, [field])
 
 
-async def test_only_the_tenants_administrators_may_look(app: App) -> None:
+async def test_only_the_tenants_administrators_may_look(app: LogApp) -> None:
     user = app.authenticator.add("user", tenant_context("acme", Role.USER))
 
-    assert await app.status(user) == 403
-    assert await app.status({}) == 401
+    assert (await app.status(user), await app.search_status(user)) == (403, 403)
+    assert (await app.status({}), await app.search_status({})) == (401, 401)
 
 
 @pytest.fixture
@@ -219,7 +144,7 @@ def _logging_to(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_logging_to")
-async def test_the_timer_ships_what_this_worker_has_written_so_far(app: App, tmp_path: Path) -> None:
+async def test_the_timer_ships_what_this_worker_has_written_so_far(app: LogApp, tmp_path: Path) -> None:
     app.settings.log_dir = tmp_path
     app.runtime.clock = StillClock()
     with logging_as(tenant_id="acme"):
@@ -238,13 +163,13 @@ async def test_the_timer_ships_what_this_worker_has_written_so_far(app: App, tmp
     assert current_file() is not None
 
 
-async def test_without_a_folder_the_timer_does_nothing(app: App) -> None:
+async def test_without_a_folder_the_timer_does_nothing(app: LogApp) -> None:
     await app.functions["ship_logs"](SimpleNamespace())
 
     assert app.blobs.uploads == []
 
 
-async def test_without_a_log_file_the_timer_ships_the_others(app: App, tmp_path: Path) -> None:
+async def test_without_a_log_file_the_timer_ships_the_others(app: LogApp, tmp_path: Path) -> None:
     app.settings.log_dir = tmp_path
     app.runtime.clock = StillClock()
     (tmp_path / "tenantry-vm-7.log").write_text(line("acme"))

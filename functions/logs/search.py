@@ -1,0 +1,262 @@
+"""Search of a tenant's lines, newest first: the store names the chunks that may have some, these are read.
+
+Chunks of several processes overlap in time. A line is shown once no chunk that was not read can have a newer
+one; where a page's bounds end it before, the next page begins there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from heapq import nlargest
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from functions.logs.chunks import BlobPath, UnreadableChunkError, read_lines
+from functions.logs.lines import LEVELS, LogLine, microseconds_of, time_of
+from functions.logs.tokens import EVENT, REQUEST, token_of
+from shared.logging.logger import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from datetime import datetime
+
+    from functions.logs.manifest import SearchableManifest
+    from functions.logs.repository import ManifestRepository
+    from shared.errors import JsonValue
+
+MOST_CHUNKS = 20
+"""The most chunks that a page reads, beside those that lie across the place where it begins."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""The most that these have uncompressed, where they are more than one."""
+
+_PAGE = MOST_CHUNKS + 1
+_AFTER_ALL_LINES = 999_999_999
+_SEPARATOR = "~"
+_logger = get_logger(__name__)
+
+
+class ReadsBlobs(Protocol):
+    """Container of shipped logs, as far as it is read."""
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a blob's content, or None where there is none of this name."""
+        ...
+
+
+class LinePosition(NamedTuple):
+    """Place of a line in the order of all: its time, then its chunk, then its number in there.
+
+    Attributes:
+        at_us: Its time, in microseconds since 1970.
+        chunk: The last part of its chunk's name.
+        number: Its number in the chunk, from 0.
+    """
+
+    at_us: int
+    chunk: str
+    number: int
+
+    @classmethod
+    def parse(cls, cursor: str) -> LinePosition:
+        """Read what `cursor` returned."""
+        at_us, chunk, number = cursor.split(_SEPARATOR)
+        return cls(int(at_us), chunk, int(number))
+
+    @property
+    def cursor(self) -> str:
+        """The position as a text."""
+        return _SEPARATOR.join((str(self.at_us), self.chunk, str(self.number)))
+
+
+class FoundLine(NamedTuple):
+    """A line that was looked for."""
+
+    position: LinePosition
+    line: LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Lines that are wanted.
+
+    Attributes:
+        owner: The tenant's id.
+        since: The earliest time.
+        until: The time before which they are.
+        level: The least level; None for any.
+        event: The kind of event.
+        request_id: The request.
+        facts: Values of fields of a line's own, by name: those of `tokens.FACTS`.
+        text: A text that the message, or a field, has, in upper or lower case.
+    """
+
+    owner: str
+    since: datetime
+    until: datetime
+    level: str | None = None
+    event: str | None = None
+    request_id: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+
+    @property
+    def end(self) -> LinePosition:
+        """The place before which they are."""
+        return LinePosition(microseconds_of(self.until), "", 0)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that are wanted; none where any is."""
+        return () if self.level is None else LEVELS[LEVELS.index(self.level) :]
+
+    def tokens(self) -> list[str]:
+        """Return the tokens that a chunk with such a line has."""
+        named = {EVENT: self.event, REQUEST: self.request_id, **self.facts}
+        return [token_of(kind, value) for kind, value in named.items() if value is not None]
+
+    def matches(self, line: LogLine) -> bool:
+        """Tell whether a line is wanted, whenever it was written."""
+        if line.tenant_id != self.owner or (self.level is not None and line.level not in self.levels):
+            return False
+        if self.event is not None and line.event != self.event:
+            return False
+        if self.request_id is not None and line.request_id != self.request_id:
+            return False
+        if any(line.fact(name) != value for name, value in self.facts.items()):
+            return False
+        return self.text is None or _has_text(line, self.text.casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLines:
+    """A page of lines.
+
+    Attributes:
+        lines: Newest first.
+        after: The place after which the next page begins; None where there is none.
+    """
+
+    lines: list[FoundLine]
+    after: LinePosition | None
+
+
+class LogSearch:
+    """The lines of one tenant.
+
+    Args:
+        manifests: Its chunks' manifests.
+        blobs: The chunks.
+    """
+
+    def __init__(self, manifests: ManifestRepository, blobs: ReadsBlobs) -> None:
+        self._manifests = manifests
+        self._blobs = blobs
+
+    async def find(self, wanted: LineFilter, after: LinePosition | None, limit: int) -> FoundLines:
+        """Return a page of lines, newest first; it may have fewer than `limit`, or none, and not be the last.
+
+        Args:
+            wanted: Which lines.
+            after: The place after which the page begins; None for the first page.
+            limit: The most lines.
+        """
+        begin = wanted.end if after is None else min(after, wanted.end)
+        newest: list[FoundLine] = []
+        reached: LinePosition | None = None
+        chunks = size = 0
+        async for chunk in self._candidates(wanted, begin):
+            end = LinePosition(chunk.last_us, chunk.id, _AFTER_ALL_LINES)
+            if len(newest) > limit and newest[-1].position > end:
+                break
+            # Those that lie across the page's begin have to be read: one of each process.
+            if after is None or end <= begin:
+                if chunks >= MOST_CHUNKS or (chunks and size + chunk.text_bytes > MOST_BYTES):
+                    reached = min(end, begin)
+                    break
+                chunks += 1
+                size += chunk.text_bytes
+            newest = nlargest(limit + 1, [*newest, *await self._read(chunk, wanted, begin, limit + 1)])
+        if reached is not None:
+            newest = [found for found in newest if found.position > reached]
+        if len(newest) > limit:
+            return FoundLines(newest[:limit], newest[limit - 1].position)
+        return FoundLines(newest, reached)
+
+    async def _candidates(self, wanted: LineFilter, begin: LinePosition) -> AsyncIterator[SearchableManifest]:
+        """Go through the chunks that may have such lines, by their latest lines, newest first."""
+        where, parameters = _describe(wanted, begin)
+        first = wanted.since.date()
+        day = time_of(begin.at_us).date()
+        while day >= first:
+            after: str | None = None
+            while True:
+                page = await self._manifests.search_day(day, where, parameters, after, _PAGE)
+                for chunk in page:
+                    yield chunk
+                if len(page) < _PAGE:
+                    break
+                after = page[-1].id
+            day -= timedelta(days=1)
+
+    async def _read(
+        self, chunk: SearchableManifest, wanted: LineFilter, begin: LinePosition, limit: int
+    ) -> list[FoundLine]:
+        content = await self._blobs.read(chunk.blob)
+        if content is None:
+            return []  # its retention is over
+        try:
+            return await asyncio.to_thread(
+                nlargest, limit, _scan(BlobPath.parse(chunk.blob), content, wanted, begin)
+            )
+        except UnreadableChunkError as error:
+            facts = {"blob": chunk.blob, "reason": str(error)}
+            _logger.warning("A chunk that was indexed cannot be read", extra=facts)
+            return []
+
+
+def _describe(wanted: LineFilter, begin: LinePosition) -> tuple[str, dict[str, JsonValue]]:
+    """Return the condition that manifests of such lines meet, and its parameters."""
+    conditions = ["c.first_us <= @newest", "c.last_us >= @oldest"]
+    parameters: dict[str, JsonValue] = {
+        "@newest": begin.at_us,
+        "@oldest": microseconds_of(wanted.since),
+    }
+    if wanted.levels:
+        levels = (f"c.levels.{level} > 0" for level in wanted.levels)
+        conditions.append(f"({' OR '.join(levels)})")
+    for number, token in enumerate(wanted.tokens()):
+        conditions.append(f"(ARRAY_CONTAINS(c.tokens, @t{number}) OR ARRAY_CONTAINS(c.tokens, '*'))")
+        parameters[f"@t{number}"] = token
+    return " AND ".join(conditions), parameters
+
+
+def _scan(path: BlobPath, content: bytes, wanted: LineFilter, begin: LinePosition) -> Iterator[FoundLine]:
+    """Go through the wanted lines of a chunk that are before a place."""
+    needle = None if wanted.request_id is None else wanted.request_id.encode()
+    for number, text in enumerate(read_lines(path, content)):
+        if needle is not None and needle not in text:
+            continue  # cheaper than to parse it
+        line = LogLine.parse(text)
+        if line is None or not wanted.since <= line.at < wanted.until:
+            continue
+        position = LinePosition(microseconds_of(line.at), path.name, number)
+        if position < begin and wanted.matches(line):
+            yield FoundLine(position, line)
+
+
+def _has_text(line: LogLine, text: str) -> bool:
+    message = line.fields.get("message")
+    return any(text in value.casefold() for value in _texts((message, line.facts)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
