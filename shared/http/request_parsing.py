@@ -166,6 +166,8 @@ def _parse(model: type[BaseModel], content: bytes, kind: str, bounds: RouteBound
     if issubclass(model, RequestModel) and kind in model.whole_bodies:
         whole = {model.whole_bodies[kind]: _decode(content)}
         return validate_input(lambda: model.model_validate(whole), "request", "body")
+    if not content.strip():
+        raise MalformedRequestError("The body is empty: it must be JSON, {} at least")
     bounds.check_json(content)
     body = validate_input(lambda: model.model_validate_json(content), "request", "body")
     # JSON that this process reads, but the store, or another reader, would not.
