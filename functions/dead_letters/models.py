@@ -60,7 +60,7 @@ class DeadLetterReply(ReplyModel):
         job_id: The `id` in the message, which its result would have; null where it has none.
         reason: The error: `DeliveriesExhaustedError` where each delivery failed, `ValidationError` where
             fields are at fault, `MalformedRequestError` where it is no JSON, and others.
-        fields: The problem of each field at fault.
+        fields: The problem of each field at fault; that of the message as a whole is `message`.
         is_cut: Whether only the message's beginning is kept, so that it cannot be replayed.
         quarantined_at: When it was kept.
     """

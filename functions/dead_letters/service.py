@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from shared.tenancy.audit import AuditTrail
 
 
+_WHOLE = "message"
+"""What the problem of a message as a whole is shown as: no model of these queues has such a field."""
+
+
 class DeadLetterService:
     """The dead letters of one caller: a tenant's own, or the platform's for its administrator.
 
@@ -118,7 +122,7 @@ class DeadLetterService:
         known = {name for own, field in queue.model.model_fields.items() for name in (own, field.alias)}
         shown: dict[str, str] = {}
         for name, problem in letter.fields.items():
-            first = name.partition(".")[0]
-            if first in known:
+            first = name.partition(".")[0] or _WHOLE
+            if first in known or not name:
                 shown.setdefault(first, problem)
         return shown

@@ -35,6 +35,8 @@ class Dialect:
         invalid: The status of a request that is not valid.
         failure_event: The name of the event that tells of a stream's failure; empty for one without a name.
         describe_events: Describes one event of a stream, by the schemas of a plain answer and of a refusal.
+        list_suffix: The end of a query parameter's name that is given once for each of several values, which
+            the route is told with commas between them; empty where none is.
     """
 
     refusal: type[BaseModel]
@@ -42,6 +44,7 @@ class Dialect:
     invalid: int
     failure_event: str
     describe_events: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+    list_suffix: str = ""
 
 
 def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:

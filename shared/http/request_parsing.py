@@ -49,7 +49,7 @@ def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
         parameters = dict(request.path_params)
         parts[InputSource.PATH] = validate_input(lambda: path.model_validate(parameters), "request", "path")
     # An unknown path is 404, whatever is asked of it.
-    sent = _parse_query(request) if route.documented else {}
+    sent = _parse_query(request, route.dialect.list_suffix) if route.documented else {}
     if query is not None:
         parts[InputSource.QUERY] = validate_input(lambda: query.model_validate(sent), "request", "query")
     elif sent:
@@ -147,19 +147,27 @@ def _accepts_events(request: Request) -> bool:
     return any(one.partition(";")[0].strip().lower() == EVENT_STREAM for one in named)
 
 
-def _parse_query(request: Request) -> dict[str, str]:
+def _parse_query(request: Request, list_suffix: str) -> dict[str, str]:
     parameters: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        if name in parameters:
+        if list_suffix and name.endswith(list_suffix):
+            lists.setdefault(name.removesuffix(list_suffix), []).append(value)
+        elif name in parameters:
             raise refused_field(f"query.{name}", "given more than once")
-        parameters[name] = value
-    return parameters
+        else:
+            parameters[name] = value
+    for name in lists.keys() & parameters.keys():
+        raise refused_field(f"query.{name}", "given more than once")
+    return parameters | {name: ",".join(values) for name, values in lists.items()}
 
 
 def _parse(model: type[BaseModel], content: bytes, kind: str, bounds: RouteBounds) -> BaseModel:
     if issubclass(model, RequestModel) and kind in model.whole_bodies:
         whole = {model.whole_bodies[kind]: _decode(content)}
         return validate_input(lambda: model.model_validate(whole), "request", "body")
+    if not content.strip():
+        raise MalformedRequestError("The body is empty: it must be JSON, {} at least")
     bounds.check_json(content)
     body = validate_input(lambda: model.model_validate_json(content), "request", "body")
     # JSON that this process reads, but the store, or another reader, would not.

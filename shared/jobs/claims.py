@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from shared.jobs.repository import JobRepository
 
 LONGEST_WAIT = timedelta(hours=25)
-"""How long after it was accepted a job may still be put off: a day's budget is there again within that."""
+"""How long after it was accepted, approved or replayed a job may still be put off: a day's budget is there
+again within that."""
 
 LONGEST_WAIT_TEXT = "a job waits for 25 hours at most"
 
@@ -122,7 +123,7 @@ class JobClaims[Request: TaskMessage, Result: BaseModel]:
         seconds = max(error.retry_after or _POLL_SECONDS, backoff)
         spread = min(seconds * _MOST_SPREAD, _MOST_SPREAD_SECONDS) * zlib.crc32(job.id.encode()) / 2**32
         until = self.clock.now() + timedelta(seconds=seconds + spread)
-        return None if until > job.created_at + LONGEST_WAIT else until
+        return None if until > job.asked_at + LONGEST_WAIT else until
 
 
 def _is_long_pause(error: APIError) -> bool:

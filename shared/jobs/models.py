@@ -6,7 +6,7 @@ What a capability's jobs ask for is a message's model, and what comes of them a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -188,6 +188,12 @@ class JobItem[Request: TaskMessage, Result: BaseModel](JobState[Result], JobOutb
     waits: int = 0
     holder: str = ""
     lease_until: float = 0
+
+    @property
+    def asked_at(self) -> datetime:
+        """Return when its request was made: as it was accepted, or approved, or sent again later."""
+        asked = 0.0 if self.outbox_turn is None else float(self.outbox_turn.partition(" ")[0])
+        return max(self.created_at, datetime.fromtimestamp(asked, UTC))
 
     def matches(self, message: Request) -> bool:
         """Tell whether a message asks for this job, as far as this release reads either."""

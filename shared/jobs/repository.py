@@ -450,6 +450,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
         changes = (
             PatchOperation("set", "/outbox_pending", value=True),
             PatchOperation("set", "/outbox_since", self._clock.now().timestamp()),
+            PatchOperation("set", "/outbox_turn", _turn(entry.id, self._clock.now())),
             PatchOperation("incr", "/failures", 1),
         )
         same = f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox_since = {entry.outbox_since!r}"

@@ -206,13 +206,15 @@ class PromptRejectedError(PromptRefusedError):
 class ModelNotFoundError(PromptRejectedError):
     """No such model, or none that the tenant may use; the message names those most like it that there are."""
 
-    def __init__(self, model: str, known: Sequence[str] = (), path: str | None = None) -> None:
+    def __init__(
+        self, model: str, known: Sequence[str] = (), path: str | None = None, *, kind: str = "model"
+    ) -> None:
         nearest = _find_nearest(model, known)
-        offer = f"; there are: {', '.join(nearest)}" if nearest else ""
+        offer = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
         detail: dict[str, JsonValue] = {"code": "model_not_found", "model": model, "available": nearest}
         if path is not None:
             detail["fields"] = {path: "is no model that may be used"}
-        super().__init__(f"There is no model '{model}'{offer}", detail)
+        super().__init__(f"There is no {kind} '{model}'{offer}", detail)
 
 
 def _find_nearest(model: str, known: Sequence[str]) -> list[str]:

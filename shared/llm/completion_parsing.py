@@ -52,7 +52,7 @@ def parse_completion(answer: object, model: str) -> Completion:
     if not text:
         raise refuse_empty(finish_reason, usage)
     return Completion(
-        _replace_half_characters(text), usage, read_name(fields.get("model")) or model, finish_reason
+        replace_half_characters(text), usage, read_name(fields.get("model")) or model, finish_reason
     )
 
 
@@ -118,6 +118,6 @@ def read_text(content: object) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _replace_half_characters(text: str) -> str:
+def replace_half_characters(text: str) -> str:
     """Replace halves of characters, as a cut answer may end with: nothing could store or send them."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

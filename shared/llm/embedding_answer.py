@@ -15,6 +15,7 @@ from shared.llm.chat_model import UnusableAnswerError
 from shared.llm.completion_parsing import read_name, read_usage
 from shared.llm.embedding_model import Embeddings
 
+_MODEL_NAME = b'"model"'
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.){0,500}"')
 
 
@@ -57,5 +58,12 @@ def parse_embeddings(content: bytes, model: str, inputs: int) -> Embeddings:
 
 def rename_model(content: bytes, name: str) -> bytes:
     """Return an answer under another name of its model; vectors hold none, so that the first is its own."""
-    renamed = f'"model":"{name}"'.encode()
-    return _MODEL.sub(lambda _: renamed, content, count=1)
+    # Found as bytes first: the expression alone takes five times as long for the megabytes before it.
+    place = content.find(_MODEL_NAME)
+    while place >= 0 and (found := _MODEL.match(content, place)) is None:
+        place = content.find(_MODEL_NAME, place + 1)
+    if place < 0 or found is None:
+        return content
+    return b"".join(
+        (memoryview(content)[:place], f'"model":"{name}"'.encode(), memoryview(content)[found.end() :])
+    )

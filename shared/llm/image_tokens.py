@@ -27,6 +27,12 @@ _HEADER_CHARACTERS = 256 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_MARKER = 0xFF
+_JPEG_SCAN = 0xDA
+_JPEG_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+_GIF_TABLE = 0x80
+_GIF_EXTENSION = 0x21
+_GIF_FRAME = 0x2C
 
 type ImageSize = tuple[int, int]
 """Width and height in pixels."""
@@ -95,25 +101,48 @@ def read_image_size(url: str) -> ImageSize | None:
 
 
 def _size_of(content: bytes) -> ImageSize | None:
-    if content.startswith(_PNG):
+    """Read a size as the widest of viewers does: of what they read differently, the most counts."""
+    if content.startswith(_PNG) and content[12:16] == b"IHDR":
         width, height = struct.unpack_from(">II", content, 16)
         return width, height
     if content[:6] in {b"GIF87a", b"GIF89a"}:
-        width, height = struct.unpack_from("<HH", content, 6)
-        return width, height
+        return _size_of_gif(content)
     if content.startswith(_JPEG):
         return _size_of_jpeg(content)
     return None
 
 
+def _size_of_gif(content: bytes) -> ImageSize | None:
+    """Return the size of the screen, or of the first frame where that is larger."""
+    width, height, flags = struct.unpack_from("<HHB", content, 6)
+    place = 13 + (3 << (flags & 7) + 1 if flags & _GIF_TABLE else 0)
+    while content[place] == _GIF_EXTENSION:
+        place += 2
+        while content[place]:
+            place += 1 + content[place]
+        place += 1
+    if content[place] != _GIF_FRAME:
+        return None
+    left, top, wide, high = struct.unpack_from("<HHHH", content, place + 1)
+    return max(width, left + wide), max(height, top + high)
+
+
 def _size_of_jpeg(content: bytes) -> ImageSize | None:
-    """Walk over the segments of a JPEG to the one that has its size."""
-    place = 2
-    while content[place] == 0xFF:  # noqa: PLR2004  # every marker begins so
-        kind, (length,) = content[place + 1], struct.unpack_from(">H", content, place + 2)
+    """Walk over the segments of a JPEG to its scan, and return the largest size that one of them has."""
+    place, size = 2, (0, 0)
+    while content[place] == _JPEG_MARKER:
+        kind = content[place + 1]
+        if kind == _JPEG_SCAN:
+            return size
+        if kind in _JPEG_WITHOUT_LENGTH:
+            return None
+        if kind == _JPEG_MARKER:  # a marker may be filled up with these
+            place += 1
+            continue
+        (length,) = struct.unpack_from(">H", content, place + 2)
         if kind in _JPEG_SIZES:
             height, width = struct.unpack_from(">HH", content, place + 5)
-            return width, height
+            size = max(size[0], width), max(size[1], height)
         place += 2 + max(length, 2)
     return None
 

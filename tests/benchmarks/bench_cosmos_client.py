@@ -1,16 +1,20 @@
 """CPU of a Cosmos client per operation: azure-cosmos as it comes and tuned, ours, and the bare wire.
 
-All ask the same local endpoint in one run, over plain HTTP; it is another process, so that its work is not in
-the figures. The floor sends a request that was built before and reads the answer's frame, its JSON not. Run
-with `pytest tests/benchmarks/bench_cosmos_client.py -s`.
+All ask the same local endpoint in one run, over plain HTTP and over TLS. It is another process, so that its
+work is not in the figures, and each client has a process of its own, so that its memory can be told.
+The floor sends a request that was built before and reads the answer's frame, its JSON not. Run it with
+`pytest tests/benchmarks/bench_cosmos_client.py -s`; `BENCH_OPERATIONS` says how many, 1500 by default.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
+import resource
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
@@ -25,14 +29,18 @@ from tenantry_client.cosmos.aio import CosmosClient as OwnClient
 from tenantry_client.cosmos.aio.connection_pool import ConnectionPool
 from tenantry_client.cosmos.request_signing import MasterKeySigner
 from tenantry_client.cosmos.transport import Deadlines, Place, tls_context
+from tests.benchmarks.tls_front import tls_before
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
+from tests.support.certificates import write_certificate
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-OPERATIONS: Final = 1500
+OPERATIONS: Final = int(os.environ.get("BENCH_OPERATIONS", "1500"))
 ROUNDS: Final = 3
+CLIENTS: Final = ("as it comes", "tuned", "own", "floor", "sync, as it comes", "sync, own")
 AT_ONCE: Final = (1, 32, 256)
 ITEM: Final = {"id": "x", "pk": "p", "n": 0, "text": "What a bot was told, and what it said. " * 10}
 STEPS: Final = [("upsert", ({**ITEM, "id": f"b{number}"},)) for number in range(20)]
@@ -90,9 +98,9 @@ def operations_of(container: Any) -> dict[str, Work]:  # noqa: ANN401 - either c
     }
 
 
-async def floor(address: str) -> dict[str, Work]:
+async def floor(address: str, tls: ssl.SSLContext) -> dict[str, Work]:
     """Return a read whose bytes were made before."""
-    place, pool = Place.parse(address), ConnectionPool(tls_context(verify=True), 256)
+    place, pool = Place.parse(address), ConnectionPool(tls, 256)
     signed = await MasterKeySigner(EMULATOR_KEY).sign("get", "docs", "dbs/tenantry/colls/bench/docs/x")
     request = (
         f"GET /dbs/tenantry/colls/bench/docs/x HTTP/1.1\r\nhost: {place.authority}\r\n"
@@ -132,37 +140,77 @@ def compare_blocking(name: str, container: Any) -> None:  # noqa: ANN401 - eithe
     report(name, "read", 1, Figures(min(spent), middle * 1e6, late * 1e6))
 
 
-@pytest.mark.timeout(900)
-async def test_what_each_client_costs(tmp_path: Path) -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    with running_endpoint(tmp_path) as endpoint:
-        if len(cores) > 1:
-            os.sched_setaffinity(endpoint.pid, {cores[0]})
-            os.sched_setaffinity(0, {cores[1]})
-        try:
-            await _compare_all(endpoint.address)
-        finally:
-            os.sched_setaffinity(0, cores)
+async def measure_client(name: str, address: str, certificate: str | None) -> None:
+    """Measure one client, and tell by how much its process grew meanwhile."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tls = tls_context(certificate or True)
+    given: dict[str, Any] = {"enable_endpoint_discovery": False}  # the account would name its plain address
+    given |= {"connection_verify": certificate} if certificate else {}
+    match name:
+        case "floor":
+            await compare(name, await floor(address, tls))
+        case "own":
+            async with OwnClient(address, EMULATOR_KEY, max_connections=256, **given) as own:
+                database = own.get_database_client("tenantry")
+                await compare(name, operations_of(database.get_container_client("bench")))
+        case _:
+            transport = AioHttpTransport(use_env_settings=False) if name == "tuned" else None
+            async with SdkClient(address, EMULATOR_KEY, transport=transport, **given) as client:
+                container = client.get_database_client("tenantry").get_container_client("bench")
+                await compare(name, operations_of(container))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"{name:18} the process grew by {grown / 1024:.1f} MB", flush=True)
 
 
-async def _compare_all(address: str) -> None:
+def measure_blocking(name: str, address: str, certificate: str | None) -> None:
+    """Measure a client without asyncio."""
+    given: dict[str, Any] = {"enable_endpoint_discovery": False}
+    given |= {"connection_verify": certificate} if certificate else {}
+    if name == "sync, own":
+        with OwnSyncClient(address, EMULATOR_KEY, **given) as own:
+            compare_blocking(name, own.get_database_client("tenantry").get_container_client("bench"))
+        return
+    with SdkSyncClient(address, EMULATOR_KEY, **given) as blocking:
+        compare_blocking(name, blocking.get_database_client("tenantry").get_container_client("bench"))
+
+
+def in_a_process_of_its_own(name: str, address: str, certificate: str | None, core: int) -> None:
+    """Measure one client where no other has been."""
+    os.sched_setaffinity(0, {core})
+    warnings.simplefilter("ignore")  # azure-cosmos does not verify a local server
+    if name.startswith("sync"):
+        measure_blocking(name, address, certificate)
+    else:
+        asyncio.run(measure_client(name, address, certificate))
+
+
+async def prepare(address: str) -> None:
+    """Make the container and its items."""
     async with SdkClient(address, EMULATOR_KEY) as client:
         database = client.get_database_client("tenantry")
         container = await database.create_container("bench", PartitionKey("/pk"))
-        await container.upsert_item(ITEM)
-        for step in STEPS:
-            await container.upsert_item(step[1][0])
-        await compare("as it comes", operations_of(container))
-    tuned = SdkClient(address, EMULATOR_KEY, transport=AioHttpTransport(use_env_settings=False))
-    async with tuned as client:
-        container = client.get_database_client("tenantry").get_container_client("bench")
-        await compare("tuned", operations_of(container))
-    async with OwnClient(address, EMULATOR_KEY, max_connections=256) as own:
-        await compare("own", operations_of(own.get_database_client("tenantry").get_container_client("bench")))
-    await compare("floor", await floor(address))
-    with SdkSyncClient(address, EMULATOR_KEY) as blocking:
-        database_of_it = blocking.get_database_client("tenantry")
-        compare_blocking("sync, as it comes", database_of_it.get_container_client("bench"))
-    with OwnSyncClient(address, EMULATOR_KEY) as own_blocking:
-        own_database = own_blocking.get_database_client("tenantry")
-        compare_blocking("sync, own", own_database.get_container_client("bench"))
+        for item in (ITEM, *(step[1][0] for step in STEPS)):
+            await container.upsert_item(item)
+
+
+@pytest.mark.timeout(1800)
+def test_what_each_client_costs(tmp_path: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    certificate = write_certificate(tmp_path, "localhost")
+    spawn = multiprocessing.get_context("spawn")
+    with running_endpoint(tmp_path) as endpoint, tls_before(endpoint.port, certificate) as (port, front):
+        for pid in (endpoint.pid, front):
+            os.sched_setaffinity(pid, {cores[0]})
+        asyncio.run(prepare(endpoint.address))
+        for title, address, trusted in (
+            ("plain HTTP", endpoint.address, None),
+            ("TLS", f"https://localhost:{port}", str(certificate)),
+        ):
+            print(f"--- {title}", flush=True)
+            for name in CLIENTS:
+                child = spawn.Process(
+                    target=in_a_process_of_its_own, args=(name, address, trusted, cores[-1])
+                )
+                child.start()
+                child.join()
+                assert child.exitcode == 0

@@ -167,5 +167,5 @@ def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str
     }
 
 
-OPENAI = Dialect(OpenAIErrorReply, render_refusal, INVALID, "", _describe_events)
+OPENAI = Dialect(OpenAIErrorReply, render_refusal, INVALID, "", _describe_events, "[]")
 """The dialect of the routes that OpenAI's clients call."""

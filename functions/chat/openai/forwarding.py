@@ -246,7 +246,12 @@ def _refuse_what_the_bot_decides(bot: StoredBotConfig, request: ChatCompletionRe
         if message.get("role") not in _ASKING:
             problem = f"a bot has its own instructions: must be one of {', '.join(_ASKING)}"
             raise refused_field(f"body.messages.{index}.role", problem)
-        content = CountedContent()
-        content.add_message({"content": message.get("content")}, f"body.messages.{index}")
-        if sum(map(len, content.texts)) > most:
-            raise refused_field(f"body.messages.{index}.content", f"this bot takes at most {most} characters")
+        left = most
+        for name in sorted(message, key=lambda name: name != "content"):  # whatever it is called, it counts
+            content = CountedContent()
+            content.add_message({name: message[name]}, f"body.messages.{index}")
+            left -= sum(map(len, content.texts)) if name != "role" else 0
+            if left < 0:
+                problem = f"this bot takes at most {most} characters"
+                place = ".content" if name == "content" else ""
+                raise refused_field(f"body.messages.{index}{place}", problem)

@@ -47,6 +47,14 @@ async def test_the_fields_at_fault_are_named_and_what_the_sender_calls_a_field_i
     assert "secret name" not in json.dumps(letter)
 
 
+async def test_what_is_wrong_with_a_message_as_a_whole_is_told(app: DeadLetterApp) -> None:
+    await app.refuse()
+
+    [letter] = await app.listed()
+
+    assert letter["fields"] == {"message": "exactly one of text, messages, prompt and prompt_name is needed"}
+
+
 async def test_lists_are_filtered_by_queue_reason_and_time(app: DeadLetterApp) -> None:
     await app.exhaust()
     app.app.clock.advance(3600)

@@ -21,16 +21,29 @@ def png(width: int, height: int) -> str:
     return "data:image/png;base64," + base64.b64encode(head + bytes(40)).decode()
 
 
+def jpeg_size(width: int, height: int) -> bytes:
+    """Write the segment of a JPEG that has its size."""
+    return b"\xff\xc0" + struct.pack(">HBHH", 17, 8, height, width) + bytes(10)
+
+
+def jpeg_of(*segments: bytes) -> str:
+    """Write the segments of a JPEG, and the beginning of its scan."""
+    content = b"\xff\xd8" + b"".join(segments) + b"\xff\xda" + bytes(40)
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+
+
 def jpeg(width: int, height: int) -> str:
     """Write the beginning of a JPEG, with a segment of its camera's before its size."""
     camera = b"\xff\xe1" + struct.pack(">H", 1_000) + bytes(998)
-    size = b"\xff\xc0" + struct.pack(">HBHH", 17, 8, height, width)
-    return "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8" + camera + size + bytes(40)).decode()
+    return jpeg_of(camera, jpeg_size(width, height))
 
 
-def gif(width: int, height: int) -> str:
-    """Write the beginning of a GIF."""
-    return "data:image/gif;base64," + base64.b64encode(b"GIF89a" + struct.pack("<HH", width, height)).decode()
+def gif(width: int, height: int, frame: tuple[int, int] = (1, 1)) -> str:
+    """Write the beginning of a GIF, with a table of two colours and a comment before its first frame."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    comment = b"\x21\xfe\x02hi\x00"
+    content = screen + comment + b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0)
+    return "data:image/gif;base64," + base64.b64encode(content).decode()
 
 
 @pytest.mark.parametrize("write", [png, jpeg, gif])
@@ -54,6 +67,24 @@ def test_the_size_of_an_image_in_the_prompt_is_read(write: object) -> None:
 )
 def test_an_image_that_cannot_be_read_has_no_size(url: str) -> None:
     assert read_image_size(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        gif(1, 1, (2_048, 768)),
+        jpeg_of(jpeg_size(1, 1), jpeg_size(2_048, 768)),
+        # Filled up markers, which one who does not know them takes for a segment up to the small size.
+        jpeg_of(b"\xff" + jpeg_size(2_048, 768), jpeg_size(1, 1)),
+    ],
+)
+def test_an_image_that_is_read_in_two_ways_counts_as_the_larger(url: str) -> None:
+    assert read_image_size(url) == (2_048, 768)
+
+
+@pytest.mark.parametrize("odd", [b"\xff\x01", b"\xff\xd0", b"\x00"])
+def test_a_jpeg_that_viewers_may_read_differently_has_no_size(odd: bytes) -> None:
+    assert read_image_size(jpeg_of(odd, jpeg_size(1, 1))) is None
 
 
 @pytest.mark.parametrize(

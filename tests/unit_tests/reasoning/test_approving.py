@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functions.reasoning.worker import LONGEST_APPROVAL_WAIT
+from shared.errors import BudgetExceededError
 from tests.support.fakes import Call
 from tests.unit_tests.reasoning.app import App, message
 
@@ -157,3 +158,17 @@ async def test_a_wait_whose_last_message_comes_before_its_time_ends_all_the_same
     assert len(requests) == len([at_the_end, "its copy"])
     assert (await app.show("j1")).json()["status"] == "failed"
     assert len(app.sender.results()) == 1
+
+
+async def test_a_job_that_is_approved_days_later_still_waits_for_its_budget(app: App) -> None:
+    await wait_for_approval(app)
+    app.clock.advance(timedelta(days=3).total_seconds())
+    await approve(app)
+    app.model.failures = [BudgetExceededError("Too much", retry_after=30.0)]
+
+    await app.deliver(app.sender.sent[-1][1].body)
+    waiting = (await app.show("j1")).json()
+    await app.deliver_what_was_put_off()
+
+    assert (waiting["status"], waiting["waiting_for"]) == ("queued", "Too much")
+    assert (await app.show("j1")).json()["status"] == "succeeded"

@@ -11,7 +11,7 @@ from shared.contracts import Usage
 from shared.llm.chat_model import Completion, ModelNotFoundError, PassedChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from functions.chat.openai.responses.chat_request import ChatField
     from shared.errors import APIError
@@ -34,6 +34,7 @@ class FakeChat:
         answers: What is answered, the last one for ever: a chat completion, or an error.
         asked: The requests.
         breaks_after: The parts of a stream after which it breaks with an error.
+        at_end: Is waited for after the last part of a stream.
         hangs: Whether it never answers; `reached` is set then.
         paid: How many answers were given, or begun.
         left: How many streams and answers were not waited for to their end.
@@ -44,6 +45,7 @@ class FakeChat:
     breaks_after: tuple[int, APIError] | None = None
     hangs: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    at_end: Callable[[], Awaitable[None]] | None = None
     paid: int = 0
     left: int = 0
 
@@ -79,6 +81,8 @@ class FakeChat:
                 await self._hang()
             yield PassedChunk.of("", {"choices": [{"index": 0, "delta": delta}]})
         yield PassedChunk.of("", {"choices": [{"delta": {}, "finish_reason": choice["finish_reason"]}]})
+        if self.at_end is not None:
+            await self.at_end()
         yield Completion("", USAGE, "gpt-4o", choice["finish_reason"])
 
     async def _hang(self) -> None:

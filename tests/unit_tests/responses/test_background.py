@@ -228,6 +228,58 @@ async def test_a_follower_goes_on_after_the_number_that_it_has(desk: Desk) -> No
         assert await desk.follow(accepted.id, after) == whole[after + 1 :]
 
 
+async def test_a_character_that_comes_in_halves_is_told_and_stored_whole(desk: Desk) -> None:
+    accepted = await desk.accept(stream=True)
+    desk.chat.answers = [answer("a\ud83d \ude00b \ud83d")]  # the fake's parts are words, with a blank each
+
+    await desk.deliver()
+
+    made: Any = await desk.stored().read(accepted.id)
+    events: Any = await desk.follow(accepted.id)
+    deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+    assert made.status == "completed"
+    assert "".join(deltas) == made.output[0]["content"][0]["text"]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 1_000_000])
+async def test_a_follower_that_has_the_last_event_is_given_no_other(desk: Desk, beyond: int) -> None:
+    accepted = await desk.accept(stream=True)
+    await desk.deliver()
+    whole = await desk.follow(accepted.id)
+
+    assert await desk.follow(accepted.id, len(whole) - 1 + beyond) == []
+
+
+async def test_a_large_answer_is_stored_and_told_whole(desk: Desk) -> None:
+    accepted = await desk.accept(stream=True)
+    desk.chat.answers = [answer(700_000 * "x")]
+
+    await desk.deliver()
+
+    made = await desk.stored().read(accepted.id)
+    events = await desk.follow(accepted.id)
+    assert made.status == "completed"
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["response"] == made.model_dump(mode="json")
+
+
+async def test_a_follower_is_told_what_is_stored_where_that_is_cancelled_at_the_last(desk: Desk) -> None:
+    accepted = await desk.accept(stream=True)
+
+    async def cancel_before_the_end() -> None:
+        if desk.chat.paid and not cancelled:
+            cancelled.append(accepted.id)
+            await desk.background().cancel(accepted.id)
+
+    cancelled: list[str] = []
+    desk.chat.at_end = cancel_before_the_end
+    await desk.deliver()
+
+    assert cancelled
+    assert (await desk.stored().read(accepted.id)).status == "cancelled"
+    assert (await desk.follow(accepted.id))[-1]["type"] == "response.failed"
+
+
 async def test_events_reach_a_follower_while_the_model_still_answers(cosmos: MemoryCosmos) -> None:
     clock = StillClock()
     desk = Desk(cosmos, clock)

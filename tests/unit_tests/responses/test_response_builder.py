@@ -230,6 +230,36 @@ def test_how_a_text_is_cut_into_parts_makes_no_difference(text: str, cuts: list[
     assert cut.response == whole.response
 
 
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (["a\ud83d", "\ude00b"], "a\U0001f600b"),
+        (["\ud83d", "\ude00"], "\U0001f600"),
+        (["a\ud83d", "b"], "a\ufffdb"),
+        (["a\ude00", "b\ud83d"], "a\ufffdb\ufffd"),
+    ],
+)
+def test_halves_of_characters_are_put_together_or_replaced(parts: list[str], text: str) -> None:
+    calls = [call(0, part, id="c1", name="f") for part in parts]
+    chunks = [
+        *(chunk(content=part) for part in parts),
+        *(chunk(tool_calls=[one]) for one in calls),
+        chunk("stop"),
+    ]
+
+    response = referee(run(chunks))
+
+    assert response.output_text == text
+    assert response.output[1].model_dump()["arguments"] == text
+
+
+def test_a_failure_is_told_under_the_next_number() -> None:
+    made = builder()
+    told = [*made.begin(), *made.take_chunk(chunk(content="a")), *made.fail("server_error", "no")]
+
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+
+
 def test_a_whole_answer_with_calls_is_what_its_stream_adds_up_to() -> None:
     calls = [
         {"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)

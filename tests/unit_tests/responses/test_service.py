@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.chat.openai.responses.errors import (
+    OperationReusedError,
     PreviousResponseError,
     ReferencedItemError,
     ResponseNotFoundError,
@@ -181,6 +182,19 @@ async def test_what_was_answered_under_an_operation_is_not_paid_again(desk: Desk
     assert again == first
     assert desk.chat.paid == 1
     assert [event.type for event in repeated] == ["response.created", "response.completed"]
+
+
+@pytest.mark.parametrize("changes", [{"text": "other"}, {"temperature": 0.5}])
+async def test_an_operation_that_was_another_request_is_not_answered_with_its_response(
+    desk: Desk, changes: dict[str, Any]
+) -> None:
+    first = await desk.ask(operation_id=OPERATION)
+
+    with pytest.raises(OperationReusedError):
+        await desk.ask(operation_id=OPERATION, **changes)
+
+    assert await desk.ask(operation_id=OPERATION) == first
+    assert desk.chat.paid == 1
 
 
 async def test_what_a_worker_died_over_is_begun_anew_under_its_operation(desk: Desk) -> None:

@@ -59,6 +59,36 @@ def events_of(answer: Answer) -> list[tuple[str, Any]]:
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("include[]=message.output_text.logprobs", 200),
+        ("include[]=message.output_text.logprobs&include%5B%5D=reasoning.encrypted_content", 200),
+        ("include[]=a&include=b", 400),
+        ("include=a&include=b", 400),
+        ("limit[]=1&limit[]=2", 400),
+        ("other[]=1", 400),
+    ],
+)
+async def test_a_list_in_a_query_is_taken_as_openais_clients_write_it(
+    desk: Desk, query: str, status: int
+) -> None:
+    made = (await desk.create()).json()
+
+    for operation in ("get_response", "list_response_input_items"):
+        assert (await desk.ask(operation, query, response_id=made["id"])).status == status
+
+
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "gpt-17", "bot/nobody"])
+@pytest.mark.parametrize("background", [False, True])
+async def test_what_gives_no_responses_is_refused_at_once(
+    desk: Desk, model: str, *, background: bool
+) -> None:
+    refused = await desk.create(model=model, background=background)
+
+    assert (refused.status, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
 async def test_an_answer_tells_what_it_cost_and_what_is_left(desk: Desk) -> None:
     answer = await desk.create()
 

@@ -101,7 +101,7 @@ class EmbeddingService:
         usable = await self.models.usable(self.tenant)
         known = [other for other, one in usable.items() if one.kind is ModelKind.EMBEDDINGS]
         if name not in known:
-            raise ModelNotFoundError(name, known)
+            raise ModelNotFoundError(name, known, kind="embeddings model")
 
 
 def _build_prompt(request: EmbeddingsRequest, user: str | None, origin: CallOrigin) -> EmbeddingPrompt:

@@ -72,6 +72,7 @@ class BackgroundResponses:
         """Store a response that is to be made, and put it on its queue.
 
         Raises:
+            OperationReusedError: The operation's response is there, and answers another request.
             PreviousResponseError: The response that it goes on with is not there, or has no answer.
             ReferencedItemError: An item that the input refers to is not there.
             APIError: There is no such model for the tenant, or the store is down.
@@ -140,7 +141,9 @@ class BackgroundResponses:
                 after = found.last
                 continue
             if is_over:
-                yield self._write_last(item, after + 1)
+                number = await self._find_last_number(item)
+                if after < number:
+                    yield self._write_last(item, number)
                 return
             if clock.monotonic() >= ends_at:
                 return
@@ -148,8 +151,13 @@ class BackgroundResponses:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             item = await responses.read(response_id)
 
+    async def _find_last_number(self, item: ResponseItem) -> int:
+        """Return the number of the last event of a response that is over: the first that is not stored."""
+        last = await self.service.responses.read_last_events(item.response_id)
+        return 0 if last is None else last.last + 1
+
     def _write_last(self, item: ResponseItem, number: int) -> EventJson:
-        """Return the last event of a response whose worker could not tell its end."""
+        """Return the last event of a response, which is not stored: it is the response as that is."""
         shown = render_response(item, self.service.clock)
         return {
             "type": name_last_event(shown.status),

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from functions.chat.openai.model_list import find_usable
 from functions.chat.openai.models import ChatCompletionRequest
 from shared.errors import APIError
+from shared.llm.deployments import ModelKind
 from shared.llm.model_call import CallOrigin
 from shared.validation import validate_input
 
@@ -69,7 +69,9 @@ class ResponseCalls:
         Raises:
             ModelNotFoundError: It may not, or there is none.
         """
-        await find_usable(self.forwarding, model)
+        usable = await self.forwarding.models.usable(self.forwarding.tenant)
+        if model not in usable or usable[model].kind is not ModelKind.CHAT:
+            await self.forwarding.require_bot(model)
 
 
 @contextmanager

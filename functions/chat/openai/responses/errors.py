@@ -30,6 +30,14 @@ class PreviousResponseError(ValidationError):
         super().__init__(f"Previous response with id '{response_id}' {problem}.", detail)
 
 
+class OperationReusedError(ValidationError):
+    """The Idempotency-Key stands for a response to another request, which is kept longer than the key is."""
+
+    def __init__(self) -> None:
+        problem = "was used with another request"
+        super().__init__(f"The Idempotency-Key {problem}", {"fields": {"header.idempotency-key": problem}})
+
+
 class ReferencedItemError(ValidationError):
     """An item that the input refers to is not there."""
 

@@ -12,7 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from functions.chat.conversations.retention import end_of, is_over, seconds_left
-from functions.chat.openai.responses.errors import PreviousResponseError, ResponseNotFoundError
+from functions.chat.openai.responses.errors import (
+    OperationReusedError,
+    PreviousResponseError,
+    ResponseNotFoundError,
+)
 from functions.chat.openai.responses.response_ids import ResponseId, new_branch
 from functions.chat.openai.responses.stored_models import (
     BOT_ID,
@@ -122,6 +126,7 @@ class ResponseRepository:
             items: Its input, of which each item gets its id.
 
         Raises:
+            OperationReusedError: The one that was there answers another request.
             PreviousResponseError: Too many branches lead to it.
             DependencyUnavailableError: Others take its place all the while.
         """
@@ -135,6 +140,8 @@ class ResponseRepository:
                 return item, True
             stored = await self._at(place).read(ResponseItem, item_id(place))
             if stored is not None and stored.operation_id == new.operation_id:
+                if is_named and not await self._answers(stored, new, items):
+                    raise OperationReusedError
                 return stored, not is_named  # by a repeated request, or only the answer to ours was lost
             if new.previous is None:
                 place = ResponseId.new()
@@ -315,6 +322,17 @@ class ResponseRepository:
         found = await self._at(response).query(ResponseEventsItem, Query(text, parameters, 1))
         return found[0] if found else None
 
+    async def read_last_events(self, response: ResponseId) -> ResponseEventsItem | None:
+        """Return the stored events with the highest numbers; None where there is none."""
+        text = select(
+            ResponseEventsItem,
+            where="c.kind = 'events' AND c.branch = @branch AND c.depth = @depth",
+            order_by="c.first DESC",
+        )
+        parameters: dict[str, JsonValue] = {"@branch": response.branch, "@depth": response.depth}
+        found = await self._at(response).query(ResponseEventsItem, Query(text, parameters, 1))
+        return found[0] if found else None
+
     def _find_place(self, new: NewResponse) -> ResponseId:
         if new.previous is None:
             return ResponseId.new(new.operation_id)
@@ -372,6 +390,11 @@ class ResponseRepository:
                 raise
             return False
         return True
+
+    async def _answers(self, stored: ResponseItem, new: NewResponse, items: Sequence[JsonValue]) -> bool:
+        """Tell whether a stored response is that of a request: the edge forgets a key within a day."""
+        place = stored.response_id
+        return stored.request == new.request and await self.read_input(place) == name_items(items, place)
 
     def _at(self, place: ResponseId) -> Partition:
         return Partition.of(self._tenant, self._container, BOT_ID, place.conversation)

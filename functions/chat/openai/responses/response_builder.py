@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from functions.chat.openai.responses.response_object import describe_request, write_usage
-from shared.llm.completion_parsing import as_object
+from shared.llm.completion_parsing import as_object, replace_half_characters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,10 +47,31 @@ class ResponseEvent:
 
 @dataclass(slots=True)
 class _GrowingText:
-    """A text that comes in parts."""
+    """A text that comes in parts, of which a provider may end one within a character.
+
+    Attributes:
+        parts: The parts, of whole characters.
+        logprobs: The likely tokens.
+        half: The half of a character that waits for its other half.
+    """
 
     parts: list[str] = field(default_factory=list)
     logprobs: list[JsonValue] = field(default_factory=list)
+    half: str = ""
+
+    def add(self, text: str) -> str:
+        """Add a part; return it as it can be sent and stored."""
+        text = self.half + text
+        self.half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        part = replace_half_characters(text.removesuffix(self.half))
+        self.parts.append(part)
+        return part
+
+    def end(self) -> str:
+        """End it; return the part that this adds: one for half a character whose other half never came."""
+        part, self.half = replace_half_characters(self.half), ""
+        self.parts.append(part)
+        return part
 
     @property
     def text(self) -> str:
@@ -185,7 +206,9 @@ class ResponseBuilder:
 
     def fail(self, code: str, message: str, usage: Usage | None = None) -> list[ResponseEvent]:
         """End it as one that failed, and return the last event."""
-        self._close_items("incomplete")
+        number = self._next
+        self._close_items("incomplete")  # they are told in the response alone
+        self._next = number
         self.response = self._describe("failed", usage) | {"error": {"code": code, "message": message}}
         return [self._event("response.failed", {"response": self.response})]
 
@@ -241,14 +264,24 @@ class ResponseBuilder:
             growing = item.contents[content] = _GrowingText()
             at = place | {"content_index": len(item.contents) - 1, "part": _write_part(content, growing)}
             events.append(self._event("response.content_part.added", at))
-        growing.parts.append(text)
+        text = growing.add(text)
         told = [_write_logprob(as_object(one)) for one in logprobs]
         growing.logprobs += told
-        fields = place | {"content_index": list(item.contents).index(content), "delta": text}
-        if content == "output_text":
-            fields["logprobs"] = told
-        events.append(self._event(f"response.{content}.delta", fields))
+        if text or told:
+            events.append(self._tell_part(item, content, text, told))
         return events
+
+    def _tell_part(
+        self, item: _GrowingItem, content: str, text: str, logprobs: Sequence[JsonValue] = ()
+    ) -> ResponseEvent:
+        """Return the event that tells a part of a text, or of the arguments of a call."""
+        fields: JsonObject = {"item_id": item.item_id, "output_index": item.index, "delta": text}
+        if item.kind == "function_call":
+            return self._event("response.function_call_arguments.delta", fields)
+        fields["content_index"] = list(item.contents).index(content)
+        if content == "output_text":
+            fields["logprobs"] = list(logprobs)
+        return self._event(f"response.{content}.delta", fields)
 
     def _take_call(self, call: Mapping[str, object]) -> list[ResponseEvent]:
         events: list[ResponseEvent] = []
@@ -263,11 +296,11 @@ class ResponseBuilder:
             )
             self._calls[number] = item
             events += begun
-        arguments = _text(function.get("arguments"))
-        if arguments:
-            item.contents.setdefault("arguments", _GrowingText()).parts.append(arguments)
-            fields: JsonObject = {"item_id": item.item_id, "output_index": item.index, "delta": arguments}
-            events.append(self._event("response.function_call_arguments.delta", fields))
+        arguments = function.get("arguments")
+        if isinstance(arguments, str) and arguments:
+            part = item.contents.setdefault("arguments", _GrowingText()).add(arguments)
+            if part:
+                events.append(self._tell_part(item, "arguments", part))
         return events
 
     def _begin_item(
@@ -297,11 +330,13 @@ class ResponseBuilder:
 
     def _end_contents(self, item: _GrowingItem) -> list[ResponseEvent]:
         place: JsonObject = {"item_id": item.item_id, "output_index": item.index}
+        events = [
+            self._tell_part(item, kind, part) for kind, text in item.contents.items() if (part := text.end())
+        ]
         if item.kind == "function_call":
             arguments = "".join(text.text for text in item.contents.values())
             fields = place | {"name": item.name, "arguments": arguments}
-            return [self._event("response.function_call_arguments.done", fields)]
-        events: list[ResponseEvent] = []
+            return [*events, self._event("response.function_call_arguments.done", fields)]
         for index, (kind, text) in enumerate(item.contents.items()):
             at = place | {"content_index": index}
             told: JsonObject = {"refusal" if kind == "refusal" else "text": text.text}
@@ -342,7 +377,7 @@ def _read_logprob(told: Mapping[str, object]) -> JsonObject:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return replace_half_characters(value) if isinstance(value, str) else ""
 
 
 def name_last_event(status: JsonValue) -> str:

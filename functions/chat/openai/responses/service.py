@@ -140,6 +140,7 @@ class ResponseService:
                 it, before a crash kept that from the caller, is neither made nor paid again.
 
         Raises:
+            OperationReusedError: The operation's response is there, and answers another request.
             PreviousResponseError: The response that it goes on with is not there, or has no answer.
             ReferencedItemError: An item that the input refers to is not there.
             APIError: As chat completions do, and where the store is down.

@@ -7,6 +7,7 @@ asks again, unless parts of the answer were told already: then it has failed.
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -45,6 +46,9 @@ WATCH_SECONDS = 1.0
 """How often a worker looks whether its response was cancelled, and stores the events that wait."""
 
 _MOST_WAITING = 200
+_MOST_BYTES_AT_ONCE = 500_000
+"""Of events in one item of the store, which takes 2 MB; an event that is larger has an item of its own."""
+
 _FIRST_TOLD = 2
 """The number of the first event that a worker tells: those before it were told when it was queued."""
 
@@ -85,11 +89,22 @@ class EventRecorder:
             DependencyUnavailableError: The store is down; they still wait.
         """
         async with self._lock:
-            told = list(self._waiting)
-            if told:
+            while told := _take_first(self._waiting):
                 await self.responses.add_events(self.item, told, self.first)
                 self.first += len(told)
                 del self._waiting[: len(told)]
+
+
+def _take_first(events: Sequence[JsonValue]) -> list[JsonValue]:
+    """Return the first events, as many of them as one item of the store takes."""
+    taken: list[JsonValue] = []
+    size = 0
+    for event in events:
+        size += len(json.dumps(event))
+        if taken and size > _MOST_BYTES_AT_ONCE:
+            break
+        taken.append(event)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +266,7 @@ class ResponseWorker:
         usage = made.completion.usage
         last = builder.complete(usage, int(self._clock.now().timestamp()))
         if recorder is not None:
-            await recorder.add(last)
+            await recorder.add(last[:-1])  # followers read the last one out of the stored response
             await recorder.flush()
         return await store_end(self._responses, item, builder, usage)
 

@@ -15,6 +15,7 @@ from tests.unit_tests.chat.test_middleware import Listener
 if TYPE_CHECKING:
     from tests.unit_tests.chat.openai.gateway import Json
 
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "x" * 101}}
 LLM = {"model": "gpt-4o", "temperature": 0.3, "max_output_tokens": 200}
 
 
@@ -62,6 +63,9 @@ async def test_a_models_name_wins_over_a_bots() -> None:
         ({"messages": [{"role": ["system"], "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": "x" * 101}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "x", "name": "x" * 101}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "name": "x" * 50, "content": "x" * 51}]}, "messages[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [CALL]}]}, "messages[0]"),
     ],
 )
 async def test_what_a_bot_decides_no_request_changes(changes: Json, param: str) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tenantry_client.cosmos.aio.connection_pool import ConnectionPool
 from tenantry_client.cosmos.transport import AnswerLostError, Deadlines, NotSentError, Place, tls_context
+from tests.support.certificates import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -221,31 +217,6 @@ async def test_a_closed_client_sends_nothing() -> None:
             await connections.exchange(place, REQUEST % 1, DEADLINES)
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """Write a certificate that nobody vouches for, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    path = folder / f"{name}.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "trusted", "why"),
     [
@@ -257,7 +228,7 @@ def certificate(folder: Path, name: str) -> Path:
 async def test_only_a_server_that_proves_who_it_is_is_sent_anything(
     tmp_path: Path, name: str, *, trusted: bool, why: str | None
 ) -> None:
-    path = certificate(tmp_path, name)
+    path = write_certificate(tmp_path, name)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(path)
     connections = ConnectionPool(tls_context(verify=str(path) if trusted else True), 1)

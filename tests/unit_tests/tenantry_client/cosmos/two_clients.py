@@ -22,9 +22,13 @@ HEADERS = ("x-ms-request-charge", "x-ms-item-count", "x-ms-session-token", "lsn"
 """Headers of answers that have to be the same; of `etag` and `x-ms-continuation`, that they are there."""
 IDS = ("a", "b", "c", "d", "e f", "ü")
 KEYS = ("acme", "globex", "ä")
-KINDS = (
+ONE_REQUEST = (
     *("create_item", "upsert_item", "replace_item", "patch_item", "delete_item", "execute_item_batch"),
-    *("read_item", "query_items", "read_items", "read_all_items", "query_items_change_feed"),
+    "read_item",
+)
+KINDS = (
+    *ONE_REQUEST,
+    *("query_items", "read_items", "read_all_items", "query_items_change_feed"),
 )
 QUERIES = (
     ("SELECT * FROM c", None),
@@ -35,6 +39,12 @@ QUERIES = (
     ("SELECT TOP 2 * FROM c", None),
     ("SELECT VALUE c.id FROM c ORDER BY c.id OFFSET 1 LIMIT 2", None),
     ("SELECT nonsense", None),
+)
+
+FAULTS: tuple[dict[str, Any], ...] = (
+    *[{"status": 429, "retry_after_ms": 1}, {"status": 503}] * 4,
+    {"loses": "requests"},
+    {"loses": "answers"},
 )
 
 
@@ -118,8 +128,24 @@ class Side:
                 return {}
 
     def fail(self, rule: dict[str, Any]) -> None:
-        """Have the account fail once."""
-        self.cosmos.account.faults.add(parse_rule(rule))
+        """Have the account fail once, or the connection: before the store has done it, or after."""
+        if (lost := rule.get("loses")) is None:
+            self.cosmos.account.faults.add(parse_rule(rule))
+        else:
+            setattr(self.cosmos.transport, f"lose_{lost}", 1)
+
+    def heal(self) -> None:
+        """Let nothing fail any more."""
+        self.cosmos.account.faults.clear()
+        self.cosmos.transport.lose_requests = self.cosmos.transport.lose_answers = 0
+
+
+def merged(outcome: Outcome) -> list[Any]:
+    """Leave out how several physical partitions were asked: how often, and in which pages."""
+    result = outcome.result
+    if isinstance(result, list) and all(isinstance(page, list) for page in result):
+        return [one for page in result for one in page]
+    return [result]
 
 
 class Operation:
@@ -154,7 +180,7 @@ class Operation:
             dice.choice(["create", "upsert", "replace", "read", "delete", "patch"])
             for _ in range(dice.randrange(1, 5))
         ]
-        self.fault = dice.choice([*[None] * 9, {"status": 429, "retry_after_ms": 1}, {"status": 503}])
+        self.fault = dice.choice([*[None] * 36, *FAULTS])
 
     async def run(self, side: Side) -> Outcome:
         """Do it."""
@@ -163,7 +189,7 @@ class Operation:
         condition = side.condition(self.key, self.item_id, self.condition)
         arguments, options = self._write(condition) or self._read(condition)
         outcome = await side.run(self.kind, *arguments, **options)
-        side.cosmos.account.faults.clear()
+        side.heal()
         return outcome
 
     def _write(self, condition: dict[str, object]) -> tuple[list[Any], dict[str, Any]] | None:
