@@ -439,13 +439,19 @@ class SupportModel:
 
 
 async def _ship_logs(app: WholeApp) -> None:
-    call = {"event": "model_call", "time": "2026-01-31T10:30:00Z", "model": "gpt-4o", "status": "succeeded"}
+    call: dict[str, Any] = {
+        "event": "model_call",
+        "time": "2026-01-31T10:30:00Z",
+        "model": "gpt-4o",
+        "status": "succeeded",
+    }
     call |= {"prompt_tokens": 31, "completion_tokens": 9, "duration_ms": 840.0, "wait_ms": 6.0}
     times = ("10:30:00", "10:30:01")
     fields = {"level": "INFO", "logger": "functions.chat", "message": "Answered", "tenant_id": TENANT}
-    asked = {"request_id": "3f0c", "extra": {"conversation_id": "ticket-7"}}
+    about = {"conversation_id": "ticket-7"}
+    asked: dict[str, Any] = {"request_id": "3f0c", "extra": about}
     lines = [{"timestamp": f"2026-01-31T{time}Z"} | fields | asked for time in times]
-    lines[0] |= {"message": "Model call", "extra": call | asked["extra"]}
+    lines[0] |= {"message": "Model call", "extra": call | about}
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     app.blobs[_SHIPPED] = content
     await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{_SHIPPED}"))
