@@ -172,7 +172,7 @@ class RequestCallsReply(ReplyModel):
 
 
 class CallDimension(StrEnum):
-    """What calls are grouped by."""
+    """Dimension by which calls are grouped."""
 
     DAY = "day"
     MODEL = "model"

@@ -28,7 +28,7 @@ _COST = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 
 
 class CallGroup(NamedTuple):
-    """What calls are summed up by."""
+    """Group of calls that are summed up together."""
 
     model: str
     bot_id: str | None

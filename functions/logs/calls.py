@@ -147,7 +147,7 @@ class CallService:
 
 
 class CallKey(NamedTuple):
-    """What the calls of a row have in common; None for what is not grouped by."""
+    """Key of a row: what its calls have in common; None for what is not grouped by."""
 
     day: date | None
     model: str | None
