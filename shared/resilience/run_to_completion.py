@@ -10,7 +10,7 @@ from shared.resilience.deadlines import no_deadline
 from shared.resilience.tasks import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 _logger = get_logger(__name__)
 
@@ -31,6 +31,27 @@ async def run_to_completion[T](work: Coroutine[None, None, T]) -> T:
     except asyncio.CancelledError:
         await _wait_for_end(task)
         _log_failure(task)
+        raise
+
+
+async def run_or_undo[T](
+    work: Coroutine[None, None, T], undo: Callable[[T], Coroutine[None, None, object]]
+) -> T:
+    """Run work to its end; where the caller is cancelled meanwhile, undo what it did: nobody has its result.
+
+    The work keeps the caller's deadline; the undoing has none.
+
+    Raises:
+        asyncio.CancelledError: The caller was cancelled; by then the work is over, and undone.
+    """
+    task = spawn(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _wait_for_end(task)
+        _log_failure(task)
+        if not task.cancelled() and task.exception() is None:
+            await run_to_completion(undo(task.result()))
         raise
 
 

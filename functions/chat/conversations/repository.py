@@ -67,6 +67,7 @@ from shared.cosmos.leases import Lease
 from shared.cosmos.partition import StoredItem
 from shared.cosmos.queries import select
 from shared.errors import ConflictError
+from shared.resilience.run_to_completion import run_or_undo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -123,8 +124,7 @@ class ConversationRepository:
             if wait:
                 await self._clock.sleep(wait)
             lease = lease.extend(self._clock, RESERVATION_SECONDS)
-            reserved = None if new.begins else await self._reserve_unseen(lease, new)
-            reserved = reserved or await self._reserve_seen(lease, new)
+            reserved = await run_or_undo(self._try_to_reserve(lease, new), self._give_back)
             if reserved is not None:
                 return reserved
             new = replace(new, begins=False)
@@ -264,6 +264,15 @@ class ConversationRepository:
             {"conversation_id": self.place.name},
             retry_after=1.0,
         )
+
+    async def _try_to_reserve(self, lease: Lease, new: NewTurn) -> Reservation | None:
+        reserved = None if new.begins else await self._reserve_unseen(lease, new)
+        return reserved or await self._reserve_seen(lease, new)
+
+    async def _give_back(self, turn: Reservation | None) -> None:
+        """End a turn whose caller left while it was taken."""
+        if turn is not None:
+            await self.fail(turn)
 
     async def _reserve_unseen(self, lease: Lease, new: NewTurn) -> Reservation | None:
         """Take the next turn without a look at the head, which the store refuses where that is needed."""

@@ -25,6 +25,8 @@ from tests.unit_tests.prompts.interrupted import Interrupted, Refusing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from azure.core.pipeline.transport import HttpRequest
+
     from shared.cosmos.container import BatchOperation, Container, Json, Key
     from tests.support.fakes import Answer, FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
@@ -151,6 +153,28 @@ async def test_of_two_that_reserve_at_once_each_gets_its_own_turn(
 
 
 # A worker that died
+
+
+@pytest.mark.parametrize("turns_before", [0, 1])
+async def test_a_caller_who_leaves_while_a_turn_is_taken_leaves_the_conversation_free(
+    cosmos: MemoryCosmos, container: Container, clock: FakeClock, turns_before: int
+) -> None:
+    conversation = opened(container, clock)
+    for _ in range(turns_before):
+        await conversation.complete(await conversation.reserve(NewTurn("hi")), "yes", USAGE)
+    calling = asyncio.ensure_future(conversation.reserve(NewTurn("bye")))
+
+    def leave(request: HttpRequest) -> None:
+        if request.method == "POST":
+            calling.cancel()
+
+    cosmos.transport.watch_done = leave
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+    cosmos.transport.watch_done = lambda _: None
+    again = await conversation.reserve(NewTurn("again"))
+    assert again.number == turns_before + 2
 
 
 async def test_a_dead_workers_turn_is_passed_over_when_its_time_is_up(app: App, clock: FakeClock) -> None:

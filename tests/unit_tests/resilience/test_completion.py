@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import DependencyUnavailableError
 from shared.resilience.deadlines import deadline, remaining_seconds
-from shared.resilience.run_to_completion import run_to_completion
+from shared.resilience.run_to_completion import run_or_undo, run_to_completion
 from tests.support.fakes import FakeClock
 
 
@@ -83,3 +83,34 @@ async def test_the_callers_deadline_does_not_end_the_work() -> None:
     with deadline(5, clock):
         clock.advance(6)
         assert await run_to_completion(look()) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "undone"), [(None, ["done"]), (DependencyUnavailableError("The store"), [])]
+)
+async def test_work_whose_caller_left_is_undone_where_it_had_an_effect(
+    failure: Exception | None, undone: list[str]
+) -> None:
+    work, found = Work(failure), list[str]()
+
+    async def undo(result: str) -> None:
+        found.append(result)
+
+    calling = asyncio.ensure_future(run_or_undo(work.run(), undo))
+    await work.begun.wait()
+    calling.cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert found == undone
+
+
+async def test_work_whose_caller_waited_is_not_undone() -> None:
+    work = Work()
+    work.go_on.set()
+
+    async def undo(result: str) -> None:
+        pytest.fail(f"{result} was undone")
+
+    assert await run_or_undo(work.run(), undo) == "done"
