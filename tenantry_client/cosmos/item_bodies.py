@@ -13,7 +13,10 @@ import orjson
 
 _ALLOWED_ID: Final = re.compile(r"[^/\\#?\t\r\n]*")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")
-_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_PASSED_ON: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_WITH_ANY_KEYS: Final = (
+    _PASSED_ON | orjson.OPT_NON_STR_KEYS
+)  # looks at each key, which takes several times as long
 
 
 def encode_body(body: object) -> bytes:
@@ -23,9 +26,12 @@ def encode_body(body: object) -> bytes:
     number goes the slow way, and the service refuses it. So do integers of more than 64 bits, which are sent.
     """
     try:
-        encoded = orjson.dumps(body, option=_OPTIONS)
+        encoded = orjson.dumps(body, option=_PASSED_ON)
     except TypeError:
-        return _encode_slowly(body)
+        try:
+            encoded = orjson.dumps(body, option=_WITH_ANY_KEYS)
+        except TypeError:
+            return _encode_slowly(body)
     if b"null" in encoded and _has_no_number(body):
         return _encode_slowly(body)
     return encoded
