@@ -99,12 +99,16 @@ class Runtime:
     Args:
         load: Reads the settings; it raises `ConfigurationError` with the names of what is missing.
         clock: The app's time.
+
+    Attributes:
+        message_checks: What a queue's worker asks of a message beyond its model, by the queue's name.
     """
 
     def __init__(self, load: Callable[[], Settings] = _start, clock: Clock | None = None) -> None:
         self._load = load
         self.clock: Clock = clock or SystemClock()
         self.routes: list[Route] = []
+        self.message_checks: dict[str, Callable[[Any], None]] = {}
         self._containers: dict[str, Container] = {}
         self._built: dict[object, Any] = {}
         self._open = AsyncExitStack()

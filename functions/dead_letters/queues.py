@@ -37,6 +37,7 @@ class ReplayQueue:
         model: The messages' model.
         jobs_of: Opens a tenant's jobs.
         contents_of: Opens what is kept beside the queue for a tenant's jobs.
+        check: Holds a message to the rules of its worker, beyond its model; None where there are none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ReplayQueue:
     model: type[TaskMessage]
     jobs_of: Callable[[TenantContext], JobRepository[Any, UnreadResult]]
     contents_of: Callable[[TenantContext], JobContents]
+    check: Callable[[Any], None] | None = None
 
 
 def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
@@ -76,6 +78,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             model=ReasonerIn,
             jobs_of=jobs,
             contents_of=contents,
+            check=runtime.message_checks.get("reasoner-in"),
         ),
         ReplayQueue(
             "feedback-form-in",
@@ -85,6 +88,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             model=FeedbackFormIn,
             jobs_of=analyses,
             contents_of=contents,
+            check=runtime.message_checks.get("feedback-form-in"),
         ),
         ReplayQueue(
             "responses-in",
@@ -94,6 +98,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             model=ResponsesIn,
             jobs_of=answers,
             contents_of=contents,
+            check=runtime.message_checks.get("responses-in"),
         ),
     )
     return {queue.name: queue for queue in queues}

@@ -138,6 +138,8 @@ def _read_message(letter: QuarantinedMessage, queue: ReplayQueue) -> TaskMessage
         raise DeadLetterNotReplayableError(letter.id, "it is larger than what is sent")
     try:
         message = validate_input(lambda: queue.model.model_validate_json(letter.body), "message")
+        if queue.check is not None:
+            queue.check(message)
     except APIError as error:
         raise DeadLetterNotReplayableError(letter.id, type(error).__name__) from error
     if letter.named is not None and message.tenant_id != letter.named:

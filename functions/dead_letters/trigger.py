@@ -59,7 +59,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
 
         Its message is on its queue again, and it is a dead letter no more. A job that had failed with it goes
         on after its last finished step. The tenant has to be active, and its budget to admit something now:
-        else 409 and 429. A message that its queue cannot read, whose job has ended otherwise, or whose large
+        else 409 and 429. A message that can never be a job, whose job has ended otherwise, or whose large
         input is gone, is a 409.
         """
         return await service(caller).replay(path.dead_letter_id)

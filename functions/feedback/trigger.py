@@ -24,7 +24,7 @@ from functions.feedback.models import (
 from functions.feedback.repository import FeedbackRepository, ImportRepository
 from functions.feedback.service import FeedbackService
 from functions.feedback.stored_models import FEEDBACK, FeedbackIntake, FeedbackJobs
-from functions.feedback.worker import FeedbackWorker
+from functions.feedback.worker import FeedbackWorker, check_message
 from shared.contracts import FeedbackFormIn
 from shared.http.bounds import RouteBounds
 from shared.http.inputs import OperationId
@@ -168,6 +168,7 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
         jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
         await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
 
+    runtime.message_checks["feedback-form-in"] = check_message
     queue = Queue(runtime, "feedback-form-in", FeedbackFormIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(

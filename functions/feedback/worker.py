@@ -66,7 +66,7 @@ class FeedbackWorker:
             JobConflictError: A feedback of this id says something else.
             APIError: Something is down; the next delivery tries again.
         """
-        _check(message)
+        check_message(message)
         job = await self.claims.claim(message)
         if job.status is JobStatus.RUNNING:
             job = await self._run(job)
@@ -80,7 +80,7 @@ class FeedbackWorker:
             JobConflictError: It was another one's.
             APIError: Something is down.
         """
-        _check(message)
+        check_message(message)
         job = await self.claims.claim(message)
         if job.status is JobStatus.RUNNING:
             last = job.last_failure or "its workers died"
@@ -128,8 +128,12 @@ async def _run_beside[T](request: FeedbackFormIn, work: Callable[[], T]) -> T:
     return work() if len(request.text) <= _LONG_TEXT else await asyncio.to_thread(work)
 
 
-def _check(message: FeedbackFormIn) -> None:
-    """Hold messages that outsiders send to the rules that the HTTP route has."""
+def check_message(message: FeedbackFormIn) -> None:
+    """Hold messages that outsiders send to the rules that the HTTP route has.
+
+    Raises:
+        ValidationError: It can never be a feedback.
+    """
     fields = message.model_dump(exclude={"tenant_id", "schema_version"}, exclude_none=True)
     validate_input(lambda: FeedbackRequest.model_validate(fields), "message")
 

@@ -18,7 +18,7 @@ from functions.reasoning.models import (
 from functions.reasoning.service import JobService
 from functions.reasoning.steps import StepRunner
 from functions.reasoning.stored_models import REASONING
-from functions.reasoning.worker import JobWorker
+from functions.reasoning.worker import JobWorker, check_message
 from shared.contracts import ReasonerIn
 from shared.http.bounds import RouteBounds
 from shared.http.inputs import LastEventId, WantsEvents
@@ -161,6 +161,7 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
         jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
         await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
 
+    runtime.message_checks["reasoner-in"] = check_message
     queue = Queue(runtime, "reasoner-in", ReasonerIn, put_off=put_off)
 
     @blueprint.service_bus_queue_trigger(

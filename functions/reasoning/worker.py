@@ -111,7 +111,7 @@ class JobWorker:
 
     async def _claim(self, message: ReasonerIn) -> ReasoningJob:
         """Return the message's job: running once this worker has it; else over, or it waits for a person."""
-        _check(message)
+        check_message(message)
         job = await self._claims.claim(message)
         return await self._end_wait(job) if job.status is JobStatus.WAITING else job
 
@@ -232,8 +232,13 @@ class JobWorker:
         return JobDelay(request_message(job.request, until), until, reason, step, job.used)
 
 
-def _check(message: ReasonerIn) -> None:
-    """Hold messages that outsiders send to the rules that the HTTP route has."""
+def check_message(message: ReasonerIn) -> None:
+    """Hold messages that outsiders send to the rules that the HTTP route has.
+
+    Raises:
+        ValidationError: It can never be a job.
+        PayloadTooLargeError: It could not be sent again.
+    """
     fields = message.model_dump(exclude={"tenant_id", "schema_version", "content"}, exclude_none=True)
     if message.content is not None:
         fields |= {"text": "claimed"} if "text" not in fields else {"prompt_name": "claimed"}

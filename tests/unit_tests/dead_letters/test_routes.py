@@ -250,6 +250,23 @@ async def test_many_are_replayed_by_reason_and_each_that_is_not_is_told(app: Dea
     assert sorted(one["job_id"] for one in await app.listed()) == ["j2", "j3"]
 
 
+async def test_a_message_that_can_never_be_a_job_is_refused_and_stays(app: DeadLetterApp) -> None:
+    await app.refuse()
+    await app.exhaust("give_up_feedback", id="f1", language="en")
+    bad = {"tenant_id": "acme", "id": "f2", "text": TEXT, "language": "no language"}
+    await app.app.functions["analyse_feedback"](FakeDelivery(json.dumps(bad).encode()))
+    kept = [one for one in await app.listed() if one["reason"] == "ValidationError"]
+
+    alone = [(await app.replay(one["id"])).status for one in kept]
+    many = (await app.replay_all(reason="ValidationError")).json()
+
+    assert alone == [409, 409]
+    assert (many["replayed"], [one["id"] for one in many["refused"]]) == ([], [one["id"] for one in kept])
+    assert all("ValidationError" in one["message"] for one in many["refused"])
+    assert [one for one in await app.listed() if one["reason"] == "ValidationError"] == kept
+    assert "done" not in {outcome for _, outcome in await app.audited("deadletter.replay")}
+
+
 async def test_a_selection_goes_on_by_its_cursor_and_passes_over_what_was_refused(app: DeadLetterApp) -> None:
     for number in range(3):
         await app.refuse(id=f"j{number}", variables={"name": 7})
