@@ -18,6 +18,9 @@ _PARTS = (_IMAGE, "refusal", "text")
 _DETAILS = ("auto", "high", "low", None)
 _ADDRESSES = ("https://", "data:image/")
 _DEFINITIONS = ("tools", "functions", "response_format")
+_TOOLS = ("function", "custom")
+"""Tools that run at the caller's; those that run at the provider cost what no ledger here counts."""
+
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -64,17 +67,18 @@ class CountedContent:
     def of(cls, fields: Mapping[str, object]) -> CountedContent:
         """Collect it.
 
-        Every text of a message counts, whatever it is called; tools and schemas count as the JSON that they
-        are.
+        Every text of a message counts, whatever it is called; tools, their calls and schemas count as the
+        JSON that they are.
 
         Raises:
-            ValidationError: A part of a message is neither a text nor an image, or an image is not as it can
-                be counted; it is named.
+            ValidationError: A part of a message is neither a text nor an image, an image is not as it can be
+                counted, or a tool runs at the provider; it is named.
         """
         content = cls()
         messages = fields.get("messages")
         for index, message in enumerate(messages if isinstance(messages, list) else ()):
             content.add_message(message, f"body.messages.{index}")
+        _require_callers_tools(fields.get("tools"))
         content.texts += [_encode(fields[name]) for name in _DEFINITIONS if fields.get(name) is not None]
         offered = (fields.get(name) for name in ("tools", "functions"))
         content.framed += sum(len(one) for one in offered if isinstance(one, list))
@@ -91,8 +95,8 @@ class CountedContent:
             if name == "content" and isinstance(value, list):
                 for number, part in enumerate(value):
                     self._add_part(part, f"{place}.content.{number}")
-            else:
-                self.texts += _texts_within(value)
+            elif value is not None:
+                self.texts.append(value if isinstance(value, str) else _encode(value))
 
     def _add_part(self, part: object, place: str) -> None:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -102,6 +106,12 @@ class CountedContent:
             self.images.append(_read_image(part.get(_IMAGE), f"{place}.{_IMAGE}"))
         else:
             self.texts += _texts_within(part)
+
+
+def _require_callers_tools(tools: object) -> None:
+    for index, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if not isinstance(tool, dict) or tool.get("type") not in _TOOLS:
+            raise refused_field(f"body.tools.{index}.type", f"must be one of {', '.join(_TOOLS)}")
 
 
 def _read_image(image: object, place: str) -> PromptImage:

@@ -143,6 +143,7 @@ def test_a_job_whose_model_always_fails_gives_its_session_back_and_ends_with_the
         return  # it would be tried for a minute; tests/unit_tests has its end
     job = work.wait_until_over(bench.caller, POISON)
     assert (job["status"], job["error"][:20]) == ("failed", "No delivery is left.")
-    assert len(bench.results.bodies[bench.tenant_id, POISON]) == 1
+    bodies = bench.results.bodies
+    wait_for(lambda: len(bodies[bench.tenant_id, POISON]), lambda count: count == 1)  # stored, then told
     letters = bench.caller.must("GET", "/api/v1/dead-letters?reason=DeliveriesExhaustedError")["items"]
     assert [letter["job_id"] for letter in letters] == [POISON]

@@ -30,6 +30,8 @@ ODD_DETAILS: tuple[object, ...] = ([], {}, 1)
         ({"service_tier": "priority"}, "service_tier", "invalid_value"),
         ({"n": 129}, "n", "invalid_value"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "invalid_value"),
+        ({"tools": [{"type": ["function"]}]}, "tools[0].type", "invalid_value"),
         ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", "invalid_value"),
         ({"max_tokens": 999_999}, "max_tokens", "invalid_value"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
