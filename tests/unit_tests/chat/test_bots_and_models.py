@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.tenancy.context import Role
-from tests.support.fakes import Call
+from tests.support.fakes import Call, StillClock
 from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def test_a_bot_that_was_there_before_a_model_of_its_name_goes_on_and_can_b
 
 @pytest.mark.slow
 async def test_a_conversation_of_an_azure_bot_is_shown_to_nobody_else_whatever_became_of_its_model() -> None:
-    async with whole_app() as whole:
+    async with whole_app(StillClock()) as whole:
         await whole.new_tenant("acme")
         boss = await whole.new_key("acme", Role.TENANT_ADMIN)
         elsewhere = {"provider": "openai-compatible", "base_url": "https://models.example/v1"}

@@ -146,6 +146,7 @@ class App:
             tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),
             purges=Purges(cosmos.container("tenants"), clock),
+            message_checks={},
         )
         app = func.FunctionApp()
         app.register_functions(blueprint(cast("Runtime", self.runtime)))
