@@ -56,6 +56,14 @@ def run_checks(command: Sequence[str | Path], folder: Path, place: Place) -> Non
     assert done.returncode == 0, done.stderr
 
 
+def test_every_client_that_is_there_is_tried() -> None:
+    of_python = {path.stem for path in (FOLDER / "clients").glob("*.py")} - {"run", "stand_in"}
+    of_node = {path.stem for path in (FOLDER / "node").glob("*.mjs")} - {"run"}
+
+    assert of_python == set(PYTHON_CLIENTS)
+    assert of_node == set(NODE_CLIENTS)
+
+
 @pytest.mark.parametrize("client", PYTHON_CLIENTS)
 def test_a_client_for_python_works_with_base_url_and_key_alone(client: str, place: Place) -> None:
     python = install("older" if client in OLDER else "current")

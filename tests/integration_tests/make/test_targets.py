@@ -26,6 +26,7 @@ BY_PAGES = {"setup"}
 
 SHORT = {
     "bench": "-k test_a_hit_costs_about_a_microsecond",
+    "compat": "-k test_every_client_that_is_there_is_tried",
     "soak": "-k test_there_are_as_many_cases_as_are_claimed --ignore=tests/integration_tests"
     " --ignore-glob='*/unit_tests/[!w]*'",
     "test": "-n 0 -k test_there_is_code_to_check --ignore=tests/integration_tests"
