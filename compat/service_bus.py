@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from shared.clock import Clock
-    from shared.messaging.consumer import Delivery, PlatformAuthenticator
+    from shared.messaging.consumer import Delivery
     from shared.messaging.listener import MessageLink
     from shared.messaging.quarantine import RefusedMessage
+    from shared.tenancy.context import PlatformAuthenticator
 
 type ProcessorResult = Mapping[str, Any] | str | None
 type ProcessorFunction = "Callable[[dict[str, Any]], Awaitable[ProcessorResult] | ProcessorResult]"

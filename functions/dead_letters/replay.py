@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from functions.dead_letters.queues import ReplayQueue
     from shared.contracts import TaskMessage
-    from shared.messaging.consumer import PlatformAuthenticator
     from shared.messaging.quarantine import QuarantinedMessage
     from shared.messaging.sender import MessageSender
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import PlatformAuthenticator, TenantContext
     from shared.tokens.stored_models import TokenStatus
 
 

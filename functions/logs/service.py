@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
 from functions.logs.days import list_days, time_bounds
@@ -28,18 +28,10 @@ if TYPE_CHECKING:
     from functions.logs.search import ReadsBlobs
     from shared.clock import Clock
     from shared.cosmos.container import Container
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import PlatformAuthenticator, TenantContext
 
 _DAYS_AT_ONCE = 8
 _logger = get_logger(__name__)
-
-
-class ActsForTenants(Protocol):
-    """Port to `shared.tenancy`: the platform's work runs as a tenant."""
-
-    async def for_platform(self, tenant_id: str) -> TenantContext:
-        """Let the platform's work run as a tenant that exists and is active."""
-        ...
 
 
 class LogIndex:
@@ -53,7 +45,7 @@ class LogIndex:
     """
 
     def __init__(
-        self, tenants: ActsForTenants, container: Container, retention: LogRetention, clock: Clock
+        self, tenants: PlatformAuthenticator, container: Container, retention: LogRetention, clock: Clock
     ) -> None:
         self._tenants = tenants
         self._container = container

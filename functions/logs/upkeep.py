@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 from functions.logs.chunks import PLATFORM, BlobPath
 from functions.logs.repository import ManifestRepository, PlatformManifests
 from shared.errors import APIError
-from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 from shared.resilience.deadlines import deadline
 from shared.resilience.tasks import spawn
-from shared.tenancy.context import acting_for
-from shared.tenancy.errors import TenantNotFoundError
+from shared.tenancy.rounds import TenantRounds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from functions.logs.retention import LogRetention
-    from functions.logs.service import ActsForTenants, LogIndex
+    from functions.logs.service import LogIndex
     from shared.blob.store import BlobPage
     from shared.clock import Clock
     from shared.cosmos.container import Container
-    from shared.messaging.outbox_sweeper import ListsTenants
+    from shared.tenancy.context import PlatformAuthenticator, TenantContext
+    from shared.tenancy.rounds import ListsTenants
 
 RUN_SECONDS = 480.0
 """After this a run asks nothing more of the stores (host.json, `functionTimeout`); the next one goes on."""
@@ -38,6 +37,7 @@ _MOST_INDEXED = 500
 """The most chunks of an owner that one run indexes."""
 
 _DAYS_TO_RECONCILE = 2
+_NOT_KEPT_UP = "Shipped logs were not kept up"
 _logger = get_logger(__name__)
 
 
@@ -77,7 +77,7 @@ class LogUpkeep:
 
     Args:
         directory: Lists the tenants.
-        tenants: Lets the platform's work run as one of them.
+        authenticator: Lets the platform's work run as one of them.
         stores: Where the logs are.
         retention: For how long they are kept.
         clock: Tells the day, and bounds a run.
@@ -86,17 +86,21 @@ class LogUpkeep:
     def __init__(
         self,
         directory: ListsTenants,
-        tenants: ActsForTenants,
+        authenticator: PlatformAuthenticator,
         stores: LogStores,
         retention: LogRetention,
         clock: Clock,
     ) -> None:
-        self._directory = directory
-        self._tenants = tenants
+        self._rounds = TenantRounds(
+            directory,
+            authenticator,
+            failure=_NOT_KEPT_UP,
+            defects="Logs that could not be kept up",
+            at_once=_TENANTS_AT_ONCE,
+        )
         self._stores = stores
         self._retention = retention
         self._clock = clock
-        self._places = asyncio.Semaphore(_TENANTS_AT_ONCE)
 
     async def run(self) -> None:
         """Keep everything up once; what fails for one owner keeps no other waiting.
@@ -104,44 +108,30 @@ class LogUpkeep:
         Raises:
             ExceptionGroup: Defects met on the way; every other owner was served all the same.
             DependencyUnavailableError: The tenants cannot be listed.
+            DeadlineExceededError: Not all of them could be in the time of a run.
         """
         with deadline(RUN_SECONDS, self._clock):
-            defects = await self._serve([PLATFORM])
-            async for page in self._directory.active():
-                defects += await self._serve([tenant.tenant_id for tenant in page])
-        if defects:
-            raise ExceptionGroup("Logs that could not be kept up", defects)
+            both = (spawn(self._keep_up_platform()), spawn(self._rounds.run(self._keep_up)))
+            outcomes = await asyncio.gather(*both, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-    async def _serve(self, owners: list[str]) -> list[Exception]:
-        outcomes = await asyncio.gather(
-            *[spawn(self._keep_up(owner)) for owner in owners], return_exceptions=True
-        )
-        failures = [outcome for outcome in outcomes if outcome is not None]
-        for failure in failures:
-            if not isinstance(failure, Exception):
-                raise failure
-        return [failure for failure in failures if isinstance(failure, Exception)]
+    async def _keep_up_platform(self) -> None:
+        """Keep up the platform's own, beside the tenants'."""
+        try:
+            await self._remove_old(PLATFORM, self._retention.platform_days)
+            await self._index_missing(PLATFORM, PlatformManifests(self._stores.manifests))
+        except APIError as error:
+            _logger.warning(_NOT_KEPT_UP, extra={"owner": PLATFORM, "error": type(error).__name__})
 
-    async def _keep_up(self, owner: str) -> None:
-        async with self._places:
-            try:
-                if owner == PLATFORM:
-                    await self._remove_old(owner, self._retention.platform_days)
-                    await self._index_missing(owner, PlatformManifests(self._stores.manifests))
-                    return
-                with logging_as(tenant_id=owner):
-                    tenant = await self._tenants.for_platform(owner)
-                    with acting_for(tenant):
-                        await self._remove_old(owner, self._retention.days_of(tenant))
-                        await self._index_missing(owner, ManifestRepository(tenant, self._stores.manifests))
-            except TenantNotFoundError:
-                return  # suspended or removed since the page was read
-            except APIError as error:
-                facts = {"owner": owner, "error": type(error).__name__}
-                _logger.warning("Shipped logs were not kept up", extra=facts)
+    async def _keep_up(self, tenant: TenantContext) -> int:
+        removed = await self._remove_old(tenant.tenant_id, self._retention.days_of(tenant))
+        manifests = ManifestRepository(tenant, self._stores.manifests)
+        return removed + await self._index_missing(tenant.tenant_id, manifests)
 
-    async def _remove_old(self, owner: str, days: int) -> None:
-        """Remove the chunks of days that are over for longer; names are in the order of days."""
+    async def _remove_old(self, owner: str, days: int) -> int:
+        """Remove the chunks of days that are over for longer, and count them; names are in order of days."""
         oldest = self._clock.now().date() - timedelta(days=days)
         removed = 0
         cursor = None
@@ -158,9 +148,13 @@ class LogUpkeep:
             _logger.info(
                 "Log chunks were removed after their retention", extra={"owner": owner, "count": removed}
             )
+        return removed
 
-    async def _index_missing(self, owner: str, manifests: ManifestRepository | PlatformManifests) -> None:
-        """Index the chunks of the last days whose events were lost, or are late: twice changes nothing."""
+    async def _index_missing(self, owner: str, manifests: ManifestRepository | PlatformManifests) -> int:
+        """Index the chunks of the last days whose events were lost, or are late, and count them.
+
+        Twice changes nothing.
+        """
         today = self._clock.now().date()
         missing: list[str] = []
         for day in (today - timedelta(days=back) for back in range(_DAYS_TO_RECONCILE)):
@@ -174,6 +168,7 @@ class LogUpkeep:
             _logger.info(
                 "Log chunks were indexed without their event", extra={"owner": owner, "count": len(missing)}
             )
+        return len(missing)
 
     async def _chunks_of(self, owner: str, day: date) -> AsyncIterator[BlobPath]:
         cursor = None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from shared.clock import Clock
+    from shared.tenancy.context import PlatformAuthenticator
 
 PAUSES_SECONDS = (2.0, 8.0, 20.0, 30.0)
 """How long a failed delivery is kept before it is given back. The broker delivers again at once, so that one
@@ -44,18 +45,6 @@ MOST_DEFECTS = 20
 
 _DEAD_LETTER_REASON = "DeadLetterReason"
 _logger = get_logger(__name__)
-
-
-class PlatformAuthenticator(Protocol):
-    """Source of the contexts in which the platform works for its tenants."""
-
-    async def for_platform(self, tenant_id: str) -> TenantContext:
-        """Let the platform's work run as a tenant.
-
-        Raises:
-            TenantNotFoundError: It does not exist, or is not active.
-        """
-        ...
 
 
 class KnowsPurges(Protocol):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NewType, Protocol
 
 from shared.errors import PermissionDeniedError
 
@@ -116,6 +116,18 @@ class PlatformContext:
     """The platform's administrator, acting for no tenant. Only `shared.tenancy` builds it."""
 
     principal: str
+
+
+class PlatformAuthenticator(Protocol):
+    """Source of the contexts in which the platform works for its tenants."""
+
+    async def for_platform(self, tenant_id: str) -> TenantContext:
+        """Let the platform's work run as a tenant.
+
+        Raises:
+            TenantNotFoundError: It does not exist, or is not active.
+        """
+        ...
 
 
 def platform_work() -> PlatformContext:
