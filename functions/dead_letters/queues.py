@@ -53,20 +53,16 @@ class ReplayQueue:
 def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
     """Return the queues by what the quarantine calls them."""
     reasoning = JobKind(JobItem[ReasonerIn, UnreadResult], JobState[UnreadResult])
-    responses = JobKind(JobItem[ResponsesIn, UnreadResult], JobState[UnreadResult])
     feedback = JobKind(JobItem[FeedbackFormIn, UnreadResult], JobState[UnreadResult])
+    responses = JobKind(JobItem[ResponsesIn, UnreadResult], JobState[UnreadResult])
 
-    def jobs(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
-        return JobRepository(tenant, runtime.container("jobs"), runtime.clock, reasoning)
-
-    def analyses(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
-        return JobRepository(tenant, runtime.container("feedback"), runtime.clock, feedback)
+    def jobs_in(
+        container: str, kind: JobKind[Any, UnreadResult]
+    ) -> Callable[[TenantContext], JobRepository[Any, UnreadResult]]:
+        return lambda tenant: JobRepository(tenant, runtime.container(container), runtime.clock, kind)
 
     def contents(tenant: TenantContext) -> JobContents:
         return JobContents(tenant, lambda: runtime.job_blobs)
-
-    def answers(tenant: TenantContext) -> JobRepository[Any, UnreadResult]:
-        return JobRepository(tenant, runtime.container("responses"), runtime.clock, responses)
 
     settings = runtime.settings
     queues = (
@@ -76,7 +72,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             has_sessions=True,
             app_id="reasoner",
             model=ReasonerIn,
-            jobs_of=jobs,
+            jobs_of=jobs_in("jobs", reasoning),
             contents_of=contents,
             check=runtime.message_checks.get("reasoner-in"),
         ),
@@ -86,7 +82,7 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             has_sessions=False,
             app_id="feedback",
             model=FeedbackFormIn,
-            jobs_of=analyses,
+            jobs_of=jobs_in("feedback", feedback),
             contents_of=contents,
             check=runtime.message_checks.get("feedback-form-in"),
         ),
@@ -96,9 +92,8 @@ def open_queues(runtime: Runtime) -> dict[str, ReplayQueue]:
             has_sessions=False,
             app_id="openai",
             model=ResponsesIn,
-            jobs_of=answers,
+            jobs_of=jobs_in("responses", responses),
             contents_of=contents,
-            check=runtime.message_checks.get("responses-in"),
         ),
     )
     return {queue.name: queue for queue in queues}

@@ -9,9 +9,10 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 
 from functions.logs.models import CURSOR_PATTERN, ID_PATTERN
+from shared.http.grouping import grouping_pattern, read_dimensions
 from shared.http.models import PathModel, QueryModel, ReplyModel
 from shared.llm.model_call import CallStatus
-from shared.validation import Day, Time, refuse_value
+from shared.validation import Day, Time
 
 _MODEL = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 
@@ -193,22 +194,19 @@ class CallSummaryQuery(QueryModel):
     to: Day | None = None
     group_by: str = Field(
         "model",
-        json_schema_extra={"pattern": r"^(day|model|bot_id|prompt)(,(day|model|bot_id|prompt)){0,3}$"},
+        json_schema_extra={"pattern": grouping_pattern(CallDimension)},
     )
 
     @field_validator("group_by")
     @classmethod
     def _names_dimensions(cls, group_by: str) -> str:
-        names = group_by.split(",")
-        if len(names) > len(CallDimension) or not set(names) <= set(CallDimension):
-            named = ", ".join(CallDimension)
-            raise refuse_value(f"must be up to {len(CallDimension)} of {named}, with commas between them")
+        read_dimensions(group_by, CallDimension)
         return group_by
 
     @property
     def dimensions(self) -> list[CallDimension]:
         """Return what to group by, each once."""
-        return [CallDimension(name) for name in dict.fromkeys(self.group_by.split(","))]
+        return read_dimensions(self.group_by, CallDimension)
 
 
 class Quantiles(ReplyModel):

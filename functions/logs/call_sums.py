@@ -89,21 +89,13 @@ class CallSum:
         """How many calls were added."""
         return self.statuses.total()
 
-    def merge(self, other: CallSum) -> None:
-        """Add all that was added to another one."""
+    def add(self, other: CallSum | CallSums) -> None:
+        """Add all that others add up to, such as those of a group in a chunk."""
         self.statuses.update(other.statuses)
         self.tokens.update(other.tokens)
         self.cost += other.cost
         self.durations.update(other.durations)
         self.first_tokens.update(other.first_tokens)
-
-    def add_sums(self, sums: CallSums) -> None:
-        """Add the calls of a chunk's group."""
-        self.statuses.update(sums.statuses)
-        self.tokens.update(sums.tokens)
-        self.cost += sums.cost
-        self.durations.update(sums.durations)
-        self.first_tokens.update(sums.first_tokens)
 
 
 class CallSumsOfAChunk:

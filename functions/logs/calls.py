@@ -93,11 +93,9 @@ class CallService:
             event=MODEL_CALL,
             facts={name: str(value) for name, value in named.items() if value is not None},
         )
-        after = None if query.cursor is None else LinePosition.parse(query.cursor)
-        found = await self._search.find(wanted, after, query.limit)
-        shown = [(line, call) for line in found.lines if (call := _read_call(line.line)) is not None]
-        cursor = None if found.after is None else found.after.cursor
-        page = Page(shown, lambda one: one[0].position.cursor, cursor)
+        found = await self._search.find_page(wanted, query.cursor, query.limit)
+        shown = [(line, call) for line in found.items if (call := _read_call(line.line)) is not None]
+        page = Page(shown, lambda one: one[0].position.cursor, found.next_cursor)
         return ListReply[CallReply].of(page, lambda one: one[1])
 
     async def show_request(self, request_id: str) -> RequestCallsReply:
@@ -133,7 +131,7 @@ class CallService:
         total: defaultdict[CallKey, CallSum] = defaultdict(CallSum)
         for of_day in summed:
             for key, sums in of_day.items():
-                total[key].merge(sums)
+                total[key].add(sums)
         most = sorted(total, key=lambda key: total[key].calls, reverse=True)[:_MOST_ROWS]
         rows = [_render_sum(key, total[key]) for key in sorted(most, key=_sortable)]
         return CallSummaryReply(group_by=by, items=rows, calls=sum(sums.calls for sums in total.values()))
@@ -142,7 +140,7 @@ class CallService:
         sums: defaultdict[CallKey, CallSum] = defaultdict(CallSum)
         async for manifest in self._manifests.calls_of_day(day):
             for one in manifest.calls:
-                sums[CallKey.of(day, one.group, by)].add_sums(one)
+                sums[CallKey.of(day, one.group, by)].add(one)
         return sums
 
 

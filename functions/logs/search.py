@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from functions.logs.chunks import BlobPath, UnreadableChunkError, read_lines
 from functions.logs.lines import LEVELS, LogLine, microseconds_of, time_of
 from functions.logs.tokens import EVENT, REQUEST, token_of
+from shared.http.paging import Page
+from shared.json_values import texts_within
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
@@ -184,6 +186,12 @@ class LogSearch:
             return FoundLines(newest[:limit], newest[limit - 1].position)
         return FoundLines(newest, reached)
 
+    async def find_page(self, wanted: LineFilter, cursor: str | None, limit: int) -> Page[FoundLine]:
+        """Return the lines that `find` does as a page of a list, each with a cursor of its own."""
+        found = await self.find(wanted, None if cursor is None else LinePosition.parse(cursor), limit)
+        after = None if found.after is None else found.after.cursor
+        return Page(found.lines, lambda line: line.position.cursor, after)
+
     async def _candidates(self, wanted: LineFilter, begin: LinePosition) -> AsyncIterator[SearchableManifest]:
         """Go through the chunks that may have such lines, by their latest lines, newest first."""
         where, parameters = _describe(wanted, begin)
@@ -248,15 +256,4 @@ def _scan(path: BlobPath, content: bytes, wanted: LineFilter, begin: LinePositio
 
 def _has_text(line: LogLine, text: str) -> bool:
     message = line.fields.get("message")
-    return any(text in value.casefold() for value in _texts((message, line.facts)))
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
+    return any(text in value.casefold() for value in texts_within((message, line.facts)))

@@ -12,8 +12,8 @@ from functions.logs.lines import UNREADABLE
 from functions.logs.manifest import REFUSED, build_manifest
 from functions.logs.models import DaySummary, LogLineReply, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
-from functions.logs.search import FoundLine, LineFilter, LinePosition, LogSearch
-from shared.http.paging import ListReply, Page
+from functions.logs.search import FoundLine, LineFilter, LogSearch
+from shared.http.paging import ListReply
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
@@ -133,10 +133,7 @@ class LogService:
             facts=facts,
             text=query.text,
         )
-        after = None if query.cursor is None else LinePosition.parse(query.cursor)
-        found = await self._search.find(wanted, after, query.limit)
-        cursor = None if found.after is None else found.after.cursor
-        page = Page(found.lines, lambda line: line.position.cursor, cursor)
+        page = await self._search.find_page(wanted, query.cursor, query.limit)
         return ListReply[LogLineReply].of(page, _render_line)
 
     async def summary(self, query: SummaryQuery) -> LogSummaryReply:

@@ -8,11 +8,12 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from shared.http.grouping import grouping_pattern, read_dimensions
 from shared.http.models import QueryModel, ReplyModel, VersionedReply
 from shared.tenancy.store import Tier
 from shared.tokens.api_models import AppId
 from shared.tokens.limits import LimitsOverride, TenantLimits
-from shared.validation import Day, Time, refuse_value
+from shared.validation import Day, Time
 
 
 class StatusQuery(QueryModel):
@@ -57,23 +58,19 @@ class UsageQuery(QueryModel):
     until: Day | None = Field(None, alias="to")
     group_by: str = Field(
         "day,model",
-        json_schema_extra={"pattern": r"^(day|model|app_id|user_id)(,(day|model|app_id|user_id)){0,3}$"},
+        json_schema_extra={"pattern": grouping_pattern(Dimension)},
     )
 
     @field_validator("group_by")
     @classmethod
     def _names_dimensions(cls, group_by: str) -> str:
-        names = group_by.split(",")
-        if len(names) > len(Dimension) or not set(names) <= set(Dimension):
-            raise refuse_value(
-                f"must be up to {len(Dimension)} of {', '.join(Dimension)}, with commas between them"
-            )
+        read_dimensions(group_by, Dimension)
         return group_by
 
     @property
     def dimensions(self) -> list[Dimension]:
         """Return what to group by, each once."""
-        return [Dimension(name) for name in dict.fromkeys(self.group_by.split(","))]
+        return read_dimensions(self.group_by, Dimension)
 
 
 class UsageSum(ReplyModel):

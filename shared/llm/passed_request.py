@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.json_values import texts_within
 from shared.llm.image_tokens import PromptImage, read_image_size
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _IMAGE = "image_url"
 # Tuples: what is looked up in them may be any JSON, and not all of that can be looked up in a set.
@@ -79,10 +80,14 @@ class CountedContent:
         for index, message in enumerate(messages if isinstance(messages, list) else ()):
             content.add_message(message, f"body.messages.{index}")
         _require_callers_tools(fields.get("tools"))
-        content.texts += [_encode(fields[name]) for name in _DEFINITIONS if fields.get(name) is not None]
-        offered = (fields.get(name) for name in ("tools", "functions"))
-        content.framed += sum(len(one) for one in offered if isinstance(one, list))
+        content.add_definitions(fields)
         return content
+
+    def add_definitions(self, fields: Mapping[str, object]) -> None:
+        """Add the tools and the form of the answer that a request has."""
+        self.texts += [_encode(fields[name]) for name in _DEFINITIONS if fields.get(name) is not None]
+        offered = (fields.get(name) for name in ("tools", "functions"))
+        self.framed += sum(len(one) for one in offered if isinstance(one, list))
 
     def add_message(self, message: Mapping[str, object], place: str) -> None:
         """Add one message.
@@ -105,7 +110,7 @@ class CountedContent:
         if kind == _IMAGE:
             self.images.append(_read_image(part.get(_IMAGE), f"{place}.{_IMAGE}"))
         else:
-            self.texts += _texts_within(part)
+            self.texts += texts_within(part)
 
 
 def _require_callers_tools(tools: object) -> None:
@@ -126,15 +131,3 @@ def _read_image(image: object, place: str) -> PromptImage:
     if detail not in _DETAILS:
         raise refused_field(f"{place}.detail", "must be one of auto, high, low")
     return PromptImage(detail, read_image_size(url))
-
-
-def _texts_within(value: object) -> Iterator[str]:
-    """Give each text in a piece of JSON; how deep that is nested, the edge has bounded."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for member in value.values():
-            yield from _texts_within(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _texts_within(member)

@@ -167,23 +167,26 @@ class Forwarding:
         prompt = _build_prompt(request, replace(origin, bot_id=bot_id, prompt=use))
         if prompt.passed is None:
             raise AssertionError("unreachable: the request is passed on")
-        fields = dict(prompt.passed.fields)
-        fields["messages"] = [*(one.model_dump() for one in instructions), *request.messages]
+        fields, counted = dict(prompt.passed.fields), prompt.passed.counted
+        own = [one.model_dump() for one in instructions]
+        for message in own:
+            counted.add_message(message, "instructions")
+        fields["messages"] = [*own, *request.messages]
         answer_format = read_answer_format(bot)
         if answer_format is not None and "response_format" not in fields:
-            fields |= describe_format(answer_format)
+            fields |= (described := describe_format(answer_format))
+            counted.add_definitions(described)
         for name in ("temperature", "reasoning_effort"):
             if (value := getattr(bot.llm, name)) is not None:
                 fields[name] = value
         limits = [one for one in (prompt.max_output_tokens, bot.llm.max_output_tokens) if one is not None]
-        passed = replace(prompt.passed, fields=fields, counted=CountedContent.of(fields))
         self.count_turn(bot_id, bot.limits.turns_per_minute)
         asked = replace(
             prompt,
             model=bot.llm.model or self.default_model,
             max_output_tokens=min(limits, default=None),
             only_azure=bot.llm.provider == "azure",
-            passed=passed,
+            passed=replace(prompt.passed, fields=fields),
         )
         call = self._call(request, asked, f"bot:{bot_id}")
         return replace(call, model=self.tell_of(call.model))
