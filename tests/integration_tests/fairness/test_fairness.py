@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,15 +13,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.integration_tests.fairness.test_floods import start_one
-from tests.integration_tests.fairness.work import (
-    BOTH,
-    MOST_SECONDS,
-    NAMES,
-    REASONING,
-    Work,
-    slow_steps,
-    two_instances,
-)
+from tests.integration_tests.fairness.work import MOST_SECONDS, NAMES, slow_steps, two_instances
+from tests.integration_tests.jobs.work import BOTH, REASONING, Work
 from tests.integration_tests.platform import wait_for
 from tests.support.soak import SOAK, sized
 
@@ -69,20 +61,20 @@ def tell(what: str, took: Sequence[float]) -> None:
 def small_jobs(callers: Sequence[Caller]) -> Iterator[None]:
     """Let each of some tenants post a job into each of its sessions every six seconds."""
     over = threading.Event()
+    turns: list[int] = []
 
     def run() -> None:
-        turn = 0
         while not over.is_set():
             for caller in callers:
                 for number in range(8):  # ids that fall into all four sessions
-                    REASONING.post(caller, f"small-{turn}-{number}")
-            turn += 1
+                    REASONING.post(caller, f"small-{len(turns)}-{number}")
+            turns.append(len(turns))
             over.wait(EVERY_SECONDS)
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        time.sleep(2 * EVERY_SECONDS)
+        wait_for(lambda: len(turns), lambda count: count > 2)
         yield
     finally:
         over.set()

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.integration_tests.fairness.work import (
-    BOTH,
-    MOST_SECONDS,
-    NAMES,
-    Work,
-    slow_steps,
-    two_instances,
-    unlimited,
-)
+from tests.integration_tests.fairness.work import MOST_SECONDS, NAMES, slow_steps, two_instances, unlimited
+from tests.integration_tests.jobs.work import BOTH, Work
 from tests.integration_tests.platform import wait_for
 from tests.support.soak import SOAK, sized
 

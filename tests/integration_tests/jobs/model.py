@@ -17,9 +17,9 @@ def tell_model(platform: Platform, what: str, **told: object) -> None:
     _ask(platform, "POST", what, told)
 
 
-def heal_model(platform: Platform) -> None:
-    """Let the model answer as it does by itself."""
-    for what in ("faults", "answers"):
+def heal_model(platform: Platform, *told: str) -> None:
+    """Let the model forget its faults or its answers; where none is named both: it answers by itself."""
+    for what in told or ("faults", "answers"):
         _ask(platform, "DELETE", what, None)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
 _PAGE = 100
+_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Work:
         out_queue: The queue of its results.
         app_id: The application whose budget it takes.
         more: Fields of a request beside id and text.
+        imports: Whether many jobs are posted as one file.
     """
 
     name: str
@@ -47,10 +49,34 @@ class Work:
     out_queue: str
     app_id: str
     more: Mapping[str, object]
+    imports: bool = False
 
     def request(self, job_id: str, text: str, **fields: object) -> dict[str, object]:
         """Return what a caller posts."""
         return {"id": job_id, "text": text, **self.more, **fields}
+
+    def post(self, caller: Caller, job_id: str, text: str = "How late is it?") -> None:
+        """Post a job; wait where the tenant's rate says so."""
+        answer = wait_for(
+            lambda: caller.send("POST", self.path, self.request(job_id, text)),
+            lambda answer: answer.status_code != httpx.codes.TOO_MANY_REQUESTS,
+            120,
+        )
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+
+    def post_many(self, caller: Caller, first: int, count: int, text: str) -> None:
+        """Post many jobs: one after the other, or as files of rows."""
+        if not self.imports:
+            for number in range(first, first + count):
+                self.post(caller, f"flood-{number}", text)
+            return
+        for begin in range(0, count, _ROWS):
+            rows = min(_ROWS, count - begin)
+            caller.must("POST", f"{self.path}/import", {"csv": "language,text\n" + f"en,{text}\n" * rows})
+
+    def count(self, caller: Caller, status: str) -> int:
+        """Count the jobs of a status, up to a page of them."""
+        return len(caller.must("GET", f"{self.path}?status={status}&limit=50")["items"])
 
     def show(self, caller: Caller, job_id: str) -> dict[str, Any]:
         """Return a job as it stands; nothing where there is none yet."""
@@ -78,7 +104,13 @@ class Work:
 
 REASONING = Work("r", "/api/v1/reasoning/jobs", "reasoner-in", "reasoner-out", "reasoner", {})
 FEEDBACK = Work(
-    "f", "/api/v1/feedback", "feedback-form-in", "feedback-form-out", "feedback", {"language": "en"}
+    "f",
+    "/api/v1/feedback",
+    "feedback-form-in",
+    "feedback-form-out",
+    "feedback",
+    {"language": "en"},
+    imports=True,
 )
 BOTH = (REASONING, FEEDBACK)
 
