@@ -210,10 +210,12 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
     async def claim(
         self, job: JobItem[Request, Result], holder: str, seconds: float
     ) -> JobItem[Request, Result]:
-        """Take a job for a time, if it is queued or its worker's time is up; the latter counts as a failure.
+        """Take a job for a time, if it is still queued, or its worker's time is up, as it was read.
+
+        The latter counts as a failure: so what was read has to hold.
 
         Raises:
-            ItemChangedError: Another worker has it, it waits for a person, or it is over.
+            ItemChangedError: Another worker has it, it waits for a person, it is over, or was given back.
         """
         lease = Lease(holder, 0).extend(self._clock, seconds)
         changes = (
@@ -221,10 +223,10 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             PatchOperation("set", "/status", JobStatus.RUNNING),
             *_WAITING_NO_MORE,
         )
-        if job.status is JobStatus.RUNNING:
-            changes += (_count_failure(job), PatchOperation("set", "/last_failure", WORKER_DIED))
-        free = f"{_IS_QUEUED} OR ({_IS_RUNNING} AND {_LEASE.is_over(self._clock)})"
-        return await self._patch(job.id, Patch(changes, free))
+        if job.status is not JobStatus.RUNNING:
+            return await self._patch(job.id, Patch(changes, _IS_QUEUED))
+        changes += (_count_failure(job), PatchOperation("set", "/last_failure", WORKER_DIED))
+        return await self._patch(job.id, Patch(changes, f"{_IS_RUNNING} AND {_LEASE.is_over(self._clock)}"))
 
     def is_in_work(self, job: JobItem[Request, Result]) -> bool:
         """Tell whether a worker has the job, and is not known to be dead."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.contracts import ReasonerIn, Usage
+from shared.cosmos.container import ItemChangedError
 from shared.errors import BudgetExceededError, DependencyUnavailableError, RateLimitError
 from shared.jobs.claims import LONGEST_WAIT
 from shared.jobs.errors import JobInWorkError
@@ -412,7 +413,7 @@ async def test_only_its_holder_extends_checkpoints_puts_off_or_ends_a_job(app: A
     job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
     first = await app.jobs.claim(job, "first", HOLD_SECONDS)
     app.clock.advance(HOLD_SECONDS)
-    second = await app.jobs.claim(job, "second", HOLD_SECONDS)
+    second = await app.jobs.claim(first, "second", HOLD_SECONDS)
     told = JobMessage(kind="result", body="{}")
     step = JobStep(text="x", usage=Usage())
     delay = JobDelay(told, app.clock.now(), "x")
@@ -427,6 +428,21 @@ async def test_only_its_holder_extends_checkpoints_puts_off_or_ends_a_job(app: A
         with pytest.raises(JobInWorkError):
             await act()
     assert (await app.jobs.read("j1")).etag == second.etag
+
+
+async def test_a_worker_counts_as_dead_only_where_the_job_is_still_in_its_hands(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    first = await app.jobs.claim(job, "first", HOLD_SECONDS)
+    await app.jobs.give_back(first, "x", Usage())
+    with pytest.raises(ItemChangedError):
+        await app.jobs.claim(first, "second", HOLD_SECONDS)
+    second = await app.jobs.claim(await app.jobs.read("j1"), "second", HOLD_SECONDS)
+    app.clock.advance(HOLD_SECONDS)
+    with pytest.raises(ItemChangedError):
+        await app.jobs.claim(job, "third", HOLD_SECONDS)
+    third = await app.jobs.claim(second, "third", HOLD_SECONDS)
+
+    assert (second.failures, third.failures) == (0, 1)
 
 
 async def test_a_job_that_was_given_back_is_nobodys_to_extend_or_end(app: App) -> None:
