@@ -49,7 +49,11 @@ class BlockingLock:
 
     @asynccontextmanager
     async def held(self, end: float | None = None) -> AsyncIterator[None]:
-        """Hold it for a block, unless it is not to be had in time."""
+        """Hold it for a block.
+
+        Raises:
+            CosmosClientTimeoutError: It was not to be had in time.
+        """
         if not self._lock.acquire(timeout=-1 if end is None else max(end - time.monotonic(), 0)):
             raise CosmosClientTimeoutError
         try:

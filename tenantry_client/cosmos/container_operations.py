@@ -237,7 +237,11 @@ class ContainerOperations:
     async def read(
         self, item: Item, partition_key: PartitionKeyType, options: Mapping[str, Any]
     ) -> CosmosDict:
-        """Return an item; an empty one where the caller's condition says that it has it already."""
+        """Return an item; an empty one where the caller's condition says that it has it already.
+
+        Raises:
+            DecodeError: The answer has none.
+        """
         state = self._state
         compiled = state.compiler.of_read(options)
         item_id = item if isinstance(item, str) else item["id"]
@@ -316,7 +320,11 @@ class ContainerOperations:
     async def batch(
         self, steps: Sequence[BatchStep], partition_key: PartitionKeyType, options: Mapping[str, Any]
     ) -> CosmosList:
-        """Do all of the operations or none; return the answer of each."""
+        """Do all of the operations or none; return the answer of each.
+
+        Raises:
+            DecodeError: The answer has fewer, or more.
+        """
         state = self._state
         body = encode_body(render_batch(steps))
         compiled = state.compiler.of_write(options)

@@ -135,7 +135,11 @@ class LoopLock:
 
     @asynccontextmanager
     async def held(self, end: float | None = None) -> AsyncIterator[None]:
-        """Hold it for a block, unless it is not to be had in time."""
+        """Hold it for a block.
+
+        Raises:
+            CosmosClientTimeoutError: It was not to be had in time.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._lock = loop, asyncio.Lock()
