@@ -79,7 +79,7 @@ class Side:
             client = open_fast_client("http://memory:8081", COSMOS_KEY)
             client.client_connection.gateway.transport = MemoryFastTransport(cosmos.transport)
         self.container: Any = client.get_database_client("tenantry").get_container_client("prompts")
-        self.etags: dict[tuple[str, str], str] = {}
+        self.etags: dict[tuple[str | None, str], str] = {}
 
     async def run(self, name: str, *arguments: object, **options: object) -> Outcome:
         """Do an operation; tell its result or its error, the headers, and the requests that it took."""
@@ -110,7 +110,7 @@ class Side:
     def _learn(self, result: Any) -> None:  # noqa: ANN401 - any JSON
         for one in result if isinstance(result, list) else [result]:
             if isinstance(one, dict) and "_etag" in one:
-                self.etags[one["tenant_id"], one["id"]] = one["_etag"]
+                self.etags[one.get("tenant_id"), one["id"]] = one["_etag"]
 
     def condition(self, key: str, item_id: str, kind: str) -> dict[str, object]:
         """Return the keywords of a condition: on the state that was seen last, a stale one, or on any."""
