@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core import MatchConditions
 
-from tests.support.memory_cosmos import memory_cosmos
+from local.supervisor.addresses import COSMOS_KEY
+from shared.cosmos.sdk import open_fast_client
+from tests.support.memory_cosmos import MemoryFastTransport, memory_cosmos
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     ScriptedTransport,
     answer,
@@ -186,3 +189,44 @@ async def test_feed_ranges_are_those_of_azure_cosmos(clock: FakeClock) -> None:
             for container in containers
         ]
         assert within[1] == within[0]
+
+
+async def test_a_query_is_sent_as_it_was_written(clock: FakeClock) -> None:
+    text = "SELECT VALUE t FROM t IN c.children WHERE t.id = @ü"
+    parameters = [{"name": "@ü", "value": 7}]
+    bodies: list[object] = []
+    for own in (False, True):
+        async with memory_cosmos(clock) as cosmos:
+            side = Side(cosmos, own=own)
+            await side.run("upsert_item", ITEM)
+            cosmos.transport.watch = lambda request: bodies.append(json.loads(request.data))
+            await side.run("query_items", text, parameters=parameters, **KEY)
+    assert bodies == [{"query": text, "parameters": parameters}] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        ({"tenant_id": "acme"}, {"enable_automatic_id_generation": True}),
+        ({"tenant_id": "acme", "id": "own"}, {"enable_automatic_id_generation": True}),
+        ({"tenant_id": "acme"}, {}),
+    ],
+)
+async def test_an_id_is_made_where_it_is_asked_for_and_nowhere_else(
+    clock: FakeClock, body: dict[str, Any], options: dict[str, Any]
+) -> None:
+    kinds = []
+    for own in (False, True):
+        async with memory_cosmos(clock) as cosmos:
+            result = (await Side(cosmos, own=own).run("create_item", body, **options)).result
+            made = result.get("id") if isinstance(result, dict) else None
+            kinds.append(result if made is None else [made == body.get("id"), len(made) >= len("own")])
+    assert kinds[1] == kinds[0]
+
+
+async def test_a_database_is_told_as_azure_cosmos_tells_it(clock: FakeClock) -> None:
+    async with memory_cosmos(clock) as cosmos:
+        own = open_fast_client("http://memory:8081", COSMOS_KEY)
+        own.client_connection.gateway.transport = MemoryFastTransport(cosmos.transport)
+        theirs = await cosmos.client.get_database_client("tenantry").read()
+        assert dict(await own.get_database_client("tenantry").read()) == dict(theirs)
