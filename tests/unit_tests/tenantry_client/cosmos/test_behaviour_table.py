@@ -122,9 +122,8 @@ def keywords() -> set[str]:
 
 def topics() -> set[str]:
     """Return the headings of the package's README, up to the history of its releases."""
-    metadata = importlib.metadata.metadata("azure-cosmos")
-    text = metadata.get_payload() or metadata["Description"]
-    assert isinstance(text, str)
+    text = importlib.metadata.distribution("azure-cosmos").read_text("METADATA")
+    assert text is not None
     found = []
     for line in text.splitlines():
         heading = HEADING.match(line)

@@ -154,7 +154,7 @@ class Credential:
 class BlockingCredential(Credential):
     """The same without asyncio."""
 
-    def get_token(self, scope: str) -> Any:  # type: ignore[override]  # noqa: ANN401 - as azure-identity has both
+    def get_token(self, scope: str) -> Any:  # noqa: ANN401 - has what an access token has
         self.scopes.append(scope)
         return Token("t1", time.time() + self.lifetime)
 

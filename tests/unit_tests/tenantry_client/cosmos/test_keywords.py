@@ -199,7 +199,7 @@ async def test_a_query_is_sent_as_it_was_written(clock: FakeClock) -> None:
         async with memory_cosmos(clock) as cosmos:
             side = Side(cosmos, own=own)
             await side.run("upsert_item", ITEM)
-            cosmos.transport.watch = lambda request: bodies.append(json.loads(request.data))
+            cosmos.transport.watch = lambda request: bodies.append(json.loads(str(request.data)))
             await side.run("query_items", text, parameters=parameters, **KEY)
     assert bodies == [{"query": text, "parameters": parameters}] * 2
 
