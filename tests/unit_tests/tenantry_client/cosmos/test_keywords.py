@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure.core import MatchConditions
 
-from local.supervisor.addresses import COSMOS_KEY
-from shared.cosmos.sdk import open_fast_client
-from tests.support.memory_cosmos import MemoryFastTransport, memory_cosmos
+from tests.support.memory_cosmos import memory_cosmos
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     ScriptedTransport,
     answer,
@@ -195,11 +193,16 @@ async def test_a_query_is_sent_as_it_was_written(clock: FakeClock) -> None:
     text = "SELECT VALUE t FROM t IN c.children WHERE t.id = @ü"
     parameters = [{"name": "@ü", "value": 7}]
     bodies: list[object] = []
+
+    def note(request: HttpRequest) -> None:
+        assert isinstance(request.data, bytes | str)
+        bodies.append(json.loads(request.data))
+
     for own in (False, True):
         async with memory_cosmos(clock) as cosmos:
             side = Side(cosmos, own=own)
             await side.run("upsert_item", ITEM)
-            cosmos.transport.watch = lambda request: bodies.append(json.loads(str(request.data)))
+            cosmos.transport.watch = note
             await side.run("query_items", text, parameters=parameters, **KEY)
     assert bodies == [{"query": text, "parameters": parameters}] * 2
 
@@ -226,7 +229,5 @@ async def test_an_id_is_made_where_it_is_asked_for_and_nowhere_else(
 
 async def test_a_database_is_told_as_azure_cosmos_tells_it(clock: FakeClock) -> None:
     async with memory_cosmos(clock) as cosmos:
-        own = open_fast_client("http://memory:8081", COSMOS_KEY)
-        own.client_connection.gateway.transport = MemoryFastTransport(cosmos.transport)
-        theirs = await cosmos.client.get_database_client("tenantry").read()
-        assert dict(await own.get_database_client("tenantry").read()) == dict(theirs)
+        theirs = await cosmos.sdk_client.get_database_client("tenantry").read()
+        assert dict(await cosmos.client.get_database_client("tenantry").read()) == dict(theirs)
