@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
     from tests.integration_tests.platform import Platform
 
 COUNT = 2
-
-
-def _is_dead(pid: int) -> bool:
-    """Tell whether a process has ended, its connections closed."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 @dataclass
@@ -67,14 +57,13 @@ class Instances:
         return wait_for(self.serving, lambda pids: len(pids) == COUNT)
 
     def kill(self, pid: int) -> None:
-        """Kill -9 one of them, and see it dead; the supervisor starts another in its place.
+        """Kill -9 one of them, and wait until it is gone; the supervisor starts another in its place.
 
-        A message that reaches a process in the moment of its death is in its hands: it comes back when its
-        lock ends, as all do that the process held.
+        While it still dies the broker may give it a message, which is then nobody's until its lock ends.
         """
         os.kill(pid, signal.SIGKILL)
-        wait_for(partial(_is_dead, pid), bool)
         self.killed.append(pid)
+        wait_for(Path(f"/proc/{pid}").exists, lambda is_there: not is_there)
 
     def kill_oldest(self) -> None:
         """Kill -9 the one that has lived longest, once all serve."""
