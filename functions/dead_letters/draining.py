@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 50
 _RECEIVE_SECONDS = 2.0
 _MOST_ROUNDS = 10
-"""The host takes these messages, too, and gives them back at once: one receive gets few of those there are."""
+"""The host takes these messages, too, and gives them back at once: one receive gets few of them."""
 
 
 @dataclass(frozen=True, slots=True)
