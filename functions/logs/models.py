@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from shared.http.models import QueryModel, ReplyModel
 from shared.validation import Day, Time
@@ -105,4 +105,4 @@ class LogLineReply(ReplyModel):
     request_id: str | None
     event: str | None
     error: str | None
-    fields: dict[str, JsonValue]
+    fields: dict[str, Any]
