@@ -11,6 +11,7 @@ from shared.llm.deployments import ModelKind
 from shared.llm.embedding_answer import rename_model
 from shared.llm.embedding_model import EmbeddingPrompt
 from shared.llm.model_call import CallOrigin
+from shared.tokens.counters import EMBEDDINGS_APP
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_call import CallProgress
     from shared.tenancy.context import TenantContext
-
-APP_ID = "openai-embeddings"
-"""The application that embeddings are counted for: a share and a row of usage of their own."""
 
 LARGE_BATCH = 128
 """Inputs from which a batch waits for the tenant's last one: its answer may have tens of megabytes."""
@@ -92,7 +90,7 @@ class EmbeddingService:
         if prompt.inputs < LARGE_BATCH:
             embeddings = await self.model.embed(prompt)
         else:
-            async with self.turns.in_turn((APP_ID, self.tenant.tenant_id)):
+            async with self.turns.in_turn((EMBEDDINGS_APP, self.tenant.tenant_id)):
                 embeddings = await self.model.embed(prompt)
         content = rename_model(embeddings.content, request.model)
         return EmbeddingAnswer(content, begun)

@@ -41,6 +41,12 @@ async def refusal(opened: Gateway, **changes: object) -> tuple[int, str, str]:
     return answer.status, error["param"], error["code"]
 
 
+async def limit(opened: Gateway, **changes: int) -> None:
+    pool = {"tokens_per_minute": 1_000, "requests_per_minute": 10} | changes
+    limits = Call.of({"embeddings": pool}, headers=opened.app.admin, tenant_id="acme")
+    await opened.app.must("put_limits", limits)
+
+
 async def used(opened: Gateway) -> tuple[int, int]:
     call = Call(query="app_id=openai-embeddings", headers=opened.key)
     status = (await opened.app.must("get_token_status", call)).json()
@@ -159,14 +165,30 @@ async def test_a_model_that_the_tenant_may_not_use_looks_like_one_that_there_is_
 
 async def test_a_budget_that_is_used_up_refuses_the_batch_before_it_is_sent() -> None:
     async with gateway() as opened:
-        limits = Call.of({"tokens_per_minute": 10}, headers=opened.app.admin, tenant_id="acme")
-        await opened.app.must("put_limits", limits)
+        await limit(opened, tokens_per_minute=10)
         await embed(opened, input=[[1] * 8])
         answer = await embed(opened, input=[[1] * 8])
 
         assert len(opened.provider.bodies) == 1
     assert (answer.status, answer.json()["error"]["type"]) == (429, "tokens")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_pool_that_is_used_up_leaves_chats_and_other_tenants_theirs() -> None:
+    async with gateway() as opened:
+        await limit(opened, tokens_per_minute=10)
+        await embed(opened, input=[[1] * 10])
+        refused = await embed(opened, input=[[1]])
+        chat = await opened.send({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]})
+        own = (
+            await opened.app.must("get_token_status", Call(query="app_id=openai", headers=opened.key))
+        ).json()
+        await opened.app.new_tenant("globex")
+        opened.key = await opened.app.new_key("globex", Role.USER)
+        theirs = await embed(opened, input=[[1] * 10])
+
+    assert (refused.status, chat.status, theirs.status) == (429, 200, 200)
+    assert own["used_tokens"] == 25
 
 
 async def test_the_provider_is_told_a_hash_of_the_user_alone() -> None:
