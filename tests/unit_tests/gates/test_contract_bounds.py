@@ -43,9 +43,7 @@ def resolved(schema: Json) -> Json:
 
 def shortest(schema: Json | Literal[True]) -> Any:  # noqa: ANN401  # whatever JSON fits
     """Make the smallest value that fits."""
-    if schema is True:  # whatever it is
-        return "a"
-    known = resolved(schema)
+    known = {} if schema is True else resolved(schema)
     if "enum" in known or "const" in known:
         return known.get("const", *known.get("enum", [])[:1])
     match known.get("type"):
