@@ -179,6 +179,7 @@ async def test_a_pool_that_is_used_up_leaves_chats_and_other_tenants_theirs() ->
         await limit(opened, tokens_per_minute=10)
         await embed(opened, input=[[1] * 10])
         refused = await embed(opened, input=[[1]])
+        opened.provider.respond = None
         chat = await opened.send({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]})
         own = (
             await opened.app.must("get_token_status", Call(query="app_id=openai", headers=opened.key))
