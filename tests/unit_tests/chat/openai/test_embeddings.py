@@ -154,6 +154,33 @@ async def test_what_is_not_taken_is_refused_by_name_and_asks_nobody(
         assert not opened.provider.bodies
 
 
+@pytest.mark.parametrize(
+    ("model", "changes", "most"),
+    [
+        ("text-embedding-3-large", {}, 1_167),
+        ("text-embedding-3-large", {"encoding_format": "float"}, 1_167),
+        ("text-embedding-3-large", {"encoding_format": "base64"}, 2_048),
+        ("text-embedding-3-large", {"dimensions": 1_536}, 2_048),
+        (SMALL, {}, 2_048),
+        (SMALL, {"dimensions": 4_096}, 876),
+    ],
+)
+async def test_a_batch_whose_vectors_are_too_large_to_pass_on_is_refused_before_it_is_paid(
+    model: str, changes: Json, most: int
+) -> None:
+    async with gateway() as opened:
+        largest = await embed(opened, model=model, input=["a"] * most, **changes)
+        if most < 2_048:
+            assert await refusal(opened, model=model, input=["a"] * (most + 1), **changes) == (
+                400,
+                "input",
+                "invalid_value",
+            )
+        asked = len(opened.provider.bodies)
+
+    assert (largest.status, asked) == (200, 1)
+
+
 async def test_a_model_that_the_tenant_may_not_use_looks_like_one_that_there_is_not() -> None:
     async with gateway() as opened:
         headers = opened.app.admin | {"x-tenant-id": "acme"}
