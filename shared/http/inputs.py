@@ -33,12 +33,15 @@ ArrivedAt = NewType("ArrivedAt", float)
 WantsEvents = NewType("WantsEvents", bool)
 """Whether the Accept header names `text/event-stream`; None where it does not."""
 
+WantsLines = NewType("WantsLines", bool)
+"""Whether the Accept header names `application/x-ndjson`; None where it does not."""
+
 PATH_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 
 _ALLOWED = (
     "a TenantContext, a PlatformContext or the union of both; a PathModel; a QueryModel; one body, which is a"
     " RequestModel or as strict as one; IfMatch | None; OperationId | None; LastEventId | None;"
-    " WantsEvents | None; ArrivedAt"
+    " WantsEvents | None; WantsLines | None; ArrivedAt"
 )
 
 
@@ -60,6 +63,7 @@ class InputSource(StrEnum):
     OPERATION_ID = "operation_id"
     LAST_EVENT_ID = "last_event_id"
     WANTS_EVENTS = "wants_events"
+    WANTS_LINES = "wants_lines"
     ARRIVED_AT = "arrived_at"
 
 
@@ -71,6 +75,7 @@ _BY_KINDS: dict[frozenset[Any], InputSource] = {
     frozenset({OperationId, NoneType}): InputSource.OPERATION_ID,
     frozenset({LastEventId, NoneType}): InputSource.LAST_EVENT_ID,
     frozenset({WantsEvents, NoneType}): InputSource.WANTS_EVENTS,
+    frozenset({WantsLines, NoneType}): InputSource.WANTS_LINES,
     frozenset({ArrivedAt}): InputSource.ARRIVED_AT,
 }
 

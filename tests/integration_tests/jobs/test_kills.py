@@ -23,6 +23,7 @@ from local.supervisor.addresses import COSMOS_KEY
 from shared.clock import SystemClock
 from shared.jobs.claims import LEFT_BY_WORKER
 from tests.integration_tests.jobs.bench import POISON, bench_on, tell
+from tests.integration_tests.jobs.conftest import HOLD_SECONDS
 from tests.integration_tests.jobs.model import heal_model, tell_model
 from tests.integration_tests.jobs.work import (
     BOTH,
@@ -64,7 +65,7 @@ LOCK_SECONDS: Final = 60.0
 """How long a lock counts against a budget that nobody reported or gave back."""
 
 DEATHS: Final = 5 if SOAK else 1
-BEAT_SECONDS: Final = 2.0
+BEAT_SECONDS: Final = HOLD_SECONDS / 3
 """How often a worker says that it lives: a third of its lease (conftest.py)."""
 
 
@@ -310,7 +311,8 @@ class Worker:
     def kill(self) -> None:
         """Kill -9 the instance that has the job, once one has: without it the lease stays as it is."""
         suspect, other = self._instances.await_all()
-        wait_for(self._read_lease, lambda lease: lease > self._last_lease)
+        lease = wait_for(self._read_lease, lambda lease: lease > self._last_lease)
+        wait_for(self._read_lease, lambda now: now > lease)  # it has just said that it lives
         os.kill(suspect, signal.SIGSTOP)
         lease, clock = self._read_lease(), SystemClock()
         until = clock.monotonic() + BEAT_SECONDS * 1.5
