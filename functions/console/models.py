@@ -1,4 +1,4 @@
-"""What the console's own routes take and give; everything else it asks of the API."""
+"""Paths, queries and replies of the console's own routes; everything else it asks of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may stand in the console's modules: no markup from values, no code from texts, no other origin."""
+"""The console's modules: no markup from values, no code from texts, no other origin."""
 
 from __future__ import annotations
 

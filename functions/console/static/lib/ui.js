@@ -259,6 +259,7 @@ export function List({ load, needs = [], filters = [], ...table }) {
  * @property {"text"|"select"|"date"|"checkbox"} [kind]
  * @property {(string|[string, string])[]} [choices] Values, or values with their labels.
  * @property {string} [placeholder]
+ * @property {string} [any] What the choice of none is called; "Any" unless it is said.
  */
 
 /** A list's filter; what is chosen goes into the address. @param {{filters: Filter[]}} props */
@@ -277,7 +278,7 @@ function FilterField({ filter, value }) {
   }
   if (filter.kind === "select") {
     return html`<label for=${id}><span>${filter.label}</span><select id=${id} value=${value} onChange=${(event) => choose(event.target.value)}>
-      <option value="">Any</option>
+      <option value="">${filter.any ?? "Any"}</option>
       ${filter.choices.map((choice) => {
         const [is, label] = Array.isArray(choice) ? choice : [choice, format.words(choice)];
         return html`<option key=${is} value=${is} selected=${is === value}>${label}</option>`;

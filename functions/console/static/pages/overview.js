@@ -8,7 +8,7 @@ import { Badge, Card, Empty, Facts, Filters, Loaded, Page, Stat, Stats, useLoade
 import { compact, daysBefore, daysBetween, duration, money, number, percent } from "../lib/format.js";
 
 const WEEK = 7;
-const FILTERS = [{ name: "days", label: "Time", kind: "select", choices: [["14", "14 days"], ["30", "30 days"], ["90", "90 days"]] }];
+const FILTERS = [{ name: "days", label: "Time", kind: "select", any: "30 days", choices: [["14", "14 days"], ["90", "90 days"]] }];
 
 /** The first page of a tenant. @param {{query: {days?: string}}} props */
 export default function OverviewPage({ query }) {
@@ -59,9 +59,10 @@ export function seriesBy(rows, by, days, value) {
   return [...found].map(([label, values]) => ({ label, values })).sort((one, other) => one.label.localeCompare(other.label));
 }
 
+/** What is left now to an application that has no share of its own. */
 function Budget() {
-  const status = useLoaded((signal) => get("/tokens/status", {}, { signal }), [activeTenant.value]);
-  return html`<${Card} title="Budget left"><${Loaded} of=${status}>${(left) => html`
+  const status = useLoaded((signal) => get("/tokens/status", { app_id: "console" }, { signal }), [activeTenant.value]);
+  return html`<${Card} title="Budget left" actions=${html`<a href=${link("/limits")}>All limits</a>`}><${Loaded} of=${status}>${(left) => html`
     <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${left.tokens_limited_by} />
     <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${left.requests_limited_by} />
     <${Facts} items=${[["More of it in", duration(left.reset_time_seconds * 1000)], ["Locked now", `${number(left.locked_tokens)} tokens`], ...(left.debt_tokens ? [["Debt", `${number(left.debt_tokens)} tokens`]] : [])]} />`}<//><//>`;
