@@ -26,6 +26,7 @@ from local.cosmos.wire.messages import Request, Response
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import SdkContainer, classify, open_client, open_fast_client
 from shared.resilience.dependency import Dependency
+from tenantry_client.cosmos.aio.connection_pool import LoopLock
 from tenantry_client.cosmos.answers import Answer
 from tenantry_client.cosmos.transport import AnswerLostError, NotSentError
 from tests.support.fakes import FakeClock
@@ -158,8 +159,8 @@ class MemoryFastTransport:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def new_lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def new_lock(self) -> LoopLock:
+        return LoopLock()
 
     async def close(self) -> None:
         """Nothing to close."""
