@@ -24,6 +24,7 @@ class ConsoleNotInstalledError(APIError):
     """The libraries that the console is built on were not put beside it by the set-up."""
 
     status = 503
+    transient = True
 
     def __init__(self, missing: Sequence[str]) -> None:
         super().__init__(
