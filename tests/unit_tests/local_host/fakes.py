@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from azure.servicebus.amqp import AmqpMessageBodyType
+
 from local.host.bindings import Function
 from local.host.invocation import Failure, Outcome
 from local.host.listeners.blob import BlobContent, BlobVersion
@@ -163,6 +165,11 @@ class FakeMessage:
     session_id: str | None = None
     subject: str | None = None
     to: str | None = None
+    kind: AmqpMessageBodyType = AmqpMessageBodyType.DATA
+
+    @property
+    def body_type(self) -> AmqpMessageBodyType:
+        return self.kind
 
 
 class FakeLink:

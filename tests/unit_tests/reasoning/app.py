@@ -146,7 +146,7 @@ class App:
             tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),
             purges=Purges(cosmos.container("tenants"), clock),
-            message_checks={},
+            job_queues={},
         )
         app = func.FunctionApp()
         app.register_functions(blueprint(cast("Runtime", self.runtime)))
