@@ -244,9 +244,11 @@ class FakeBlobs:
     contents: dict[str, bytes] = field(default_factory=dict)
     error: Exception | None = None
     vanish: bool = False
+    listings: int = 0
 
     async def list_blobs(self, container: str, prefix: str) -> AsyncIterator[BlobVersion]:
         """Yield what is there."""
+        self.listings += 1
         for path, content in list(self.contents.items()):
             holder, _, name = path.partition("/")
             if holder == container and name.startswith(prefix):
