@@ -25,6 +25,7 @@ class ConsoleNotInstalledError(APIError):
 
     status = 503
     transient = True
+    is_outage = True
 
     def __init__(self, missing: Sequence[str]) -> None:
         super().__init__(

@@ -69,6 +69,16 @@ class LogLine:
         return _text(self.fields, "request_id")
 
     @property
+    def trace_id(self) -> str | None:
+        """The trace that it was written in, where telemetry was exported."""
+        return _text(self.fields, "trace_id")
+
+    @property
+    def span_id(self) -> str | None:
+        """The span that it was written in, where telemetry was exported."""
+        return _text(self.fields, "span_id")
+
+    @property
     def event(self) -> str | None:
         """The kind of event that it records, such as `model_call`."""
         return self.fact("event")

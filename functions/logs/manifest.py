@@ -54,6 +54,12 @@ class SearchableManifest(StoredItem):
     text_bytes: int
 
 
+class StoredManifest(SearchableManifest):
+    """A manifest with the second, since 1970 and by the store's clock, in which it was stored."""
+
+    stored_at: int = Field(alias="_ts", exclude=True)
+
+
 class CallManifest(StoredItem):
     """A manifest, as far as model calls are summed up."""
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from functions.logs.call_sums import MODEL_CALL
-from functions.logs.manifest import CallManifest, Manifest, ManifestSummary, SearchableManifest
+from functions.logs.manifest import (
+    CallManifest,
+    Manifest,
+    ManifestSummary,
+    SearchableManifest,
+    StoredManifest,
+)
 from functions.logs.tokens import ANYTHING, EVENT, token_of
 from shared.cosmos.paging import KeysetPage, walk_pages
 from shared.cosmos.partition import Partition
@@ -19,6 +25,13 @@ if TYPE_CHECKING:
     from shared.tenancy.context import TenantContext
 
 _PAGE = 500
+
+
+class ManifestCondition(NamedTuple):
+    """Condition that manifests meet, in Cosmos SQL, and its values by name, `@` included."""
+
+    where: str
+    parameters: Mapping[str, JsonValue]
 
 
 class ManifestRepository:
@@ -52,11 +65,28 @@ class ManifestRepository:
                 yield manifest
 
     async def search_day(
-        self, day: date, where: str, parameters: Mapping[str, JsonValue], after: str | None, limit: int
+        self, day: date, condition: ManifestCondition, after: str | None, limit: int
     ) -> list[SearchableManifest]:
         """Return a page of a day's manifests that meet a condition, those with the latest lines first."""
+        where, parameters = condition
         page = KeysetPage(limit, after, descending=True, where=where, parameters=parameters)
         return await self._of(day).read_page(SearchableManifest, page)
+
+    async def stored_since(
+        self, day: date, condition: ManifestCondition, stored_at: int
+    ) -> AsyncIterator[StoredManifest]:
+        """Go through a day's manifests that meet a condition and were stored at a second, or later."""
+        partition = self._of(day)
+        where = f"{condition.where} AND c._ts >= @stored_at"
+        parameters = {**condition.parameters, "@stored_at": stored_at}
+
+        async def read(after: str | None, size: int) -> list[StoredManifest]:
+            page = KeysetPage(size, after, where=where, parameters=parameters)
+            return await partition.read_page(StoredManifest, page)
+
+        async for page in walk_pages(read, lambda manifest: manifest.id, _PAGE):
+            for manifest in page:
+                yield manifest
 
     def _of(self, day: date) -> Partition:
         return Partition.of(self._tenant, self._container, day.isoformat())

@@ -7,20 +7,23 @@ one; where a page's bounds end it before, the next page begins there.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from heapq import nlargest
+from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from functions.logs.chunks import BlobPath, UnreadableChunkError, read_lines
 from functions.logs.lines import LEVELS, LogLine, microseconds_of, time_of
+from functions.logs.repository import ManifestCondition
 from functions.logs.tokens import EVENT, REQUEST, token_of
 from shared.http.paging import Page
 from shared.json_values import texts_within
 from shared.logging.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
     from datetime import datetime
 
     from functions.logs.manifest import SearchableManifest
@@ -72,6 +75,13 @@ class LinePosition(NamedTuple):
         return _SEPARATOR.join((str(self.at_us), self.chunk, str(self.number)))
 
 
+class ChunkLines(NamedTuple):
+    """Lines of a chunk: the newest ones that are wanted, newest first, and how many there are of all."""
+
+    newest: list[FoundLine]
+    total: int
+
+
 class FoundLine(NamedTuple):
     """A line that was looked for."""
 
@@ -117,6 +127,21 @@ class LineFilter:
         """Return the tokens that a chunk with such a line has."""
         named = {EVENT: self.event, REQUEST: self.request_id, **self.facts}
         return [token_of(kind, value) for kind, value in named.items() if value is not None]
+
+    def condition(self, begin: LinePosition) -> ManifestCondition:
+        """Return the condition that manifests of chunks with such lines before a place meet."""
+        conditions = ["c.first_us <= @newest", "c.last_us >= @oldest"]
+        parameters: dict[str, JsonValue] = {
+            "@newest": begin.at_us,
+            "@oldest": microseconds_of(self.since),
+        }
+        if self.levels:
+            levels = (f"c.levels.{level} > 0" for level in self.levels)
+            conditions.append(f"({' OR '.join(levels)})")
+        for number, token in enumerate(self.tokens()):
+            conditions.append(f"(ARRAY_CONTAINS(c.tokens, @t{number}) OR ARRAY_CONTAINS(c.tokens, '*'))")
+            parameters[f"@t{number}"] = token
+        return ManifestCondition(" AND ".join(conditions), parameters)
 
     def matches(self, line: LogLine) -> bool:
         """Tell whether a line is wanted, whenever it was written."""
@@ -168,18 +193,20 @@ class LogSearch:
         newest: list[FoundLine] = []
         reached: LinePosition | None = None
         chunks = size = 0
-        async for chunk in self._candidates(wanted, begin):
-            end = LinePosition(chunk.last_us, chunk.id, _AFTER_ALL_LINES)
-            if len(newest) > limit and newest[-1].position > end:
-                break
-            # Those that lie across the page's begin have to be read: one of each process.
-            if after is None or end <= begin:
-                if chunks >= MOST_CHUNKS or (chunks and size + chunk.text_bytes > MOST_BYTES):
-                    reached = min(end, begin)
+        async with aclosing(self._candidates(wanted, begin)) as candidates:
+            async for chunk in candidates:
+                end = LinePosition(chunk.last_us, chunk.id, _AFTER_ALL_LINES)
+                if len(newest) > limit and newest[-1].position > end:
                     break
-                chunks += 1
-                size += chunk.text_bytes
-            newest = nlargest(limit + 1, [*newest, *await self._read(chunk, wanted, begin, limit + 1)])
+                # Those that lie across the page's begin have to be read: one of each process.
+                if after is None or end <= begin:
+                    if chunks >= MOST_CHUNKS or (chunks and size + chunk.text_bytes > MOST_BYTES):
+                        reached = min(end, begin)
+                        break
+                    chunks += 1
+                    size += chunk.text_bytes
+                found = await self.read_chunk(chunk, wanted, begin, limit + 1)
+                newest = nlargest(limit + 1, [*newest, *found.newest])
         if reached is not None:
             newest = [found for found in newest if found.position > reached]
         if len(newest) > limit:
@@ -192,15 +219,17 @@ class LogSearch:
         after = None if found.after is None else found.after.cursor
         return Page(found.lines, lambda line: line.position.cursor, after)
 
-    async def _candidates(self, wanted: LineFilter, begin: LinePosition) -> AsyncIterator[SearchableManifest]:
+    async def _candidates(
+        self, wanted: LineFilter, begin: LinePosition
+    ) -> AsyncGenerator[SearchableManifest]:
         """Go through the chunks that may have such lines, by their latest lines, newest first."""
-        where, parameters = _describe(wanted, begin)
+        condition = wanted.condition(begin)
         first = wanted.since.date()
         day = time_of(begin.at_us).date()
         while day >= first:
             after: str | None = None
             while True:
-                page = await self._manifests.search_day(day, where, parameters, after, _PAGE)
+                page = await self._manifests.search_day(day, condition, after, _PAGE)
                 for chunk in page:
                     yield chunk
                 if len(page) < _PAGE:
@@ -208,36 +237,30 @@ class LogSearch:
                 after = page[-1].id
             day -= timedelta(days=1)
 
-    async def _read(
+    async def read_chunk(
         self, chunk: SearchableManifest, wanted: LineFilter, begin: LinePosition, limit: int
-    ) -> list[FoundLine]:
+    ) -> ChunkLines:
+        """Return the newest lines of a chunk that are wanted and before a place; none where it is gone."""
         content = await self._blobs.read(chunk.blob)
         if content is None:
-            return []  # its retention is over
+            return ChunkLines([], 0)  # its retention is over
         try:
             return await asyncio.to_thread(
-                nlargest, limit, _scan(BlobPath.parse(chunk.blob), content, wanted, begin)
+                _read_newest, limit, _scan(BlobPath.parse(chunk.blob), content, wanted, begin)
             )
         except UnreadableChunkError as error:
             facts = {"blob": chunk.blob, "reason": str(error)}
             _logger.warning("A chunk that was indexed cannot be read", extra=facts)
-            return []
+            return ChunkLines([], 0)
 
 
-def _describe(wanted: LineFilter, begin: LinePosition) -> tuple[str, dict[str, JsonValue]]:
-    """Return the condition that manifests of such lines meet, and its parameters."""
-    conditions = ["c.first_us <= @newest", "c.last_us >= @oldest"]
-    parameters: dict[str, JsonValue] = {
-        "@newest": begin.at_us,
-        "@oldest": microseconds_of(wanted.since),
-    }
-    if wanted.levels:
-        levels = (f"c.levels.{level} > 0" for level in wanted.levels)
-        conditions.append(f"({' OR '.join(levels)})")
-    for number, token in enumerate(wanted.tokens()):
-        conditions.append(f"(ARRAY_CONTAINS(c.tokens, @t{number}) OR ARRAY_CONTAINS(c.tokens, '*'))")
-        parameters[f"@t{number}"] = token
-    return " AND ".join(conditions), parameters
+def _read_newest(limit: int, found: Iterator[FoundLine]) -> ChunkLines:
+    newest: list[FoundLine] = []
+    count = 0
+    for some in batched(found, 2 * limit, strict=False):
+        count += len(some)
+        newest = nlargest(limit, [*newest, *some])
+    return ChunkLines(newest, count)
 
 
 def _scan(path: BlobPath, content: bytes, wanted: LineFilter, begin: LinePosition) -> Iterator[FoundLine]:

@@ -6,31 +6,38 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pydantic_core import to_json
+
 from functions.logs.chunks import PLATFORM, BlobPath, UnreadableChunkError
 from functions.logs.days import list_days, time_bounds
 from functions.logs.lines import UNREADABLE
 from functions.logs.manifest import REFUSED, build_manifest
 from functions.logs.models import DaySummary, LogLineReply, LogSummaryReply
 from functions.logs.repository import ManifestRepository, PlatformManifests
-from functions.logs.search import FoundLine, LineFilter, LogSearch
+from functions.logs.search import LineFilter, LogSearch
+from functions.logs.stream_places import STREAM_SECONDS
 from shared.http.paging import ListReply
+from shared.http.streaming import StreamEnd, StreamEvent
 from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from datetime import date
 
     from functions.logs.manifest import Manifest
     from functions.logs.models import LogQuery, SummaryQuery
     from functions.logs.retention import LogRetention
-    from functions.logs.search import ReadsBlobs
+    from functions.logs.search import FoundLine, ReadsBlobs
     from shared.clock import Clock
     from shared.cosmos.container import Container
     from shared.tenancy.context import PlatformAuthenticator, TenantContext
 
 _DAYS_AT_ONCE = 8
+_STREAMED_AT_ONCE = 1_000
+_LAST_PAGE_SECONDS = 15.0
 _logger = get_logger(__name__)
 
 
@@ -121,20 +128,47 @@ class LogService:
         Raises:
             ValidationError: The times are out of order or too far apart.
         """
-        facts = {} if query.conversation_id is None else {"conversation_id": query.conversation_id}
+        page = await self._search.find_page(self._wanted(query), query.cursor, query.limit)
+        return ListReply[LogLineReply].of(page, render_line)
+
+    async def stream_lines(self, query: LogQuery) -> AsyncGenerator[StreamEvent | StreamEnd]:
+        """Give all lines that are wanted, newest first, as long as there is time.
+
+        Raises:
+            ValidationError: The times are out of order or too far apart.
+        """
+        wanted, after = self._wanted(query), query.position
+        ends_at = self._clock.monotonic() + STREAM_SECONDS
+        while True:
+            found = await self._search.find(wanted, after, _STREAMED_AT_ONCE)
+            is_over = False
+            for line in found.lines:  # a reader that is slow does not get them all
+                yield StreamEvent("", render_line(line).model_dump_json())
+                if is_over := self._clock.monotonic() >= ends_at + _LAST_PAGE_SECONDS:
+                    after = line.position
+                    break
+            else:
+                after = found.after
+            if after is None:
+                yield StreamEnd(b"", b"")
+                return
+            if is_over or self._clock.monotonic() >= ends_at:
+                rest = to_json({"next_cursor": after.cursor}) + b"\n"
+                yield StreamEnd(rest, rest)
+                return
+
+    def _wanted(self, query: LogQuery) -> LineFilter:
         since, until = time_bounds(query.since, query.until, self._clock.now())
-        wanted = LineFilter(
+        return LineFilter(
             owner=self._tenant.tenant_id,
             since=since,
             until=until,
             level=query.level,
             event=query.event,
             request_id=query.request_id,
-            facts=facts,
+            facts=query.facts,
             text=query.text,
         )
-        page = await self._search.find_page(wanted, query.cursor, query.limit)
-        return ListReply[LogLineReply].of(page, _render_line)
 
     async def summary(self, query: SummaryQuery) -> LogSummaryReply:
         """Sum the indexed blobs up by day.
@@ -173,7 +207,8 @@ def _tell_of_refused(manifest: Manifest, owner: str) -> None:
         _logger.warning("A chunk has lines that are not its owner's", extra=facts)
 
 
-def _render_line(found: FoundLine) -> LogLineReply:
+def render_line(found: FoundLine) -> LogLineReply:
+    """Render a line for its tenant: without the stack of an error, which is the app's own."""
     line, fields = found.line, found.line.fields
     exception = fields.get("exception")
     return LogLineReply(
@@ -182,6 +217,8 @@ def _render_line(found: FoundLine) -> LogLineReply:
         logger=str(fields.get("logger", "")),
         message=str(fields.get("message", "")),
         request_id=line.request_id,
+        trace_id=line.trace_id,
+        span_id=line.span_id,
         event=line.event,
         error=str(exception.get("type")) if isinstance(exception, dict) else None,
         fields={name: value for name, value in line.facts.items() if name != "event"},

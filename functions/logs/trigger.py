@@ -14,14 +14,26 @@ from functions.logs.call_models import (
     RequestPath,
 )
 from functions.logs.calls import CallService
-from functions.logs.models import LogLineReply, LogQuery, LogSummaryReply, SummaryQuery
+from functions.logs.models import (
+    LogLineReply,
+    LogQuery,
+    LogSummaryReply,
+    LogTailQuery,
+    LogTailReply,
+    SummaryQuery,
+)
 from functions.logs.repository import ManifestRepository
 from functions.logs.retention import LogRetention
+from functions.logs.search import LogSearch
 from functions.logs.service import LogIndex, LogService
 from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
+from functions.logs.stream_places import StreamPlaces
+from functions.logs.tail import LogTail
 from functions.logs.upkeep import LogStores, LogUpkeep
+from shared.http.inputs import LastEventId, WantsEvents, WantsLines
 from shared.http.paging import ListReply
-from shared.http.routes import Routes
+from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
+from shared.http.streaming import LINES, EventStream
 from shared.resilience.background import background_work
 from shared.settings import read_trigger_settings
 from shared.tenancy.context import Role, TenantContext
@@ -35,27 +47,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "logs")
     runtime.begin_with(partial(ship_in_background, runtime))
 
-    def logs(tenant: TenantContext) -> LogService:
-        return LogService(tenant, runtime.container("log_index"), runtime.blobs, runtime.clock)
-
-    @routes.get("v1/logs", min_role=Role.TENANT_ADMIN)
-    async def list_log_lines(tenant: TenantContext, query: LogQuery) -> ListReply[LogLineReply]:
-        """List the tenant's log lines, newest first.
-
-        Lines are found once they are shipped and indexed, which takes a minute or two. A page reads 20
-        shipped files at most: it may have fewer lines than asked for, or none, and a `next_cursor`.
-        """
-        return await logs(tenant).list_lines(query)
-
-    @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
-    async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
-        """Sum the tenant's log lines up by day.
-
-        It counts the lines that were shipped and indexed, by level and event. Lines reach the index
-        some minutes after they were written.
-        """
-        return await logs(tenant).summary(query)
-
+    _bind_reading(routes, runtime)
     _bind_calls(routes.speaking(routes.dialect, "calls"), runtime)
 
     @routes.blueprint.timer_trigger(arg_name="timer", schedule="%LOG_SHIP_SCHEDULE%")
@@ -85,6 +77,57 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
             await runtime.once(_open_upkeep).run()
 
     return routes.blueprint
+
+
+def _bind_reading(routes: Routes, runtime: "Runtime") -> None:
+    def logs(tenant: TenantContext) -> LogService:
+        return LogService(tenant, runtime.container("log_index"), runtime.blobs, runtime.clock)
+
+    @routes.get("v1/logs", min_role=Role.TENANT_ADMIN, seconds=LONGEST_ANSWER_SECONDS)
+    async def list_log_lines(
+        tenant: TenantContext, query: LogQuery, wants_lines: WantsLines | None
+    ) -> ListReply[LogLineReply] | EventStream[ListReply[LogLineReply]]:
+        """List the tenant's log lines, newest first.
+
+        Lines are found once they are shipped and indexed, which takes a minute or two. A page reads 20
+        shipped files at most: it may have fewer lines than asked for, or none, and a `next_cursor`. With
+        `Accept: application/x-ndjson` all lines come, from the cursor on, each as a line of JSON; after 170 s
+        the last one is an object with a `next_cursor` to go on with.
+        """
+        if wants_lines:
+            lines = logs(tenant).stream_lines(query)
+            return EventStream(runtime.once(_open_places).bind(tenant, lines), form=LINES)
+        return await logs(tenant).list_lines(query)
+
+    @routes.get("v1/logs/tail", min_role=Role.TENANT_ADMIN, seconds=LONGEST_ANSWER_SECONDS)
+    async def tail_log(
+        tenant: TenantContext,
+        query: LogTailQuery,
+        wants_events: WantsEvents | None,
+        last_event_id: LastEventId | None,
+    ) -> LogTailReply | EventStream[LogTailReply]:
+        """Show what arrived of the tenant's log, or follow it.
+
+        Lines arrive when their instance ships them: up to a minute after they were written, and some seconds
+        for the index; `delay_seconds` tells. With `Accept: text/event-stream` an event `start` comes at once,
+        then each line as an event `line`, and `done` after 170 s: ask again then, with Last-Event-ID or
+        `after`, which reach back for an hour. A tenant has four such streams on an instance at a time.
+        """
+        manifests = ManifestRepository(tenant, runtime.container("log_index"))
+        tail = LogTail(tenant, manifests, LogSearch(manifests, runtime.blobs), runtime.clock)
+        if wants_events:
+            lines = tail.follow(query, last_event_id)
+            return EventStream(runtime.once(_open_places).bind(tenant, lines))
+        return await tail.look(query)
+
+    @routes.get("v1/logs/summary", min_role=Role.TENANT_ADMIN)
+    async def get_log_summary(tenant: TenantContext, query: SummaryQuery) -> LogSummaryReply:
+        """Sum the tenant's log lines up by day.
+
+        It counts the lines that were shipped and indexed, by level and event. Lines reach the index
+        some minutes after they were written.
+        """
+        return await logs(tenant).summary(query)
 
 
 def _bind_calls(routes: Routes, runtime: "Runtime") -> None:
@@ -117,6 +160,10 @@ def _bind_calls(routes: Routes, runtime: "Runtime") -> None:
         the deployments'. A request whose lines are not shipped yet is not found.
         """
         return await calls(tenant).show_request(path.request_id)
+
+
+def _open_places(runtime: "Runtime") -> StreamPlaces:
+    return StreamPlaces(runtime.clock)
 
 
 def _open_index(runtime: "Runtime") -> LogIndex:

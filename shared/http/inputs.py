@@ -15,7 +15,7 @@ from shared.http.models import PathModel, QueryModel
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 IfMatch = NewType("IfMatch", str)
 """The If-Match header: the ETag of the state that is to be changed."""
@@ -39,12 +39,15 @@ ArrivedAt = NewType("ArrivedAt", float)
 WantsEvents = NewType("WantsEvents", bool)
 """Whether the Accept header names `text/event-stream`; None where it does not."""
 
+WantsLines = NewType("WantsLines", bool)
+"""Whether the Accept header names `application/x-ndjson`; None where it does not."""
+
 PATH_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 
 _ALLOWED = (
     "a TenantContext, a PlatformContext or the union of both; a PathModel; a QueryModel; one body, which is a"
     " RequestModel or as strict as one; IfMatch | None; OperationId | None; LastEventId | None;"
-    " WantsEvents | None; IfNoneMatch | None; AcceptsGzip | None; ArrivedAt"
+    " WantsEvents | None; WantsLines | None; IfNoneMatch | None; AcceptsGzip | None; ArrivedAt"
 )
 
 
@@ -66,6 +69,7 @@ class InputSource(StrEnum):
     OPERATION_ID = "operation_id"
     LAST_EVENT_ID = "last_event_id"
     WANTS_EVENTS = "wants_events"
+    WANTS_LINES = "wants_lines"
     IF_NONE_MATCH = "if_none_match"
     ACCEPTS_GZIP = "accepts_gzip"
     ARRIVED_AT = "arrived_at"
@@ -79,6 +83,7 @@ _BY_KINDS: dict[frozenset[Any], InputSource] = {
     frozenset({OperationId, NoneType}): InputSource.OPERATION_ID,
     frozenset({LastEventId, NoneType}): InputSource.LAST_EVENT_ID,
     frozenset({WantsEvents, NoneType}): InputSource.WANTS_EVENTS,
+    frozenset({WantsLines, NoneType}): InputSource.WANTS_LINES,
     frozenset({IfNoneMatch, NoneType}): InputSource.IF_NONE_MATCH,
     frozenset({AcceptsGzip, NoneType}): InputSource.ACCEPTS_GZIP,
     frozenset({ArrivedAt}): InputSource.ARRIVED_AT,
@@ -117,12 +122,13 @@ class Inputs:
 
 
 def read_inputs(
-    handler: Callable[..., object], path: str, path_model: type[PathModel] | None = None
+    name: str, signature: inspect.Signature, path: str, path_model: type[PathModel] | None = None
 ) -> Inputs:
-    """Read a handler's signature.
+    """Read a handler's inputs off its signature.
 
     Args:
-        handler: An async function whose arguments are annotated.
+        name: The handler's name.
+        signature: Its signature; the annotations are types.
         path: The route's path, with `{parameters}`.
         path_model: The model of its parameters, for a handler that does not take them.
 
@@ -130,11 +136,10 @@ def read_inputs(
         RouteDeclarationError: An argument is of no type that the edge can fill, there are two of one kind, or
             the path's model has not the path's parameters.
     """
-    name = getattr(handler, "__name__", repr(handler))
     arguments: dict[InputSource, str] = {}
     models: dict[InputSource, Any] = {}
     callers: frozenset[type] = frozenset({TenantContext, PlatformContext})
-    for parameter in inspect.signature(handler, eval_str=True).parameters.values():
+    for parameter in signature.parameters.values():
         source = _find_source(parameter.annotation)
         if source is None:
             written = inspect.formatannotation(parameter.annotation)

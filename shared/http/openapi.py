@@ -13,7 +13,7 @@ from shared.http.descriptions import DescribedJsonSchema, describe_operation
 from shared.http.inputs import PATH_PARAMETER, InputSource
 from shared.http.models import AcceptedReply, RequestModel, VersionedReply
 from shared.http.responses import JSON
-from shared.http.streaming import EVENT_STREAM
+from shared.http.streaming import EVENT_STREAM, LINE_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from shared.errors import JsonValue
     from shared.http.examples import RecordedExample
     from shared.http.route import Route
 
@@ -90,6 +91,11 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
 }
 _NO_EXAMPLES: Mapping[str, RecordedExample] = MappingProxyType({})
+_LINES = (
+    "A JSON object per line, where the Accept header asks for it: the items of all pages. Empty lines keep"
+    " the stream alive. Where its time is over before, the last line is an object with `next_cursor` alone;"
+    " where it fails, one with `error`."
+)
 _COUNT = {"type": "integer", "minimum": 0}
 _RATES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
@@ -187,6 +193,14 @@ def _add_example(operation: dict[str, Any], example: RecordedExample, definition
         media["example"] = example.answer
         if kind == EVENT_STREAM:
             media["example"] = {"event": "done", "data": json.dumps(example.answer)}
+        elif kind == LINE_STREAM:
+            media["example"] = _write_lines(example.answer)
+
+
+def _write_lines(answer: JsonValue) -> str:
+    """Return the items of a page as JSON lines."""
+    items = answer.get("items") if isinstance(answer, dict) else None
+    return "".join(f"{json.dumps(item)}\n" for item in items) if isinstance(items, list) else ""
 
 
 def _parameters(route: Route, schemas: _Schemas, definitions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -271,6 +285,9 @@ def _success(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.streams:
         reply = success["content"][JSON]["schema"]
         refusal = schemas[route.dialect.refusal, "serialization"]
+        if route.inputs.takes(InputSource.WANTS_LINES):
+            success["content"][LINE_STREAM] = {"schema": {"type": "string", "description": _LINES}}
+            return success
         success["content"][EVENT_STREAM] = {"schema": route.dialect.describe_events(reply, refusal)}
     return success
 

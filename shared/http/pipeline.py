@@ -27,15 +27,7 @@ from shared.http.inputs import InputSource
 from shared.http.rate_limiter import RequestRateExceededError
 from shared.http.request_parsing import header_text, media_type, parse_body, read_body, read_parameters
 from shared.http.responses import HttpResponse
-from shared.http.streaming import (
-    STREAM_HEADERS,
-    EventChannel,
-    EventStream,
-    StreamEnd,
-    StreamEvent,
-    render_event,
-    respond,
-)
+from shared.http.streaming import EventChannel, EventStream, StreamEnd, StreamEvent, respond
 from shared.logging.context import attribute_logs_to, log_context, logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.deadlines import deadline
@@ -284,21 +276,23 @@ class RequestInProgress:
     async def _send_events(self, stream: EventStream[Any], channel: EventChannel) -> HttpResponse:
         """Send a stream's events, and return what a repeated request is answered with."""
         reply: BaseModel | StreamEnd | None = None
+        form = channel.form = stream.form
         async with channel.keep_alive(), aclosing(stream.events) as events:
             async for event in events:
                 if isinstance(event, StreamEvent):
                     if not channel.is_open:
                         self.edge_headers.update(stream.headers)
-                    await channel.put(render_event(*event))
+                    await channel.put(form.render(event))
                 else:
                     reply = event
         if reply is None:
             raise RuntimeError("A stream has no reply")
         if isinstance(reply, StreamEnd):
             channel.ending = reply.sent
-            return HttpResponse(self.route.status, STREAM_HEADERS, reply.repeated)
+            return HttpResponse(self.route.status, form.headers, reply.repeated)
         whole = self.route.render(reply)
-        return HttpResponse(whole.status, STREAM_HEADERS, render_event("done", whole.body.decode()))
+        done = StreamEvent("done", whole.body.decode())
+        return HttpResponse(whole.status, form.headers, form.render(done))
 
     async def _run_to_any_response(self, parts: Mapping[InputSource, Any]) -> HttpResponse:
         """Run, with a refusal as the response that it is: the same request is refused so again."""

@@ -16,7 +16,7 @@ from shared.errors import MalformedRequestError, PayloadTooLargeError, Validatio
 from shared.http.bounds import BodyTimeoutError
 from shared.http.inputs import InputSource
 from shared.http.models import RequestModel
-from shared.http.streaming import EVENT_STREAM
+from shared.http.streaming import EVENT_STREAM, LINE_STREAM
 from shared.validation import refused_field, validate_input
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
     if route.inputs.takes(InputSource.LAST_EVENT_ID):
         parts[InputSource.LAST_EVENT_ID] = header_text(request, "last-event-id")
     if route.inputs.takes(InputSource.WANTS_EVENTS):
-        parts[InputSource.WANTS_EVENTS] = _accepts_events(request) or None
+        parts[InputSource.WANTS_EVENTS] = _accepts(request, EVENT_STREAM) or None
+    if route.inputs.takes(InputSource.WANTS_LINES):
+        parts[InputSource.WANTS_LINES] = _accepts(request, LINE_STREAM) or None
     if route.inputs.takes(InputSource.IF_NONE_MATCH):
         parts[InputSource.IF_NONE_MATCH] = request.headers.get("if-none-match")
     if route.inputs.takes(InputSource.ACCEPTS_GZIP):
@@ -146,9 +148,9 @@ def header_text(request: Request, name: str) -> str | None:
     return values[0]
 
 
-def _accepts_events(request: Request) -> bool:
+def _accepts(request: Request, media_type: str) -> bool:
     named = ",".join(request.headers.getlist("accept")).split(",")
-    return any(one.partition(";")[0].strip().lower() == EVENT_STREAM for one in named)
+    return any(one.partition(";")[0].strip().lower() == media_type for one in named)
 
 
 def _accepts_gzip(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""Answers as server-sent events: their form, the bounded way from a handler to its client, the response.
+"""Answers as streams: their forms, the bounded way from a handler to its client, the response.
 
 One task handles the request from its beginning to its last event: with its tenant, its deadline, its claim of
 an Idempotency-Key and its line in the log. What it makes goes through a channel to the response. Until the
@@ -21,7 +21,7 @@ from shared.resilience.tasks import spawn
 from shared.resilience.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from pydantic import BaseModel
     from starlette.responses import Response as StarletteResponse
@@ -30,13 +30,11 @@ if TYPE_CHECKING:
     from shared.clock import Clock
 
 EVENT_STREAM = "text/event-stream"
-STREAM_HEADERS = {"content-type": EVENT_STREAM, "x-accel-buffering": "no"}
-"""Of every stream of events: no proxy that knows the second one keeps events back."""
+LINE_STREAM = "application/x-ndjson"
 
 HEARTBEAT_SECONDS = 15.0
 """Longest silence of a stream: whatever stands between may cut off one that is idle."""
 
-_HEARTBEAT = b": still at work\n\n"
 _MOST_WAITING_BYTES = 64 * 1024
 _SEND_SECONDS = 30.0
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -65,6 +63,56 @@ class StreamEnd(NamedTuple):
     repeated: bytes
 
 
+def render_event(name: str, data: str, event_id: str | None = None) -> bytes:
+    """Render one event; data of several lines arrives with line feeds between them."""
+    begin = f"event: {name}\n" if name else ""
+    if event_id is not None:
+        begin = f"id: {event_id}\n{begin}"
+    if "\n" not in data and "\r" not in data:
+        return f"{begin}data: {data}\n\n".encode()
+    lines = "".join(f"data: {line}\n" for line in _LINE_END.split(data))
+    return f"{begin}{lines}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """Form of a stream on the wire.
+
+    Attributes:
+        media_type: Its content type.
+        heartbeat: What is sent after a silence; readers pass over it.
+        render: Renders an event.
+        render_failure: Renders what the failure's event is called, and the body of the refusal.
+    """
+
+    media_type: str
+    heartbeat: bytes
+    render: Callable[[StreamEvent], bytes]
+    render_failure: Callable[[str, bytes], bytes]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the stream: no proxy that knows the second one keeps events back."""
+        return {"content-type": self.media_type, "x-accel-buffering": "no"}
+
+
+EVENTS = StreamForm(
+    EVENT_STREAM,
+    b": still at work\n\n",
+    lambda event: render_event(*event),
+    lambda name, body: render_event(name, body.decode()),
+)
+"""Server-sent events."""
+
+LINES = StreamForm(
+    LINE_STREAM,
+    b"\n",
+    lambda event: event.data.encode() + b"\n",
+    lambda _, body: body + b"\n",
+)
+"""JSON lines: of events the data, which has no line breaks, of a failure the body of the refusal."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventStream[M: BaseModel]:
     """Reply that is given event by event and ends with the whole one, which is sent as the event `done`.
@@ -75,21 +123,12 @@ class EventStream[M: BaseModel]:
     Attributes:
         events: The events, and as the last item the whole reply.
         headers: Headers of the stream; what is put there before the first event is in time.
+        form: Its form on the wire.
     """
 
     events: AsyncGenerator[StreamEvent | M | StreamEnd]
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def render_event(name: str, data: str, event_id: str | None = None) -> bytes:
-    """Render one event; data of several lines arrives with line feeds between them."""
-    begin = f"event: {name}\n" if name else ""
-    if event_id is not None:
-        begin = f"id: {event_id}\n{begin}"
-    if "\n" not in data and "\r" not in data:
-        return f"{begin}data: {data}\n\n".encode()
-    lines = "".join(f"data: {line}\n" for line in _LINE_END.split(data))
-    return f"{begin}{lines}\n".encode()
+    form: StreamForm = EVENTS
 
 
 class EventChannel:
@@ -107,6 +146,7 @@ class EventChannel:
         sent_bytes: The bytes that were put into it.
         first_at: When the first of them were, on the clock's monotonic side.
         ending: What ends the stream in the place of the whole answer.
+        form: The form of the stream.
     """
 
     def __init__(self, clock: Clock, failure_event: str = "error") -> None:
@@ -115,6 +155,7 @@ class EventChannel:
         self.sent_bytes = 0
         self.first_at: float | None = None
         self.ending: bytes | None = None
+        self.form = EVENTS
         self._failure_event = failure_event
         self._clock = clock
         self._last_at = clock.monotonic()
@@ -149,7 +190,7 @@ class EventChannel:
         """Add the last event where there is a stream: the whole answer, or the error that took its place."""
         if self.is_open:
             if response.error is not None:
-                self._add(render_event(self._failure_event, response.body.decode()))
+                self._add(self.form.render_failure(self._failure_event, response.body))
             else:
                 self._add(response.body if self.ending is None else self.ending)
             self.is_finished = True
@@ -176,7 +217,7 @@ class EventChannel:
             elif self._waiting:
                 self._last_at += HEARTBEAT_SECONDS  # the client does not even take what is there
             else:
-                self._add(_HEARTBEAT)
+                self._add(self.form.heartbeat)
 
     def _add(self, content: bytes) -> None:
         self._last_at = self._clock.monotonic()
@@ -203,7 +244,7 @@ class EventStreamResponse(Response):  # type: ignore[misc]  # the extension has 
         self, channel: EventChannel, work: asyncio.Task[HttpResponse], edge_headers: Mapping[str, str]
     ) -> None:
         super().__init__(None)
-        self.raw_headers = render_headers(STREAM_HEADERS, edge_headers)
+        self.raw_headers = render_headers(channel.form.headers, edge_headers)
         self._channel = channel
         self._work = work
 

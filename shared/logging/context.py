@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,26 @@ _current: ContextVar[LogContext | None] = ContextVar("log_context", default=None
 def log_context() -> LogContext:
     """Return the fields in force for this task."""
     return _current.get() or _NOTHING
+
+
+class SpanIds(NamedTuple):
+    """Trace and span that a line is written in, as OpenTelemetry writes their ids: in hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+
+
+_span_readers: list[Callable[[], SpanIds | None]] = []
+
+
+def name_spans_by(read: Callable[[], SpanIds | None] | None) -> None:
+    """Write the span that a function tells on every line of this process; None for no more."""
+    _span_readers[:] = [] if read is None else [read]
+
+
+def span_ids() -> SpanIds | None:
+    """Return the span in force; None where there is none, or none is traced."""
+    return _span_readers[0]() if _span_readers else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from shared.logging.context import log_context
+from shared.logging.context import log_context, span_ids
 from shared.logging.redaction import is_sensitive, redact
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICA
 
 
 def describe(record: logging.LogRecord, app: str) -> dict[str, Any]:
-    """Return the fields of a record, redacted; `request_id` and `tenant_id` are always among them."""
+    """Return the fields of a record, redacted; `request_id` and `tenant_id` are always among them.
+
+    Where telemetry is exported, `trace_id` and `span_id` are, too.
+    """
     context = log_context()
     fields: dict[str, Any] = {
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
@@ -45,6 +48,8 @@ def describe(record: logging.LogRecord, app: str) -> dict[str, Any]:
         else _text(context.request_id),  # the caller may name it
         "tenant_id": context.tenant_id,
     }
+    if (span := span_ids()) is not None:
+        fields |= span._asdict()
     if extra := _extra(record):
         fields["extra"] = extra
     if record.exc_info and record.exc_info[1] is not None:

@@ -18,10 +18,11 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.errors import APIError
+from shared.logging.context import SpanIds, name_spans_by
 from shared.logging.files import instance_name
 from shared.telemetry.measurements import MEASUREMENTS
 from shared.version import VERSION
@@ -69,6 +70,7 @@ class OpenTelemetry:
         self._counters: dict[str, Counter] = {}
         self._propagator = TraceContextTextMapPropagator()
         self._observe(measure)
+        name_spans_by(_read_span)
 
     @contextmanager
     def work(self, name: str, facts: SpanFacts, headers: Mapping[str, str] | None) -> Iterator[None]:
@@ -110,6 +112,7 @@ class OpenTelemetry:
 
     async def stop(self) -> None:
         """Export what is left, for a bounded time, and stop."""
+        name_spans_by(None)
 
         def shut_down() -> None:
             self._traces.shutdown()
@@ -171,3 +174,11 @@ def _exporters(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
         AzureMonitorTraceExporter(connection_string=connection, disable_offline_storage=True),
         AzureMonitorMetricExporter(connection_string=connection, disable_offline_storage=True),
     )
+
+
+def _read_span() -> SpanIds | None:
+    """Return the ids of the span in force, as W3C's trace context writes them."""
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return SpanIds(f"{context.trace_id:032x}", f"{context.span_id:016x}")

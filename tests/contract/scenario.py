@@ -394,6 +394,7 @@ _OPERATION = (
     Step(
         "list_log_lines", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
     ),
+    Step("tail_log", TENANT_ADMIN),
     Step("list_calls", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}),
     Step(
         "get_call_summary",

@@ -31,6 +31,7 @@ MOVES_BY_ITSELF = {
     "get_token_status",
     "get_log_summary",
     "list_log_lines",
+    "tail_log",
     "list_calls",
     "get_call_summary",
 }

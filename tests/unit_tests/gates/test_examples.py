@@ -106,6 +106,9 @@ def test_the_document_shows_each_example() -> None:
             if kind == "text/event-stream":
                 assert shown_answer["event"] == "done"
                 shown_answer = json.loads(shown_answer["data"])
+            elif kind == "application/x-ndjson":
+                items = [json.loads(line) for line in shown_answer.splitlines()]
+                shown_answer = {"items": items, "next_cursor": None}
             assert shown_answer == example.answer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.logging.context import logging_as
+from shared.logging.context import SpanIds, logging_as, name_spans_by
 from shared.logging.formatter import ColourFormatter, JsonFormatter
 
 
@@ -170,3 +170,14 @@ def test_every_level_has_a_look(level: str) -> None:
 
     assert level in ColourFormatter("a").format(made)
     assert sys.exc_info() == (None, None, None)
+
+
+def test_a_line_names_its_span_where_one_is_traced() -> None:
+    name_spans_by(lambda: SpanIds("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+    try:
+        told = written(record())
+    finally:
+        name_spans_by(None)
+
+    assert (told["trace_id"], told["span_id"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert "trace_id" not in written(record())

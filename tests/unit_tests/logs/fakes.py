@@ -25,6 +25,7 @@ class FakeBlobs:
         self.failing: set[str] = set()
         self.uploads: list[str] = []
         self.reads: list[str] = []
+        self.before_read: Callable[[], None] = lambda: None
         self.before: Callable[[str], Awaitable[None]] | None = None
 
     async def upload(self, name: str, path: Path) -> None:
@@ -38,6 +39,7 @@ class FakeBlobs:
 
     async def read(self, name: str) -> bytes | None:
         self.reads.append(name)
+        self.before_read()
         return self.blobs.get(name)
 
     async def exists(self, name: str) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.runtime import Runtime
+    from tests.support.fakes import Answer, StreamReader
     from tests.support.memory_cosmos import MemoryCosmos
 
 
@@ -87,6 +88,16 @@ class LogApp:
         """Call a route; return its answer, or the status and details of a refusal."""
         answer = await self._routes.call(route, Call(path, query, self.admin[tenant]))
         return answer.json() if answer.status == 200 else (answer.status, answer.json()["detail"])
+
+    async def stream(self, tenant: str, query: str) -> Answer:
+        """Ask for all lines as JSON lines."""
+        headers = self.admin[tenant] | {"accept": "application/x-ndjson"}
+        return await self._routes.call("list_log_lines", Call(query=query, headers=headers))
+
+    async def tail(self, tenant: str, query: str = "") -> StreamReader:
+        """Follow the log as events."""
+        headers = self.admin[tenant] | {"accept": "text/event-stream"}
+        return await self._routes.stream("tail_log", Call(query=query, headers=headers))
 
     async def walk(self, tenant: str, query: str, limit: int) -> list[list[str]]:
         """Go through all pages; return the messages of each."""

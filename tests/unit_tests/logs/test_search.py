@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,19 +11,27 @@ import pytest
 
 from functions.logs.chunks import BlobPath
 from functions.logs.manifest import build_manifest
+from functions.logs.models import LogQuery
+from functions.logs.service import LogService
+from functions.logs.stream_places import STREAM_SECONDS
 from functions.logs.tokens import ANYTHING, MOST_TOKENS
 from shared.cosmos.container import Query
+from shared.http.streaming import StreamEvent
+from shared.tenancy.context import Role
+from tests.support.fakes import StillClock, tenant_context
+from tests.support.soak import SOAK, sized
 from tests.unit_tests.logs.fakes import DAY
 from tests.unit_tests.logs.log_app import LogApp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.fakes import FakeClock
+    from tests.support.fakes import Answer, FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
 
 NOON = datetime(2026, 1, 31, 9, tzinfo=UTC)
 WHOLE_DAY = f"from={DAY}T00:00:00Z&to=2026-02-01T00:00:00Z"
+CHUNKS_A_DAY, LINES_A_CHUNK = (1_440, 70) if SOAK else (10, 3)
 MONTH = "from=2026-01-02T00:00:00Z&to=2026-02-01T00:00:00Z"
 
 
@@ -65,6 +74,8 @@ async def test_a_line_is_shown_with_what_it_tells_and_without_its_stack(app: Log
                 "logger": "functions.x",
                 "message": "Hello",
                 "request_id": "r-1",
+                "trace_id": None,
+                "span_id": None,
                 "event": "model_call",
                 "error": "TimeoutError",
                 "fields": {"attempts": 2, "model": "gpt-4o"},
@@ -128,14 +139,16 @@ async def test_more_processes_than_a_page_reads_hide_no_line(app: LogApp, tmp_pa
     assert [text for page in pages for text in page] == [f"{process} 0" for process in reversed(range(25))]
 
 
+@pytest.mark.timeout(1_200)
+@sized(20)
 async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_three_blobs(
     app: LogApp, tmp_path: Path
 ) -> None:
-    """As many chunks as say so, each with fewer lines: what is read does not depend on them."""
+    """In a soak, 1,440 chunks a day with 70 lines each."""
     for day in range(30):
-        for minute in range(0, 60, 6):
-            second = -86_400 * day + 60 * minute
-            ids = [f"r-{day}-{minute}-{number}" for number in range(3)]
+        for chunk in range(CHUNKS_A_DAY):
+            second = -86_400 * day - 9 * 3_600 + 86_400 // CHUNKS_A_DAY * chunk
+            ids = [f"r-{day}-{chunk}-{number}" for number in range(LINES_A_CHUNK)]
             await app.ship(tmp_path, "acme", [entry("Hello", second, request_id=one) for one in ids])
     wanted = {"request_id": "wanted"}
     await app.ship(tmp_path, "acme", [entry("one", -86_400 * 17, **wanted)], source="2")
@@ -266,3 +279,60 @@ async def test_what_makes_no_sense_is_refused_by_name(app: LogApp, query: str, f
     status, detail = await app.search("acme", query)
 
     assert (status, list(detail["fields"])) == (422, [field])
+
+
+def lines_of(answer: Answer) -> list[dict[str, Any]]:
+    """Read JSON lines, of which empty ones say nothing."""
+    return [json.loads(line) for line in answer.body.decode().splitlines() if line]
+
+
+async def test_all_lines_are_streamed_as_json_lines(app: LogApp, tmp_path: Path) -> None:
+    app.runtime.clock = StillClock()
+    for minute in range(25):
+        await app.ship(tmp_path, "acme", [entry(f"{minute}.{n}", 60 * minute + n) for n in range(3)])
+
+    answer = await app.stream("acme", f"{WHOLE_DAY}&limit=2")
+
+    expected = [f"{minute}.{n}" for minute in reversed(range(25)) for n in (2, 1, 0)]
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    assert [line["message"] for line in lines_of(answer)] == expected
+    assert lines_of(await app.stream("globex", WHOLE_DAY)) == []
+
+
+async def test_a_stream_goes_on_where_its_time_was_over(app: LogApp, tmp_path: Path) -> None:
+    app.runtime.clock = clock = StillClock()
+    for minute in range(25):
+        await app.ship(tmp_path, "acme", [entry(f"{minute}", 60 * minute)])
+    app.blobs.before_read = lambda: clock.advance(STREAM_SECONDS / 20)
+
+    *first, last = lines_of(await app.stream("acme", WHOLE_DAY))
+    rest = lines_of(await app.stream("acme", f"{WHOLE_DAY}&cursor={last['next_cursor']}"))
+
+    assert [line["message"] for line in first + rest] == [f"{minute}" for minute in reversed(range(25))]
+
+
+async def test_a_stream_of_times_that_make_no_sense_is_refused(app: LogApp) -> None:
+    answer = await app.stream("acme", f"from={DAY}T10:00:00Z&to={DAY}T09:00:00Z")
+
+    assert answer.status == 422
+
+
+async def test_a_reader_of_a_stream_that_is_slow_is_let_go_with_the_place_to_go_on_from(
+    app: LogApp, tmp_path: Path
+) -> None:
+    clock = StillClock()
+    await app.ship(tmp_path, "acme", [entry(f"{number}", number) for number in range(9)])
+    tenant = tenant_context("acme", Role.TENANT_ADMIN)
+    logs = LogService(tenant, app.cosmos.container("log_index"), app.blobs, clock)
+    told: list[StreamEvent] = []
+    async for event in logs.stream_lines(LogQuery.model_validate({"to": f"{DAY}T23:00:00Z"})):
+        clock.advance(STREAM_SECONDS / 2)
+        if isinstance(event, StreamEvent):
+            told.append(event)
+        else:
+            cursor = json.loads(event.sent)["next_cursor"]
+
+    rest = await app.search("acme", f"{WHOLE_DAY}&cursor={cursor}")
+
+    assert [json.loads(event.data)["message"] for event in told] == ["8", "7", "6"]
+    assert [line["message"] for line in rest["items"]] == ["5", "4", "3", "2", "1", "0"]

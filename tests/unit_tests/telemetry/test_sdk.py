@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.errors import DependencyUnavailableError
+from shared.logging.context import span_ids
 from shared.settings import Settings
 from shared.telemetry.measurements import Measurement
 from shared.telemetry.opentelemetry import OpenTelemetry, open_telemetry
@@ -67,6 +68,19 @@ def test_work_is_a_span_and_a_duration() -> None:
     assert (span.name, span.kind, span.status.status_code) == ("GET /x", SpanKind.SERVER, StatusCode.UNSET)
     assert dict(span.attributes or {}) == {"http.route": "/x", "http.response.status_code": 200, "id": "r-1"}
     assert seen.points()["duration"] == [{"http.route": "/x", "http.response.status_code": 200, "": 1}]
+
+
+async def test_a_log_line_names_the_span_that_it_is_written_in() -> None:
+    seen = Seen()
+    with seen.telemetry.work("duration", SpanFacts({"name": "chat"}), None):
+        within = span_ids()
+    after = span_ids()
+    (span,) = seen.spans
+    await seen.telemetry.stop()
+
+    assert span.context is not None
+    assert within == (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}")
+    assert after is None
 
 
 def test_a_span_may_get_its_name_in_the_end() -> None:

@@ -124,6 +124,7 @@ REFUSED_QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "get_feedback_import": ("cursor=0", "limit=101"),
     "get_log_summary": ("from=nonsense", "from=2020-01-01&to=2026-01-01"),
     "list_log_lines": ("from=nonsense", "cursor=x", "from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z"),
+    "tail_log": ("after=-1", "level=LOUD"),
     "list_calls": ("status=odd", "to=nonsense"),
     "get_call_summary": ("group_by=me", "from=2020-01-01&to=2026-01-01"),
     "list_audit": ("from=nonsense", "cursor=%00"),

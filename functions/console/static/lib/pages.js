@@ -22,6 +22,10 @@ export const PAGES = [
   { path: "/settings", title: "Settings", role: "tenant_admin", group: "Manage", load: () => import("../pages/settings.js") },
   { path: "/keys", title: "Tenant and keys", role: "tenant_admin", group: "Manage", load: () => import("../pages/tenant.js") },
   { path: "/prompts", title: "Prompts", role: "user", group: "Build", load: () => import("../pages/prompts.js") },
+  { path: "/bots", title: "Bots", role: "user", group: "Build", load: () => import("../pages/bots.js") },
+  { path: "/bots-new", title: "New bot", role: "tenant_admin", load: () => import("../pages/bot.js") },
+  { path: "/bots/:bot_id", title: "Bot", role: "user", load: () => import("../pages/bot.js") },
+  { path: "/playground", title: "Playground", role: "user", group: "Build", load: () => import("../pages/playground.js") },
   { path: "/prompts-new", title: "New prompt", role: "tenant_admin", load: () => import("../pages/prompt.js") },
   { path: "/prompts/:name", title: "Prompt", role: "user", load: () => import("../pages/prompt.js") },
 ];

@@ -72,7 +72,7 @@ function Setting({ form, first, scope }) {
   };
   const ownSource = scope === "global" ? "global" : "tenant";
   const schema = form.choices ? { ...form.json_schema, enum: form.choices } : form.json_schema;
-  return html`<section class="setting" aria-label=${form.label}>
+  return html`<div class="setting">
     <${SchemaField} key=${round} label=${form.label} hint=${form.description} schema=${schema} value=${value} onChange=${setValue} disabled=${!mayChange} error=${error?.fields?.["body.value"]} />
     <div class="row"><${Badge} tone=${tone}>${label}<//><code class="muted">${form.key}</code>
       ${setting.updated_at && html`<span class="muted">changed <${Time} value=${setting.updated_at} /> by ${setting.updated_by}</span>`}<span class="grow"></span>
@@ -80,5 +80,5 @@ function Setting({ form, first, scope }) {
       ${changed && html`<${Button} onClick=${() => show(setting)}>Discard<//><${Button} kind="primary" aria-label=${`Save ${form.label}`} onClick=${() => save(setting.etag)}>Save<//>`}</div>
     <${ErrorBox} error=${error} />
     ${theirs && html`<${MergeDialog} what=${form.label} mine=${value} theirs=${theirs.value} onClose=${() => setTheirs(null)} onMine=${() => save(theirs.etag)} onTheirs=${() => show(theirs)} />`}
-  </section>`;
+  </div>`;
 }
