@@ -44,7 +44,7 @@ class Place:
 
 
 def find_places(window: Window, api: Asks, tenant_id: str) -> list[Place]:
-    """Return every page that the console has; its address is None where the tenant has nothing to show there."""
+    """Return every page that the console has; None is the address where there is nothing to show."""
     listed = window.module("lib/pages.js", "m.PAGES.map((page) => [page.path, page.title, page.role])")
     names = _Names(api, tenant_id)
     return [Place(path, title, role, names.fill(path)) for path, title, role in listed]

@@ -16,7 +16,7 @@ const COLUMNS = [
   { label: "Tier", value: (tenant) => html`<${Badge}>${words(tenant.tier)}<//>` },
   { label: "Status", value: (tenant) => html`<${Status} value=${tenant.status} />` },
   { label: "Since", value: (tenant) => html`<${Time} value=${tenant.created_at} />` },
-  { label: "Work for it", value: (tenant) => tenant.status === "active" && html`<${Button} kind="link" aria-label=${`Work for ${tenant.name}`} onClick=${() => workFor(tenant.tenant_id)}>Open<//>` },
+  { label: "Work for it", value: (tenant) => tenant.status === "active" && html`<${Button} kind="link" aria-label=${`Open ${tenant.name}`} onClick=${() => workFor(tenant.tenant_id)}>Open<//>` },
 ];
 
 function workFor(tenantId) {
