@@ -127,6 +127,14 @@ class Window:
         for waiting in ("main progress:not([value])", "main [aria-busy=true]", ".booting"):
             expect(self.page.locator(waiting)).to_have_count(0)
 
+    def tabs(self) -> Iterator[str]:
+        """Open each tab of the page that is not open yet, and give its name."""
+        tabs = self.page.get_by_role("tab", selected=False)
+        for name in [name.strip() for name in tabs.all_text_contents()]:
+            self.page.get_by_role("tab", name=name, exact=True).click()
+            self.settle()
+            yield name
+
     def violations(self) -> list[str]:
         """Return what the policy forbade."""
         found: list[str] = self.page.evaluate("window.policyViolations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def visit_all(window: Window, estate: Estate, role: str) -> Iterator[Place]:
-    """Visit each page that a role sees; a page without an address would be one that nobody looks at."""
+    """Visit each page that a role sees, and each of its tabs; one without an address nobody would look at."""
     window.visit("/")
     places = [place for place in find_places(window, estate, estate.tenant_id) if place.is_for(role)]
     nowhere = [place.pattern for place in places if place.address is None]
@@ -31,6 +32,8 @@ def visit_all(window: Window, estate: Estate, role: str) -> Iterator[Place]:
     for place in places:
         window.visit(place.address or "")
         yield place
+        for tab in window.tabs():
+            yield replace(place, pattern=f"{place.pattern}, {tab}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
