@@ -1,7 +1,7 @@
 /** Forms: the fields of a JSON schema as controls. */
 import { useState } from "preact/hooks";
 import { html } from "./html.js";
-import { Field } from "./ui.js";
+import { Field, Prose } from "./ui.js";
 import { words } from "./format.js";
 import { checkValue, controlOf, readValue, resolveSchema, showValue } from "./schema.js";
 
@@ -32,7 +32,7 @@ export function SchemaField({ schema: given, root = given, label, hint, value, o
   const common = { disabled, "aria-invalid": told ? "true" : undefined, onBlur: () => wrong || setTyped(null) };
   if (control === "checkbox") {
     return html`<div class="field"><label class="check"><input type="checkbox" disabled=${disabled} checked=${shown} onChange=${(event) => take(event.target.checked)} /> ${label}</label>
-      ${(hint ?? schema.description) && html`<p class="hint">${hint ?? schema.description}</p>`}${told && html`<p class="wrong">${told}</p>`}</div>`;
+      ${(hint ?? schema.description) && html`<p class="hint"><${Prose} text=${hint ?? schema.description} /></p>`}${told && html`<p class="wrong">${told}</p>`}</div>`;
   }
   return html`<${Field} label=${label} hint=${hint ?? schema.description} error=${told}>${(id, describedBy) => {
     const attributes = { ...common, id, "aria-describedby": describedBy };
@@ -45,7 +45,7 @@ export function SchemaField({ schema: given, root = given, label, hint, value, o
       return html`<input ...${attributes} type="number" step=${control === "integer" ? 1 : "any"} min=${schema.minimum} max=${schema.maximum} value=${shown} onInput=${(event) => take(event.target.value)} />`;
     }
     if (control === "list" || control === "json" || control === "long") {
-      return html`<textarea ...${attributes} rows=${control === "long" ? 6 : 4} class=${control === "long" ? undefined : "code"} spellcheck=${control === "long"} placeholder=${control === "list" ? "One per line" : undefined}
+      return html`<textarea ...${attributes} rows=${control === "long" && schema.maxLength > 2_000 ? 8 : 3} class=${control === "long" ? undefined : "code"} spellcheck=${control === "long"} placeholder=${control === "list" ? "One per line" : undefined}
         value=${shown} onInput=${(event) => take(event.target.value)}></textarea>`;
     }
     return html`<input ...${attributes} list=${choices ? `${id}-choices` : undefined} value=${shown} onInput=${(event) => take(event.target.value)} />
@@ -61,10 +61,10 @@ export function SchemaForm({ schema: given, root = given, value, onChange, error
   const { schema } = resolveSchema(given, root);
   const names = only ?? Object.keys(schema.properties ?? {});
   return html`${names.map((name) => {
-    const { schema: inner } = resolveSchema(schema.properties[name], root);
+    const { schema: inner, nullable } = resolveSchema(schema.properties[name], root);
     const full = under ? `${under}.${name}` : name;
-    const set = (next) => onChange({ ...value, [name]: next });
-    const label = labels[full] ?? words(inner.title ?? name);
+    const set = (next) => onChange({ ...value, [name]: nullable && isBare(next) ? null : next });
+    const label = labels[full] ?? words(name);
     if (controlOf(inner, root) === "group") {
       return html`<fieldset key=${name}><legend>${label}</legend><${SchemaForm} schema=${inner} root=${root} value=${value?.[name] ?? {}} onChange=${set}
         errors=${errors} labels=${labels} choices=${choices} disabled=${disabled} under=${full} /></fieldset>`;
@@ -72,4 +72,9 @@ export function SchemaForm({ schema: given, root = given, value, onChange, error
     return html`<${SchemaField} key=${name} schema=${schema.properties[name]} root=${root} label=${label} value=${value?.[name]} onChange=${set}
       error=${errors[`body.${full}`] ?? errors[full]} choices=${choices[full]} disabled=${disabled} />`;
   })}`;
+}
+
+/** Whether a group has nothing in it, so that the group itself is none. */
+function isBare(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((one) => one === undefined || one === null || one === "");
 }

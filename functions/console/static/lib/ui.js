@@ -376,6 +376,11 @@ export function Tabs({ label, tabs }) {
     <div id=${`${id}-panel`} role="tabpanel" aria-labelledby=${`${id}-${chosen.id}`} key=${chosen.id}>${chosen.show()}</div>`;
 }
 
+/** A sentence of the API's document: what stands in backticks is code. @param {{text: string}} props */
+export function Prose({ text }) {
+  return html`${text.split("`").map((part, at) => (at % 2 ? html`<code key=${at}>${part}</code>` : part))}`;
+}
+
 /** A field with its label, a hint and what is wrong with it; `children(id, describedBy)` draws the control. @param {{label: string, hint?: string, error?: string|null, children: (id: string, describedBy: string|undefined) => any}} props */
 export function Field({ label, hint, error, children }) {
   const id = useId();
@@ -383,7 +388,7 @@ export function Field({ label, hint, error, children }) {
   return html`<div class=${classes("field", error && "field-wrong")}>
     <label for=${id}>${label}</label>
     ${children(id, told)}
-    ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+    ${hint && html`<p class="hint" id=${`${id}-hint`}><${Prose} text=${hint} /></p>`}
     ${error && html`<p class="wrong" id=${`${id}-error`}>${error}</p>`}
   </div>`;
 }

@@ -10,11 +10,9 @@ import { can } from "../lib/session.js";
 import { Button, Card, ErrorBox, Field, toast, useSaveKey, useUnsaved } from "../lib/ui.js";
 
 const NEW = { system_prompt: "" };
-const INSTRUCTIONS = ["system_prompt", "prompt"];
-const MODEL = ["llm"];
 const REST = ["memory", "limits", "response_format", "conversation_storage", "retention_days", "tags"];
 const LABELS = {
-  system_prompt: "Instructions", "prompt.name": "Prompt", llm: "Model", memory: "Memory", limits: "Limits", "llm.provider": "May be answered by",
+  system_prompt: "Instructions", "prompt.name": "Prompt", "llm.provider": "May be answered by",
   response_format: "Form of answers", conversation_storage: "Conversations", retention_days: "Days for which turns are kept",
 };
 
@@ -65,18 +63,18 @@ export function BotEditor({ id: given, bot, etag: first, known, onSaved }) {
         <${SchemaForm} ...${form} only=${["description"]} />
         <${Field} label="Instructions come from">${(field) => html`<select id=${field} disabled=${form.disabled} onChange=${(event) => choose(event.target.value === "prompt")}>
           <option value="text" selected=${!usesPrompt}>This bot's own text</option><option value="prompt" selected=${usesPrompt}>A prompt</option></select>`}<//>
-        ${usesPrompt ? html`<${PromptChoice} form=${form} />` : html`<${SchemaForm} ...${form} only=${[INSTRUCTIONS[0]]} />`}
+        ${usesPrompt ? html`<${PromptChoice} form=${form} />` : html`<${SchemaForm} ...${form} only=${["system_prompt"]} />`}
       <//>
       <${Card} title="More"><${SchemaForm} ...${form} only=${REST} /><//>
     </div>
     <div class="stack">
-      <${Card} title="Model"><${SchemaForm} ...${form} only=${MODEL} /><//>
-      <${Card} title="Save">
+      <${Card} title="Save" class="stays">
         <p role="status" class=${Object.keys(wrong).length ? "wrong" : "muted"}>${Object.keys(wrong).length ? `Not valid yet: ${Object.entries(wrong).map(([name, told]) => `${name} ${told}`).join("; ")}` : changed ? "Valid, not saved yet." : "Nothing to save."}</p>
         <${ErrorBox} error=${error} />
         ${can("tenant_admin") && html`<div class="actions"><${Button} kind="primary" disabled=${!ready} onClick=${() => save()}>${becomesOwn ? "Save as the tenant's own" : "Save bot"}<//>
           ${changed && html`<${Button} onClick=${() => setConfig(stored)}>Discard<//>`}</div>`}
       <//>
+      <${Card} title="Model"><${SchemaForm} ...${form} schema=${known.schema.properties.llm} value=${config.llm ?? {}} onChange=${(llm) => setConfig({ ...config, llm })} under="llm" /><//>
     </div>
     ${theirs && html`<${MergeDialog} what=${id} mine=${config} theirs=${theirs.config} onClose=${() => setTheirs(null)} onMine=${() => save(theirs.etag)}
       onTheirs=${() => (setConfig(theirs.config), setEtag(theirs.etag))} />`}

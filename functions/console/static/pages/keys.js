@@ -29,7 +29,7 @@ export function Keys({ tenantId }) {
       <${Button} kind="link" aria-label=${`Revoke ${key.name}`} onClick=${() => setOpen({ revoke: key })}>Revoke<//></span>` },
   ];
   return html`<${Card} title="Keys" about="A key is shown once, when it is made; only its digest is stored." actions=${html`<${Button} kind="primary" onClick=${() => setOpen({ create: true })}>New key<//>`}>
-      <${List} caption="Keys" columns=${columns} needs=${[tenantId, round]} rowKey=${(key) => key.key_id} load=${({ tab, ...query }, signal) => get(where, query, { ...ask, signal })}
+      <${List} caption="List of keys" columns=${columns} needs=${[tenantId, round]} rowKey=${(key) => key.key_id} load=${({ tab, ...query }, signal) => get(where, query, { ...ask, signal })}
         empty=${html`<${Empty} title="No keys yet">Without one nobody can work for this tenant but you.<//>`} />
     <//>
     ${open?.create && html`<${CreateKey} where=${where} onClose=${done} />`}

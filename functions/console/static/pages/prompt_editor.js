@@ -59,11 +59,11 @@ export function PromptEditor({ name: given, prompt, etag: first, scope, onSaved 
       <//>
       <${Examples} examples=${draft.examples} onChange=${(examples) => set({ examples })} />
       <${ErrorBox} error=${error} />
-      ${can("tenant_admin") && html`<${Card}><${Field} label="Why this version (optional)" error=${wrong["body.reason"]}>${(id) => html`<input id=${id} value=${reason} maxlength="500" onInput=${(event) => setReason(event.target.value)} />`}<//>
-        <div class="actions"><${Button} kind="primary" disabled=${!ready} onClick=${() => save()}>${becomesOwn ? "Save as the tenant's own" : given ? "Save as a new version" : "Save prompt"}<//>
-          ${changed && html`<${Button} onClick=${() => setDraft(stored)}>Discard<//><span class="muted">Not saved yet</span>`}</div><//>`}
     </div>
     <div class="stack">
+      ${can("tenant_admin") && html`<${Card} title="Save" class="stays"><${Field} label="Why this version (optional)" error=${wrong["body.reason"]}>${(id) => html`<input id=${id} value=${reason} maxlength="500" onInput=${(event) => setReason(event.target.value)} />`}<//>
+        <div class="actions"><${Button} kind="primary" disabled=${!ready} onClick=${() => save()}>${becomesOwn ? "Save as the tenant's own" : given ? "Save as a new version" : "Save prompt"}<//>
+          ${changed && html`<${Button} onClick=${() => setDraft(stored)}>Discard<//><span class="muted">Not saved yet</span>`}</div><//>`}
       <${Variables} draft=${draft} onChange=${set} />
       <${Card} title="About">
         <${Field} label="What it is for" error=${wrong["body.description"]}>${(id) => html`<textarea id=${id} rows="3" maxlength="2000" value=${draft.description ?? ""} onInput=${(event) => set({ description: event.target.value || null })}></textarea>`}<//>
