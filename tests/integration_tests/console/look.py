@@ -1,7 +1,7 @@
 """`python -m tests.integration_tests.console.look --out DIR`: a picture of each page, for people to look at.
 
-Each page is taken with the demo's data as the platform's administrator, at the size of a desktop and of a phone,
-in light and in dark colours. Without `--url` a platform is started and filled (`python -m local.demo`).
+Each page is taken with the demo's data, as the platform's administrator, at the size of a desktop and of a
+phone, in light and in dark colours. Without `--url` a platform is started and filled first.
 """
 
 from __future__ import annotations
