@@ -204,9 +204,6 @@ class ConnectionPool:
             self._begin()
         pool = self._places.get(place) or self._places.setdefault(place, _Places(self._limit))
         connection = self._pop_idle(pool) or await self._take(place, pool, deadlines)
-        if self._closed:
-            self._put_back(pool, connection)
-            raise NotSentError("the client was closed")
         pool.busy.add(connection)
         try:
             answer = await connection.exchange(request, deadlines.read)
@@ -310,6 +307,9 @@ class ConnectionPool:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise NotSentError(f"no connection to {place.authority}: {error}") from error
             raise
+        if self._closed:
+            self._put_back(pool, connection)
+            raise NotSentError("the client was closed")
         return connection
 
     def _put_back(self, pool: _Places, connection: GatewayConnection) -> None:
