@@ -56,7 +56,7 @@ ENVIRONMENT = {
 
 
 _TOKEN_COUNTER = TokenCounter()
-_OUTSIDE = ("sender", "blobs", "job_blobs", "chat_model", "embedding_model")
+_OUTSIDE = ("sender", "blobs", "job_blobs", "content_blobs", "chat_model", "embedding_model")
 """What of the runtime stands for things outside the process."""
 
 
@@ -161,6 +161,7 @@ class MemoryRuntime(Runtime):
             sender=MemorySender(),
             blobs=MemoryBlobs(),
             job_blobs=MemoryBlobs(),
+            content_blobs=MemoryBlobs(),
             chat_model=EchoModel(),
             embedding_model=EvenEmbeddings(),
         )
