@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick test unit integration covered test-emulators check bench compat ratios soak mutants contract client release format setup clean
+.PHONY: run quick quick-types quick-tests test unit integration covered test-emulators check bench compat ratios soak mutants contract client release format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -35,8 +35,13 @@ test-emulators: setup ## the integration tests on the official emulators of infr
 quick: setup ## format, lint, types, import rules and the quick unit tests: the inner loop
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m ruff check --quiet .
+	@$(MAKE) --no-print-directory --jobs=2 quick-types quick-tests
+
+quick-types:
 	$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
+
+quick-tests:
 	$(PY) -m pytest tests/unit_tests -n 2 -q -m "not slow" $(ARGS)
 
 check: setup ## what CI runs

@@ -26,7 +26,7 @@ from shared.logging.context import attribute_logs_to, logging_as
 from shared.logging.logger import get_logger
 from shared.runtime import process_runtime
 from shared.tenancy.context import PlatformContext, acting_for
-from shared.validation import MOST_NAMED, refused_field
+from shared.validation import MOST_NAMED, describe_problem, refused_field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -160,7 +160,9 @@ async def _answer_api_error(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     problems = error.errors() if isinstance(error, RequestValidationError) else ()
-    fields = {".".join(map(str, problem["loc"])): str(problem["msg"]) for problem in problems[:MOST_NAMED]}
+    fields = {
+        ".".join(map(str, problem["loc"])): describe_problem(problem) for problem in problems[:MOST_NAMED]
+    }
     said = "; ".join(f"{name}: {problem}" for name, problem in fields.items())
     return _render(request, ValidationError(f"Invalid request: {said}", {"fields": fields}))
 

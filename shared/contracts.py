@@ -12,9 +12,12 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from shared.tenancy.context import TENANT_ID_PATTERN
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 
-MESSAGE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+MESSAGE_ID_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
+    "1 to 128 letters, digits and . _ : -, beginning with a letter or digit",
+)
 """Service Bus takes message ids of 128 characters at most."""
 
 _LARGEST_VERSION = 2**31 - 1

@@ -42,8 +42,10 @@ from shared.tokens.settings import TOKENS_APP_SHARES, TOKENS_ON_STORE_FAILURE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus.aio import ServiceBusClient
     from azure.storage.blob.aio import BlobServiceClient
     from openai import AsyncOpenAI
     from pydantic import SecretStr
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from shared.cosmos.container import Container
     from shared.cosmos.sdk import AnyCosmosClient
     from shared.http.route import Route
+    from shared.jobs.queues import JobQueue
     from shared.llm.call_account import TokenBudget
     from shared.llm.call_content import ContentKeeper
     from shared.llm.catalogue import ModelCatalogue
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from shared.llm.model_dependencies import ModelDependencies
     from shared.llm.openai_client import OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
+    from shared.messaging.listener import DeadLetterLink
     from shared.messaging.servicebus import SdkSender
     from shared.settings import Settings
     from shared.telemetry.measurements import Measurement
@@ -103,14 +107,14 @@ class Runtime:
         clock: The app's time.
 
     Attributes:
-        message_checks: What a queue's worker asks of a message beyond its model, by the queue's name.
+        job_queues: The queues of jobs by their names, as the capabilities have bound them.
     """
 
     def __init__(self, load: Callable[[], Settings] = _start, clock: Clock | None = None) -> None:
         self._load = load
         self.clock: Clock = clock or SystemClock()
         self.routes: list[Route] = []
-        self.message_checks: dict[str, Callable[[Any], None]] = {}
+        self.job_queues: dict[str, JobQueue[Any, Any]] = {}
         self._containers: dict[str, Container] = {}
         self._built: dict[object, Any] = {}
         self._open = AsyncExitStack()
@@ -452,16 +456,29 @@ class Runtime:
     @cached_property
     def sender(self) -> SdkSender:
         """Return the way to the queues."""
-        from shared.messaging.servicebus import SdkSender, open_client  # noqa: PLC0415  # the SDK loads when used
+        from shared.messaging.servicebus import SdkSender  # noqa: PLC0415  # the SDK loads when first used
+
+        sender = SdkSender(self._broker, self.servicebus)
+        self._open.push_async_callback(sender.close)
+        return sender
+
+    def open_dead_letters(self, queue: str) -> AbstractAsyncContextManager[DeadLetterLink]:
+        """Open a link to the dead letters of a queue, by what the broker calls that."""
+        from shared.messaging.servicebus_link import open_dead_letters  # noqa: PLC0415  # same
+
+        return open_dead_letters(self._broker, queue)
+
+    @cached_property
+    def _broker(self) -> ServiceBusClient:
+        from shared.messaging.servicebus import open_client  # noqa: PLC0415  # same
 
         settings = self.settings
         connection = None if settings.servicebus is None else settings.servicebus.get_secret_value()
         client = open_client(
             connection, settings.servicebus_namespace, None if connection else self.credential
         )
-        sender = SdkSender(client, self.servicebus)
-        self._open.push_async_callback(sender.close)
-        return sender
+        self._open.push_async_callback(client.close)
+        return client
 
     @cached_property
     def servicebus(self) -> Dependency:

@@ -16,6 +16,8 @@ from shared.tracebacks import MOST_PROBLEMS, release_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic_core import ErrorDetails
+
     from shared.errors import APIError
 
 
@@ -64,6 +66,30 @@ MOST_NAMED = MOST_PROBLEMS
 """How many problems are named: of a megabyte of them, telling takes seconds, and fifty times the space."""
 
 
+_WORDS: dict[str, str] = {}
+"""What the patterns of this process's models mean, in words."""
+
+
+def text_pattern(pattern: str, words: str) -> str:
+    """Return a pattern of texts, and let refusals say in words what it means: a caller reads no expressions.
+
+    Args:
+        pattern: The regular expression.
+        words: The rest of `must be …`.
+
+    Raises:
+        ValueError: The same pattern has other words elsewhere.
+    """
+    if _WORDS.setdefault(pattern, words) != words:
+        raise ValueError(f"the pattern of '{words}' has other words already: '{_WORDS[pattern]}'")
+    return pattern
+
+
+def find_words(pattern: str) -> str | None:
+    """Return the words that a pattern has, if it has any."""
+    return _WORDS.get(pattern)
+
+
 def validate_input[T](build: Callable[[], T], what: str, *where: str) -> T:
     """Build what a model makes of an input, or refuse that with each field at fault, repeating nothing of it.
 
@@ -109,8 +135,17 @@ def _name_problems(error: pydantic.ValidationError, *where: str) -> dict[str, st
     count = error.error_count()
     if count > MOST_NAMED:
         return {".".join(where): f"has {count} problems; no more than {MOST_NAMED} are named"}
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return {".".join([*where, *(str(part) for part in p["loc"])]): p["msg"] for p in problems}
+    problems = error.errors(include_url=False, include_input=False)
+    return {".".join([*where, *(str(part) for part in p["loc"])]): describe_problem(p) for p in problems}
+
+
+def describe_problem(problem: ErrorDetails) -> str:
+    """Say what is wrong with a field: of a text's pattern its words."""
+    pattern = problem.get("ctx", {}).get("pattern")
+    if problem["type"] != "string_pattern_mismatch" or pattern is None:
+        return problem["msg"]
+    words = find_words(pattern)
+    return "is not written as it has to be" if words is None else f"must be {words}"
 
 
 def refused_field(name: str, problem: str) -> ValidationError:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError
 
 APP_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+PRINTABLE_PATTERN = r"^[ -~]+$"
 MOST_TOKENS = 1_000_000_000
 """The largest count that is taken: far above any model's context, and no sum of them loses precision."""
 
@@ -18,7 +19,7 @@ LONGEST_LOCK_ID = 1024
 type AppId = Annotated[str, Field(pattern=APP_ID_PATTERN)]
 type LockId = Annotated[str, Field(min_length=1, max_length=LONGEST_LOCK_ID)]
 type Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
-type LockedModel = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[ -~]+$")]
+type LockedModel = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=PRINTABLE_PATTERN)]
 
 
 class TokenRequest(BaseModel):

@@ -10,7 +10,9 @@ from pydantic import Field
 from shared.http.models import ReplyModel
 from shared.http.paging import PageQuery
 from shared.tenancy.audit import ENTRY_ID_PATTERN, AuditOutcome
-from shared.validation import Time
+from shared.validation import Time, text_pattern
+
+_ACTION_PATTERN = text_pattern(r"^[a-z]+\.[a-z]+$", "an action such as tenant.create")
 
 
 class AuditQuery(PageQuery):
@@ -25,7 +27,7 @@ class AuditQuery(PageQuery):
 
     since: Time | None = Field(None, alias="from")
     until: Time | None = Field(None, alias="to")
-    action: str | None = Field(None, pattern=r"^[a-z]+\.[a-z]+$", max_length=50)
+    action: str | None = Field(None, pattern=_ACTION_PATTERN, max_length=50)
     cursor: str | None = Field(None, pattern=ENTRY_ID_PATTERN)
 
 

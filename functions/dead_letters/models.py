@@ -10,13 +10,16 @@ from pydantic import Field
 from shared.http.models import PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
 from shared.messaging.quarantine import ENTRY_ID_PATTERN
-from shared.validation import Time
+from shared.validation import Time, text_pattern
 
 type QueueName = Literal["reasoner-in", "feedback-form-in", "responses-in"]
 
-REASON_PATTERN = r"^[A-Za-z]{1,64}$"
+REASON_PATTERN = text_pattern(r"^[A-Za-z]{1,64}$", "1 to 64 letters")
 _CURSOR_LENGTH = 100
-_ANY_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,127}$"
+_ANY_ID_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,127}$",
+    "1 to 128 letters, digits and . _ : -, beginning with a letter or digit",
+)
 """Wider than those that there are: an id that nobody has is not found, whatever it looks like."""
 
 

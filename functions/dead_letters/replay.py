@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from functions.dead_letters.errors import DeadLetterNotReplayableError
-from shared.contracts import ReasonerIn
 from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, BudgetExceededError, DependencyUnavailableError
 from shared.jobs.contents import ContentMissingError
-from shared.jobs.errors import JobNotFoundError
-from shared.jobs.messages import name_message, open_outbox
+from shared.jobs.errors import JobConflictError
 from shared.jobs.models import JobMessage, JobStatus
-from shared.jobs.places import JobOutbox
-from shared.messaging.sender import MAX_BODY_BYTES, OutgoingMessage
+from shared.messaging.sender import MAX_BODY_BYTES
 from shared.tenancy.errors import TenantNotFoundError
 from shared.validation import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from functions.dead_letters.queues import ReplayQueue
     from shared.contracts import TaskMessage
+    from shared.jobs.queues import JobQueue
     from shared.messaging.quarantine import QuarantinedMessage
-    from shared.messaging.sender import MessageSender
     from shared.tenancy.context import PlatformAuthenticator, TenantContext
     from shared.tokens.stored_models import TokenStatus
+
+    type AnyJobQueue = JobQueue[Any, Any]
 
 
 class TellsBudget(Protocol):
@@ -44,14 +42,12 @@ class Replayer:
     Attributes:
         authenticator: Tells whether a tenant is active.
         ledger: Tells whether its budget admits anything now.
-        sender: The way to the broker.
         queues: The queues by what the quarantine calls them.
     """
 
     authenticator: PlatformAuthenticator
     ledger: TellsBudget
-    sender: MessageSender
-    queues: Mapping[str, ReplayQueue]
+    queues: Mapping[str, AnyJobQueue]
 
     async def replay(self, letter: QuarantinedMessage) -> TaskMessage:
         """Put a dead letter's message on its queue again, and return it.
@@ -82,17 +78,17 @@ class Replayer:
             raise DeadLetterNotReplayableError(letter.id, "its tenant is not active") from error
 
     async def _require_content(
-        self, tenant: TenantContext, letter: QuarantinedMessage, message: TaskMessage, queue: ReplayQueue
+        self, tenant: TenantContext, letter: QuarantinedMessage, message: TaskMessage, queue: AnyJobQueue
     ) -> None:
-        if not isinstance(message, ReasonerIn) or message.content is None:
+        if queue.require_content is None:
             return
         try:
-            await queue.contents_of(tenant).read(message.id, message.content)
+            await queue.require_content(tenant, message)
         except ContentMissingError as error:
             reason = "its input was kept beside the queue, and is not any more"
             raise DeadLetterNotReplayableError(letter.id, reason) from error
 
-    async def _require_budget(self, tenant: TenantContext, queue: ReplayQueue) -> None:
+    async def _require_budget(self, tenant: TenantContext, queue: AnyJobQueue) -> None:
         status = await self.ledger.status(tenant, queue.app_id)
         if status.available_tokens <= 0 or status.available_requests <= 0:
             raise BudgetExceededError(
@@ -100,43 +96,39 @@ class Replayer:
             )
 
     async def _send(
-        self, tenant: TenantContext, letter: QuarantinedMessage, message: TaskMessage, queue: ReplayQueue
+        self, tenant: TenantContext, letter: QuarantinedMessage, message: TaskMessage, queue: AnyJobQueue
     ) -> None:
-        jobs = queue.jobs_of(tenant)
+        """Queue the message's job: where there is none a new one, which waits for its place like any."""
+        jobs, outbox = queue.jobs_of(tenant), queue.outbox_of(tenant)
         session_id = (letter.session_id or tenant.tenant_id) if queue.has_sessions else None
-        try:
-            job = await jobs.read(message.id)
-        except JobNotFoundError:
-            job = None
-        if job is not None and not job.matches(message):
-            raise DeadLetterNotReplayableError(letter.id, "a job of its id asks for something else")
-        if job is not None and job.status.is_final and job.status is not JobStatus.FAILED:
-            raise DeadLetterNotReplayableError(letter.id, f"its job is over: {job.status}")
-        if job is not None and job.pending_message is not None and not job.status.is_final:
-            return  # its own message is still to be sent
-        if job is None or job.status in {
-            JobStatus.RUNNING,
-            JobStatus.WAITING,
-        }:  # it goes on with the delivery
-            name = name_message(tenant.tenant_id, message.id)
-            again = OutgoingMessage(name, letter.body.encode(), session_id)
-            await self.sender.send(tenant, queue.address, again)
-            return
         stored = JobMessage(kind="request", session_id=session_id, body=letter.body)
         try:
-            job = await jobs.reopen(job, stored)
-        except ItemChangedError as error:
-            raise DependencyUnavailableError("The job", "is being changed by others") from error
-        outbox = open_outbox(tenant, jobs, self.sender, {"request": queue.address})
-        await JobOutbox(jobs, outbox).send(job)
+            job, is_new = await jobs.create(message, stored)
+        except JobConflictError as error:
+            reason = "what has its id asks for something else"
+            raise DeadLetterNotReplayableError(letter.id, reason) from error
+        if job.status.is_final and job.status is not JobStatus.FAILED:
+            raise DeadLetterNotReplayableError(letter.id, f"its job is over: {job.status}")
+        if job.status in {JobStatus.RUNNING, JobStatus.WAITING}:
+            if job.pending_message is None:  # else its own is still to be sent
+                await outbox.send_copy(job, stored)
+            return
+        if not is_new:
+            if job.status is JobStatus.QUEUED and job.pending_message is not None:
+                return  # as above
+            try:
+                job = await jobs.reopen(job, stored)
+            except ItemChangedError as error:
+                raise DependencyUnavailableError("The job", "is being changed by others") from error
+        await outbox.send(job)
 
 
-def _read_message(letter: QuarantinedMessage, queue: ReplayQueue) -> TaskMessage:
+def _read_message(letter: QuarantinedMessage, queue: AnyJobQueue) -> TaskMessage:
     """Read the message as its function would, to refuse at once what that would refuse."""
     if letter.is_cut or len(letter.body.encode()) > MAX_BODY_BYTES:
         raise DeadLetterNotReplayableError(letter.id, "it is larger than what is sent")
     try:
-        message = validate_input(lambda: queue.model.model_validate_json(letter.body), "message")
+        message: TaskMessage = validate_input(lambda: queue.model.model_validate_json(letter.body), "message")
         if queue.check is not None:
             queue.check(message)
     except APIError as error:

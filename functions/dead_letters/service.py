@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functions.dead_letters.errors import DeadLetterNotReplayableError
+from functions.dead_letters.errors import DeadLetterInReplayError, DeadLetterNotReplayableError
 from functions.dead_letters.models import (
     DeadLetterReply,
     RefusedReplay,
@@ -62,13 +62,15 @@ class DeadLetterService:
 
         Raises:
             DeadLetterNotFoundError: The caller has none of this id.
+            DeadLetterInReplayError: Another request does.
             DeadLetterNotReplayableError: A replay would change nothing.
             BudgetExceededError: The tenant's budget admits nothing now.
         """
-        letter = await self._letters.read(letter_id)
-        async with self._audit.recording(self._caller, AuditAction.DEAD_LETTER_REPLAY, letter_id):
+        async with (
+            self._letters.replaying(letter_id) as letter,
+            self._audit.recording(self._caller, AuditAction.DEAD_LETTER_REPLAY, letter_id),
+        ):
             message = await self._replayer.replay(letter)
-        await self._letters.delete_replayed(letter)
         return ReplayReply(id=letter.id, queue=letter.queue, job_id=message.id)
 
     async def replay_all(self, request: ReplayRequest) -> ReplayedReply:
@@ -86,7 +88,7 @@ class DeadLetterService:
         for letter in page.items:
             try:
                 replayed.append(await self.replay(letter.id))
-            except (DeadLetterNotReplayableError, NotFoundError) as error:
+            except (DeadLetterNotReplayableError, DeadLetterInReplayError, NotFoundError) as error:
                 reason = RefusedReplay(id=letter.id, error=type(error).__name__, message=error.message)
                 refused.append(reason)
         return ReplayedReply(replayed=replayed, refused=refused, next_cursor=page.next_cursor)
@@ -96,10 +98,11 @@ class DeadLetterService:
 
         Raises:
             DeadLetterNotFoundError: The caller has none of this id.
+            DeadLetterInReplayError: Its message is being sent again.
         """
-        await self._letters.read(letter_id)  # nothing is audited for an id that anybody made up
+        letter = await self._letters.read(letter_id)  # nothing is audited for an id that anybody made up
         async with self._audit.recording(self._caller, AuditAction.DEAD_LETTER_DELETE, letter_id):
-            await self._letters.delete(letter_id)
+            await self._letters.delete(letter)
 
     def _render(self, letter: DeadLetterEntry) -> DeadLetterReply:
         return DeadLetterReply(

@@ -1,9 +1,11 @@
 """Bind the routes of dead letters, and the timer that tells how many wait, and for how long."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.dead_letters.draining import DeadLetterDrain
 from functions.dead_letters.models import (
     DeadLetterPath,
     DeadLetterQuery,
@@ -12,7 +14,6 @@ from functions.dead_letters.models import (
     ReplayReply,
     ReplayRequest,
 )
-from functions.dead_letters.queues import open_queues
 from functions.dead_letters.replay import Replayer
 from functions.dead_letters.repository import DeadLetterRepository
 from functions.dead_letters.service import DeadLetterService
@@ -20,6 +21,7 @@ from functions.dead_letters.watching import DeadLetterWatch
 from shared.http.bounds import RouteBounds
 from shared.http.paging import ListReply
 from shared.http.routes import Routes
+from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.resilience.background import background_work
 from shared.tenancy.context import PlatformContext, Role, TenantContext, platform_work
@@ -35,8 +37,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     routes = Routes(runtime, "dead letters")
 
     def service(caller: TenantContext | PlatformContext) -> DeadLetterService:
-        queues = runtime.once(open_queues)
-        replayer = Replayer(runtime.authenticator, runtime.ledger, runtime.sender, queues)
+        replayer = Replayer(runtime.authenticator, runtime.ledger, runtime.job_queues)
         return DeadLetterService(caller, _letters(runtime, caller), replayer, runtime.audit)
 
     @routes.get("v1/dead-letters", min_role=Role.TENANT_ADMIN)
@@ -60,7 +61,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         Its message is on its queue again, and it is a dead letter no more. A job that had failed with it goes
         on after its last finished step. The tenant has to be active, and its budget to admit something now:
         else 409 and 429. A message that can never be a job, whose job has ended otherwise, or whose large
-        input is gone, is a 409.
+        input is gone, is a 409; so is one that another request replays.
         """
         return await service(caller).replay(path.dead_letter_id)
 
@@ -85,16 +86,17 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     async def delete_dead_letter(caller: TenantContext | PlatformContext, path: DeadLetterPath) -> None:
         """Delete a dead letter.
 
-        Its message is gone for good; its job stays as it is.
+        Its message is gone for good; its job stays as it is. One that is being replayed is a 409.
         """
         await service(caller).delete(path.dead_letter_id)
 
     _bind_watch(runtime, routes.blueprint)
+    _bind_drain(runtime, routes.blueprint)
     return routes.blueprint
 
 
 def _letters(runtime: "Runtime", caller: TenantContext | PlatformContext) -> DeadLetterRepository:
-    return DeadLetterRepository(caller, runtime.container("quarantine"))
+    return DeadLetterRepository(caller, runtime.container("quarantine"), runtime.clock)
 
 
 def _bind_watch(runtime: "Runtime", blueprint: func.Blueprint) -> None:
@@ -107,3 +109,14 @@ def _bind_watch(runtime: "Runtime", blueprint: func.Blueprint) -> None:
         with background_work():
             await watch(platform_work()).sweep()
         await Sweeper(runtime.tenants, runtime.authenticator, watch, runtime.clock).sweep()
+
+
+def _bind_drain(runtime: "Runtime", blueprint: func.Blueprint) -> None:
+    @blueprint.timer_trigger(arg_name="timer", schedule="30 * * * * *")
+    async def drain_dead_letters(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name
+        """Move what no host hands to a function from the dead-letter queues to the quarantine."""
+        with background_work():
+            for jobs in runtime.job_queues.values():
+                queue = Queue(runtime, jobs.name, jobs.model)
+                drain = DeadLetterDrain(partial(runtime.open_dead_letters, jobs.find_address()), queue)
+                await drain.sweep()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.errors import APIError, NotFoundError, ValidationError
+from shared.jobs.errors import JobConflictError
 
 if TYPE_CHECKING:
     from shared.contracts import Usage
@@ -22,6 +23,13 @@ class ImportNotFoundError(NotFoundError):
 
     def __init__(self, import_id: str) -> None:
         super().__init__(f"Import with ID '{import_id}' not found", {"import_id": import_id})
+
+
+class FeedbackConflictError(JobConflictError):
+    """A feedback of this id says something else."""
+
+    def __init__(self, feedback_id: str) -> None:
+        super().__init__(feedback_id, "Feedback", "feedback_id")
 
 
 class TooMuchFeedbackError(ValidationError):

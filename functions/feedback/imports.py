@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from functions.feedback.errors import FeedbackConflictError
 from functions.feedback.messages import request_message
 from functions.feedback.models import ImportAccepted, ImportReply, ImportRowReply
 from functions.feedback.rendering import render_analysis
@@ -19,7 +20,6 @@ from functions.feedback.spreadsheet import read_rows
 from functions.feedback.stored_models import ImportItem, name_row
 from shared.contracts import FeedbackFormIn
 from shared.http.paging import cut_page
-from shared.jobs.errors import JobConflictError
 from shared.logging.logger import get_logger
 from shared.resilience.concurrency import side_by_side
 
@@ -121,7 +121,7 @@ class ImportService:
         request = FeedbackFormIn.model_validate(fields | {"tenant_id": self._tenant.tenant_id})
         try:
             await self._intake.hold(request, request_message(request))
-        except JobConflictError:  # somebody named a feedback so before: it is that one's
+        except FeedbackConflictError:  # somebody named a feedback so before: it is that one's
             _logger.warning("A row's id was taken", extra={"import_id": import_id})
 
 

@@ -13,16 +13,22 @@ from shared.http.models import AcceptedReply, PathModel, QueryModel, ReplyModel,
 from shared.http.paging import PageQuery, PageReply
 from shared.http.usage_replies import TokenUsageReply
 from shared.jobs.models import JobStatus
-from shared.validation import Day, refuse_value, refused_field
+from shared.validation import Day, refuse_value, refused_field, text_pattern
 
+_NOT_BLANK = text_pattern(r"\S", "a text that is not blank")
+_ROW_CURSOR_PATTERN = text_pattern(r"^[1-9][0-9]{0,3}$", "the `next_cursor` of the page before")
 MOST_CHARACTERS = 20_000
 MOST_ROWS = 1_000
 MOST_DAYS = 92
 _DAYS = 30
-LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"
+LANGUAGE_PATTERN = text_pattern(
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", "a language tag such as de or pt-BR"
+)
 """A tag as BCP 47 has it: a language, and what narrows it down."""
 
-PRIMARY_LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
+PRIMARY_LANGUAGE_PATTERN = text_pattern(
+    r"^[a-z]{2,3}$", "a language of two or three small letters, such as de"
+)
 _NAMES_OF_ROUTES = frozenset({"summary", "import"})
 
 
@@ -59,7 +65,7 @@ class FeedbackRequest(RequestModel):
     id: str | None = Field(None, pattern=MESSAGE_ID_PATTERN)
     task_id: str | None = Field(None, max_length=128)
     language: str = Field(pattern=LANGUAGE_PATTERN)
-    text: str = Field(min_length=1, max_length=MOST_CHARACTERS, pattern=r"\S")
+    text: str = Field(min_length=1, max_length=MOST_CHARACTERS, pattern=_NOT_BLANK)
 
     @field_validator("id")
     @classmethod
@@ -137,7 +143,7 @@ class ImportPageQuery(QueryModel):
     """
 
     limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, pattern=r"^[1-9][0-9]{0,3}$")
+    cursor: str | None = Field(None, pattern=_ROW_CURSOR_PATTERN)
 
     @property
     def after(self) -> int:

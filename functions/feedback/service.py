@@ -45,7 +45,7 @@ class FeedbackService:
         """Store a feedback together with its message, then send that.
 
         Raises:
-            JobConflictError: A feedback of this id says something else.
+            FeedbackConflictError: A feedback of this id says something else.
         """
         feedback_id = request.id or uuid.uuid4().hex
         fields = request.model_dump(exclude={"id"})

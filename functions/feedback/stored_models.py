@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from functions.feedback.errors import FeedbackConflictError
 from functions.feedback.spreadsheet import RefusedRow
 from shared.contracts import FeedbackCategory, FeedbackFormIn, FeedbackHashtag
 from shared.cosmos.partition import StoredItem
@@ -105,4 +106,4 @@ type FeedbackIntake = JobIntake[FeedbackFormIn, Analysis]
 type FeedbackEnd = JobEnd[Analysis]
 type FeedbackJobs = JobRepository[FeedbackFormIn, Analysis]
 
-FEEDBACK = JobKind(FeedbackItem, FeedbackState)
+FEEDBACK = JobKind(FeedbackItem, FeedbackState, FeedbackConflictError)

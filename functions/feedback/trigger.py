@@ -34,9 +34,8 @@ from shared.jobs.claims import JobClaims
 from shared.jobs.intake import JobIntake
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
+from shared.jobs.queues import JobQueue
 from shared.jobs.repository import JobRepository
-from shared.jobs.setbacks import JobSetbacks
-from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 
@@ -164,12 +163,18 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.settings.openai_model,
         )
 
-    async def put_off(tenant: TenantContext, message: FeedbackFormIn, failure: Exception) -> None:
-        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
-        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
-
-    runtime.message_checks["feedback-form-in"] = check_message
-    queue = Queue(runtime, "feedback-form-in", FeedbackFormIn, put_off=put_off)
+    jobs = JobQueue(
+        "feedback-form-in",
+        lambda: runtime.settings.feedback_in_queue,
+        FeedbackFormIn,
+        "feedback",
+        partial(_jobs, runtime),
+        partial(_outbox, runtime),
+        request_message,
+        check=check_message,
+    )
+    runtime.job_queues[jobs.name] = jobs
+    queue = jobs.open(runtime, lambda tenant, message: worker(tenant).give_up(message))
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message", queue_name="%FEEDBACK_IN_QUEUE%", connection="SERVICEBUS"

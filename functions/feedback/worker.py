@@ -63,7 +63,7 @@ class FeedbackWorker:
 
         Raises:
             ValidationError: The message can never be a feedback.
-            JobConflictError: A feedback of this id says something else.
+            FeedbackConflictError: A feedback of this id says something else.
             APIError: Something is down; the next delivery tries again.
         """
         check_message(message)
@@ -77,7 +77,7 @@ class FeedbackWorker:
 
         Raises:
             ValidationError: The message never was a feedback's.
-            JobConflictError: It was another one's.
+            FeedbackConflictError: It was another one's.
             APIError: Something is down.
         """
         check_message(message)

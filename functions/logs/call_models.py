@@ -12,9 +12,12 @@ from functions.logs.models import CURSOR_PATTERN, ID_PATTERN
 from shared.http.grouping import grouping_pattern, read_dimensions
 from shared.http.models import PathModel, QueryModel, ReplyModel
 from shared.llm.model_call import CallStatus
-from shared.validation import Day, Time
+from shared.validation import Day, Time, text_pattern
 
-_MODEL = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+_MODEL = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$",
+    "1 to 128 letters, digits and . _ : / -, beginning with a letter or digit",
+)
 
 
 class CallQuery(QueryModel):

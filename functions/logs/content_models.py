@@ -9,6 +9,11 @@ from pydantic import Field
 
 from shared.http.models import QueryModel, ReplyModel
 from shared.llm.model_call import CallStatus
+from shared.validation import text_pattern
+
+_CURSOR_PATTERN = text_pattern(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f-]{1,80}\.json$", "the `next_cursor` of the page before"
+)
 
 
 class ContentQuery(QueryModel):
@@ -20,7 +25,7 @@ class ContentQuery(QueryModel):
     """
 
     limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f-]{1,80}\.json$")
+    cursor: str | None = Field(None, pattern=_CURSOR_PATTERN)
 
 
 class CallContentReply(ReplyModel):

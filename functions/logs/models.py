@@ -9,10 +9,13 @@ from pydantic import Field, JsonValue
 
 from functions.logs.search import LinePosition
 from shared.http.models import QueryModel, ReplyModel
-from shared.validation import Day, Time
+from shared.validation import Day, Time, text_pattern
 
-ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
-CURSOR_PATTERN = r"^[0-9]{1,16}~[A-Za-z0-9._-]{0,80}~[0-9]{1,9}$"
+_EVENT_PATTERN = text_pattern(r"^[A-Za-z0-9._-]{1,64}$", "1 to 64 letters, digits and . _ -")
+ID_PATTERN = text_pattern(r"^[A-Za-z0-9._:-]{1,128}$", "1 to 128 letters, digits and . _ : -")
+CURSOR_PATTERN = text_pattern(
+    r"^[0-9]{1,16}~[A-Za-z0-9._-]{0,80}~[0-9]{1,9}$", "the `next_cursor` of the page before"
+)
 type LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -70,7 +73,7 @@ class LineQuery(QueryModel):
     """
 
     level: LogLevel | None = None
-    event: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    event: str | None = Field(None, pattern=_EVENT_PATTERN)
     request_id: str | None = Field(None, pattern=ID_PATTERN)
     conversation_id: str | None = Field(None, pattern=ID_PATTERN)
     text: str | None = Field(None, min_length=1, max_length=200)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from shared.blob.store import BlobPage
     from shared.clock import Clock
     from shared.cosmos.container import Container
-    from shared.tenancy.context import PlatformAuthenticator, TenantContext
-    from shared.tenancy.rounds import ListsTenants
+    from shared.tenancy.context import TenantContext
+    from shared.tenancy.rounds import KnowsActiveTenants, ListsTenants
 
 RUN_SECONDS = 480.0
 """After this a run asks nothing more of the stores (host.json, `functionTimeout`); the next one goes on."""
@@ -102,7 +102,7 @@ class LogUpkeep:
     def __init__(
         self,
         directory: ListsTenants,
-        authenticator: PlatformAuthenticator,
+        authenticator: KnowsActiveTenants,
         stores: LogStores,
         retention: UpkeepRetention,
         clock: Clock,

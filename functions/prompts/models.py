@@ -23,8 +23,12 @@ from shared.prompts.models import (
     Variable,
 )
 from shared.tenancy.source import Source
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 
+_VERSION_PATTERN = text_pattern(
+    r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$", "a label, or the number of a version"
+)
+_VERSION_CURSOR_PATTERN = text_pattern(r"^[0-9]{1,10}$", "the `next_cursor` of the page before")
 MAX_BATCH = 500
 MAX_ANSWER_BYTES = 8_000_000
 """The most that one answer has."""
@@ -34,7 +38,9 @@ type PromptName = Annotated[str, Field(pattern=NAME_PATTERN)]
 type Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
 
 
-MOVED_LABEL_PATTERN = r"^[a-z][a-z0-9._-]{0,63}$"
+MOVED_LABEL_PATTERN = text_pattern(
+    r"^[a-z][a-z0-9._-]{0,63}$", "1 to 64 small letters, digits and . _ -, beginning with a letter"
+)
 
 
 def _check_digits(value: object) -> object:
@@ -124,8 +130,8 @@ class DiffQuery(ReadScope):
         to: The newer one.
     """
 
-    from_: str | None = Field(None, alias="from", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
-    to: str = Field("latest", pattern=r"^([A-Za-z][A-Za-z0-9._-]{0,63}|[1-9][0-9]{0,7})$")
+    from_: str | None = Field(None, alias="from", pattern=_VERSION_PATTERN)
+    to: str = Field("latest", pattern=_VERSION_PATTERN)
 
 
 class PromptPageQuery(PageQuery):
@@ -138,7 +144,7 @@ class PromptPageQuery(PageQuery):
         scope: Whose prompts: the tenant's own or the global ones.
     """
 
-    prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    prefix: str | None = Field(None, pattern=NAME_PATTERN)
     tag: str | None = Field(None, min_length=1, max_length=64)
     deleted: bool = False
     scope: Source = Source.TENANT
@@ -151,7 +157,7 @@ class NumberedPageQuery(PageQuery, ReadScope):
         cursor: The `next_cursor` of the page before: a number.
     """
 
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,10}$")
+    cursor: str | None = Field(None, pattern=_VERSION_CURSOR_PATTERN)
 
 
 class SavePromptRequest(PromptDraft):

@@ -16,13 +16,13 @@ from shared.jobs.models import JobStatus
 from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.models import NAME_PATTERN
 from shared.prompts.reference import PromptReference
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 from shared.webhooks.models import LONGEST_URL, URL_PATTERN
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
-STEP_PATTERN = r"^[a-z]+(_[a-z0-9]+)*$"
+STEP_PATTERN = text_pattern(r"^[a-z]+(_[a-z0-9]+)*$", "the name of a step, such as plan or solve_1")
 LONGEST_DEADLINE_SECONDS = 7 * 86_400
 _NONE: JsonDict = {"type": "null"}
 _INPUTS = {"text": "string", "messages": "array", "prompt_name": "string", "prompt": "object"}

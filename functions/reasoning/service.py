@@ -19,7 +19,7 @@ from functions.reasoning.models import (
 )
 from shared.contracts import ReasonerIn
 from shared.cosmos.container import ItemChangedError
-from shared.errors import DependencyUnavailableError
+from shared.errors import DependencyUnavailableError, ValidationError
 from shared.http.paging import ListReply, cut_page
 from shared.http.streaming import StreamEvent
 from shared.http.usage_replies import PromptUseReply, TokenUsageReply
@@ -27,6 +27,9 @@ from shared.jobs.errors import JobNotWaitingError, JobOverError
 from shared.jobs.following import SeenProgress, follow_job
 from shared.jobs.intake import JobIntake
 from shared.jobs.models import JobApproval, JobStatus
+from shared.prompts.errors import PromptNotFoundError
+from shared.prompts.reference import PromptReference
+from shared.prompts.rendering import render_for_model
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.jobs.models import JobStep
     from shared.jobs.places import JobOutbox
+    from shared.prompts.library import ResolvesPrompts
     from shared.tenancy.context import TenantContext
     from shared.webhooks.store import WebhookStore
 
@@ -54,6 +58,7 @@ class JobService:
         outbox: Sends their messages.
         inputs: Keeps their inputs.
         webhooks: The URLs that jobs may name.
+        prompts: The prompts that they may name.
         require_model: Refuses the name of a model that the tenant may not use, with the path of its field.
         clock: Dates what is said of jobs.
     """
@@ -63,6 +68,7 @@ class JobService:
     outbox: JobOutbox
     inputs: JobInputs
     webhooks: WebhookStore
+    prompts: ResolvesPrompts
     require_model: Callable[[str, str], Awaitable[None]]
     clock: Clock
 
@@ -73,12 +79,14 @@ class JobService:
 
         Raises:
             ModelNotFoundError: The tenant may use no such model.
-            ValidationError: None of the tenant's webhooks has the URL that is to be told of the job's end.
+            ValidationError: There is no such prompt, or its variables do not fit; or none of the tenant's
+                webhooks has the URL that is to be told of the job's end.
             JobConflictError: A job of this id asks for something else.
             DependencyUnavailableError: What keeps large inputs is down, or the store.
         """
         if request.model is not None:
             await self.require_model(request.model, "body.model")
+        await self._require_prompt(request)
         if request.callback_url is not None:
             await self.webhooks.require_url(request.callback_url, "body.callback_url")
         job_id = request.id or uuid.uuid4().hex
@@ -89,6 +97,25 @@ class JobService:
         await self.inputs.remove_if_over(job)
         # As it was accepted, not as it stands: the same answer however often it is asked for.
         return _accept(job_id, JobStatus.QUEUED)
+
+    async def _require_prompt(self, request: JobRequest) -> None:
+        """Refuse a prompt with which the job could only fail: as it is now, each step looks it up again."""
+        named, field = request.prompt, "body.prompt"
+        if request.prompt_name is not None:
+            named, field = PromptReference(name=request.prompt_name), "body.prompt_name"
+        if named is None:
+            return
+        try:
+            prompt = await self.prompts.resolve(named.name, named.label, named.version)
+        except PromptNotFoundError as error:
+            part = next((f".{part}" for part in ("label", "version") if error.detail.get(part)), ".name")
+            raise refused_field(
+                field if named is not request.prompt else field + part, error.message
+            ) from error
+        try:
+            render_for_model(prompt, request.variables or {}, "user")
+        except ValidationError as error:
+            raise refused_field(field if prompt.placeholders else "body.variables", error.message) from error
 
     async def read(self, job_id: str) -> JobReply:
         """Return a job as it stands.

@@ -29,9 +29,8 @@ from shared.jobs.callbacks import CallbackRepository
 from shared.jobs.contents import JobContents
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
+from shared.jobs.queues import JobQueue
 from shared.jobs.repository import JobRepository
-from shared.jobs.setbacks import JobSetbacks
-from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
 from shared.webhooks.deliveries import DeliveryRepository
@@ -79,6 +78,7 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
             _outbox(runtime, tenant),
             _inputs(runtime, tenant),
             _webhooks(runtime, tenant),
+            runtime.prompts.of(tenant),
             partial(runtime.models.require, tenant),
             runtime.clock,
         )
@@ -88,7 +88,8 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         """Accept a reasoning job.
 
         It is stored before it is acknowledged, worked on in the background, and its end is sent to the queue
-        `reasoner-out`. The same id with the same content is the same job and is not paid twice; with another
+        `reasoner-out`. A model or a prompt that there is not, and variables that do not fit, are a 422. The
+        same id with the same content is the same job and is not paid twice; with another
         content it is a 409. The Location leads to the job.
         """
         return await service(tenant).accept(job)
@@ -157,12 +158,20 @@ def _bind_queue(runtime: "Runtime", blueprint: func.Blueprint) -> None:
             runtime.clock,
         )
 
-    async def put_off(tenant: TenantContext, message: ReasonerIn, failure: Exception) -> None:
-        jobs, outbox, give_up = _jobs(runtime, tenant), _outbox(runtime, tenant), worker(tenant).give_up
-        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
-
-    runtime.message_checks["reasoner-in"] = check_message
-    queue = Queue(runtime, "reasoner-in", ReasonerIn, put_off=put_off)
+    jobs = JobQueue(
+        "reasoner-in",
+        lambda: runtime.settings.reasoner_in_queue,
+        ReasonerIn,
+        "reasoner",
+        partial(_jobs, runtime),
+        partial(_outbox, runtime),
+        request_message,
+        has_sessions=True,
+        check=check_message,
+        require_content=lambda tenant, message: _inputs(runtime, tenant).load(message),
+    )
+    runtime.job_queues[jobs.name] = jobs
+    queue = jobs.open(runtime, lambda tenant, message: worker(tenant).give_up(message))
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message",

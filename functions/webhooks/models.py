@@ -9,9 +9,13 @@ from pydantic import Field
 
 from shared.http.models import PathModel, ReplyModel, RequestModel
 from shared.http.paging import PageQuery
+from shared.validation import text_pattern
 from shared.webhooks.models import LONGEST_URL, URL_PATTERN, DeliveryStatus, WebhookEvent
 
-WEBHOOK_ID_PATTERN = r"^[A-Za-z0-9]{1,64}$"
+_DELIVERY_CURSOR_PATTERN = text_pattern(
+    r"^[0-9T:.+-]{19,32}\|[0-9a-f]{32}$", "the `next_cursor` of the page before"
+)
+WEBHOOK_ID_PATTERN = text_pattern(r"^[A-Za-z0-9]{1,64}$", "1 to 64 letters and digits")
 MOST_OVERLAP_SECONDS = 7 * 86_400
 
 
@@ -45,7 +49,7 @@ class DeliveryQuery(PageQuery):
         cursor: The `next_cursor` of the page before: the last delivery of that page.
     """
 
-    cursor: str | None = Field(None, pattern=r"^[0-9T:.+-]{19,32}\|[0-9a-f]{32}$")
+    cursor: str | None = Field(None, pattern=_DELIVERY_CURSOR_PATTERN)
 
 
 class CreateWebhookRequest(RequestModel):

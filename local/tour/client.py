@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _CONFLICT = 409
+_NOT_FOUND = 404
 
 
 class TourError(Exception):
@@ -49,6 +50,23 @@ class Api:
             TourError: It was refused.
         """
         return _checked(self._client.post(path, json=body, headers=self._headers)).json()
+
+    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401  # JSON of any shape
+        """Change a resource and return it.
+
+        Raises:
+            TourError: It was refused.
+        """
+        return _checked(self._client.patch(path, json=body, headers=self._headers)).json()
+
+    def find(self, path: str) -> Any:  # noqa: ANN401  # JSON of any shape
+        """Return a resource, or None where there is none.
+
+        Raises:
+            TourError: The app does not answer as it should.
+        """
+        answer = self._client.get(path, headers=self._headers)
+        return None if answer.status_code == _NOT_FOUND else _checked(answer).json()
 
     def stream(self, path: str, body: object) -> Iterator[tuple[str, Any]]:
         """Ask for something that comes by events, and give the name and the data of each as it comes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def grouping_pattern(kind: type[StrEnum]) -> str:
     """Return the pattern of the parameter: up to all of the dimensions."""
     names = "|".join(kind)
-    return f"^({names})(,({names})){{0,{len(kind) - 1}}}$"
+    return text_pattern(f"^({names})(,({names})){{0,{len(kind) - 1}}}$", _describe(kind))
 
 
 def read_dimensions[D: StrEnum](group_by: str, kind: type[D]) -> list[D]:
@@ -24,5 +24,9 @@ def read_dimensions[D: StrEnum](group_by: str, kind: type[D]) -> list[D]:
     """
     names = group_by.split(",")
     if len(names) > len(kind) or not set(names) <= set(kind):
-        raise refuse_value(f"must be up to {len(kind)} of {', '.join(kind)}, with commas between them")
+        raise refuse_value(f"must be {_describe(kind)}")
     return [kind(name) for name in dict.fromkeys(names)]
+
+
+def _describe(kind: type[StrEnum]) -> str:
+    return f"up to {len(kind)} of {', '.join(kind)}, with commas between them"

@@ -15,7 +15,7 @@ from shared.http.models import PathModel, QueryModel
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 IfMatch = NewType("IfMatch", str)
 """The If-Match header: the ETag of the state that is to be changed."""
@@ -112,12 +112,13 @@ class Inputs:
 
 
 def read_inputs(
-    handler: Callable[..., object], path: str, path_model: type[PathModel] | None = None
+    name: str, signature: inspect.Signature, path: str, path_model: type[PathModel] | None = None
 ) -> Inputs:
-    """Read a handler's signature.
+    """Read a handler's inputs off its signature.
 
     Args:
-        handler: An async function whose arguments are annotated.
+        name: The handler's name.
+        signature: Its signature; the annotations are types.
         path: The route's path, with `{parameters}`.
         path_model: The model of its parameters, for a handler that does not take them.
 
@@ -125,11 +126,10 @@ def read_inputs(
         RouteDeclarationError: An argument is of no type that the edge can fill, there are two of one kind, or
             the path's model has not the path's parameters.
     """
-    name = getattr(handler, "__name__", repr(handler))
     arguments: dict[InputSource, str] = {}
     models: dict[InputSource, Any] = {}
     callers: frozenset[type] = frozenset({TenantContext, PlatformContext})
-    for parameter in inspect.signature(handler, eval_str=True).parameters.values():
+    for parameter in signature.parameters.values():
         source = _find_source(parameter.annotation)
         if source is None:
             written = inspect.formatannotation(parameter.annotation)

@@ -127,22 +127,24 @@ class Routes:
 
 
 def _describe(handler: Handler, method: str, path: str, routes: Routes, declared: Declaration) -> Route:
-    returned = inspect.signature(handler, eval_str=True).return_annotation
+    signature = inspect.signature(handler, eval_str=True)
+    returned = signature.return_annotation
     parts = get_args(returned) if get_origin(returned) in {Union, UnionType} else (returned,)
     kinds = [kind for kind in parts if get_origin(kind) is not EventStream]
     streams = len(kinds) < len(parts)
     reply = kinds[0] if streams else returned
     if get_origin(reply) in {Answered, JsonReply}:
         [reply] = get_args(reply)
+    name = cast("str", getattr(handler, "__name__", ""))
     route = Route(
         method=method,
         path=path,
-        name=cast("str", getattr(handler, "__name__", "")),
+        name=name,
         tag=routes.tag,
         summary=(inspect.getdoc(handler) or "").partition("\n")[0].rstrip("."),
         handler=handler,
         min_role=declared["min_role"],
-        inputs=read_inputs(handler, path, declared.get("path")),
+        inputs=read_inputs(name, signature, path, declared.get("path")),
         status=declared.get("status", 200),
         extra_statuses=declared.get("extra_statuses", {}),
         response_headers=declared.get("response_headers", {}),

@@ -31,7 +31,7 @@ LONGEST_WAIT = timedelta(hours=25)
 """How long after it was accepted, approved or replayed a job may still be put off: a day's budget is there
 again within that."""
 
-LONGEST_WAIT_TEXT = "a job waits for 25 hours at most"
+LONGEST_WAIT_TEXT = "the longest wait is 25 hours"
 
 MOST_FAILURES = len(PAUSES_SECONDS) + 1
 """How often in a row a job's work may fail: as often as its queue delivers a message."""

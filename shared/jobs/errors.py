@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from shared.cosmos.leases import LeaseLostError
 from shared.errors import ConflictError, DependencyUnavailableError, NotFoundError
-
-if TYPE_CHECKING:
-    from shared.jobs.models import JobStatus
 
 
 class JobNotFoundError(NotFoundError):
@@ -19,23 +14,29 @@ class JobNotFoundError(NotFoundError):
 
 
 class JobConflictError(ConflictError):
-    """A job of this id asks for something else."""
+    """A job of this id asks for something else.
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job '{job_id}' exists and asks for something else", {"job_id": job_id})
+    Args:
+        job_id: The job's id.
+        name: What its callers call such a job.
+        id_name: What they call its id.
+    """
+
+    def __init__(self, job_id: str, name: str = "Job", id_name: str = "job_id") -> None:
+        super().__init__(f"{name} '{job_id}' exists and asks for something else", {id_name: job_id})
 
 
 class JobOverError(ConflictError):
     """The job has ended: nothing of it can be changed."""
 
-    def __init__(self, job_id: str, status: JobStatus) -> None:
+    def __init__(self, job_id: str, status: str) -> None:
         super().__init__(f"Job '{job_id}' is over: {status}", {"job_id": job_id, "status": status})
 
 
 class JobNotWaitingError(ConflictError):
     """The job does not wait for a word on this step, or there is another word on it already."""
 
-    def __init__(self, job_id: str, step: str, status: JobStatus) -> None:
+    def __init__(self, job_id: str, step: str, status: str) -> None:
         super().__init__(
             f"Job '{job_id}' does not wait for the approval of step '{step}'",
             {"job_id": job_id, "step": step, "status": status},

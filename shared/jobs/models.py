@@ -8,13 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import NOTHING_USED, PromptUse, TaskMessage, Usage
 from shared.cosmos.partition import StoredItem
+from shared.jobs.errors import JobConflictError
 from shared.webhooks.models import CompletionNotice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class JobStatus(StrEnum):
@@ -208,10 +212,12 @@ class JobKind[Request: TaskMessage, Result: BaseModel]:
     Attributes:
         item: The model of a whole job.
         state: The model of what callers are shown of it.
+        conflict: Returns the error of a request under the id of a job that asks for something else.
     """
 
     item: type[JobItem[Request, Result]]
     state: type[JobState[Result]]
+    conflict: Callable[[str], JobConflictError] = JobConflictError
 
 
 @dataclass(frozen=True, slots=True)

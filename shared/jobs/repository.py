@@ -18,7 +18,7 @@ from shared.cosmos.leases import Lease, LeaseFields
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
 from shared.cosmos.queries import select
-from shared.jobs.errors import JobConflictError, JobInWorkError, JobNotFoundError
+from shared.jobs.errors import JobInWorkError, JobNotFoundError
 from shared.jobs.models import HeldJob, JobOutboxItem, JobStatus, PlacedJob, QueuePlace
 
 if TYPE_CHECKING:
@@ -422,7 +422,7 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
 
     def _require_same(self, job: JobItem[Request, Result], request: Request) -> JobItem[Request, Result]:
         if not job.matches(request) or not self._tenant.sees(job.user_id):
-            raise JobConflictError(request.id)
+            raise self._kind.conflict(request.id)
         return job
 
     def _end(self, end: JobEnd[Result]) -> tuple[PatchOperation, ...]:

@@ -32,7 +32,7 @@ from shared.llm.answer_pattern import (
     UnknownPatternError,
     pattern_size,
 )
-from shared.validation import has_lone_surrogate, refuse_value
+from shared.validation import has_lone_surrogate, refuse_value, text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
+_REFERENCE_PATTERN = text_pattern(r"^#/\$defs/[^/~%]+$", "a reference such as #/$defs/name")
 MOST_SCHEMA_CHARACTERS = 32_768
 """The most of a schema, written as JSON."""
 
@@ -164,7 +165,7 @@ class SchemaNode(BaseModel):
     any_of: list[SchemaNode] | None = Field(None, min_length=1)
     one_of: list[SchemaNode] | None = Field(None, min_length=1)
     all_of: list[SchemaNode] | None = Field(None, min_length=1)
-    ref: str | None = Field(None, alias="$ref", pattern=r"^#/\$defs/[^/~%]+$")
+    ref: str | None = Field(None, alias="$ref", pattern=_REFERENCE_PATTERN)
 
     @property
     def types(self) -> tuple[JsonType, ...]:

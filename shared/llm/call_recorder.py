@@ -182,7 +182,7 @@ class CallRecorder:
     def _keep(self, call: CallInWork[Any], told: SpanFacts | None) -> None:
         record = call.record = self._make_record(call)
         with logging_as(tenant_id=self.tenant.tenant_id):
-            _logger.info("Model call", extra=_log_fields(record))
+            _logger.info("Model call", extra=log_fields(record))
         if told is not None:
             _tell_span(told, record, call)
         if (on_record := call.prompt.origin.on_record) is not None:
@@ -242,7 +242,8 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * 1_000, 1)
 
 
-def _log_fields(record: ModelCallRecord) -> dict[str, object]:
+def log_fields(record: ModelCallRecord) -> dict[str, object]:
+    """Return the fields of a record's line of the log."""
     values: dict[str, object] = {name: getattr(record, name) for name in _LOGGED}
     cost = None if record.cost is None else f"{record.cost:f}"
     return {"event": EVENT} | values | {"cost": cost}

@@ -14,18 +14,26 @@ from shared.llm.answer_format import AnswerFormatKind
 from shared.llm.image_tokens import ImageTokens
 from shared.llm.model_address import parse_address
 from shared.llm.prices import ModelPrice
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shared.llm.model_address import ModelAddress
 
-MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+_API_VERSION_PATTERN = text_pattern(
+    r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}(-preview)?$", "the version of an API, such as 2024-10-21"
+)
+MODEL_NAME_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$",
+    "1 to 128 letters, digits and . _ : / -, beginning with a letter or digit",
+)
 BOT_PREFIX = "bot/"
 """Beginning of the names by which a call means a bot (design/api.md): no model has such a name."""
 
-KEY_SETTING_PATTERN = r"^MODEL_KEY_[A-Z0-9_]{1,64}$"
+KEY_SETTING_PATTERN = text_pattern(
+    r"^MODEL_KEY_[A-Z0-9_]{1,64}$", "MODEL_KEY_ and then 1 to 64 capital letters, digits and _"
+)
 """The only settings whose value a deployment is sent, besides the key of the app's own resource."""
 
 MOST_TOKENS_OF_A_MODEL = 10_000_000
@@ -116,7 +124,7 @@ class CatalogueEntry(BaseModel):
     model: ModelName | None = None
     provider: Provider = Provider.AZURE
     base_url: str | None = Field(None, min_length=1, max_length=500)
-    api_version: str | None = Field(None, pattern=r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}(-preview)?$")
+    api_version: str | None = Field(None, pattern=_API_VERSION_PATTERN)
     deployment: ModelName | None = None
     kind: ModelKind | None = None
     reasoning: bool | None = None

@@ -9,7 +9,9 @@ from pydantic import Field, TypeAdapter
 from shared.llm.deployments import ModelName
 from shared.tenancy.context import Role
 from shared.tenancy.settings import About, boolean, document, integer, text
+from shared.validation import text_pattern
 
+_ANY_MODEL_PATTERN = text_pattern(r"^[A-Za-z0-9._:/-]*$", "letters, digits and . _ : / -")
 MODELS_ALLOWED = document(
     About(
         key="models.allowed",
@@ -29,7 +31,7 @@ CHAT_DEFAULT_MODEL = text(
     ),
     default="",
     max_length=128,
-    pattern=r"^[A-Za-z0-9._:/-]*$",
+    pattern=_ANY_MODEL_PATTERN,
 )
 
 CHAT_RETENTION_DAYS = integer(

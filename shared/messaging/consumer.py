@@ -206,6 +206,20 @@ class Queue[M: Message]:
 
         await self._settle(delivery, lambda: self._give_up(delivery, give_up), keep_all_the_same)
 
+    async def keep_unbound(self, delivery: Delivery) -> None:
+        """Keep a dead letter in the quarantine whose body no host hands to a function.
+
+        Raises:
+            APIError: The quarantine may succeed later; the message stays a dead letter.
+        """
+        with logging_as(request_id=delivery.message_id):
+            try:
+                tenant = await self._find_named(delivery.get_body())
+            except TenantPurgedError as error:
+                _logger.info("A purged tenant's dead letter was dropped", extra=self._describe(error))
+                return
+            await self._quarantine(tenant, delivery, UnboundBodyError())
+
     async def _settle(
         self,
         delivery: Delivery,
@@ -392,6 +406,15 @@ class UnreadableMessageError(Exception):
         super().__init__(str(refusal))
         self.tenant = tenant
         self.refusal = refusal
+
+
+class UnboundBodyError(APIError):
+    """The body of a message is neither data nor a text, but another AMQP value: no function is given it."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("The body is an AMQP value that is no text, or a sequence: send data or a text")
 
 
 class DeliveriesExhaustedError(APIError):

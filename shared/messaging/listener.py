@@ -93,6 +93,34 @@ class MessageLink(Protocol):
         ...
 
 
+class LockedDeadLetter(LockedDelivery, Protocol):
+    """A dead letter that is locked for its receiver, or was only looked at."""
+
+    @property
+    def is_unbound(self) -> bool:
+        """Whether its body is one that a host hands to no function."""
+        ...
+
+
+class DeadLetterLink(Protocol):
+    """An open link to the dead letters of a queue.
+
+    Each method raises `DependencyUnavailableError` where the link is broken.
+    """
+
+    async def peek(self, most: int) -> Sequence[LockedDeadLetter]:
+        """Return the first dead letters, and take none of them."""
+        ...
+
+    async def receive(self, most: int, seconds: float) -> Sequence[LockedDeadLetter]:
+        """Wait for dead letters and return them, or none after some seconds."""
+        ...
+
+    async def settle(self, delivery: LockedDelivery, end: DeliveryEnd) -> None:
+        """Tell the broker what becomes of a message."""
+        ...
+
+
 @dataclass(slots=True)
 class QueueListener:
     """Listens to one queue until it is stopped.

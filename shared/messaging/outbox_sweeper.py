@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shared.clock import Clock
-    from shared.tenancy.context import PlatformAuthenticator, TenantContext
-    from shared.tenancy.rounds import ListsTenants
+    from shared.tenancy.context import TenantContext
+    from shared.tenancy.rounds import KnowsActiveTenants, ListsTenants
 
 SWEEP_SECONDS = 540.0
 """After this, nothing more is asked of a dependency in a round: a slow one must not have the host end the
@@ -43,7 +43,7 @@ class Sweeper:
     def __init__(
         self,
         directory: ListsTenants,
-        authenticator: PlatformAuthenticator,
+        authenticator: KnowsActiveTenants,
         outbox_of: Callable[[TenantContext], Sweeps],
         clock: Clock,
     ) -> None:

@@ -17,6 +17,7 @@ from shared.errors import APIError
 from shared.logging.logger import get_logger
 from shared.tenancy.context import TENANT_ID_PATTERN
 from shared.tenancy.owned_data import UNATTRIBUTED
+from shared.validation import text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ MOST_UNATTRIBUTED = 1_000
 """The most messages without a tenant that are kept: nobody's budget bounds them, and anybody's mistake makes
 them. Beyond it the oldest go."""
 
-ENTRY_ID_PATTERN = r"^[a-z][a-z0-9-]{0,62}:[0-9a-f]{32}$"
+ENTRY_ID_PATTERN = text_pattern(r"^[a-z][a-z0-9-]{0,62}:[0-9a-f]{32}$", "the id of a dead letter")
 """The queue, and a digest of the message."""
 
 UNATTRIBUTED_TTL_SECONDS = 30 * 24 * 60 * 60
@@ -59,6 +60,8 @@ class QuarantinedMessage(StoredItem):
         is_cut: Whether only the body's beginning is kept.
         session_id: The session that it came in; None where the queue has none.
         named: The tenant that the message names, whether or not there is such a tenant: a purge goes by it.
+        replayed_by: Whoever replays it, or did last.
+        replayed_until: The time until which it is that one's alone, in seconds of Unix time.
         ttl: Seconds until the store forgets it; -1 for never.
     """
 
@@ -73,6 +76,8 @@ class QuarantinedMessage(StoredItem):
     session_id: str | None = None
     named: str | None = None
     quarantined_at: datetime
+    replayed_by: str = ""
+    replayed_until: float = 0
     ttl: int = _FOR_EVER
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, override
 
 from azure.core.exceptions import AzureError
-from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceiveMode
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceiveMode, ServiceBusSubQueue
+from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import OperationTimeoutError
 
 from shared.errors import DependencyUnavailableError
@@ -69,12 +71,32 @@ class SdkDelivery:
         return cast("Mapping[str, Any]", self.message.application_properties or {})
 
     def get_body(self) -> bytes:
-        """Return the body; what is no data, and so no text, is empty."""
+        """Return the body: data, or a text; another AMQP value, or a sequence, is empty."""
         body = self.message.body
-        if isinstance(body, bytes):
-            return body
+        if isinstance(body, bytes | str):
+            return body.encode() if isinstance(body, str) else body
         parts = body if isinstance(body, Iterable) and not isinstance(body, dict | str) else ()
         return b"".join(part for part in parts if isinstance(part, bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class SdkDeadLetter(SdkDelivery):
+    """A dead letter of the SDK's."""
+
+    @property
+    def is_unbound(self) -> bool:
+        """Tell whether its body is neither data nor a text, so that a host hands it to no function."""
+        kind = self.message.body_type
+        return kind is not AmqpMessageBodyType.DATA and not isinstance(self.message.body, str)
+
+    def get_body(self) -> bytes:
+        """Return the body; what is neither data nor a text is written as JSON."""
+        if not self.is_unbound:
+            return super(SdkDeadLetter, self).get_body()
+        body = self.message.body
+        if self.message.body_type is AmqpMessageBodyType.SEQUENCE:
+            body = list(body)
+        return json.dumps(_plain(body), default=str).encode()
 
 
 class SdkLink:
@@ -136,6 +158,41 @@ class SdkLink:
         return self._receiver.session.locked_until_utc if self._has_session else message.locked_until_utc
 
 
+class SdkDeadLetterLink(SdkLink):
+    """An open receiver of the SDK's, of the dead letters of a queue."""
+
+    async def peek(self, most: int) -> Sequence[SdkDeadLetter]:
+        """Return the first dead letters, and take none of them.
+
+        Raises:
+            DependencyUnavailableError: The link is broken.
+        """
+        with _broken_links():
+            async with asyncio.timeout(_CALL_SECONDS):
+                found = await self._receiver.peek_messages(most)
+        return [SdkDeadLetter(message, None) for message in found]
+
+    @override
+    async def receive(self, most: int, seconds: float) -> Sequence[SdkDeadLetter]:
+        """Wait for dead letters and return them, or none after some seconds."""
+        received = await super().receive(most, seconds)
+        return [SdkDeadLetter(one.message, one.locked_until) for one in received]
+
+
+@asynccontextmanager
+async def open_dead_letters(client: ServiceBusClient, queue: str) -> AsyncIterator[SdkDeadLetterLink]:
+    """Open a link to the dead letters of a queue, and close it after the block.
+
+    Raises:
+        DependencyUnavailableError: The broker does not answer, or does not know the queue.
+    """
+    receiver = client.get_queue_receiver(
+        queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER, receive_mode=ServiceBusReceiveMode.PEEK_LOCK
+    )
+    async with _opened(receiver, OPEN_SECONDS):
+        yield SdkDeadLetterLink(receiver)
+
+
 @asynccontextmanager
 async def open_link(
     client: ServiceBusClient, queue: str, session_wait_seconds: float | None = None
@@ -155,11 +212,17 @@ async def open_link(
     if session_wait_seconds is not None:
         options |= {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": session_wait_seconds}
     receiver = client.get_queue_receiver(queue, **options)
+    async with _opened(receiver, OPEN_SECONDS + (session_wait_seconds or 0)):
+        yield SdkLink(receiver, has_session=session_wait_seconds is not None)
+
+
+@asynccontextmanager
+async def _opened(receiver: ServiceBusReceiver, seconds: float) -> AsyncIterator[None]:
     try:
         with _broken_links():
-            async with asyncio.timeout(OPEN_SECONDS + (session_wait_seconds or 0)):
+            async with asyncio.timeout(seconds):
                 await _enter(receiver)
-        yield SdkLink(receiver, has_session=session_wait_seconds is not None)
+        yield
     finally:
         with suppress(AzureError, OSError, TimeoutError):  # how the link was used matters, not how it ends
             async with asyncio.timeout(_CALL_SECONDS):
@@ -171,6 +234,19 @@ async def _enter(receiver: ServiceBusReceiver) -> None:
         await receiver.__aenter__()
     except OperationTimeoutError as error:
         raise NoSessionError from error
+
+
+def _plain(value: object) -> object:
+    """Return an AMQP value with its names and texts as texts: on the wire they may be bytes."""
+    match value:
+        case bytes():
+            return value.decode(errors="replace")
+        case dict():
+            return {str(_plain(name)): _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value
 
 
 def _sdk(delivery: LockedDelivery) -> ServiceBusReceivedMessage:

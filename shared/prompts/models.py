@@ -19,13 +19,20 @@ from pydantic import (
     model_validator,
 )
 
-from shared.validation import has_lone_surrogate, refuse_value
+from shared.validation import has_lone_surrogate, refuse_value, text_pattern
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-LABEL_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+NAME_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+    "1 to 128 letters, digits and . _ -, beginning with a letter or digit",
+)
+LABEL_PATTERN = text_pattern(
+    r"^[A-Za-z][A-Za-z0-9._-]{0,63}$", "1 to 64 letters, digits and . _ -, beginning with a letter"
+)
 """Starts with a letter, so that a label is never taken for a version's number."""
 
-VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+VARIABLE_PATTERN = text_pattern(
+    r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", "1 to 64 letters, digits and _, not beginning with a digit"
+)
 LATEST = "latest"
 """The label that every prompt has, and that moves by itself."""
 

@@ -29,6 +29,7 @@ from shared.tenancy.context import (
     TenantContext,
     TenantId,
 )
+from shared.validation import text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.cosmos.container import Container
 
-ENTRY_ID_PATTERN = r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{16}$"
+ENTRY_ID_PATTERN = text_pattern(r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{16}$", "the id of an entry")
 """Time first, so that ids sort as the entries came."""
 
 _PLATFORM = "platform"

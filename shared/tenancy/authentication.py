@@ -155,6 +155,19 @@ class Authenticator:
             raise TenantNotFoundError(tenant_id)
         return _build_context(tenant, Role.USER, "platform")
 
+    async def find_active(self, tenant_id: TenantId) -> TenantContext | None:
+        """Return the context in which work that comes round is done for a tenant; None unless it is active.
+
+        Whatever it is, it is remembered as its keys are: another round comes.
+
+        Raises:
+            DependencyUnavailableError: The store is down, and what it last said is too old to go by.
+        """
+        tenant = await self._credentials.of_tenant(tenant_id)
+        if tenant is None or tenant.status is not TenantStatus.ACTIVE:
+            return None
+        return _build_context(tenant, Role.USER, "platform")
+
     async def _read_existing(self, tenant_id: str) -> TenantItem:
         tenant = await self._credentials.read_tenant(_parse(tenant_id))
         if tenant is None or tenant.status is TenantStatus.PURGING:

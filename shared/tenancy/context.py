@@ -10,19 +10,24 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, Protocol
 
 from shared.errors import PermissionDeniedError
+from shared.validation import text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TenantId = NewType("TenantId", str)
 
-TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$"
+TENANT_ID_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{1,62}$", "2 to 63 letters, digits and _ -, beginning with a letter or digit"
+)
 """design/architecture.md, rule 2; no id that matches can collide with a `global:` partition."""
 
 PLATFORM = "platform"
 """The principal of work that nobody's credential asked for."""
 
-USER_ID_PATTERN = r"^[A-Za-z0-9._@:|+=~-]{1,128}$"
+USER_ID_PATTERN = text_pattern(
+    r"^[A-Za-z0-9._@:|+=~-]{1,128}$", "1 to 128 letters, digits and . _ @ : | + = ~ -"
+)
 """Pattern of a user's id, such as a token's subject or a mail address; it becomes part of ids in the store,
 which take no `/`, `\\`, `?` or `#`."""
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.tenancy.context import parse_tenant_id
+from shared.validation import text_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shared.tenancy.context import TenantId
 
-KEY_ID_PATTERN = r"^[a-z0-9]{12}$"
+KEY_ID_PATTERN = text_pattern(r"^[a-z0-9]{12}$", "12 small letters and digits")
 
 _SECRET_BYTES = 32
 _CHECKSUM_LENGTH = 8

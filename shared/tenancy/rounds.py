@@ -11,30 +11,32 @@ from shared.logging.context import logging_as
 from shared.logging.logger import get_logger
 from shared.resilience.tasks import spawn
 from shared.tenancy.context import acting_for
-from shared.tenancy.errors import TenantNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from shared.tenancy.context import PlatformAuthenticator, TenantContext
+    from shared.tenancy.context import TenantContext, TenantId
 
 _logger = get_logger(__name__)
-
-
-class NamedTenant(Protocol):
-    """Tenant in the directory's list."""
-
-    @property
-    def tenant_id(self) -> str:
-        """Its id."""
-        ...
 
 
 class ListsTenants(Protocol):
     """Directory of the tenants."""
 
-    def active(self) -> AsyncIterator[Sequence[NamedTenant]]:
-        """Go through every active tenant, a page of them at a time."""
+    def ids(self) -> AsyncIterator[Sequence[TenantId]]:
+        """Go through the ids that are taken, a page of them at a time."""
+        ...
+
+
+class KnowsActiveTenants(Protocol):
+    """Source of the contexts in which rounds are made."""
+
+    async def find_active(self, tenant_id: TenantId) -> TenantContext | None:
+        """Return the context of a tenant that is known to be active, else None.
+
+        Raises:
+            DependencyUnavailableError: It is not known, and the store is down.
+        """
         ...
 
 
@@ -44,14 +46,14 @@ class TenantRounds:
 
     Attributes:
         directory: Lists the tenants.
-        authenticator: Lets the platform's work run as one of them.
+        authenticator: Lets the platform's work run as one of them; it remembers the tenants for all rounds.
         failure: What the log says where the work for one failed for now; the next round tries again.
         defects: What is said of those for whom it failed otherwise.
         at_once: For how many of them work is done at a time.
     """
 
     directory: ListsTenants
-    authenticator: PlatformAuthenticator
+    authenticator: KnowsActiveTenants
     failure: str
     defects: str
     at_once: int
@@ -67,8 +69,8 @@ class TenantRounds:
         done = 0
         defects: list[Exception] = []
         places = asyncio.Semaphore(self.at_once)
-        async for page in self.directory.active():
-            served = [spawn(self._serve(tenant.tenant_id, work, places)) for tenant in page]
+        async for page in self.directory.ids():
+            served = [spawn(self._serve(tenant_id, work, places)) for tenant_id in page]
             for outcome in await asyncio.gather(*served, return_exceptions=True):
                 match outcome:
                     case int():
@@ -82,16 +84,16 @@ class TenantRounds:
         return done
 
     async def _serve(
-        self, tenant_id: str, work: Callable[[TenantContext], Awaitable[int]], places: asyncio.Semaphore
+        self, tenant_id: TenantId, work: Callable[[TenantContext], Awaitable[int]], places: asyncio.Semaphore
     ) -> int:
         async with places:
             with logging_as(tenant_id=tenant_id):
                 try:
-                    tenant = await self.authenticator.for_platform(tenant_id)
+                    tenant = await self.authenticator.find_active(tenant_id)
+                    if tenant is None:
+                        return 0
                     with acting_for(tenant):
                         return await work(tenant)
-                except TenantNotFoundError:
-                    return 0  # suspended or removed since the page was read: it is not served any more
                 except APIError as error:
                     _logger.warning(self.failure, extra={"error": type(error).__name__})
                     return 0

@@ -29,7 +29,7 @@ from shared.tenancy.errors import TenantNotFoundError
 from shared.tenancy.stored_keys import TenantKeyItem, key_item_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from shared.cosmos.container import Container
     from shared.tenancy.context import TenantId
@@ -158,20 +158,22 @@ class TenantStore:
                 break
         return found[:limit]
 
-    async def active(self) -> AsyncIterator[list[TenantItem]]:
-        """Go through every active tenant, some of them at a time."""
-        async for tenants in self._in_order(None, _PAGE):
-            yield [tenant for tenant in tenants if tenant.status is TenantStatus.ACTIVE]
+    async def ids(self) -> AsyncIterator[list[TenantId]]:
+        """Go through the ids that are taken, some at a time; some have no tenant, by a crash or a purge."""
+        async for names in self._names(None, _PAGE):
+            yield [parse_tenant_id(name.claimed_as) for name in names]
 
     async def _in_order(self, after: str | None, size: int) -> AsyncIterator[list[TenantItem]]:
-        """Go through the directory; an id that nobody has (a crash, a purge) is passed over."""
-
-        async def read_names(after: str | None, limit: int) -> list[DirectoryItem]:
-            return await self._directory.read_page(DirectoryItem, KeysetPage(limit, after))
-
-        async for names in walk_pages(read_names, lambda name: name.id, size, after):
+        """Go through the tenants; an id that nobody has (a crash, a purge) is passed over."""
+        async for names in self._names(after, size):
             read = (self.read(parse_tenant_id(name.claimed_as)) for name in names)
             yield [tenant for tenant in await side_by_side(read, at_once=_AT_ONCE) if tenant is not None]
+
+    def _names(self, after: str | None, size: int) -> AsyncIterator[Sequence[DirectoryItem]]:
+        async def read_page(after: str | None, limit: int) -> list[DirectoryItem]:
+            return await self._directory.read_page(DirectoryItem, KeysetPage(limit, after))
+
+        return walk_pages(read_page, lambda name: name.id, size, after)
 
     async def update(self, tenant_id: TenantId, change: TenantChange, if_match: str | None) -> TenantItem:
         """Change what is known of a tenant.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from shared.validation import text_pattern
 from tenantry_client.token_models import (
     APP_ID_PATTERN,
     LONGEST_LOCK_ID,
     LONGEST_NAME,
+    PRINTABLE_PATTERN,
     AppId,
     LockReply,
     LockRequest,
@@ -35,6 +37,10 @@ __all__ = [
     "TokenRequest",
     "rate_limit_headers",
 ]
+
+# The client knows nothing of the app: the words of its patterns are here.
+text_pattern(APP_ID_PATTERN, "1 to 128 letters, digits and . _ : -, beginning with a letter or digit")
+text_pattern(PRINTABLE_PATTERN, "printable ASCII characters")
 
 RATE_LIMIT_HEADERS = {
     "X-RateLimit-Limit-Tokens": "The most tokens of any 60 seconds",

@@ -8,6 +8,12 @@ from typing import Annotated
 from pydantic import Field, StrictStr, TypeAdapter
 
 from shared.tenancy.settings import About, choice, document
+from shared.validation import text_pattern
+
+_APP_PATTERN = text_pattern(
+    r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,127}|\*)$",
+    "1 to 128 letters, digits and . _ : -, beginning with a letter or digit, or *",
+)
 
 
 class OnStoreFailure(StrEnum):
@@ -27,7 +33,7 @@ TOKENS_ON_STORE_FAILURE = choice(
 )
 
 type _AppShare = Annotated[float, Field(gt=0, le=1)]
-type _AppName = Annotated[StrictStr, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]{0,127}|\*)$")]
+type _AppName = Annotated[StrictStr, Field(pattern=_APP_PATTERN)]
 
 TOKENS_APP_SHARES = document(
     About(

@@ -22,11 +22,11 @@ from shared.tokens.counters import (
     counter_ids,
     expired_seconds,
     has_bucket,
-    id_part,
 )
 from shared.tokens.errors import LockNotFoundError
 from shared.tokens.headroom import spending_keys
-from shared.tokens.stored_models import USAGE_PREFIX, LockGroup, UsageItem
+from shared.tokens.stored_models import LockGroup, UsageItem
+from shared.tokens.usage_items import UsageKey, build_usage_item
 
 if TYPE_CHECKING:
     import asyncio
@@ -296,20 +296,8 @@ def _find_backlog(counter: WindowCounter | None, time: float, change: CounterCha
 
 def _build_usage_item(settlement: Settlement, usage: Usage) -> UsageItem:
     # The lock's day, not the report's: it is the same whenever and wherever the report is repeated.
-    day = datetime.fromtimestamp(settlement.claim.second, UTC).date().isoformat()
-    names = (id_part(settlement.claim.model), id_part(settlement.app_id), id_part(settlement.user or ""))
-    return UsageItem(
-        id=USAGE_PREFIX + ":".join((day, *names)),
-        day=day,
-        model=settlement.claim.model,
-        app_id=settlement.app_id,
-        user_id=settlement.user,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        requests=1,
-    )
+    day = datetime.fromtimestamp(settlement.claim.second, UTC).date()
+    return build_usage_item(UsageKey(day, settlement.claim.model, settlement.app_id, settlement.user), usage)
 
 
 def _add_usage(one: UsageItem, other: UsageItem) -> UsageItem:

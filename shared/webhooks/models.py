@@ -11,12 +11,14 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.cosmos.partition import StoredItem
+from shared.validation import text_pattern
 
-URL_PATTERN = (
+URL_PATTERN = text_pattern(
     r"^https?://"
     r"([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
     r"(:[1-9][0-9]{0,4})?"
-    r"(/[!\"$-\[\]-~]*)?$"
+    r"(/[!\"$-\[\]-~]*)?$",
+    "an http or https URL of a host, without credentials, fragment, backslash and spaces",
 )
 """URLs that every client reads alike: no credentials in them, no fragment, no backslash, no spaces."""
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tenantry_client.cosmos.answer_reader import AnswerReader, MalformedAnswerError
+from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
 from tenantry_client.cosmos.transport import IDLE_SECONDS, AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from tenantry_client.cosmos.answers import Answer
     from tenantry_client.cosmos.transport import Deadlines, Place
 
 _READ_BYTES = 256 * 1024
+_SOON = 0.001
+"""Seconds for what has none left: 0 would mean not to wait at all, which is another error."""
 
 
 def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:
@@ -38,16 +42,24 @@ def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:
 
 
 class BlockingLock:
-    """A lock between threads with the shape of asyncio's."""
+    """A lock between threads, with the shape of one between tasks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    async def __aenter__(self) -> None:
-        self._lock.acquire()
+    @asynccontextmanager
+    async def held(self, end: float | None = None) -> AsyncIterator[None]:
+        """Hold it for a block.
 
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
+        Raises:
+            CosmosClientTimeoutError: It was not to be had in time.
+        """
+        if not self._lock.acquire(timeout=-1 if end is None else max(end - time.monotonic(), 0)):
+            raise CosmosClientTimeoutError
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 class BlockingConnection:
@@ -103,6 +115,8 @@ class BlockingConnection:
 class BlockingPool:
     """Bounded blocking connections to each place, for any number of threads.
 
+    After a fork the child has connections of its own: two processes on one would read each other's answers.
+
     Args:
         tls: How TLS is spoken.
         limit: The most connections to one place; who finds none waits for one.
@@ -111,10 +125,14 @@ class BlockingPool:
     def __init__(self, tls: ssl.SSLContext, limit: int) -> None:
         self._tls = tls
         self._limit = limit
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._idle: dict[Place, list[BlockingConnection]] = {}
         self._room: dict[Place, threading.BoundedSemaphore] = {}
-        self._closed = False
 
     async def exchange(self, place: Place, request: bytes, deadlines: Deadlines) -> Answer:
         """Send a request; return its answer."""
@@ -125,10 +143,11 @@ class BlockingPool:
             except BaseException:
                 connection.close()
                 raise
-            if answer.keeps_alive and not self._closed:
-                with self._lock:
+            with self._lock:
+                keeps = answer.keeps_alive and not self._closed
+                if keeps:
                     self._idle[place].append(connection)
-            else:
+            if not keeps:
                 connection.close()
             return answer
 
@@ -142,8 +161,8 @@ class BlockingPool:
 
     async def close(self) -> None:
         """Close the connections that are idle; those in use close when their request is done."""
-        self._closed = True
         with self._lock:
+            self._closed = True
             for connections in self._idle.values():
                 for connection in connections:
                     connection.close()
@@ -153,6 +172,8 @@ class BlockingPool:
     def _turn(self, place: Place, seconds: float) -> Iterator[None]:
         if self._closed:
             raise NotSentError("the client is closed")
+        if self._process != os.getpid():
+            self._begin()
         with self._lock:
             room = self._room.setdefault(place, threading.BoundedSemaphore(self._limit))
             self._idle.setdefault(place, [])
@@ -173,9 +194,11 @@ class BlockingPool:
             connection.close()
 
     def _open(self, place: Place, seconds: float) -> BlockingConnection:
+        end = time.monotonic() + seconds
         try:
-            made = socket.create_connection((place.host, place.port), seconds)
+            made = self._connect(place, end)
             try:
+                made.settimeout(max(end - time.monotonic(), _SOON))
                 secured = self._tls.wrap_socket(made, server_hostname=place.host) if place.is_secure else made
             except BaseException:
                 made.close()
@@ -183,3 +206,20 @@ class BlockingPool:
         except OSError as error:
             raise NotSentError(f"no connection to {place.authority}: {error}") from error
         return BlockingConnection(secured)
+
+    @staticmethod
+    def _connect(place: Place, end: float) -> socket.socket:
+        """Connect to one of the addresses that a name has, all of them together within the time given."""
+        addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        failed = OSError("the name has no address")
+        for family, kind, protocol, _, address in addresses:
+            made = socket.socket(family, kind, protocol)
+            try:
+                made.settimeout(max(end - time.monotonic(), _SOON))
+                made.connect(address)
+            except OSError as error:
+                made.close()
+                failed = error
+            else:
+                return made
+        raise failed

@@ -18,12 +18,13 @@ from tenantry_client.cosmos.exceptions import CosmosHttpResponseError
 from tenantry_client.cosmos.feed_ranges import normalize, read_feed_range
 from tenantry_client.cosmos.gateway import Request
 from tenantry_client.cosmos.partition_key import KeyRange
-from tenantry_client.cosmos.query_pages import FeedPage
+from tenantry_client.cosmos.query_pages import FeedPage, documents_of
 from tenantry_client.cosmos.request_options import header_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tenantry_client.cosmos.answers import Answer
     from tenantry_client.cosmos.container_operations import ContainerState
     from tenantry_client.cosmos.request_options import Compiled
 
@@ -35,6 +36,7 @@ _MODES: Final = {
 }
 _VERSION: Final = "v2"
 _GONE: Final = 410
+_NOT_CHANGED: Final = 304
 _MOST_SPLITS: Final = 5
 _OWN: Final = frozenset(
     {"start_time", "is_start_from_beginning", "partition_key", "feed_range", "continuation", "mode"}
@@ -151,20 +153,18 @@ class ChangeFeed:
 
     async def next(self) -> FeedPage | None:
         """Fetch a page that has changes; None where no range has any now."""
-        facts = await self._state.facts()
+        facts = await self._state.facts(self._compiled.end)
         place = self._place or await self._begin()
         self._place = place
         first_empty: KeyRange | None = None
         while True:
-            page = await self._fetch(place)
+            page, answer = await self._fetch(place)
             where, _ = place.left[0]
             place.left.rotate(-1)
             self.headers = page.headers
             token = place.write(facts.rid)
             self.headers["etag"] = token
-            last = self._state.gateway.last_answer
-            if last is not None:
-                last.raw_headers[b"etag"] = token.encode()
+            answer.raw_headers[b"etag"] = token.encode()  # `last_response_headers` tells it, too
             if self._compiled.hook is not None:
                 self._compiled.hook(self.headers, {"Documents": page.results})
             if page.results:
@@ -175,7 +175,7 @@ class ChangeFeed:
                 return None
 
     async def _begin(self) -> ChangeFeedPlace:
-        facts = await self._state.facts()
+        facts = await self._state.facts(self._compiled.end)
         options = self._options
         if self._continuation is not None:
             return ChangeFeedPlace.parse(self._continuation, facts.rid)
@@ -193,10 +193,10 @@ class ChangeFeed:
             scope = {"Range": {"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}}
         return ChangeFeedPlace(_start(options), options.get("mode") or LATEST, scope, deque([(wanted, None)]))
 
-    async def _fetch(self, place: ChangeFeedPlace) -> FeedPage:
+    async def _fetch(self, place: ChangeFeedPlace) -> tuple[FeedPage, Answer]:
         state = self._state
         for attempt in range(_MOST_SPLITS + 1):
-            routing = await state.routing()
+            routing = await state.routing(self._compiled.end)
             wanted, etag = place.left[0]
             partitions = routing.within(wanted)
             if len(partitions) > 1:
@@ -223,9 +223,9 @@ class ChangeFeed:
                     raise
                 state.forget_routing()
                 continue
-            found = (answer.json() or {}).get("Documents") or []
+            found = [] if answer.status == _NOT_CHANGED else documents_of(answer)
             place.left[0] = (wanted, answer.raw_headers.get(b"etag", b"").decode("latin-1") or etag)
-            return FeedPage(found, None, answer.headers, is_last=False)
+            return FeedPage(found, None, answer.headers, is_last=False), answer
         raise AssertionError("the last attempt has returned or raised")
 
 

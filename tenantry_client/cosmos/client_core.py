@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from tenantry_client.cosmos.container_operations import ContainerState
 from tenantry_client.cosmos.gateway import AccountSettings, Gateway, RetryRules
 from tenantry_client.cosmos.hedging import read_rules
-from tenantry_client.cosmos.request_options import HEDGING_NEEDS_ASYNCIO, OptionCompiler, header_line
+from tenantry_client.cosmos.request_options import (
+    HEDGING_NEEDS_ASYNCIO,
+    MINIMAL,
+    Compiled,
+    OptionCompiler,
+    header_line,
+)
 from tenantry_client.cosmos.request_signing import EntraTokenSigner, MasterKeySigner, ResourceTokenSigner
 from tenantry_client.cosmos.transport import Deadlines, Place
 
@@ -32,20 +39,25 @@ class ClientOptions(TypedDict, total=False):
     Attributes:
         consistency_level: The level of reads, where it is not the account's.
         preferred_locations: Regions that are asked first.
+        excluded_locations: Regions that are not asked, where a call does not name its own.
         multiple_write_locations: Whether writes may go to them, too.
         availability_strategy: Whether reads are hedged, as at `RequestOptions`; for asyncio alone.
         availability_strategy_max_concurrency: The most regions that a hedged read asks at a time.
         enable_endpoint_discovery: Whether regions of the account's document are asked at all.
+        timeout: Seconds for each operation, its retries included, where a call does not name its own.
         connection_timeout: Seconds for a connection.
         read_timeout: Seconds for an answer.
         retry_total: Attempts after the first one, where the next three do not say.
         retry_throttle_total: After a 429; 0 is none.
         retry_connect: Where no connection could be had.
         retry_read: Where the answer to a read was lost.
+        retry_write: Where the answer to a write was lost, or was a 408 or a 5xx; a patch says so itself.
         retry_throttle_backoff_max: The most seconds that are waited for 429s in one operation.
+        retry_backoff_max: Its older name.
         retry_fixed_interval: Milliseconds to wait after a 429, instead of what the service names.
         connection_verify: A file of authorities, a context of `ssl`; or False, which trusts any server.
         user_agent_suffix: Added to the user agent.
+        enable_compact_utf8_item_writes: Taken for azure-cosmos's sake: bodies are UTF-8 in any case.
         no_response_on_write: Whether writes leave the item out of the answer.
         throughput_bucket: The share of the throughput that all requests count against.
         priority: Of all requests.
@@ -54,20 +66,25 @@ class ClientOptions(TypedDict, total=False):
 
     consistency_level: str | None
     preferred_locations: Sequence[str]
+    excluded_locations: Sequence[str] | None
     multiple_write_locations: bool
     availability_strategy: bool | Mapping[str, Any]
     availability_strategy_max_concurrency: int | None
     enable_endpoint_discovery: bool
+    timeout: float | None
     connection_timeout: float
     read_timeout: float
     retry_total: int
     retry_throttle_total: int
     retry_connect: int
     retry_read: int
+    retry_write: int
     retry_throttle_backoff_max: float
+    retry_backoff_max: float
     retry_fixed_interval: int | None
     connection_verify: bool | str | ssl.SSLContext
     user_agent_suffix: str
+    enable_compact_utf8_item_writes: bool
     no_response_on_write: bool
     throughput_bucket: int | None
     priority: Literal["High", "Low"] | None
@@ -120,15 +137,23 @@ class ClientCore:
             _headers(options),
             str(options.get("user_agent_suffix", "")),
         )
+        excluded = frozenset(options.get("excluded_locations") or ())
+        hedging = _hedging(options, may_hedge=race is not None)
         self.compiler = OptionCompiler(
-            deadlines,
-            minimal_writes=bool(options.get("no_response_on_write", False)),
-            hedging=_hedging(options, may_hedge=race is not None),
+            Compiled("", deadlines, excluded=excluded, hedging=hedging),
+            Compiled(
+                MINIMAL if options.get("no_response_on_write") else "",
+                deadlines,
+                excluded=excluded,
+                lost_writes=int(options.get("retry_write", 0)),
+            ),
+            timeout=options.get("timeout"),
             may_hedge=race is not None,
         )
         self.delegated: Counter[str] = Counter()
         self.gateway = Gateway(settings, _signer(credential, url, transport), transport, race)
         self._containers: dict[tuple[str, str], ContainerState] = {}
+        self._lock = threading.Lock()
 
     @property
     def url_connection(self) -> str:
@@ -145,11 +170,11 @@ class ClientCore:
         name = (database_id, container_id)
         state = self._containers.get(name)
         if state is None:
-            if len(self._containers) >= _MOST_CONTAINERS:
-                del self._containers[next(iter(self._containers))]
-            state = self._containers[name] = ContainerState(
-                self.gateway, self.compiler, database_id, container_id
-            )
+            with self._lock:  # of two threads, both get the same one
+                if len(self._containers) >= _MOST_CONTAINERS:
+                    del self._containers[next(iter(self._containers))]
+                made = ContainerState(self.gateway, self.compiler, database_id, container_id)
+                state = self._containers.setdefault(name, made)
         return state
 
 
@@ -176,7 +201,11 @@ def _retries(options: Mapping[str, Any]) -> RetryRules:
 
     return RetryRules(
         attempts("retry_throttle_total", usual.throttled),
-        float(options.get("retry_throttle_backoff_max", usual.throttled_seconds)),
+        float(
+            options.get(
+                "retry_throttle_backoff_max", options.get("retry_backoff_max", usual.throttled_seconds)
+            )
+        ),
         None if wait is None else wait / 1000,
         attempts("retry_connect", usual.connect),
         attempts("retry_read", usual.read),

@@ -80,39 +80,54 @@ class ContainerState:
         self._routing: RoutingMap | None = None
         self._lock = gateway.transport.new_lock()
 
-    async def facts(self) -> ContainerFacts:
-        """Return what is known of the container; it is asked for once."""
-        if self.known_facts is None:
-            async with self._lock:
-                if self.known_facts is None:
-                    await self.read_properties(self.compiler.of_reads)
-        assert self.known_facts is not None  # noqa: S101 - the line above has set it, or raised
-        return self.known_facts
+    async def facts(self, end: float | None = None) -> ContainerFacts:
+        """Return what is known of the container; it is asked for once.
+
+        Args:
+            end: When that has to be done, by the monotonic clock; None for whenever.
+        """
+        facts = self.known_facts
+        if facts is None:
+            async with self._lock.held(end):
+                facts = self.known_facts
+                if facts is None:
+                    facts, _ = await self._look_up(self.compiler.of_lookup(end))
+        return facts
 
     async def read_properties(self, options: Compiled, head: str = "") -> CosmosDict:
         """Ask for the container's properties."""
+        _, properties = await self._look_up(options, head)
+        return properties
+
+    async def _look_up(self, options: Compiled, head: str = "") -> tuple[ContainerFacts, CosmosDict]:
         request = Request("GET", self.path, "colls", self.link, head, None, options, reads=True)
         answer = await self.gateway.send(request)
         if answer.status >= FIRST_FAILURE:
             raise error_of(answer)
         properties = CosmosDict(answer.json(), answer)
         facts = ContainerFacts(properties)
-        if self.known_facts is not None and self.known_facts.rid != facts.rid:
+        known = self.known_facts
+        if known is not None and known.rid != facts.rid:
             self.forget()
         self.known_facts = facts
-        return properties
+        return facts, properties
 
-    async def routing(self, *, anew: bool = False) -> RoutingMap:
-        """Return the physical partitions; they are asked for once, and after a split."""
-        if self._routing is None or anew:
-            before = self._routing
-            async with self._lock:
-                if self._routing is before:
-                    self._routing = await self._read_routing()
-        assert self._routing is not None  # noqa: S101 - the line above has set it, or raised
-        return self._routing
+    async def routing(self, end: float | None = None, *, anew: bool = False) -> RoutingMap:
+        """Return the physical partitions; they are asked for once, and after a split.
 
-    async def _read_routing(self) -> RoutingMap:
+        Args:
+            end: When that has to be done, by the monotonic clock; None for whenever.
+            anew: Whether to ask in any case.
+        """
+        before = routing = self._routing
+        if routing is None or anew:
+            async with self._lock.held(end):
+                routing = self._routing
+                if routing is None or routing is before:
+                    routing = self._routing = await self._read_routing(end)
+        return routing
+
+    async def _read_routing(self, end: float | None) -> RoutingMap:
         listed: list[Mapping[str, Any]] = []
         continuation = ""
         while True:
@@ -120,7 +135,7 @@ class ContainerState:
                 *("GET", f"{self.path}/pkranges", "pkranges", self.link),
                 continuation,
                 None,
-                self.compiler.of_reads,
+                self.compiler.of_lookup(end),
                 reads=True,
             )
             answer = await self.gateway.send(request)
@@ -152,8 +167,8 @@ class ContainerState:
             return ""
         if key_header is None:
             return f"x-ms-session-token: {self.tokens.all()}\r\n"
-        routing = self._routing or await self.routing()
-        facts = self.known_facts or await self.facts()
+        routing = self._routing or await self.routing(options.end)
+        facts = self.known_facts or await self.facts(options.end)
         token = self.tokens.of(routing.of_header(facts.definition, key_header).ids)
         return "" if token is None else f"x-ms-session-token: {token}\r\n"
 
@@ -164,11 +179,8 @@ class ContainerState:
             return
         self.tokens.learn(token)
         answering = answer.raw_headers.get(b"x-ms-documentdb-partitionkeyrangeid")
-        if (
-            self._routing is not None
-            and answering is not None
-            and answering.decode("latin-1") not in self._routing.ids
-        ):
+        routing = self._routing
+        if routing is not None and answering is not None and answering.decode("latin-1") not in routing.ids:
             self._routing = None  # it has been split
 
     async def send(self, request: Request, answered: Sequence[int] = ()) -> Answer:
@@ -182,7 +194,7 @@ class ContainerState:
         """
         head = request.head
         for last in (False, True):
-            facts = self.known_facts or await self.facts()
+            facts = self.known_facts or await self.facts(request.options.end)
             request.head = facts.head + head
             answer = await self.gateway.send(request)
             if answer.status < FIRST_FAILURE or answer.status in answered:
@@ -225,11 +237,15 @@ class ContainerOperations:
     async def read(
         self, item: Item, partition_key: PartitionKeyType, options: Mapping[str, Any]
     ) -> CosmosDict:
-        """Return an item; an empty one where the caller's condition says that it has it already."""
+        """Return an item; an empty one where the caller's condition says that it has it already.
+
+        Raises:
+            DecodeError: The answer has none.
+        """
         state = self._state
         compiled = state.compiler.of_read(options)
         item_id = item if isinstance(item, str) else item["id"]
-        facts = state.known_facts or await state.facts()
+        facts = state.known_facts or await state.facts(compiled.end)
         key = facts.definition.header_of(partition_key)
         session = await state.session_line(key, compiled)
         request = Request(
@@ -242,14 +258,17 @@ class ContainerOperations:
             compiled,
             reads=True,
         )
-        return self._as_dict(await state.send(request), compiled)
+        answer = await state.send(request)
+        if not answer.body and answer.status != _NOT_CHANGED:
+            raise DecodeError("an answer without the item that was asked for")
+        return self._as_dict(answer, compiled)
 
     async def replace(self, item: Item, body: Mapping[str, Any], options: Mapping[str, Any]) -> CosmosDict:
         """Replace an item."""
         check_item(body)
-        facts = await self._state.facts()
-        key = facts.definition.header_of_item(body)
         compiled = self._state.compiler.of_write(options)
+        facts = await self._state.facts(compiled.end)
+        key = facts.definition.header_of_item(body)
         return self._as_dict(
             await self._on_item("PUT", item, key, (_JSON, encode_body(body)), compiled), compiled
         )
@@ -266,8 +285,8 @@ class ContainerOperations:
         condition = given.pop("filter_predicate", None)
         body: dict[str, Any] = {"condition": condition} if condition else {}
         body["operations"] = operations
-        compiled = self._state.compiler.of_write(given)
-        facts = await self._state.facts()
+        compiled = self._state.compiler.of_patch(given)
+        facts = await self._state.facts(compiled.end)
         key = facts.definition.header_of(partition_key)
         return self._as_dict(
             await self._on_item("PATCH", item, key, (_PATCH, encode_body(body)), compiled), compiled
@@ -276,7 +295,7 @@ class ContainerOperations:
     async def delete(self, item: Item, partition_key: PartitionKeyType, options: Mapping[str, Any]) -> None:
         """Remove an item."""
         compiled = self._state.compiler.of_write(options)
-        facts = await self._state.facts()
+        facts = await self._state.facts(compiled.end)
         key = facts.definition.header_of(partition_key)
         answer = await self._on_item("DELETE", item, key, ("", None), compiled)
         if compiled.hook is not None:
@@ -286,7 +305,7 @@ class ContainerOperations:
         """Remove all items of a partition; the service goes on with that after it has answered."""
         state = self._state
         compiled = state.compiler.of_write(options)
-        facts = await state.facts()
+        facts = await state.facts(compiled.end)
         request = Request(
             *("POST", f"{state.path}/operations/partitionkeydelete", "colls", state.link),
             f"{_KEY}: {facts.definition.header_of(partition_key)}\r\n{_JSON}",
@@ -301,11 +320,15 @@ class ContainerOperations:
     async def batch(
         self, steps: Sequence[BatchStep], partition_key: PartitionKeyType, options: Mapping[str, Any]
     ) -> CosmosList:
-        """Do all of the operations or none; return the answer of each."""
+        """Do all of the operations or none; return the answer of each.
+
+        Raises:
+            DecodeError: The answer has fewer, or more.
+        """
         state = self._state
         body = encode_body(render_batch(steps))
         compiled = state.compiler.of_write(options)
-        facts = await state.facts()
+        facts = await state.facts(compiled.end)
         key = facts.definition.header_of(partition_key)
         session = await state.session_line(key, compiled)
         request = Request(
@@ -317,6 +340,8 @@ class ContainerOperations:
         )
         answer = await state.send(request)
         results: list[dict[str, Any]] = answer.json() or []
+        if len(results) != len(steps):
+            raise DecodeError(f"a batch of {len(steps)} operations was answered with {len(results)} results")
         headers = answer.headers
         check_batch(results, headers)
         if compiled.hook is not None:
@@ -326,7 +351,7 @@ class ContainerOperations:
     async def _post(self, body: Mapping[str, Any], head: str, compiled: Compiled) -> CosmosDict:
         check_item(body)
         state = self._state
-        facts = state.known_facts or await state.facts()
+        facts = state.known_facts or await state.facts(compiled.end)
         key = facts.definition.header_of_item(body)
         request = Request(
             "POST",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from tenantry_client.cosmos.blocking_pool import run_to_end
 from tenantry_client.cosmos.container import ContainerProxy
 from tenantry_client.cosmos.database_reading import read_database
-from tenantry_client.cosmos.delegation import ClientFace, Delegated
+from tenantry_client.cosmos.delegation import ClientFace, Delegated, refuse_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,7 @@ class DatabaseProxy:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> ContainerProxy:
         """Make a container."""
+        refuse_properties(options)
         self._sdk("create_container").create_container(id, partition_key, **options)
         return self.get_container_client(id)
 
@@ -79,6 +80,7 @@ class DatabaseProxy:
         **options: Any,  # noqa: ANN401 - whatever the caller or the service has
     ) -> ContainerProxy:
         """Make a container where there is none of this name."""
+        refuse_properties(options)
         self._sdk("create_container_if_not_exists").create_container_if_not_exists(
             id, partition_key, **options
         )

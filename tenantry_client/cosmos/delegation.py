@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tenantry_client.cosmos.client_core import ClientCore
 
 _PASSED_ON: Final = (
@@ -12,6 +14,8 @@ _PASSED_ON: Final = (
     "preferred_locations",
     "connection_verify",
     "multiple_write_locations",
+    "excluded_locations",
+    "user_agent_suffix",
 )
 
 
@@ -47,6 +51,16 @@ class Delegated:
     def __get__(self, face: _Face, owner: type) -> Any:  # noqa: ANN401 - whatever the caller or the service has
         face.client_connection.delegated[self._name] += 1
         return getattr(face._sdk(), self._name)  # noqa: SLF001 - both are one part
+
+
+def refuse_properties(options: Mapping[str, Any]) -> None:
+    """Refuse what would make a method return something else than it says.
+
+    Raises:
+        TypeError: The properties of what is made are asked for.
+    """
+    if options.get("return_properties"):
+        raise TypeError("'return_properties' is not taken here: `read` returns the properties")
 
 
 def options_of_sdk(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -35,6 +35,10 @@ _NOT_FOUND: Final = 404
 _WRITE_FORBIDDEN: Final = 3
 _NO_ACCOUNT_THERE: Final = 1008
 _SESSION_NOT_THERE: Final = 1002
+_TIMED_OUT: Final = 408
+_FIRST_SERVER_FAILURE: Final = 500
+_FIRST_REDIRECTION: Final = 300
+_NOT_CHANGED: Final = 304
 _ELSEWHERE_FOR_READS: Final = frozenset({408, 500, 503})
 _MOST_REGIONS: Final = 10
 _FIRST_WAIT: Final = 0.05
@@ -139,7 +143,7 @@ class _Attempts:
     connect: int = 0
     lost: int = 0
     regions: int = 0
-    asked_the_writer: bool = False
+    behind: list[Place] = field(default_factory=list)
 
 
 class Gateway:
@@ -177,16 +181,19 @@ class Gateway:
         """Whether reads carry the state that they have to be at least as new as."""
         return self.account is not None and self.account.consistency == _SESSION
 
-    async def open(self) -> Account:
-        """Read the account's document, unless it is known."""
-        if self.account is None:
-            async with self._lock:
-                if self.account is None:
-                    await self.refresh()
-        assert self.account is not None  # noqa: S101 - the line above has set it, or raised
-        return self.account
+    async def open(self, end: float | None = None) -> Account:
+        """Return the account; its document is read once.
 
-    async def refresh(self) -> None:
+        Args:
+            end: When that has to be done, by the monotonic clock; None for whenever.
+        """
+        account = self.account
+        if account is None:
+            async with self._lock.held(end):
+                account = self.account or await self.refresh(end)
+        return account
+
+    async def refresh(self, end: float | None = None) -> Account:
         """Read the account's document anew.
 
         Raises:
@@ -194,7 +201,7 @@ class Gateway:
         """
         settings = self.settings
         self._common = self._common or self._common_headers(settings.consistency)
-        from_there = _account_request(settings)
+        from_there = _account_request(settings, end)
         failed = None if self.account is None else self.account.failed
         answer = await self._send(alone(settings.place, ""), from_there)
         if answer.status >= FIRST_FAILURE:
@@ -212,6 +219,7 @@ class Gateway:
         )
         self._common_but_level = self._common_headers(None)
         self.account = account if settings.retries.elsewhere else alone(settings.place, account.consistency)
+        return self.account
 
     async def send(self, request: Request) -> Answer:
         """Send a request; return its answer, whatever it says.
@@ -221,8 +229,8 @@ class Gateway:
             ServiceResponseError: The answer was lost.
             CosmosClientTimeoutError: The operation's time is over.
         """
-        account = self.account or await self.open()
         options = request.options
+        account = self.account or await self.open(options.end)
         if options.hedging is None or not request.reads or request.kind != "docs":
             answer = await self._send(account, request, options.excluded)
         else:
@@ -263,8 +271,8 @@ class Gateway:
                     return answer
             account = self.account or account
             places = account.order(reads=request.reads, excluded=excluded)
-            if attempts.asked_the_writer:
-                places = account.order(reads=False, excluded=excluded)
+            if attempts.behind:
+                places = _ahead_of(account, request, attempts) or places
 
     async def _attempt(self, place: Place, request: Request) -> Answer:
         options = request.options
@@ -288,7 +296,7 @@ class Gateway:
         head = (
             f"{request.method} {request.path} HTTP/1.1\r\nhost: {place.authority}\r\n{common}"
             f"{request.head}{options.head}{signed}x-ms-activity-id: {activity}\r\n{length}\r\n"
-        ).encode("ascii")
+        ).encode("latin-1")  # what the service had said is sent back as it was
         try:
             answer = await self.transport.exchange(place, head if body is None else head + body, deadlines)
         except (NotSentError, AnswerLostError) as error:
@@ -296,6 +304,8 @@ class Gateway:
                 raise CosmosClientTimeoutError(error=error) from error
             raise
         self._check_activity(place, activity.encode(), answer)
+        if _FIRST_REDIRECTION <= answer.status < FIRST_FAILURE and answer.status != _NOT_CHANGED:
+            raise AnswerLostError(f"a redirection ({answer.status}), which is not the service's")
         return answer
 
     def _check_activity(self, place: Place, sent: bytes, answer: Answer) -> None:
@@ -314,9 +324,9 @@ class Gateway:
             return False
         account.fail(place)
         if len(account.order(reads=request.reads, excluded=attempts.excluded)) == 1:
-            await self._pause(attempts.connect)
+            await self._pause(attempts.connect, request)
         elif not request.reads:
-            await self._refresh_quietly()
+            await self._refresh_quietly(request)
         return True
 
     async def _may_ask_again(
@@ -327,7 +337,7 @@ class Gateway:
         if attempts.lost > allowed:
             return False
         account.fail(place)
-        await self._pause(attempts.lost)
+        await self._pause(attempts.lost, request)
         return True
 
     async def _may_cure(
@@ -335,32 +345,42 @@ class Gateway:
     ) -> bool:
         """Tell whether the answer may be another one the next time, and wait for that time."""
         request, answer = asked
-        rules, status, finer = self.settings.retries, answer.status, answer.sub_status
+        status = answer.status
         if status == _TOO_MANY_REQUESTS:
-            return await self._wait_out(answer, attempts)
-        if not rules.elsewhere:
-            return False
+            return await self._wait_out(answer, attempts, request)
+        if not request.reads and _may_have_been_done(status):
+            return await self._may_ask_again(account, place, attempts, request)
+        return self.settings.retries.elsewhere and await self._may_help_elsewhere(
+            account, place, attempts, asked
+        )
+
+    async def _may_help_elsewhere(
+        self, account: Account, place: Place, attempts: _Attempts, asked: tuple[Request, Answer]
+    ) -> bool:
+        """Tell whether another region may answer otherwise."""
+        request, answer = asked
+        status, finer = answer.status, answer.sub_status
         if status == _FORBIDDEN and finer in {_WRITE_FORBIDDEN, _NO_ACCOUNT_THERE}:
             account.fail(place)
-            await self._refresh_quietly()
-            return await self._in_another_region(attempts)
-        if status == _NOT_FOUND and finer == _SESSION_NOT_THERE and not attempts.asked_the_writer:
-            attempts.asked_the_writer = True
-            return True
-        if status in _ELSEWHERE_FOR_READS and request.reads:
-            regions = account.order(reads=True, excluded=attempts.excluded)
-            account.fail(place)
-            return attempts.regions + 1 < len(regions) and await self._in_another_region(attempts)
-        return False
+            await self._refresh_quietly(request)
+            return await self._in_another_region(attempts, request)
+        if status == _NOT_FOUND and finer == _SESSION_NOT_THERE:
+            attempts.behind.append(place)
+            return bool(_ahead_of(account, request, attempts))
+        if status not in _ELSEWHERE_FOR_READS or not request.reads:
+            return False
+        regions = account.order(reads=True, excluded=attempts.excluded)
+        account.fail(place)
+        return attempts.regions + 1 < len(regions) and await self._in_another_region(attempts, request)
 
-    async def _in_another_region(self, attempts: _Attempts) -> bool:
+    async def _in_another_region(self, attempts: _Attempts, request: Request) -> bool:
         attempts.regions += 1
         if attempts.regions > _MOST_REGIONS:
             return False
-        await self._pause(attempts.regions)
+        await self._pause(attempts.regions, request)
         return True
 
-    async def _wait_out(self, answer: Answer, attempts: _Attempts) -> bool:
+    async def _wait_out(self, answer: Answer, attempts: _Attempts, request: Request) -> bool:
         rules = self.settings.retries
         attempts.throttled += 1
         if attempts.throttled > rules.throttled or attempts.waited >= rules.throttled_seconds:
@@ -371,17 +391,24 @@ class Gateway:
             wait = float(named) / 1000 if named.replace(b".", b"", 1).isdigit() else 0.0
         wait = min(wait, rules.throttled_seconds)
         attempts.waited += wait
-        await self.transport.sleep(wait)
+        await self._sleep(wait, request)
         return True
 
-    async def _pause(self, attempt: int) -> None:
+    async def _pause(self, attempt: int, request: Request) -> None:
         longest = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
-        await self.transport.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
+        await self._sleep(random.uniform(longest / 2, longest), request)  # noqa: S311 - jitter
 
-    async def _refresh_quietly(self) -> None:
+    async def _sleep(self, seconds: float, request: Request) -> None:
+        """Wait, but no longer than the operation may take: the next attempt then tells that it is over."""
+        end = request.options.end
+        if end is not None:
+            seconds = min(seconds, max(end - time.monotonic(), 0.0))
+        await self.transport.sleep(seconds)
+
+    async def _refresh_quietly(self, request: Request) -> None:
         """Look for other regions; where that fails, those that are known have to do."""
         try:
-            await self.refresh()
+            await self.refresh(request.options.end)
         except (ServiceRequestError, ServiceResponseError, DecodeError):
             return
 
@@ -397,5 +424,18 @@ class Gateway:
         )
 
 
-def _account_request(settings: AccountSettings) -> Request:
-    return Request("GET", "/", "", "", "", None, Compiled("", settings.deadlines), reads=True)
+def _account_request(settings: AccountSettings, end: float | None) -> Request:
+    return Request("GET", "/", "", "", "", None, Compiled("", settings.deadlines, end=end), reads=True)
+
+
+def _may_have_been_done(status: int) -> bool:
+    """Tell whether the service may have done what it says that it failed at."""
+    return status == _TIMED_OUT or status >= _FIRST_SERVER_FAILURE
+
+
+def _ahead_of(account: Account, request: Request, attempts: _Attempts) -> list[Place]:
+    """Return where a request may go that some regions are behind for: where writes are, or any other one."""
+    if not account.writes_everywhere:
+        return account.order(reads=False, excluded=attempts.excluded) if len(attempts.behind) == 1 else []
+    regions = account.order(reads=request.reads, excluded=attempts.excluded)
+    return [place for place in regions if place not in attempts.behind]

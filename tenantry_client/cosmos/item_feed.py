@@ -97,14 +97,14 @@ class ItemFeed:
             return await self._over(read_feed_range(feed_range))
         if key is None:
             return DirectPages(question, None, self._continuation)
-        definition = (await self._state.facts()).definition
+        definition = (await self._state.facts(question.compiled.end)).definition
         if definition.is_prefix(key):
             return await self._over(definition.range_of(key))
         return DirectPages(question, definition.header_of(key), self._continuation)
 
     async def _over(self, scope: KeyRange) -> PageSource:
         """Ask about a range: where several physical partitions have of it, as the query's plan says."""
-        routing = await self._state.routing()
+        routing = await self._state.routing(self._question.compiled.end)
         if self._question.text is not None and self._continuation is None and len(routing.within(scope)) > 1:
             plan = await fetch_plan(self._question)
             if plan.merges:

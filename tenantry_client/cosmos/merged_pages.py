@@ -107,7 +107,7 @@ async def fetch_plan(question: FeedQuestion) -> MergePlan:
     request = Request(
         *("POST", state.docs_path, "docs", state.link, _PLAN_HEAD),
         question.body,
-        state.compiler.of_reads,
+        state.compiler.of_lookup(question.compiled.end),
         reads=True,
     )
     answer = await state.send(request)
@@ -241,7 +241,7 @@ class MergedPages:
 
     async def _scopes(self) -> list[KeyRange]:
         """Return what is asked of each physical partition."""
-        routing = await self._question.state.routing()
+        routing = await self._question.state.routing(self._question.compiled.end)
         scopes: list[KeyRange] = []
         for wanted in self._plan.ranges:
             for partition in routing.within(wanted):

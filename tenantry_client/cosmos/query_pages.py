@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import orjson
 
 from tenantry_client.cosmos.answers import ResponseHeaders
-from tenantry_client.cosmos.exceptions import CosmosHttpResponseError
+from tenantry_client.cosmos.exceptions import CosmosHttpResponseError, DecodeError
 from tenantry_client.cosmos.gateway import Request
 from tenantry_client.cosmos.item_bodies import encode_body
 from tenantry_client.cosmos.partition_key import KeyRange
 from tenantry_client.cosmos.request_options import header_line
 
 if TYPE_CHECKING:
+    from tenantry_client.cosmos.answers import Answer
     from tenantry_client.cosmos.container_operations import ContainerState
     from tenantry_client.cosmos.request_options import Compiled
     from tenantry_client.cosmos.routing import PhysicalPartition
@@ -49,6 +50,19 @@ class PageSource(Protocol):
     async def next(self) -> FeedPage:
         """Fetch a page; it may be empty without being the last one."""
         ...
+
+
+def documents_of(answer: Answer) -> list[Any]:
+    """Return the results that an answer has.
+
+    Raises:
+        DecodeError: It has none, not even an empty list: it is no answer to such a question.
+    """
+    body = answer.json()
+    found = body.get("Documents") if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        raise DecodeError("an answer without the list of results that was asked for")
+    return found
 
 
 class FeedQuestion:
@@ -109,13 +123,13 @@ class FeedQuestion:
             reads=True,
         )
         answer = await state.send(request)
-        found = answer.json() or {}
+        found = documents_of(answer)
         headers = answer.headers
         if self.compiled.hook is not None:
-            self.compiled.hook(headers, found)
+            self.compiled.hook(headers, answer.json())
         token = answer.raw_headers.get(b"x-ms-continuation")
         after = token.decode("latin-1") if token else None
-        return FeedPage(found.get("Documents") or [], after, headers, after is None)
+        return FeedPage(found, after, headers, after is None)
 
 
 class DirectPages:
@@ -189,7 +203,7 @@ class RangePages:
         return self._told(page, left)
 
     async def _begin(self) -> list[tuple[KeyRange, str | None]]:
-        routing = await self._question.state.routing()
+        routing = await self._question.state.routing(self._question.compiled.end)
         partitions = routing.within(self._scope)
         self._is_one = len(partitions) == 1
         if self._given is None:
@@ -203,7 +217,7 @@ class RangePages:
 
     async def _fetch(self, left: list[tuple[KeyRange, str | None]]) -> FeedPage:
         for attempt in range(_MOST_SPLITS + 1):
-            routing = await self._question.state.routing()
+            routing = await self._question.state.routing(self._question.compiled.end)
             wanted, token = left[0]
             partitions = routing.within(wanted)
             if len(partitions) > 1:
@@ -261,7 +275,7 @@ class RangePages:
         return base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
 
     async def _unpack(self, token: str) -> list[tuple[KeyRange, str | None]] | None:
-        facts = await self._question.state.facts()
+        facts = await self._question.state.facts(self._question.compiled.end)
         try:
             identity, parts = orjson.loads(base64.urlsafe_b64decode(token))
             left = [(KeyRange(str(low), str(high)), after) for low, high, after in parts]

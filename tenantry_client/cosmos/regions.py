@@ -84,8 +84,9 @@ class Account:
         if not self.failed:
             return places
         now = time.monotonic()
-        for place in [one for one, until in self.failed.items() if until <= now]:
-            del self.failed[place]
+        for place, until in list(self.failed.items()):  # other threads write to it
+            if until <= now:
+                self.failed.pop(place, None)
         return sorted(places, key=lambda place: place in self.failed)
 
     def names(self, *, excluded: frozenset[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from tenantry_client.cosmos.hedging import HedgingRules, read_rules
@@ -22,6 +22,7 @@ type Parameters = Sequence[Mapping[str, object]]
 type Json = dict[str, Any]
 
 HEDGING_NEEDS_ASYNCIO: Final = "'availability_strategy' needs the client for asyncio"
+MINIMAL: Final = "prefer: return=minimal\r\n"
 _LEVELS: Final = frozenset({"Strong", "BoundedStaleness", "Session", "ConsistentPrefix", "Eventual"})
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
 _LONGEST_STALENESS_MS: Final = 2**31 - 1
@@ -89,7 +90,8 @@ class WriteOptions(RequestOptions, total=False):
         pre_trigger_include: A trigger to run before.
         post_trigger_include: A trigger to run afterwards.
         no_response: Whether the answer leaves the item out.
-        retry_write: How often a write whose answer was lost is sent again; 0, as it may have had its effect.
+        retry_write: How often a write is sent again whose answer was lost, or was a 408 or a 5xx; 0, because
+            it may have had its effect.
         etag: The state that the condition is about.
         match_condition: Under which condition it is written.
     """
@@ -255,38 +257,49 @@ class OptionCompiler:
     """Turns keywords into headers, for one client's defaults.
 
     Args:
-        deadlines: Seconds where the caller gives none.
-        minimal_writes: Whether writes leave the item out of the answer where the caller does not say.
-        hedging: When reads ask other regions as well, where the caller does not say.
-        may_hedge: Whether that can be done.
+        reads: What holds for reads where the caller does not say.
+        writes: The same for writes.
+        timeout: Seconds for each operation where the caller does not say; None for as many as it takes.
+        may_hedge: Whether other regions can be asked as well.
     """
 
     def __init__(
-        self,
-        deadlines: Deadlines,
-        *,
-        minimal_writes: bool = False,
-        hedging: HedgingRules | None = None,
-        may_hedge: bool = True,
+        self, reads: Compiled, writes: Compiled, *, timeout: float | None = None, may_hedge: bool = True
     ) -> None:
-        self._deadlines = deadlines
-        self._minimal_writes = minimal_writes
+        self._reads = reads
+        self._writes = writes
+        self._patches = replace(writes, lost_writes=0)
+        self._timeout = timeout
         self._may_hedge = may_hedge
-        self.of_reads = Compiled("", deadlines, hedging=hedging)
-        self.of_writes = Compiled("prefer: return=minimal\r\n" if minimal_writes else "", deadlines)
 
     def of_read(self, options: Mapping[str, Any]) -> Compiled:
         """Compile the keywords of a read, a query or a listing."""
-        return self._compile(options, self.of_reads) if options else self.of_reads
+        if not options and self._timeout is None:
+            return self._reads
+        return self._compile(options, self._reads)
 
     def of_write(self, options: Mapping[str, Any]) -> Compiled:
         """Compile the keywords of a write."""
-        if not options:
-            return self.of_writes
+        return self._of_write(options, self._writes)
+
+    def of_patch(self, options: Mapping[str, Any]) -> Compiled:
+        """Compile the keywords of a patch: it is sent again where its own caller says so, not the client."""
+        return self._of_write(options, self._patches)
+
+    def of_lookup(self, end: float | None) -> Compiled:
+        """Return what holds for questions about the account and its containers, within an operation.
+
+        Args:
+            end: When the operation has to be done; None for whenever.
+        """
+        return self._reads if end is None else replace(self._reads, end=end)
+
+    def _of_write(self, options: Mapping[str, Any], usual: Compiled) -> Compiled:
+        if not options and self._timeout is None:
+            return usual
         minimal = options.get("no_response")
-        if minimal is None:
-            minimal = self._minimal_writes
-        return self._compile(options, self.of_writes, "prefer: return=minimal\r\n" if minimal else "")
+        head = usual.head if minimal is None else MINIMAL if minimal else ""
+        return self._compile(options, usual, head)
 
     def _compile(self, options: Mapping[str, Any], usual: Compiled, head: str = "") -> Compiled:
         lines = [head, _condition(options)]
@@ -298,7 +311,7 @@ class OptionCompiler:
             elif value is not None:
                 lines.append(header_line(header, _checked(name, value)))
         lines += [header_line(*one) for one in (options.get("initial_headers") or {}).items()]
-        deadlines = self._deadlines
+        deadlines = usual.deadlines
         read, connect = options.get("read_timeout"), options.get("connection_timeout")
         if read is not None or connect is not None:
             deadlines = type(deadlines)(
@@ -306,14 +319,16 @@ class OptionCompiler:
                 deadlines.read if read is None else float(read),
             )
         timeout, level = options.get("timeout"), options.get("consistency_level")
+        timeout = self._timeout if timeout is None else timeout
+        excluded, repeats = options.get("excluded_locations"), options.get("retry_write")
         return Compiled(
             "".join(lines),
             deadlines,
             options.get("response_hook"),
             options.get("session_token"),
-            frozenset(options.get("excluded_locations") or ()),
+            usual.excluded if excluded is None else frozenset(excluded),
             None if timeout is None else time.monotonic() + float(timeout),
-            int(options.get("retry_write") or usual.lost_writes),
+            usual.lost_writes if repeats is None else int(repeats),
             self._hedging(options.get("availability_strategy"), usual),
             None if level is None else _checked_level(level),
         )

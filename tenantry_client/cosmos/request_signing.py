@@ -127,7 +127,7 @@ class EntraTokenSigner:
     async def sign(self, method: str, kind: str, link: str) -> str:  # noqa: ARG002 - the port has it
         """Return the date and the token."""
         if self._until <= time.time():
-            async with self._lock:
+            async with self._lock.held():
                 if self._until <= time.time():
                     await self._renew()
         return f"x-ms-date: {self._dates.now()}\r\n{self._line}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final, NamedTuple, Self
 
 MAX_CONTAINERS: Final = 1000
@@ -50,6 +51,7 @@ class SessionTokens:
 
     def __init__(self) -> None:
         self._by_range: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._by_range)
@@ -61,10 +63,11 @@ class SessionTokens:
         """Take in the token of an answer; what is older than what is known changes nothing."""
         for part in header.decode("latin-1").split(","):
             range_id, _, token = part.partition(":")
-            known = self._by_range.get(range_id)
-            if not token or known == token:
+            if not token or self._by_range.get(range_id) == token:
                 continue
-            self._by_range[range_id] = token if known is None else _later(known, token)
+            with self._lock:  # of two threads, neither may put an older token over a newer one
+                known = self._by_range.get(range_id)
+                self._by_range[range_id] = token if known is None else _later(known, token)
 
     def of(self, range_ids: tuple[str, ...]) -> str | None:
         """Return the token for a physical partition; after a split, that of whom it came from.
@@ -80,7 +83,7 @@ class SessionTokens:
 
     def all(self) -> str:
         """Return the tokens of all partitions, for a request that any of them may answer."""
-        return ",".join(f"{range_id}:{token}" for range_id, token in self._by_range.items())
+        return ",".join(f"{range_id}:{token}" for range_id, token in list(self._by_range.items()))
 
     def forget(self) -> None:
         """Know nothing any more: the container was made anew, or no region has caught up."""

@@ -72,6 +72,21 @@ class Deadlines:
     read: float = 65.0
 
 
+class SharedLock(Protocol):
+    """A lock for which nobody waits longer than an operation may take."""
+
+    def held(self, end: float | None = None) -> AbstractAsyncContextManager[None]:
+        """Hold it for a block.
+
+        Args:
+            end: When the operation has to be done, by the monotonic clock; None for whenever.
+
+        Raises:
+            CosmosClientTimeoutError: It was not to be had by then.
+        """
+        ...
+
+
 class Transport(Protocol):
     """A bounded pool of connections.
 
@@ -91,7 +106,7 @@ class Transport(Protocol):
         """Wait."""
         ...
 
-    def new_lock(self) -> AbstractAsyncContextManager[object]:
+    def new_lock(self) -> SharedLock:
         """Return a lock for those who share this transport."""
         ...
 

@@ -18,7 +18,7 @@ from local.supervisor.addresses import COSMOS_KEY
 from shared.clock import SystemClock
 from shared.contracts import Usage
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
-from shared.cosmos.sdk import SdkContainer, classify, open_client
+from shared.cosmos.sdk import SdkContainer, classify, open_client, open_fast_client
 from shared.resilience.dependency import Dependency
 from shared.resilience.policy import Policy
 from shared.tokens.ledger import TokenLedger
@@ -45,12 +45,14 @@ class Plan:
 
     Attributes:
         system: `ledger`, or `patch`: one conditional patch per lock and one per report, and nothing else.
+        client: The client of the store: `fast` or `sdk`, as the setting `COSMOS_CLIENT` names them.
         first: The number of its first budget.
         waiting: How many tasks lock and report at once.
     """
 
     address: str
     system: str
+    client: str
     first: int
     budgets: int
     waiting: int
@@ -133,7 +135,8 @@ async def run(cycle: Callable[[int], Awaitable[None]], count: int, at_once: int)
 
 async def measure(plan: Plan) -> dict[str, float]:
     """Warm up, wait for the others, and measure."""
-    async with open_client(plan.address, COSMOS_KEY) as client:
+    opened = open_fast_client if plan.client == "fast" else open_client
+    async with opened(plan.address, COSMOS_KEY) as client:
         proxy = client.get_database_client("tenantry").get_container_client("ledger")
         container = CountingContainer(proxy, Dependency("Cosmos DB", classify, PATIENT))
         if plan.budgets == 1 and plan.system == "ledger":

@@ -39,25 +39,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("local_endpoints")
 
 
+RUNNING = pytest.StashKey[Platform]()
+"""The platform, from when a test has first asked for it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Keep the tenants of what several tests share."""
+    made = yield
+    if fixturedef.scope != "function" and (platform := request.config.stash.get(RUNNING, None)):
+        platform.share_new_tenants()
+    return made
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, object, object]:
-    """Suspend a file's tenants when its tests are done: the sweeps would go through more and more of them."""
+    """Suspend the tenants of a test, or a file, that is done: the sweeps would go through more and more."""
     ended = yield
-    platform = item.funcargs.get("platform") if isinstance(item, pytest.Function) else None
-    if isinstance(platform, Platform) and nextitem is not None and nextitem.path != item.path:
-        platform.suspend_new_tenants()
+    if nextitem is not None and (platform := item.config.stash.get(RUNNING, None)):
+        platform.suspend_tenants(shared=nextitem.path != item.path)
     return ended
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Platform]:
     data = tmp_path_factory.mktemp("platform") / "data"
-    if not EMULATORS:
-        with running_platform(data, settings=PERIODS | MODEL_KEYS) as running:
-            yield running
-        return
-    with running_platform(data, "--only", "host,llm", settings=PERIODS | MODEL_KEYS) as running:
-        running.addresses.update(emulator_addresses(os.environ))
+    flags = ("--only", "host,llm") if EMULATORS else ()
+    with running_platform(data, *flags, settings=PERIODS | MODEL_KEYS) as running:
+        if EMULATORS:
+            running.addresses.update(emulator_addresses(os.environ))
+        pytestconfig.stash[RUNNING] = running
         yield running
+        del pytestconfig.stash[RUNNING]

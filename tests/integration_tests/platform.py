@@ -55,6 +55,7 @@ class Platform:
     addresses: dict[str, str]
     client: httpx.Client
     new_tenants: list[str] = field(default_factory=list)
+    shared_tenants: list[str] = field(default_factory=list)
 
     @property
     def admin(self) -> Caller:
@@ -74,11 +75,22 @@ class Platform:
         self.new_tenants.append(tenant_id)
         return tenant_id
 
-    def suspend_new_tenants(self) -> None:
-        """Suspend the tenants that tests have made: a sweep goes through the active ones alone."""
-        while self.new_tenants:
-            path = f"/api/v1/tenants/{self.new_tenants.pop()}"
-            answer = self.admin.send("PATCH", path, {"status": "suspended"})
+    def share_new_tenants(self) -> None:
+        """Keep the tenants that were made since the last test for those to come."""
+        self.shared_tenants += self.new_tenants
+        self.new_tenants.clear()
+
+    def suspend_tenants(self, *, shared: bool) -> None:
+        """Suspend the tenants that a test has made: a sweep looks through the active ones alone.
+
+        Args:
+            shared: Whether those that several tests share are done with, too.
+        """
+        if shared:
+            self.share_new_tenants()
+        done_with = self.shared_tenants if shared else self.new_tenants
+        while done_with:
+            answer = self.admin.send("PATCH", f"/api/v1/tenants/{done_with.pop()}", {"status": "suspended"})
             assert answer.status_code in {200, 404, 409}, answer.text  # a test may have removed it
 
     def kill_everything(self) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from shared.clock import Clock
     from shared.http.route import EdgeServices, Route
+    from shared.tenancy.context import TenantId
     from shared.tenancy.settings import Setting
 
 EPOCH = datetime(2026, 1, 31, 10, 30, tzinfo=UTC)
@@ -123,6 +124,9 @@ class FakeAuthenticator:
             raise TenantNotFoundError(tenant_id)
         known = self.tenants[tenant_id]
         return TenantContext(known.tenant_id, known.tier, Role.USER, "platform")
+
+    async def find_active(self, tenant_id: TenantId) -> TenantContext | None:
+        return await self.for_platform(tenant_id) if tenant_id in self.tenants else None
 
 
 @dataclass

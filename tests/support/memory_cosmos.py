@@ -1,4 +1,4 @@
-"""Cosmos DB in memory: the real SDK over the local endpoint's engine, with no socket between them.
+"""Cosmos DB in memory: the app's client over the local endpoint's engine, with no socket between them.
 
 There is no second set of semantics to keep true. Requests can be counted and made to fail, before or after
 the store has done what they ask.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
@@ -26,6 +26,7 @@ from local.cosmos.wire.messages import Request, Response
 from local.supervisor.addresses import COSMOS_KEY
 from shared.cosmos.sdk import SdkContainer, classify, open_client, open_fast_client
 from shared.resilience.dependency import Dependency
+from tenantry_client.cosmos.aio.connection_pool import LoopLock
 from tenantry_client.cosmos.answers import Answer
 from tenantry_client.cosmos.transport import AnswerLostError, NotSentError
 from tests.support.fakes import FakeClock
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from types import TracebackType
 
-    from azure.cosmos.aio import CosmosClient
+    from azure.cosmos.aio import ContainerProxy, CosmosClient
 
     from local.cosmos.engine.partition import PartitionKey
     from shared.clock import Clock
     from shared.cosmos.container import Key
+    from shared.cosmos.sdk import AnyCosmosClient
+    from tenantry_client.cosmos.aio import ContainerProxy as FastContainerProxy
     from tenantry_client.cosmos.transport import Deadlines, Place
 
+ENDPOINT = "http://memory:8081"
 DEFINITION = Path(__file__).parents[2] / "infra" / "cosmos.json"
 
 
@@ -158,8 +162,8 @@ class MemoryFastTransport:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def new_lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def new_lock(self) -> LoopLock:
+        return LoopLock()
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -174,19 +178,32 @@ class MemoryCosmos:
         self.account = Account(self.database, lambda: clock.now().timestamp())
         self.transport = MemoryTransport(Gateway(self.account, MasterKey()))
         self.dependency = Dependency("Cosmos DB", classify, clock=clock)
-        self.client: CosmosClient = open_client("http://memory:8081", COSMOS_KEY, self.transport)
+        self.client = open_fast_client(ENDPOINT, COSMOS_KEY)
+        self.client.client_connection.gateway.transport = MemoryFastTransport(self.transport)
+
+    @cached_property
+    def sdk_client(self) -> CosmosClient:
+        """The client of azure-cosmos, for what is to be seen through that."""
+        return open_client(ENDPOINT, COSMOS_KEY, self.transport)
 
     def container(self, name: str) -> SdkContainer:
-        """Return one of the app's containers."""
-        proxy = self.client.get_database_client("tenantry").get_container_client(name)
-        return SdkContainer(proxy, self.dependency)
+        """Return one of the app's containers, as the app opens it unless it is told otherwise."""
+        return SdkContainer(self._container_client(self.client, name), self.dependency)
 
-    def fast_container(self, name: str) -> SdkContainer:
-        """Return the same container by the client of our own."""
-        client = open_fast_client("http://memory:8081", COSMOS_KEY)
-        client.client_connection.gateway.transport = MemoryFastTransport(self.transport)
-        proxy = client.get_database_client("tenantry").get_container_client(name)
-        return SdkContainer(proxy, self.dependency)
+    def sdk_container(self, name: str) -> SdkContainer:
+        """Return the same container by azure-cosmos."""
+        return SdkContainer(self._container_client(self.sdk_client, name), self.dependency)
+
+    @staticmethod
+    def _container_client(client: AnyCosmosClient, name: str) -> ContainerProxy | FastContainerProxy:
+        return client.get_database_client("tenantry").get_container_client(name)
+
+    async def close(self) -> None:
+        """Close the clients, and the database under them."""
+        await self.client.close()
+        if "sdk_client" in self.__dict__:
+            await self.sdk_client.close()
+        self.database.close()
 
     def serialize(self) -> bytes:
         """Return all that is stored, for another account to begin with."""
@@ -244,7 +261,6 @@ async def memory_cosmos(
     """Open an account: an empty one, or with what another held."""
     cosmos = MemoryCosmos(clock or FakeClock(), stored)
     try:
-        async with cosmos.client:
-            yield cosmos
+        yield cosmos
     finally:
-        cosmos.database.close()
+        await cosmos.close()

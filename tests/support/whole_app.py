@@ -11,6 +11,7 @@ import re
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -30,7 +31,7 @@ from tests.support.openai_answers import embeddings_json, last_words, passed_com
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from shared.cosmos.container import Container
@@ -180,7 +181,15 @@ class WholeApp:
     cosmos: MemoryCosmos
     clock: FakeClock
     client: RouteClient
-    functions: Mapping[str, Callable[..., Awaitable[None]]]
+    blueprints: Sequence[func.Blueprint]
+
+    @cached_property
+    def functions(self) -> Mapping[str, Callable[..., Awaitable[None]]]:
+        """What the host calls, by name."""
+        app = func.FunctionApp()
+        for blueprint in self.blueprints:
+            app.register_functions(blueprint)
+        return {str(one.get_function_name()): one.get_user_function() for one in app.get_functions()}
 
     async def tick(self, timer: str) -> None:
         """Run a timer's function, as the host does when its time has come."""
@@ -238,11 +247,8 @@ class WholeApp:
 
 def _instance(cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, str]) -> WholeApp:
     runtime = MemoryRuntime(cosmos, clock, environment)
-    app = func.FunctionApp()
-    for bind in function_app.CAPABILITIES:
-        app.register_functions(bind(runtime))
-    functions = {str(one.get_function_name()): one.get_user_function() for one in app.get_functions()}
-    return WholeApp(runtime, cosmos, clock, RouteClient(runtime), functions)
+    blueprints = [bind(runtime) for bind in function_app.CAPABILITIES]
+    return WholeApp(runtime, cosmos, clock, RouteClient(runtime), blueprints)
 
 
 @asynccontextmanager

@@ -10,8 +10,12 @@ from functions.chat.bots.configuration import BotConfigReply
 from shared.http.models import PathModel, VersionedReply
 from shared.http.paging import PageQuery
 from shared.tenancy.source import Source
+from shared.validation import text_pattern
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+ID_PATTERN = text_pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+    "1 to 128 letters, digits and . _ -, beginning with a letter or digit",
+)
 MAX_BOT_ID = 124
 """Shorter than other ids: `bot:{bot_id}` names the bot in the token ledger, in 128 characters."""
 

@@ -16,7 +16,9 @@ from shared.llm.answer_format import AnswerFormat
 from shared.llm.deployments import MODEL_NAME_PATTERN
 from shared.prompts.models import MAX_VERSION
 from shared.tenancy.context import USER_ID_PATTERN
+from shared.validation import text_pattern
 
+_CURSOR_PATTERN = text_pattern(r"^[0-9]{1,9}$", "the `next_cursor` of the page before")
 MOST_TURNS = 999_999_999
 """The largest number of a turn: its item's id has nine digits."""
 
@@ -38,7 +40,7 @@ class TurnPageQuery(PageQuery):
         cursor: The `next_cursor` of the page before: the number of its last turn.
     """
 
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
+    cursor: str | None = Field(None, pattern=_CURSOR_PATTERN)
 
 
 class ExportPageQuery(QueryModel):
@@ -50,7 +52,7 @@ class ExportPageQuery(QueryModel):
     """
 
     limit: int = Field(1_000, ge=1, le=1_000)
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,9}$")
+    cursor: str | None = Field(None, pattern=_CURSOR_PATTERN)
 
 
 class TurnPath(ConversationPath):

@@ -10,8 +10,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from shared.http.models import PathModel, ReplyModel, RequestModel
 from shared.llm.deployments import MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
-from shared.validation import refuse_value
+from shared.validation import refuse_value, text_pattern
 
+_CHOICE_PATTERN = text_pattern(r"^[a-z0-9_-]{1,32}$", "1 to 32 small letters, digits and _ -")
 MOST_CHOICES = 128
 MOST_TOOLS = 128
 MOST_STOPS = 4
@@ -21,7 +22,7 @@ _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 type _Limit = Annotated[int, Field(ge=1, le=MOST_TOKENS_OF_A_MODEL)]
 type _Penalty = Annotated[float, Field(ge=-2, le=2)]
 type _Stop = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
-type _Choice = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
+type _Choice = Annotated[str, StringConstraints(pattern=_CHOICE_PATTERN)]
 """One of some words: which of them there are, each model says, and next year's will know more."""
 
 type _Json = dict[str, Any]

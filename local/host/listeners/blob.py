@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Azure's scan of a new blob takes up to ten minutes; a developer waits less.
 _SCAN_SECONDS = 1.0
+_SECONDS_FOR_A_BLOB = 0.002
+"""A scan of many blobs is made as much less often: listing them would soon be all that the host does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,13 @@ class BlobListener:
         async with asyncio.TaskGroup() as group:
             while not stopped.is_set():
                 # A scan may be cancelled anywhere: a claim that it leaves is given back when the host ends.
-                await unless_stopped(stopped, self._scan(group, slots))
-                await sleep_unless(stopped, self.clock, _SCAN_SECONDS)
+                listed = await unless_stopped(stopped, self._scan(group, slots)) or 0
+                await sleep_unless(stopped, self.clock, max(_SCAN_SECONDS, listed * _SECONDS_FOR_A_BLOB))
 
-    async def _scan(self, group: asyncio.TaskGroup, slots: asyncio.Semaphore) -> None:
+    async def _scan(self, group: asyncio.TaskGroup, slots: asyncio.Semaphore) -> int:
+        listed = 0
         async for version in self.source.list_blobs(self.pattern.container, self.pattern.prefix):
+            listed += 1
             if self.pattern.match(version.name) is None:
                 continue
             failures = self.receipts.claim(self.name, version)
@@ -125,6 +129,7 @@ class BlobListener:
                 await slots.acquire()
                 task = group.create_task(self._process(version, failures))
                 task.add_done_callback(lambda _: slots.release())
+        return listed
 
     async def _process(self, version: BlobVersion, failures: int) -> None:
         try:

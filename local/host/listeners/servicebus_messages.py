@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from local.host.invocation import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from enum import Enum
 
     from local.host.invocation import Value
 
@@ -22,6 +23,8 @@ class ReceivedMessage(Protocol):
 
     @property
     def body(self) -> Any: ...  # noqa: ANN401, D102 -- the SDK's: chunks of bytes, or an AMQP value
+    @property
+    def body_type(self) -> Enum: ...  # noqa: D102 -- the SDK's: DATA, VALUE or SEQUENCE
     @property
     def application_properties(self) -> Mapping[str | bytes, Any] | None: ...  # noqa: D102 -- the SDK's
     @property
@@ -58,20 +61,29 @@ class ReceivedMessage(Protocol):
     def to(self) -> str | None: ...  # noqa: D102 -- the SDK's
 
 
+class UnboundBodyError(Exception):
+    """The body is one that Azure's host hands to no function: the message fails, delivery after delivery."""
+
+
 def body_of(message: ReceivedMessage) -> bytes:
-    """Return a message's body, whatever kind of AMQP section carries it."""
+    """Return a message's body: data, or a value that is a text, as Azure's host binds them.
+
+    https://github.com/Azure/azure-sdk-for-net, `MessageToStringConverter.cs`: it raises
+    `NotSupportedException` for any other value, and for sequences.
+
+    Raises:
+        UnboundBodyError: It is something else.
+    """
     body = message.body
-    match body:
-        case None:
-            return b""
-        case bytes():
-            return body
-        case str():
+    match message.body_type.name:
+        case "DATA":
+            return body if isinstance(body, bytes) else b"".join(body or ())
+        case "VALUE" if isinstance(body, str):
             return body.encode()
-        case dict() | int() | float() | bool():
-            return json.dumps(_plain(body)).encode()
+        case "VALUE":
+            raise UnboundBodyError(f"A message with a value type of {type(body).__name__} cannot be bound")
         case _:
-            return b"".join(_bytes(chunk) for chunk in body)
+            raise UnboundBodyError("A sequence body message cannot be bound")
 
 
 def single(message: ReceivedMessage, *, binary: bool) -> tuple[Value, dict[str, Value]]:
@@ -172,10 +184,6 @@ def _time(moment: datetime | None) -> str | None:
 
 def _text(value: str | bytes) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _bytes(chunk: bytes | str | Iterable[int]) -> bytes:
-    return chunk.encode() if isinstance(chunk, str) else bytes(chunk)
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 -- one return for each kind of value

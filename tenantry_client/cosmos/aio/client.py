@@ -13,7 +13,7 @@ from tenantry_client.cosmos.client_core import (
     ClientOptions,
     parse_connection_string,
 )
-from tenantry_client.cosmos.delegation import Delegated, missing_sdk, options_of_sdk
+from tenantry_client.cosmos.delegation import Delegated, missing_sdk, options_of_sdk, refuse_properties
 from tenantry_client.cosmos.transport import tls_context
 
 if TYPE_CHECKING:
@@ -83,11 +83,13 @@ class CosmosClient:
 
     async def create_database(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database."""
+        refuse_properties(options)
         await self.sdk("create_database").create_database(id, **options)
         return DatabaseProxy(self, id)
 
     async def create_database_if_not_exists(self, id: str, **options: Any) -> DatabaseProxy:  # noqa: A002, ANN401 - azure-cosmos's name for it
         """Make a database where there is none of this name."""
+        refuse_properties(options)
         await self.sdk("create_database_if_not_exists").create_database_if_not_exists(id, **options)
         return DatabaseProxy(self, id)
 

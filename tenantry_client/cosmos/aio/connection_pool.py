@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import deque
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from tenantry_client.cosmos.answer_reader import AnswerReader, MalformedAnswerError
+from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
 from tenantry_client.cosmos.transport import IDLE_SECONDS, AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncIterator
 
     from tenantry_client.cosmos.answers import Answer
     from tenantry_client.cosmos.transport import Deadlines, Place
@@ -107,12 +111,48 @@ class GatewayConnection(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.close()
 
+    def shut(self) -> None:
+        """End the connection without the loop."""
+        made = None if self._transport is None else self._transport.get_extra_info("socket")
+        if made is not None:
+            with suppress(OSError):
+                made.shutdown(socket.SHUT_RDWR)
+
     def _expire(self) -> None:
         self.abort("no answer within the time given")
 
     def _fail(self, why: str) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(AnswerLostError(why))
+
+
+class LoopLock:
+    """A lock between the tasks of one loop; of the loop that runs now, where an earlier one has ended."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def held(self, end: float | None = None) -> AsyncIterator[None]:
+        """Hold it for a block.
+
+        Raises:
+            CosmosClientTimeoutError: It was not to be had in time.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock = loop, asyncio.Lock()
+        lock = self._lock
+        try:
+            async with asyncio.timeout(None if end is None else end - time.monotonic()):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise CosmosClientTimeoutError(error=error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class _Places:
@@ -138,6 +178,8 @@ class _Places:
 class ConnectionPool:
     """Bounded connections to each place that the account names.
 
+    They are those of one loop: on another one, as in a second `asyncio.run`, it begins anew.
+
     Args:
         tls: How TLS is spoken.
         limit: The most connections to one place; who finds none waits for one, in turn.
@@ -147,6 +189,7 @@ class ConnectionPool:
         self._tls = tls
         self._limit = limit
         self._places: dict[Place, _Places] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def exchange(self, place: Place, request: bytes, deadlines: Deadlines) -> Answer:
@@ -157,6 +200,8 @@ class ConnectionPool:
         """
         if self._closed:
             raise NotSentError("the client is closed")
+        if self._loop is not asyncio.get_running_loop():
+            self._begin()
         pool = self._places.get(place) or self._places.setdefault(place, _Places(self._limit))
         connection = self._pop_idle(pool) or await self._take(place, pool, deadlines)
         pool.busy.add(connection)
@@ -173,13 +218,15 @@ class ConnectionPool:
         """Wait."""
         await asyncio.sleep(seconds)
 
-    def new_lock(self) -> asyncio.Lock:
+    def new_lock(self) -> LoopLock:
         """Return a lock of this loop."""
-        return asyncio.Lock()
+        return LoopLock()
 
     async def close(self) -> None:
         """Close all connections; what is waiting fails."""
         self._closed = True
+        if self._loop is not asyncio.get_running_loop():
+            self._begin()
         for pool in self._places.values():
             for waiter in pool.waiters:
                 if not waiter.done():
@@ -189,6 +236,14 @@ class ConnectionPool:
             pool.open -= len(pool.idle)
             pool.idle.clear()
         await asyncio.sleep(0)  # lets the transports say good-bye
+
+    def _begin(self) -> None:
+        """Leave the connections to a loop that has ended, and can close none: their sockets are shut."""
+        for pool in self._places.values():
+            for connection in pool.idle:
+                connection.shut()
+        self._places = {}
+        self._loop = asyncio.get_running_loop()
 
     def idle(self, place: Place) -> tuple[GatewayConnection, ...]:
         """Return the connections that wait for a request, the one used last at the end."""

@@ -164,13 +164,21 @@ def _configure_litellm(stub: str, budget: LiteLLMBudget, *, with_keys: bool) -> 
 
 
 @contextmanager
-def running_app(folder: Path, stub: str, tenants: int) -> Iterator[tuple[Started, Platform]]:
+def running_app(
+    folder: Path, stub: str, tenants: int, more: Mapping[str, str] | None = None
+) -> Iterator[tuple[Started, Platform]]:
     """Run this app on the local platform, whose stores are on the core of the load.
 
     The first start makes the tenants; the second, of the app alone, is the one whose time is told.
+
+    Args:
+        folder: For its data and its logs.
+        stub: The model's URL.
+        tenants: How many there are, each with a key.
+        more: Settings in addition.
     """
     folder.mkdir(exist_ok=True)
-    settings = app_settings(stub)
+    settings = app_settings(stub) | dict(more or {})
     data = folder / "data"
     with running_platform(data, "--only", "host,cosmos,servicebus", settings=settings) as platform:
         keys = tuple(new_key(platform) for _ in range(tenants))

@@ -87,7 +87,11 @@ class Bench:
 
 @contextmanager
 def bench_on(platform: Platform) -> Iterator[Bench]:
-    """Open a bench with a tenant of its own; the model is healed at the end."""
+    """Open a bench with a tenant of its own; the model is healed before, of what a test left, and at the end.
+
+    Of the model's faults the first one that fits decides: one that was left would stand before the poison's.
+    """
+    heal_model(platform)
     tenant_id = platform.new_tenant("premium")
     with collected_results(platform) as results, senders_of(platform) as senders:
         yield Bench(platform, tenant_id, platform.caller(tenant_id), senders, results)

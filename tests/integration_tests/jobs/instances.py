@@ -57,9 +57,13 @@ class Instances:
         return wait_for(self.serving, lambda pids: len(pids) == COUNT)
 
     def kill(self, pid: int) -> None:
-        """Kill -9 one of them; the supervisor starts another in its place."""
+        """Kill -9 one of them, and wait until it is gone; the supervisor starts another in its place.
+
+        While it still dies the broker may give it a message, which is then nobody's until its lock ends.
+        """
         os.kill(pid, signal.SIGKILL)
         self.killed.append(pid)
+        wait_for(Path(f"/proc/{pid}").exists, lambda is_there: not is_there)
 
     def kill_oldest(self) -> None:
         """Kill -9 the one that has lived longest, once all serve."""

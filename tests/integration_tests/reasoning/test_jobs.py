@@ -154,10 +154,13 @@ def test_a_prompt_that_is_not_there_fails_the_job_and_is_told(
     boss: Caller, tenant: str, queues: Queues
 ) -> None:
     job_id = f"{tenant}-nowhere"
-    boss.must("POST", "/api/v1/reasoning/jobs", {"id": job_id, "prompt_name": "nowhere"})
+    asked = {"id": job_id, "prompt_name": "nowhere"}
+    refused = boss.send("POST", "/api/v1/reasoning/jobs", asked)
+    queues.send({"tenant_id": tenant, **asked}, job_id, f"{tenant}#0")
 
     job = ended(boss, job_id)
 
+    assert (refused.status_code, list(refused.json()["detail"]["fields"])) == (422, ["body.prompt_name"])
     assert (job["status"], job["result"]) == ("failed", None)
     [told] = queues.results(job_id, until=job_id)
     assert told["message"] == job["error"] == "PromptNotFoundError: Prompt 'nowhere' not found"
@@ -263,7 +266,8 @@ async def _accept_without_a_broker(platform: Platform, tenant_id: str, job_id: s
             require = partial(runtime.models.require, tenant)
             inputs = JobInputs(JobContents(tenant, lambda: runtime.job_blobs))
             webhooks = WebhookStore(tenant, runtime.container("webhooks"))
-            service = JobService(tenant, jobs, outbox, inputs, webhooks, require, runtime.clock)
+            prompts = runtime.prompts.of(tenant)
+            service = JobService(tenant, jobs, outbox, inputs, webhooks, prompts, require, runtime.clock)
             accepted = await service.accept(JobRequest(id=job_id, text="Why?"))
         finally:
             await runtime.close()

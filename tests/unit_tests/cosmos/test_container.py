@@ -40,7 +40,7 @@ CONDITION = "c.tokens + 5 <= 10"
 @pytest.fixture(params=["sdk", "fast"])
 def container(cosmos: MemoryCosmos, request: pytest.FixtureRequest) -> Container:
     """The container by azure-cosmos, and by the client of our own."""
-    return cosmos.container("prompts") if request.param == "sdk" else cosmos.fast_container("prompts")
+    return cosmos.sdk_container("prompts") if request.param == "sdk" else cosmos.container("prompts")
 
 
 def body(item_id: str = "a", **fields: object) -> dict[str, object]:
@@ -205,7 +205,7 @@ async def test_a_body_tells_which_physical_partition_answered(cosmos: MemoryCosm
 async def test_an_answer_of_several_physical_partitions_or_of_none_tells_nothing(
     cosmos: MemoryCosmos, token: str | None, told: str | None
 ) -> None:
-    container = cosmos.container("prompts")
+    container = cosmos.sdk_container("prompts")
     await container.create(ACME, body())
 
     async def answer() -> Response:

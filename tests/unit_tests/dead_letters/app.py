@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 TEXT = "the printer prints every page twice"
 
 
+class KilledError(BaseException):
+    """The process ends."""
+
+
 class DeadLetterApp:
     """The app, called as its callers and the host call it.
 
@@ -59,6 +63,21 @@ class DeadLetterApp:
         """Replay one."""
         call = Call({"dead_letter_id": letter_id}, headers=headers or self.boss)
         return await self.app.client.call("replay_dead_letter", call)
+
+    async def die_in_replay(self, letter_id: str) -> None:
+        """Let a replay end with its process, when it is about to send the message."""
+        send, store = self.broker.send, self.app.cosmos.transport
+
+        async def ask_nothing() -> None:
+            raise KilledError
+
+        async def die(*_: object) -> None:
+            store.fault = ask_nothing
+            raise KilledError
+
+        self.broker.send = die  # type: ignore[method-assign,assignment]  # until the end of this
+        assert (await self.replay(letter_id)).status == 500  # what nobody reads
+        self.broker.send, store.fault = send, None  # type: ignore[method-assign]  # as it was
 
     async def replay_all(self, headers: dict[str, str] | None = None, **selected: object) -> Answer:
         """Replay many."""

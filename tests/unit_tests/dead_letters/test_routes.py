@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,69 @@ async def test_a_replay_is_repeated_as_often_as_one_likes_and_sends_one_message(
 
     assert [answer.status for answer in answers] == [200, 404, 404]
     assert len(app.broker.on("reasoner-in")) == 1
+
+
+async def test_two_replays_of_one_dead_letter_at_once_send_one_message(app: DeadLetterApp) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+
+    answers = await asyncio.gather(*(app.replay(letter["id"]) for _ in range(5)))
+
+    assert sorted(answer.status for answer in answers) == [200, 409, 409, 409, 409]
+    assert {answer.json().get("error") for answer in answers} == {None, "DeadLetterInReplayError"}
+    assert len(app.broker.on("reasoner-in")) == 1
+    assert await app.listed() == []
+
+
+async def test_a_replay_of_many_beside_one_of_the_same_sends_one_message_of_each(app: DeadLetterApp) -> None:
+    for number in range(3):
+        await app.exhaust(id=f"j{number}")
+    letters = await app.listed()
+
+    alone, *many = await asyncio.gather(
+        app.replay(letters[0]["id"]), app.replay_all(), app.replay_all(reason="DeliveriesExhaustedError")
+    )
+
+    done = [one["id"] for answer in many for one in answer.json()["replayed"]]
+    done += [letters[0]["id"]] if alone.status == 200 else []
+    assert sorted(done) == sorted(letter["id"] for letter in letters)
+    refused = {one["error"] for answer in many for one in answer.json()["refused"]}
+    assert refused <= {"DeadLetterInReplayError", "DeadLetterNotFoundError"}
+    assert sorted(message.message_id for message in app.broker.on("reasoner-in")) == [
+        "acme:j0",
+        "acme:j1",
+        "acme:j2",
+    ]
+
+
+async def test_a_replay_that_dies_before_it_sends_leaves_a_dead_letter_that_is_replayed_later(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    await app.die_in_replay(letter["id"])
+
+    at_once = [(await app.replay(letter["id"])).status, (await app.delete(letter["id"])).status]
+    listed = await app.listed()
+    app.app.clock.advance(61)
+    later = await app.replay(letter["id"])
+    await app.app.tick("sweep_outbox")
+
+    assert (at_once, listed) == ([409, 409], [letter])
+    assert (later.status, await app.listed()) == (200, [])
+    assert len(app.broker.on("reasoner-in")) == 1
+
+
+async def test_a_dead_letter_that_a_replay_did_not_give_back_is_deleted_a_minute_later(
+    app: DeadLetterApp,
+) -> None:
+    await app.exhaust()
+    [letter] = await app.listed()
+    await app.die_in_replay(letter["id"])
+    app.app.clock.advance(61)
+
+    assert (await app.delete(letter["id"])).status == 204
+    assert await app.listed() == []
 
 
 async def test_what_a_broker_that_is_down_does_not_take_stays_a_dead_letter_and_is_sent_later(
@@ -342,6 +406,59 @@ async def test_a_job_that_lost_its_message_takes_a_place_again_and_one_whose_mes
     assert (waiting.status, lost.status, sent) == (200, 200, 4)
     # The place that is free is that one's, which asked first.
     assert [message.message_id for message in app.broker.on("reasoner-in")][4:] == ["acme:j4"]
+
+
+async def test_messages_that_never_became_jobs_take_places_when_they_are_replayed(app: DeadLetterApp) -> None:
+    await app.suspend()
+    for number in range(6):
+        await app.refuse(id=f"j{number}", prompt_name=None)
+    await app.suspend(status="active")
+
+    answer = (await app.replay_all(app.app.admin)).json()
+    sent = len(app.broker.on("reasoner-in"))
+    statuses = [(await app.job(f"j{number}"))["status"] for number in range(6)]
+    for message in list(app.broker.on("reasoner-in")):
+        await app.deliver(message)
+
+    assert (len(answer["replayed"]), sent, statuses) == (6, 4, ["queued"] * 6)
+    names = sorted(message.message_id for message in app.broker.on("reasoner-in"))
+    assert names == [f"acme:j{number}" for number in range(6)]
+    assert await app.listed(headers=app.app.admin) == []
+
+
+async def test_a_feedback_that_never_was_one_is_listed_and_counted_once_it_is_replayed(
+    app: DeadLetterApp,
+) -> None:
+    await app.suspend()
+    body = json.dumps({"tenant_id": "acme", "id": "f1", "text": TEXT, "language": "pt-BR"}).encode()
+    await app.app.functions["analyse_feedback"](FakeDelivery(body))
+    await app.suspend(status="active")
+    [letter] = await app.listed(headers=app.app.admin)
+
+    replayed = await app.replay(letter["id"], app.app.admin)
+    found = (await app.app.must("list_feedback", Call(query="language=pt", headers=app.boss))).json()["items"]
+
+    assert (replayed.status, [one["feedback_id"] for one in found]) == (200, ["f1"])
+    assert [message.message_id for message in app.broker.on("feedback-form-in")] == ["acme:f1"]
+
+
+async def test_a_replay_of_a_job_that_is_in_work_sends_one_message_more(app: DeadLetterApp) -> None:
+    request = {"id": "j1", "text": TEXT, "needs_approval": True}
+    await app.app.must("accept_job", Call.of(request, headers=app.boss))
+    await app.deliver(app.broker.on("reasoner-in")[0])
+    before = len(app.broker.on("reasoner-in"))
+    await app.suspend()
+    await app.refuse(id="j1", prompt_name=None, needs_approval=True)
+    await app.suspend(status="active")
+    [letter] = await app.listed(headers=app.app.admin)
+
+    waiting = await app.job()
+    answer = await app.replay(letter["id"], app.app.admin)
+    await app.deliver(app.broker.on("reasoner-in")[-1])
+
+    assert (waiting["status"], answer.status) == ("waiting", 200)
+    assert len(app.broker.on("reasoner-in")) == before + 1
+    assert (await app.job())["status"] == "waiting"
 
 
 async def test_a_job_with_a_large_input_is_replayed_while_that_is_there(app: DeadLetterApp) -> None:

@@ -244,7 +244,7 @@ async def test_one_that_waited_for_25_hours_fails_with_the_budgets_words(app: Fe
     await app.deliver()
 
     shown = await app.show()
-    assert (shown["status"], shown["error"]) == ("failed", "Too much (a job waits for 25 hours at most)")
+    assert (shown["status"], shown["error"]) == ("failed", "Too much (the longest wait is 25 hours)")
 
 
 async def test_one_whose_model_always_fails_ends_and_is_kept(app: FeedbackApp) -> None:
@@ -316,7 +316,7 @@ async def test_another_text_under_a_known_id_is_quarantined_and_refused(app: Fee
     await app.deliver(text="Something else")
 
     assert refused.status == 409
-    assert [entry["reason"] for entry in await app.quarantined()] == ["JobConflictError"]
+    assert [entry["reason"] for entry in await app.quarantined()] == ["FeedbackConflictError"]
 
 
 async def test_a_broker_that_is_down_refuses_nothing_and_the_sweeper_sends_it_later(app: FeedbackApp) -> None:
@@ -329,3 +329,18 @@ async def test_a_broker_that_is_down_refuses_nothing_and_the_sweeper_sends_it_la
 
     assert accepted.status == 202
     assert [body["id"] for body in app.broker.bodies("feedback-form-in")] == ["f1"]
+
+
+async def test_a_broker_that_does_not_take_an_analysis_is_asked_again_at_the_next_delivery(
+    app: FeedbackApp,
+) -> None:
+    app.broker.is_down = True
+    with pytest.raises(DependencyUnavailableError):
+        await app.deliver()
+    stored = await app.show()
+    app.broker.is_down = False
+
+    await app.deliver()
+
+    assert (stored["status"], len(app.model.prompts)) == ("succeeded", 1)
+    assert len(app.broker.bodies("feedback-form-out")) == 1

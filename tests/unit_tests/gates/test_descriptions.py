@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 import function_app
 from shared.http.descriptions import describe_attributes
+from shared.runtime import SETTINGS
+from shared.validation import TIME_PATTERN, find_words
 from tests.contract.documents import API, committed
 
 if TYPE_CHECKING:
@@ -61,6 +63,34 @@ def test_every_schema_and_every_field_is_described() -> None:
 
     assert unnamed == []
     assert missing == []
+
+
+def test_every_pattern_of_a_request_has_words_for_its_refusal() -> None:
+    inputs = [model for route in function_app.runtime.routes for model in route.inputs.models()]
+    schemas: list[object] = [model.model_json_schema() for model in inputs]
+    schemas += [setting.form() for setting in SETTINGS]
+    silent = {
+        f"{pattern}: give it some by shared.validation.text_pattern"
+        for schema in schemas
+        for pattern in patterns_in(schema)
+        if find_words(pattern) is None and pattern != TIME_PATTERN
+    }
+
+    assert silent == set()
+
+
+def patterns_in(schema: object) -> Iterator[str]:
+    """Yield the patterns of the texts in a JSON schema, those of the keys of objects included."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from patterns_in(part)
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and "pattern" in schema:
+            yield schema["pattern"]
+        if isinstance(schema.get("patternProperties"), dict):
+            yield from schema["patternProperties"]
+        for part in schema.values():
+            yield from patterns_in(part)
 
 
 def test_every_answer_and_header_is_described() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, field_validator
+from pydantic import BaseModel, Field, TypeAdapter, field_validator
 
 from shared.errors import ValidationError
 from shared.tracebacks import release_frames
-from shared.validation import Time, validate_input
+from shared.validation import Time, text_pattern, validate_input
 
 TIME = TypeAdapter[object](Time)
 
@@ -59,3 +59,28 @@ def test_a_refusal_holds_no_frame_even_of_a_careless_validator() -> None:
     told = {"fields": {"body.text": "Value error, no x"}}
     assert [refusal.detail for refusal in refusals if refusal] == [told] * 20
     assert not [one for one in gc.get_objects() if type(one) is HeldByAFrame]
+
+
+class Coded(BaseModel):
+    """A model of patterns: one has words, one has none."""
+
+    told: str = Field("ab-12", pattern=text_pattern(r"^[a-z]{2}-[0-9]{2}$", "a code such as ab-12"))
+    untold: str = Field("a", pattern=r"^[a-q]$")
+
+
+def test_a_pattern_that_does_not_match_is_told_in_words() -> None:
+    with pytest.raises(ValidationError) as refused:
+        validate_input(lambda: Coded.model_validate({"told": "x", "untold": "z"}), "request", "body")
+
+    assert refused.value.detail["fields"] == {
+        "body.told": "must be a code such as ab-12",
+        "body.untold": "is not written as it has to be",
+    }
+
+
+def test_a_pattern_has_the_same_words_everywhere() -> None:
+    text_pattern(r"^[x-z]$", "one of the last letters")
+    text_pattern(r"^[x-z]$", "one of the last letters")
+
+    with pytest.raises(ValueError, match="has other words already"):
+        text_pattern(r"^[x-z]$", "a letter")

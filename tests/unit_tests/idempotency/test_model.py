@@ -57,9 +57,8 @@ class ClaimMachine(RuleBasedStateMachine):
         for task, _ in self.running.values():
             task.cancel()
         self.loop.run(asyncio.sleep(0))
-        self.loop.run(self.cosmos.client.close())
+        self.loop.run(self.cosmos.close())
         self.loop.close()
-        self.cosmos.database.close()
 
     @rule(instance=st.integers(0, 1), key=KEYS, content=CONTENTS, status=STATUSES)
     def ask(self, instance: int, key: str, content: bytes, status: int) -> None:

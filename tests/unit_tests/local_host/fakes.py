@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from azure.servicebus.amqp import AmqpMessageBodyType
+
 from local.host.bindings import Function
 from local.host.invocation import Failure, Outcome
 from local.host.listeners.blob import BlobContent, BlobVersion
@@ -163,6 +165,11 @@ class FakeMessage:
     session_id: str | None = None
     subject: str | None = None
     to: str | None = None
+    kind: AmqpMessageBodyType = AmqpMessageBodyType.DATA
+
+    @property
+    def body_type(self) -> AmqpMessageBodyType:
+        return self.kind
 
 
 class FakeLink:
@@ -237,9 +244,11 @@ class FakeBlobs:
     contents: dict[str, bytes] = field(default_factory=dict)
     error: Exception | None = None
     vanish: bool = False
+    listings: int = 0
 
     async def list_blobs(self, container: str, prefix: str) -> AsyncIterator[BlobVersion]:
         """Yield what is there."""
+        self.listings += 1
         for path, content in list(self.contents.items()):
             holder, _, name = path.partition("/")
             if holder == container and name.startswith(prefix):

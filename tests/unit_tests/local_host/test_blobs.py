@@ -75,6 +75,16 @@ async def test_each_content_of_a_blob_runs_the_function_once(tmp_path: Path) -> 
     await again.stop()
 
 
+async def test_a_container_of_thousands_is_scanned_less_often(tmp_path: Path) -> None:
+    scan = _Scan(tmp_path)
+    scan.blobs.contents |= {f"inbox/{number}.pdf": b"no" for number in range(2000)}
+    await scan.clock.advance(3.9)
+    assert scan.blobs.listings == 1
+    await scan.clock.advance(16.1)
+    assert scan.blobs.listings == 6
+    await scan.stop()
+
+
 async def test_a_blob_that_fails_is_given_up_after_the_threshold_and_delays_no_other(tmp_path: Path) -> None:
     async def body(call: Call) -> Outcome:
         return FAILED if call.value == b"bad" else Outcome()

@@ -43,8 +43,8 @@ def contents_of(app: WholeApp) -> dict[str, bytes]:
 
 
 async def switch(
-    app: WholeApp, key: Mapping[str, str], name: str = "logs.keep_content", value: Any = True
-) -> None:  # noqa: ANN401, FBT002  # a setting's value
+    app: WholeApp, key: Mapping[str, str], name: str = "logs.keep_content", *, value: object = True
+) -> None:
     await app.must("put_setting", Call.of({"value": value}, headers=dict(key), key=name))
 
 
@@ -182,7 +182,7 @@ async def test_contents_go_when_lines_do_or_conversations_where_these_go_first(
     app: WholeApp, boss: dict[str, str], of_chat: int | None, kept: int
 ) -> None:
     if of_chat is not None:
-        await switch(app, boss, "chat.retention_days", of_chat)
+        await switch(app, boss, "chat.retention_days", value=of_chat)
     days = [(EPOCH.date() - timedelta(days=back)).isoformat() for back in range(12)]
     for day in days:
         contents_of(app)[f"acme/{day}/{0:032x}-103000000000-0.json"] = b"{}"

@@ -13,25 +13,18 @@ from shared.logging.context import log_context
 from shared.messaging import outbox as messages
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.resilience.deadlines import remaining_seconds
-from shared.tenancy.context import ambient_tenant
+from shared.tenancy.context import ambient_tenant, parse_tenant_id
 from tests.support.fakes import FakeAuthenticator, FakeClock, tenant_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from shared.messaging.sender import OutgoingMessage
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import TenantContext, TenantId
 
 
 class KilledError(BaseException):
     """The process is gone."""
-
-
-@dataclass(frozen=True)
-class Named:
-    """A tenant of a list."""
-
-    tenant_id: str
 
 
 @dataclass
@@ -51,9 +44,9 @@ class Outboxes:
             authenticator.add(tenant_id, tenant_context(tenant_id))
         return Sweeper(self, authenticator, lambda tenant: Outbox(self, tenant), FakeClock())
 
-    async def active(self) -> AsyncIterator[Sequence[Named]]:
+    async def ids(self) -> AsyncIterator[Sequence[TenantId]]:
         for page in self.pages:
-            yield [Named(tenant_id) for tenant_id in page]
+            yield [parse_tenant_id(tenant_id) for tenant_id in page]
 
 
 @dataclass

@@ -33,6 +33,5 @@ class MemoryAccount:
 
     async def close(self) -> None:
         if self._cosmos is not None:
-            await self._cosmos.client.close()
-            self._cosmos.database.close()
+            await self._cosmos.close()
             self._cosmos = None

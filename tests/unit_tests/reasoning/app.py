@@ -25,7 +25,7 @@ from shared.llm.structured_model import StructuredModel
 from shared.messaging.consumer import HandlerEndedError
 from shared.messaging.quarantine import Quarantine
 from shared.resilience.concurrency import Paces
-from shared.tenancy.context import Role
+from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.purges import Purges
 from tests.support.fakes import Call, FakeAuthenticator, RouteClient, generous_rates, tenant_context
 from tests.support.models import FakeModels
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shared.llm.chat_model import ChatModel, ChatPrompt, StreamingChatModel
     from shared.messaging.sender import OutgoingMessage
     from shared.runtime import Runtime
-    from shared.tenancy.context import TenantContext
+    from shared.tenancy.context import TenantContext, TenantId
     from tests.support.fakes import Answer, FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
 
@@ -109,9 +109,9 @@ class FakeDirectory:
     authenticator: FakeAuthenticator
     also: tuple[str, ...] = ()
 
-    async def active(self) -> AsyncIterator[list[SimpleNamespace]]:
+    async def ids(self) -> AsyncIterator[list[TenantId]]:
         for tenant_id in (*self.also, *self.authenticator.tenants):
-            yield [SimpleNamespace(tenant_id=tenant_id)]
+            yield [parse_tenant_id(tenant_id)]
 
 
 class App:
@@ -146,7 +146,7 @@ class App:
             tenants=self.directory,
             quarantine=Quarantine(cosmos.container("quarantine"), clock),
             purges=Purges(cosmos.container("tenants"), clock),
-            message_checks={},
+            job_queues={},
         )
         app = func.FunctionApp()
         app.register_functions(blueprint(cast("Runtime", self.runtime)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functions.reasoning.messages import SESSIONS_PER_TENANT, session_of
 from shared.jobs.places import PLACES
 from shared.jobs.repository import SWEEP_AFTER_SECONDS
+from shared.prompts.models import PromptDraft
 from shared.resilience.deadlines import remaining_seconds
 from tests.support.fakes import Call, every_page, host_limit_seconds
 from tests.unit_tests.reasoning.app import message
@@ -83,6 +84,46 @@ async def test_what_is_no_single_input_is_refused_and_nothing_is_stored(
     assert answer.status == 422
     assert app.sender.sent == []
     assert await app.jobs.page(None, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "told"),
+    [
+        ({"prompt_name": "gone"}, "body.prompt_name", "Prompt 'gone' not found"),
+        ({"prompt": {"name": "gone"}}, "body.prompt.name", "Prompt 'gone' not found"),
+        (
+            {"prompt": {"name": "ask", "label": "draft"}},
+            "body.prompt.label",
+            "Prompt 'ask' with the label 'draft' not found",
+        ),
+        (
+            {"prompt": {"name": "ask", "version": 2}},
+            "body.prompt.version",
+            "Prompt 'ask' in version 2 not found",
+        ),
+        ({"prompt_name": "ask"}, "body.variables", "topic"),
+        ({"prompt_name": "ask", "variables": {"topic": "tea", "more": "x"}}, "body.variables", "more"),
+    ],
+)
+async def test_a_prompt_with_which_a_job_could_only_fail_is_refused_by_its_field(
+    app: App, asked: dict[str, Any], field: str, told: str
+) -> None:
+    await app.prompts.save("ask", PromptDraft(template="About {topic}?"), None)
+
+    answer = await app.accept(id="j1", **asked)
+
+    assert answer.status == 422
+    [(named, problem)] = answer.json()["detail"]["fields"].items()
+    assert (named, told in problem) == (field, True)
+    assert (await app.show("j1")).status == 404
+
+
+async def test_another_tenants_prompt_looks_like_none(app: App) -> None:
+    await app.prompts.save("ask", PromptDraft(template="About tea?"), None)
+
+    answers = [await app.accept(headers, prompt_name="ask") for headers in (app.user, app.stranger)]
+
+    assert [answer.status for answer in answers] == [202, 422]
 
 
 async def test_a_job_is_accepted_while_the_broker_is_down_and_swept_later(app: App) -> None:

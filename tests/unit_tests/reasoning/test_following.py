@@ -79,7 +79,7 @@ class WorkingClock(FakeClock):
 def service_of(app: App, clock: FakeClock) -> JobService:
     require = partial(app.models.require, ACME)
     webhooks = WebhookStore(ACME, app.cosmos.container("webhooks"))
-    return JobService(ACME, app.jobs, app.outbox, app.inputs, webhooks, require, clock)
+    return JobService(ACME, app.jobs, app.outbox, app.inputs, webhooks, app.prompts, require, clock)
 
 
 async def test_each_step_and_status_comes_while_the_job_is_worked_on(app: App) -> None:

@@ -118,7 +118,7 @@ async def test_what_waits_for_the_budget_for_too_long_has_failed_with_its_words(
     assert made.status == "failed"
     assert made.error == {
         "code": "rate_limit_exceeded",
-        "message": "Not now (a job waits for 25 hours at most)",
+        "message": "Not now (the longest wait is 25 hours)",
     }
 
 

@@ -22,6 +22,7 @@ from tests.unit_tests.tenancy.tenants import Comparer, FakeAudit, FakeTenants, n
 if TYPE_CHECKING:
     from tests.support.fakes import FakeClock
 
+ACME = parse_tenant_id("acme")
 TTL = 20.0
 ADMIN_KEY = "an-administrators-key"
 NEXT_ADMIN_KEY = "the-administrators-next-key"
@@ -529,6 +530,25 @@ async def test_the_platforms_work_looks_an_active_tenant_up_once_for_as_long_as_
     await authenticator.for_platform("acme")
 
     assert (asked, tenants.lookups) == (1, 2)
+
+
+async def test_all_rounds_look_a_tenant_up_once_for_as_long_as_a_key_whether_it_is_active_or_not(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    tenants.add(new_key())
+    known = await authenticator.for_platform("acme")
+    assert [await authenticator.find_active(ACME) for _ in range(3)] == [known] * 3
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
+    clock.advance(TTL)
+    assert [await authenticator.find_active(ACME) for _ in range(3)] == [None] * 3
+    assert tenants.lookups == 2
+    tenants.set_status("acme", TenantStatus.ACTIVE)
+    clock.advance(TTL)
+    assert await authenticator.find_active(ACME) == known
+
+
+async def test_no_round_is_made_for_a_tenant_that_is_gone(authenticator: Authenticator) -> None:
+    assert await authenticator.find_active(ACME) is None
 
 
 async def test_the_platforms_work_refuses_nobody_by_what_was_known_a_moment_ago(

@@ -38,13 +38,13 @@ class App:
         credentials = CredentialCache(self.tenants, clock, 20)
         verifier = KeyVerifier(credentials, clock)
         admins = AdminKeys(["the-administrators-key"])
-        authenticator = Authenticator(credentials, self.audit, admins, verifier)
+        self.authenticator = Authenticator(credentials, self.audit, admins, verifier)
         runtime: Any = SimpleNamespace(
             routes=[],
             rate_limiter=generous_rates(clock),
             paces=Paces(clock),
             clock=clock,
-            authenticator=authenticator,
+            authenticator=self.authenticator,
             tenants=self.tenants,
             keys=KeyStore(cosmos.container("tenants"), self.tenants),
             purges=Purges(cosmos.container("tenants"), clock),
@@ -171,8 +171,10 @@ async def test_a_suspended_tenants_keys_stop_working_and_it_is_left_out_of_the_p
     await app.tenants.update(parse_tenant_id("acme"), TenantChange(status=TenantStatus.SUSPENDED), None)
 
     assert (await app.key("acme", {"authorization": f"Bearer {key}"})).status == 401
-    rounds = [tenant.tenant_id async for page in app.tenants.active() for tenant in page]
-    assert rounds == ["globex"]
+    ids = [tenant_id async for page in app.tenants.ids() for tenant_id in page]
+    assert ids == ["acme", "globex"]
+    rounds = [await app.authenticator.find_active(tenant_id) for tenant_id in ids]
+    assert [tenant.tenant_id for tenant in rounds if tenant is not None] == ["globex"]
 
 
 async def test_a_store_that_is_down_while_authenticating_is_a_503(app: App) -> None:

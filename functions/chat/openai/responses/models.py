@@ -25,7 +25,7 @@ from functions.chat.openai.responses.input_items import (
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel
 from shared.llm.deployments import MODEL_NAME_PATTERN, MOST_TOKENS_OF_A_MODEL
 from shared.tenancy.context import USER_ID_PATTERN
-from shared.validation import MOST_NAMED, refuse_value
+from shared.validation import MOST_NAMED, describe_problem, refuse_value, text_pattern
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -45,7 +45,7 @@ _KINDS = frozenset(
         "json_schema",
     }
 )
-_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
+_NAME = text_pattern(r"^[A-Za-z0-9_.-]{1,64}$", "1 to 64 letters, digits and . _ -")
 _LONGEST_VALUE = 512
 
 
@@ -187,7 +187,7 @@ def _rewrite(problem: ErrorDetails) -> InitErrorDetails:
     kept = tuple(
         step for before, step in zip((None, *place), place, strict=False) if not _is_kind(before, step)
     )
-    told = problem["msg"].replace("{", "{{").replace("}", "}}")
+    told = describe_problem(problem).replace("{", "{{").replace("}", "}}")
     return InitErrorDetails(type=PydanticCustomError(problem["type"], told), loc=kept, input=None)
 
 
@@ -280,7 +280,7 @@ class CreateResponseRequest(RequestModel):
         except ValidationError as error:
             if error.error_count() > MOST_NAMED:
                 raise  # none of them is named
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
+            problems = error.errors(include_url=False, include_input=False)
         # Outside of the block above: the other error holds the body.
         raise ValidationError.from_exception_data(cls.__name__, [_rewrite(one) for one in problems])
 

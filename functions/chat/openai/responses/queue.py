@@ -19,10 +19,9 @@ from shared.jobs.claims import JobClaims
 from shared.jobs.intake import JobIntake
 from shared.jobs.messages import open_outbox
 from shared.jobs.places import JobOutbox
+from shared.jobs.queues import JobQueue
 from shared.jobs.repository import JobRepository
-from shared.jobs.setbacks import JobSetbacks
 from shared.llm.model_call import CallOrigin
-from shared.messaging.consumer import Queue
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import TenantContext
 
@@ -39,12 +38,20 @@ def bind_queue(runtime: "Runtime", chat: Chat, blueprint: func.Blueprint) -> Non
         claims = JobClaims(jobs, runtime.settings.responses_hold_seconds, runtime.clock)
         return ResponseWorker(opened.service, jobs, _outbox(runtime, tenant), claims)
 
-    async def put_off(tenant: TenantContext, message: ResponsesIn, failure: Exception) -> None:
-        jobs, outbox = _jobs(runtime, tenant), _outbox(runtime, tenant)
-        give_up = (await worker(tenant, message.id)).give_up
-        await JobSetbacks(jobs, outbox, request_message, give_up, runtime.clock).put_off(message, failure)
+    async def give_up(tenant: TenantContext, message: ResponsesIn) -> None:
+        await (await worker(tenant, message.id)).give_up(message)
 
-    queue = Queue(runtime, "responses-in", ResponsesIn, put_off=put_off)
+    jobs = JobQueue(
+        "responses-in",
+        lambda: runtime.settings.responses_in_queue,
+        ResponsesIn,
+        "openai",
+        partial(_jobs, runtime),
+        partial(_outbox, runtime),
+        request_message,
+    )
+    runtime.job_queues[jobs.name] = jobs
+    queue = jobs.open(runtime, give_up)
 
     @blueprint.service_bus_queue_trigger(
         arg_name="message", queue_name="%RESPONSES_IN_QUEUE%", connection="SERVICEBUS"
@@ -60,7 +67,7 @@ def bind_queue(runtime: "Runtime", chat: Chat, blueprint: func.Blueprint) -> Non
     @queue.mover
     async def give_up_response(tenant: TenantContext, message: ResponsesIn) -> None:
         """End a response whose message exhausted its deliveries, and move that to the quarantine."""
-        await (await worker(tenant, message.id)).give_up(message)
+        await give_up(tenant, message)
 
     @blueprint.timer_trigger(arg_name="timer", schedule="%OUTBOX_SWEEP_SCHEDULE%")
     async def sweep_responses(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the binding's name

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from tenantry_client.cosmos.aio.connection_pool import LoopLock
 from tenantry_client.cosmos.aio.racing import race
 from tenantry_client.cosmos.answers import Answer
 from tenantry_client.cosmos.client_core import ClientCore
@@ -96,7 +96,7 @@ class ScriptedTransport:
 
     async def exchange(self, place: Place, request: bytes, deadlines: Deadlines) -> Answer:
         head, _, body = request.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")
         headers = dict(line.split(": ", 1) for line in lines)
         sent = Sent(place.host, method, path, headers, body, deadlines)
@@ -114,8 +114,8 @@ class ScriptedTransport:
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
 
-    def new_lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def new_lock(self) -> LoopLock:
+        return LoopLock()
 
     async def close(self) -> None:
         return None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tenantry_client.cosmos.blocking_pool import BlockingPool, run_to_end
+from tenantry_client.cosmos.blocking_pool import BlockingLock, BlockingPool, run_to_end
+from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
 from tenantry_client.cosmos.transport import AnswerLostError, Deadlines, NotSentError, Place, tls_context
 
 if TYPE_CHECKING:
@@ -166,6 +170,45 @@ def test_nobody_there_or_a_closed_client_means_that_nothing_was_sent() -> None:
         run_to_end(connections.close())
         with pytest.raises(NotSentError, match="closed"):
             ask(connections, place, "/1")
+
+
+FORKED = """
+import os, sys
+from tenantry_client.cosmos.blocking_pool import BlockingPool, run_to_end
+from tenantry_client.cosmos.transport import Deadlines, Place, tls_context
+
+pool, place = BlockingPool(tls_context(verify=True), 1), Place.parse(sys.argv[1])
+
+def ask(path):
+    request = f"GET {path} HTTP/1.1\\r\\n\\r\\n".encode()
+    print(run_to_end(pool.exchange(place, request, Deadlines())).body.decode(), flush=True)
+
+ask("/before")
+if child := os.fork():
+    os.waitpid(child, 0)
+    ask("/parent")
+else:
+    ask("/child")
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own() -> None:
+    with serving(echo) as place:
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-c", FORKED, place.url], capture_output=True, text=True, check=True
+        )
+    assert done.stdout.split() == ["1/before", "2/child", "1/parent"]
+
+
+def test_a_lock_is_waited_for_no_longer_than_the_operation_may_take() -> None:
+    async def held_twice() -> None:
+        lock = BlockingLock()
+        async with lock.held(), lock.held(time.monotonic() + 0.01):
+            raise AssertionError("two have it")
+
+    with pytest.raises(CosmosClientTimeoutError):
+        run_to_end(held_twice())
 
 
 def test_what_wants_to_suspend_is_refused() -> None:

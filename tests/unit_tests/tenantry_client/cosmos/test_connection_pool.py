@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tenantry_client.cosmos.aio.connection_pool import ConnectionPool
+from tenantry_client.cosmos.aio.connection_pool import ConnectionPool, LoopLock
+from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
 from tenantry_client.cosmos.transport import AnswerLostError, Deadlines, NotSentError, Place, tls_context
 from tests.support.certificates import write_certificate
+from tests.unit_tests.tenantry_client.cosmos.test_blocking_pool import echo as blocking_echo
+from tests.unit_tests.tenantry_client.cosmos.test_blocking_pool import serving as blocking_serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -215,6 +219,33 @@ async def test_a_closed_client_sends_nothing() -> None:
         await connections.close()
         with pytest.raises(NotSentError, match="closed"):
             await connections.exchange(place, REQUEST % 1, DEADLINES)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning"
+)  # as whoever leaves a loop without closing is told
+def test_a_client_goes_on_after_the_loop_that_it_began_on() -> None:
+    connections = ConnectionPool(tls_context(verify=True), 1)
+
+    async def ask(place: Place, number: int) -> bytes:
+        answer = await connections.exchange(place, REQUEST % number, DEADLINES)
+        assert connections.count_open() == 1
+        return answer.body
+
+    with blocking_serving(blocking_echo) as place:
+        assert [asyncio.run(ask(place, number)) for number in range(3)] == [b"1/0", b"2/1", b"3/2"]
+        asyncio.run(connections.close())
+    gc.collect()
+
+
+async def test_a_lock_is_waited_for_no_longer_than_the_operation_may_take() -> None:
+    lock = LoopLock()
+    async with lock.held():
+        with pytest.raises(CosmosClientTimeoutError):
+            async with lock.held(asyncio.get_running_loop().time() - 1):
+                raise AssertionError("two have it")
+    async with lock.held():
+        pass
 
 
 @pytest.mark.parametrize(

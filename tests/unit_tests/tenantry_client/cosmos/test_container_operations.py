@@ -18,6 +18,7 @@ from tenantry_client.cosmos.exceptions import (
     CosmosResourceNotFoundError,
     DecodeError,
 )
+from tenantry_client.cosmos.item_feed import ItemFeed
 from tenantry_client.cosmos.item_reading import ItemReader
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     RID,
@@ -141,6 +142,20 @@ async def test_a_body_that_is_no_json_is_no_item() -> None:
     broken.body = b'{"id": "1", "p'
     with pytest.raises(DecodeError):
         await operations_on(ScriptedTransport([broken])).read("1", "p", {})
+
+
+async def test_an_answer_without_what_was_asked_for_is_no_empty_one() -> None:
+    operations = operations_on(ScriptedTransport([answer(200), answer(200, [{"statusCode": 201}])]))
+    with pytest.raises(DecodeError, match="without the item"):
+        await operations.read("1", "p", {})
+    with pytest.raises(DecodeError, match="2 operations was answered with 1"):
+        await operations.batch([("read", ("1",)), ("read", ("2",))], "p", {})
+
+    bodies: list[object] = [None, {}, {"Documents": None}, []]
+    for body in bodies:
+        feed = ItemFeed(state_on(ScriptedTransport([answer(200, body)])), "SELECT * FROM c", {})
+        with pytest.raises(DecodeError, match="without the list of results"):
+            await feed.next()
 
 
 async def test_a_container_that_was_made_anew_is_looked_up_once_and_asked_again() -> None:

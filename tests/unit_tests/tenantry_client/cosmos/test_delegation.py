@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tenantry_client.cosmos.aio import CosmosClient
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import KEY, URL
 
@@ -46,4 +48,15 @@ async def test_calls_of_azure_cosmos_are_counted_and_the_client_s_own_are_not() 
         "list_containers": 1,
         "create_container": 2,
     }
+    await client.close()
+
+
+async def test_what_would_make_a_method_return_something_else_is_refused_by_name() -> None:
+    client = Client()
+    with pytest.raises(TypeError, match="return_properties"):
+        await client.create_database("shop", return_properties=True)
+    with pytest.raises(TypeError, match="return_properties"):
+        await client.get_database_client("shop").create_container_if_not_exists(
+            "notes", {"paths": ["/pk"]}, return_properties=True
+        )
     await client.close()

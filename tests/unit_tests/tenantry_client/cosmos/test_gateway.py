@@ -83,6 +83,29 @@ async def test_it_is_where_its_caller_says_that_it_may_be() -> None:
     assert await operations_on(transport).create(ITEM, {"retry_write": 1}) == ITEM
 
 
+@pytest.mark.parametrize(
+    "failure", [answer(408, {}), answer(500, {}), answer(503, {}), AnswerLostError("cut")]
+)
+async def test_a_client_may_be_told_once_that_its_writes_may_be_sent_again(failure: Step) -> None:
+    for options in ({"retry_write": 1}, {"retry_write": 1, "enable_endpoint_discovery": False}):
+        transport = ScriptedTransport([failure, answer(201, ITEM)])
+        assert await operations_on(transport, **options).create(ITEM, {}) == ITEM
+
+    transport = ScriptedTransport([failure, answer(201, ITEM)])
+    with pytest.raises((CosmosHttpResponseError, ServiceResponseError)):
+        await operations_on(transport, retry_write=1).create(ITEM, {"retry_write": 0})
+
+
+async def test_a_patch_is_sent_again_only_where_its_own_caller_says_so() -> None:
+    patch = [{"op": "incr", "path": "/n", "value": 1}]
+    transport = ScriptedTransport([AnswerLostError("cut"), answer(200, ITEM)])
+    operations = operations_on(transport, retry_write=1)
+    with pytest.raises(ServiceResponseError):
+        await operations.patch("1", "p", patch, {})
+    transport.script.insert(0, AnswerLostError("cut"))
+    assert await operations.patch("1", "p", patch, {"retry_write": 1}) == ITEM
+
+
 async def test_a_read_whose_answer_was_lost_is_asked_again() -> None:
     transport = ScriptedTransport([AnswerLostError("cut"), answer(200, ITEM)])
     assert await operations_on(transport).read("1", "p", {}) == ITEM
@@ -148,6 +171,24 @@ async def test_a_region_that_is_behind_leaves_a_session_read_to_the_one_that_wri
     assert places(transport) == ["west", "east"]
 
 
+async def test_where_all_regions_take_writes_each_is_asked_once_whether_it_has_caught_up() -> None:
+    behind = answer(404, {}, x_ms_substatus=1002)
+    known = account("east", "west", "north") | {"enableMultipleWriteLocations": True}
+    known["writableLocations"] = known["readableLocations"]
+    transport = ScriptedTransport([behind] * 3, known)
+    with pytest.raises(CosmosHttpResponseError):
+        await operations_on(transport, multiple_write_locations=True).read("1", "p", {})
+    assert sorted(places(transport)) == ["east", "north", "west"]
+
+
+async def test_a_region_that_the_client_excludes_is_not_asked_unless_a_call_says_otherwise() -> None:
+    transport = ScriptedTransport([answer(200, ITEM)] * 2, account("east", "west"))
+    operations = operations_on(transport, excluded_locations=["east"])
+    await operations.read("1", "p", {})
+    await operations.read("1", "p", {"excluded_locations": []})
+    assert places(transport) == ["west", "east"]
+
+
 async def test_an_excluded_region_is_not_asked() -> None:
     transport = ScriptedTransport([answer(200, ITEM)], account("east", "west"))
     await operations_on(transport).read("1", "p", {"excluded_locations": ["east"]})
@@ -165,7 +206,40 @@ async def test_an_operation_whose_time_is_over_is_not_tried_again() -> None:
     transport = ScriptedTransport([answer(200, ITEM)])
     with pytest.raises(CosmosClientTimeoutError):
         await operations_on(transport).read("1", "p", {"timeout": 0})
-    assert transport.sent == []
+    assert (transport.sent, transport.known) == ([], []), "what it has to know first takes of the same time"
+
+
+async def test_a_client_s_own_timeout_holds_for_each_operation_that_names_none() -> None:
+    transport = ScriptedTransport([answer(200, ITEM)] * 2)
+    operations = operations_on(transport, timeout=3)
+    await operations.read("1", "p", {})
+    await operations.read("1", "p", {"timeout": 9})
+    first, second = (sent.deadlines.read for sent in transport.sent)
+    assert first <= 3 < second <= 9
+
+
+async def test_no_wait_is_longer_than_the_operation_may_take() -> None:
+    long = answer(429, {}, x_ms_retry_after_ms=20_000)
+    transport = ScriptedTransport([long, answer(200, ITEM)])
+    await operations_on(transport).read("1", "p", {"timeout": 2})
+    assert transport.sleeps[0] <= 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+async def test_a_redirection_is_no_answer(status: int) -> None:
+    transport = ScriptedTransport([answer(status, {"id": "another"})])
+    with pytest.raises(ServiceResponseError, match="redirection"):
+        await operations_on(transport).upsert(ITEM, {})
+
+
+async def test_what_the_service_has_said_is_sent_back_to_the_letter() -> None:
+    odd = "0:1#5\u00ff"
+    transport = ScriptedTransport([answer(201, ITEM, x_ms_session_token=odd), answer(200, ITEM)])
+    transport.account = account(consistency="Session")
+    operations = operations_on(transport)
+    await operations.create(ITEM, {})
+    await operations.read("1", "p", {})
+    assert transport.sent[1].headers["x-ms-session-token"] == odd.encode().decode("latin-1")
 
 
 async def test_the_operation_s_time_bounds_each_attempt() -> None:

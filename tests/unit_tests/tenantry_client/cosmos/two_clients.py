@@ -9,9 +9,6 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
 
 from local.cosmos.engine.faults import parse_rule
-from local.supervisor.addresses import COSMOS_KEY
-from shared.cosmos.sdk import open_fast_client
-from tests.support.memory_cosmos import MemoryFastTransport
 
 if TYPE_CHECKING:
     import random
@@ -74,10 +71,7 @@ class Side:
 
     def __init__(self, cosmos: MemoryCosmos, *, own: bool) -> None:
         self.cosmos = cosmos
-        client: Any = cosmos.client
-        if own:
-            client = open_fast_client("http://memory:8081", COSMOS_KEY)
-            client.client_connection.gateway.transport = MemoryFastTransport(cosmos.transport)
+        client: Any = cosmos.client if own else cosmos.sdk_client
         self.container: Any = client.get_database_client("tenantry").get_container_client("prompts")
         self.etags: dict[tuple[str, str], str] = {}
 

@@ -1,0 +1,1 @@
+"""`python -m local.demo`: a local platform filled with data that looks real, for newcomers and pictures."""
