@@ -83,13 +83,14 @@ class ContentService:
             ContentNotKeptError: Nothing is kept of it.
             DependencyUnavailableError: That it is read cannot be kept in the audit trail.
         """
+        # Callers may choose the id: it is written as the log writes it.
+        await self._audit.record(self._tenant, AuditAction.CONTENT_READ, redact(request_id))
         today = self._clock.now()
         days = [today - timedelta(days=back) for back in reversed(range(MOST_DAYS))]
         found = await side_by_side((self._list(day, request_id) for day in days), at_once=_DAYS_AT_ONCE)
         kept = [one for of_day in found for one in of_day]
         if not kept:
             raise ContentNotKeptError(request_id)
-        await self._audit.record(self._tenant, AuditAction.CONTENT_READ, redact(request_id))
         wanted = [one for one in kept if query.cursor is None or one.key > query.cursor]
         page = _cut(wanted, query.limit)
         shown = [(one, content) for one in page if (content := await self._read(one)) is not None]

@@ -73,7 +73,7 @@ class RecordedModel:
 
 @dataclass(slots=True)
 class _Said:
-    """What is said in a call: the answer, or its parts up to as many characters as are kept."""
+    """Words of a call: the answer, or its parts up to as many characters as are kept."""
 
     call: CallInWork[ChatPrompt]
     answer: Completion | None = None

@@ -135,12 +135,16 @@ async def test_each_reading_is_in_the_audit_trail_and_none_is_without_it(
 ) -> None:
     await switch(app, boss)
     await ask(app, boss, "r-1")
-    for _ in range(2):
-        await show(app, boss, "r-1")
+    for request_id in ("r-1", "r-2", "2620:4222222222222"):
+        await show(app, boss, request_id)
 
     entries = (await app.must("list_audit", Call(query="action=content.read", headers=boss))).json()["items"]
 
-    assert [(entry["subject"], entry["outcome"]) for entry in entries] == [("r-1", "done")] * 2
+    assert {(entry["subject"], entry["outcome"]) for entry in entries} == {
+        ("2620:[card]", "done"),
+        ("r-2", "done"),
+        ("r-1", "done"),
+    }
     assert {entry["actor"]["kind"] for entry in entries} == {"key"}
 
 
