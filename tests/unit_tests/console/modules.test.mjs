@@ -134,6 +134,35 @@ test("a difference loses no line", async () => {
   assert.deepEqual(diffLines("a\nb", "a\nc").map((line) => line.kind), ["same", "removed", "added"]);
 });
 
+test("variables are those that the API finds", async () => {
+  const { asText, looksWrong, readUnified, variablesOf } = await load("lib/template.js");
+  assert.deepEqual(variablesOf("Hi {name}, {{not}} {a_1} {name} {9no} {"), ["name", "a_1"]);
+  assert.deepEqual(variablesOf([{ role: "user", content: "{x}" }, { placeholder: "history" }]), ["x"]);
+  assert.equal(looksWrong("a } b").length, 1);
+  assert.equal(looksWrong("{{ {name} }}").length, 0);
+  assert.equal(asText([{ role: "user", content: "{x}" }, { placeholder: "history" }]), "user:\n{x}\n\n[history]");
+  const lines = readUnified("--- version 1\n+++ version 2\n@@ -1 +1 @@\n # template\n-a\n+b");
+  assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
+});
+
+test("a bot's faults are named before it is saved", async () => {
+  const { checkBot } = await load("pages/bot_editor.js");
+  const known = { root: {}, schema: { properties: { description: { type: "string", maxLength: 5 } } } };
+  assert.deepEqual(checkBot({ system_prompt: "Help", description: "short" }, known), {});
+  assert.deepEqual(checkBot({ system_prompt: "", description: "too long" }, known), {
+    description: "has more than 5 characters",
+    system_prompt: "is required, unless a prompt is named",
+  });
+  assert.deepEqual(Object.keys(checkBot({ prompt: { name: "p", label: "l", version: 1 } }, known)), ["prompt.version"]);
+  assert.deepEqual(Object.keys(checkBot({ system_prompt: "x", memory: { type: "summary", max_tokens: 10 } }, known)), ["memory.max_tokens"]);
+});
+
+test("rows become series over days", async () => {
+  const { seriesBy } = await load("pages/overview.js");
+  const rows = [{ day: "2026-01-02", model: "b", n: 2 }, { day: "2026-01-01", model: "a", n: 1 }, { day: "2025-01-01", model: "a", n: 9 }];
+  assert.deepEqual(seriesBy(rows, "model", ["2026-01-01", "2026-01-02"], (row) => row.n), [{ label: "a", values: [1, 0] }, { label: "b", values: [0, 2] }]);
+});
+
 test("a chart's axis has round numbers", async () => {
   const { limitSeries, niceTicks } = await load("lib/charts.js");
   assert.deepEqual(niceTicks(7), [0, 2, 4, 6, 8]);
