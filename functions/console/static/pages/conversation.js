@@ -99,9 +99,9 @@ function Turn({ turn, where, isLast, onChanged, onRewind, onFork, onComment }) {
       <span>${number(turn.usage.total_tokens)} tokens</span><span>${money(turn.cost, turn.currency)}</span><span>${duration(turn.latency_ms)}</span><${Time} value=${turn.created_at} />
       ${turn.finish_reason === "length" && html`<${Badge} tone="warn">cut off<//>`}</div>
     ${turn.status === "done" && html`<div class="row">${judge("up", "Good")}${judge("down", "Bad")}
-      ${rated && html`<${Button} kind="link" aria-label=${`Say why, turn ${turn.turn}`} onClick=${onComment}>${turn.rating.comment ? "Change why" : "Say why"}<//>`}
-      ${!isLast && html`<${Button} kind="link" aria-label=${`Go back to turn ${turn.turn}`} onClick=${onRewind}>Go back to here<//>`}
-      <${Button} kind="link" aria-label=${`Copy up to turn ${turn.turn}`} onClick=${onFork}>Copy up to here<//></div>`}
+      ${rated && html`<${Button} kind="link" aria-label=${`${turn.rating.comment ? "Change why" : "Say why"}, turn ${turn.turn}`} onClick=${onComment}>${turn.rating.comment ? "Change why" : "Say why"}<//>`}
+      ${!isLast && html`<${Button} kind="link" aria-label=${`Go back to here, turn ${turn.turn}`} onClick=${onRewind}>Go back to here<//>`}
+      <${Button} kind="link" aria-label=${`Copy up to here, turn ${turn.turn}`} onClick=${onFork}>Copy up to here<//></div>`}
     ${turn.rating?.comment && html`<p class=${`note${rated === "down" ? " note-warn" : ""}`}>${turn.rating.comment}</p>`}
   </div>`;
 }

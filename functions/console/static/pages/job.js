@@ -76,7 +76,7 @@ function Followed({ first, where }) {
     ${job.waiting_step && html`<${Approval} job=${job} where=${where} onAnswered=${setJob} />`}
     ${job.error && html`<${ErrorBox} error=${{ message: job.error, hint: job.status === "failed" ? "Correct what it names, then submit it again." : "" }} />`}
     <div class="columns"><div class="stack">
-      ${job.result && html`<${Card} title="Result"><p><strong>${job.result.summary}</strong></p><pre class="plain">${job.result.reason}</pre><//>`}
+      ${job.result && html`<${Card} title="Result"><p><strong>${job.result.summary}</strong></p><p class="text">${job.result.reason}</p><//>`}
       <${Card} title="Steps">
         ${job.steps.length === 0 && over && html`<${Empty} title="No step was finished" />`}
         <ol class="steps" aria-live="polite">${job.steps.map((step) => html`<li key=${step.number}><${Step} step=${step} open=${!job.result} /></li>`)}</ol>
@@ -89,7 +89,7 @@ function Followed({ first, where }) {
 
 function Step({ step, open }) {
   return html`<details open=${open}><summary><strong>${words(step.name)}</strong> <span class="muted">${step.model ?? ""} ${number(step.usage.total_tokens)} tokens</span>
-    ${step.finish_reason === "length" && html` <${Badge} tone="warn">cut off<//>`}</summary><pre tabindex="0">${step.text ?? ""}</pre></details>`;
+    ${step.finish_reason === "length" && html` <${Badge} tone="warn">cut off<//>`}</summary><p class="text">${step.text ?? ""}</p></details>`;
 }
 
 function Approval({ job, where, onAnswered }) {
