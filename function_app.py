@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions.audit.trigger import blueprint as audit
 from functions.chat.trigger import blueprint as chat
+from functions.console.trigger import blueprint as console
 from functions.dead_letters.trigger import blueprint as dead_letters
 from functions.exports.trigger import blueprint as exports
 from functions.feedback.trigger import blueprint as feedback
@@ -36,6 +37,7 @@ CAPABILITIES = (
     webhooks,
     tokens,
     logs,
+    console,
     ops,
 )
 

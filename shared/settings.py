@@ -97,6 +97,9 @@ class OidcSettings(BaseSettings):
         oidc_role_claim: The claim with the roles, a text or a list.
         oidc_role_map: Roles by the claim's values. A token without any of them is refused.
         oidc_leeway_seconds: How far the provider's clock may be off.
+        oidc_console_client_id: The public client that the console signs people in as, by authorization code
+            with PKCE; without it the console takes keys alone.
+        oidc_console_scopes: What the console asks for. The access token's `aud` has to be this app's.
         oidc_allow_http: Whether the provider may be asked without TLS; for tests.
     """
 
@@ -112,6 +115,12 @@ class OidcSettings(BaseSettings):
         {"user": "user", "tenant_admin": "tenant_admin"}, alias="OIDC_ROLE_MAP"
     )
     oidc_leeway_seconds: float = Field(60, alias="OIDC_LEEWAY_SECONDS", ge=0, le=300)
+    oidc_console_client_id: str | None = Field(
+        None, alias="OIDC_CONSOLE_CLIENT_ID", pattern=r"^[\x21-\x7e]{1,200}$"
+    )
+    oidc_console_scopes: str = Field(
+        "openid", alias="OIDC_CONSOLE_SCOPES", pattern=r"^[\x21\x23-\x5b\x5d-\x7e ]{1,400}$"
+    )
     oidc_allow_http: bool = Field(default=False, alias="OIDC_ALLOW_HTTP")
 
     @model_validator(mode="after")
@@ -119,6 +128,8 @@ class OidcSettings(BaseSettings):
         if self.oidc_issuer is not None and self.oidc_audience is None:
             raise ConfigurationError(["OIDC_AUDIENCE"])
         if self.oidc_issuer is None and self.oidc_audience is not None:
+            raise ConfigurationError(["OIDC_ISSUER"])
+        if self.oidc_issuer is None and self.oidc_console_client_id is not None:
             raise ConfigurationError(["OIDC_ISSUER"])
         plain = {"OIDC_ISSUER": self.oidc_issuer, "OIDC_JWKS_URL": self.oidc_jwks_url}
         insecure = [name for name, url in plain.items() if url is not None and url.startswith("http://")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "infra" / "models.json"
 RANKS = ROOT / "shared" / "llm" / "ranks"
+LIBRARIES = ROOT / "functions" / "console" / "static" / "vendor"
 PROVIDERS = (
     "Microsoft.App",
     "Microsoft.CognitiveServices",
@@ -86,10 +87,12 @@ def check_settings(environment: Mapping[str, str], findings: Findings) -> None:
         findings.warnings.append("nobody gets the alerts: azd env set TENANTRY_ALERT_EMAIL you@example.com")
 
 
-def check_package(ranks: Path, findings: Findings) -> None:
+def check_package(ranks: Path, libraries: Path, findings: Findings) -> None:
     """Check that what the set-up puts into the package is there."""
     if sum(1 for file in ranks.iterdir() if file.suffix != ".md") == 0:
         findings.problems.append("the tokenizers' ranks are not in shared/llm/ranks: make setup")
+    if not (libraries / "preact.js").exists():
+        findings.problems.append("the console's libraries are not in functions/console: make setup")
 
 
 def register_providers(findings: Findings, sleep: Callable[[float], None]) -> None:
@@ -246,7 +249,7 @@ def check(
     """Check everything that can be checked before a resource is made."""
     findings = Findings()
     check_settings(environment, findings)
-    check_package(RANKS, findings)
+    check_package(RANKS, LIBRARIES, findings)
     location = environment.get("AZURE_LOCATION")
     if location:
         try:

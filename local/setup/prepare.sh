@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts everything that the project needs into its own folder: uv, Python and its packages, Azurite, the tokenizers'
-# ranks. Each step leaves a stamp and is skipped while what it depends on is unchanged.
+# ranks, the console's libraries. Each step leaves a stamp and is skipped while what it depends on is unchanged.
 set -eu
 
 UV_VERSION=0.13.8
@@ -66,7 +66,7 @@ node_20() {
 azurite_is_there() { [ -d local/azurite/node_modules/azurite ] && done_for azurite local/azurite/package-lock.json; }
 
 npm_if_wanted() {
-    azurite_is_there || command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
+    { azurite_is_there && console_is_there; } || command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
 }
 
 azurite() {
@@ -75,6 +75,17 @@ azurite() {
     say "installing Azurite into $folder"
     npm ci --prefix "$folder" --no-audit --no-fund --no-update-notifier --loglevel=error >&2
     stamp azurite "$folder/package-lock.json"
+}
+
+console_is_there() {
+    [ -f functions/console/static/vendor/preact.js ] && done_for console local/setup/console/SHA256SUMS
+}
+
+console_libraries() {
+    if console_is_there; then return; fi
+    say "installing the console's libraries into functions/console/static/vendor"
+    local/setup/console.sh
+    stamp console local/setup/console/SHA256SUMS
 }
 
 ranks_are_there() {
@@ -112,3 +123,4 @@ npm_if_wanted
 python_packages
 azurite
 token_ranks
+console_libraries

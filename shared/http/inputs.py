@@ -27,6 +27,12 @@ A handler stores it with the effect, to find that again after a crash."""
 LastEventId = NewType("LastEventId", str)
 """The Last-Event-ID header: the id of the last event that the client of a stream has got."""
 
+IfNoneMatch = NewType("IfNoneMatch", str)
+"""The If-None-Match header: the ETags of what the client has already."""
+
+AcceptsGzip = NewType("AcceptsGzip", bool)
+"""Whether the Accept-Encoding header admits gzip; None where it does not."""
+
 ArrivedAt = NewType("ArrivedAt", float)
 """When the request came in, on the monotonic side of the app's clock; every request has it."""
 
@@ -41,7 +47,7 @@ PATH_PARAMETER = re.compile(r"\{\*?([A-Za-z_]+)[^}]*\}")
 _ALLOWED = (
     "a TenantContext, a PlatformContext or the union of both; a PathModel; a QueryModel; one body, which is a"
     " RequestModel or as strict as one; IfMatch | None; OperationId | None; LastEventId | None;"
-    " WantsEvents | None; WantsLines | None; ArrivedAt"
+    " WantsEvents | None; WantsLines | None; IfNoneMatch | None; AcceptsGzip | None; ArrivedAt"
 )
 
 
@@ -64,6 +70,8 @@ class InputSource(StrEnum):
     LAST_EVENT_ID = "last_event_id"
     WANTS_EVENTS = "wants_events"
     WANTS_LINES = "wants_lines"
+    IF_NONE_MATCH = "if_none_match"
+    ACCEPTS_GZIP = "accepts_gzip"
     ARRIVED_AT = "arrived_at"
 
 
@@ -76,6 +84,8 @@ _BY_KINDS: dict[frozenset[Any], InputSource] = {
     frozenset({LastEventId, NoneType}): InputSource.LAST_EVENT_ID,
     frozenset({WantsEvents, NoneType}): InputSource.WANTS_EVENTS,
     frozenset({WantsLines, NoneType}): InputSource.WANTS_LINES,
+    frozenset({IfNoneMatch, NoneType}): InputSource.IF_NONE_MATCH,
+    frozenset({AcceptsGzip, NoneType}): InputSource.ACCEPTS_GZIP,
     frozenset({ArrivedAt}): InputSource.ARRIVED_AT,
 }
 

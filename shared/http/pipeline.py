@@ -156,7 +156,7 @@ class RequestInProgress:
 
     def _dialect(self) -> Dialect:
         """Return the dialect of the route, or, where none answers, the one that has the path."""
-        if self.route.documented:
+        if not self.route.is_catch_all:
             return self.route.dialect
         if found := self._routes_of_the_path():
             return found[0].dialect
@@ -177,7 +177,7 @@ class RequestInProgress:
         return facts | {"first_event_ms": first_ms, "sent_bytes": channel.sent_bytes}
 
     async def _respond(self) -> HttpResponse:
-        if not self.route.documented:
+        if self.route.is_catch_all:
             self._refuse_other_methods()
         caller = await self._authorize()
         if not isinstance(caller, TenantContext):

@@ -49,7 +49,7 @@ def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
         parameters = dict(request.path_params)
         parts[InputSource.PATH] = validate_input(lambda: path.model_validate(parameters), "request", "path")
     # An unknown path is 404, whatever is asked of it.
-    sent = _parse_query(request, route.dialect.list_suffix) if route.documented else {}
+    sent = _parse_query(request, route.dialect.list_suffix) if not route.is_catch_all else {}
     if query is not None:
         parts[InputSource.QUERY] = validate_input(lambda: query.model_validate(sent), "request", "query")
     elif sent:
@@ -63,6 +63,10 @@ def read_parameters(route: Route, request: Request) -> dict[InputSource, Any]:
         parts[InputSource.WANTS_EVENTS] = _accepts(request, EVENT_STREAM) or None
     if route.inputs.takes(InputSource.WANTS_LINES):
         parts[InputSource.WANTS_LINES] = _accepts(request, LINE_STREAM) or None
+    if route.inputs.takes(InputSource.IF_NONE_MATCH):
+        parts[InputSource.IF_NONE_MATCH] = request.headers.get("if-none-match")
+    if route.inputs.takes(InputSource.ACCEPTS_GZIP):
+        parts[InputSource.ACCEPTS_GZIP] = _accepts_gzip(request) or None
     return parts
 
 
@@ -147,6 +151,14 @@ def header_text(request: Request, name: str) -> str | None:
 def _accepts(request: Request, media_type: str) -> bool:
     named = ",".join(request.headers.getlist("accept")).split(",")
     return any(one.partition(";")[0].strip().lower() == media_type for one in named)
+
+
+def _accepts_gzip(request: Request) -> bool:
+    for named in ",".join(request.headers.getlist("accept-encoding")).lower().split(","):
+        name, *rest = (part.strip() for part in named.split(";"))
+        if name == "gzip":
+            return all(re.fullmatch(r"q=0(\.0*)?", one) is None for one in rest)
+    return False
 
 
 def _parse_query(request: Request, list_suffix: str) -> dict[str, str]:

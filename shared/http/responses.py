@@ -37,6 +37,7 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 RETRY_AFTER = "retry-after"
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
+_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,25 @@ def render_headers(own: Mapping[str, str], edge_headers: Mapping[str, str]) -> l
     rendered = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
     rendered += [pair for name, pair in _ON_EVERY_ANSWER if name not in own]
     return rendered
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """A file as it is, or the word that the client has it already.
+
+    Attributes:
+        content: Its bytes; none of them where the client has it.
+        headers: Its type, ETag, encoding and the like, by their names in lower case.
+        unchanged: Whether the client has it already.
+    """
+
+    content: bytes
+    headers: Mapping[str, str]
+    unchanged: bool = False
+
+    def render(self, status: int) -> HttpResponse:
+        """Render the file."""
+        return HttpResponse(_NOT_MODIFIED if self.unchanged else status, self.headers, self.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from shared.http.bounds import AnswerTooLargeError
 from shared.http.models import ReplyModel
-from shared.http.responses import JSON, HtmlPage, HttpResponse
+from shared.http.responses import JSON, FileReply, HtmlPage, HttpResponse
 from shared.tenancy.context import PlatformContext, TenantContext
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class JsonReply[M: BaseModel]:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-type Reply = BaseModel | Answered[Any] | JsonReply[Any] | HtmlPage | None
+type Reply = BaseModel | Answered[Any] | JsonReply[Any] | HtmlPage | FileReply | None
 type Handler = Callable[..., Awaitable[Reply | EventStream[Any]]]
 
 
@@ -116,6 +116,7 @@ class Route:
         streams: Whether the handler may also give its reply as a stream of events.
         bounds: Bounds of its body and its answer.
         dialect: The form of its refusals and streams.
+        hidden: Whether the OpenAPI document leaves it out: a file is no operation.
     """
 
     method: str
@@ -137,11 +138,17 @@ class Route:
     streams: bool
     bounds: RouteBounds
     dialect: Dialect
+    hidden: bool = False
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Tell whether it answers what no other route does."""
+        return self.method == ANY_METHOD
 
     @property
     def documented(self) -> bool:
         """Tell whether the OpenAPI document shows it."""
-        return self.method != ANY_METHOD
+        return not (self.is_catch_all or self.hidden)
 
     @property
     def serves_tenants(self) -> bool:
@@ -156,7 +163,7 @@ class Route:
     def has_path(self, path: str) -> bool:
         """Tell whether a path below the app's prefix is this route's, as the host decides it."""
         pattern = "".join(_pattern_of(part) for part in _PARAMETER.split(self.path))
-        return self.documented and re.fullmatch(pattern, path, re.IGNORECASE) is not None
+        return not self.is_catch_all and re.fullmatch(pattern, path, re.IGNORECASE) is not None
 
     @property
     def precedence(self) -> list[bool]:
@@ -169,7 +176,7 @@ class Route:
         Raises:
             AnswerTooLargeError: It is larger than the route's answers may be.
         """
-        if isinstance(returned, HtmlPage):
+        if isinstance(returned, HtmlPage | FileReply):
             return returned.render(self.status)
         if isinstance(returned, JsonReply):
             return self._render_content(self.status, returned.headers, returned.content)

@@ -61,6 +61,7 @@ class Declaration(TypedDict, total=False):
         secret: The answer holds a secret: it is never stored, and no Idempotency-Key is honoured.
         seconds: How long an answer may take; 30 unless it is said, 185 at most.
         bounds: Bounds of its body and its answer, where they are others than everybody's.
+        hidden: The OpenAPI document leaves it out: it gives files, and is no operation.
     """
 
     min_role: Required[Role | None]
@@ -72,6 +73,7 @@ class Declaration(TypedDict, total=False):
     secret: bool
     seconds: float
     bounds: RouteBounds
+    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _describe(handler: Handler, method: str, path: str, routes: Routes, declared
         streams=streams,
         bounds=declared.get("bounds", RouteBounds()),
         dialect=routes.dialect,
+        hidden=declared.get("hidden", False),
     )
     _check(route)
     return route

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LIBRARIES = "functions/console/static/vendor"
+"""Where the set-up puts what the console is built on."""
+
 _STAMPS = {
     "packages": ("uv.lock", "pyproject.toml", ".python-version"),
     "azurite": ("local/azurite/package-lock.json",),
+    "console": ("local/setup/console/SHA256SUMS",),
 }
 """What `local/setup/prepare.sh` has done, by the files that it was done for."""
 
@@ -39,6 +43,7 @@ def _link_installed(target: Path) -> None:
     _link(target / ".venv", environment)
     _link(target / "local" / "azurite" / "node_modules", ROOT / "local" / "azurite" / "node_modules")
     link_ranks(target)
+    _link(target / LIBRARIES, ROOT / LIBRARIES)
     (target / ".tools").mkdir()
     _link(target / ".tools" / "uv", environment.resolve().parent / ".tools" / "uv")
     stamp(target)

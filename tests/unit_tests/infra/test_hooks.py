@@ -246,13 +246,16 @@ def test_nobody_who_gets_the_alerts_is_warned_of(az: FakeAz) -> None:
     assert "azd env set TENANTRY_ALERT_EMAIL" in warning
 
 
-def test_a_package_without_the_tokenizers_ranks_is_found(tmp_path: Path) -> None:
+def test_a_package_without_what_the_set_up_puts_into_it_is_found(tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
     findings = preflight.Findings()
 
-    preflight.check_package(tmp_path, findings)
+    preflight.check_package(tmp_path, tmp_path, findings)
 
-    assert findings.problems == ["the tokenizers' ranks are not in shared/llm/ranks: make setup"]
+    assert findings.problems == [
+        "the tokenizers' ranks are not in shared/llm/ranks: make setup",
+        "the console's libraries are not in functions/console: make setup",
+    ]
 
 
 def test_a_cli_that_is_not_logged_in_is_said_in_its_words(az: FakeAz) -> None:

@@ -1,0 +1,1 @@
+"""The console: the page where people run their tenants, as static files on the API's own routes."""

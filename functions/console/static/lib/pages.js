@@ -1,0 +1,37 @@
+/**
+ * Every page, by its address. A page's module is loaded when it is visited; its default export is a component that
+ * gets `params` (of the path) and `query` (of the address).
+ *
+ * @typedef {object} PageEntry
+ * @property {string} path Such as "/prompts/:name".
+ * @property {string} title For the menu and the palette.
+ * @property {"user"|"tenant_admin"|"admin"} role The least one that sees it.
+ * @property {string} [group] Where it stands in the menu; without one it is no entry there.
+ * @property {boolean} [platform] Works without a tenant, for the administrator.
+ * @property {() => Promise<{default: any}>} load
+ */
+
+/** The groups of the menu, in order. */
+export const GROUPS = ["Home", "Build", "Watch", "Work", "Manage", "Platform"];
+
+/** @type {PageEntry[]} */
+export const PAGES = [
+  { path: "/overview", title: "Overview", role: "tenant_admin", group: "Home", load: () => import("../pages/overview.js") },
+  { path: "/tenants", title: "Tenants", role: "admin", group: "Platform", platform: true, load: () => import("../pages/tenants.js") },
+  { path: "/tenants/:tenant_id", title: "Tenant", role: "admin", platform: true, load: () => import("../pages/tenant.js") },
+  { path: "/settings", title: "Settings", role: "tenant_admin", group: "Manage", load: () => import("../pages/settings.js") },
+  { path: "/keys", title: "Tenant and keys", role: "tenant_admin", group: "Manage", load: () => import("../pages/tenant.js") },
+  { path: "/prompts", title: "Prompts", role: "user", group: "Build", load: () => import("../pages/prompts.js") },
+  { path: "/bots", title: "Bots", role: "user", group: "Build", load: () => import("../pages/bots.js") },
+  { path: "/bots-new", title: "New bot", role: "tenant_admin", load: () => import("../pages/bot.js") },
+  { path: "/bots/:bot_id", title: "Bot", role: "user", load: () => import("../pages/bot.js") },
+  { path: "/playground", title: "Playground", role: "user", group: "Build", load: () => import("../pages/playground.js") },
+  { path: "/prompts-new", title: "New prompt", role: "tenant_admin", load: () => import("../pages/prompt.js") },
+  { path: "/prompts/:name", title: "Prompt", role: "user", load: () => import("../pages/prompt.js") },
+];
+
+/** Where a role begins. @param {string} role @param {boolean} hasTenant @returns {string} */
+export function homeOf(role, hasTenant) {
+  if (role === "admin" && !hasTenant) return "/tenants";
+  return role === "user" ? "/playground" : "/overview";
+}

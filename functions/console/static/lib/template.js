@@ -1,0 +1,41 @@
+/** Prompt templates as the API reads them: `{name}` is a variable, `{{` and `}}` are braces. */
+
+const TOKEN = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]{0,63})\}/g;
+
+/**
+ * @typedef {{role: "system"|"user"|"assistant", content: string}} MessagePart
+ * @typedef {{placeholder: string}} PlaceholderPart
+ * @typedef {string|(MessagePart|PlaceholderPart)[]} Template
+ */
+
+/** The names of a template's variables, in the order in which they are found. @param {Template} template @returns {string[]} */
+export function variablesOf(template) {
+  const texts = typeof template === "string" ? [template] : template.map((part) => part.content ?? "");
+  return [...new Set(texts.flatMap((text) => [...text.matchAll(TOKEN)].map(([, name]) => name).filter(Boolean)))];
+}
+
+/** What of a template is probably not meant; the API warns, too. @param {Template} template @returns {string[]} */
+export function looksWrong(template) {
+  const texts = typeof template === "string" ? [template] : template.map((part) => part.content ?? "");
+  const found = [];
+  for (const text of texts) {
+    const rest = text.replace(TOKEN, "");
+    if (/[{}]/.test(rest)) found.push("A single brace stands alone: write {{ or }} for a brace in the text.");
+  }
+  return [...new Set(found)];
+}
+
+/** A template as one text, to be compared. @param {Template} template @returns {string} */
+export function asText(template) {
+  if (typeof template === "string") return template;
+  return template.map((part) => (part.placeholder ? `[${part.placeholder}]` : `${part.role}:\n${part.content}`)).join("\n\n");
+}
+
+/** The lines of a unified diff. @param {string} diff @returns {import("./diff.js").DiffLine[]} */
+export function readUnified(diff) {
+  const kinds = { "-": "removed", "+": "added" };
+  return diff
+    .split("\n")
+    .filter((line) => !line.startsWith("--- ") && !line.startsWith("+++ ") && !line.startsWith("@@"))
+    .map((line) => ({ kind: kinds[line[0]] ?? "same", text: line.slice(1) }));
+}

@@ -1,0 +1,1 @@
+"""The console: how its files are served, and what may stand in them."""

@@ -1,0 +1,187 @@
+// Run by test_modules.py. The modules are plain files: Node is told that they are modules, and where libraries are.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const STATIC = new URL("../../../functions/console/static/", import.meta.url);
+
+/** Load a module of the console with its imports, as data. */
+const loaded = new Map();
+function address(name) {
+  if (!loaded.has(name)) {
+    const source = readFileSync(new URL(name, STATIC), "utf8").replace(/(from|import\()(\s*)"(\.[^"]+|preact(?:\/hooks)?|htm|@preact\/signals(?:-core)?)"/g, (whole, how, space, target) =>
+      how === "import(" ? whole : `${how}${space}"${address(place(name, target))}"`,
+    );
+    loaded.set(name, `data:text/javascript,${encodeURIComponent(source)}`);
+  }
+  return loaded.get(name);
+}
+const LIBRARIES = { preact: "preact", "preact/hooks": "preact-hooks", htm: "htm", "@preact/signals": "signals", "@preact/signals-core": "signals-core" };
+function place(from, target) {
+  return LIBRARIES[target] ? `vendor/${LIBRARIES[target]}.js` : new URL(target, new URL(from, "file:///")).pathname.slice(1);
+}
+const load = (name) => import(address(name));
+
+globalThis.location = { origin: "https://console.example", hash: "", href: "https://console.example/api/console" };
+globalThis.sessionStorage = { getItem: () => null, setItem: () => undefined, removeItem: () => undefined };
+
+test("an address is read as it was written", async () => {
+  const { parse, link } = await load("lib/router.js");
+  const written = link("/prompts/a%2Fb", { tag: "x&y=z", cursor: "", deleted: false, limit: 5 });
+  assert.equal(written, "#/prompts/a%2Fb?tag=x%26y%3Dz&limit=5");
+  assert.deepEqual(parse(written), { path: "/prompts/a%2Fb", query: { tag: "x&y=z", limit: "5" } });
+  assert.deepEqual(parse(""), { path: "/", query: {} });
+});
+
+test("a path has its parameters, whatever is in them", async () => {
+  const { fill, match } = await load("lib/router.js");
+  const name = "ünï/<b>?#";
+  assert.deepEqual(match("/prompts/:name", fill("/prompts/:name", { name })), { name });
+  assert.equal(match("/prompts/:name", "/prompts"), null);
+  assert.equal(match("/prompts/:name", "/prompts/"), null);
+  assert.equal(match("/prompts/:name", "/prompts/%E0%A4%A"), null);
+  assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
+});
+
+test("no request goes to another origin", async () => {
+  const { resolve, path } = await load("lib/api.js");
+  assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
+  assert.equal(resolve("/api/health/ready"), "https://console.example/api/health/ready");
+  assert.equal(path`/prompts/${"../../x"}/versions`, "/prompts/..%2F..%2Fx/versions");
+  for (const where of ["//evil.example/api/", "https://evil.example/api/v1", "/../../evil", "@evil.example"]) {
+    let url = null;
+    try {
+      url = new URL(resolve(where));
+    } catch (refused) {
+      assert.match(refused.message, /own origin|Invalid URL/);
+      continue;
+    }
+    assert.equal(url.origin, "https://console.example");
+    assert.match(url.pathname, /^\/api\//);
+  }
+});
+
+test("an error says what to do", async () => {
+  const { ApiError } = await load("lib/api.js");
+  const refused = new ApiError(429, { message: "Over the limit" }, 12.2);
+  assert.equal(refused.hint, "Try again in 13 s.");
+  assert.equal(new ApiError(412, {}, null).isConflict, true);
+  assert.deepEqual(new ApiError(422, { detail: { fields: { "body.name": "required" } } }, null).fields, { "body.name": "required" });
+  for (const status of [0, 401, 403, 404, 409, 412, 413, 422, 429, 500, 503, 504]) assert.ok(new ApiError(status, {}, null).hint, status);
+});
+
+test("events are read however they are cut", async () => {
+  const { readEvents } = await load("lib/api.js");
+  const text = ': hello\n\nevent: token\nid: 1\ndata: {"text":"ä"}\n\ndata: a\ndata: b\n\ndata: [DONE]\n\n';
+  const whole = new TextEncoder().encode(text);
+  for (const size of [1, 2, 7, whole.length]) {
+    const body = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < whole.length; at += size) controller.enqueue(whole.slice(at, at + size));
+        controller.close();
+      },
+    });
+    const found = [];
+    for await (const event of readEvents(body)) found.push(event);
+    assert.deepEqual(found, [
+      { event: "token", id: "1", data: { text: "ä" } },
+      { event: "message", id: null, data: "a\nb" },
+      { event: "message", id: null, data: "[DONE]" },
+    ]);
+  }
+});
+
+test("a schema becomes a control, and a control's text a value", async () => {
+  const { controlOf, resolveSchema, readValue, showValue } = await load("lib/schema.js");
+  const root = { $defs: { Name: { type: "string", maxLength: 9 } } };
+  const of = (schema) => controlOf(resolveSchema(schema, root).schema, root);
+  assert.equal(of({ type: "boolean" }), "checkbox");
+  assert.equal(of({ enum: ["a", "b"] }), "select");
+  assert.equal(of({ anyOf: [{ type: "integer" }, { type: "null" }] }), "integer");
+  assert.equal(of({ $ref: "#/$defs/Name" }), "text");
+  assert.equal(of({ type: "string", maxLength: 20000 }), "long");
+  assert.equal(of({ type: "array", items: { $ref: "#/$defs/Name" } }), "list");
+  assert.equal(of({ type: "object", additionalProperties: {} }), "json");
+  assert.equal(of({ type: "object", properties: { a: {} } }), "group");
+  assert.equal(resolveSchema({ anyOf: [{ type: "integer" }, { type: "null" }] }).nullable, true);
+  for (const [control, value] of [["integer", 7], ["number", 0.5], ["checkbox", true], ["list", ["a", "b"]], ["json", { a: [1] }], ["text", "x"]]) {
+    assert.deepEqual(readValue(control, showValue(control, value)), value);
+  }
+  assert.equal(readValue("integer", "", { nullable: true }), null);
+  assert.throws(() => readValue("integer", "1.5"), /number/);
+  assert.throws(() => readValue("json", "{"), /JSON/);
+});
+
+test("what a schema refuses is named by its field", async () => {
+  const { checkObject } = await load("lib/schema.js");
+  const schema = {
+    required: ["name"],
+    properties: { name: { type: "string", pattern: "^[a-z]+$" }, size: { type: "object", properties: { width: { type: "integer", minimum: 1 } } } },
+  };
+  assert.deepEqual(checkObject(schema, { size: { width: 0 } }), { name: "is required", "size.width": "must be at least 1" });
+  assert.deepEqual(checkObject(schema, { name: "A" }), { name: "has characters that are not allowed here" });
+  assert.deepEqual(checkObject(schema, { name: "a", size: { width: 1 } }), {});
+});
+
+test("a difference loses no line", async () => {
+  const { diffLines } = await load("lib/diff.js");
+  const cases = [["", ""], ["a\nb\nc", "a\nc"], ["a", "a\nb"], ["x\ny", "p\nq\nr"], ["a\nb\na\nb", "b\na\nb\na"], ["same\n1\nsame", "same\n2\nsame"]];
+  for (const [before, after] of cases) {
+    const lines = diffLines(before, after);
+    assert.equal(lines.filter((line) => line.kind !== "added").map((line) => line.text).join("\n"), before);
+    assert.equal(lines.filter((line) => line.kind !== "removed").map((line) => line.text).join("\n"), after);
+  }
+  assert.deepEqual(diffLines("a\nb", "a\nc").map((line) => line.kind), ["same", "removed", "added"]);
+});
+
+test("variables are those that the API finds", async () => {
+  const { asText, looksWrong, readUnified, variablesOf } = await load("lib/template.js");
+  assert.deepEqual(variablesOf("Hi {name}, {{not}} {a_1} {name} {9no} {"), ["name", "a_1"]);
+  assert.deepEqual(variablesOf([{ role: "user", content: "{x}" }, { placeholder: "history" }]), ["x"]);
+  assert.equal(looksWrong("a } b").length, 1);
+  assert.equal(looksWrong("{{ {name} }}").length, 0);
+  assert.equal(asText([{ role: "user", content: "{x}" }, { placeholder: "history" }]), "user:\n{x}\n\n[history]");
+  const lines = readUnified("--- version 1\n+++ version 2\n@@ -1 +1 @@\n # template\n-a\n+b");
+  assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
+});
+
+test("a bot's faults are named before it is saved", async () => {
+  const { checkBot } = await load("pages/bot_editor.js");
+  const known = { root: {}, schema: { properties: { description: { type: "string", maxLength: 5 } } } };
+  assert.deepEqual(checkBot({ system_prompt: "Help", description: "short" }, known), {});
+  assert.deepEqual(checkBot({ system_prompt: "", description: "too long" }, known), {
+    description: "has more than 5 characters",
+    system_prompt: "is required, unless a prompt is named",
+  });
+  assert.deepEqual(Object.keys(checkBot({ prompt: { name: "p", label: "l", version: 1 } }, known)), ["prompt.version"]);
+  assert.deepEqual(Object.keys(checkBot({ system_prompt: "x", memory: { type: "summary", max_tokens: 10 } }, known)), ["memory.max_tokens"]);
+});
+
+test("rows become series over days", async () => {
+  const { seriesBy } = await load("pages/overview.js");
+  const rows = [{ day: "2026-01-02", model: "b", n: 2 }, { day: "2026-01-01", model: "a", n: 1 }, { day: "2025-01-01", model: "a", n: 9 }];
+  assert.deepEqual(seriesBy(rows, "model", ["2026-01-01", "2026-01-02"], (row) => row.n), [{ label: "a", values: [1, 0] }, { label: "b", values: [0, 2] }]);
+});
+
+test("a chart's axis has round numbers", async () => {
+  const { limitSeries, niceTicks } = await load("lib/charts.js");
+  assert.deepEqual(niceTicks(7), [0, 2, 4, 6, 8]);
+  assert.deepEqual(niceTicks(0.004), [0, 0.001, 0.002, 0.003, 0.004]);
+  assert.deepEqual(niceTicks(0), [0, 1]);
+  const many = Array.from({ length: 10 }, (_, at) => ({ label: String(at), values: [at, null] }));
+  const kept = limitSeries(many, 8);
+  assert.equal(kept.length, 8);
+  assert.deepEqual(kept.at(-1), { label: "Others", values: [0 + 1 + 2, 0] });
+});
+
+test("numbers and times are shown as people read them", async () => {
+  const { ago, daysBetween, money, percent, shorten, words } = await load("lib/format.js");
+  assert.match(money("0.00067", "USD"), /0\.00067/);
+  assert.match(money("12.5", "EUR"), /12\.50/);
+  assert.equal(money(null), "–");
+  assert.match(percent(0.125), /12\.5/);
+  assert.deepEqual(daysBetween("2026-01-30", "2026-02-01"), ["2026-01-30", "2026-01-31", "2026-02-01"]);
+  assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T03:00:00Z")), "3 hours ago");
+  assert.equal(words("tenant_admin"), "Tenant admin");
+  assert.equal(shorten("abcdef", 4), "abc…");
+});
