@@ -155,6 +155,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
+            job_queues={},
             rate_limiter=generous_rates(clock),
             paces=Paces(clock),
             idempotency=Idempotency(cosmos.container("idempotency"), clock),

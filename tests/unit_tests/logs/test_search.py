@@ -139,6 +139,7 @@ async def test_more_processes_than_a_page_reads_hide_no_line(app: LogApp, tmp_pa
     assert [text for page in pages for text in page] == [f"{process} 0" for process in reversed(range(25))]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @sized(20)
 async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_three_blobs(
@@ -162,6 +163,7 @@ async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_thre
     assert len(app.blobs.reads) <= 3
 
 
+@pytest.mark.slow
 async def test_a_chunk_with_more_ids_than_are_kept_may_have_anything(app: LogApp, tmp_path: Path) -> None:
     await app.ship(tmp_path, "acme", [entry("Hello", request_id="r-1")])
     path = BlobPath.parse(f"acme/{DAY}/a.jsonl")
