@@ -18,7 +18,7 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS, MODELS_ALLOWED
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS, LOGS_KEEP_CONTENT, MODELS_ALLOWED
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from shared.http.route import Route
     from shared.jobs.queues import JobQueue
     from shared.llm.call_account import TokenBudget
+    from shared.llm.call_content import ContentKeeper
     from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
     from shared.llm.deployment_access import DeploymentAccess
@@ -80,6 +81,7 @@ SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
         CHAT_RETENTION_DAYS,
+        LOGS_KEEP_CONTENT,
         MODELS_ALLOWED,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,
@@ -419,7 +421,7 @@ class Runtime:
         metered = MeteredModel(self.chat_model, self.token_counter, budget or self.ledger, tenant, app_id)
         models = CatalogueModel(self.models, metered, tenant, app_id)
         recorder = CallRecorder(tenant, app_id, self.settings.model_currency, self.clock)
-        return StructuredModel(RecordedModel(models, recorder))
+        return StructuredModel(RecordedModel(models, recorder, self.content_keeper))
 
     def metered_embedding_model(self, tenant: TenantContext, app_id: str) -> EmbeddingModel:
         """Return the catalogue's embedding models for one application of a tenant: within its budget.
@@ -497,6 +499,29 @@ class Runtime:
 
         return self._open_blobs(CONTAINER)
 
+    @cached_property
+    def content_blobs(self) -> SdkBlobStore:
+        """Return the container of what model calls said, for tenants that have it kept."""
+        from shared.llm.call_content import CONTAINER  # noqa: PLC0415  # loads when first used
+
+        blobs = self._open_blobs(CONTAINER)
+        self.close_with(self.content_keeper.close)  # before the client that it writes by
+        return blobs
+
+    @cached_property
+    def content_keeper(self) -> ContentKeeper:
+        """Return what keeps the contents of model calls."""
+        from shared.llm.call_content import ContentKeeper, ContentPorts  # noqa: PLC0415  # loads when first used
+
+        ports = ContentPorts(
+            lambda tenant: self.tenant_settings.value(tenant, LOGS_KEEP_CONTENT),
+            self.purges.is_taken,
+            lambda: self.content_blobs,
+        )
+        keeper = ContentKeeper(ports, self.clock)
+        self.close_with(keeper.close)
+        return keeper
+
     def blob_container(self, name: str) -> SdkBlobStore:
         """Return a container of blobs by its name in infra/storage.json.
 
@@ -506,6 +531,7 @@ class Runtime:
         opened: Mapping[str, Callable[[], SdkBlobStore]] = {
             "logs": lambda: self.blobs,
             "jobs": lambda: self.job_blobs,
+            "content": lambda: self.content_blobs,
         }
         return opened[name]()
 
