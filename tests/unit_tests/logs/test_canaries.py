@@ -13,6 +13,7 @@ import pytest
 
 from functions.logs.chunks import BlobPath, read_lines
 from shared.logging.configure import configure_logging, stop_logging
+from shared.logging.fields import UNLISTED
 from shared.settings import LoggingSettings
 from shared.tenancy.context import Role
 from tests.support.canaries import Canaries
@@ -106,6 +107,7 @@ async def test_no_canary_is_in_any_log_file_blob_or_index(tmp_path: Path, *, kee
         contents = [content.decode() for content in stored.blobs.values()]
 
     everything = "".join(files)
+    assert UNLISTED not in everything, "each field is on the list"
     assert len(canaries.known) > 200
     assert len(re.findall(r'"message":"Request', everything)) > 100, "it did log what was done"
     left_out = Counter(everything.splitlines()) - Counter("".join(shipped.values()).splitlines())
