@@ -65,7 +65,8 @@ compat: setup ## the clients of OpenAI's API that people use, each against the a
 
 soak: setup ## the fault, chaos and fuzz runs at the size that the claims name
 	TENANTRY_SOAK=1 $(PY) -m pytest tests -m soak -s -o timeout=3600 $(ARGS)
-	test -n "$(ARGS)" || COSMOS_CLIENT=sdk $(PY) -m pytest tests/integration_tests -n 3 --dist loadfile
+	test -n "$(ARGS)" || for client in fast sdk; do \
+		COSMOS_CLIENT=$$client $(PY) -m pytest tests/integration_tests -n 3 --dist loadfile || exit 1; done
 
 mutants: setup ## small faults put into the core: what share of them the unit tests notice
 	PYTHONHASHSEED=0 $(PY) -m tests.mutants $(ARGS)

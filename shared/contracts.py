@@ -116,7 +116,8 @@ class BudgetAlert(Message):
     """Queue `budget-alerts-out`: so much of a tenant's budget of a day or a month is used up.
 
     Sent once for each budget and percentage. At 100 a lock was refused, or what was reported has reached the
-    budget; `used_tokens` is what was reported when that was seen. `id` is unique over all tenants.
+    budget; `used_tokens` is what was reported when that was seen. `id` is unique over all tenants. `pool` is
+    `embeddings` where it is their budget, which is beside the tenant's own.
     """
 
     period: Literal["day", "month"]
@@ -124,6 +125,7 @@ class BudgetAlert(Message):
     percent: Literal[80, 100]
     limit_tokens: int
     used_tokens: int
+    pool: Literal["embeddings"] | None = None
     at: AwareDatetime
 
 

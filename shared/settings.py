@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, override
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, override
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    JsonValue,
     SecretStr,
     ValidationError,
     model_validator,
@@ -263,7 +262,7 @@ class Settings(LoggingSettings, OidcSettings, TriggerSettings):
     openai_model: str = Field("gpt-4o", alias="AZURE_OPENAI_MODEL")
     """The model of the catalogue that answers where bot, job and tenant name none."""
 
-    model_catalogue: Annotated[dict[str, JsonValue], NoDecode, BeforeValidator(_json)] = Field(
+    model_catalogue: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)] = Field(
         {}, alias="MODEL_CATALOGUE"
     )
     """Further models, as JSON: entries of the catalogue by their names (docs/models.md)."""

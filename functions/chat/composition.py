@@ -17,11 +17,11 @@ from functions.chat.conversations.middleware import CostTracking, MiddlewareChai
 from functions.chat.conversations.overrides import check_overrides
 from functions.chat.conversations.repository import ConversationRepository
 from functions.chat.conversations.service import ChatService
-from functions.chat.openai.embeddings.service import APP_ID as EMBEDDINGS_APP_ID
 from functions.chat.openai.embeddings.service import EmbeddingService
 from functions.chat.openai.forwarding import Forwarding
 from functions.chat.openai.turns import ToldModel
 from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS
+from shared.tokens.counters import EMBEDDINGS_APP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +139,7 @@ class Chat:
     def embedding(self, tenant: TenantContext) -> EmbeddingService:
         """Open the way of a tenant's batches of texts to embed."""
         runtime = self._runtime
-        model = runtime.metered_embedding_model(tenant, EMBEDDINGS_APP_ID)
+        model = runtime.metered_embedding_model(tenant, EMBEDDINGS_APP)
         return EmbeddingService(tenant, runtime.models, model, runtime.paces)
 
     def conversations(self, tenant: TenantContext, bot_id: str) -> ConversationService:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from functions.logs.search import LinePosition
 from shared.http.models import QueryModel, ReplyModel
@@ -141,7 +141,7 @@ class LogLineReply(ReplyModel):
     span_id: str | None
     event: str | None
     error: str | None
-    fields: dict[str, JsonValue]
+    fields: dict[str, Any]
 
 
 class TailLineReply(LogLineReply):

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from shared.contracts import ChatMessage
 from shared.http.models import PathModel, ReplyModel, RequestModel, VersionedReply
@@ -205,7 +205,7 @@ class BatchSaveRequest(RequestModel):
         prompts: For each, what `PUT /prompts/{name}` takes, with its `name`.
     """
 
-    prompts: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
+    prompts: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class MessageTemplateReply(ReplyModel):
@@ -316,7 +316,7 @@ class PromptReply(VersionedReply):
     variables: list[str]
     placeholders: list[str]
     warnings: list[str]
-    config: dict[str, JsonValue]
+    config: dict[str, Any]
     declared_variables: dict[str, VariableReply]
     examples: list[ExampleReply]
     reason: str | None
@@ -439,7 +439,7 @@ class RenderedPromptReply(ReplyModel):
     messages: list[ChatMessage] | None
     version: int
     source: Source
-    config: dict[str, JsonValue]
+    config: dict[str, Any]
 
 
 class BatchItemFailure(ReplyModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from shared.http.models import PathModel, QueryModel, ReplyModel, RequestModel, VersionedReply
 from shared.http.paging import PageQuery
@@ -45,7 +45,7 @@ class PutSettingRequest(RequestModel):
         value: The value, of the type that `GET /settings/schema` tells.
     """
 
-    value: JsonValue
+    value: Any
 
 
 class SettingReply(VersionedReply):
@@ -61,7 +61,7 @@ class SettingReply(VersionedReply):
     """
 
     key: str
-    value: JsonValue
+    value: Any
     source: SettingSource
     updated_at: datetime | None = None
     updated_by: str | None = None
@@ -91,7 +91,7 @@ class SettingFormReply(ReplyModel):
     description: str
     scope: SettingScope
     min_role: Role
-    default: JsonValue
+    default: Any
     choices: list[str] | None
     minimum: int | None
     maximum: int | None

@@ -202,7 +202,7 @@ class Endpoint:
                     await self._sleep(fault.piece_delay_ms / 1000)
                 yield event
         except (asyncio.CancelledError, GeneratorExit):
-            self.served.abandoned += 1
+            self.served.leave(self._wall_clock())
             raise
 
     @staticmethod

@@ -35,9 +35,15 @@ class Count:
 
 @dataclass(slots=True)
 class Served:
-    """All answers, by model and by user, and the number of streams whose client left before their end."""
+    """All answers, by model and by user, and the streams whose client left before their end.
+
+    Attributes:
+        abandoned: How many these are.
+        abandoned_at: When the last of them was seen to have left, in seconds of Unix time; None before any.
+    """
 
     abandoned: int = 0
+    abandoned_at: float | None = None
     _all: Count = field(default_factory=Count)
     _refused: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _by_model: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
@@ -52,9 +58,14 @@ class Served:
         """Count a request that got no answer."""
         self._refused[str(status)] += 1
 
+    def leave(self, at: float) -> None:
+        """Note that a stream's client has left."""
+        self.abandoned += 1
+        self.abandoned_at = at
+
     def clear(self) -> None:
         """Begin again at zero."""
-        self._all, self.abandoned = Count(), 0
+        self._all, self.abandoned, self.abandoned_at = Count(), 0, None
         for counts in (self._by_model, self._by_user, self._refused):
             counts.clear()
 
@@ -63,6 +74,7 @@ class Served:
         return self._all.listed() | {
             "refused": dict(self._refused),
             "abandoned": self.abandoned,
+            "abandoned_at": self.abandoned_at,
             "by_model": {model: count.listed() for model, count in self._by_model.items()},
             "by_user": {user: count.listed() for user, count in self._by_user.items()},
         }

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from shared.errors import APIError
     from shared.http.responses import HttpResponse
 
+VERSION = "v1"
+"""The version of this API, with which the paths of all routes but the open ones begin."""
+
 _STREAM = (
     "One server-sent event, where the body, or the Accept header of a GET, asks for a stream. The last is"
     " `done` with the JSON of a plain answer, or `error` with that of a refusal; a comment comes after 15 s"
@@ -37,6 +40,8 @@ class Dialect:
         describe_events: Describes one event of a stream, by the schemas of a plain answer and of a refusal.
         list_suffix: The end of a query parameter's name that is given once for each of several values, which
             the route is told with commas between them; empty where none is.
+        families: First parts, behind the version, of its paths that other programs call: an unknown one of
+            them is refused in this form, too.
     """
 
     refusal: type[BaseModel]
@@ -45,6 +50,12 @@ class Dialect:
     failure_event: str
     describe_events: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     list_suffix: str = ""
+    families: frozenset[str] = frozenset()
+
+    def has_path(self, path: str) -> bool:
+        """Tell whether a path below the app's prefix is one of its own, with a route or without one."""
+        version, _, rest = path.partition("/")
+        return version == VERSION and rest.partition("/")[0] in self.families
 
 
 def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,15 @@ sends the requests to the app in memory and writes the file; a test sends them a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any
+
+    from pydantic import JsonValue
 
 
 class RecordedExample(BaseModel):
@@ -39,9 +40,9 @@ class RecordedExample(BaseModel):
     path: dict[str, str] = Field(default_factory=dict)
     query: dict[str, str] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict)
-    body: JsonValue = None
+    body: Any = None
     status: int
-    answer: JsonValue = None
+    answer: Any = None
     excerpt: bool = False
 
     def find_parameter(self, where: str, name: str, schema: Mapping[str, Any]) -> JsonValue:

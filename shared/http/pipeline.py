@@ -155,11 +155,14 @@ class RequestInProgress:
         return self._dialect().render(error, self.services.clock.now(), self.request_id)
 
     def _dialect(self) -> Dialect:
-        """Return the dialect of the route, or, where none answers, of those that have the path."""
+        """Return the dialect of the route, or, where none answers, the one that has the path."""
         if self.route.documented:
             return self.route.dialect
-        found = self._routes_of_the_path()
-        return found[0].dialect if found else self.route.dialect
+        if found := self._routes_of_the_path():
+            return found[0].dialect
+        path = self.request.path_params.get("rest", "")
+        dialects = (route.dialect for route in self.services.routes)
+        return next((one for one in dialects if one.has_path(path)), self.route.dialect)
 
     def _facts(self, response: HttpResponse) -> dict[str, Any]:
         facts = self._measure(self.channel) | {"status": response.status}

@@ -29,6 +29,9 @@ MODEL_NAME_PATTERN = text_pattern(
     "1 to 128 letters, digits and . _ : / -, beginning with a letter or digit",
 )
 BOT_PREFIX = "bot/"
+MOST_DIMENSIONS = 100_000
+"""Of a vector: more than any model's."""
+
 """Beginning of the names by which a call means a bot (design/api.md): no model has such a name."""
 
 KEY_SETTING_PATTERN = text_pattern(
@@ -112,6 +115,7 @@ class CatalogueEntry(BaseModel):
         price: What it costs by kind of token.
         images: How many tokens an image counts: by `base` and `tile`, or by `patches` and `factor`. A model
             without it takes no images.
+        dimensions: How long its vectors are, of a model for embeddings, where a call does not say.
         fallbacks: Which entries are asked, in this order, while this one is limited, down or gone.
         retires_on: The day from which it answers no more.
         key_setting: The setting `MODEL_KEY_...` with its key; without one, Azure gets the identity's token,
@@ -135,6 +139,7 @@ class CatalogueEntry(BaseModel):
     default_output_tokens: _Tokens | None = None
     price: ModelPrice | None = None
     images: ImageTokens | None = None
+    dimensions: int | None = Field(None, ge=1, le=MOST_DIMENSIONS)
     fallbacks: list[ModelName] = Field(default_factory=list, max_length=_MOST_FALLBACKS)
     retires_on: date | None = None
     key_setting: str | None = Field(None, pattern=KEY_SETTING_PATTERN)
@@ -204,6 +209,7 @@ class ModelDeployment:
     default_output_tokens: int
     price: ModelPrice | None
     images: ImageTokens | None
+    dimensions: int | None
     fallbacks: tuple[str, ...]
     retires_on: date | None
     key_setting: str | None
@@ -265,6 +271,7 @@ def complete_entry(
         default_output_tokens=min(_first(entry.default_output_tokens, default=usual), most),
         price=entry.price or facts.price,
         images=entry.images or facts.images,
+        dimensions=entry.dimensions or facts.dimensions,
         fallbacks=tuple(dict.fromkeys(one for one in entry.fallbacks if one != name)),
         retires_on=entry.retires_on or facts.retires_on,
         key_setting=entry.key_setting,

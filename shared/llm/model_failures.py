@@ -27,6 +27,8 @@ from shared.resilience.policy import Transient
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from shared.errors import JsonValue
+
 _UNAUTHORISED = frozenset({401, 403})
 _PROMPT_AT_FAULT = frozenset({400, 404, 410, 413, 422})
 _TRANSIENT = frozenset({408, 409, 429})
@@ -49,6 +51,7 @@ CALL_ERRORS = (openai.OpenAIError, AzureError, APIError, ValueError)
 
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PARAMETER = re.compile(r"[A-Za-z0-9_$-]{1,64}(?:\.[A-Za-z0-9_$-]{1,64}|\[[0-9]{1,6}\]){0,20}")
 
 
 class ModelCallError(Exception):
@@ -140,6 +143,14 @@ def code_of(error: openai.APIError) -> str | None:
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
+def _describe_refusal(error: openai.APIStatusError, code: str) -> dict[str, JsonValue]:
+    """Return the code of a refusal, and the parameter that it names, by the provider's name for that."""
+    detail: dict[str, JsonValue] = {"code": code}
+    if isinstance(error.param, str) and _PARAMETER.fullmatch(error.param):
+        detail["param"] = error.param
+    return detail
+
+
 def describe_failure(error: Exception, work: CallWork) -> Exception:
     """Return the cause of a call's failure as it may be logged."""
     cause = work.last_error or error
@@ -197,7 +208,7 @@ def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
         if code == _FILTERED and worked:
             return FilteredPromptError()
         kind = PromptRefusedError if worked else PromptRejectedError
-        return kind(f"The model refused the prompt: {code}", {"code": code})
+        return kind(f"The model refused the prompt: {code}", _describe_refusal(error, code))
     reason = f"refused the request with {status}"
     if worked:
         return DependencyUnavailableError(NAME, reason)

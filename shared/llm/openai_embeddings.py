@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.llm.embedding_answer import parse_embeddings
+from shared.llm.embedding_answer import read_embeddings
 from shared.llm.openai_client import request_options
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OpenAIEmbeddingModel:
             APIError: As `EmbeddingModel` and `OpenAIChatModel.complete` say.
         """
         content, deployment = await self._asker.ask(prompt, lambda one: self._post(prompt, one))
-        embeddings = parse_embeddings(content, deployment.deployment, prompt.inputs)
+        embeddings = await read_embeddings(content, deployment.deployment, prompt.inputs)
         return replace(embeddings, deployment=deployment.name)
 
     async def _post(self, prompt: EmbeddingPrompt, deployment: ModelDeployment) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    JsonValue,
     PrivateAttr,
     Tag,
     model_validator,
@@ -169,7 +168,7 @@ def _check_values(config: object) -> object:
     return config
 
 
-def _check_size(config: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _check_size(config: dict[str, Any]) -> dict[str, Any]:
     if len(json.dumps(config)) > MAX_CONFIG_BYTES:
         raise refuse_value(f"at most {MAX_CONFIG_BYTES} bytes as JSON")
     return config
@@ -185,7 +184,7 @@ def _check_scalar(value: object) -> None:
 
 
 type Config = Annotated[
-    dict[str, JsonValue], Field(max_length=100), BeforeValidator(_check_values), AfterValidator(_check_size)
+    dict[str, Any], Field(max_length=100), BeforeValidator(_check_values), AfterValidator(_check_size)
 ]
 type Variable = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 type PromptTag = Annotated[str, Field(min_length=1, max_length=64)]
@@ -216,11 +215,11 @@ class PromptDraft(PromptPart):
     )
     reason: str | None = Field(None, max_length=500)
 
-    _content: dict[str, JsonValue] = PrivateAttr(default_factory=dict)
+    _content: dict[str, Any] = PrivateAttr(default_factory=dict)
     _size: int = PrivateAttr(0)
 
     @property
-    def content(self) -> dict[str, JsonValue]:
+    def content(self) -> dict[str, Any]:
         """Return what the version says, as the JSON of a `PromptContent`."""
         return self._content
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from shared.cosmos.partition import StoredItem
 from shared.prompts.models import EXAMPLES, LATEST
@@ -68,7 +68,7 @@ class PromptContent(StoredPart):
     """Everything that a version says; it never changes."""
 
     template: StoredTemplate
-    config: dict[str, JsonValue] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
     declared_variables: dict[str, StoredVariable] = Field(default_factory=dict)
     examples: tuple[StoredExample, ...] = ()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.cosmos.container import (
     ItemChangedError,
@@ -24,6 +24,8 @@ from shared.errors import ConflictError, PreconditionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic import JsonValue
 
     from shared.clock import Clock
     from shared.cosmos.container import Container
@@ -41,7 +43,7 @@ class StoredSetting(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    value: JsonValue
+    value: Any
     revision: str
     updated_at: datetime
     updated_by: str

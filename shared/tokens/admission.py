@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from shared.cosmos.container import BatchFailedError, BatchFailure
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
-from shared.tokens.counters import TENANT_COUNTER, build_operations
+from shared.tokens.counters import ROOT_COUNTERS, TENANT_COUNTER, build_operations
 from shared.tokens.lock_ids import LockClaim, new_group
-from shared.tokens.quota import Quota
+from shared.tokens.quota import Quota, is_pooled
 from shared.tokens.retry_after import refuse_lock
 from shared.tokens.settlement import Settlement
 from shared.tokens.stored_models import LockGroup
@@ -48,10 +48,15 @@ class AdmittedLock:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLock:
-    """A lock that a budget of a day or a month refused, with the store's second to charge it to."""
+    """A lock that a budget of a day or a month refused, with the store's second to charge it to.
+
+    Attributes:
+        pooled: Whether it was the budget of embeddings.
+    """
 
     tokens: int
     second: float
+    pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class LockAdmitter:
             if not waiting:
                 return
             needed = {name for one in waiting for name in shares.counter_ids(one.app_id, one.model)}
+            needed.add(TENANT_COUNTER)  # it has the limits of them all
             await snapshot.refresh(name for name in needed if name not in snapshot.counters)
             await snapshot.sync_clock()  # which the refresh may have done: another tenant's answers know it
             plan = _AdmissionPlan.of(snapshot, waiting, shares)
@@ -134,7 +140,7 @@ class LockAdmitter:
 
     async def _check_and_update(self, plan: _AdmissionPlan) -> bool:
         """Write the plan if its conditions hold; tell whether it is done."""
-        tenant_counter = self._snapshot.counter(TENANT_COUNTER)
+        roots = {name: self._snapshot.counter(name) for name in ROOT_COUNTERS}
         try:
             await self._snapshot.write(plan.operations)
         except BatchFailedError as error:
@@ -145,7 +151,8 @@ class LockAdmitter:
         except (DependencyUnavailableError, DependencyTimeoutError):
             self._settler.note_unconfirmed(plan.as_released())
             raise
-        self._unreported.record(tenant_counter, plan.freed_of_tenant, self._snapshot.now())
+        for name in ROOT_COUNTERS:
+            self._unreported.record(roots[name], plan.freed_of.get(name, ()), self._snapshot.now())
         return True
 
     async def _resolve(self, plan: _AdmissionPlan) -> None:
@@ -195,8 +202,9 @@ class _AdmissionPlan:
         self.group = new_group()
         self.admitted: list[PendingLock] = []
         self.rest: list[PendingLock] = []
-        self.counter_ids: set[str] = set()
-        self.freed_of_tenant: Sequence[int] = ()
+        self.quota.of_tenant()
+        self.counter_ids: set[str] = {TENANT_COUNTER}
+        self.freed_of: dict[str, Sequence[int]] = {}
         for lock in locks:
             if self._hit(lock, most_counters):
                 self.admitted.append(lock)
@@ -222,6 +230,7 @@ class _AdmissionPlan:
                 self.quota.second,
                 lock.model,
                 shares_app_scope=self.quota.shares.are_common_for(lock.app_id),
+                pooled=is_pooled(lock.app_id),
             )
             for index, lock in enumerate(self.admitted)
         ]
@@ -231,14 +240,14 @@ class _AdmissionPlan:
         pairs = zip(self.claims(), self.admitted, strict=True)
         return [Settlement(claim, lock.app_id) for claim, lock in pairs]
 
-    def counter_ids_of(self, lock: PendingLock) -> tuple[str, str, str]:
-        """Return the ids of the counters that a lock counts in."""
-        return self.quota.shares.counter_ids(lock.app_id, lock.model)
+    def counter_ids_of(self, lock: PendingLock) -> set[str]:
+        """Return the ids of the counters that a lock counts in, and of the tenant's, which has the limits."""
+        return {TENANT_COUNTER, *self.quota.shares.counter_ids(lock.app_id, lock.model)}
 
     def refuse(self, lock: PendingLock) -> APIError:
         """Build the error of a lock that is not admitted."""
         headrooms, quota = self._headrooms(lock), self.quota
-        return refuse_lock(lock.tokens, headrooms, quota.largest_lock(headrooms), quota.limits, quota.time)
+        return refuse_lock(lock.tokens, headrooms, quota.largest_lock(headrooms), quota.time)
 
     def _hit(self, lock: PendingLock, most_counters: int) -> bool:
         """Count a lock in all of its counters if it fits; tell whether it does."""
@@ -259,7 +268,6 @@ class _AdmissionPlan:
         found = [partition.creating(LockGroup(id=LockGroup.id_of(self.group)))]
         for name in sorted(self.counter_ids):
             change = self.quota.headrooms[name].build_change(self.quota.second)
-            if name == TENANT_COUNTER:
-                self.freed_of_tenant = change.freed
+            self.freed_of[name] = change.freed
             found += build_operations(partition, name, self._snapshot.counter(name), change)
         return found

@@ -19,7 +19,7 @@ from shared.cosmos.partition import Partition, StoredItem
 from shared.cosmos.queries import select
 from shared.errors import APIError
 from shared.logging.logger import get_logger
-from shared.tokens.counters import TENANT_COUNTER, WindowCounter
+from shared.tokens.counters import EMBEDDINGS_COUNTER, TENANT_COUNTER, WindowCounter
 from shared.tokens.limits import limits_in_force, override_of
 
 if TYPE_CHECKING:
@@ -75,16 +75,26 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Use of one budget beyond 80 or 100 percent."""
+    """Use of one budget beyond 80 or 100 percent.
+
+    Attributes:
+        period: The day or the month.
+        percent: How much of it is used.
+        limit: Its tokens.
+        used: Those of them that were reported.
+        pool: The pool whose budget it is; None for the tenant's own.
+    """
 
     period: Period
     percent: Literal[80, 100]
     limit: int
     used: int
+    pool: Literal["embeddings"] | None = None
 
     def message_id(self, tenant_id: str) -> str:
         """Return the id; another limit is another budget, with crossings of its own."""
-        return f"{tenant_id}:{self.period.kind}:{self.period.starts:%Y%m%d}:{self.limit}:{self.percent}"
+        whose = tenant_id if self.pool is None else f"{tenant_id}:{self.pool}"
+        return f"{whose}:{self.period.kind}:{self.period.starts:%Y%m%d}:{self.limit}:{self.percent}"
 
 
 class AlertItem(StoredItem):
@@ -104,7 +114,11 @@ _PENDING = select(AlertItem, where="STARTSWITH(c.id, @prefix) AND c.outbox_pendi
 
 
 def find_crossings(
-    counter: WindowCounter, tier: str, now: float, refused: RefusedLock | None = None
+    counter: WindowCounter,
+    tier: str,
+    now: float,
+    refused: RefusedLock | None = None,
+    pool: WindowCounter | None = None,
 ) -> Iterator[Crossing]:
     """Find a tenant's crossings of each period, by the limits in force now, or at its end if it is over.
 
@@ -113,21 +127,26 @@ def find_crossings(
         tier: The tenant's tier.
         now: In seconds since the epoch.
         refused: A lock that a budget has just refused: so a budget of a period that is not over by then.
+        pool: The counter of the tenant's embeddings, where their crossings are wanted and not the tenant's.
     """
     override = override_of(counter)
-    for key, used in counter.spent.items():
+    if refused is not None and refused.pooled is (pool is None):
+        refused = None  # by the other's budget
+    for key, used in (counter if pool is None else pool).spent.items():
         period = Period.of(key)
         if period is None:
             continue
         ends_at = period.ends_at.timestamp()
-        limits = limits_in_force(tier, override, min(now, ends_at - 1))
+        in_force = limits_in_force(tier, override, min(now, ends_at - 1))
+        limits = in_force if pool is None else in_force.embeddings
         limit = limits.tokens_per_day if period.kind == "day" else limits.tokens_per_month
         if limit is None or used * 100 < limit * WARNING_PERCENT:
             continue
-        yield Crossing(period, WARNING_PERCENT, limit, used)
+        name: Literal["embeddings"] | None = None if pool is None else "embeddings"
+        yield Crossing(period, WARNING_PERCENT, limit, used, name)
         asked = refused.tokens if refused is not None and refused.second < ends_at else 0
         if used >= limit or (asked and used + asked > limit):
-            yield Crossing(period, EXHAUSTED_PERCENT, limit, used)
+            yield Crossing(period, EXHAUSTED_PERCENT, limit, used, name)
 
 
 class BudgetAlerts:
@@ -154,8 +173,12 @@ class BudgetAlerts:
         counter = await self._own.read(WindowCounter, TENANT_COUNTER)
         if counter is None:
             return
-        now = self._clock.now()
-        for crossing in find_crossings(counter, self._tenant.tier, now.timestamp(), refused):
+        now, tier = self._clock.now(), self._tenant.tier
+        crossings = [*find_crossings(counter, tier, now.timestamp(), refused)]
+        pool = await self._own.read(WindowCounter, EMBEDDINGS_COUNTER)
+        if pool is not None:
+            crossings += find_crossings(counter, tier, now.timestamp(), refused, pool)
+        for crossing in crossings:
             if crossing.period.ends_at >= now - _LOOK_BACK:
                 await self._store(crossing, now)
 
@@ -193,9 +216,12 @@ class BudgetAlerts:
             percent=crossing.percent,
             limit_tokens=crossing.limit,
             used_tokens=crossing.used,
+            pool=crossing.pool,
             at=now,
         )
-        item = AlertItem(id=_PREFIX + message_id, body=message.model_dump_json(), outbox_pending=True)
+        item = AlertItem(
+            id=_PREFIX + message_id, body=message.model_dump_json(exclude_none=True), outbox_pending=True
+        )
         await self._own.create_or_read(item)
 
 
@@ -213,13 +239,16 @@ class ExhaustionAlerts:
     def __init__(self, container: Container, clock: Clock) -> None:
         self._container = container
         self._clock = clock
-        self._claimed: TTLCache[str, None] = TTLCache(_MOST_TENANTS, _CLAIM_EVERY_SECONDS, clock.monotonic)
+        self._claimed: TTLCache[tuple[str, bool], None] = TTLCache(
+            _MOST_TENANTS, _CLAIM_EVERY_SECONDS, clock.monotonic
+        )
 
     async def claim(self, tenant: TenantContext, refused: RefusedLock) -> None:
         """Claim the tenant's alerts; where that fails, it is logged, and a later refusal tries again."""
-        if tenant.tenant_id in self._claimed:
+        budget = (tenant.tenant_id, refused.pooled)
+        if budget in self._claimed:
             return
-        self._claimed[tenant.tenant_id] = None
+        self._claimed[budget] = None
         try:
             await BudgetAlerts(tenant, self._container, self._clock).claim(refused)
         except APIError as error:

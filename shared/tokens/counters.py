@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 COUNTER_PREFIX = "scope:"
 TENANT_COUNTER = f"{COUNTER_PREFIX}tenant"
+EMBEDDINGS_COUNTER = f"{COUNTER_PREFIX}pool:embeddings"
+ROOT_COUNTERS = (TENANT_COUNTER, EMBEDDINGS_COUNTER)
+"""Counters that a lock counts in first, each in one of them: the tenant's, or the pool's of embeddings."""
+
+EMBEDDINGS_APP = "openai-embeddings"
+"""The application whose locks come out of a pool of their own: an import of texts leaves chats theirs."""
+
 WINDOW_SECONDS = 60
 _NEVER = -1
 _IDLE_SECONDS = 24 * 3600
@@ -32,7 +39,7 @@ _LONGEST_NAME = 200
 
 
 class WindowCounter(StoredItem):
-    """Counter of one scope (a tenant, an application or a model) over the last 60 seconds.
+    """Counter of one scope (a tenant, a pool, an application or a model) over the last 60 seconds.
 
     Invariant: each total is the sum of its part of the buckets.
 
@@ -43,7 +50,7 @@ class WindowCounter(StoredItem):
         done: The part of `requests` whose report has come (`q`).
         b: A bucket per second that something is charged to. The keys are `s{second}`: a number alone could
             be read as the index of an array in a path.
-        spent: In the tenant's counter: reported tokens by day (`d20260131`) and by month (`m202601`).
+        spent: In a root counter: reported tokens by day (`d20260131`) and by month (`m202601`).
         override: In the tenant's counter: the administrator's limits in the place of the tier's.
         limits_version: The number of changes of the override.
         ttl: Counters of applications and models that nobody uses any more remove themselves.
@@ -65,16 +72,20 @@ class WindowCounter(StoredItem):
 
 
 @lru_cache(maxsize=4096)
-def counter_ids(app_id: str, model: str, *, shared: bool) -> tuple[str, str, str]:
-    """Return the ids of the counters of a lock: the tenant's, the application's, the model's.
+def counter_ids(
+    app_id: str, model: str, *, shared: bool = False, pooled: bool = False
+) -> tuple[str, str, str]:
+    """Return the ids of the counters of a lock: the root's, the application's, the model's.
 
     Args:
         app_id: The application.
         model: The model.
         shared: Whether the application counts together with all others that have no share of their own.
+        pooled: Whether it comes out of the pool of embeddings, and not out of the tenant's total.
     """
+    root = EMBEDDINGS_COUNTER if pooled else TENANT_COUNTER
     app = f"{COUNTER_PREFIX}app:{'*' if shared else app_id}"
-    return TENANT_COUNTER, app, f"{COUNTER_PREFIX}model:{id_part(model)}"
+    return root, app, f"{COUNTER_PREFIX}model:{id_part(model)}"
 
 
 def id_part(name: str) -> str:
@@ -87,7 +98,7 @@ def id_part(name: str) -> str:
 
 def new_counter(counter_id: str) -> WindowCounter:
     """Return a counter at zero."""
-    return WindowCounter(id=counter_id, ttl=_NEVER if counter_id == TENANT_COUNTER else _IDLE_SECONDS)
+    return WindowCounter(id=counter_id, ttl=_NEVER if counter_id in ROOT_COUNTERS else _IDLE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -166,7 +177,7 @@ def sum_buckets(counter: WindowCounter, chosen: Iterable[int]) -> Amount:
 
 @dataclass(slots=True)
 class CounterChange:
-    """Additions to one counter: by second, and in the tenant's counter to the spending of day and month.
+    """Additions to one counter: by second, and in a root counter to the spending of day and month.
 
     Attributes:
         freed: The expired seconds to remove; each is as it was read, or nothing is changed.
@@ -200,6 +211,8 @@ def build_operations(
         steps.append(_Step(PatchOperation("remove", f"/b/{_key(second)}"), _require_bucket(counter, second)))
     for key in change.outdated:
         steps.append(_Step(PatchOperation("remove", f"/spent/{key}"), f"IS_DEFINED(c.spent.{key})"))
+    if not steps and change.conditions:
+        steps.append(_Step(PatchOperation("incr", "/requests", 0)))  # what a condition can stand at
     patches = []
     for start in range(0, len(steps), _MOST_OPERATIONS):
         chunk = steps[start : start + _MOST_OPERATIONS]

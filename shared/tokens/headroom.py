@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shared.errors import BudgetExceededError
     from shared.tokens.counters import WindowCounter
-    from shared.tokens.limits import TenantLimits
+    from shared.tokens.limits import PoolLimits, TenantLimits
 
 UNLIMITED = 2**60
 _LATEST_REPORT_SECONDS = 2 * 24 * 3600
@@ -74,6 +74,17 @@ class Available:
 
 def limit_tenant_counter(limits: TenantLimits, version: int, time: float) -> CounterLimits:
     """Return the limits of a tenant's counter at a time of the store's clock."""
+    return _limit_root_counter(limits, limits.concurrency, version, time)
+
+
+def limit_pool_counter(limits: TenantLimits, time: float) -> CounterLimits:
+    """Return the limits of the counter of a tenant's embeddings; its version is the tenant's counter's."""
+    return _limit_root_counter(limits.embeddings, limits.concurrency, None, time)
+
+
+def _limit_root_counter(
+    limits: TenantLimits | PoolLimits, concurrency: int | None, version: int | None, time: float
+) -> CounterLimits:
     day, month = spending_keys(time)
     at = datetime.fromtimestamp(time, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     next_month = (at.replace(day=1) + timedelta(days=32)).replace(day=1)
@@ -86,7 +97,7 @@ def limit_tenant_counter(limits: TenantLimits, version: int, time: float) -> Cou
             PeriodBudget("tokens_per_month", month, limits.tokens_per_month, next_month.timestamp())
         )
     return CounterLimits(
-        limits.tokens_per_minute, limits.requests_per_minute, limits.concurrency, tuple(budgets), version
+        limits.tokens_per_minute, limits.requests_per_minute, concurrency, tuple(budgets), version
     )
 
 
@@ -164,7 +175,12 @@ class Headroom:
         return find_tightest(sizes)
 
     def build_change(self, second: int) -> CounterChange:
-        """Build the write that charges all hits to a second, if they still fit."""
+        """Build the write that charges all hits to a second, if they still fit.
+
+        Without any it writes nothing, and holds the others of its batch to the version of the limits.
+        """
+        if not self._hits.requests:
+            return CounterChange(conditions=self._require_version())
         freed = self._choose_freed()
         gone = sum_buckets(self.counter, freed)
         outdated = _find_outdated(self.counter, second)
@@ -253,9 +269,7 @@ class Headroom:
     def _conditions(self, gone: Amount) -> list[str]:
         """Demand of the stored counter what was found of the one that was read: the store decides."""
         hits, limits = self._hits, self.limits
-        found = []
-        if limits.version is not None:
-            found.append(f"c.limits_version = {limits.version}")
+        found = self._require_version()
         if limits.tokens is not None:
             found.append(f"c.tokens <= {limits.tokens - hits.tokens + gone.tokens}")
         if limits.requests is not None:
@@ -266,6 +280,9 @@ class Headroom:
             spent = f"(c.spent.{budget.key} ?? 0) + c.tokens - c.used"
             found.append(f"{spent} <= {budget.tokens - hits.tokens + gone.locked}")
         return found
+
+    def _require_version(self) -> list[str]:
+        return [] if self.limits.version is None else [f"c.limits_version = {self.limits.version}"]
 
 
 def find_tightest(found: Sequence[Available]) -> Available:

@@ -20,7 +20,7 @@ from shared.tokens.counters import TENANT_COUNTER
 from shared.tokens.errors import TokenBudgetExhaustedError
 from shared.tokens.lock_ids import LockClaim, new_group
 from shared.tokens.policy import FIXED
-from shared.tokens.quota import Quota
+from shared.tokens.quota import Quota, is_pooled
 from shared.tokens.settings import OnStoreFailure
 from shared.tokens.snapshot import ExchangeLatency, LedgerSnapshot
 from shared.tokens.store_clock import StoreClock, StoreClocks
@@ -119,13 +119,14 @@ class TokenLedger:
         try:
             admitted = await queue.lock(tenant.tier, app_id, tokens, model)
         except TokenBudgetExhaustedError:
-            await self._on_exhausted(tenant, RefusedLock(tokens, queue.snapshot.charging_second()))
+            second = queue.snapshot.charging_second()
+            await self._on_exhausted(tenant, RefusedLock(tokens, second, is_pooled(app_id)))
             raise
         except (DependencyUnavailableError, DependencyTimeoutError) as error:
             if on_store_failure is OnStoreFailure.CLOSED:
                 raise
             second = int(self._clock.now().timestamp())
-            claim = LockClaim(new_group(), 0, tokens, second, model, uncounted=True)
+            claim = LockClaim(new_group(), 0, tokens, second, model, uncounted=True, pooled=is_pooled(app_id))
             return self._admit_uncounted(tenant, app_id, claim, error)
         claim = admitted.claim
         lock_id = self._lock_ids.issue(tenant.tenant_id, app_id, claim)
@@ -168,7 +169,7 @@ class TokenLedger:
         _require_valid_app_id(app_id)
         shares = await self._policy.app_shares(tenant)
         snapshot = self._queue(tenant).snapshot
-        await snapshot.refresh(shares.counter_ids(app_id, "")[:2])
+        await snapshot.refresh({TENANT_COUNTER, *shares.counter_ids(app_id, "")[:2]})
         await snapshot.sync_clock()
         return Quota(snapshot, tenant.tier, shares).window_stats(app_id)
 

@@ -48,6 +48,24 @@ class RateLimit(BaseModel):
     requests: Count
 
 
+class PoolLimits(BaseModel):
+    """Limits of a pool of its own, beside the tenant's total; None is no limit of that kind.
+
+    Attributes:
+        tokens_per_minute: Tokens of any 60 seconds, wherever they begin.
+        requests_per_minute: Locks of any 60 seconds, wherever they begin.
+        tokens_per_day: Tokens that are reported and locked in one day of UTC.
+        tokens_per_month: Tokens that are reported and locked in one month of UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    tokens_per_minute: Count
+    requests_per_minute: Count
+    tokens_per_day: Count | None = None
+    tokens_per_month: Count | None = None
+
+
 class TenantLimits(BaseModel):
     """Limits of a tenant; None is no limit of that kind.
 
@@ -59,6 +77,8 @@ class TenantLimits(BaseModel):
         concurrency: Locks of the last 60 seconds that were neither reported nor released.
         tokens_per_lock: The size of one lock.
         models: Rates of single models by name, beside the tenant's own.
+        embeddings: The limits of embeddings, which have a pool of their own: nothing of all else counts
+            there, and nothing of them in the tenant's total. As many may be open at a time as of all else.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,6 +89,7 @@ class TenantLimits(BaseModel):
     tokens_per_month: Count | None = None
     concurrency: Count | None = None
     tokens_per_lock: Count | None = None
+    embeddings: PoolLimits
     models: dict[ModelName, RateLimit] = Field(default_factory=dict, max_length=MOST_MODELS)
 
 
@@ -85,6 +106,7 @@ class LimitsOverride(BaseModel):
         concurrency: Locks of the last 60 seconds that were neither reported nor released.
         tokens_per_lock: The size of one lock.
         models: Rates of single models by name, beside the tenant's own.
+        embeddings: The limits of embeddings, all of them together.
         expires_at: When the tier's limits hold again; without it, the override stays.
     """
 
@@ -96,6 +118,7 @@ class LimitsOverride(BaseModel):
     tokens_per_month: Count | None = None
     concurrency: Count | None = None
     tokens_per_lock: Count | None = None
+    embeddings: PoolLimits | None = None
     models: dict[ModelName, RateLimit] | None = Field(None, max_length=MOST_MODELS)
     expires_at: AwareDatetime | None = None
 
@@ -110,6 +133,12 @@ _FREE = TenantLimits(
     tokens_per_day=1_000_000,
     tokens_per_month=10_000_000,
     concurrency=30,
+    embeddings=PoolLimits(
+        tokens_per_minute=100_000,
+        requests_per_minute=60,
+        tokens_per_day=5_000_000,
+        tokens_per_month=50_000_000,
+    ),
 )
 
 TIER_LIMITS: Mapping[Tier, TenantLimits] = MappingProxyType(
@@ -121,6 +150,12 @@ TIER_LIMITS: Mapping[Tier, TenantLimits] = MappingProxyType(
             tokens_per_day=50_000_000,
             tokens_per_month=500_000_000,
             concurrency=300,
+            embeddings=PoolLimits(
+                tokens_per_minute=1_000_000,
+                requests_per_minute=600,
+                tokens_per_day=250_000_000,
+                tokens_per_month=2_500_000_000,
+            ),
         ),
         Tier.PREMIUM: TenantLimits(
             tokens_per_minute=2_000_000,
@@ -128,6 +163,12 @@ TIER_LIMITS: Mapping[Tier, TenantLimits] = MappingProxyType(
             tokens_per_day=1_000_000_000,
             tokens_per_month=10_000_000_000,
             concurrency=3_000,
+            embeddings=PoolLimits(
+                tokens_per_minute=10_000_000,
+                requests_per_minute=6_000,
+                tokens_per_day=5_000_000_000,
+                tokens_per_month=50_000_000_000,
+            ),
         ),
         Tier.OWN: _FREE,  # until the administrator has given the tenant limits of its own
     }

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEAD = struct.Struct(">B12sHQQB")
-_VERSION = 2
+_VERSION, _POOLED_VERSION = 2, 3
+"""A release that knows no pools takes no lock of one: it would settle it in the tenant's counter."""
+
 _MAC_BYTES = 16
 _LONGEST = 1024
 _PURPOSE = b"tenantry/ledger/lock-id/1"
@@ -38,6 +40,7 @@ class LockClaim:
         second: The store's second that it is charged to.
         shares_app_scope: It is charged to the counter of all applications without a share of their own.
         uncounted: It was given while the store was down, and is charged to nothing.
+        pooled: It came out of the pool of embeddings.
     """
 
     group: str
@@ -47,6 +50,7 @@ class LockClaim:
     model: str
     shares_app_scope: bool = False
     uncounted: bool = False
+    pooled: bool = False
 
 
 def new_group() -> str:
@@ -69,9 +73,8 @@ class LockIds:
     def issue(self, tenant_id: str, app_id: str, claim: LockClaim) -> str:
         """Return the id of a lock that was admitted."""
         flags = _SHARES_APP_SCOPE * claim.shares_app_scope | _UNCOUNTED * claim.uncounted
-        head = _HEAD.pack(
-            _VERSION, bytes.fromhex(claim.group), claim.index, claim.tokens, claim.second, flags
-        )
+        version = _POOLED_VERSION if claim.pooled else _VERSION
+        head = _HEAD.pack(version, bytes.fromhex(claim.group), claim.index, claim.tokens, claim.second, flags)
         token_id = _encode(head + claim.model.encode())
         return f"{token_id}:{_mac(self._keys[0], tenant_id, app_id, token_id)}"
 
@@ -91,7 +94,7 @@ class LockIds:
             version, group, index, tokens, second, flags = _HEAD.unpack_from(content)
         except (binascii.Error, struct.error) as error:  # signed by a version with another form
             raise LockNotFoundError from error
-        if version != _VERSION:
+        if version not in {_VERSION, _POOLED_VERSION}:
             raise LockNotFoundError
         return LockClaim(
             group.hex(),
@@ -101,6 +104,7 @@ class LockIds:
             content[_HEAD.size :].decode(),
             shares_app_scope=bool(flags & _SHARES_APP_SCOPE),
             uncounted=bool(flags & _UNCOUNTED),
+            pooled=version == _POOLED_VERSION,
         )
 
 

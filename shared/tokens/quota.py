@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.tokens.counters import TENANT_COUNTER, WINDOW_SECONDS, counter_ids
+from shared.tokens.counters import EMBEDDINGS_APP, TENANT_COUNTER, WINDOW_SECONDS, counter_ids
 from shared.tokens.headroom import (
     Available,
     Headroom,
     find_tightest,
     limit_app_counter,
     limit_model_counter,
+    limit_pool_counter,
     limit_tenant_counter,
 )
 from shared.tokens.limits import limits_in_force, override_of
@@ -31,7 +32,8 @@ OTHER_APPS = "*"
 class AppShares:
     """Parts of a tenant's rates that bound its applications.
 
-    Where any is set, applications without one share one counter, so that a new name is no new share.
+    Where any is set, applications without one share one counter, so that a new name is no new share. That of
+    embeddings has a pool of its own, and no share of the tenant's rates.
 
     Attributes:
         by_app: The share of each application that has one, above 0 and at most 1; `*` is that of all others.
@@ -41,15 +43,22 @@ class AppShares:
 
     def are_common_for(self, app_id: str) -> bool:
         """Tell whether the application counts together with all others that are not named."""
-        return bool(self.by_app) and app_id not in self.by_app
+        return bool(self.by_app) and app_id not in self.by_app and not is_pooled(app_id)
 
     def of(self, app_id: str) -> float:
         """Return the application's share."""
+        if is_pooled(app_id):
+            return 1.0
         return self.by_app.get(app_id, self.by_app.get(OTHER_APPS, 1.0))
 
     def counter_ids(self, app_id: str, model: str) -> tuple[str, str, str]:
-        """Return the ids of the counters of a lock: the tenant's, the application's and the model's."""
-        return counter_ids(app_id, model, shared=self.are_common_for(app_id))
+        """Return the ids of the counters of a lock: the root's, the application's and the model's."""
+        return counter_ids(app_id, model, shared=self.are_common_for(app_id), pooled=is_pooled(app_id))
+
+
+def is_pooled(app_id: str) -> bool:
+    """Tell whether an application's locks come out of the pool of embeddings."""
+    return app_id == EMBEDDINGS_APP
 
 
 class Quota:
@@ -78,12 +87,12 @@ class Quota:
         return self._headroom(TENANT_COUNTER, limit_tenant_counter(self.limits, self._version, self.second))
 
     def of_lock(self, app_id: str, model: str) -> tuple[Headroom, ...]:
-        """Return the headrooms that a lock must fit into: the tenant's, the application's and the model's."""
+        """Return the headrooms that a lock must fit into: the root's, the application's and the model's."""
         found = self._of_lock.get((app_id, model))
         if found is None:
-            _, app_counter, model_counter = self.shares.counter_ids(app_id, model)
+            root_counter, app_counter, model_counter = self.shares.counter_ids(app_id, model)
             found = (
-                self.of_tenant(),
+                self._of_root(root_counter),
                 self._of_app(app_id, app_counter),
                 self._headroom(model_counter, limit_model_counter(self.limits, model)),
             )
@@ -92,8 +101,8 @@ class Quota:
 
     def window_stats(self, app_id: str) -> TokenStatus:
         """Return the counts of the tightest counter of an application, and the headroom under all of them."""
-        app_counter = self.shares.counter_ids(app_id, "")[1]
-        headrooms = [self.of_tenant(), self._of_app(app_id, app_counter)]
+        root_counter, app_counter, _ = self.shares.counter_ids(app_id, "")
+        headrooms = [self._of_root(root_counter), self._of_app(app_id, app_counter)]
         bounded = [one for one in headrooms if one.limits.tokens is not None]
         tightest = min(bounded, key=lambda one: one.available_tokens.count)
         counted, limits = tightest.counted, tightest.limits
@@ -127,6 +136,11 @@ class Quota:
         if self.limits.tokens_per_lock is not None:
             sizes.append(Available(self.limits.tokens_per_lock, "tokens_per_lock"))
         return find_tightest(sizes)
+
+    def _of_root(self, counter_id: str) -> Headroom:
+        if counter_id == TENANT_COUNTER:
+            return self.of_tenant()
+        return self._headroom(counter_id, limit_pool_counter(self.limits, self.second))
 
     def _of_app(self, app_id: str, counter_id: str) -> Headroom:
         return self._headroom(counter_id, limit_app_counter(self.limits, self.shares.of(app_id)))

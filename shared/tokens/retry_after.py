@@ -10,23 +10,20 @@ from shared.tokens.store_clock import MAX_WIDTH_SECONDS
 if TYPE_CHECKING:
     from shared.errors import APIError
     from shared.tokens.headroom import Available, Headroom
-    from shared.tokens.limits import TenantLimits
 
 
-def refuse_lock(
-    tokens: int, headrooms: tuple[Headroom, ...], largest: Available, limits: TenantLimits, time: float
-) -> APIError:
+def refuse_lock(tokens: int, headrooms: tuple[Headroom, ...], largest: Available, time: float) -> APIError:
     """Build the error of a lock that does not fit: why, and when it does if nothing is added.
 
     Args:
         tokens: The size of the lock.
-        headrooms: Those of the lock's counters.
+        headrooms: Those of the lock's counters, the root's first.
         largest: The largest lock that ever fits.
-        limits: The tenant's.
         time: The store's clock, in seconds.
     """
     if tokens > largest.count:
         return LockTooLargeError(tokens, largest.count, largest.limit)
+    limits = headrooms[0].limits
     wait = max((one.find_wait(tokens) for one in headrooms), key=lambda one: one.until)
     return wait.error(
         f"The token budget does not admit this call now: it waits for {wait.limit}",
@@ -35,8 +32,8 @@ def refuse_lock(
             "requested_tokens": tokens,
             "available_tokens": max(0, min(one.available_tokens.count for one in headrooms)),
             "available_requests": max(0, min(one.available_requests.count for one in headrooms)),
-            "limit_tokens": limits.tokens_per_minute,
-            "limit_requests": limits.requests_per_minute,
+            "limit_tokens": limits.tokens,
+            "limit_requests": limits.requests,
         },
         retry_after=wait_until(wait.until, time),
     )

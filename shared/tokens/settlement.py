@@ -14,7 +14,7 @@ from shared.cosmos.container import BatchFailedError, Patch, PatchOperation
 from shared.errors import DependencyTimeoutError, DependencyUnavailableError
 from shared.logging.logger import get_logger
 from shared.tokens.counters import (
-    TENANT_COUNTER,
+    ROOT_COUNTERS,
     WINDOW_SECONDS,
     Amount,
     CounterChange,
@@ -68,7 +68,8 @@ class Settlement:
     @property
     def counter_ids(self) -> tuple[str, str, str]:
         """Return the ids of the counters that the lock counts in."""
-        return counter_ids(self.app_id, self.claim.model, shared=self.claim.shares_app_scope)
+        claim = self.claim
+        return counter_ids(self.app_id, claim.model, shared=claim.shares_app_scope, pooled=claim.pooled)
 
     @property
     def may_lack_group(self) -> bool:
@@ -114,7 +115,7 @@ class LockSettler:
             if not left:
                 return
             batch = _SettlementBatch.of(snapshot, left)
-            tenant_counter = snapshot.counter(TENANT_COUNTER)
+            roots = {name: snapshot.counter(name) for name in ROOT_COUNTERS}
             try:
                 await snapshot.write(batch.operations)
             except BatchFailedError as error:
@@ -122,7 +123,8 @@ class LockSettler:
             else:
                 snapshot.groups.update(batch.groups)
                 snapshot.usages.update(batch.usages)
-                self._unreported.record(tenant_counter, batch.freed_of_tenant(), snapshot.now())
+                for name in ROOT_COUNTERS:
+                    self._unreported.record(roots[name], batch.freed_of(name), snapshot.now())
             left = self._resolve_settled(left)
         raise DependencyUnavailableError("The token ledger", "is contended")
 
@@ -220,9 +222,9 @@ class _SettlementBatch:
                 return batch
             count //= 2
 
-    def freed_of_tenant(self) -> Sequence[int]:
-        """Return the seconds that are freed in the tenant's counter."""
-        change = self.counters.get(TENANT_COUNTER)
+    def freed_of(self, counter_id: str) -> Sequence[int]:
+        """Return the seconds that are freed in a counter."""
+        change = self.counters.get(counter_id)
         return () if change is None else change.freed
 
     def _add(self, snapshot: LedgerSnapshot, one: Settlement, debt_second: int) -> None:
@@ -243,7 +245,7 @@ class _SettlementBatch:
         item = _build_usage_item(one, one.usage)
         known = self.usages.get(item.id)
         self.usages[item.id] = item if known is None else _add_usage(known, item)
-        spent = self.counters.setdefault(TENANT_COUNTER, CounterChange()).spent
+        spent = self.counters.setdefault(one.counter_ids[0], CounterChange()).spent
         for key in spending_keys(one.claim.second):
             spent[key] = spent.get(key, 0) + one.used_tokens
 

@@ -131,6 +131,12 @@ class TenantBots:
         """
         return (await self.directory.find(self.tenant, bot_id)).bot
 
+    async def list_ids(self, most: int) -> list[str]:
+        """Return the ids of its own bots and of the global ones by id, so many at most."""
+        own = await self.directory.own(self.tenant).list_ids(most)
+        everybodys = await self.directory.everybodys.list_ids(most)
+        return sorted({*own, *everybodys})[:most]
+
 
 def _is_large(found: FoundBot) -> bool:
     config = found.bot.config

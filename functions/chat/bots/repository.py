@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.errors import BotNotFoundError
-from functions.chat.bots.stored_models import BotItem
+from functions.chat.bots.stored_models import BotItem, BotName
 from shared.cosmos.container import ItemExistsError, ItemNotFoundError, Patch, PatchOperation
 from shared.cosmos.paging import KeysetPage
 from shared.cosmos.partition import Partition
@@ -69,6 +69,10 @@ class BotRepository:
     async def page(self, after: str | None, limit: int) -> list[BotItem]:
         """Return bots by id, after the given one."""
         return await self._own.read_page(BotItem, KeysetPage(limit, after))
+
+    async def list_ids(self, most: int) -> list[str]:
+        """Return the ids of bots, so many of them at most, the first by id."""
+        return [one.id for one in await self._own.read_page(BotName, KeysetPage(most, None))]
 
     async def delete(self, bot_id: str, if_match: str | None) -> None:
         """Remove a bot; its conversations stay readable.

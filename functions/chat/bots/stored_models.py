@@ -106,6 +106,10 @@ class StoredBotConfig(_StoredPart):
         return _reshape(stored) if is_flat and isinstance(stored, Mapping) else stored
 
 
+class BotName(StoredItem):
+    """A bot, of which only its id is read."""
+
+
 class BotItem(StoredItem):
     """One bot; its id is the item's."""
 

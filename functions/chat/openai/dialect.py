@@ -15,6 +15,7 @@ from shared.errors import (
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitError,
+    RouteNotFoundError,
     ValidationError,
 )
 from shared.http.dialect import Dialect
@@ -32,6 +33,26 @@ INVALID = 400
 LONGEST_RETRY_SECONDS = 60.0
 """OpenAI's clients wait no longer, and would try again much earlier: they are told not to."""
 
+SERVED = (
+    "POST /chat/completions",
+    "POST /embeddings",
+    "GET /models",
+    "GET /models/{model}",
+    "POST /responses",
+    "GET /responses/{response_id}",
+    "DELETE /responses/{response_id}",
+    "POST /responses/{response_id}/cancel",
+    "GET /responses/{response_id}/input_items",
+)
+"""What of OpenAI's interface has a route; a test holds it against those that are declared."""
+
+_FAMILIES = """
+    answers assistants audio batches chat chatkit completions containers conversations edits embeddings
+    engines evals files fine-tunes fine_tuning images models moderations organization realtime responses
+    skills threads uploads vector_stores videos
+"""
+"""First parts of the paths that OpenAI's clients call, those of older ones too."""
+
 _NOT_FOUND = 404
 _CONFLICT = 409
 _SENT_IN = ("body", "path", "query", "header")
@@ -43,6 +64,7 @@ _WRONG_TYPE = "Input should be a valid "
 _CODES: tuple[tuple[type[APIError], str], ...] = (
     (AuthenticationError, "invalid_api_key"),
     (PermissionDeniedError, "insufficient_permissions"),
+    (RouteNotFoundError, "unknown_url"),
     (MethodNotAllowedError, "method_not_supported"),
     (PayloadTooLargeError, "request_too_large"),
     (PromptTooLongError, "context_length_exceeded"),
@@ -98,10 +120,16 @@ def render_refusal(error: APIError, now: datetime, request_id: str) -> HttpRespo
     ):
         headers["x-should-retry"] = "false"
     told = OpenAIError(
-        message=error.message, type=_type_of(error), param=_param_of(error), code=_code_of(error)
+        message=_message_of(error), type=_type_of(error), param=_param_of(error), code=_code_of(error)
     )
     content = OpenAIErrorReply(error=told).model_dump_json().encode()
     return HttpResponse(status, headers, content, type(error).__name__)
+
+
+def _message_of(error: APIError) -> str:
+    if isinstance(error, RouteNotFoundError):
+        return f"{error.message}. Of OpenAI's interface there are: {', '.join(SERVED)}"
+    return error.message
 
 
 def _status_of(error: APIError) -> int:
@@ -140,15 +168,12 @@ def _param_of(error: APIError) -> str | None:
     """Return the parameter at fault, as OpenAI writes it: `messages[0].role`."""
     if isinstance(error, ModelNotFoundError):
         return "model"
-    place = next(iter(_problems_of(error)), None)
-    if place is None:
-        return None
+    refused = error.detail.get("param")  # by the model's provider
+    place = next(iter(_problems_of(error)), refused if isinstance(refused, str) else "")
     first, *steps = place.split(".")
     if first not in _SENT_IN:
         steps = [first, *steps]
-    if not steps:
-        return None
-    return "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in steps).removeprefix(".")
+    return "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in steps).removeprefix(".") or None
 
 
 def _problems_of(error: APIError) -> dict[str, str]:
@@ -167,5 +192,7 @@ def _describe_events(reply: dict[str, Any], refusal: dict[str, Any]) -> dict[str
     }
 
 
-OPENAI = Dialect(OpenAIErrorReply, render_refusal, INVALID, "", _describe_events, "[]")
+OPENAI = Dialect(
+    OpenAIErrorReply, render_refusal, INVALID, "", _describe_events, "[]", frozenset(_FAMILIES.split())
+)
 """The dialect of the routes that OpenAI's clients call."""

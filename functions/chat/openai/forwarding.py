@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from functions.chat.bots.errors import BotNotFoundError
 from functions.chat.bots.models import ID_PATTERN
 from functions.chat.conversations.instructions import read_instructions
 from functions.chat.conversations.overrides import read_answer_format
+from functions.chat.conversations.service import ReadsBots
+from functions.chat.openai.parameters import naming_parameters, number_messages
 from shared.llm.chat_model import ChatPrompt, ModelNotFoundError
 from shared.llm.deployments import BOT_PREFIX, ModelKind
 from shared.llm.model_call import CallOrigin
@@ -19,12 +23,11 @@ from shared.tracebacks import release_frames
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from functions.chat.bots.stored_models import StoredBotConfig
-    from functions.chat.conversations.service import ReadsBots
     from functions.chat.openai.models import ChatCompletionRequest
+    from functions.chat.openai.parameters import Renaming
     from shared.llm.chat_model import AnswerStream, Completion, StreamingChatModel
     from shared.llm.deployments import ModelDeployment
     from shared.llm.model_call import CallProgress
@@ -64,6 +67,14 @@ class UsableModels(Protocol):
         ...
 
 
+class NamesBots(ReadsBots, Protocol):
+    """The bots that one tenant can use, as far as they are named as models."""
+
+    async def list_ids(self, most: int) -> list[str]:
+        """Return the ids of bots by id, so many of them at most."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ForwardedCall:
     """Call that is ready to be made.
@@ -73,12 +84,15 @@ class ForwardedCall:
         prompt: What the model is asked.
         model: What answers: within the tenant's budget, recorded, with its fallbacks.
         begun: What is learnt of the call, once it has begun.
+        own_messages: How many of the messages are none of the caller's: a bot's instructions, before all
+            others.
     """
 
     name: str
     prompt: ChatPrompt
     model: StreamingChatModel
     begun: list[CallProgress] = field(default_factory=list)
+    own_messages: int = 0
 
     async def complete(self) -> Completion:
         """Make the call; the provider's JSON is the completion's `answer`.
@@ -86,15 +100,25 @@ class ForwardedCall:
         Raises:
             APIError: The model's own errors, the catalogue's and the budget's; see `ChatModel`.
         """
-        return await self.model.complete(self.prompt)
+        with naming_parameters(self._renaming):
+            return await self.model.complete(self.prompt)
 
-    def stream(self) -> AbstractAsyncContextManager[AnswerStream]:
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AnswerStream]:
         """Make the call for an answer in parts, each a `PassedChunk`; the last item is the completion.
 
         Raises:
             APIError: On entering, as `complete` does; later, what stops the answer in its midst.
         """
-        return self.model.stream(self.prompt)
+        with naming_parameters(self._renaming):
+            async with self.model.stream(self.prompt) as answer:
+                yield answer
+
+    @property
+    def _renaming(self) -> Renaming:
+        passed = self.prompt.passed
+        limit_name = "max_completion_tokens" if passed is None else passed.limit_name
+        return partial(number_messages, self.own_messages, limit_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +138,7 @@ class Forwarding:
 
     tenant: TenantContext
     models: UsableModels
-    bots: ReadsBots
+    bots: NamesBots
     prompts: ResolvesPrompts
     open_model: Callable[[str], StreamingChatModel]
     default_model: str
@@ -189,7 +213,7 @@ class Forwarding:
             passed=replace(prompt.passed, fields=fields),
         )
         call = self._call(request, asked, f"bot:{bot_id}")
-        return replace(call, model=self.tell_of(call.model))
+        return replace(call, model=self.tell_of(call.model), own_messages=len(own))
 
     def _call(self, request: ChatCompletionRequest, prompt: ChatPrompt, app_id: str) -> ForwardedCall:
         begun: list[CallProgress] = []

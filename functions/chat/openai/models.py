@@ -162,6 +162,10 @@ class UsableModelPath(PathModel):
         return _ESCAPED_SLASH.sub("/", self.model)
 
 
+BOTS = "tenantry-bots"
+"""The owner of bots in the list of models."""
+
+
 class UsableModelReply(ReplyModel):
     """A model, or a bot, that answers.
 
@@ -169,7 +173,7 @@ class UsableModelReply(ReplyModel):
         id: Its name, as requests have it.
         object: `model`.
         created: 0: nobody keeps it.
-        owned_by: `tenantry`.
+        owned_by: `tenantry`, or `tenantry-bots` for a bot.
     """
 
     id: str
@@ -179,11 +183,11 @@ class UsableModelReply(ReplyModel):
 
 
 class UsableModelsReply(ReplyModel):
-    """The models that the tenant may use.
+    """The models and bots that the tenant may use.
 
     Attributes:
         object: `list`.
-        data: The models, by name.
+        data: The models, by name, and then the bots, by id.
     """
 
     object: Literal["list"] = "list"

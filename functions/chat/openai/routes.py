@@ -58,8 +58,8 @@ def _bind_models(chat: Chat, routes: Routes) -> None:
     async def list_usable_models(tenant: TenantContext) -> UsableModelsReply:
         """List the models that may be named.
 
-        Those of the catalogue that the tenant may use, sorted by name. Bots may be named, too: `GET /bots`
-        lists them.
+        Those of the catalogue that the tenant may use, sorted by name, and then its bots and the global ones
+        as `bot/` and their ids: 1,000 at most. `GET /bots` lists all of them.
         """
         return await list_usable(await chat.forwarding(tenant))
 

@@ -18,7 +18,16 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 ROOT = Path(__file__).parents[3]
 INTERVAL_SECONDS = 0.002
 PARTS = (
-    ("store", ("/azure/cosmos/", "/azure/core/", "/shared/cosmos/", "/shared/resilience/azure_transport")),
+    (
+        "store",
+        (
+            "/azure/cosmos/",
+            "/azure/core/",
+            "/tenantry_client/cosmos/",
+            "/shared/cosmos/",
+            "/shared/resilience/azure_transport",
+        ),
+    ),
     ("model", ("/openai/", "/httpx2/", "/shared/llm/", "/tiktoken/")),
     ("ledger", ("/shared/tokens/",)),
     ("chat", ("/functions/chat/", "/shared/prompts/", "/shared/caching/")),

@@ -12,8 +12,6 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.integration_tests.platform import wait_for
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -145,8 +143,19 @@ def test_models_and_bots_are_found(client: openai.OpenAI) -> None:
     assert client.models.retrieve("bot/helper").id == "bot/helper"
     answer = client.chat.completions.create(model="bot/helper", messages=say("hello"), max_tokens=80)
     assert "My instructions have 2 words" in (answer.choices[0].message.content or "")
+    assert "bot/helper" in {model.id for model in client.models.list()}
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("bot/nobody")
+
+
+def test_what_has_no_route_is_raised_as_not_found_with_what_there_is(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as speech:
+        client.audio.speech.create(model="tts-1", voice="alloy", input="hello")
+    with pytest.raises(openai.NotFoundError) as files:
+        client.files.list()
+
+    assert [one.value.code for one in (speech, files)] == ["unknown_url"] * 2
+    assert "POST /chat/completions" in speech.value.message
 
 
 def test_refusals_are_raised_as_openais_are(platform: Platform, client: openai.OpenAI) -> None:
@@ -178,26 +187,3 @@ def test_a_stream_that_breaks_off_is_an_error(platform: Platform, client: openai
             got += list(stream)
 
     assert got
-
-
-def test_a_client_that_leaves_ends_the_models_work_and_pays_what_it_got(
-    platform: Platform, caller: Caller, client: openai.OpenAI
-) -> None:
-    text = f"leave {uuid.uuid4().hex}"
-    with told(platform, text, piece_delay_ms=200) as model:
-
-        def abandoned() -> int:
-            left: int = model.get("/_local/served").json()["abandoned"]
-            return left
-
-        def paid() -> int:
-            requests: int = caller.must("GET", "/api/v1/usage")["total"]["requests"]
-            return requests
-
-        before, used = abandoned(), paid()
-        with client.chat.completions.create(
-            model=MODEL, messages=say(text), stream=True, max_tokens=200
-        ) as stream:
-            next(stream)
-        wait_for(abandoned, lambda left: left > before, 10)
-        wait_for(paid, lambda requests: requests > used, 10)

@@ -84,6 +84,12 @@ class Bench:
 
         return wait_for(ask, bool, seconds)[0]
 
+    def drained(self, owner: Caller, message_id: str) -> dict[str, Any]:
+        """Wait for a message in the quarantine that the app takes off the dead-letter queue once a minute."""
+        ran = self.platform.client.post("/admin/functions/drain_dead_letters", json={"input": ""})
+        assert ran.is_success
+        return self.quarantined(owner, message_id, 90)
+
 
 @contextmanager
 def bench_on(platform: Platform) -> Iterator[Bench]:

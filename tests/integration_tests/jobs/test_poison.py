@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -106,6 +107,29 @@ def test_what_can_never_be_handled_is_kept_with_its_reason_and_delays_no_other_m
             work.in_queue,
             poison.reasons[BOTH.index(work)],
         )
+
+
+@pytest.mark.parametrize("work", BOTH, ids=lambda work: work.in_queue)
+def test_a_body_that_no_function_is_given_is_kept_with_its_reason_and_delays_no_other_message(
+    bench: Bench, work: Work
+) -> None:
+    asked = {"tenant_id": bench.tenant_id, **work.request("map", "Why?")}
+    bodies: dict[str, dict[str, object]] = {
+        "a map": {"value_body": asked},
+        "a UUID": {"value_body": uuid.uuid4()},
+        "a time": {"value_body": datetime(2026, 1, 31, tzinfo=UTC)},
+        "a number": {"value_body": 7},
+        "a sequence": {"sequence_body": [[1, "two", None], [uuid.uuid4()]]},
+    }
+    sent = {name: uuid.uuid4().hex for name in bodies}
+    with undelayed(bench, work, f"{len(bodies)} messages that no function is given"):
+        for name, body in bodies.items():
+            bench.senders.send_amqp(work, sent[name], bench.session, **body)
+
+    for name, message_id in sent.items():
+        owner = bench.caller if name == "a map" else bench.platform.admin
+        kept = bench.drained(owner, message_id)
+        assert (name, kept["queue"], kept["reason"]) == (name, work.in_queue, "UnboundBodyError")
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, " " * 1_000_000], ids=["letters", "spaces"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from functions.reasoning.messages import session_of
 from local.supervisor.addresses import servicebus_connection_string
@@ -128,6 +129,13 @@ class Senders:
         message = ServiceBusMessage(body, message_id=message_id, session_id=session)
         with self._one_at_a_time:  # senders of the SDK are no thread's but one's
             self._senders[work.name].send_messages(message)
+
+    def send_amqp(self, work: Work, message_id: str, session_id: str, **body: Any) -> None:  # noqa: ANN401  # the SDK's bodies
+        """Put a message on a queue whose body is of another kind: `value_body` or `sequence_body`."""
+        session = session_id if work is REASONING else None
+        properties = AmqpMessageProperties(message_id=message_id, group_id=session)
+        with self._one_at_a_time:
+            self._senders[work.name].send_messages(AmqpAnnotatedMessage(properties=properties, **body))
 
     def send_request(self, work: Work, tenant_id: str, request: Mapping[str, object]) -> None:
         """Put a request on its queue, where the app would put it."""

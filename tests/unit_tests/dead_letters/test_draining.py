@@ -50,6 +50,16 @@ async def test_a_map_that_is_a_job_is_replayed_as_data(app: DeadLetterApp) -> No
     assert (message.body, message.session_id) == (body, "s")
 
 
+async def test_as_many_are_moved_as_there_are_however_few_come_at_once(app: DeadLetterApp) -> None:
+    links = _open(app, feedback=[FakeDeadLetter(b"7", f"m{number}", is_unbound=True) for number in range(3)])
+    links.at_once = 1
+
+    await app.app.tick("drain_dead_letters")
+
+    assert links.settled == [("m0", "complete"), ("m1", "complete"), ("m2", "complete")]
+    assert len(await app.listed(headers=app.app.admin)) == 3
+
+
 async def test_what_names_nobody_is_the_platforms(app: DeadLetterApp) -> None:
     _open(app, jobs=[FakeDeadLetter(b'"00000000-0000-0000-0000-000000000007"', "odd", is_unbound=True)])
 

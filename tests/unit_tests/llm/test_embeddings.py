@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 from dataclasses import dataclass, field
 
@@ -11,7 +13,7 @@ import pytest
 from shared.contracts import Usage
 from shared.llm.bounded_answer import MOST_BYTES
 from shared.llm.chat_model import UnusableAnswerError
-from shared.llm.embedding_answer import parse_embeddings, rename_model
+from shared.llm.embedding_answer import BLOCK_BYTES, read_embeddings, rename_model
 from shared.llm.embedding_model import EmbeddingPrompt
 from tests.support.fakes import FakeClock
 from tests.support.models import deployment, open_embedding_model
@@ -72,7 +74,8 @@ async def test_a_batch_is_sent_where_its_deployment_is(said: dict[str, object], 
 
 
 async def test_an_answer_may_be_larger_than_any_chats() -> None:
-    endpoint = Endpoint(answer(padding="x" * MOST_BYTES))
+    vector = base64.b64encode(bytes(MOST_BYTES)).decode()
+    endpoint = Endpoint(answer(data=[{"index": index, "embedding": vector} for index in range(2)]))
 
     embeddings = await open_embedding_model(endpoint.handle, FakeClock()).embed(BATCH)
 
@@ -90,19 +93,59 @@ async def test_an_answer_may_be_larger_than_any_chats() -> None:
         (answer(data=[{"index": 1}, {"index": 2}]), Usage(prompt_tokens=5, total_tokens=5)),
     ],
 )
-def test_an_answer_without_one_vector_for_each_input_or_its_usage_is_none(
+async def test_an_answer_without_one_vector_for_each_input_or_its_usage_is_none(
     content: bytes, usage: Usage | None
 ) -> None:
     with pytest.raises(UnusableAnswerError) as refused:
-        parse_embeddings(content, SMALL, 2)
+        await read_embeddings(content, SMALL, 2)
 
     assert refused.value.usage == usage
 
 
-def test_the_order_of_vectors_is_the_providers() -> None:
+async def test_the_order_of_vectors_is_the_providers() -> None:
     content = answer(data=[{"index": 1}, {"index": 0}])
 
-    assert parse_embeddings(content, SMALL, 2).content == content
+    assert (await read_embeddings(content, SMALL, 2)).content == content
+
+
+@pytest.mark.parametrize("vector", [[0.5, -1e-05, 1], "AAA/+w==", [1]])
+async def test_vectors_are_left_out_of_what_is_read_however_they_are_written(vector: object) -> None:
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(2)]
+    for content in (
+        answer(data=data),
+        answer(data=data).replace(b": ", b":"),
+        answer(data=data, model="embedding"),
+    ):
+        embeddings = await read_embeddings(content, SMALL, 2)
+
+        assert (embeddings.content, embeddings.usage.prompt_tokens) == (content, 5)
+
+
+@pytest.mark.parametrize("vector", ["[]", '""', "[1, x]", '[1, "a"]', '"no base64!"', "[[1]]", "[1", '"AA'])
+async def test_what_is_no_vector_is_no_answer(vector: str) -> None:
+    content = answer(data=[{"index": 0, "embedding": "HERE"}]).replace(b'"HERE"', vector.encode())
+
+    with pytest.raises(UnusableAnswerError):
+        await read_embeddings(content, SMALL, 1)
+
+
+async def test_a_large_answer_is_read_in_steps_between_which_others_run() -> None:
+    vector = [0.0123456789] * 1_536
+    data = [{"index": index, "embedding": vector} for index in range(256)]
+    content = answer(data=data)
+    reading = asyncio.create_task(read_embeddings(content, SMALL, 256))
+    steps = 0
+    while not reading.done():
+        steps += 1
+        await asyncio.sleep(0)
+
+    assert len(reading.result().content) == len(content)
+    assert steps >= len(content) // BLOCK_BYTES > 5
+
+
+async def test_an_answer_that_is_large_beside_its_vectors_is_none() -> None:
+    with pytest.raises(UnusableAnswerError):
+        await read_embeddings(answer(padding="x" * 2 * 1024 * 1024), SMALL, 2)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,8 @@ async def test_a_stream_whose_client_leaves_before_its_end_is_counted() -> None:
             await anext(events, None)
         await events.aclose()
 
-    assert endpoint.served.listed()["abandoned"] == 1
+    listed = endpoint.served.listed()
+    assert (listed["abandoned"], listed["abandoned_at"] is not None) == (1, True)
 
 
 async def test_tokens_per_minute_count_the_prompt_and_the_most_that_its_answer_may_have(model: Model) -> None:

@@ -73,4 +73,4 @@ def _names_in(source: str) -> Iterator[str]:
             found = named.get(part.id, []) if isinstance(part, ast.Name) else []
             for dictionary in (part, *found):
                 if isinstance(dictionary, ast.Dict):
-                    yield from (key.value for key in dictionary.keys if isinstance(key, ast.Constant))
+                    yield from (str(key.value) for key in dictionary.keys if isinstance(key, ast.Constant))

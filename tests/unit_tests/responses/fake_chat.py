@@ -13,7 +13,7 @@ from shared.llm.chat_model import Completion, ModelNotFoundError, PassedChunk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from functions.chat.openai.responses.chat_request import ChatField
+    from functions.chat.openai.responses.chat_request import ChatField, TranslatedRequest
     from shared.errors import APIError
     from shared.llm.chat_model import AnswerStream
 
@@ -53,8 +53,8 @@ class FakeChat:
         if model != "gpt-4o":
             raise ModelNotFoundError(model)
 
-    async def prepare(self, request: ChatField) -> FakeChat:
-        self.asked.append(request)
+    async def prepare(self, request: TranslatedRequest) -> FakeChat:
+        self.asked.append(request.body)
         return self
 
     async def complete(self) -> Completion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,8 @@ from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReferen
 from functions.chat.openai.responses.models import CreateResponseRequest
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from functions.chat.openai.responses.chat_request import ChatField
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "look_up", "arguments": '{"id": 7}'}
@@ -28,7 +31,8 @@ def read(**fields: object) -> CreateResponseRequest:
 
 def translate(**fields: object) -> ChatField:
     request = read(**fields)
-    return build_chat_request(request, [one for one in request.input if not isinstance(one, ItemReference)])
+    items = [one for one in request.input if not isinstance(one, ItemReference)]
+    return build_chat_request(request, items).body
 
 
 def messages(*items: object) -> list[Any]:
@@ -233,3 +237,37 @@ def test_an_output_whose_call_is_gone_is_left_out() -> None:
     items = [STORED_ITEM.validate_python(one) for one in (OUTPUT, CALL, OUTPUT)]
 
     assert [item.type for item in drop_unasked_outputs(items)] == ["function_call", "function_call_output"]
+
+
+def _nest(levels: int) -> dict[str, Any]:
+    """Return a schema of so many objects, the deepest first."""
+    inner: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        inner = {"type": "object", "properties": {"a": inner}}
+    return inner
+
+
+def _count_steps(body: bytes) -> int:
+    """Return how many Python functions reading a request calls."""
+    steps = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal steps
+        steps += event == "call"
+
+    sys.setprofile(count)
+    try:
+        CreateResponseRequest.model_validate_json(body)
+    finally:
+        sys.setprofile(None)
+    return steps
+
+
+def test_reading_tools_takes_few_steps_however_deep_they_are() -> None:
+    def write(levels: int) -> bytes:
+        tools = [TOOL | {"parameters": _nest(levels)} for _ in range(128)]
+        return json.dumps({"model": "gpt-4o", "input": "hello", "tools": tools}).encode()
+
+    read()  # the model is built when it is first used
+
+    assert max(_count_steps(write(levels)) for levels in (1, 28)) < 500

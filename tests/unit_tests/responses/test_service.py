@@ -16,6 +16,7 @@ from functions.chat.openai.responses.errors import (
     ResponseNotFoundError,
 )
 from functions.chat.openai.responses.models import InputItemPageQuery
+from functions.chat.openai.responses.rendering import render_response
 from functions.chat.openai.responses.service import WORK_SECONDS
 from shared.errors import (
     BudgetExceededError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CALLS = [{"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}]
 OPERATION = 32 * "a"
+TOOL: dict[str, Any] = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
 
 
 def told(desk: Desk) -> list[tuple[Any, Any]]:
@@ -79,7 +81,7 @@ async def test_a_functions_output_goes_on_with_its_call(desk: Desk) -> None:
     second = await desk.ask(output, previous_response_id=first.id)
 
     assert told(desk) == [("user", "How is the weather?"), ("assistant", None), ("tool", "sunny")]
-    assert second.output[0]["content"][0]["text"] == "It is sunny."  # type: ignore[index, call-overload]  # JSON
+    assert second.output[0]["content"][0]["text"] == "It is sunny."
 
 
 async def test_a_response_that_is_not_stored_leaves_nothing(desk: Desk) -> None:
@@ -137,6 +139,38 @@ async def test_a_stream_ends_with_what_is_stored(desk: Desk) -> None:
     assert events[-1].type == "response.completed"
     response: Any = events[-1].fields["response"]
     assert (await desk.stored().read(response["id"])).model_dump(mode="json") == response
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_answer_that_is_too_large_to_be_stored_is_told_as_the_failure_that_is_stored(
+    desk: Desk, *, streams: bool
+) -> None:
+    desk.chat.answers = [answer("x" * 2_200_000)]
+
+    events = await desk.stream() if streams else []
+    made: Any = events[-1].fields["response"] if streams else (await desk.ask()).model_dump(mode="json")
+
+    assert (made["status"], made["error"]["code"], made["output"]) == ("failed", "server_error", [])
+    assert (await desk.stored().read(made["id"])).model_dump(mode="json") == made
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.type for event in events if event.type.startswith("response.comp")] == []
+
+
+async def test_an_answer_of_any_size_is_told_where_nothing_is_stored(desk: Desk) -> None:
+    desk.chat.answers = [answer("x" * 2_200_000)]
+
+    assert (await desk.ask(store=False)).status == "completed"
+
+
+async def test_a_stored_request_is_shown_as_it_is_and_not_judged_again(desk: Desk) -> None:
+    made = await desk.ask(tools=[TOOL], tool_choice="auto")
+    item = await desk.own.responses.read(made.id)
+    older = item.model_copy(update={"request": item.request | {"tools": [TOOL | {"name": "n" * 65}]}})
+
+    shown = render_response(older, desk.clock)
+
+    assert shown.tools == [TOOL | {"name": "n" * 65, "description": None, "strict": None}]
+    assert shown.model_copy(update={"tools": made.tools}) == made
 
 
 async def test_a_stream_that_breaks_tells_so_and_ends_with_the_error(desk: Desk) -> None:
@@ -233,7 +267,7 @@ async def test_a_reference_to_what_is_not_there_is_refused_by_its_place(desk: De
     ids: dict[str, Any] = {
         "unknown": "msg_o" + 48 * "a" + "0",
         "malformed": "msg_1",
-        "foreign": first.output[0]["id"],  # type: ignore[index, call-overload]  # JSON
+        "foreign": first.output[0]["id"],
         "beyond": f"msg_o{own.id.removeprefix('resp_')}7",
     }
 
@@ -283,7 +317,7 @@ async def test_input_items_come_in_pages(desk: Desk) -> None:
     assert (contents(first), first.has_more) == (["c", "b"], True)
     assert (contents(second), second.has_more) == (["a"], False)
     assert contents(forward) == ["a", "b", "c"]
-    assert all(item["status"] == "completed" for item in forward.data)  # type: ignore[index, call-overload]  # JSON
+    assert all(item["status"] == "completed" for item in forward.data)
 
 
 async def test_a_user_has_its_own_responses_alone(desk: Desk) -> None:

@@ -125,7 +125,7 @@ async def test_a_broker_that_is_down_is_told_later(instance: Instance) -> None:
     assert instance.told() == {("day", "2026-01-31", 80), ("day", "2026-01-31", 100)}
 
 
-READ_SCOPE, READ_80, CREATE_80, READ_100, CREATE_100, PENDING, SENT_80, SENT_100 = range(1, 9)
+READ_SCOPE, READ_POOL, READ_80, CREATE_80, READ_100, CREATE_100, PENDING, SENT_80, SENT_100 = range(1, 10)
 """The requests for one tenant with two crossings, after those that find the tenant."""
 
 
@@ -164,14 +164,14 @@ async def test_an_undisturbed_sweep_takes_no_other_requests(instance: Instance) 
     instance.app.cosmos.transport.watch = lambda request: seen.append(request.url)
 
     await instance.spend(d20260131=DAY)
-    for expected in (SENT_100, 4, 4):
+    for expected in (SENT_100, 5, 5):
         seen.clear()
         await instance.sweep()
         assert len([url for url in seen if "/colls/ledger/" in url]) == expected
     await instance.spend(d20260131=1)
     seen.clear()
     await instance.sweep()
-    assert len([url for url in seen if "/colls/ledger/" in url]) == 2
+    assert len([url for url in seen if "/colls/ledger/" in url]) == 3
 
 
 async def test_instance_that_sweep_at_once_tell_the_same(instance: Instance) -> None:

@@ -74,20 +74,34 @@ def test_a_report_that_others_are_always_before_is_tried_16_times() -> None:
     run_async(scenario())
 
 
+FREE = (20_000, 60, 1_000_000, 10_000_000, 30)
+STANDARD = (200_000, 600, 50_000_000, 500_000_000, 300)
+PREMIUM = (2_000_000, 6_000, 1_000_000_000, 10_000_000_000, 3_000)
+
+
+def _five_times(limits: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the limits of embeddings beside those of all else: as many requests, five times the tokens."""
+    minute, requests, day, month, _ = limits
+    return 5 * minute, requests, 5 * day, 5 * month
+
+
 @pytest.mark.parametrize(
     ("tier", "published"),
     [
-        ("free", (20_000, 60, 1_000_000, 10_000_000, 30)),
-        ("standard", (200_000, 600, 50_000_000, 500_000_000, 300)),
-        ("premium", (2_000_000, 6_000, 1_000_000_000, 10_000_000_000, 3_000)),
-        ("own", (20_000, 60, 1_000_000, 10_000_000, 30)),
+        ("free", (*FREE, *_five_times(FREE))),
+        ("standard", (*STANDARD, *_five_times(STANDARD))),
+        ("premium", (*PREMIUM, *_five_times(PREMIUM))),
+        ("own", (*FREE, *_five_times(FREE))),
     ],
 )
 def test_every_tier_allows_what_is_published(tier: str, published: tuple[int, ...]) -> None:
     limits = limits_in_force(tier, None, 0)
 
     assert (limits.tokens_per_minute, limits.requests_per_minute) == published[:2]
-    assert (limits.tokens_per_day, limits.tokens_per_month, limits.concurrency) == published[2:]
+    assert (limits.tokens_per_day, limits.tokens_per_month, limits.concurrency) == published[2:5]
+    pool = limits.embeddings
+    assert (pool.tokens_per_minute, pool.requests_per_minute) == published[5:7]
+    assert (pool.tokens_per_day, pool.tokens_per_month) == published[7:]
 
 
 def test_one_batch_has_a_hundred_operations_at_most_and_not_many_fewer() -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from shared.http.models import ReplyModel, RequestModel
+from shared.llm.bounded_answer import MOST_BYTES_OF_EMBEDDINGS
+from shared.llm.deployments import MOST_DIMENSIONS
 from shared.tenancy.context import USER_ID_PATTERN
 from shared.validation import refuse_value
 
@@ -14,8 +16,11 @@ MOST_INPUTS = 2_048
 MOST_TOKENS = 300_000
 """Of all inputs together: OpenAI's own bounds, as that of the inputs is."""
 
-MOST_DIMENSIONS = 100_000
 _LARGEST_TOKEN = 10_000_000
+_BYTES_OF_A_NUMBER = {"float": 14, "base64": 16 / 3}
+_BYTES_AROUND = 100
+"""Of JSON around a vector."""
+
 
 _Inputs = str | list[str] | list[int] | list[list[int]]
 
@@ -64,6 +69,11 @@ class EmbeddingsRequest(RequestModel):
     def count_tokens(self) -> int:
         """Return how many tokens the inputs have that are given as tokens."""
         return sum(len(one) for one in _split(self.input) if not isinstance(one, str))
+
+    def most_inputs(self, dimensions: int) -> int:
+        """Return how many inputs have vectors of such a length that fit into one answer."""
+        width = _BYTES_OF_A_NUMBER[self.encoding_format or "float"]
+        return int(MOST_BYTES_OF_EMBEDDINGS / (dimensions * width + _BYTES_AROUND))
 
 
 class EmbeddingsReply(ReplyModel):

@@ -24,8 +24,8 @@ def bind_embeddings(chat: Chat, routes: Routes) -> None:
         """Embed texts.
 
         It is OpenAI's `POST /embeddings`: the batch is passed on to the model that it names, and the vectors
-        are passed back. Its tokens come out of the tenant's budget, as those of an application of their own:
-        429 where that does not admit the call now. Batches of 128 inputs and more wait for each other.
+        are passed back. Its tokens come out of the tenant's pool for embeddings, beside its budget for all
+        else: 429 where that does not admit the call now. Batches of 128 inputs and more wait for each other.
         """
         answer = await chat.embedding(tenant).embed(request)
         return JsonReply[EmbeddingsReply](answer.content, call_headers(answer, arrived_at))

@@ -11,6 +11,7 @@ from shared.llm.deployments import ModelKind
 from shared.llm.embedding_answer import rename_model
 from shared.llm.embedding_model import EmbeddingPrompt
 from shared.llm.model_call import CallOrigin
+from shared.tokens.counters import EMBEDDINGS_APP
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_call import CallProgress
     from shared.tenancy.context import TenantContext
-
-APP_ID = "openai-embeddings"
-"""The application that embeddings are counted for: a share and a row of usage of their own."""
 
 LARGE_BATCH = 128
 """Inputs from which a batch waits for the tenant's last one: its answer may have tens of megabytes."""
@@ -81,10 +79,10 @@ class EmbeddingService:
         Raises:
             ModelNotFoundError: No embedding model has the name, or not for this tenant.
             PermissionDeniedError: A user's credential names another user.
-            ValidationError: It is larger than any model takes.
+            ValidationError: It is larger than any model takes, or than an answer may be.
             APIError: The model's own errors and the budget's; see `EmbeddingModel`.
         """
-        await self._require(request.model)
+        _refuse_large_answer(request, await self._require(request.model))
         begun: list[CallProgress] = []
         prompt = _build_prompt(
             request, self.tenant.user_named(request.user), CallOrigin(on_begin=begun.append)
@@ -92,16 +90,29 @@ class EmbeddingService:
         if prompt.inputs < LARGE_BATCH:
             embeddings = await self.model.embed(prompt)
         else:
-            async with self.turns.in_turn((APP_ID, self.tenant.tenant_id)):
+            async with self.turns.in_turn((EMBEDDINGS_APP, self.tenant.tenant_id)):
                 embeddings = await self.model.embed(prompt)
         content = rename_model(embeddings.content, request.model)
         return EmbeddingAnswer(content, begun)
 
-    async def _require(self, name: str) -> None:
+    async def _require(self, name: str) -> ModelDeployment:
         usable = await self.models.usable(self.tenant)
-        known = [other for other, one in usable.items() if one.kind is ModelKind.EMBEDDINGS]
+        known = {other: one for other, one in usable.items() if one.kind is ModelKind.EMBEDDINGS}
         if name not in known:
-            raise ModelNotFoundError(name, known, kind="embeddings model")
+            raise ModelNotFoundError(name, [*known], kind="embeddings model")
+        return known[name]
+
+
+def _refuse_large_answer(request: EmbeddingsRequest, deployment: ModelDeployment) -> None:
+    """Refuse a batch whose vectors would be more than is passed on, before anybody pays for them."""
+    dimensions = request.dimensions or deployment.dimensions
+    if dimensions is None:
+        return
+    most = request.most_inputs(dimensions)
+    if request.count_inputs() > most:
+        hint = "" if request.encoding_format == "base64" else ", or more with encoding_format base64"
+        problem = f"holds more than {most} inputs, whose vectors of {dimensions} numbers are too large{hint}"
+        raise refused_field("body.input", problem)
 
 
 def _build_prompt(request: EmbeddingsRequest, user: str | None, origin: CallOrigin) -> EmbeddingPrompt:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from functions.chat.openai.responses.errors import ResponseNotCancellableError, ResponseNotFollowedError
-from functions.chat.openai.responses.rendering import is_abandoned, render_response, store_request
+from functions.chat.openai.responses.rendering import is_abandoned, render_response
 from functions.chat.openai.responses.repository import NewResponse, ResponseEnd
 from functions.chat.openai.responses.response_builder import ResponseBuilder, name_last_event
+from functions.chat.openai.responses.response_object import store_request
 from functions.chat.openai.responses.service import write_items
 from functions.chat.openai.responses.stored_models import ResponseStatus
 from shared.contracts import ResponsesIn

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from functions.chat.openai.parameters import MESSAGES
 from functions.chat.openai.responses.input_items import (
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -16,25 +18,71 @@ from functions.chat.openai.responses.input_items import (
 from functions.chat.openai.responses.models import AllowedTools, NamedFunction, SchemaFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from functions.chat.openai.parameters import Steps
     from functions.chat.openai.responses.input_items import ContentPart, StoredInputItem
     from functions.chat.openai.responses.models import CreateResponseRequest, FunctionTool
     from shared.errors import JsonValue
 
 type ChatField = dict[str, JsonValue]
 
+_INPUT = "input"
+_NAMES: Mapping[Steps, Steps] = {
+    ("max_completion_tokens",): ("max_output_tokens",),
+    ("max_tokens",): ("max_output_tokens",),
+    ("reasoning_effort",): ("reasoning", "effort"),
+    ("response_format", "json_schema"): ("text", "format"),
+    ("response_format",): ("text", "format"),
+    ("verbosity",): ("text", "verbosity"),
+    ("logprobs",): ("include",),
+}
+"""What the Responses API calls the parameters of chat completions, where it calls them otherwise."""
 
-def build_chat_request(request: CreateResponseRequest, items: Sequence[StoredInputItem]) -> ChatField:
-    """Return the body of the request for a chat completion.
+
+@dataclass(frozen=True, slots=True)
+class TranslatedRequest:
+    """Request for a chat completion that answers a response.
+
+    Attributes:
+        body: The request.
+        sources: The parameter of the response's request that each message came of.
+    """
+
+    body: ChatField
+    sources: Sequence[Steps]
+
+    def rename(self, steps: Steps) -> Steps:
+        """Return what the caller of the response calls a parameter of the chat completion."""
+        match steps:
+            case (name, index, *_) if name == MESSAGES and index.isdigit():
+                number = int(index)
+                return self.sources[number] if number < len(self.sources) else (_INPUT,)
+            case (name,) if name == MESSAGES:
+                return (_INPUT,)
+            case ("tools" | "tool_choice" as name, *within):
+                return (name, *(step for step in within if step != "function"))
+        for known, told in _NAMES.items():
+            if steps[: len(known)] == known:
+                return (*told, *steps[len(known) :])
+        return steps
+
+
+def build_chat_request(
+    request: CreateResponseRequest, items: Sequence[StoredInputItem], before: int = 0
+) -> TranslatedRequest:
+    """Return the request for a chat completion.
 
     Args:
         request: The request; of its input and of what was before it only `items` counts.
         items: The conversation, the oldest first, references resolved.
+        before: How many of them are of the responses before.
     """
-    messages = write_messages(items)
+    messages, firsts = write_messages(items)
+    sources = [_find_source(first - before, len(items) - before) for first in firsts]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
+        sources.insert(0, ("instructions",))
     body: ChatField = {"model": request.model, "messages": messages}
     known: ChatField = {
         "max_completion_tokens": request.max_output_tokens,
@@ -50,18 +98,26 @@ def build_chat_request(request: CreateResponseRequest, items: Sequence[StoredInp
         "top_logprobs": request.top_logprobs if request.wants_logprobs else None,
     }
     body |= {name: value for name, value in known.items() if value is not None}
-    return body | _write_tools(request) | _write_text_options(request)
+    return TranslatedRequest(body | _write_tools(request) | _write_text_options(request), sources)
 
 
-def write_messages(items: Iterable[StoredInputItem]) -> list[JsonValue]:
-    """Return the messages of a chat that items make.
+def _find_source(index: int, count: int) -> Steps:
+    """Return the parameter that an item came of: its place in the input, which may be one text."""
+    if index < 0:
+        return ("previous_response_id",)
+    return (_INPUT,) if count == 1 else (_INPUT, str(index))
+
+
+def write_messages(items: Iterable[StoredInputItem]) -> tuple[list[JsonValue], list[int]]:
+    """Return the messages of a chat that items make, and for each the index of its first item.
 
     Calls that follow one another, or the assistant's text, are one message of the assistant's with it, as
     chat completions have it. Reasoning is left out: no chat completion takes any.
     """
     messages: list[JsonValue] = []
+    firsts: list[int] = []
     answer: ChatField | None = None  # the assistant's last message, while calls still belong to it
-    for item in items:
+    for index, item in enumerate(items):
         match item:
             case ReasoningItem():
                 continue
@@ -83,7 +139,8 @@ def write_messages(items: Iterable[StoredInputItem]) -> list[JsonValue]:
             case MessageItem():
                 answer = None
                 messages.append({"role": item.role, "content": _write_content(item.content)})
-    return messages
+        firsts += [index] * (len(messages) - len(firsts))
+    return messages, firsts
 
 
 def drop_unasked_outputs(items: Sequence[StoredInputItem]) -> list[StoredInputItem]:

@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    JsonValue,
     Tag,
     TypeAdapter,
     model_validator,
@@ -86,8 +85,8 @@ class OutputText(InputPart):
 
     type: Literal["output_text"]
     text: str
-    annotations: list[JsonValue] = Field(default_factory=list)
-    logprobs: list[JsonValue] | None = None
+    annotations: list[Any] = Field(default_factory=list)
+    logprobs: list[Any] | None = None
 
 
 class Refusal(InputPart):

@@ -8,7 +8,6 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    JsonValue,
     Tag,
     ValidationError,
     model_validator,
@@ -73,7 +72,7 @@ class FunctionTool(RequestModel):
     type: Literal["function"]
     name: str = Field(pattern=_NAME)
     description: str | None = None
-    parameters: dict[str, JsonValue] | None = None
+    parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
@@ -126,7 +125,7 @@ class SchemaFormat(RequestModel):
 
     type: Literal["json_schema"]
     name: str = Field(pattern=_NAME)
-    json_schema: dict[str, JsonValue] = Field(alias="schema")
+    json_schema: dict[str, Any] = Field(alias="schema")
     description: str | None = None
     strict: bool | None = None
 
@@ -386,8 +385,8 @@ class ResponseReply(ReplyModel):
     created_at: int
     completed_at: int | None
     status: str
-    error: dict[str, JsonValue] | None
-    incomplete_details: dict[str, JsonValue] | None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, Any] | None
     model: str
     background: bool
     instructions: str | None
@@ -397,20 +396,20 @@ class ResponseReply(ReplyModel):
     parallel_tool_calls: bool
     previous_response_id: str | None
     prompt_cache_key: str | None
-    reasoning: dict[str, JsonValue]
+    reasoning: dict[str, Any]
     safety_identifier: str | None
     service_tier: str
     store: bool
     temperature: float
-    text: dict[str, JsonValue]
-    tool_choice: JsonValue
-    tools: list[JsonValue]
+    text: dict[str, Any]
+    tool_choice: Any
+    tools: list[Any]
     top_logprobs: int
     top_p: float
     truncation: str
     user: str | None
-    output: list[JsonValue]
-    usage: dict[str, JsonValue] | None
+    output: list[Any]
+    usage: dict[str, Any] | None
 
 
 class DeletedResponseReply(ReplyModel):
@@ -439,7 +438,7 @@ class InputItemPageReply(ReplyModel):
     """
 
     object: Literal["list"] = "list"
-    data: list[JsonValue]
+    data: list[Any]
     first_id: str | None
     last_id: str | None
     has_more: bool

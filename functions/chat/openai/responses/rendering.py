@@ -24,11 +24,6 @@ LONGEST_QUEUED_SECONDS = 26 * 3600
 _DIED = ResponseFault(code="server_error", message="The answer was not finished: its worker died.")
 
 
-def store_request(request: CreateResponseRequest) -> dict[str, JsonValue]:
-    """Return what is stored of a request: all that it said but its input."""
-    return request.model_dump(mode="json", by_alias=True, exclude={"input"}, exclude_none=True)
-
-
 def restore_request(stored: Mapping[str, JsonValue], items: Sequence[JsonValue]) -> CreateResponseRequest:
     """Return a stored request with its input, as items whose references are resolved."""
     return CreateResponseRequest.model_validate_json(json.dumps({**stored, "input": list(items)}))
@@ -36,7 +31,7 @@ def restore_request(stored: Mapping[str, JsonValue], items: Sequence[JsonValue])
 
 def render_response(item: ResponseItem, clock: Clock) -> ResponseReply:
     """Render a response as it is stored; one whose worker died has failed."""
-    described = describe_request(_read_request(item))
+    described = describe_request(item.request)
     error, status = item.error, item.status
     if is_abandoned(item, clock):
         error, status = _DIED, ResponseStatus.FAILED
@@ -87,9 +82,3 @@ def page_items(items: Sequence[JsonValue], query: InputItemPageQuery) -> InputIt
         last_id=shown_ids[-1] if shown_ids else None,
         has_more=begin + query.limit < len(ordered),
     )
-
-
-def _read_request(item: ResponseItem) -> CreateResponseRequest:
-    """Read a stored request; its input is another item's."""
-    placeholder = [{"type": "message", "role": "user", "content": ""}]
-    return restore_request(item.request, placeholder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from functions.chat.openai.responses.response_object import describe_request, write_usage
+from functions.chat.openai.responses.response_object import describe_request, store_request, write_usage
 from shared.llm.completion_parsing import as_object, replace_half_characters
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class ResponseBuilder:
     response: JsonObject = field(default_factory=dict, init=False)
     completed_at: int | None = field(default=None, init=False)
     _next: int = field(default=0, init=False)
+    _described: JsonObject = field(init=False)
     _items: list[_GrowingItem] = field(default_factory=list, init=False)
     _output: list[JsonValue] = field(default_factory=list, init=False)
     _calls: dict[int, _GrowingItem] = field(default_factory=dict, init=False)
@@ -141,6 +142,7 @@ class ResponseBuilder:
 
     def __post_init__(self) -> None:
         self._next = self.first_number
+        self._described = describe_request(store_request(self.request))
 
     @property
     def output(self) -> Sequence[JsonValue]:
@@ -222,7 +224,7 @@ class ResponseBuilder:
             "status": status,
             "error": None,
             "incomplete_details": None,
-            **describe_request(self.request),
+            **self._described,
             "output": list(self._output),
             "usage": None if usage is None else write_usage(usage),
         }

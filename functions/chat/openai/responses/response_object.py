@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from functions.chat.openai.responses.models import CreateResponseRequest
     from shared.contracts import Usage
     from shared.errors import JsonValue
 
+_OF_A_TOOL = ("type", "name", "description", "parameters", "strict")
 
-def describe_request(request: CreateResponseRequest) -> dict[str, JsonValue]:
-    """Return what a response says of its request, with OpenAI's defaults where that said nothing."""
-    text, reasoning = request.text, request.reasoning
-    answer_format: JsonValue = {"type": "text"}
-    if text is not None and text.format is not None:
-        answer_format = text.format.model_dump(mode="json", by_alias=True, exclude_none=True)
-    choice = request.tool_choice
+
+def store_request(request: CreateResponseRequest) -> dict[str, JsonValue]:
+    """Return what is stored of a request: all that it said but its input."""
+    return request.model_dump(mode="json", by_alias=True, exclude={"input"}, exclude_none=True)
+
+
+def describe_request(said: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """Return what a response says of its request, with OpenAI's defaults where that said nothing.
+
+    Args:
+        said: The request as it is stored: it was valid when it came, and is not read again.
+    """
+    text, reasoning = said.get("text", {}), said.get("reasoning", {})
     return {
-        "model": request.model,
-        "background": bool(request.background),
-        "instructions": request.instructions,
-        "max_output_tokens": request.max_output_tokens,
+        "model": said["model"],
+        "background": said.get("background", False),
+        "instructions": said.get("instructions"),
+        "max_output_tokens": said.get("max_output_tokens"),
         "max_tool_calls": None,
-        "metadata": dict(request.metadata or {}),
-        "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "previous_response_id": request.previous_response_id,
-        "prompt_cache_key": request.prompt_cache_key,
+        "metadata": said.get("metadata", {}),
+        "parallel_tool_calls": said.get("parallel_tool_calls", True),
+        "previous_response_id": said.get("previous_response_id"),
+        "prompt_cache_key": said.get("prompt_cache_key"),
         "reasoning": {
-            "effort": None if reasoning is None else reasoning.effort,
-            "summary": None if reasoning is None else reasoning.summary or reasoning.generate_summary,
+            "effort": reasoning.get("effort"),
+            "summary": reasoning.get("summary") or reasoning.get("generate_summary"),
         },
-        "safety_identifier": request.safety_identifier,
-        "service_tier": request.service_tier or "auto",
-        "store": request.is_stored,
-        "temperature": 1.0 if request.temperature is None else request.temperature,
+        "safety_identifier": said.get("safety_identifier"),
+        "service_tier": said.get("service_tier", "auto"),
+        "store": said.get("store", True),
+        "temperature": said.get("temperature", 1.0),
         "text": {
-            "format": answer_format,
-            "verbosity": (text.verbosity if text is not None else None) or "medium",
+            "format": text.get("format", {"type": "text"}),
+            "verbosity": text.get("verbosity", "medium"),
         },
-        "tool_choice": (choice if isinstance(choice, str) else choice.model_dump(mode="json"))
-        if choice
-        else "auto",
-        "tools": [tool.model_dump(mode="json") for tool in request.tools or ()],
-        "top_logprobs": request.top_logprobs or 0,
-        "top_p": 1.0 if request.top_p is None else request.top_p,
+        "tool_choice": said.get("tool_choice", "auto"),
+        "tools": [{name: tool.get(name) for name in _OF_A_TOOL} for tool in said.get("tools", ())],
+        "top_logprobs": said.get("top_logprobs", 0),
+        "top_p": said.get("top_p", 1.0),
         "truncation": "disabled",
-        "user": request.user,
+        "user": said.get("user"),
     }
 
 

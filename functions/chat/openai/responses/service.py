@@ -15,10 +15,16 @@ from functions.chat.openai.responses.errors import (
 )
 from functions.chat.openai.responses.input_items import STORED_ITEM, ItemReference
 from functions.chat.openai.responses.models import ResponseReply
-from functions.chat.openai.responses.rendering import render_response, store_request
+from functions.chat.openai.responses.rendering import render_response
 from functions.chat.openai.responses.repository import NewResponse, ResponseEnd
-from functions.chat.openai.responses.response_builder import ResponseBuilder, repeat_events
+from functions.chat.openai.responses.response_builder import (
+    ResponseBuilder,
+    ResponseEvent,
+    name_last_event,
+    repeat_events,
+)
 from functions.chat.openai.responses.response_ids import ItemId, ResponseId
+from functions.chat.openai.responses.response_object import store_request
 from functions.chat.openai.responses.stored_models import ResponseFault, ResponseStatus
 from shared.cosmos.container import ItemChangedError
 from shared.errors import APIError, ConflictError, PayloadTooLargeError
@@ -30,11 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from functions.chat.openai.responses.chat_request import ChatField
+    from functions.chat.openai.responses.chat_request import TranslatedRequest
     from functions.chat.openai.responses.input_items import InputItem, StoredInputItem
     from functions.chat.openai.responses.models import CreateResponseRequest
     from functions.chat.openai.responses.repository import ResponseRepository
-    from functions.chat.openai.responses.response_builder import ResponseEvent
     from functions.chat.openai.responses.stored_models import ResponseItem
     from shared.clock import Clock
     from shared.contracts import Usage
@@ -76,7 +81,7 @@ class ChatCall(Protocol):
 class PreparesCalls(Protocol):
     """Chat completions of one tenant, within its budget."""
 
-    async def prepare(self, request: ChatField) -> ChatCall:
+    async def prepare(self, request: TranslatedRequest) -> ChatCall:
         """Find the model, or the bot, that a request names.
 
         Raises:
@@ -150,8 +155,8 @@ class ResponseService:
                 return begun
             begun.completion = await begun.call.complete()
             begun.builder.take_completion(begun.completion.answer or {})
-            await self._finish(begun)
-        return ResponseReply.model_validate(begun.builder.response)
+            last = (await self._finish(begun))[-1]
+        return ResponseReply.model_validate(last.fields["response"])
 
     async def stream(
         self, request: CreateResponseRequest, operation_id: str | None = None
@@ -194,7 +199,8 @@ class ResponseService:
         """Store what is asked, unless it was answered before; left without an answer, it is marked so."""
         previous = await self.find_previous(request)
         items = await self.resolve(request.input)
-        call = await self.chat.prepare(build_chat_request(request, await self.remember(previous, items)))
+        told = await self.remember(previous, items)
+        call = await self.chat.prepare(build_chat_request(request, told, len(told) - len(items)))
         item: ResponseItem | None = None
         if request.is_stored:
             item, is_new = await self._store(request, items, previous, operation_id)
@@ -302,14 +308,22 @@ class ResponseService:
             raise ConflictError("The response is being made", retry_after=1.0) from error
 
     async def _finish(self, begun: ResponseInWork) -> list[ResponseEvent]:
-        """Store a response whose answer is whole, and return its last events."""
-        completion = begun.completion
+        """Store a response whose answer is whole, and return its last events.
+
+        Where it is stored as failed, because its answer is too large for the store, the last event tells so.
+        """
+        completion, builder = begun.completion, begun.builder
         assert completion is not None  # noqa: S101  # a stream without one has raised
-        events = begun.builder.complete(completion.usage, int(self.clock.now().timestamp()))
+        *events, last = builder.complete(completion.usage, int(self.clock.now().timestamp()))
         begun.unanswered.pop_all()
-        if begun.item is not None:
-            await run_to_completion(store_end(self.responses, begun.item, begun.builder, completion.usage))
-        return events
+        if begun.item is None:
+            return [*events, last]
+        stored = await run_to_completion(store_end(self.responses, begun.item, builder, completion.usage))
+        if stored.status != builder.response["status"]:
+            shown = render_response(stored, self.clock)
+            fields = {"response": shown.model_dump(mode="json")}
+            last = ResponseEvent(name_last_event(shown.status), last.sequence_number, fields)
+        return [*events, last]
 
     async def _abandon(self, begun: ResponseInWork) -> None:
         """End a response that has no answer; one whose id nobody knows leaves nothing."""

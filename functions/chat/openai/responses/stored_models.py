@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions.chat.conversations.retention import FOR_EVER
 from functions.chat.openai.responses.response_ids import ResponseId
@@ -93,9 +93,9 @@ class ResponseItem(_ResponsePart):
     path: tuple[BranchPart, ...] = ()
     user_id: str | None = None
     operation_id: str | None = None
-    request: dict[str, JsonValue] = Field(default_factory=dict)
+    request: dict[str, Any] = Field(default_factory=dict)
     status: ResponseStatus = ResponseStatus.IN_PROGRESS
-    output: list[JsonValue] = Field(default_factory=list)
+    output: list[Any] = Field(default_factory=list)
     usage: Usage | None = None
     incomplete_reason: str | None = None
     error: ResponseFault | None = None
@@ -112,7 +112,7 @@ class ResponseInputItem(_ResponsePart):
     """
 
     kind: Literal["input"] = "input"
-    input: list[JsonValue]
+    input: list[Any]
 
 
 class ResponseEventsItem(_ResponsePart):
@@ -127,7 +127,7 @@ class ResponseEventsItem(_ResponsePart):
     kind: Literal["events"] = "events"
     first: int
     last: int
-    events: list[JsonValue]
+    events: list[Any]
 
 
 class ResponseTrace(StoredItem):
@@ -137,8 +137,8 @@ class ResponseTrace(StoredItem):
     branch: str
     depth: int
     expires_at: int | None = None
-    input: list[JsonValue] = Field(default_factory=list)
-    output: list[JsonValue] = Field(default_factory=list)
+    input: list[Any] = Field(default_factory=list)
+    output: list[Any] = Field(default_factory=list)
 
 
 def item_id(response: ResponseId) -> str:

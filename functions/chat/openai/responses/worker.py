@@ -199,10 +199,10 @@ class ResponseWorker:
             return await self._responses.read(str(item.response_id))
         request = restore_request(item.request, await self._responses.read_input(item.response_id))
         items = await self.service.resolve(request.input)
-        before = await self.service.remember(await self.service.find_previous(request), items)
-        chat = build_chat_request(request, before)
+        told = await self.service.remember(await self.service.find_previous(request), items)
+        chat = build_chat_request(request, told, len(told) - len(items))
         if item.user_id is not None:
-            chat["user"] = item.user_id
+            chat.body["user"] = item.user_id
         builder = ResponseBuilder(item.response_id, request, item.created_at, _FIRST_TOLD)
         recorder = EventRecorder(self._responses, item) if request.stream else None
         if recorder is not None:

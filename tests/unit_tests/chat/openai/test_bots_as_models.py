@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,7 +163,7 @@ async def test_another_tenants_bot_looks_as_one_that_there_is_not() -> None:
     assert told[0].replace("support", "suppork") == told[1]
 
 
-async def test_models_are_listed_and_shown_and_bots_are_shown() -> None:
+async def test_models_and_bots_are_listed_and_shown() -> None:
     async with gateway() as opened:
         await opened.save_bot("support", {"system_prompt": "x", "llm": LLM})
         listed = (await opened.app.must("list_usable_models", Call(headers=opened.key))).json()
@@ -171,7 +172,29 @@ async def test_models_are_listed_and_shown_and_bots_are_shown() -> None:
             for name in ("gpt-4o", "bot/support", "bot%2Fsupport", "nothing", "bot/nobody")
         ]
 
-    assert "gpt-4o" in [model["id"] for model in listed["data"]]
+    owners = {model["id"]: model["owned_by"] for model in listed["data"]}
+    assert (owners["gpt-4o"], owners["bot/support"]) == ("tenantry", "tenantry-bots")
+    assert shown[1].json() in listed["data"]
     assert [one.status for one in shown] == [200, 200, 200, 404, 404]
     assert shown[2].json()["id"] == "bot/support"
     assert shown[3].json()["error"]["code"] == "model_not_found"
+
+
+async def test_a_tenants_own_bots_and_the_global_ones_are_listed_and_no_other_tenants() -> None:
+    async with gateway() as opened:
+        await opened.app.new_tenant("globex")
+        theirs = await opened.app.new_key("globex", Role.TENANT_ADMIN)
+        admin, bot = opened.app.admin, json.dumps({"system_prompt": "x", "llm": LLM}).encode()
+        for headers, query, bot_id in (
+            (opened.boss, "", "ours"),
+            (opened.boss, "", "everybodys"),
+            (admin, "scope=global", "everybodys"),
+            (theirs, "", "theirs"),
+        ):
+            await opened.app.must("save_bot", Call({"bot_id": bot_id}, query, headers, bot))
+        listed = {}
+        for name, key in (("acme", opened.key), ("globex", theirs)):
+            found = (await opened.app.must("list_usable_models", Call(headers=key))).json()["data"]
+            listed[name] = [model["id"] for model in found if model["id"].startswith("bot/")]
+
+    assert listed == {"acme": ["bot/everybodys", "bot/ours"], "globex": ["bot/everybodys", "bot/theirs"]}

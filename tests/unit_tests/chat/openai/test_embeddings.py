@@ -41,6 +41,12 @@ async def refusal(opened: Gateway, **changes: object) -> tuple[int, str, str]:
     return answer.status, error["param"], error["code"]
 
 
+async def limit(opened: Gateway, **changes: int) -> None:
+    pool = {"tokens_per_minute": 1_000, "requests_per_minute": 10} | changes
+    limits = Call.of({"embeddings": pool}, headers=opened.app.admin, tenant_id="acme")
+    await opened.app.must("put_limits", limits)
+
+
 async def used(opened: Gateway) -> tuple[int, int]:
     call = Call(query="app_id=openai-embeddings", headers=opened.key)
     status = (await opened.app.must("get_token_status", call)).json()
@@ -148,6 +154,33 @@ async def test_what_is_not_taken_is_refused_by_name_and_asks_nobody(
         assert not opened.provider.bodies
 
 
+@pytest.mark.parametrize(
+    ("model", "changes", "most"),
+    [
+        ("text-embedding-3-large", {}, 1_167),
+        ("text-embedding-3-large", {"encoding_format": "float"}, 1_167),
+        ("text-embedding-3-large", {"encoding_format": "base64"}, 2_048),
+        ("text-embedding-3-large", {"dimensions": 1_536}, 2_048),
+        (SMALL, {}, 2_048),
+        (SMALL, {"dimensions": 4_096}, 876),
+    ],
+)
+async def test_a_batch_whose_vectors_are_too_large_to_pass_on_is_refused_before_it_is_paid(
+    model: str, changes: Json, most: int
+) -> None:
+    async with gateway() as opened:
+        largest = await embed(opened, model=model, input=["a"] * most, **changes)
+        if most < 2_048:
+            assert await refusal(opened, model=model, input=["a"] * (most + 1), **changes) == (
+                400,
+                "input",
+                "invalid_value",
+            )
+        asked = len(opened.provider.bodies)
+
+    assert (largest.status, asked) == (200, 1)
+
+
 async def test_a_model_that_the_tenant_may_not_use_looks_like_one_that_there_is_not() -> None:
     async with gateway() as opened:
         headers = opened.app.admin | {"x-tenant-id": "acme"}
@@ -159,14 +192,31 @@ async def test_a_model_that_the_tenant_may_not_use_looks_like_one_that_there_is_
 
 async def test_a_budget_that_is_used_up_refuses_the_batch_before_it_is_sent() -> None:
     async with gateway() as opened:
-        limits = Call.of({"tokens_per_minute": 10}, headers=opened.app.admin, tenant_id="acme")
-        await opened.app.must("put_limits", limits)
+        await limit(opened, tokens_per_minute=10)
         await embed(opened, input=[[1] * 8])
         answer = await embed(opened, input=[[1] * 8])
 
         assert len(opened.provider.bodies) == 1
     assert (answer.status, answer.json()["error"]["type"]) == (429, "tokens")
     assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_pool_that_is_used_up_leaves_chats_and_other_tenants_theirs() -> None:
+    async with gateway() as opened:
+        await limit(opened, tokens_per_minute=10)
+        await embed(opened, input=[[1] * 10])
+        refused = await embed(opened, input=[[1]])
+        opened.provider.respond = None
+        chat = await opened.send({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]})
+        own = (
+            await opened.app.must("get_token_status", Call(query="app_id=openai", headers=opened.key))
+        ).json()
+        await opened.app.new_tenant("globex")
+        opened.key = await opened.app.new_key("globex", Role.USER)
+        theirs = await embed(opened, input=[[1] * 10])
+
+    assert (refused.status, chat.status, theirs.status) == (429, 200, 200)
+    assert own["used_tokens"] == 25
 
 
 async def test_the_provider_is_told_a_hash_of_the_user_alone() -> None:

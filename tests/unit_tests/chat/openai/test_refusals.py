@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
+from functions.chat.openai.dialect import OPENAI, SERVED, OpenAIErrorReply
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
 from tests.unit_tests.chat.openai.gateway import CREATE, HELLO, gateway
@@ -128,16 +130,51 @@ async def test_a_body_that_is_no_json_or_too_large_is_refused_so() -> None:
     assert large.json()["error"]["code"] == "request_too_large"
 
 
-async def test_another_method_is_refused_so_and_an_unknown_path_as_everywhere() -> None:
+async def test_another_method_is_refused_so() -> None:
     async with gateway() as opened:
-        client = opened.app.client
-        wrong = await client.call("unknown_route", Call({"rest": "v1/chat/completions"}, method="PUT"))
-        unknown = await client.call("unknown_route", Call({"rest": "v1/chat/nothing"}, method="PUT"))
+        call = Call({"rest": "v1/chat/completions"}, method="PUT")
+        wrong = await opened.app.client.call("unknown_route", call)
 
     assert wrong.status == 405
     assert wrong.headers["allow"] == "POST"
     assert wrong.json()["error"]["code"] == "method_not_supported"
-    assert unknown.json()["error"] == "RouteNotFoundError"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["audio/speech", "files", "files/f1/content", "completions", "chat/nothing", "responses/r1/nothing"],
+)
+async def test_a_path_of_openais_without_a_route_is_refused_so_and_what_there_is_is_named(path: str) -> None:
+    async with gateway() as opened:
+        call = Call({"rest": f"v1/{path}"}, method="PATCH")
+        unknown = await opened.app.client.call("unknown_route", call)
+
+    error = unknown.json()["error"]
+    assert (unknown.status, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
+    assert f"/api/v1/{path}" in error["message"]
+    assert "POST /chat/completions" in error["message"]
+
+
+@pytest.mark.parametrize("path", ["v1/nothing", "v2/files", "files", "v1/filesystem", "v1", ""])
+async def test_any_other_unknown_path_is_refused_in_the_apps_own_form(path: str) -> None:
+    async with gateway() as opened:
+        unknown = await opened.app.client.call("unknown_route", Call({"rest": path}))
+
+    assert (unknown.status, unknown.json()["error"]) == (404, "RouteNotFoundError")
+
+
+async def test_what_is_told_to_be_there_of_openais_interface_is_what_has_a_route() -> None:
+    async with gateway() as opened:
+        routes = opened.app.runtime.routes
+    served = {
+        f"{one.method} {one.path.removeprefix('v1').replace('{*', '{')}"
+        for one in routes
+        if one.dialect.refusal is OpenAIErrorReply
+    }
+
+    assert served == set(SERVED)
+    own = [one.path for one in routes if one.dialect.refusal is not OpenAIErrorReply]
+    assert [path for path in own if OPENAI.has_path(path)] == []
 
 
 async def test_a_budget_that_is_used_up_for_long_is_not_to_be_tried_again() -> None:
@@ -200,3 +237,34 @@ async def test_a_reused_idempotency_key_is_a_bad_request() -> None:
 
     assert answer.status == 400
     assert answer.json()["error"]["param"] == "idempotency-key"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "asked", "of_a_model", "of_a_bot"),
+    [
+        ("messages[1].content", {}, "messages[1].content", "messages[0].content"),
+        ("messages[0].role", {}, "messages[0].role", None),
+        ("max_tokens", {"max_completion_tokens": 9}, "max_completion_tokens", "max_completion_tokens"),
+        ("max_completion_tokens", {"max_tokens": 9}, "max_tokens", "max_tokens"),
+        ("tools[0].function.name", {}, "tools[0].function.name", "tools[0].function.name"),
+        ("not a name: sk-1234", {}, None, None),
+        ("x" * 2_000, {}, None, None),
+    ],
+)
+async def test_the_parameter_that_the_provider_names_is_told_by_the_name_that_the_caller_knows(
+    theirs: str, asked: Json, of_a_model: str | None, of_a_bot: str | None
+) -> None:
+    async def refuse(_: Json) -> httpx2.Response:
+        told = {"code": "invalid_value", "message": "no", "param": theirs}
+        return httpx2.Response(400, json={"error": told})
+
+    async with gateway() as opened:
+        await opened.save_bot("support", {"system_prompt": "x", "llm": {"model": "gpt-4o"}})
+        opened.provider.respond = refuse
+        plain = await opened.refuse(**asked)
+        streamed = await opened.refuse(stream=True, **asked)
+        bot = await opened.refuse(model="bot/support", **asked)
+
+    assert plain == streamed
+    assert (plain[0], plain[1]["param"], plain[1]["code"]) == (400, of_a_model, "invalid_value")
+    assert bot[1]["param"] == of_a_bot

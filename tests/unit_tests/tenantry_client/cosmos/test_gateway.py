@@ -143,7 +143,7 @@ async def test_a_read_goes_to_the_preferred_region_and_a_write_to_the_one_that_t
     assert places(transport) == ["west", "east"]
 
 
-@pytest.mark.parametrize("failure", [answer(503, {}), answer(500, {}), NotSentError("down")])
+@pytest.mark.parametrize("failure", [answer(408, {}), answer(503, {}), answer(500, {}), NotSentError("down")])
 async def test_a_read_fails_over_and_the_region_that_failed_is_asked_last_from_then_on(
     failure: Step,
 ) -> None:
@@ -179,6 +179,22 @@ async def test_where_all_regions_take_writes_each_is_asked_once_whether_it_has_c
     with pytest.raises(CosmosHttpResponseError):
         await operations_on(transport, multiple_write_locations=True).read("1", "p", {})
     assert sorted(places(transport)) == ["east", "north", "west"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 408, 409, 410, 412, 413, 449, 500, 502, 503])
+async def test_a_write_that_the_service_refused_or_failed_at_is_not_sent_again(status: int) -> None:
+    transport = ScriptedTransport([answer(status, {})] * 2, account("east", "west"))
+    with pytest.raises(CosmosHttpResponseError):
+        await operations_on(transport).create(ITEM, {})
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 409, 412, 449])
+async def test_a_read_that_the_service_refused_is_not_sent_again(status: int) -> None:
+    transport = ScriptedTransport([answer(status, {})] * 2, account("east", "west"))
+    with pytest.raises(CosmosHttpResponseError):
+        await operations_on(transport).read("1", "p", {})
+    assert len(transport.sent) == 1
 
 
 async def test_a_region_that_the_client_excludes_is_not_asked_unless_a_call_says_otherwise() -> None:

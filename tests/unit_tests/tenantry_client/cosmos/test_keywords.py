@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core import MatchConditions
 
 from tests.support.memory_cosmos import memory_cosmos
+from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
+    ScriptedTransport,
+    answer,
+    operations_on,
+)
 from tests.unit_tests.tenantry_client.cosmos.two_clients import Side
 
 if TYPE_CHECKING:
@@ -131,3 +138,96 @@ async def test_a_write_to_the_one_region_for_writes_needs_no_session(clock: Fake
 async def test_more_headers_are_sent_which_azure_cosmos_takes_and_leaves_out(clock: FakeClock) -> None:
     theirs, ours = await compared(clock, "read_item", {"initial_headers": {"x-own": "1"}}, "x-own")
     assert (theirs, ours) == (None, "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({"mode": "LatestVersion"}, "a-im"),
+        ({"mode": "AllVersionsAndDeletes", "start_time": "Now"}, "a-im"),
+        ({"start_time": datetime(2026, 1, 1, tzinfo=UTC)}, "if-modified-since"),
+        ({"start_time": "Now"}, "if-none-match"),
+    ],
+)
+async def test_the_change_feed_is_asked_for_as_azure_cosmos_does(
+    clock: FakeClock, options: dict[str, Any], header: str
+) -> None:
+    theirs, ours = await compared(clock, "query_items_change_feed", options, header)
+    assert theirs is not None
+    assert ours == theirs
+
+
+async def test_all_items_of_a_partition_are_removed_with_the_keywords_of_a_write() -> None:
+    transport = ScriptedTransport([answer(200)])
+    options = {"pre_trigger_include": "a", "post_trigger_include": "b", "throughput_bucket": 4}
+    await operations_on(transport).delete_partition("p", options)
+    sent = transport.sent[0]
+    assert (sent.method, sent.path) == ("POST", "/dbs/db/colls/items/operations/partitionkeydelete")
+    assert sent.headers["x-ms-documentdb-pre-trigger-include"] == "a"
+    assert sent.headers["x-ms-documentdb-post-trigger-include"] == "b"
+    assert sent.headers["x-ms-cosmos-throughput-bucket"] == "4"
+
+
+async def test_feed_ranges_are_those_of_azure_cosmos(clock: FakeClock) -> None:
+    async with memory_cosmos(clock) as cosmos:
+        cosmos.split("prompts", [("acme",), ("globex",)])
+        containers = [Side(cosmos, own=own).container for own in (False, True)]
+        theirs, ours = [
+            [dict(one) async for one in container.read_feed_ranges(force_refresh=True)]
+            for container in containers
+        ]
+        assert ours == theirs
+        of_keys = [
+            [dict(await container.feed_range_from_partition_key(key)) for key in ("acme", None, 1.5)]
+            for container in containers
+        ]
+        assert of_keys[1] == of_keys[0]
+        within = [
+            [[await container.is_feed_range_subset(one, key) for one in ours] for key in of_keys[0]]
+            for container in containers
+        ]
+        assert within[1] == within[0]
+
+
+async def test_a_query_is_sent_as_it_was_written(clock: FakeClock) -> None:
+    text = "SELECT VALUE t FROM t IN c.children WHERE t.id = @ü"
+    parameters = [{"name": "@ü", "value": 7}]
+    bodies: list[object] = []
+
+    def note(request: HttpRequest) -> None:
+        assert isinstance(request.data, bytes | str)
+        bodies.append(json.loads(request.data))
+
+    for own in (False, True):
+        async with memory_cosmos(clock) as cosmos:
+            side = Side(cosmos, own=own)
+            await side.run("upsert_item", ITEM)
+            cosmos.transport.watch = note
+            await side.run("query_items", text, parameters=parameters, **KEY)
+    assert bodies == [{"query": text, "parameters": parameters}] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        ({"tenant_id": "acme"}, {"enable_automatic_id_generation": True}),
+        ({"tenant_id": "acme", "id": "own"}, {"enable_automatic_id_generation": True}),
+        ({"tenant_id": "acme"}, {}),
+    ],
+)
+async def test_an_id_is_made_where_it_is_asked_for_and_nowhere_else(
+    clock: FakeClock, body: dict[str, Any], options: dict[str, Any]
+) -> None:
+    kinds = []
+    for own in (False, True):
+        async with memory_cosmos(clock) as cosmos:
+            result = (await Side(cosmos, own=own).run("create_item", body, **options)).result
+            made = result.get("id") if isinstance(result, dict) else None
+            kinds.append(result if made is None else [made == body.get("id"), len(made) >= len("own")])
+    assert kinds[1] == kinds[0]
+
+
+async def test_a_database_is_told_as_azure_cosmos_tells_it(clock: FakeClock) -> None:
+    async with memory_cosmos(clock) as cosmos:
+        theirs = await cosmos.sdk_client.get_database_client("tenantry").read()
+        assert dict(await cosmos.client.get_database_client("tenantry").read()) == dict(theirs)
