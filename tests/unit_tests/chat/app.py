@@ -174,7 +174,6 @@ class App:
         self.runtime = cast("Runtime", runtime)
         self.composition = chat = Chat(cast("Runtime", runtime))
         runtime.once = lambda _: chat
-        runtime.begin_with = lambda _: None
         blueprint(cast("Runtime", runtime))
         self.client = RouteClient(cast("Runtime", runtime))
         self.prompts = library.of(ACME)
