@@ -88,5 +88,5 @@ format: setup
 
 clean: ## back to a fresh clone, but for .local
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .benchmarks
-	rm -rf tests/compat/node/node_modules .coverage .coverage.* .mutants htmlcov local/azurite/node_modules functions/console/static/vendor shared/llm/ranks/fb* shared/llm/ranks/9b*
+	rm -rf tests/compat/node/node_modules .coverage .coverage.* .mutants htmlcov local/azurite/node_modules tests/integration_tests/console/axe/node_modules functions/console/static/vendor shared/llm/ranks/fb* shared/llm/ranks/9b*
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.http.idempotency import Idempotency
 from shared.http.rate_limiter import RequestRateLimiter
-from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS, MODELS_ALLOWED
+from shared.llm.settings import CHAT_DEFAULT_MODEL, CHAT_RETENTION_DAYS, LOGS_KEEP_CONTENT, MODELS_ALLOWED
 from shared.logging.configure import configure_from_environment
 from shared.messaging.quarantine import Quarantine
 from shared.process_metrics import measure_process
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient
     from azure.storage.blob.aio import BlobServiceClient
-    from openai import AsyncOpenAI
     from pydantic import SecretStr
 
     from shared.blob.sdk import SdkBlobStore
@@ -58,12 +57,13 @@ if TYPE_CHECKING:
     from shared.http.route import Route
     from shared.jobs.queues import JobQueue
     from shared.llm.call_account import TokenBudget
+    from shared.llm.call_content import ContentKeeper
     from shared.llm.catalogue import ModelCatalogue
     from shared.llm.chat_model import StreamingChatModel
     from shared.llm.deployment_access import DeploymentAccess
     from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_dependencies import ModelDependencies
-    from shared.llm.openai_client import OpenAIChatModel
+    from shared.llm.openai_client import BareClient, OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
     from shared.messaging.listener import DeadLetterLink
     from shared.messaging.servicebus import SdkSender
@@ -80,6 +80,7 @@ SETTINGS = SettingRegistry(
     (
         CHAT_DEFAULT_MODEL,
         CHAT_RETENTION_DAYS,
+        LOGS_KEEP_CONTENT,
         MODELS_ALLOWED,
         PROMPTS_GLOBAL_FALLBACK,
         TOKENS_APP_SHARES,
@@ -350,7 +351,7 @@ class Runtime:
         return OpenAIEmbeddingModel(self._models_client, self._model_access, asker)
 
     @cached_property
-    def _models_client(self) -> AsyncOpenAI:
+    def _models_client(self) -> BareClient:
         from shared.llm.openai_client import open_client  # noqa: PLC0415  # the SDK loads when used
 
         client = open_client()
@@ -419,7 +420,7 @@ class Runtime:
         metered = MeteredModel(self.chat_model, self.token_counter, budget or self.ledger, tenant, app_id)
         models = CatalogueModel(self.models, metered, tenant, app_id)
         recorder = CallRecorder(tenant, app_id, self.settings.model_currency, self.clock)
-        return StructuredModel(RecordedModel(models, recorder))
+        return StructuredModel(RecordedModel(models, recorder, self.content_keeper))
 
     def metered_embedding_model(self, tenant: TenantContext, app_id: str) -> EmbeddingModel:
         """Return the catalogue's embedding models for one application of a tenant: within its budget.
@@ -497,6 +498,29 @@ class Runtime:
 
         return self._open_blobs(CONTAINER)
 
+    @cached_property
+    def content_blobs(self) -> SdkBlobStore:
+        """Return the container of what model calls said, for tenants that have it kept."""
+        from shared.llm.call_content import CONTAINER  # noqa: PLC0415  # loads when first used
+
+        blobs = self._open_blobs(CONTAINER)
+        self.close_with(self.content_keeper.close)  # before the client that it writes by
+        return blobs
+
+    @cached_property
+    def content_keeper(self) -> ContentKeeper:
+        """Return what keeps the contents of model calls."""
+        from shared.llm.call_content import ContentKeeper, ContentPorts  # noqa: PLC0415  # loads when first used
+
+        ports = ContentPorts(
+            lambda tenant: self.tenant_settings.value(tenant, LOGS_KEEP_CONTENT),
+            self.purges.is_taken,
+            lambda: self.content_blobs,
+        )
+        keeper = ContentKeeper(ports, self.clock)
+        self.close_with(keeper.close)
+        return keeper
+
     def blob_container(self, name: str) -> SdkBlobStore:
         """Return a container of blobs by its name in infra/storage.json.
 
@@ -506,6 +530,7 @@ class Runtime:
         opened: Mapping[str, Callable[[], SdkBlobStore]] = {
             "logs": lambda: self.blobs,
             "jobs": lambda: self.job_blobs,
+            "content": lambda: self.content_blobs,
         }
         return opened[name]()
 

@@ -30,7 +30,7 @@ class ExportedBlobQuery(QueryModel):
     """
 
     name: str = Field(min_length=1, max_length=1024)
-    container: Literal["logs", "jobs"] = "logs"
+    container: Literal["logs", "jobs", "content"] = "logs"
     offset: int = Field(0, ge=0, le=2**53)
 
 

@@ -14,6 +14,8 @@ from functions.logs.call_models import (
     RequestPath,
 )
 from functions.logs.calls import CallService
+from functions.logs.content_models import CallContentReply, ContentQuery
+from functions.logs.contents import ContentRetention, ContentService
 from functions.logs.models import (
     LogLineReply,
     LogQuery,
@@ -29,7 +31,7 @@ from functions.logs.service import LogIndex, LogService
 from functions.logs.shipping import RUN_SECONDS, open_monitor, ship_in_background
 from functions.logs.stream_places import StreamPlaces
 from functions.logs.tail import LogTail
-from functions.logs.upkeep import LogStores, LogUpkeep
+from functions.logs.upkeep import LogStores, LogUpkeep, UpkeepRetention
 from shared.http.inputs import LastEventId, WantsEvents, WantsLines
 from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
@@ -161,6 +163,18 @@ def _bind_calls(routes: Routes, runtime: "Runtime") -> None:
         """
         return await calls(tenant).show_request(path.request_id)
 
+    @routes.get("v1/calls/{request_id}/content", min_role=Role.TENANT_ADMIN)
+    async def get_call_content(
+        tenant: TenantContext, path: RequestPath, query: ContentQuery
+    ) -> ListReply[CallContentReply]:
+        """Show what the model calls of one request of the last 31 days said.
+
+        It is there where the setting `logs.keep_content` was on, at once, for as long as the tenant's log
+        lines, or its conversations where that is shorter. Each reading is in the tenant's audit trail.
+        """
+        service = ContentService(tenant, runtime.content_blobs, runtime.audit, runtime.clock)
+        return await service.show(path.request_id, query)
+
 
 def _open_places(runtime: "Runtime") -> StreamPlaces:
     return StreamPlaces(runtime.clock)
@@ -173,6 +187,7 @@ def _open_index(runtime: "Runtime") -> LogIndex:
 
 def _open_upkeep(runtime: "Runtime") -> LogUpkeep:
     index = runtime.once(_open_index)
-    stores = LogStores(runtime.blobs, runtime.container("log_index"), index)
-    retention = LogRetention.of(runtime.settings)
+    stores = LogStores(runtime.blobs, runtime.container("log_index"), index, runtime.content_blobs)
+    logs = LogRetention.of(runtime.settings)
+    retention = UpkeepRetention(logs, ContentRetention(logs, runtime.tenant_settings))
     return LogUpkeep(runtime.tenants, runtime.authenticator, stores, retention, runtime.clock)

@@ -19,6 +19,7 @@ from shared.tenancy.rounds import TenantRounds
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from functions.logs.contents import ContentRetention
     from functions.logs.retention import LogRetention
     from functions.logs.service import LogIndex
     from shared.blob.store import BlobPage
@@ -65,11 +66,26 @@ class LogStores:
         blobs: The chunks.
         manifests: The container of their manifests.
         index: Makes manifests.
+        contents: What model calls said, where tenants have it kept.
     """
 
     blobs: ShippedBlobs
     manifests: Container
     index: LogIndex
+    contents: ShippedBlobs
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepRetention:
+    """For how long things are kept.
+
+    Attributes:
+        logs: Shipped logs.
+        contents: What model calls said.
+    """
+
+    logs: LogRetention
+    contents: ContentRetention
 
 
 class LogUpkeep:
@@ -88,7 +104,7 @@ class LogUpkeep:
         directory: ListsTenants,
         authenticator: KnowsActiveTenants,
         stores: LogStores,
-        retention: LogRetention,
+        retention: UpkeepRetention,
         clock: Clock,
     ) -> None:
         self._rounds = TenantRounds(
@@ -120,33 +136,37 @@ class LogUpkeep:
     async def _keep_up_platform(self) -> None:
         """Keep up the platform's own, beside the tenants'."""
         try:
-            await self._remove_old(PLATFORM, self._retention.platform_days)
+            await self._remove_old(self._stores.blobs, PLATFORM, self._retention.logs.platform_days)
             await self._index_missing(PLATFORM, PlatformManifests(self._stores.manifests))
         except APIError as error:
             _logger.warning(_NOT_KEPT_UP, extra={"owner": PLATFORM, "error": type(error).__name__})
 
     async def _keep_up(self, tenant: TenantContext) -> int:
-        removed = await self._remove_old(tenant.tenant_id, self._retention.days_of(tenant))
+        owner, days = tenant.tenant_id, self._retention.logs.days_of(tenant)
+        removed = await self._remove_old(self._stores.blobs, owner, days)
+        days = await self._retention.contents.days_of(tenant)
+        removed += await self._remove_old(self._stores.contents, owner, days)
         manifests = ManifestRepository(tenant, self._stores.manifests)
         return removed + await self._index_missing(tenant.tenant_id, manifests)
 
-    async def _remove_old(self, owner: str, days: int) -> int:
-        """Remove the chunks of days that are over for longer, and count them; names are in order of days."""
+    async def _remove_old(self, blobs: ShippedBlobs, owner: str, days: int) -> int:
+        """Remove the blobs of days that are over for longer, and count them; names are in order of days."""
         oldest = self._clock.now().date() - timedelta(days=days)
         removed = 0
         cursor = None
         while True:
-            page = await self._stores.blobs.page(f"{owner}/", cursor, _PAGE)
+            page = await blobs.page(f"{owner}/", cursor, _PAGE)
             paths = [path for blob in page.blobs if (path := _parse(blob.name)) is not None]
             over = [path for path in paths if path.day < oldest]
-            removals = (self._stores.blobs.delete(str(path)) for path in over)
+            removals = (blobs.delete(str(path)) for path in over)
             removed += sum(await side_by_side(removals, at_once=_REMOVALS_AT_ONCE))
             cursor = page.cursor
             if len(over) < len(paths) or cursor is None:
                 break
         if removed:
             _logger.info(
-                "Log chunks were removed after their retention", extra={"owner": owner, "count": removed}
+                "Blobs of the log were removed after their retention",
+                extra={"owner": owner, "count": removed},
             )
         return removed
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts everything that the project needs into its own folder: uv, Python and its packages, Azurite, the tokenizers'
-# ranks, the console's libraries. Each step leaves a stamp and is skipped while what it depends on is unchanged.
+# ranks, the console's libraries and what judges its pages in tests. Each step leaves a stamp and is skipped while what
+# it depends on is unchanged.
 set -eu
 
 UV_VERSION=0.13.8
@@ -11,6 +12,7 @@ RANKS="fb374d419588a4632f3f557e76b4b70aebbca790 446a9538cb6c348e3516120d7c08b09f
 cd "$(dirname "$0")/../.."
 tools="$PWD/.tools"
 stamps="$tools/stamps"
+axe=tests/integration_tests/console/axe
 mkdir -p "$stamps"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -66,7 +68,7 @@ node_20() {
 azurite_is_there() { [ -d local/azurite/node_modules/azurite ] && done_for azurite local/azurite/package-lock.json; }
 
 npm_if_wanted() {
-    { azurite_is_there && console_is_there; } || command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
+    { azurite_is_there && console_is_there && axe_is_there; } || command -v npm >/dev/null 2>&1 || lack "npm" "npm" "brew install node"
 }
 
 azurite() {
@@ -86,6 +88,15 @@ console_libraries() {
     say "installing the console's libraries into functions/console/static/vendor"
     local/setup/console.sh
     stamp console local/setup/console/SHA256SUMS
+}
+
+axe_is_there() { [ -f "$axe/node_modules/axe-core/axe.min.js" ] && done_for axe "$axe/package-lock.json"; }
+
+axe_core() {
+    if axe_is_there; then return; fi
+    say "installing axe-core, which judges pages in tests, into $axe"
+    npm ci --prefix "$axe" --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error >&2
+    stamp axe "$axe/package-lock.json"
 }
 
 ranks_are_there() {
@@ -124,3 +135,4 @@ python_packages
 azurite
 token_ranks
 console_libraries
+axe_core

@@ -92,6 +92,7 @@ class CallInWork[P: RecordedPrompt]:
         finish_reason: Why the answer ended, where it tells.
         status: How it ended; None while it goes on.
         error: The kind of error that it ended with.
+        record: Its record, once it is over.
     """
 
     prompt: P
@@ -104,6 +105,7 @@ class CallInWork[P: RecordedPrompt]:
     finish_reason: str | None = None
     status: CallStatus | None = None
     error: str | None = None
+    record: ModelCallRecord | None = None
 
     def note_first(self) -> None:
         """Note that a part of the answer came: the first one counts."""
@@ -146,10 +148,13 @@ class CallRecorder:
         app_id: The tenant's application that asks.
         currency: The currency of the catalogue's prices.
         clock: Measures.
+
+    Attributes:
+        tenant: Who asks.
     """
 
     def __init__(self, tenant: TenantContext, app_id: str, currency: str, clock: Clock) -> None:
-        self._tenant = tenant
+        self.tenant = tenant
         self._app_id = app_id
         self._currency = currency
         self._clock = clock
@@ -175,8 +180,8 @@ class CallRecorder:
             self._keep(call, told)
 
     def _keep(self, call: CallInWork[Any], told: SpanFacts | None) -> None:
-        record = self._make_record(call)
-        with logging_as(tenant_id=self._tenant.tenant_id):
+        record = call.record = self._make_record(call)
+        with logging_as(tenant_id=self.tenant.tenant_id):
             _logger.info("Model call", extra=log_fields(record))
         if told is not None:
             _tell_span(told, record, call)
@@ -192,8 +197,8 @@ class CallRecorder:
         return ModelCallRecord(
             time=call.begun,
             request_id=log_context().request_id,
-            tenant_id=self._tenant.tenant_id,
-            key_id=self._tenant.key_id,
+            tenant_id=self.tenant.tenant_id,
+            key_id=self.tenant.key_id,
             user_id=prompt.user,
             app_id=self._app_id,
             bot_id=origin.bot_id,

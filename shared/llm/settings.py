@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.llm.deployments import ModelName
 from shared.tenancy.context import Role
-from shared.tenancy.settings import About, document, integer, text
+from shared.tenancy.settings import About, boolean, document, integer, text
 from shared.validation import text_pattern
 
 _ANY_MODEL_PATTERN = text_pattern(r"^[A-Za-z0-9._:/-]*$", "letters, digits and . _ : / -")
@@ -44,4 +44,15 @@ CHAT_RETENTION_DAYS = integer(
     default=0,
     minimum=0,
     maximum=3_650,
+)
+
+LOGS_KEEP_CONTENT = boolean(
+    About(
+        key="logs.keep_content",
+        label="Keep what model calls say",
+        description="Whether messages and answers of model calls are kept beside their records: for as long "
+        "as log lines are, or as conversations are where that is shorter. Administrators can read them; each "
+        "reading is in the audit trail.",
+    ),
+    default=False,
 )

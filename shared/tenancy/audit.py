@@ -51,6 +51,7 @@ class AuditAction(StrEnum):
     """Action that is kept. A stored entry may carry one of a newer release."""
 
     ADMIN_ACT = "admin.act"
+    CONTENT_READ = "content.read"
     DEAD_LETTER_DELETE = "deadletter.delete"
     DEAD_LETTER_REPLAY = "deadletter.replay"
     KEY_CREATE = "key.create"

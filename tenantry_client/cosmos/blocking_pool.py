@@ -180,6 +180,8 @@ class BlockingPool:
         if not room.acquire(timeout=seconds):
             raise NotSentError("no connection within the time given")
         try:
+            if self._closed:
+                raise NotSentError("the client was closed")
             yield
         finally:
             room.release()

@@ -21,6 +21,7 @@ from shared.errors import ConflictError
 from shared.http.idempotency import KeyedRequest
 from shared.jobs.models import JobDelay, JobStep
 from shared.jobs.repository import JobRepository
+from shared.llm.call_content import prefix_of
 from shared.llm.chat_model import Completion
 from shared.messaging.quarantine import RefusedMessage
 from shared.tenancy.context import Role
@@ -402,6 +403,7 @@ _OPERATION = (
         query={"from": "2026-01-30", "to": "2026-01-31", "group_by": "day,model"},
     ),
     Step("get_request_calls", TENANT_ADMIN, {"request_id": "3f0c"}),
+    Step("get_call_content", TENANT_ADMIN, {"request_id": "3f0c"}),
     Step("list_audit", TENANT_ADMIN, query={"from": "2026-01-31T00:00:00Z", "action": "key.rotate"}),
     Step("list_platform_audit", ADMIN, query={"action": "tenant.create"}),
     Step("export_blob", TENANT_ADMIN, _TENANT, {"name": _SHIPPED}),
@@ -458,6 +460,29 @@ async def _ship_logs(app: WholeApp) -> None:
     await app.functions["index_logs"](func.blob.InputStream(data=content, name=f"logs/{_SHIPPED}"))
 
 
+async def _keep_content(app: WholeApp) -> None:
+    at = app.clock.now()
+    told = {
+        "time": "2026-01-31T10:30:00Z",
+        "request_id": "3f0c",
+        "model": "gpt-4o",
+        "deployment": "gpt-4o",
+        "bot_id": "support",
+        "conversation_id": "ticket-7",
+        "turn": 1,
+        "job_id": None,
+        "step": None,
+        "status": "succeeded",
+        "finish_reason": "stop",
+        "messages": [{"role": "user", "content": "Where do I change my password?"}],
+        "messages_left_out": 0,
+        "answers": [{"role": "assistant", "content": _ANSWER}],
+        "answers_left_out": 0,
+    }
+    name = f"{prefix_of(TENANT, at, '3f0c')}103000000000-5f2b61c3.json"
+    await app.runtime.content_blobs.write(name, json.dumps(told).encode())
+
+
 async def _add_tenant(app: WholeApp) -> None:
     await app.new_tenant(_REMOVED, "free")
 
@@ -499,6 +524,7 @@ PREPARATIONS: Mapping[str, Callable[[WholeApp], Awaitable[None]]] = {
     "get_feedback": _analyse_feedback,
     "approve_job": _work_on_the_job,
     "get_log_summary": _ship_logs,
+    "get_call_content": _keep_content,
     "purge_tenant": _add_tenant,
 }
 """Events before a step that no route makes, by its operation."""

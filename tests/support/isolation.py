@@ -142,8 +142,8 @@ QUERIES = {
 }
 """What has to stand in the query of operations that require some of it."""
 
-EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob", "get_request_calls"}
-"""Reads of one resource that tenant A cannot have by calling routes alone."""
+EMPTY_UNTIL_A_TIMER_RUNS = {"export_blob", "get_request_calls", "get_call_content"}
+"""Reads of one resource that tenant A cannot have by calling routes alone, or has not switched on."""
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,9 @@ class ConnectionPool:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise NotSentError(f"no connection to {place.authority}: {error}") from error
             raise
+        if self._closed:
+            self._put_back(pool, connection)
+            raise NotSentError("the client was closed")
         return connection
 
     def _put_back(self, pool: _Places, connection: GatewayConnection) -> None:

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration_tests.platform import ROOT, Caller, Platform, running_platform, wait_for
+from tests.integration_tests.demo.filling import fill
+from tests.integration_tests.platform import Caller, Platform, running_platform, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PORTS = {"app": "--port", "cosmos": "--cosmos-port", "servicebus": "--servicebus-port", "llm": "--llm-port"}
 SCHEDULES = {"LOG_SHIP_SCHEDULE": "*/3 * * * * *", "WEBHOOK_SCHEDULE": "*/5 * * * * *"}
 FIRST = "fernhallow-outdoor"
-
-
-def fill(platform: Platform, data: Path) -> str:
-    ports = [
-        word for part, flag in PORTS.items() for word in (flag, platform.addresses[part].rpartition(":")[2])
-    ]
-    blobs = platform.addresses["blob"].rpartition("/")[0].rpartition(":")[2]
-    command = [sys.executable, "-m", "local.demo", "--tenants", "3", *ports, "--azurite-port", blobs]
-    done = subprocess.run(  # noqa: S603  # our own command line
-        [*command, "--data-dir", str(data)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Path, str]]:
     data = tmp_path_factory.mktemp("demo") / "data"
     with running_platform(data, settings=SCHEDULES) as platform:
-        yield platform, data, fill(platform, data)
+        yield platform, data, fill(platform, data, tenants=3)
         platform.kill_everything()  # it would wait for the job that the demo leaves running
 
 
@@ -125,7 +105,7 @@ def test_a_second_run_changes_nothing(filled: tuple[Platform, Path, str]) -> Non
 
     wait_for(analysed, lambda count: count == len(admin.must("GET", "/api/v1/feedback?limit=100")["items"]))
     before, known = state(), keys(data)
-    said = fill(platform, data)
+    said = fill(platform, data, tenants=3)
 
     assert state() == before
     assert keys(data) == known

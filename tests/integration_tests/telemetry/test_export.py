@@ -13,6 +13,7 @@ from shared.telemetry.spans import stop_telemetry
 from shared.tenancy.context import Role
 from tests.integration_tests.telemetry.receiver import Receiver, receiving
 from tests.support.fakes import Call, StillClock
+from tests.support.log_lines import kept_lines
 from tests.support.whole_app import whole_app
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ async def test_a_call_of_a_model_is_a_span_by_the_conventions_for_generative_ai(
     assert {name: call.get(name) for name in expected} == expected
     assert '"stop"' in str(call["gen_ai.response.finish_reasons"])
     assert receiver.metrics["gen_ai.client.operation.duration"]
+
+
+async def test_the_log_line_of_a_call_names_the_trace_and_the_span_that_are_exported() -> None:
+    with kept_lines("shared.llm.call_recorder") as lines:
+        receiver = await exported()
+
+    (call,) = (span for span in receiver.spans if span.name == "chat gpt-4o")
+    (line,) = lines
+    assert (line["trace_id"], line["span_id"]) == (TRACE, call.span_id.hex())
+    assert call.trace_id.hex() == TRACE
 
 
 @pytest.mark.parametrize("leaves", [False, True])

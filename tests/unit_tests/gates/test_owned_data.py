@@ -20,7 +20,7 @@ def test_the_levels_below_the_tenants_are_those_of_the_definition() -> None:
     assert CONTAINERS["prompts"] == ()
     assert CONTAINERS["jobs"] == ("id",)
     assert CONTAINERS["conversations"] == ("bot_id", "conversation_id")
-    assert BLOB_CONTAINERS == ("logs", "jobs")
+    assert BLOB_CONTAINERS == ("logs", "jobs", "content")
 
 
 @pytest.mark.parametrize("paths", [["/id"], ["/id", "/tenant_id"], ["/tenant_ids"]])

@@ -21,7 +21,7 @@ from shared.resilience.circuit_breaker import BreakerState
 from shared.resilience.dependency import Dependency
 from shared.tenancy.context import Role
 from tests.support.fakes import Call, FakeAuthenticator, platform_context, tenant_context
-from tests.support.isolation import BLOB, Operation, operations
+from tests.support.isolation import BLOB, NAMES, Operation, operations
 from tests.support.virtual_time import LoopClock, simulate
 from tests.support.whole_app import whole_app
 
@@ -166,6 +166,7 @@ async def world() -> AsyncIterator[tuple[WholeApp, dict[str, str]]]:
     async with whole_app(LoopClock()) as app:
         await app.new_tenant(OWNER)
         app.blobs[BLOB.format(tenant_id=OWNER)] = b"{}"
+        await app.keep_content(OWNER, NAMES["request_id"], "mine")
         owner = await app.new_key(OWNER, Role.TENANT_ADMIN)
         yield app, await app.own_everything(OWNER, owner)
 

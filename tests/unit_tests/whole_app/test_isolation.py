@@ -164,6 +164,7 @@ async def _prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, dict[str, s
     user = await app.new_key(STRANGER, Role.USER)
     app.blobs[BLOB.format(tenant_id=OWNER)] = SECRET.encode()
     await _ship_line(app)
+    await app.keep_content(OWNER, NAMES["request_id"], SECRET)
     names = await app.own_everything(OWNER, owner)
     cursors = []
     for listing in operations():

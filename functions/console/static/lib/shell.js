@@ -209,7 +209,7 @@ export function Chooser({ label, search, onChoose }) {
     event.preventDefault();
   };
   return html`<div class="chooser">
-    <input ref=${field} type="text" role="combobox" aria-label=${label} placeholder=${label} aria-expanded="true" aria-autocomplete="list" aria-controls=${`${id}-list`} autocomplete="off"
+    <input ref=${field} autofocus type="text" role="combobox" aria-label=${label} placeholder=${label} aria-expanded="true" aria-autocomplete="list" aria-controls=${`${id}-list`} autocomplete="off"
       aria-activedescendant=${found[at] ? `${id}-${at}` : undefined} value=${text} onInput=${(event) => setText(event.target.value)} onKeyDown=${onKeyDown} />
     <${ErrorBox} error=${error} />
     <ul role="listbox" id=${`${id}-list`} aria-label=${label}>${found.map((one, index) => html`<li key=${`${one.hint}:${one.id}`} id=${`${id}-${index}`} role="option" aria-selected=${index === at ? "true" : "false"}

@@ -59,8 +59,9 @@ export function Card({ title, about, actions, children, class: more }) {
  */
 export function Button({ onClick, kind = "plain", type = "button", busy = false, disabled = false, children, ...rest }) {
   const [working, setWorking] = useState(false);
+  const active = busy || working;
   const run = async (event) => {
-    if (!onClick || working) return;
+    if (active) return;
     setWorking(true);
     try {
       await onClick(event);
@@ -70,9 +71,9 @@ export function Button({ onClick, kind = "plain", type = "button", busy = false,
       setWorking(false);
     }
   };
-  const active = busy || working;
-  return html`<button ...${rest} type=${type} class=${classes("button", `button-${kind}`)} disabled=${disabled || active}
-    aria-busy=${active ? "true" : undefined} onClick=${onClick && run}>${children}</button>`;
+  // One that is disabled would lose the focus, and a dialog could not give it back.
+  return html`<button ...${rest} type=${type} class=${classes("button", `button-${kind}`)} disabled=${disabled}
+    aria-disabled=${active ? "true" : undefined} aria-busy=${active ? "true" : undefined} onClick=${onClick && run}>${children}</button>`;
 }
 
 /** A link that looks as a button. @param {{href: string, kind?: string, children: any}} props */
@@ -311,9 +312,12 @@ export function Dialog({ title, onClose, children, wide = false, sticky = false 
   const dialog = useRef(null);
   const id = useId();
   useEffect(() => {
-    const before = document.activeElement;
-    dialog.current.showModal();
-    return () => before instanceof HTMLElement && before.focus();
+    const [before, shown] = [document.activeElement, dialog.current];
+    shown.showModal();
+    return () => {
+      shown.close(); // while it is open, nothing outside of it takes the focus
+      if (before instanceof HTMLElement) before.focus();
+    };
   }, []);
   const cancel = (event) => {
     event.preventDefault();

@@ -76,7 +76,7 @@ function Setting({ form, first, scope }) {
     <${SchemaField} key=${round} label=${form.label} hint=${form.description} schema=${schema} value=${value} onChange=${setValue} disabled=${!mayChange} error=${error?.fields?.["body.value"]} />
     <div class="row"><${Badge} tone=${tone}>${label}<//><code class="muted">${form.key}</code>
       ${setting.updated_at && html`<span class="muted">changed <${Time} value=${setting.updated_at} /> by ${setting.updated_by}</span>`}<span class="grow"></span>
-      ${mayChange && setting.source === ownSource && !changed && html`<${Button} kind="link" aria-label=${`Reset ${form.label} to inherited`} onClick=${reset}>Reset to inherited<//>`}
+      ${mayChange && setting.source === ownSource && !changed && html`<${Button} kind="link" aria-label=${`Reset to inherited: ${form.label}`} onClick=${reset}>Reset to inherited<//>`}
       ${changed && html`<${Button} onClick=${() => show(setting)}>Discard<//><${Button} kind="primary" aria-label=${`Save ${form.label}`} onClick=${() => save(setting.etag)}>Save<//>`}</div>
     <${ErrorBox} error=${error} />
     ${theirs && html`<${MergeDialog} what=${form.label} mine=${value} theirs=${theirs.value} onClose=${() => setTheirs(null)} onMine=${() => save(theirs.etag)} onTheirs=${() => show(theirs)} />`}

