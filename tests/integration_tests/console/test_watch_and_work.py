@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from tests.integration_tests.platform import wait_for
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.integration_tests.console.conftest import OpensWindows
     from tests.integration_tests.console.estate import Estate
+    from tests.integration_tests.platform import Platform
 
 
 def talk(estate: Estate, conversation_id: str, *messages: str) -> str:
@@ -80,6 +83,31 @@ def test_a_model_call_is_found_by_a_filter_and_its_way_is_shown(
 
     expect(page.locator(".waterfall li")).not_to_have_count(0)
     expect(page.get_by_role("table", name="Steps")).to_contain_text("Model call")
+
+
+def test_what_a_call_said_is_read_when_somebody_asks_for_it(
+    page_as: OpensWindows, estate: Estate, platform: Platform
+) -> None:
+    keep = "/api/v1/settings/logs.keep_content"
+    estate.owner.must("PUT", keep, {"value": True})
+
+    def ask_until_it_is_kept() -> str | None:
+        body = {"message": "Where is my parcel?"}
+        talk_path = f"/api/v1/bots/{estate.names['bot_id']}/chat"
+        asked = str(estate.owner.send("POST", talk_path, body).headers["x-request-id"])
+        return asked if estate.owner.send("GET", f"/api/v1/calls/{asked}/content").is_success else None
+
+    request_id = wait_for(ask_until_it_is_kept, bool)
+    estate.owner.send("DELETE", keep)
+    platform.client.post("/admin/functions/ship_logs", json={"input": ""}).raise_for_status()
+    wait_for(lambda: estate.owner.send("GET", f"/api/v1/calls/{request_id}").is_success, bool)
+    window = page_as("tenant_admin")
+    window.visit(f"/calls/{request_id}")
+
+    expect(window.page.get_by_text("Where is my parcel?")).to_have_count(0)
+    window.page.get_by_role("button", name="Read it").click()
+    expect(window.page.get_by_role("region", name="What was said")).to_contain_text("Where is my parcel?")
+    expect(window.page.get_by_role("region", name="What was said")).to_contain_text("Assistant")
 
 
 def test_usage_is_shown_by_app_and_downloaded_as_csv(page_as: OpensWindows, estate: Estate) -> None:

@@ -1,8 +1,9 @@
 /** One request's way: its steps over time, and what took it. */
+import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get, path } from "../lib/api.js";
 import { link } from "../lib/router.js";
-import { Badge, Card, CopyText, Loaded, Page, Stat, Stats, Status, Table, useLoaded } from "../lib/ui.js";
+import { Badge, Button, Card, CopyText, Empty, Loaded, Page, Stat, Stats, Status, Table, useLoaded } from "../lib/ui.js";
 import { duration, moment, number, words } from "../lib/format.js";
 
 /** A request. @param {{params: {request_id: string}}} props */
@@ -19,6 +20,7 @@ export default function CallPage({ params }) {
         <${Stat} label="Steps" value=${number(request.steps.length)} />
       <//>
       <${Card} title="Waterfall"><${Waterfall} request=${request} /><//>
+      <${Content} key=${params.request_id} requestId=${params.request_id} />
       <${Table} caption="Steps" columns=${COLUMNS} rows=${request.steps.map((step, at) => ({ ...step, at }))} rowKey=${(step) => String(step.at)} />`}<//>
   <//>`;
 }
@@ -37,6 +39,42 @@ function Outcome({ step }) {
   if (step.error) return html`<span class="row"><${Status} value=${step.status ?? "failed"} /> <code>${step.error}</code></span>`;
   if (step.status) return html`<${Status} value=${step.status} />`;
   return step.level === "INFO" ? "–" : html`<${Badge} tone=${step.level === "WARNING" ? "warn" : "bad"}>${words(step.level.toLowerCase())}<//>`;
+}
+
+/** What the request's models were sent and answered, read when somebody asks for it: each reading is in the audit trail. */
+function Content({ requestId }) {
+  const [asked, setAsked] = useState(false);
+  return html`<${Card} title="What was said" about="Kept where the setting logs.keep_content was on. Each reading is in the tenant's audit trail.">
+    ${asked ? html`<${Said} requestId=${requestId} />` : html`<div class="actions"><${Button} onClick=${() => setAsked(true)}>Read it<//></div>`}<//>`;
+}
+
+function Said({ requestId }) {
+  const found = useLoaded((signal) => readContent(requestId, signal), [requestId]);
+  return html`<${Loaded} of=${found}>${({ items, next_cursor: more }) => html`<div class="stack">
+    ${items.length === 0 && html`<${Empty} title="Nothing was kept">Switch “logs.keep_content” on under <a href=${link("/settings")}>Settings</a>; it holds for calls from then on.<//>`}
+    ${items.map((call, at) => html`<details key=${at} open=${items.length === 1}><summary><strong>${call.model}</strong> <span class="muted">${words(call.step ?? call.bot_id ?? call.status)}, ${moment(call.time)}</span></summary>
+      <div class="talk" role="group" aria-label=${`Call ${at + 1}`}>
+        ${call.messages_left_out > 0 && html`<p class="muted">${number(call.messages_left_out)} earlier messages are left out.</p>`}
+        ${[...call.messages, ...call.answers].map((message, index) => html`<${Message} key=${index} message=${message} />`)}
+      </div></details>`)}
+    ${more && html`<p class="muted">Only the first 20 calls are shown.</p>`}</div>`}<//>`;
+}
+
+async function readContent(requestId, signal) {
+  try {
+    return await get(path`/calls/${requestId}/content`, { limit: 20 }, { signal });
+  } catch (refused) {
+    if (refused.code !== "ContentNotKeptError") throw refused;
+    return { items: [], next_cursor: null };
+  }
+}
+
+function Message({ message }) {
+  const { role, content, ...rest } = message;
+  const further = Object.values(rest).some((value) => value != null);
+  return html`<div class=${role === "user" ? "said said-mine" : "said"}><strong>${words(role)}</strong>
+    <p class="text">${typeof content === "string" ? content : content == null ? "" : JSON.stringify(content, null, 2)}</p>
+    ${further && html`<pre class="plain">${JSON.stringify(rest, null, 2)}</pre>`}</div>`;
 }
 
 /** A step's place in the whole, in percent; the smallest can still be seen. @param {{offset_ms: number, duration_ms: number|null}} step @param {number} whole Milliseconds. */
