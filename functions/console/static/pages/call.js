@@ -27,7 +27,7 @@ export default function CallPage({ params }) {
 
 const COLUMNS = [
   { label: "Step", value: (step) => html`${step.name}`, wide: true },
-  { label: "Kind", value: (step) => words(step.event) },
+  { label: "Kind", value: (step) => html`<span class="nowrap">${words(step.event)}</span>` },
   { label: "After", value: (step) => duration(step.offset_ms), align: "right" },
   { label: "Took", value: (step) => duration(step.duration_ms), align: "right" },
   { label: "Of it the model", value: (step) => duration(step.model_ms), align: "right" },

@@ -26,7 +26,8 @@ const COLUMNS = [
 
 function Purpose({ call }) {
   if (call.bot_id) return html`<a href=${link(fill("/bots/:bot_id", call))}>${call.bot_id}</a>${call.user_id && html` <span class="muted">for ${call.user_id}</span>`}`;
-  if (call.job_id) return html`<a href=${link(fill("/jobs/:job_id", call))}>${call.job_id}</a>${call.step && html` <span class="muted">${words(call.step)}</span>`}`;
+  const target = call.job_id && (call.app_id === "feedback" ? fill("/feedback/:feedback_id", { feedback_id: call.job_id }) : fill("/jobs/:job_id", call));
+  if (target) return html`<a href=${link(target)}>${call.job_id}</a>${call.step && html` <span class="muted">${words(call.step)}</span>`}`;
   return call.app_id ?? call.user_id ?? "–";
 }
 

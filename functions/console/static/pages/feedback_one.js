@@ -3,7 +3,7 @@ import { html } from "../lib/html.js";
 import { get, path } from "../lib/api.js";
 import { link } from "../lib/router.js";
 import { Badge, Card, ErrorBox, Facts, Loaded, Page, Status, Time, usePolled } from "../lib/ui.js";
-import { number, words } from "../lib/format.js";
+import { number, time, words } from "../lib/format.js";
 
 const OPEN = ["queued", "running", "waiting"];
 
@@ -19,7 +19,7 @@ export default function OneFeedbackPage({ params }) {
         ${one.analysis?.contains_pii && html`<p class="note note-warn">Personal data was found, and left out of the summary: ${one.analysis.personal_data.map(words).join(", ")}.</p>`}</div>
       <${Card} title="About"><${Facts} items=${[
         ["Status", html`<${Status} value=${one.status} />`],
-        ...(one.waiting_for ? [["Waits for", html`${words(one.waiting_for)}, until <${Time} value=${one.waiting_until} />`]] : []),
+        ...(one.waiting_for ? [["Waits for", `${one.waiting_for}, until ${time(one.waiting_until)}`]] : []),
         ["Language", html`<a href=${link("/feedback", { tab: "list", language: one.language.split("-")[0] })}>${one.language}</a>`],
         ["Your name for it", one.task_id],
         ["Tokens", number(one.usage.total_tokens)],

@@ -3,9 +3,9 @@ import { useEffect, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { events, get, newOnce, path, post, remove } from "../lib/api.js";
 import { fill, link } from "../lib/router.js";
-import { can } from "../lib/session.js";
+import { activeTenant, can } from "../lib/session.js";
 import { Badge, Button, Card, Confirm, Empty, ErrorBox, Facts, Field, Loaded, Page, Status, Time, toast, useLoaded } from "../lib/ui.js";
-import { number, words } from "../lib/format.js";
+import { number, time, words } from "../lib/format.js";
 
 const OVER = ["succeeded", "failed", "cancelled"];
 
@@ -70,7 +70,7 @@ function Followed({ first, where }) {
   return html`
     <div class="row" role="status"><${Status} value=${job.status} />${job.task_id && html`<${Badge}>${job.task_id}<//>`}
       ${job.cancel_requested && !over && html`<${Badge} tone="warn">ends at its next step<//>`}
-      ${job.waiting_for && html`<span class="muted">waits for ${words(job.waiting_for).toLowerCase()}${job.waiting_until && html`, until <${Time} value=${job.waiting_until} />`}</span>`}
+      ${job.waiting_for && html`<span class="muted">waits for ${job.waiting_for}${job.waiting_until && `, until ${time(job.waiting_until)}`}</span>`}
       <span class="grow"></span>${!over && html`<${Button} kind="danger" onClick=${() => setCancelling(true)}>Cancel job…<//>`}</div>
     <${ErrorBox} error=${error} retry=${again} />
     ${job.waiting_step && html`<${Approval} job=${job} where=${where} onAnswered=${setJob} />`}
@@ -80,7 +80,7 @@ function Followed({ first, where }) {
       <${Card} title="Steps">
         ${job.steps.length === 0 && over && html`<${Empty} title="No step was finished" />`}
         <ol class="steps" aria-live="polite">${job.steps.map((step) => html`<li key=${step.number}><${Step} step=${step} open=${!job.result} /></li>`)}</ol>
-        ${!over && html`<p class="muted" role="status">${job.status === "running" ? "The next step is in work…" : "It goes on by itself; this page shows it."}</p>`}
+        ${!over && html`<p class="muted" role="status">${job.waiting_step ? "It goes on when it is approved." : job.status === "running" ? "The next step is in work…" : "It goes on by itself; this page shows it."}</p>`}
       <//>
     </div><${About} job=${job} /></div>
     ${cancelling && html`<${Confirm} title=${`Cancel ${job.job_id}?`} action="Cancel job" onConfirm=${cancel} onClose=${() => setCancelling(false)}>
@@ -112,8 +112,11 @@ function Approval({ job, where, onAnswered }) {
     <div class="actions"><${Button} kind="primary" onClick=${() => answer(true)}>Approve<//><${Button} kind="danger" onClick=${() => answer(false)}>Refuse<//></div><//>`;
 }
 
+const LONGEST_NAME = 128; // a digest stands for a job's id in a longer one
+
 function About({ job }) {
   const { usage } = job;
+  const message = `${activeTenant.value}:${job.job_id}`; // under whose id its model calls are
   return html`<div class="stack"><${Card} title="Used"><${Facts} items=${[
       ["Tokens", number(usage.total_tokens)],
       ["Of prompts", number(usage.prompt_tokens)],
@@ -125,5 +128,5 @@ function About({ job }) {
     ]} /><//>
     ${job.approvals.length > 0 && html`<${Card} title="Approvals">${job.approvals.map((one) => html`<div key=${one.at}><p><${Badge} tone=${one.approved ? "good" : "bad"}>${one.approved ? "Approved" : "Refused"}<//> ${words(one.step)}</p>
       <p class="muted">${one.by}, <${Time} value=${one.at} /></p>${one.comment && html`<p>${one.comment}</p>`}</div>`)}<//>`}
-    ${can("tenant_admin") && html`<a href=${link("/logs", { text: job.job_id })}>Its log lines</a>`}</div>`;
+    ${can("tenant_admin") && message.length <= LONGEST_NAME && html`<a href=${link(fill("/calls/:request_id", { request_id: message }))}>Its model calls over time</a>`}</div>`;
 }

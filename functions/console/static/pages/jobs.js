@@ -9,7 +9,7 @@ const FILTERS = [{ name: "status", label: "Status", kind: "select", choices: ["q
 
 const COLUMNS = [
   { label: "Job", value: (job) => job.job_id },
-  { label: "Status", value: (job) => html`<span class="row"><${Status} value=${job.status} />${job.waiting_step ? html`<${Badge} tone="warn">approve ${words(job.waiting_step)}<//>` : job.waiting_for && html`<span class="muted">for ${words(job.waiting_for).toLowerCase()}</span>`}</span>` },
+  { label: "Status", value: (job) => html`<span class="row"><${Status} value=${job.status} />${job.waiting_step ? html`<${Badge} tone="warn">approve ${words(job.waiting_step)}<//>` : job.waiting_for && html`<span class="muted">for ${job.waiting_for}</span>`}</span>` },
   { label: "Result", value: (job) => shorten(job.result?.summary ?? job.error, 110), wide: true },
   { label: "Steps", value: (job) => job.steps.length, align: "right" },
   { label: "Tokens", value: (job) => number(job.usage.total_tokens), align: "right" },
