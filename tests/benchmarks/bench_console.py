@@ -1,7 +1,7 @@
 """The console's first page on a slow telephone, and a list of 10,000 rows: bytes, seconds, frames.
 
-Slow 4G is what Chrome's DevTools and Lighthouse call so: 1.6 Mbit/s down and 750 kbit/s up with 150 ms there and
-back. Since they delay requests instead of packets, they set 90 % of both rates and 3.75 times the latency
+Slow 4G is what Chrome's DevTools and Lighthouse call so: 1.6 Mbit/s down, 750 kbit/s up, 150 ms both ways.
+Since they delay requests instead of packets, they set 90 % of both rates and 3.75 times the latency
 (devtools-frontend, `NetworkManager.ts`; Lighthouse, `docs/throttling.md`). Both are measured.
 """
 
