@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient
     from azure.storage.blob.aio import BlobServiceClient
-    from openai import AsyncOpenAI
     from pydantic import SecretStr
 
     from shared.blob.sdk import SdkBlobStore
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
     from shared.llm.deployment_access import DeploymentAccess
     from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_dependencies import ModelDependencies
-    from shared.llm.openai_client import OpenAIChatModel
+    from shared.llm.openai_client import BareClient, OpenAIChatModel
     from shared.llm.token_counting import TokenCounter
     from shared.messaging.listener import DeadLetterLink
     from shared.messaging.servicebus import SdkSender
@@ -352,7 +351,7 @@ class Runtime:
         return OpenAIEmbeddingModel(self._models_client, self._model_access, asker)
 
     @cached_property
-    def _models_client(self) -> AsyncOpenAI:
+    def _models_client(self) -> BareClient:
         from shared.llm.openai_client import open_client  # noqa: PLC0415  # the SDK loads when used
 
         client = open_client()

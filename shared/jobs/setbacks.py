@@ -66,7 +66,7 @@ class JobSetbacks[Request: TaskMessage, Result: BaseModel]:
             raise failure from None
         if not job.matches(message):
             raise failure
-        if self.jobs.is_in_work(job):
+        if job.status is JobStatus.RUNNING:
             await self._await_worker(job)
         elif job.status is JobStatus.QUEUED and not job.outbox_pending:
             await self._await_recovery(job, message, failure)
@@ -74,7 +74,7 @@ class JobSetbacks[Request: TaskMessage, Result: BaseModel]:
             raise failure
 
     async def _await_worker(self, job: JobItem[Request, Result]) -> None:
-        """Send a copy of a message for when the lease of the worker is over that has the job."""
+        """Send a copy of a message for when the lease of the job's worker is over, or soon where it is."""
         until = self.clock.now() + timedelta(
             seconds=max(job.lease_until - self.clock.now().timestamp(), 0) + PAUSES_SECONDS[0]
         )

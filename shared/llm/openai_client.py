@@ -1,12 +1,13 @@
 """`ChatModel` on the deployments of a prompt's route. Imported when first used.
 
-The official SDK costs 0.5 s. It is asked with a plain body and for a plain answer, over aiohttp: its own
-models of both sides cost three times the CPU. What is read of an answer stands in
+The official SDK costs 0.5 s. Its connections (over aiohttp) and its errors are used, and not the objects that
+it makes of requests and answers: they cost twice the CPU of all the rest. What is read of an answer stands in
 `shared.llm.completion_parsing`.
 """
 
 from __future__ import annotations
 
+import ssl
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, override
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, override
 import httpx2
 import openai
 
-from shared.llm.bounded_answer import EVENT_STREAM, bound_answer
+from shared.llm.bounded_answer import EVENT_STREAM, AnswerTooLongError, bound_answer
 from shared.llm.chat_model import Completion
 from shared.llm.completion_parsing import parse_completion
 from shared.llm.model_failures import (
@@ -25,6 +26,7 @@ from shared.llm.model_failures import (
 )
 from shared.llm.openai_stream import STREAM_BOUNDS, OpenedStream, StreamBounds
 from shared.llm.passed_answer import parse_passed_answer
+from shared.llm.passed_json import read_passed_json, write_passed_json
 from shared.llm.request_body import build_chat_body, build_streamed_body
 from shared.llm.route_asker import RouteAsker
 from shared.resilience.policy import Policy
@@ -45,21 +47,49 @@ _CONNECT_SECONDS = 5.0
 _EVENTS = {"accept": EVENT_STREAM}
 
 
-class _BareClient(openai.AsyncOpenAI):
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",  # what compresses may keep parts back, and unfolds without bound
+    "content-type": "application/json",
+    "user-agent": f"tenantry/{VERSION}",
+}
+
+
+class BareClient(openai.AsyncOpenAI):
     """The SDK's client without what it takes from the environment by itself: keys, organisation, headers."""
 
     @property
     @override
     def default_headers(self) -> dict[str, str | openai.Omit]:
-        return {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # what compresses may keep parts back, and unfolds without bound
-            "Content-Type": "application/json",
-            "User-Agent": f"tenantry/{VERSION}",
-        }
+        return {**_HEADERS}
+
+    async def send(
+        self, url: str, body: Mapping[str, object], headers: Mapping[str, str], *, stream: bool = False
+    ) -> httpx2.Response:
+        """Post a body once; the response has been read, unless it is a stream's.
+
+        Raises:
+            openai.APIStatusError: The answer is a refusal.
+            openai.APITimeoutError: None came in time.
+            openai.APIConnectionError: None came.
+        """
+        content = write_passed_json(body).encode()
+        sent = {**_HEADERS, **headers}
+        request = self._client.build_request("POST", url, content=content, headers=sent, timeout=self.timeout)
+        try:
+            response = await self._client.send(request, stream=stream)
+            if stream and not response.is_success:
+                await response.aread()
+        except httpx2.TimeoutException as error:
+            raise openai.APITimeoutError(request=request) from error
+        except (httpx2.RequestError, ssl.SSLError, AnswerTooLongError) as error:
+            raise openai.APIConnectionError(request=request) from error
+        if not response.is_success:
+            raise self._make_status_error_from_response(response)
+        return response
 
 
-def open_client(http_client: httpx2.AsyncClient | None = None) -> openai.AsyncOpenAI:
+def open_client(http_client: httpx2.AsyncClient | None = None) -> BareClient:
     """Open a client for any address, whose own retries are off, and which sends no credential by itself.
 
     Args:
@@ -68,7 +98,7 @@ def open_client(http_client: httpx2.AsyncClient | None = None) -> openai.AsyncOp
     timeout = openai.Timeout(POLICY.attempt_seconds, connect=_CONNECT_SECONDS)
     http_client = http_client or openai.DefaultAioHttpClient(timeout=timeout, follow_redirects=False)
     http_client.event_hooks = {"request": [], "response": [bound_answer]}
-    return _BareClient(
+    return BareClient(
         api_key="",
         admin_api_key="",
         base_url="https://each.request.names.its.own.invalid",
@@ -92,7 +122,7 @@ class OpenAIChatModel:
 
     def __init__(
         self,
-        client: openai.AsyncOpenAI,
+        client: BareClient,
         access: DeploymentAccess,
         dependencies: ModelDependencies,
         bounds: StreamBounds = STREAM_BOUNDS,
@@ -149,7 +179,7 @@ class OpenAIChatModel:
         """
 
         async def ask() -> object:
-            options = request_options(await self._access.own_headers())
+            options = _request_options(await self._access.own_headers())
             return await self._client.get(self._access.models_url(), cast_to=object, options=options)
 
         work = CallWork()
@@ -159,26 +189,19 @@ class OpenAIChatModel:
             raise translate_failure(error, work, "") from describe_failure(error, work)
 
     async def _post(self, prompt: ChatPrompt, deployment: ModelDeployment) -> object:
-        options = request_options(await self._access.headers(deployment))
-        body = build_chat_body(prompt, deployment)
-        return await self._client.post(
-            self._access.chat_url(deployment), cast_to=object, body=body, options=options
-        )
+        headers, body = await self._access.headers(deployment), build_chat_body(prompt, deployment)
+        response = await self._client.send(self._access.chat_url(deployment), body, headers)
+        return read_answer(response.content)
 
     async def _open(self, prompt: ChatPrompt, deployment: ModelDeployment) -> OpenedStream:
-        options = request_options(await self._access.headers(deployment) | _EVENTS)
-        stream = await self._client.post(
-            self._access.chat_url(deployment),
-            cast_to=object,
-            body=build_streamed_body(prompt, deployment),
-            options=options,
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
+        headers, body = await self._access.headers(deployment), build_streamed_body(prompt, deployment)
+        response = await self._client.send(
+            self._access.chat_url(deployment), body, headers | _EVENTS, stream=True
         )
         try:
-            return await OpenedStream.of(stream.response)
+            return await OpenedStream.of(response)
         except httpx2.HTTPError as error:
-            raise openai.APIConnectionError(request=stream.response.request) from error
+            raise openai.APIConnectionError(request=response.request) from error
 
     async def _read(
         self, opened: OpenedStream, prompt: ChatPrompt, deployment: ModelDeployment
@@ -188,6 +211,18 @@ class OpenAIChatModel:
                 yield replace(part, deployment=deployment.name) if isinstance(part, Completion) else part
 
 
-def request_options(headers: Mapping[str, str]) -> openai.RequestOptions:
+def read_answer(content: bytes) -> object:
+    """Read a whole answer.
+
+    Raises:
+        ValueError: It is not JSON, or is nested too deep.
+    """
+    try:
+        return read_passed_json(content)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _request_options(headers: Mapping[str, str]) -> openai.RequestOptions:
     """Build the options of a request with these headers: without a credential the SDK sends an empty one."""
     return {"headers": {"Authorization": openai.Omit(), **headers}}

@@ -9,14 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.llm.embedding_answer import read_embeddings
-from shared.llm.openai_client import request_options
 
 if TYPE_CHECKING:
-    import openai
-
     from shared.llm.deployment_access import DeploymentAccess
     from shared.llm.deployments import ModelDeployment
     from shared.llm.embedding_model import EmbeddingPrompt, Embeddings
+    from shared.llm.openai_client import BareClient
     from shared.llm.route_asker import RouteAsker
 
 
@@ -32,7 +30,7 @@ class OpenAIEmbeddingModel:
         asker: Asks the deployments of a route one after the other.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, access: DeploymentAccess, asker: RouteAsker) -> None:
+    def __init__(self, client: BareClient, access: DeploymentAccess, asker: RouteAsker) -> None:
         self._client = client
         self._access = access
         self._asker = asker
@@ -48,9 +46,9 @@ class OpenAIEmbeddingModel:
         return replace(embeddings, deployment=deployment.name)
 
     async def _post(self, prompt: EmbeddingPrompt, deployment: ModelDeployment) -> bytes:
-        options = request_options(await self._access.headers(deployment))
+        headers = await self._access.headers(deployment)
         body = {**prompt.fields, "model": deployment.deployment}
         if prompt.safety_identifier is not None:
             body["user"] = prompt.safety_identifier  # the only name that this interface has for it
         url = self._access.embeddings_url(deployment)
-        return await self._client.post(url, cast_to=bytes, body=body, options=options)
+        return (await self._client.send(url, body, headers)).content

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shared.logging.context import log_context, span_ids
+from shared.logging.fields import UNLISTED, is_listed
 from shared.logging.redaction import is_sensitive, redact
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class ColourFormatter(logging.Formatter):
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     given: dict[str, object] = {
-        name: value for name, value in vars(record).items() if name not in _OF_THE_RECORD
+        name: value if is_listed(record.name, name) else UNLISTED
+        for name, value in vars(record).items()
+        if name not in _OF_THE_RECORD
     }
     return _mapping(given, 0)
 

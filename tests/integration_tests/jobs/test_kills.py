@@ -354,7 +354,8 @@ def test_a_job_whose_workers_die_gives_its_session_back_and_ends_with_the_reason
         for _ in range(DEATHS):
             worker.kill()
             beside.append(bench.probe(work))
-    tell(f"a worker that died {DEATHS} times", work, alone, max(beside))
+    each = ", ".join(f"{seconds:.2f} s" for seconds in beside)
+    tell(f"a worker that died {DEATHS} times ({each})", work, alone, max(beside))
     if not SOAK:
         heal_model(bench.platform)
         assert work.wait_until_over(bench.caller, POISON)["status"] == "succeeded"

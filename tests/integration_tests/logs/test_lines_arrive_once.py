@@ -172,7 +172,7 @@ def count(blobs: dict[str, bytes]) -> tuple[Counter[int], int]:
             except ValueError:
                 torn += 1
                 continue
-            if line["logger"] != "functions.writer":
+            if line["logger"] != "writer":
                 continue
             assert path.owner == (line["tenant_id"] or "_platform")
             numbers[line["extra"]["number"]] += 1

@@ -30,7 +30,7 @@ NUMBERS_OF_ONE = 1_000_000
 
 _POLICY = Policy(attempt_seconds=2, total_seconds=5)
 _LINES_AT_ONCE = 50
-_logger = get_logger("functions.writer")
+_logger = get_logger("writer")
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def world(platform: Platform) -> Iterator[World]:
 
 
 def use_everything(platform: Platform, stores: Stores, tenant_id: str, boss: Caller) -> None:
+    boss.must("PUT", "/api/v1/settings/logs.keep_content", {"value": True})
     names = own_everything(boss, tenant_id)
     for conversation_id in ("c1", "c2"):
         for message in ("The first question", "The second one"):

@@ -155,6 +155,8 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
+            begin_with=lambda _: None,  # the SDK of models is of no use here
+            job_queues={},
             rate_limiter=generous_rates(clock),
             paces=Paces(clock),
             idempotency=Idempotency(cosmos.container("idempotency"), clock),

@@ -168,6 +168,7 @@ async def test_summaries_are_paid_for_by_the_bots_tenant_and_user(bot: App) -> N
     assert asked.origin.step == "summary"
 
 
+@pytest.mark.slow
 async def test_a_summary_never_takes_more_than_its_share(bot: App) -> None:
     bot.model.summarize = lambda _: "and so on " * 500
     await chat_turns(bot, HELD + 2)

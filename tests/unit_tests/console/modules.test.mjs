@@ -1,29 +1,32 @@
 // Run by test_modules.py. The modules are plain files: Node is told that they are modules, and where libraries are.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 const STATIC = new URL("../../../functions/console/static/", import.meta.url);
 
-/** Load a module of the console with its imports, as data. */
-const loaded = new Map();
-function address(name) {
-  if (!loaded.has(name)) {
-    const source = readFileSync(new URL(name, STATIC), "utf8").replace(/(from|import\()(\s*)"(\.[^"]+|preact(?:\/hooks)?|htm|@preact\/signals(?:-core)?)"/g, (whole, how, space, target) =>
-      how === "import(" ? whole : `${how}${space}"${address(place(name, target))}"`,
-    );
-    loaded.set(name, `data:text/javascript,${encodeURIComponent(source)}`);
-  }
-  return loaded.get(name);
+/** The console's files in a folder where Node takes them as modules, with the libraries under their names. */
+const folder = mkdtempSync(join(tmpdir(), "console-"));
+after(() => rmSync(folder, { recursive: true }));
+cpSync(STATIC, folder, { recursive: true });
+writeFileSync(join(folder, "package.json"), '{"type": "module"}');
+const LIBRARIES = { preact: { ".": "preact", "./hooks": "preact-hooks" }, htm: { ".": "htm" }, "@preact/signals": { ".": "signals" }, "@preact/signals-core": { ".": "signals-core" } };
+for (const [name, files] of Object.entries(LIBRARIES)) {
+  const place = join(folder, "node_modules", name);
+  mkdirSync(place, { recursive: true });
+  for (const file of Object.values(files)) cpSync(new URL(`vendor/${file}.js`, STATIC), join(place, `${file}.js`));
+  const exports = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, `./${file}.js`]));
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports }));
 }
-const LIBRARIES = { preact: "preact", "preact/hooks": "preact-hooks", htm: "htm", "@preact/signals": "signals", "@preact/signals-core": "signals-core" };
-function place(from, target) {
-  return LIBRARIES[target] ? `vendor/${LIBRARIES[target]}.js` : new URL(target, new URL(from, "file:///")).pathname.slice(1);
-}
-const load = (name) => import(address(name));
+const load = (name) => import(pathToFileURL(join(folder, name)).href);
 
 globalThis.location = { origin: "https://console.example", hash: "", href: "https://console.example/api/console" };
-globalThis.sessionStorage = { getItem: () => null, setItem: () => undefined, removeItem: () => undefined };
+const kept = new Map();
+globalThis.sessionStorage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value), removeItem: (name) => kept.delete(name) };
+globalThis.history = { replaceState: () => undefined };
 
 test("an address is read as it was written", async () => {
   const { parse, link } = await load("lib/router.js");
@@ -59,6 +62,69 @@ test("no request goes to another origin", async () => {
     assert.equal(url.origin, "https://console.example");
     assert.match(url.pathname, /^\/api\//);
   }
+});
+
+test("who signs in at a provider proves that it began here", async () => {
+  const { caller, credential, leaveForProvider, returnFromProvider, signOut } = await load("lib/session.js");
+  const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
+  const asked = [];
+  const answers = {
+    "/api/console/config.json": provider,
+    "https://login.example/v2/.well-known/openid-configuration": { issuer: provider.issuer, authorization_endpoint: "https://login.example/authorize", token_endpoint: "https://login.example/token" },
+    "https://login.example/token": { access_token: "a-token" },
+    "https://console.example/api/v1/me": { role: "tenant_admin", tenant_id: "acme", user_id: "ann", key_id: null },
+  };
+  globalThis.fetch = (url, init) => (asked.push([url, init]), Promise.resolve(new Response(JSON.stringify(answers[url]))));
+  let left = null;
+  Object.assign(location, { pathname: "/api/console", search: "", hash: "#/prompts", assign: (url) => (left = new URL(url)) });
+
+  await leaveForProvider(provider);
+  const sent = Object.fromEntries(left.searchParams);
+  assert.equal(left.origin + left.pathname, "https://login.example/authorize");
+  assert.equal(sent.redirect_uri, "https://console.example/api/console");
+  assert.equal(sent.code_challenge_method, "S256");
+
+  location.search = "?code=a-code&state=another";
+  await assert.rejects(returnFromProvider(), /begun elsewhere/);
+  assert.equal(asked.some(([url]) => url.endsWith("/token")), false);
+
+  await leaveForProvider(provider);
+  const again = Object.fromEntries(left.searchParams);
+  location.search = `?code=a-code&state=${again.state}`;
+  assert.equal(await returnFromProvider(), true);
+  const [, exchange] = asked.find(([url]) => url.endsWith("/token"));
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(exchange.body.get("code_verifier")));
+  assert.equal(Buffer.from(digest).toString("base64url"), again.code_challenge);
+  assert.equal(exchange.credentials, "omit");
+  assert.deepEqual([credential.value, caller.value.tenant_id], ["a-token", "acme"]);
+  assert.equal(kept.has("tenantry.signing_in"), false);
+
+  signOut();
+  assert.deepEqual([credential.value, caller.value, kept.size], [null, null, 0]);
+});
+
+test("a key that is refused in the middle is asked for once, and the request is sent again", async () => {
+  const { get } = await load("lib/api.js");
+  const session = await load("lib/session.js");
+  session.credential.value = "old";
+  session.caller.value = { role: "user", tenant_id: "acme" };
+  const sent = [];
+  globalThis.fetch = (url, init) => {
+    const key = init.headers.Authorization;
+    sent.push(key);
+    const good = key === "Bearer new";
+    return Promise.resolve(new Response(JSON.stringify(good ? { items: [] } : { error: "AuthenticationError", message: "No" }), { status: good ? 200 : 401 }));
+  };
+  const both = Promise.all([get("/bots"), get("/prompts")]);
+  while (!session.reauthentication.value) await new Promise(setImmediate);
+  const question = session.reauthentication.value;
+  session.credential.value = "new";
+  question.answer(true);
+  assert.deepEqual(await both, [{ items: [] }, { items: [] }]);
+  assert.equal(session.reauthentication.value, null);
+  assert.deepEqual(sent.filter((key) => key === "Bearer new").length, 2);
+  session.credential.value = "new again";
+  await assert.rejects(Promise.all([get("/bots"), new Promise((done) => setImmediate(() => (session.reauthentication.value?.answer(false), done())))]), { status: 401 });
 });
 
 test("an error says what to do", async () => {
@@ -134,6 +200,35 @@ test("a difference loses no line", async () => {
   assert.deepEqual(diffLines("a\nb", "a\nc").map((line) => line.kind), ["same", "removed", "added"]);
 });
 
+test("variables are those that the API finds", async () => {
+  const { asText, looksWrong, readUnified, variablesOf } = await load("lib/template.js");
+  assert.deepEqual(variablesOf("Hi {name}, {{not}} {a_1} {name} {9no} {"), ["name", "a_1"]);
+  assert.deepEqual(variablesOf([{ role: "user", content: "{x}" }, { placeholder: "history" }]), ["x"]);
+  assert.equal(looksWrong("a } b").length, 1);
+  assert.equal(looksWrong("{{ {name} }}").length, 0);
+  assert.equal(asText([{ role: "user", content: "{x}" }, { placeholder: "history" }]), "user:\n{x}\n\n[history]");
+  const lines = readUnified("--- version 1\n+++ version 2\n@@ -1 +1 @@\n # template\n-a\n+b");
+  assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
+});
+
+test("a bot's faults are named before it is saved", async () => {
+  const { checkBot } = await load("pages/bot_editor.js");
+  const known = { root: {}, schema: { properties: { description: { type: "string", maxLength: 5 } } } };
+  assert.deepEqual(checkBot({ system_prompt: "Help", description: "short" }, known), {});
+  assert.deepEqual(checkBot({ system_prompt: "", description: "too long" }, known), {
+    description: "has more than 5 characters",
+    system_prompt: "is required, unless a prompt is named",
+  });
+  assert.deepEqual(Object.keys(checkBot({ prompt: { name: "p", label: "l", version: 1 } }, known)), ["prompt.version"]);
+  assert.deepEqual(Object.keys(checkBot({ system_prompt: "x", memory: { type: "summary", max_tokens: 10 } }, known)), ["memory.max_tokens"]);
+});
+
+test("rows become series over days", async () => {
+  const { seriesBy } = await load("pages/overview.js");
+  const rows = [{ day: "2026-01-02", model: "b", n: 2 }, { day: "2026-01-01", model: "a", n: 1 }, { day: "2025-01-01", model: "a", n: 9 }];
+  assert.deepEqual(seriesBy(rows, "model", ["2026-01-01", "2026-01-02"], (row) => row.n), [{ label: "a", values: [1, 0] }, { label: "b", values: [0, 2] }]);
+});
+
 test("a chart's axis has round numbers", async () => {
   const { limitSeries, niceTicks } = await load("lib/charts.js");
   assert.deepEqual(niceTicks(7), [0, 2, 4, 6, 8]);
@@ -155,4 +250,40 @@ test("numbers and times are shown as people read them", async () => {
   assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T03:00:00Z")), "3 hours ago");
   assert.equal(words("tenant_admin"), "Tenant admin");
   assert.equal(shorten("abcdef", 4), "abc…");
+});
+
+test("a table of a spreadsheet has each value once, and no formula", async () => {
+  const { toCsv } = await load("lib/files.js");
+  const rows = [{ name: 'a "b", c', cost: "0.5" }, { name: "=1+1", cost: "-2" }, { name: null, cost: 3, more: "left out" }];
+  assert.equal(toCsv(["name", "cost"], rows), 'name,cost\r\n"a ""b"", c",0.5\r\n\'=1+1,-2\r\n,3\r\n');
+});
+
+test("a job is what the events of its stream say, each of them once", async () => {
+  const { applyEvent, isOver } = await load("pages/job.js");
+  const step = (number) => ({ event: "step", data: { number, text: String(number) } });
+  let job = { status: "queued", steps: [] };
+  for (const event of [step(1), { event: "status", data: { status: "running" } }, step(2), step(1)]) job = applyEvent(job, event);
+  assert.deepEqual(job, { status: "running", steps: [{ number: 1, text: "1" }, { number: 2, text: "2" }] });
+  assert.equal(isOver(job), false);
+  job = applyEvent(job, { event: "done", data: { status: "succeeded", steps: [] } });
+  assert.equal(isOver(job), true);
+});
+
+test("what is left empty of a job is not sent", async () => {
+  const { bodyOf } = await load("pages/job_new.js");
+  assert.deepEqual(bodyOf({ text: "Think", model: "", strategy: "direct", needs_approval: false, token_budget: null }), { text: "Think", strategy: "direct" });
+  assert.deepEqual(bodyOf({ text: "unused", prompt_name: "p", variables: { a: "1" } }), { prompt_name: "p", variables: { a: "1" } });
+});
+
+test("days are whole days of UTC to the list of calls", async () => {
+  const { timesOf } = await load("pages/calls.js");
+  assert.deepEqual(timesOf({ from: "2026-02-27", to: "2026-02-28" }), { from: "2026-02-27T00:00:00Z", to: "2026-03-01T00:00:00Z" });
+  assert.deepEqual(timesOf({}), { from: undefined, to: undefined });
+});
+
+test("a step stands in the waterfall where it was, and can be seen", async () => {
+  const { spanOf } = await load("pages/call.js");
+  assert.deepEqual(spanOf({ offset_ms: 50, duration_ms: 25 }, 100), { left: 50, width: 25 });
+  assert.deepEqual(spanOf({ offset_ms: 100, duration_ms: null }, 100), { left: 99.5, width: 0.5 });
+  assert.deepEqual(spanOf({ offset_ms: 0, duration_ms: 0 }, 0), { left: 0, width: 100 });
 });

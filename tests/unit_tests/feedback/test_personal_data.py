@@ -198,6 +198,7 @@ def test_twenty_thousand_characters_take_a_bounded_time(piece: str) -> None:
     assert least.seconds < 0.5
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=4))
 def test_no_mixture_takes_more_than_the_longest_text_may(pieces: list[str]) -> None:

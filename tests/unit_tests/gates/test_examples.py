@@ -64,6 +64,7 @@ def test_what_the_scenario_does_not_ask_is_asked_after_what_makes_it_and_before_
     assert revoked.path == {"tenant_id": TENANT, "key_id": "<key_id>"}
 
 
+@pytest.mark.slow
 async def test_every_example_is_answered_as_it_is_shown() -> None:
     recorded = read_examples(EXAMPLES)
     comparison = Comparison(recorded.stand_ins)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -149,5 +150,5 @@ async def _result(task: asyncio.Task[HttpResponse]) -> HttpResponse:
     return await task
 
 
-TestClaims = ClaimMachine.TestCase
+TestClaims = pytest.mark.slow(ClaimMachine.TestCase)
 TestClaims.settings = settings(max_examples=30, stateful_step_count=25, deadline=None, derandomize=True)

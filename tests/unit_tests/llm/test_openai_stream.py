@@ -101,6 +101,18 @@ async def test_a_stream_is_asked_for_with_its_usage_and_comes_in_parts() -> None
     assert told.closed.is_set()
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_redirection_is_not_followed_and_is_no_answer(*, streams: bool) -> None:
+    moved = httpx2.Response(
+        307, headers={"location": "http://elsewhere.test/"}, stream=httpx2.ByteStream(b"moved")
+    )
+    asked = Streams.of(moved)
+    with pytest.raises(DependencyUnavailableError):
+        await (asked.read() if streams else asked.chat.complete(PROMPT))
+
+    assert [request.url.host for request in asked.endpoint.requests] == ["model.test"]
+
+
 @pytest.mark.parametrize(
     "step",
     [

@@ -40,6 +40,7 @@ def take(*events: Json | bytes, choices: int = 1) -> tuple[PassedAnswer, list[st
     return answer, list(answer.take_all(data))
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_all_json_comes_through_unchanged(value: object) -> None:
     assert json.loads(write_passed_json(value)) == value

@@ -66,6 +66,7 @@ def test_files_that_are_gone_are_forgotten_once_they_are_many(path: Path) -> Non
     assert path.stat().st_size < before / 20
 
 
+@pytest.mark.slow
 def test_compacting_while_others_add_loses_none(path: Path) -> None:
     kept = {str(number) for number in range(300)}
 

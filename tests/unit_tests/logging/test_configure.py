@@ -39,14 +39,14 @@ def test_a_line_is_written_once_to_stderr_and_once_to_the_file(
     settings = LoggingSettings(log_dir=tmp_path / "logs")
     configure_logging(settings)
     configure_logging(settings)
-    get_logger("functions.orders").info("Hello", extra={"order": 1})
+    get_logger("functions.orders").info("Hello", extra={"count": 1})
     get_logger("functions.orders").debug("not at this level")
 
     file = current_file()
     assert file is not None
     (line,) = capsys.readouterr().err.splitlines()
     assert file.path.read_text() == line + "\n"
-    assert json.loads(line)["extra"] == {"order": 1}
+    assert json.loads(line)["extra"] == {"count": 1}
     assert caplog.records == []
 
 

@@ -15,7 +15,7 @@ from shared.logging.formatter import ColourFormatter, JsonFormatter
 
 
 def record(message: str = "Hello", error: BaseException | None = None, **extra: object) -> logging.LogRecord:
-    made = logging.LogRecord("functions.x", logging.INFO, __file__, 1, message, (), None)
+    made = logging.LogRecord("component.x", logging.INFO, __file__, 1, message, (), None)
     made.created = 1_769_855_400.5
     if error is not None:
         made.exc_info = (type(error), error, error.__traceback__)
@@ -40,7 +40,7 @@ def test_a_line_has_every_field_even_without_a_context() -> None:
     assert written(record()) == {
         "timestamp": "2026-01-31T10:30:00.500000+00:00",
         "level": "INFO",
-        "logger": "functions.x",
+        "logger": "component.x",
         "message": "Hello",
         "app": "tenantry",
         "request_id": None,

@@ -12,6 +12,7 @@ import pytest
 from functions.logs.chunks import BlobPath
 from functions.logs.manifest import build_manifest
 from functions.logs.models import LogQuery
+from functions.logs.search import MOST_CHUNKS
 from functions.logs.service import LogService
 from functions.logs.stream_places import STREAM_SECONDS
 from functions.logs.tokens import ANYTHING, MOST_TOKENS
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 1, 31, 9, tzinfo=UTC)
 WHOLE_DAY = f"from={DAY}T00:00:00Z&to=2026-02-01T00:00:00Z"
 CHUNKS_A_DAY, LINES_A_CHUNK = (1_440, 70) if SOAK else (10, 3)
+FILTERS = {
+    "": False,
+    "level=ERROR": True,
+    "event=greeting": False,
+    "event=farewell": True,
+    "conversation_id=c-1": False,
+    "text=Hello": False,
+    "text=nowhere": False,
+    "text=nowhere&level=ERROR": True,
+}
+"""Filters, and whether their first page is the last one."""
+
 MONTH = "from=2026-01-02T00:00:00Z&to=2026-02-01T00:00:00Z"
 
 
@@ -139,18 +152,23 @@ async def test_more_processes_than_a_page_reads_hide_no_line(app: LogApp, tmp_pa
     assert [text for page in pages for text in page] == [f"{process} 0" for process in reversed(range(25))]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @sized(20)
-async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_three_blobs(
+async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_three_blobs_and_a_page_twenty(
     app: LogApp, tmp_path: Path
 ) -> None:
     """In a soak, 1,440 chunks a day with 70 lines each."""
+    chunks = 0
     for day in range(30):
         for chunk in range(CHUNKS_A_DAY):
             second = -86_400 * day - 9 * 3_600 + 86_400 // CHUNKS_A_DAY * chunk
             ids = [f"r-{day}-{chunk}-{number}" for number in range(LINES_A_CHUNK)]
-            await app.ship(tmp_path, "acme", [entry("Hello", second, request_id=one) for one in ids])
-    wanted = {"request_id": "wanted"}
+            extra = {"event": "greeting", "conversation_id": f"c-{chunks % 2}"}
+            lines = [entry("Hello", second, request_id=one, extra=extra) for one in ids]
+            await app.ship(tmp_path, "acme", lines)
+            chunks += 1
+    wanted = {"request_id": "wanted", "level": "ERROR"}
     await app.ship(tmp_path, "acme", [entry("one", -86_400 * 17, **wanted)], source="2")
     await app.ship(tmp_path, "acme", [entry("two", -86_400 * 17 + 60, **wanted)], source="2")
     app.blobs.reads.clear()
@@ -160,8 +178,17 @@ async def test_a_request_of_a_month_of_a_hundred_thousand_lines_a_day_costs_thre
     assert [line["message"] for line in page["items"]] == ["two", "one"]
     assert page["next_cursor"] is None
     assert len(app.blobs.reads) <= 3
+    costs = {"request_id=wanted": len(app.blobs.reads)}
+    for query, ends in FILTERS.items():
+        app.blobs.reads.clear()
+        page = await app.search("acme", f"{MONTH}&limit=100&{query}")
+        costs[query] = len(app.blobs.reads)
+        assert costs[query] <= MOST_CHUNKS
+        assert (page["next_cursor"] is None) is ends, query
+    print(f"\n{chunks} chunks, {chunks * LINES_A_CHUNK} lines in 30 days; blobs read: {costs}")  # noqa: T201  # a soak prints its sums
 
 
+@pytest.mark.slow
 async def test_a_chunk_with_more_ids_than_are_kept_may_have_anything(app: LogApp, tmp_path: Path) -> None:
     await app.ship(tmp_path, "acme", [entry("Hello", request_id="r-1")])
     path = BlobPath.parse(f"acme/{DAY}/a.jsonl")

@@ -73,6 +73,7 @@ def test_a_constant_is_judged_by_the_tests_of_the_functions_that_name_it() -> No
     assert others == []
 
 
+@pytest.mark.slow
 def test_what_a_class_declares_is_judged_by_all_tests_of_its_module_and_of_those_that_import_it() -> None:
     traces = Traces(
         (

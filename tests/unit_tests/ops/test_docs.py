@@ -126,6 +126,7 @@ def operations() -> list[tuple[str, str, Json]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_script_shows_every_operation_with_its_statuses(shown: Json) -> None:
     assert set(shown["texts"]) == {one["operationId"] for _, _, one in operations()}
     for path, _, one in operations():

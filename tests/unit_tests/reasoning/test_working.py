@@ -472,6 +472,28 @@ async def test_a_second_worker_comes_back_after_the_first_and_never_works_beside
         await app.jobs.give_back(first, "too late", Usage())
 
 
+async def test_a_lease_that_ends_while_its_job_is_put_off_holds_up_no_session(app: App) -> None:
+    job, _ = await app.jobs.create(ReasonerIn.model_validate(message()), None)
+    await app.jobs.claim(job, "first", HOLD_SECONDS)
+    app.clock.advance(HOLD_SECONDS - 1.5)  # after a second of waiting it is still the first one's
+    start = app.cosmos.transport.requests
+
+    def end_lease(_: object) -> None:
+        if (
+            app.cosmos.transport.requests == start + 5
+        ):  # found, asked for, read, asked for; read to put it off
+            app.clock.advance(1)
+
+    app.cosmos.transport.watch = end_lease
+
+    await app.deliver(message())
+    beside = (len(app.model.prompts), app.clock.slept)
+    await app.deliver_what_was_put_off()
+
+    assert beside == (0, [1.0])
+    assert (await app.show("j1")).json()["status"] == "succeeded"
+
+
 async def test_a_second_delivery_of_a_job_that_ends_soon_waits_for_that(app: App) -> None:
     begun = app.clock.monotonic()
 

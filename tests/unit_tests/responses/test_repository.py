@@ -229,6 +229,7 @@ async def test_of_two_who_take_over_a_dead_workers_response_one_has_it(stored: S
         await stored.own.take_over(item, 99.0)
 
 
+@pytest.mark.slow
 async def test_a_conversation_that_is_too_long_is_refused(stored: Stored) -> None:
     first = await stored.add("one")
     long = first.model_copy(update={"path": (), "depth": MOST_BEFORE + 5})

@@ -195,6 +195,7 @@ _DELTAS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_DELTAS, max_size=12))
 def test_whatever_comes_in_whatever_order_the_parts_add_up_to_the_whole(chunks: list[dict[str, Any]]) -> None:
     made = builder()

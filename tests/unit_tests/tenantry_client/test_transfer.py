@@ -230,6 +230,7 @@ def test_a_deployment_that_is_not_there_is_told_with_the_reason() -> None:
         simulate(talking_to(ConnectionError("connection refused")).names())
 
 
+@pytest.mark.slow
 async def test_a_page_that_no_deployment_answers_is_refused() -> None:
     for page in (Reply(418, {}, b"<h1>a teapot</h1>"), Reply(200, {}, b"<h1>Welcome</h1>")):
         with pytest.raises(UnexpectedAnswerError):

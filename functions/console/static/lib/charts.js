@@ -113,3 +113,15 @@ function useWidth() {
   }, []);
   return [holder, width];
 }
+
+/**
+ * Values by name as bars below each other, their numbers beside them.
+ * @param {{title: string, items: {label: string, value: number, href?: string}[], format?: (value: number) => string}} props
+ */
+export function BarList({ title, items, format = compact }) {
+  const highest = Math.max(0, ...items.map((one) => one.value));
+  return html`<ul class="bar-list" aria-label=${title}>${items.map((one) => html`<li key=${one.label}>
+    <span class="bar-name">${one.href ? html`<a href=${one.href}>${one.label}</a>` : one.label}</span>
+    <span class="bar-lane" aria-hidden="true"><i style=${{ width: `${highest ? (100 * one.value) / highest : 0}%` }}></i></span>
+    <span class="right">${format(one.value)}</span></li>`)}</ul>`;
+}

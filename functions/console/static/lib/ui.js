@@ -89,7 +89,7 @@ export function Badge({ tone = "quiet", children }) {
 const TONES = {
   active: "good", succeeded: "good", done: "good", up: "good", delivered: "good", completed: "good", analysed: "good",
   failed: "bad", revoked: "bad", down: "bad", purging: "bad", expired: "bad", error: "bad",
-  suspended: "warn", waiting: "warn", rotated: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
+  suspended: "warn", refused: "warn", waiting: "warn", rotated: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
 };
 
 /** A status of the API as a badge. @param {{value: string|null|undefined}} props */
@@ -164,6 +164,22 @@ export function useLoaded(load, needs) {
     return () => stop.abort();
   }, [...needs, round]);
   return { ...state, reload: () => setRound((count) => count + 1) };
+}
+
+/**
+ * What a page loads, asked again while it goes on: every two seconds, and less often the longer it takes.
+ * @template T @param {(signal: AbortSignal) => Promise<T>} load @param {(data: T) => boolean} goesOn @param {unknown[]} needs
+ */
+export function usePolled(load, goesOn, needs) {
+  const found = useLoaded(load, needs);
+  const asked = useRef(0);
+  useEffect(() => {
+    if (found.loading || found.error || !found.data || !goesOn(found.data)) return undefined;
+    asked.current += 1;
+    const timer = setTimeout(found.reload, Math.min(10_000, 2_000 + 100 * asked.current));
+    return () => clearTimeout(timer);
+  }, [found.data, found.loading]);
+  return found;
 }
 
 /** Shows what `useLoaded` gave: progress, error or, by a function, the data. @param {{of: any, label?: string, children: (data: any) => any}} props */

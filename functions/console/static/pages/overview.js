@@ -1,4 +1,5 @@
 /** Overview: what a tenant used, what is left of its budget, and what needs a look. */
+import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { TimeChart } from "../lib/charts.js";
@@ -8,18 +9,18 @@ import { Badge, Card, Empty, Facts, Filters, Loaded, Page, Stat, Stats, useLoade
 import { compact, daysBefore, daysBetween, duration, money, number, percent } from "../lib/format.js";
 
 const WEEK = 7;
-const FILTERS = [{ name: "days", label: "Time", kind: "select", any: "30 days", choices: [["14", "14 days"], ["90", "90 days"]] }];
+const FILTERS = [{ name: "days", label: "Time", kind: "select", any: "14 days", choices: [["30", "30 days"], ["90", "90 days"]] }];
 
 /** The first page of a tenant. @param {{query: {days?: string}}} props */
 export default function OverviewPage({ query }) {
-  const shown = Number(query.days) || 30;
+  const shown = Number(query.days) || 14;
   const days = daysBetween(daysBefore(shown - 1), daysBefore(0));
   const span = { from: days[0], to: days.at(-1) };
   const usage = useLoaded((signal) => get("/usage", { ...span, group_by: "day,model" }, { signal }), [activeTenant.value, shown]);
   return html`<${Page} title="Overview" about=${`What ${activeTenant.value} used; days are UTC's.`} actions=${html`<${Filters} filters=${FILTERS} />`}>
     <${Loaded} of=${usage}>${(data) => html`<${Usage} usage=${data} days=${days} />`}<//>
     <div class="grid"><${Budget} /><${Work} /></div>
-    <${Health} days=${days} span=${span} />
+    <${WhenSeen}><${Health} days=${days} span=${span} /><//>
   <//>`;
 }
 
@@ -79,8 +80,8 @@ const OPEN = ["queued", "running", "waiting"];
 function Work() {
   const load = async (signal) => {
     const [dead, ...jobs] = await Promise.all([
-      get("/dead-letters", { limit: 100 }, { signal }),
-      ...OPEN.map((status) => get("/reasoning/jobs", { status, limit: 100 }, { signal })),
+      get("/dead-letters", { limit: 20 }, { signal }),
+      ...OPEN.map((status) => get("/reasoning/jobs", { status, limit: 10 }, { signal })),
     ]);
     return { dead, jobs };
   };
@@ -90,6 +91,18 @@ function Work() {
     ...OPEN.map((status, at) => [`Jobs ${status.replaceAll("_", " ")}`, html`<a href=${link("/jobs", { status })}>${count(jobs[at])}</a>`]),
     ["Dead letters", html`<a href=${link("/dead-letters")}>${dead.items.length ? html`<${Badge} tone="bad">${count(dead)}<//>` : "none"}</a>`],
   ]} />`}<//><//>`;
+}
+
+/** Draws its part of the page when it comes into sight, so that the first of the page is there earlier. */
+function WhenSeen({ children }) {
+  const holder = useRef(null);
+  const [seen, setSeen] = useState(false);
+  useEffect(() => {
+    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && setSeen(true), { rootMargin: "200px" });
+    watch.observe(holder.current);
+    return () => watch.disconnect();
+  }, []);
+  return html`<div ref=${holder}>${seen ? children : html`<p class="muted below">Further down: errors, outcomes and times.</p>`}</div>`;
 }
 
 function Health({ days, span }) {

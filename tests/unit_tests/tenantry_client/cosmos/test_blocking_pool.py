@@ -194,6 +194,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_connections_of_its_own() -> None:
     with serving(echo) as place:
         done = subprocess.run(  # noqa: S603 - our own program

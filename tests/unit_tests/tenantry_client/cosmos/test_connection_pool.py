@@ -231,6 +231,7 @@ async def test_a_closed_client_sends_nothing() -> None:
             await connections.exchange(place, REQUEST % 1, DEADLINES)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning"
 )  # as whoever leaves a loop without closing is told
