@@ -127,6 +127,35 @@ test("a key that is refused in the middle is asked for once, and the request is 
   await assert.rejects(Promise.all([get("/bots"), new Promise((done) => setImmediate(() => (session.reauthentication.value?.answer(false), done())))]), { status: 401 });
 });
 
+test("what one began is never sent again as another, or for another tenant", async () => {
+  const { put } = await load("lib/api.js");
+  const session = await load("lib/session.js");
+  const admin = { role: "admin", tenant_id: null, user_id: null };
+  const acme = { role: "tenant_admin", tenant_id: "acme", user_id: null };
+  const cases = [
+    { by: admin, then: admin, sent: ["old for acme", "new for acme"] },
+    { by: acme, then: { ...acme, tenant_id: "globex" }, sent: ["old for acme"] },
+    { by: { ...acme, user_id: "ann" }, then: { ...acme, user_id: "bob" }, sent: ["old for acme"] },
+    { by: admin, then: acme, sent: ["old for acme"] },
+  ];
+  for (const { by, then, sent: wanted } of cases) {
+    session.credential.value = "old";
+    session.caller.value = by;
+    session.pickTenant("acme");
+    const sent = [];
+    globalThis.fetch = async (url, { headers }) => {
+      const key = headers.Authorization.slice("Bearer ".length);
+      sent.push(`${key} for ${headers["X-Tenant-Id"]}`);
+      session.pickTenant("globex"); // while the answer is on its way
+      session.credential.value = "new";
+      session.caller.value = then;
+      return new Response(JSON.stringify({}), { status: key === "old" ? 401 : 200 });
+    };
+    await put("/settings/chat.model", { value: "of acme" }).catch((error) => assert.equal(error.status, 401));
+    assert.deepEqual(sent, wanted);
+  }
+});
+
 test("an error says what to do", async () => {
   const { ApiError } = await load("lib/api.js");
   const refused = new ApiError(429, { message: "Over the limit" }, 12.2);

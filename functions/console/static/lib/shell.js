@@ -5,7 +5,7 @@ import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
 import { answerLeaving, leaving, link, navigate, place } from "./router.js";
-import { activeTenant, caller, can, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
+import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
 
@@ -75,8 +75,8 @@ export function Reauthentication() {
   if (!asked) return null;
   const check = async (key) => {
     const me = await identify(key);
-    if (me.tenant_id !== caller.value.tenant_id || me.role !== caller.value.role) {
-      throw new Error("This key is another tenant's or another role's. What you were doing was not theirs: sign out first.");
+    if (!isSameCaller(me, caller.value)) {
+      throw new Error("This key is another tenant's, another user's or another role's. What you were doing was not theirs: sign out first.");
     }
   };
   return html`<${Dialog} title="Sign in again" onClose=${() => asked.answer(false)}>
