@@ -46,6 +46,19 @@ test("a path has its parameters, whatever is in them", async () => {
   assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
 });
 
+test("who works for another tenant is asked first where something is not saved", async () => {
+  const { answerLeaving, holdUnsaved, leaveFor, leaving } = await load("lib/router.js");
+  const done = [];
+  leaveFor(() => done.push("nothing to lose"));
+  holdUnsaved("editor", true);
+  leaveFor(() => done.push("stayed"));
+  assert.notEqual(leaving.value, null);
+  answerLeaving(false);
+  leaveFor(() => done.push("left"));
+  answerLeaving(true);
+  assert.deepEqual([done, leaving.value], [["nothing to lose", "left"], null]);
+});
+
 test("no request goes to another origin", async () => {
   const { resolve, path } = await load("lib/api.js");
   assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
