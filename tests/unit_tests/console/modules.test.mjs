@@ -300,6 +300,14 @@ test("a table of a spreadsheet has each value once, and no formula", async () =>
   assert.equal(toCsv(["name", "cost"], rows), 'name,cost\r\n"a ""b"", c",0.5\r\n\'=1+1,-2\r\n,3\r\n');
 });
 
+test("a line of the log that comes again is shown once, and the newest stay where there are many", async () => {
+  const { addLine } = await load("pages/log_tail.js");
+  let lines = [];
+  for (let id = 0; id < 210; id += 1) lines = addLine(addLine(lines, { id }), { id });
+  assert.equal(lines.length, 200);
+  assert.deepEqual([lines[0].id, lines[199].id], [209, 10]);
+});
+
 test("a job is what the events of its stream say, each of them once", async () => {
   const { applyEvent, isOver } = await load("pages/job.js");
   const step = (number) => ({ event: "step", data: { number, text: String(number) } });
