@@ -253,6 +253,15 @@ test("variables are those that the API finds", async () => {
   assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
 });
 
+test("a variable may have a name that every object has", async () => {
+  const { declaredOf, valueOf } = await load("lib/template.js");
+  const none = { description: null, default: null };
+  const declared = declaredOf({ template: "{constructor} {__proto__} {name}", declared_variables: { name: { ...none, default: "x" } } });
+  assert.equal(JSON.stringify(declared), JSON.stringify({ constructor: none, ["__proto__"]: none, name: { ...none, default: "x" } }));
+  assert.deepEqual(["constructor", "toString", "__proto__"].map((name) => valueOf({}, name)), [undefined, undefined, undefined]);
+  assert.equal(valueOf({ constructor: "mine" }, "constructor"), "mine");
+});
+
 test("a bot's faults are named before it is saved", async () => {
   const { checkBot } = await load("pages/bot_editor.js");
   const known = { root: {}, schema: { properties: { description: { type: "string", maxLength: 5 } } } };
