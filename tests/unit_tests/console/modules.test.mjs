@@ -46,6 +46,19 @@ test("a path has its parameters, whatever is in them", async () => {
   assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
 });
 
+test("who works for another tenant is asked first where something is not saved", async () => {
+  const { answerLeaving, holdUnsaved, leaveFor, leaving } = await load("lib/router.js");
+  const done = [];
+  leaveFor(() => done.push("nothing to lose"));
+  holdUnsaved("editor", true);
+  leaveFor(() => done.push("stayed"));
+  assert.notEqual(leaving.value, null);
+  answerLeaving(false);
+  leaveFor(() => done.push("left"));
+  answerLeaving(true);
+  assert.deepEqual([done, leaving.value], [["nothing to lose", "left"], null]);
+});
+
 test("no request goes to another origin", async () => {
   const { resolve, path } = await load("lib/api.js");
   assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
@@ -238,6 +251,15 @@ test("variables are those that the API finds", async () => {
   assert.equal(asText([{ role: "user", content: "{x}" }, { placeholder: "history" }]), "user:\n{x}\n\n[history]");
   const lines = readUnified("--- version 1\n+++ version 2\n@@ -1 +1 @@\n # template\n-a\n+b");
   assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
+});
+
+test("a variable may have a name that every object has", async () => {
+  const { declaredOf, valueOf } = await load("lib/template.js");
+  const none = { description: null, default: null };
+  const declared = declaredOf({ template: "{constructor} {__proto__} {name}", declared_variables: { name: { ...none, default: "x" } } });
+  assert.equal(JSON.stringify(declared), JSON.stringify({ constructor: none, ["__proto__"]: none, name: { ...none, default: "x" } }));
+  assert.deepEqual(["constructor", "toString", "__proto__"].map((name) => valueOf({}, name)), [undefined, undefined, undefined]);
+  assert.equal(valueOf({ constructor: "mine" }, "constructor"), "mine");
 });
 
 test("a bot's faults are named before it is saved", async () => {

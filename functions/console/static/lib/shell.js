@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
-import { answerLeaving, leaving, link, navigate, place } from "./router.js";
+import { answerLeaving, leaveFor, leaving, link, navigate, place } from "./router.js";
 import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
@@ -159,9 +159,8 @@ export async function findTenants(text, stop) {
 
 function TenantDialog({ onClose }) {
   const pick = (chosen) => {
-    pickTenant(chosen);
     onClose();
-    navigate(chosen ? "/overview" : "/tenants");
+    leaveFor(() => (pickTenant(chosen), navigate(chosen ? "/overview" : "/tenants")));
   };
   const none = { id: null, label: "No tenant", hint: "the platform itself" };
   const search = async (text, stop) => {
@@ -230,7 +229,7 @@ function ThemeSwitch() {
 
 function Account() {
   const { role, user_id: user } = caller.value;
-  return html`<span class="account"><span class="muted account-role">${user ?? words(role)}</span><${Button} kind="link" onClick=${signOut}>Sign out<//></span>`;
+  return html`<span class="account"><span class="muted account-role">${user ?? words(role)}</span><${Button} kind="link" onClick=${() => leaveFor(signOut)}>Sign out<//></span>`;
 }
 
 /** The mark of the product. */
