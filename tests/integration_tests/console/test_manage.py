@@ -161,3 +161,70 @@ def test_a_webhook_is_added_with_its_secret_shown_once_rotated_and_deleted(
     assert first
     assert second not in {"", first}
     assert made["events"] == ["job.succeeded", "job.failed"]
+
+
+def test_a_model_is_added_edited_and_removed(
+    page_as: OpensWindows, estate: Estate, platform: Platform
+) -> None:
+    name = f"{estate.tenant_id}/hand-made"
+    window = page_as("admin")
+    window.visit(f"/models?prefix={name}")
+    page = window.page
+    row = page.get_by_role("table", name="Models").get_by_role("row").filter(has_text=name)
+
+    def stored() -> list[dict[str, object]]:
+        found = platform.admin.must("GET", f"/api/v1/model-catalogue?prefix={name}")
+        return list(found["items"])
+
+    page.get_by_role("button", name="Add model").click()
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("dialog").get_by_label("Facts of the packaged model").fill("gpt-4o")
+    page.get_by_role("button", name="Save model").click()
+    expect(row).to_contain_text("Stored")
+    row.get_by_role("button", name="Edit").click()
+    page.get_by_role("dialog").get_by_label("Max output tokens").fill("777")
+    page.get_by_role("button", name="Save model").click()
+    expect(row).to_contain_text("777")
+    [edited] = stored()
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_label("to confirm").fill(name)
+    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    expect(row).to_have_count(0)
+
+    assert (edited["max_output_tokens"], edited["price"] is not None) == (777, True)
+    assert stored() == []
+
+
+def test_the_trail_tells_who_did_what_in_the_tenant_and_in_the_platform(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    window = page_as("admin")
+    window.visit("/audit")
+    page = window.page
+    rows = page.get_by_role("table", name="Audit trail").locator("tbody tr")
+
+    page.get_by_label("Action").select_option(label="Key create")
+    expect(rows.first).to_contain_text("Key create")
+    page.get_by_label("Whose").select_option(label="The platform's")
+    page.get_by_label("Action").select_option(label="Tenant create")
+    expect(rows.filter(has_text=estate.tenant_id).first).to_contain_text("Administrator")
+
+    assert "action=tenant.create" in page.url
+
+
+def test_health_names_each_dependency_and_what_is_wrong(page_as: OpensWindows, estate: Estate) -> None:
+    told = estate.platform.client.get("/api/health/ready").json()
+    names = [one["name"] for one in told["dependencies"]]
+    window = page_as("tenant_admin")
+    window.visit("/health")
+    page = window.page
+    rows = page.get_by_role("table", name="Dependencies").locator("tbody tr")
+
+    expect(rows).to_have_count(len(names))
+    expect(rows.first).to_contain_text("Up")
+    lost = {"name": names[0], "state": "down", "breaker": "open", "throttled_parts": 0, "reason": "no answer"}
+    refusal = {"error": "NotReadyError", "message": "Not ready", "detail": {"dependencies": [lost]}}
+    page.route("**/api/health/ready", lambda route: route.fulfill(status=503, json=refusal))
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("held back for now")
+    expect(page.locator("main")).to_contain_text("no answer")

@@ -89,7 +89,7 @@ export function Badge({ tone = "quiet", children }) {
 const TONES = {
   active: "good", succeeded: "good", done: "good", up: "good", delivered: "good", completed: "good", analysed: "good",
   failed: "bad", revoked: "bad", down: "bad", purging: "bad", expired: "bad", error: "bad",
-  suspended: "warn", refused: "warn", waiting: "warn", rotated: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
+  suspended: "warn", refused: "warn", waiting: "warn", rotated: "warn", begun: "warn", not_configured: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
 };
 
 /** A status of the API as a badge. @param {{value: string|null|undefined}} props */

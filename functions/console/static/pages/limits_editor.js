@@ -40,7 +40,7 @@ export function LimitsEditor({ where, first, onSaved, onClose }) {
     <div class="dialog-body"><p class="muted">What is left empty is as its tier has it.</p>
       <${Field} label="End (optional)" hint="Then the tier's limits hold again." error=${wrong["body.expires_at"]}>${(id, described) => html`<input id=${id} aria-describedby=${described} type="datetime-local" value=${toLocal(own.expires_at)}
         onInput=${(event) => setOwn({ ...own, expires_at: event.target.value ? new Date(event.target.value).toISOString() : null })} />`}<//>
-      <${Loaded} of=${forms}>${(api) => html`<${SchemaForm} schema=${api.components.schemas.PutLimitsRequest} root=${api} value=${own} onChange=${setOwn} only=${FIELDS} labels=${LABELS} errors=${wrong} />`}<//>
+      <${Loaded} of=${forms}>${(api) => html`<div class="stack"><${SchemaForm} schema=${api.components.schemas.PutLimitsRequest} root=${api} value=${own} onChange=${setOwn} only=${FIELDS} labels=${LABELS} errors=${wrong} /></div>`}<//>
       <${ErrorBox} error=${error} /></div>
     <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${() => save()}>Save limits<//></footer>
   <//>
