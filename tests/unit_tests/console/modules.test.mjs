@@ -46,6 +46,19 @@ test("a path has its parameters, whatever is in them", async () => {
   assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
 });
 
+test("who works for another tenant is asked first where something is not saved", async () => {
+  const { answerLeaving, holdUnsaved, leaveFor, leaving } = await load("lib/router.js");
+  const done = [];
+  leaveFor(() => done.push("nothing to lose"));
+  holdUnsaved("editor", true);
+  leaveFor(() => done.push("stayed"));
+  assert.notEqual(leaving.value, null);
+  answerLeaving(false);
+  leaveFor(() => done.push("left"));
+  answerLeaving(true);
+  assert.deepEqual([done, leaving.value], [["nothing to lose", "left"], null]);
+});
+
 test("no request goes to another origin", async () => {
   const { resolve, path } = await load("lib/api.js");
   assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
@@ -125,6 +138,35 @@ test("a key that is refused in the middle is asked for once, and the request is 
   assert.deepEqual(sent.filter((key) => key === "Bearer new").length, 2);
   session.credential.value = "new again";
   await assert.rejects(Promise.all([get("/bots"), new Promise((done) => setImmediate(() => (session.reauthentication.value?.answer(false), done())))]), { status: 401 });
+});
+
+test("what one began is never sent again as another, or for another tenant", async () => {
+  const { put } = await load("lib/api.js");
+  const session = await load("lib/session.js");
+  const admin = { role: "admin", tenant_id: null, user_id: null };
+  const acme = { role: "tenant_admin", tenant_id: "acme", user_id: null };
+  const cases = [
+    { by: admin, then: admin, sent: ["old for acme", "new for acme"] },
+    { by: acme, then: { ...acme, tenant_id: "globex" }, sent: ["old for acme"] },
+    { by: { ...acme, user_id: "ann" }, then: { ...acme, user_id: "bob" }, sent: ["old for acme"] },
+    { by: admin, then: acme, sent: ["old for acme"] },
+  ];
+  for (const { by, then, sent: wanted } of cases) {
+    session.credential.value = "old";
+    session.caller.value = by;
+    session.pickTenant("acme");
+    const sent = [];
+    globalThis.fetch = async (url, { headers }) => {
+      const key = headers.Authorization.slice("Bearer ".length);
+      sent.push(`${key} for ${headers["X-Tenant-Id"]}`);
+      session.pickTenant("globex"); // while the answer is on its way
+      session.credential.value = "new";
+      session.caller.value = then;
+      return new Response(JSON.stringify({}), { status: key === "old" ? 401 : 200 });
+    };
+    await put("/settings/chat.model", { value: "of acme" }).catch((error) => assert.equal(error.status, 401));
+    assert.deepEqual(sent, wanted);
+  }
 });
 
 test("an error says what to do", async () => {
@@ -211,6 +253,15 @@ test("variables are those that the API finds", async () => {
   assert.deepEqual(lines, [{ kind: "same", text: "# template" }, { kind: "removed", text: "a" }, { kind: "added", text: "b" }]);
 });
 
+test("a variable may have a name that every object has", async () => {
+  const { declaredOf, valueOf } = await load("lib/template.js");
+  const none = { description: null, default: null };
+  const declared = declaredOf({ template: "{constructor} {__proto__} {name}", declared_variables: { name: { ...none, default: "x" } } });
+  assert.equal(JSON.stringify(declared), JSON.stringify({ constructor: none, ["__proto__"]: none, name: { ...none, default: "x" } }));
+  assert.deepEqual(["constructor", "toString", "__proto__"].map((name) => valueOf({}, name)), [undefined, undefined, undefined]);
+  assert.equal(valueOf({ constructor: "mine" }, "constructor"), "mine");
+});
+
 test("a bot's faults are named before it is saved", async () => {
   const { checkBot } = await load("pages/bot_editor.js");
   const known = { root: {}, schema: { properties: { description: { type: "string", maxLength: 5 } } } };
@@ -256,6 +307,23 @@ test("a table of a spreadsheet has each value once, and no formula", async () =>
   const { toCsv } = await load("lib/files.js");
   const rows = [{ name: 'a "b", c', cost: "0.5" }, { name: "=1+1", cost: "-2" }, { name: null, cost: 3, more: "left out" }];
   assert.equal(toCsv(["name", "cost"], rows), 'name,cost\r\n"a ""b"", c",0.5\r\n\'=1+1,-2\r\n,3\r\n');
+});
+
+test("what was used of a budget is of its day or month, and of its pool", async () => {
+  const { budgetsOf } = await load("pages/limits.js");
+  const limits = { tokens_per_day: 100, tokens_per_month: null, embeddings: { tokens_per_day: 200, tokens_per_month: 900 } };
+  const row = (day, app_id, total_tokens) => ({ day, app_id, total_tokens });
+  const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
+  const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
+  assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
+test("a line of the log that comes again is shown once, and the newest stay where there are many", async () => {
+  const { addLine } = await load("pages/log_tail.js");
+  let lines = [];
+  for (let id = 0; id < 210; id += 1) lines = addLine(addLine(lines, { id }), { id });
+  assert.equal(lines.length, 200);
+  assert.deepEqual([lines[0].id, lines[199].id], [209, 10]);
 });
 
 test("a job is what the events of its stream say, each of them once", async () => {

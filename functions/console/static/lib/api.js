@@ -3,7 +3,7 @@
  * that was picked. A key that is refused in the middle of work is asked for again, over the page, and the request is
  * sent once more.
  */
-import { credential, tenant, reauthenticate } from "./session.js";
+import { caller, credential, isSameCaller, reauthenticate, tenant } from "./session.js";
 
 const ROOT = "/api/v1";
 
@@ -166,11 +166,12 @@ export function parseEvent(text) {
 
 async function send(method, where, options, accept) {
   const url = resolve(where, options.query);
+  const begun = { by: caller.value, tenant: options.tenant === undefined ? tenant.value : options.tenant }; // what is sent is theirs
   for (let asked = false; ; asked = true) {
     const key = options.key ?? credential.value;
     const response = await tryFetch(url, {
       method,
-      headers: headersOf(options, key, accept),
+      headers: headersOf({ ...options, tenant: begun.tenant }, key, accept),
       body: options.body === undefined ? undefined : JSON.stringify(options.body),
       signal: options.signal,
       credentials: "omit",
@@ -179,7 +180,7 @@ async function send(method, where, options, accept) {
     });
     if (response.ok) return response;
     const error = await readError(response);
-    if (error.status !== 401 || asked || options.key || !(await reauthenticate(key))) throw error;
+    if (error.status !== 401 || asked || options.key || !(await reauthenticate(key)) || !isSameCaller(begun.by, caller.value)) throw error;
   }
 }
 
@@ -196,9 +197,8 @@ export function resolve(where, query = {}) {
 
 function headersOf(options, key, accept) {
   const headers = { Accept: accept, ...options.headers };
-  const picked = options.tenant === undefined ? tenant.value : options.tenant;
   if (key) headers.Authorization = `Bearer ${key}`;
-  if (picked) headers["X-Tenant-Id"] = picked;
+  if (options.tenant) headers["X-Tenant-Id"] = options.tenant;
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
   if (options.etag) headers["If-Match"] = options.etag;
   if (options.once) headers["Idempotency-Key"] = options.once;

@@ -1,7 +1,7 @@
 /** The palette (⌘K, Ctrl-K): pages, and by name the tenant's prompts and bots, and tenants. Also the list of keys. */
 import { html } from "./html.js";
 import { get } from "./api.js";
-import { fill, navigate } from "./router.js";
+import { fill, leaveFor, navigate } from "./router.js";
 import { activeTenant, can, pickTenant } from "./session.js";
 import { Chooser, findTenants, visiblePages } from "./shell.js";
 import { Dialog } from "./ui.js";
@@ -49,6 +49,6 @@ async function bots(wanted, stop) {
 async function tenants(wanted, stop) {
   if (!can("admin")) return [];
   const found = await findTenants(wanted, stop);
-  const go = (id) => () => (pickTenant(id), navigate("/overview"));
+  const go = (id) => () => leaveFor(() => (pickTenant(id), navigate("/overview")));
   return found.slice(0, 8).map((one) => ({ id: one.tenant_id, label: one.name, hint: `Tenant ${one.tenant_id}`, go: go(one.tenant_id) }));
 }

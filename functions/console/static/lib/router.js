@@ -49,7 +49,7 @@ export function match(pattern, path) {
 /** Where the reader is. @type {import("@preact/signals").Signal<Place>} */
 export const place = signal(parse(globalThis.location?.hash ?? ""));
 
-/** The question that is asked before a page with unsaved work is left; null where nothing is to be lost. @type {import("@preact/signals").Signal<{to: string}|null>} */
+/** The question that is asked before a page with unsaved work is left; null where nothing is to be lost. @type {import("@preact/signals").Signal<{go: () => void}|null>} */
 export const leaving = signal(null);
 
 const unsaved = new Set();
@@ -83,8 +83,14 @@ export function answerLeaving(leave) {
   leaving.value = null;
   if (leave && asked) {
     unsaved.clear();
-    location.hash = asked.to;
+    asked.go();
   }
+}
+
+/** Do what ends the page without another address, such as work for another tenant; ask before unsaved work is lost. @param {() => void} go */
+export function leaveFor(go) {
+  if (unsaved.size) leaving.value = { go };
+  else go();
 }
 
 /** Begin to follow the address. */
@@ -109,7 +115,7 @@ function arrive() {
   const [before, after] = [parse(current), parse(asked)];
   if (unsaved.size && before.path !== after.path) {
     history.replaceState(null, "", current || "#/");
-    leaving.value = { to: asked };
+    leaving.value = { go: () => (location.hash = asked) };
     return;
   }
   current = asked;

@@ -39,6 +39,11 @@ export function can(role) {
   return caller.value !== null && RANKS[caller.value.role] >= RANKS[role];
 }
 
+/** Tell whether two callers are the same tenant, role and user; keys of one may differ. @param {Caller|null} one @param {Caller|null} other @returns {boolean} */
+export function isSameCaller(one, other) {
+  return ["tenant_id", "role", "user_id"].every((name) => (one?.[name] ?? null) === (other?.[name] ?? null));
+}
+
 /** Sign in with a key or a user token. @param {string} key @returns {Promise<Caller>} @throws {ApiError} It is not in force. */
 export async function signIn(key) {
   const found = await identify(key);
@@ -66,6 +71,7 @@ export function signOut() {
   keepTenant(null);
   credential.value = null;
   caller.value = null;
+  reauthentication.value?.answer(false);
 }
 
 /** Work for a tenant from now on; null for none. @param {string|null} tenantId */

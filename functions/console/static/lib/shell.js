@@ -4,8 +4,8 @@ import { signal } from "@preact/signals";
 import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
-import { answerLeaving, leaving, link, navigate, place } from "./router.js";
-import { activeTenant, caller, can, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
+import { answerLeaving, leaveFor, leaving, link, navigate, place } from "./router.js";
+import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
 
@@ -75,8 +75,8 @@ export function Reauthentication() {
   if (!asked) return null;
   const check = async (key) => {
     const me = await identify(key);
-    if (me.tenant_id !== caller.value.tenant_id || me.role !== caller.value.role) {
-      throw new Error("This key is another tenant's or another role's. What you were doing was not theirs: sign out first.");
+    if (!isSameCaller(me, caller.value)) {
+      throw new Error("This key is another tenant's, another user's or another role's. What you were doing was not theirs: sign out first.");
     }
   };
   return html`<${Dialog} title="Sign in again" onClose=${() => asked.answer(false)}>
@@ -159,9 +159,8 @@ export async function findTenants(text, stop) {
 
 function TenantDialog({ onClose }) {
   const pick = (chosen) => {
-    pickTenant(chosen);
     onClose();
-    navigate(chosen ? "/overview" : "/tenants");
+    leaveFor(() => (pickTenant(chosen), navigate(chosen ? "/overview" : "/tenants")));
   };
   const none = { id: null, label: "No tenant", hint: "the platform itself" };
   const search = async (text, stop) => {
@@ -230,7 +229,7 @@ function ThemeSwitch() {
 
 function Account() {
   const { role, user_id: user } = caller.value;
-  return html`<span class="account"><span class="muted account-role">${user ?? words(role)}</span><${Button} kind="link" onClick=${signOut}>Sign out<//></span>`;
+  return html`<span class="account"><span class="muted account-role">${user ?? words(role)}</span><${Button} kind="link" onClick=${() => leaveFor(signOut)}>Sign out<//></span>`;
 }
 
 /** The mark of the product. */

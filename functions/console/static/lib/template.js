@@ -14,6 +14,17 @@ export function variablesOf(template) {
   return [...new Set(texts.flatMap((text) => [...text.matchAll(TOKEN)].map(([, name]) => name).filter(Boolean)))];
 }
 
+/** The value that stands under a variable's name: none where it is a name that every object has, such as "constructor". @template T @param {Record<string, T>|null|undefined} values @param {string} name @returns {T|undefined} */
+export function valueOf(values, name) {
+  return values && Object.hasOwn(values, name) ? values[name] : undefined;
+}
+
+/** The declarations of exactly those variables that a template has; none where none is described. @param {{template: Template, declared_variables: Record<string, any>}} draft */
+export function declaredOf({ template, declared_variables: declared }) {
+  if (Object.keys(declared).length === 0) return {};
+  return Object.fromEntries(variablesOf(template).map((name) => [name, valueOf(declared, name) ?? { description: null, default: null }]));
+}
+
 /** What of a template is probably not meant; the API warns, too. @param {Template} template @returns {string[]} */
 export function looksWrong(template) {
   const texts = typeof template === "string" ? [template] : template.map((part) => part.content ?? "");

@@ -4,6 +4,7 @@ import { html } from "../lib/html.js";
 import { get, newOnce, path, post } from "../lib/api.js";
 import { SchemaForm } from "../lib/form.js";
 import { fill, link, navigate, releaseUnsaved } from "../lib/router.js";
+import { valueOf } from "../lib/template.js";
 import { Button, Card, ErrorBox, Field, Loaded, Page, toast, useLoaded, useUnsaved } from "../lib/ui.js";
 
 const MAIN = ["strategy", "model", "needs_approval"];
@@ -73,5 +74,5 @@ function Variables({ name, value, errors, onChange }) {
   const prompt = useLoaded((signal) => get(path`/prompts/${name}`, {}, { signal }), [name]);
   return html`<${Loaded} of=${prompt}>${(found) => html`<pre class="plain">${found.template}</pre>
     ${found.variables.map((one) => html`<${Field} key=${one} label=${one} hint=${found.declared_variables[one]?.description ?? undefined} error=${errors[`body.variables.${one}`]}>${(id, described) => html`<input id=${id} aria-describedby=${described}
-      value=${value?.[one] ?? ""} onInput=${(event) => onChange({ ...value, [one]: event.target.value })} />`}<//>`)}`}<//>`;
+      value=${valueOf(value, one) ?? ""} onInput=${(event) => onChange({ ...value, [one]: event.target.value })} />`}<//>`)}`}<//>`;
 }

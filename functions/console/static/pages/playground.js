@@ -6,6 +6,7 @@ import { place, setQuery } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Card, Empty, ErrorBox, Field, Loaded, Page, useLoaded } from "../lib/ui.js";
 import { duration, money, number } from "../lib/format.js";
+import { valueOf } from "../lib/template.js";
 
 /** The playground. */
 export default function PlaygroundPage() {
@@ -63,7 +64,7 @@ function Playground({ choices }) {
       ${can("tenant_admin") && html`<label class="check"><input type="checkbox" checked=${sides.length > 1} onChange=${(event) => setQuery({ compare: event.target.checked ? "1" : "" }, { replace: true })} /> Two side by side</label>`}
       <span class="grow"></span><${Button} onClick=${restart}>New conversation<//>
     </div>
-    ${needed.data?.length > 0 && html`<${Card} title="Values of the prompt's variables"><div class="side-by-side">${needed.data.map(({ name, hint }) => html`<${Field} key=${name} label=${name} hint=${hint}>${(id, described) => html`<input id=${id} aria-describedby=${described} value=${variables[name] ?? ""}
+    ${needed.data?.length > 0 && html`<${Card} title="Values of the prompt's variables"><div class="side-by-side">${needed.data.map(({ name, hint }) => html`<${Field} key=${name} label=${name} hint=${hint}>${(id, described) => html`<input id=${id} aria-describedby=${described} value=${valueOf(variables, name) ?? ""}
       onInput=${(event) => setVariables({ ...variables, [name]: event.target.value })} />`}<//>`)}</div><//>`}
     <div class=${sides.length > 1 ? "side-by-side" : "stack"}>
       ${sides.map((side) => html`<${Talk} key=${`${bot.bot_id}/${side}/${round}`} side=${side} alone=${sides.length === 1} bot=${bot} models=${choices.models} turn=${turn} onBusy=${(working) => mark(side, working)} />`)}

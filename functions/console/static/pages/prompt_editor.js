@@ -7,7 +7,7 @@ import { MergeDialog } from "../lib/merge.js";
 import { fill, navigate, releaseUnsaved } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Card, ErrorBox, Field, toast, useSaveKey, useUnsaved } from "../lib/ui.js";
-import { looksWrong, variablesOf } from "../lib/template.js";
+import { declaredOf, looksWrong, valueOf, variablesOf } from "../lib/template.js";
 
 const EMPTY = { template: "", description: null, tags: [], config: {}, declared_variables: {}, examples: [] };
 const ROLES = ["system", "user", "assistant"];
@@ -80,12 +80,6 @@ function draftOf({ template, description, tags, config, declared_variables: decl
   return { template, description, tags, config, declared_variables: declared, examples };
 }
 
-/** The declarations of exactly those variables that the template has; none where none is described. */
-function declaredOf({ template, declared_variables: declared }) {
-  if (Object.keys(declared).length === 0) return {};
-  return Object.fromEntries(variablesOf(template).map((name) => [name, declared[name] ?? { description: null, default: null }]));
-}
-
 function KindSwitch({ template, onChange }) {
   const chat = typeof template !== "string";
   const toggle = () => onChange(chat ? template.map((part) => part.content ?? "").filter(Boolean).join("\n\n") : [{ role: "system", content: template }]);
@@ -113,14 +107,14 @@ function Variables({ draft, onChange }) {
   const names = variablesOf(draft.template);
   const declared = draft.declared_variables;
   const put = (name, changes) => {
-    const known = Object.fromEntries(names.map((one) => [one, declared[one] ?? { description: null, default: null }]));
+    const known = Object.fromEntries(names.map((one) => [one, valueOf(declared, one) ?? { description: null, default: null }]));
     onChange({ declared_variables: { ...known, [name]: { ...known[name], ...changes } } });
   };
   return html`<${Card} title="Variables">
     <p class="muted" role="status">${names.length ? `${names.length} in the template` : "None in the template yet: write {name}."}</p>
-    ${names.map((name) => html`<details key=${name}><summary><code>${name}</code> ${declared[name]?.default != null && html`<${Badge} tone="info">has a default<//>`}</summary><div class="stack">
-      <${Field} label=${`What ${name} is`}>${(id) => html`<input id=${id} value=${declared[name]?.description ?? ""} onInput=${(event) => put(name, { description: event.target.value || null })} />`}<//>
-      <${Field} label=${`Default of ${name}`} hint="Empty: the caller has to give one.">${(id, described) => html`<input id=${id} aria-describedby=${described} value=${declared[name]?.default ?? ""} onInput=${(event) => put(name, { default: event.target.value || null })} />`}<//></div></details>`)}
+    ${names.map((name) => html`<details key=${name}><summary><code>${name}</code> ${valueOf(declared, name)?.default != null && html`<${Badge} tone="info">has a default<//>`}</summary><div class="stack">
+      <${Field} label=${`What ${name} is`}>${(id) => html`<input id=${id} value=${valueOf(declared, name)?.description ?? ""} onInput=${(event) => put(name, { description: event.target.value || null })} />`}<//>
+      <${Field} label=${`Default of ${name}`} hint="Empty: the caller has to give one.">${(id, described) => html`<input id=${id} aria-describedby=${described} value=${valueOf(declared, name)?.default ?? ""} onInput=${(event) => put(name, { default: event.target.value || null })} />`}<//></div></details>`)}
   <//>`;
 }
 
