@@ -24,6 +24,7 @@ def plant(platform: Platform, estate: Estate) -> None:
     _plant_prompts(owner)
     _plant_talk(owner)
     _plant_work(owner)
+    _plant_dead_letter(platform, estate)
 
 
 def _plant_settings(admin: Caller, owner: Caller, estate: Estate) -> None:
@@ -66,6 +67,13 @@ def _plant_work(owner: Caller) -> None:
         lambda: owner.must("GET", "/api/v1/reasoning/jobs/a-planted"),
         lambda found: found["status"] in {"succeeded", "failed"},
     )
+
+
+def _plant_dead_letter(platform: Platform, estate: Estate) -> None:
+    message = {"tenant_id": estate.tenant_id, "id": HTML, "language": HTML, "text": HTML, HTML: HTML}
+    platform.client.post("/admin/functions/analyse_feedback", json={"input": message})
+    before = estate.names["dead_letter_id"]
+    wait_for(lambda: [one for one in estate.get("/dead-letters")["items"] if one["id"] != before], bool)
 
 
 def as_text() -> str:

@@ -80,7 +80,7 @@ def test_html_that_a_tenant_has_written_is_a_text_on_every_page(
         if window.page.evaluate("(mark) => document.querySelector('main').textContent.includes(mark)", MARK):
             shown.add(place.pattern)
 
-    assert shown >= {"/tenants", "/prompts", "/conversations", "/jobs"}, shown
+    assert shown >= {"/tenants", "/prompts", "/conversations", "/jobs", "/dead-letters"}, shown
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ export default function DeadLettersPage({ query }) {
   const columns = [
     { label: "Queue", value: (letter) => html`<span class="nowrap">${letter.queue}</span>` },
     { label: "Why", value: (letter) => html`<${Why} letter=${letter} />`, wide: true },
-    { label: "Job", value: (letter) => html`<${Job} letter=${letter} />` },
+    { label: "Job", value: (letter) => html`<${Job} letter=${letter} linked=${!ofPlatform} />` },
     ...(ofPlatform ? [{ label: "Tenant it names", value: (letter) => letter.tenant_id ?? "none" }] : []),
     { label: "Kept", value: (letter) => html`<${Time} value=${letter.quarantined_at} />` },
     { label: "Change", value: (letter) => html`<span class="row"><${Replay} letter=${letter} whose=${whose} onDone=${done} />
@@ -60,9 +60,9 @@ function Why({ letter }) {
     <div class="muted">${WHY[letter.reason] ?? "Look at the log for its job, correct what is wrong, then replay it."}</div></div>`;
 }
 
-function Job({ letter }) {
+function Job({ letter, linked }) {
   if (!letter.job_id) return html`<span class="muted">none</span>`;
-  const pattern = { "reasoner-in": "/jobs/:job_id", "feedback-form-in": "/feedback/:job_id" }[letter.queue];
+  const pattern = linked && { "reasoner-in": "/jobs/:job_id", "feedback-form-in": "/feedback/:job_id" }[letter.queue];
   return pattern ? html`<a href=${link(fill(pattern, letter))}>${letter.job_id}</a>` : letter.job_id;
 }
 
