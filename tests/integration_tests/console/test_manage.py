@@ -84,3 +84,147 @@ def test_dead_letters_say_why_stay_where_they_can_never_be_handled_and_are_delet
     left = {one["job_id"] for one in estate.get("/dead-letters")["items"]}
     assert "second-letter" in left
     assert "first-letter" not in left
+
+
+def test_a_tenant_is_given_limits_of_its_own_and_they_are_taken_back(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    window = page_as("admin")
+    window.visit("/limits")
+    page = window.page
+    table = page.get_by_role("table", name="Limits in force")
+    row = table.get_by_role("row").filter(has_text="Tokens per lock")
+
+    page.get_by_role("button", name="limits of its own").or_(
+        page.get_by_role("button", name="Change its own limits")
+    ).click()
+    page.get_by_role("dialog").get_by_label("Tokens per lock").fill("4321")
+    page.get_by_role("dialog").get_by_label("End (optional)").fill("2090-01-31T12:00")
+    page.get_by_role("button", name="Save limits").click()
+    expect(row).to_contain_text("4,321")
+    given = estate.get(f"/tenants/{estate.tenant_id}/limits")
+    page.get_by_role("button", name="Take back…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Take back", exact=True).click()
+    expect(row).not_to_contain_text("4,321")
+
+    assert given["limits"]["tokens_per_lock"] == 4_321
+    assert given["override"]["expires_at"].startswith("2090-01-31T12:00")
+    assert estate.get(f"/tenants/{estate.tenant_id}/limits")["override"] is None
+
+
+def test_limits_that_somebody_else_changed_meanwhile_are_a_choice(
+    page_as: OpensWindows, estate: Estate, platform: Platform
+) -> None:
+    where = f"/api/v1/tenants/{estate.tenant_id}/limits"
+    platform.admin.must("PUT", where, {"tokens_per_lock": 1_000})
+    window = page_as("admin")
+    window.visit("/limits")
+    page = window.page
+
+    page.get_by_role("button", name="Change its own limits").click()
+    page.get_by_role("dialog").get_by_label("Tokens per lock").fill("2000")
+    platform.admin.must("PUT", where, {"tokens_per_lock": 3_000})
+    page.get_by_role("button", name="Save limits").click()
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    assert estate.get(f"/tenants/{estate.tenant_id}/limits")["limits"]["tokens_per_lock"] == 2_000
+    platform.admin.send("DELETE", where)
+
+
+def test_a_webhook_is_added_with_its_secret_shown_once_rotated_and_deleted(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    url = "https://hooks.example.com/of-the-browser"
+    window = page_as("tenant_admin")
+    window.visit("/webhooks")
+    page = window.page
+    row = page.get_by_role("row").filter(has_text=url)
+
+    page.get_by_role("button", name="New webhook").click()
+    page.get_by_label("URL").fill(url)
+    page.get_by_label("Job cancelled").uncheck()
+    page.get_by_role("button", name="Add webhook").click()
+    first = page.get_by_label("Secret", exact=True).input_value()
+    page.get_by_role("button", name="I have it").click()
+    [made] = [one for one in estate.get("/webhooks")["items"] if one["url"] == url]
+    row.get_by_role("button", name="Rotate").click()
+    page.get_by_role("button", name="Rotate secret").click()
+    second = page.get_by_label("Secret", exact=True).input_value()
+    page.get_by_role("button", name="I have it").click()
+    expect(page.get_by_text(second)).to_have_count(0)
+    expect(row).to_contain_text("both secrets sign until")
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(row).to_have_count(0)
+
+    assert first
+    assert second not in {"", first}
+    assert made["events"] == ["job.succeeded", "job.failed"]
+
+
+def test_a_model_is_added_edited_and_removed(
+    page_as: OpensWindows, estate: Estate, platform: Platform
+) -> None:
+    name = f"{estate.tenant_id}/hand-made"
+    window = page_as("admin")
+    window.visit(f"/models?prefix={name}")
+    page = window.page
+    row = page.get_by_role("table", name="Models").get_by_role("row").filter(has_text=name)
+
+    def stored() -> list[dict[str, object]]:
+        found = platform.admin.must("GET", f"/api/v1/model-catalogue?prefix={name}")
+        return list(found["items"])
+
+    page.get_by_role("button", name="Add model").click()
+    page.get_by_role("dialog").get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("dialog").get_by_label("Facts of the packaged model").fill("gpt-4o")
+    page.get_by_role("button", name="Save model").click()
+    expect(row).to_contain_text("Stored")
+    row.get_by_role("button", name="Edit").click()
+    page.get_by_role("dialog").get_by_label("Max output tokens").fill("777")
+    page.get_by_role("button", name="Save model").click()
+    expect(row).to_contain_text("777")
+    [edited] = stored()
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_label("to confirm").fill(name)
+    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    expect(row).to_have_count(0)
+
+    assert (edited["max_output_tokens"], edited["price"] is not None) == (777, True)
+    assert stored() == []
+
+
+def test_the_trail_tells_who_did_what_in_the_tenant_and_in_the_platform(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    window = page_as("admin")
+    window.visit("/audit")
+    page = window.page
+    rows = page.get_by_role("table", name="Audit trail").locator("tbody tr")
+
+    page.get_by_label("Action").select_option(label="Key create")
+    expect(rows.first).to_contain_text("Key create")
+    page.get_by_label("Whose").select_option(label="The platform's")
+    page.get_by_label("Action").select_option(label="Tenant create")
+    expect(rows.filter(has_text=estate.tenant_id).first).to_contain_text("Administrator")
+
+    assert "action=tenant.create" in page.url
+
+
+def test_health_names_each_dependency_and_what_is_wrong(page_as: OpensWindows, estate: Estate) -> None:
+    told = estate.platform.client.get("/api/health/ready").json()
+    names = [one["name"] for one in told["dependencies"]]
+    window = page_as("tenant_admin")
+    window.visit("/health")
+    page = window.page
+    rows = page.get_by_role("table", name="Dependencies").locator("tbody tr")
+
+    expect(rows).to_have_count(len(names))
+    expect(rows.first).to_contain_text("Up")
+    lost = {"name": names[0], "state": "down", "breaker": "open", "throttled_parts": 0, "reason": "no answer"}
+    refusal = {"error": "NotReadyError", "message": "Not ready", "detail": {"dependencies": [lost]}}
+    page.route("**/api/health/ready", lambda route: route.fulfill(status=503, json=refusal))
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("held back for now")
+    expect(page.locator("main")).to_contain_text("no answer")

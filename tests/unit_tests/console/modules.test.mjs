@@ -309,6 +309,25 @@ test("a table of a spreadsheet has each value once, and no formula", async () =>
   assert.equal(toCsv(["name", "cost"], rows), 'name,cost\r\n"a ""b"", c",0.5\r\n\'=1+1,-2\r\n,3\r\n');
 });
 
+test("an entry of the catalogue is sent as it is shown, without what the API does not take", async () => {
+  const { entryOf } = await load("pages/model_editor.js");
+  const model = {
+    name: "ours", source: "stored", etag: "x", enabled: true, provider: "azure", fallbacks: [], kind: "chat", retires_on: null, retires_soon: false,
+    price: { currency: "USD", prompt: "0.5", completion: "2", cached: "0.1", reasoning: "2" }, connection: { deployment: "ours-1", base_url: null },
+  };
+  const price = { prompt: 0.5, completion: 2, cached: 0.1, reasoning: 2 };
+  assert.deepEqual(JSON.parse(JSON.stringify(entryOf(model))), { provider: "azure", enabled: true, fallbacks: [], kind: "chat", price, deployment: "ours-1" });
+});
+
+test("what was used of a budget is of its day or month, and of its pool", async () => {
+  const { budgetsOf } = await load("pages/limits.js");
+  const limits = { tokens_per_day: 100, tokens_per_month: null, embeddings: { tokens_per_day: 200, tokens_per_month: 900 } };
+  const row = (day, app_id, total_tokens) => ({ day, app_id, total_tokens });
+  const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
+  const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
+  assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
 test("a line of the log that comes again is shown once, and the newest stay where there are many", async () => {
   const { addLine } = await load("pages/log_tail.js");
   let lines = [];

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.console.trigger import STATIC
+from shared.tenancy.audit import AuditAction
 
 OWN = sorted(path for path in STATIC.rglob("*.js") if path.parent.name != "vendor")
 FORBIDDEN = {
@@ -70,6 +71,13 @@ def test_what_a_module_exports_is_described() -> None:
 
 def test_a_module_says_what_it_is() -> None:
     assert not [path.name for path in OWN if not path.read_text().startswith("/**")]
+
+
+def test_the_page_of_the_trail_filters_by_each_action_that_is_kept() -> None:
+    listed = re.search(r"ACTIONS = \[(.*?)\]", (STATIC / "pages" / "audit.js").read_text(), re.DOTALL)
+
+    assert listed is not None
+    assert re.findall(r'"([a-z.]+)"', listed[1]) == sorted(action.value for action in AuditAction)
 
 
 def test_no_module_is_long() -> None:

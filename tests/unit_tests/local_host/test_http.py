@@ -354,7 +354,7 @@ async def test_an_app_that_does_not_run_answers_503_with_its_reason_everywhere()
 
 async def test_the_view_fits_a_phone_and_names_each_figure() -> None:
     view = (await _Site().get("/admin/host/view")).body.decode()
-    assert "@media (max-width: 720px)" in view
+    assert "@media (max-width: 56rem)" in view
     assert "attr(data-head)" in view
     assert "status.errors" in view
 

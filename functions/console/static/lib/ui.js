@@ -89,7 +89,7 @@ export function Badge({ tone = "quiet", children }) {
 const TONES = {
   active: "good", succeeded: "good", done: "good", up: "good", delivered: "good", completed: "good", analysed: "good",
   failed: "bad", revoked: "bad", down: "bad", purging: "bad", expired: "bad", error: "bad",
-  suspended: "warn", refused: "warn", waiting: "warn", rotated: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
+  suspended: "warn", refused: "warn", waiting: "warn", rotated: "warn", begun: "warn", not_configured: "warn", cancelled: "warn", pending: "info", running: "info", accepted: "info", queued: "info",
 };
 
 /** A status of the API as a badge. @param {{value: string|null|undefined}} props */
@@ -115,6 +115,13 @@ export function Stat({ label, value, change, hint, href, good }) {
 /** Numbers side by side. @param {{children: any}} props */
 export function Stats({ children }) {
   return html`<dl class="stats">${children}</dl>`;
+}
+
+/** How much is left under a limit, and what binds. @param {{label: string, available: number, limit: number, by?: string}} props */
+export function Meter({ label, available, limit, by }) {
+  const share = limit ? Math.max(0, Math.min(1, available / limit)) : 0;
+  return html`<div class="progress"><span>${label}: ${format.number(available)} of ${format.number(limit)} left ${by && html`<span class="muted">(bound by ${by})</span>`}</span>
+    <progress aria-label=${`${label} left: ${format.percent(share)}`} max="1" value=${share}></progress></div>`;
 }
 
 /** Names and values below each other. @param {{items: [string, any][]}} props */
@@ -442,6 +449,14 @@ export function CopyText({ label, value }) {
   };
   return html`<div class="field"><label for=${id}>${label}</label><div class="copy"><input id=${id} readonly value=${value} onFocus=${(event) => event.target.select()} />
     <${Button} onClick=${copy}>Copy<//></div></div>`;
+}
+
+/** A secret that was just made, the one time that it can be seen. @param {{title: string, label: string, value: string, hint: string, onClose: () => void}} props */
+export function ShownOnce({ title, label, value, hint, onClose }) {
+  return html`<${Dialog} title=${title} onClose=${onClose} sticky>
+    <div class="dialog-body"><p class="note note-warn">${hint}</p><${CopyText} label=${label} value=${value} /></div>
+    <footer><${Button} kind="primary" onClick=${onClose}>I have it<//></footer>
+  <//>`;
 }
 
 const toasts = signal([]);

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get, path, post, remove } from "../lib/api.js";
-import { Badge, Button, Card, Confirm, CopyText, Dialog, Empty, ErrorBox, Field, List, Status, Time, toast } from "../lib/ui.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, ErrorBox, Field, List, ShownOnce, Status, Time, toast } from "../lib/ui.js";
 import { words } from "../lib/format.js";
 
 const ROLES = ["user", "tenant_admin"];
@@ -52,7 +52,7 @@ function CreateKey({ where, onClose }) {
       setError(refused);
     }
   };
-  if (made) return html`<${ShownOnce} made=${made} onClose=${onClose} />`;
+  if (made) return html`<${ShownOnce} title="Copy the key now" label="Key" value=${made.key} hint="It is not shown again. Who loses it makes another one." onClose=${onClose} />`;
   const wrong = error?.fields ?? {};
   return html`<${Dialog} title="New key" onClose=${onClose}>
     <div class="dialog-body">
@@ -78,19 +78,11 @@ function RotateKey({ where, old, onClose }) {
       setError(refused);
     }
   };
-  if (made) return html`<${ShownOnce} made=${made} onClose=${onClose} />`;
+  if (made) return html`<${ShownOnce} title="Copy the key now" label="Key" value=${made.key} hint="It is not shown again. Who loses it makes another one." onClose=${onClose} />`;
   return html`<${Dialog} title=${`Rotate ${old.name}`} onClose=${onClose}>
     <div class="dialog-body"><p>A new key takes its place; until then both are in force.</p>
       <${Field} label="Both are in force for">${(id) => html`<select id=${id} onChange=${(event) => setOverlap(event.target.value)}>${OVERLAPS.map(([seconds, label]) => html`<option key=${seconds} value=${seconds} selected=${seconds === overlap}>${label}</option>`)}</select>`}<//>
       <${ErrorBox} error=${error} /></div>
     <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${rotate}>Rotate key<//></footer>
-  <//>`;
-}
-
-/** A new key, the one time that it can be seen. */
-function ShownOnce({ made, onClose }) {
-  return html`<${Dialog} title="Copy the key now" onClose=${onClose} sticky>
-    <div class="dialog-body"><p class="note note-warn">It is not shown again. Who loses it makes another one.</p><${CopyText} label="Key" value=${made.key} /></div>
-    <footer><${Button} kind="primary" onClick=${onClose}>I have it<//></footer>
   <//>`;
 }

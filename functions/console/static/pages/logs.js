@@ -38,7 +38,7 @@ function Said({ line }) {
 }
 
 function RequestLinks({ id }) {
-  const short = shorten(id, 12);
+  const short = shorten(id.split(":").pop(), 12); // of a job's, what follows the tenant
   return html`<span class="row"><a href=${link("/logs", { request_id: id, tab: place.value.query.tab })} aria-label=${`Follow request ${short}`}><code>${short}</code></a>
     <a href=${link(fill("/calls/:request_id", { request_id: id }))} aria-label=${`Way of request ${short}`}>Way</a></span>`;
 }

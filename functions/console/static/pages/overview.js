@@ -5,8 +5,8 @@ import { get } from "../lib/api.js";
 import { TimeChart } from "../lib/charts.js";
 import { link } from "../lib/router.js";
 import { activeTenant } from "../lib/session.js";
-import { Badge, Card, Empty, Facts, Filters, Loaded, Page, Stat, Stats, useLoaded } from "../lib/ui.js";
-import { compact, daysBefore, daysBetween, duration, money, number, percent } from "../lib/format.js";
+import { Badge, Card, Empty, Facts, Filters, Loaded, Meter, Page, Stat, Stats, useLoaded } from "../lib/ui.js";
+import { compact, daysBefore, daysBetween, duration, money, number } from "../lib/format.js";
 
 const WEEK = 7;
 const FILTERS = [{ name: "days", label: "Time", kind: "select", any: "14 days", choices: [["30", "30 days"], ["90", "90 days"]] }];
@@ -67,12 +67,6 @@ function Budget() {
     <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${left.tokens_limited_by} />
     <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${left.requests_limited_by} />
     <${Facts} items=${[["More of it in", duration(left.reset_time_seconds * 1000)], ["Locked now", `${number(left.locked_tokens)} tokens`], ...(left.debt_tokens ? [["Debt", `${number(left.debt_tokens)} tokens`]] : [])]} />`}<//><//>`;
-}
-
-function Meter({ label, available, limit, by }) {
-  const share = limit ? Math.max(0, Math.min(1, available / limit)) : 0;
-  return html`<div class="progress"><span>${label}: ${number(available)} of ${number(limit)} ${by && html`<span class="muted">(bound by ${by})</span>`}</span>
-    <progress aria-label=${`${label} left: ${percent(share)}`} max="1" value=${share}></progress></div>`;
 }
 
 const OPEN = ["queued", "running", "waiting"];

@@ -56,7 +56,7 @@ function CreateDialog({ onClose }) {
   return html`<${Dialog} title="New tenant" onClose=${onClose}>
     <div class="dialog-body">
       <${Field} label="Name" error=${wrong["body.name"]}>${(id, described) => html`<input id=${id} aria-describedby=${described} value=${tenant.name}
-        onInput=${(event) => set({ name: event.target.value, ...(tenant.touched ? {} : { tenant_id: suggestId(event.target.value) }) })} />`}<//>
+        onInput=${(event) => set({ name: event.target.value, ...(tenant.tenant_id === suggestId(tenant.name) ? { tenant_id: suggestId(event.target.value) } : {}) })} />`}<//>
       <${Field} label="Id" hint="Letters, digits and dashes; it stays for ever." error=${wrong["body.tenant_id"]}>${(id, described) => html`<input id=${id} class="code" aria-describedby=${described} value=${tenant.tenant_id} spellcheck=${false}
         onInput=${(event) => set({ tenant_id: event.target.value })} />`}<//>
       <${Field} label="Tier" hint="It decides limits and how long logs are kept.">${(id, described) => html`<${TierSelect} id=${id} described=${described} value=${tenant.tier} onChange=${(tier) => set({ tier })} />`}<//>
