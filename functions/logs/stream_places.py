@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.errors import RateLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from shared.clock import Clock
     from shared.tenancy.context import TenantContext
@@ -38,10 +38,12 @@ class StreamPlaces:
 
     Args:
         clock: Tells when the first of them will be over.
+        check: Raises where the credential that a stream was opened with is not in force any more.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, check: Callable[[TenantContext], Awaitable[None]]) -> None:
         self._clock = clock
+        self._check = check
         self._ends: dict[str, list[float]] = {}
 
     async def bind[T](self, tenant: TenantContext, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
@@ -49,10 +51,13 @@ class StreamPlaces:
 
         Raises:
             TooManyLogStreamsError: There is none.
+            AuthenticationError: The key was revoked meanwhile, or is over.
+            TenantSuspendedError: The tenant was suspended meanwhile.
         """
         with self._hold(tenant.tenant_id):
             async with aclosing(items):
                 async for item in items:
+                    await self._check(tenant)
                     yield item
 
     @contextmanager

@@ -177,7 +177,7 @@ def _bind_calls(routes: Routes, runtime: "Runtime") -> None:
 
 
 def _open_places(runtime: "Runtime") -> StreamPlaces:
-    return StreamPlaces(runtime.clock)
+    return StreamPlaces(runtime.clock, runtime.authenticator.check_in_force)
 
 
 def _open_index(runtime: "Runtime") -> LogIndex:

@@ -15,7 +15,7 @@ from shared.tenancy.store import TenantItem, TenantStatus
 if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.tenancy.context import TenantId
-    from shared.tenancy.credential_cache import CredentialCache
+    from shared.tenancy.credential_cache import CredentialCache, KeyCredential
     from shared.tenancy.keys import Compare
 
 _SCHEME = "bearer "
@@ -67,8 +67,18 @@ class KeyVerifier:
             return None
         known = await self._credentials.of_key(key.tenant_id, key.key_id)
         matches = self._compare(digest, _NO_DIGEST if known is None else known.digest)
-        if known is None or not matches:
-            return None
+        return None if known is None or not matches else self._context_of(known)
+
+    async def is_in_force(self, tenant_id: TenantId, key_id: str) -> bool:
+        """Tell whether a key that was verified before is in force yet.
+
+        Raises:
+            TenantSuspendedError: Its tenant is suspended by now.
+        """
+        known = await self._credentials.of_key(tenant_id, key_id)
+        return known is not None and self._context_of(known) is not None
+
+    def _context_of(self, known: KeyCredential) -> TenantContext | None:
         if known.expires_at is not None and known.expires_at <= self._clock.now():
             return None
         if known.suspended:
@@ -127,6 +137,20 @@ class Authenticator:
         if context is None:
             raise AuthenticationError("The API key is not valid")
         return context
+
+    async def check_in_force(self, tenant: TenantContext) -> None:
+        """Check anew that a key which gave a context is in force: for answers that go on for minutes.
+
+        User tokens and the administrator's keys are no tenant's to revoke.
+
+        Raises:
+            AuthenticationError: It is revoked or over by now.
+            TenantSuspendedError: Its tenant is suspended by now.
+            DependencyUnavailableError: The store is down, and what it last said is too old to go by.
+        """
+        key_id = tenant.key_id
+        if key_id is not None and not await self._keys.is_in_force(tenant.tenant_id, key_id):
+            raise AuthenticationError("The API key is not valid any more")
 
     async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:
         """Let the administrator act for a tenant, once that is kept in the tenant's audit trail.

@@ -115,6 +115,10 @@ class FakeAuthenticator:
             raise AuthenticationError("The API key is not valid")
         return self.contexts[name]
 
+    async def check_in_force(self, tenant: TenantContext) -> None:
+        if tenant not in self.contexts.values() and tenant.role is not Role.ADMIN:
+            raise AuthenticationError("The API key is not valid any more")
+
     async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:  # noqa: ARG002  # the real one keeps it
         context = await self.for_platform(tenant_id)
         return TenantContext(context.tenant_id, context.tier, Role.ADMIN, platform.principal)

@@ -76,11 +76,9 @@ async function start() {
   applyTheme();
   addEventListener("keydown", onKey);
   let failed = null;
-  try {
-    if (!(await returnFromProvider())) await resume();
-  } catch (error) {
-    failed = error;
-  }
+  const fail = (error) => void (failed = error);
+  // A link can pretend to come from the provider: who is signed in stays so.
+  if (!(await returnFromProvider().catch(fail))) await resume().catch(fail);
   startRouter();
   let { path } = place.value;
   place.subscribe((now) => {

@@ -75,6 +75,18 @@ def test_the_key_is_kept_in_the_session_alone_and_forgotten_at_the_end(
     assert KEY not in kept(window)["session"]
 
 
+def test_a_link_that_pretends_to_come_from_a_provider_signs_nobody_out(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    window = page_as("tenant_admin")
+    window.visit("/prompts")
+
+    window.page.goto(f"{estate.origin}/api/console?state=x&code=y#/prompts")
+
+    expect(window.page.get_by_role("heading", level=1, name="Prompts")).to_be_visible()
+    assert window.page.url.partition("#")[0] == f"{estate.origin}/api/console"
+
+
 def test_a_reload_stays_signed_in_and_another_tab_is_not(page_as: OpensWindows, estate: Estate) -> None:
     window = page_as("tenant_admin")
     window.visit("/prompts")

@@ -20,7 +20,7 @@ from functions.logs.stream_places import (
     TooManyLogStreamsError,
 )
 from functions.logs.tail import DELAY_SECONDS, MOST_LINES, OVERLAP_SECONDS, LogTail
-from shared.errors import ValidationError
+from shared.errors import AuthenticationError, ValidationError
 from shared.http.streaming import HEARTBEAT_SECONDS, StreamEvent
 from shared.tenancy.context import Role
 from tests.support.fakes import StillClock, tenant_context
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from shared.tenancy.context import TenantContext
     from tests.support.fakes import FakeClock
     from tests.support.memory_cosmos import MemoryCosmos
 
@@ -216,7 +217,9 @@ async def test_the_streams_of_a_process_are_bounded(clock: FakeClock) -> None:
     async def nothing() -> AsyncGenerator[int]:
         yield 1
 
-    places = StreamPlaces(clock)
+    async def let_in(_: TenantContext) -> None: ...
+
+    places = StreamPlaces(clock, let_in)
     opened = [places.bind(tenant_context(f"t{number}"), nothing()) for number in range(MOST + 1)]
     for one in opened[:-1]:
         await anext(one)
@@ -228,6 +231,20 @@ async def test_the_streams_of_a_process_are_bounded(clock: FakeClock) -> None:
     assert await anext(again) == 1
     for one in (*opened, again):
         await one.aclose()
+
+
+async def test_a_follower_whose_key_was_revoked_gets_no_further_line(app: LogApp, tmp_path: Path) -> None:
+    await app.ship(tmp_path, "acme", [entry("before", EARLIER)])
+    tenant = tenant_context("acme", Role.TENANT_ADMIN)
+    following = StreamPlaces(app.runtime.clock, app.authenticator.check_in_force).bind(tenant, follow(app))
+    seen = [await anext(following) for _ in range(2)]
+
+    app.authenticator.contexts.clear()
+    await app.ship(tmp_path, "acme", [entry("after", EARLIER)], source="2")
+
+    assert message_of(seen[-1]) == "before"
+    with pytest.raises(AuthenticationError):
+        await anext(following)
 
 
 async def test_a_follower_sees_no_line_of_another_tenant_nor_of_the_platform(

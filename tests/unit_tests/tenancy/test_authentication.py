@@ -79,6 +79,32 @@ async def test_a_key_gives_its_tenant_tier_and_role(
     assert context == TenantContext(parse_tenant_id("acme"), Tier.STANDARD, role, key.key_id)
 
 
+async def test_an_answer_that_goes_on_is_told_when_its_key_is_revoked_over_or_suspended(
+    tenants: FakeTenants, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    revoked, ending = new_key(), new_key()
+    tenants.add(revoked)
+    tenants.add(ending, expires_at=clock.now() + timedelta(seconds=TTL / 2))
+    contexts = [await authenticator.authenticate(f"Bearer {key}") for key in (revoked, ending)]
+    of_revoked, of_ending = (context for context in contexts if isinstance(context, TenantContext))
+
+    await authenticator.check_in_force(of_revoked)
+    await authenticator.check_in_force(of_ending)
+    clock.advance(TTL)
+
+    with pytest.raises(AuthenticationError):
+        await authenticator.check_in_force(of_ending)
+    tenants.set_status("acme", TenantStatus.SUSPENDED)
+    clock.advance(TTL)
+    with pytest.raises(TenantSuspendedError):
+        await authenticator.check_in_force(of_revoked)
+    tenants.set_status("acme", TenantStatus.ACTIVE)
+    tenants.revoke(revoked)
+    clock.advance(TTL)
+    with pytest.raises(AuthenticationError):
+        await authenticator.check_in_force(of_revoked)
+
+
 async def test_a_key_that_is_bound_to_a_user_sees_what_is_that_users_alone(
     tenants: FakeTenants, authenticator: Authenticator
 ) -> None:
