@@ -6,6 +6,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from shared.errors import RateLimitError
+from shared.tenancy.in_force import while_in_force
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -54,10 +55,9 @@ class StreamPlaces:
             AuthenticationError: The key was revoked meanwhile, or is over.
             TenantSuspendedError: The tenant was suspended meanwhile.
         """
-        with self._hold(tenant.tenant_id):
-            async with aclosing(items):
-                async for item in items:
-                    await self._check(tenant)
+        async with aclosing(while_in_force(tenant, self._check, items)) as checked:
+            with self._hold(tenant.tenant_id):
+                async for item in checked:
                     yield item
 
     @contextmanager

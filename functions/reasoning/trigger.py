@@ -33,6 +33,7 @@ from shared.jobs.queues import JobQueue
 from shared.jobs.repository import JobRepository
 from shared.messaging.outbox_sweeper import Sweeper
 from shared.tenancy.context import Role, TenantContext
+from shared.tenancy.in_force import while_in_force
 from shared.webhooks.deliveries import DeliveryRepository
 from shared.webhooks.store import WebhookStore
 
@@ -120,7 +121,8 @@ def _bind_routes(runtime: "Runtime", routes: Routes) -> None:
         on after that event.
         """
         if wants_events:
-            return EventStream(service(tenant).follow(path.job_id, last_event_id))
+            events = service(tenant).follow(path.job_id, last_event_id)
+            return EventStream(while_in_force(tenant, runtime.authenticator.check_in_force, events))
         return await service(tenant).read(path.job_id)
 
     @routes.delete("v1/reasoning/jobs/{job_id}", min_role=Role.USER, status=202)

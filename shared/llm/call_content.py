@@ -43,6 +43,9 @@ CLOSE_SECONDS = 5.0
 MOST_AT_ONCE = 64
 MOST_OF_A_TENANT = 16
 
+MOST_OFFERED = 256
+"""The most that wait to learn whether they are wanted, or to be written."""
+
 _CUT_TO_CHARACTERS = 64 * 1024
 _DIGEST_CHARACTERS = 32
 _TIME = "%H%M%S%f"
@@ -154,6 +157,9 @@ class ContentKeeper:
 
     def offer(self, tenant: TenantContext, content: CallContent) -> None:
         """Begin to keep a content, where its tenant wants that."""
+        if len(self._tasks) >= MOST_OFFERED:
+            self._note_failure(ContentNotTakenError.__name__)
+            return
         # A context of its own: it outlives the request, and its deadline.
         task = spawn(self._keep(tenant, content), context=Context())
         self._tasks.add(task)

@@ -97,10 +97,15 @@ def generous_rates(clock: Clock) -> RequestRateLimiter:
 
 @dataclass
 class FakeAuthenticator:
-    """Knows credentials by heart: `Bearer {name}` is whatever context was put under the name."""
+    """Knows credentials by heart: `Bearer {name}` is whatever context was put under the name.
+
+    Attributes:
+        checks_left: How often an answer that goes on finds its key in force; for ever where None.
+    """
 
     contexts: dict[str, TenantContext | PlatformContext] = field(default_factory=dict)
     tenants: dict[str, TenantContext] = field(default_factory=dict)
+    checks_left: int | None = None
 
     def add(self, name: str, context: TenantContext | PlatformContext) -> dict[str, str]:
         """Let a credential in; returns the headers that present it."""
@@ -116,8 +121,11 @@ class FakeAuthenticator:
         return self.contexts[name]
 
     async def check_in_force(self, tenant: TenantContext) -> None:
-        if tenant not in self.contexts.values() and tenant.role is not Role.ADMIN:
+        is_known = tenant in self.contexts.values() or tenant.role is Role.ADMIN
+        if not is_known or self.checks_left == 0:
             raise AuthenticationError("The API key is not valid any more")
+        if self.checks_left is not None:
+            self.checks_left -= 1
 
     async def for_tenant(self, platform: PlatformContext, tenant_id: str, route: str) -> TenantContext:  # noqa: ARG002  # the real one keeps it
         context = await self.for_platform(tenant_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +15,7 @@ from shared.llm.call_content import (
     MOST_AT_ONCE,
     MOST_BYTES,
     MOST_OF_A_TENANT,
+    MOST_OFFERED,
     CallContent,
     ContentKeeper,
     ContentPorts,
@@ -99,7 +100,8 @@ class Kept:
         async def is_purged(tenant_id: str) -> bool:
             return tenant_id in self.purged
 
-        self.keeper = ContentKeeper(ContentPorts(is_wanted, is_purged, self.open), self.clock)
+        self.ports = ContentPorts(is_wanted, is_purged, self.open)
+        self.keeper = ContentKeeper(self.ports, self.clock)
 
     def open(self) -> Kept:
         self.opened += 1
@@ -285,6 +287,26 @@ async def test_more_than_are_held_in_memory_are_not_kept_and_counted_by_tenant_a
 
     assert failed == 9 * (MOST_OF_A_TENANT + 1) - MOST_AT_ONCE
     assert len(kept.blobs) == MOST_AT_ONCE
+
+
+async def test_no_more_are_held_than_may_wait_for_the_settings() -> None:
+    asked = 0
+    hangs = asyncio.Event()
+
+    async def is_wanted(_: TenantContext) -> bool:
+        nonlocal asked
+        asked += 1
+        return await hangs.wait()
+
+    kept = Kept()
+    keeper = ContentKeeper(replace(kept.ports, is_wanted=is_wanted), kept.clock)
+    record = await _record(kept)
+    for _ in range(MOST_OFFERED + 3):
+        keeper.offer(ACME, CallContent(record, prompt_of(ASKED), None, ""))
+    await asyncio.sleep(0)
+
+    assert (asked, keeper.failures) == (MOST_OFFERED, 3)
+    await keeper.close(0)
 
 
 async def test_what_waits_for_the_store_when_the_process_ends_is_given_up_and_counted() -> None:

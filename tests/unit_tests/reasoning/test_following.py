@@ -65,6 +65,16 @@ async def test_a_stream_that_is_resumed_tells_only_what_came_after(app: App) -> 
     assert told == [["step", "status", "done"], ["status", "done"], ["done"]]
 
 
+async def test_a_follower_whose_key_was_revoked_gets_no_further_event(app: App) -> None:
+    await app.deliver(message())
+    app.authenticator.checks_left = 1
+
+    events = read_events(await follow(app))
+
+    assert [name for _, name, _ in events] == ["step", "error"]
+    assert events[-1][2]["error"] == "AuthenticationError"
+
+
 class WorkingClock(FakeClock):
     """A clock on which work goes on while somebody sleeps."""
 

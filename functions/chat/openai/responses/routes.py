@@ -25,6 +25,7 @@ from shared.http.route import JsonReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.http.streaming import EventStream, StreamEnd, StreamEvent, render_event
 from shared.tenancy.context import Role, TenantContext
+from shared.tenancy.in_force import while_in_force
 from shared.validation import refused_field
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _bind_making(runtime: "Runtime", chat: Chat, routes: Routes) -> None:
             background = open_background(runtime, tenant, opened)
             accepted = await background.accept(request, operation_id)
             if request.stream:
-                return EventStream(_follow(background, accepted.id))
+                check = runtime.authenticator.check_in_force
+                return EventStream(while_in_force(tenant, check, _follow(background, accepted.id)))
             return JsonReply[ResponseReply](accepted.encode())
         if request.stream:
             headers: dict[str, str] = {}
@@ -91,7 +93,8 @@ def _bind_stored(runtime: "Runtime", chat: Chat, routes: Routes) -> None:
         """
         if query.stream:
             after = -1 if query.starting_after is None else query.starting_after
-            return EventStream(_follow(await _background(tenant), path.response_id, after))
+            events = _follow(await _background(tenant), path.response_id, after)
+            return EventStream(while_in_force(tenant, runtime.authenticator.check_in_force, events))
         if query.starting_after is not None:
             raise refused_field("query.starting_after", "is for a response that is followed: stream=true")
         return await open_stored(runtime, tenant).read(path.response_id)
