@@ -11,9 +11,13 @@ ROOT = Path(__file__).parents[2]
 LIBRARIES = "functions/console/static/vendor"
 """Where the set-up puts what the console is built on."""
 
+JUDGE = "tests/integration_tests/console/axe/node_modules"
+"""Where the set-up puts what judges the console's pages."""
+
 _STAMPS = {
     "packages": ("uv.lock", "pyproject.toml", ".python-version"),
     "azurite": ("local/azurite/package-lock.json",),
+    "axe": ("tests/integration_tests/console/axe/package-lock.json",),
     "console": ("local/setup/console/SHA256SUMS",),
 }
 """What `local/setup/prepare.sh` has done, by the files that it was done for."""
@@ -43,7 +47,8 @@ def _link_installed(target: Path) -> None:
     _link(target / ".venv", environment)
     _link(target / "local" / "azurite" / "node_modules", ROOT / "local" / "azurite" / "node_modules")
     link_ranks(target)
-    _link(target / LIBRARIES, ROOT / LIBRARIES)
+    link_libraries(target)
+    _link(target / JUDGE, ROOT / JUDGE)
     (target / ".tools").mkdir()
     _link(target / ".tools" / "uv", environment.resolve().parent / ".tools" / "uv")
     stamp(target)
@@ -53,6 +58,13 @@ def link_ranks(target: Path) -> None:
     """Link the tokenizers' ranks, which the set-up has put beside the code."""
     for ranks in (ROOT / "shared" / "llm" / "ranks").iterdir():
         _link(target / "shared" / "llm" / "ranks" / ranks.name, ranks)
+
+
+def link_libraries(target: Path) -> None:
+    """Link the console's libraries, file by file: what is released is files."""
+    (target / LIBRARIES).mkdir(parents=True, exist_ok=True)
+    for library in (ROOT / LIBRARIES).iterdir():
+        _link(target / LIBRARIES / library.name, library)
 
 
 def stamp(target: Path) -> None:
