@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.http.models import QueryModel, ReplyModel
+from shared.http.models import ReplyModel
+from shared.http.paging import PageQuery
 from shared.llm.model_call import CallStatus
 from shared.validation import text_pattern
 
@@ -16,7 +17,7 @@ _CURSOR_PATTERN = text_pattern(
 )
 
 
-class ContentQuery(QueryModel):
+class ContentQuery(PageQuery):
     """Page of what a request's model calls said.
 
     Attributes:
@@ -24,7 +25,6 @@ class ContentQuery(QueryModel):
         cursor: The `next_cursor` of the page before; without it, the first page.
     """
 
-    limit: int = Field(50, ge=1, le=100)
     cursor: str | None = Field(None, pattern=_CURSOR_PATTERN)
 
 
