@@ -299,7 +299,7 @@ test("numbers and times are shown as people read them", async () => {
   assert.match(percent(0.125), /12\.5/);
   assert.deepEqual(daysBetween("2026-01-30", "2026-02-01"), ["2026-01-30", "2026-01-31", "2026-02-01"]);
   assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T03:00:00Z")), "3 hours ago");
-  assert.equal(words("tenant_admin"), "Tenant admin");
+  assert.equal(words("dead_letters"), "Dead letters");
   assert.equal(shorten("abcdef", 4), "abc…");
 });
 
@@ -327,6 +327,16 @@ test("what was used of a budget is of its day or month, and of its pool", async 
   const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
   const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
   assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
+test("names of the API are read as plain words, from one table", async () => {
+  const { words } = await load("lib/format.js");
+  const { ACTIONS } = await load("pages/audit.js");
+  const { nameOf } = await load("pages/bot_editor.js");
+  assert.deepEqual(ACTIONS.filter((action) => words(action).split(" ").length < 2 || /(create|delete|put|act|read)$/.test(words(action).replace(/was read$/, ""))), []);
+  assert.equal(words("tokens_per_minute"), "Tokens per minute");
+  assert.equal(words("constructor"), "Constructor");
+  assert.deepEqual([nameOf("llm.temperature"), nameOf("system_prompt"), nameOf("prompt.name")], ["Model, temperature", "Instructions", "Prompt"]);
 });
 
 test("letters that were picked are replayed one by one, and a refused one keeps no other waiting", async () => {

@@ -23,7 +23,7 @@ const COLUMNS = [
   { label: "When", value: (entry) => html`<time class="nowrap" datetime=${entry.at}>${moment(entry.at)}</time>` },
   { label: "Who", value: (entry) => html`<span>${words(entry.actor.kind)} ${entry.actor.id && html`<code>${entry.actor.id}</code>`}</span>` },
   { label: "Action", value: (entry) => html`<${Badge}>${words(entry.action)}<//>` },
-  { label: "What", value: (entry) => html`<div><code>${entry.subject}</code>${Object.entries(entry.detail).map(([name, value]) => html`<div class="muted" key=${name}>${name}: ${value}</div>`)}</div>`, wide: true },
+  { label: "What", value: (entry) => html`<div><code>${entry.subject}</code>${Object.entries(entry.detail).map(([name, value]) => html`<div class="muted" key=${name}>${words(name)}: ${value}</div>`)}</div>`, wide: true },
   { label: "Outcome", value: (entry) => html`<${Status} value=${entry.outcome} />` },
   { label: "Request", value: (entry) => (entry.request_id ? html`<a href=${link("/logs", { request_id: entry.request_id, from: entry.at.slice(0, 10), to: entry.at.slice(0, 10) })} aria-label=${`Log of ${entry.request_id}`}>Log</a>` : "–") },
 ];
