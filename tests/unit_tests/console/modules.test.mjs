@@ -13,14 +13,15 @@ const folder = mkdtempSync(join(tmpdir(), "console-"));
 after(() => rmSync(folder, { recursive: true }));
 cpSync(STATIC, folder, { recursive: true });
 writeFileSync(join(folder, "package.json"), '{"type": "module"}');
-const LIBRARIES = { preact: { ".": "preact", "./hooks": "preact-hooks" }, htm: { ".": "htm" }, "@preact/signals": { ".": "signals" }, "@preact/signals-core": { ".": "signals-core" } };
-for (const [name, files] of Object.entries(LIBRARIES)) {
+for (const name of ["preact", "preact/hooks", "htm", "@preact/signals"]) {
   const place = join(folder, "node_modules", name);
   mkdirSync(place, { recursive: true });
-  for (const file of Object.values(files)) cpSync(new URL(`vendor/${file}.js`, STATIC), join(place, `${file}.js`));
-  const exports = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, `./${file}.js`]));
-  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports }));
+  writeFileSync(join(place, "index.js"), 'export * from "libraries"; export { default } from "libraries";');
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports: { ".": "./index.js", "./hooks": "./hooks/index.js" } }));
 }
+const libraries = join(folder, "node_modules", "libraries");
+cpSync(new URL("vendor/", STATIC), libraries, { recursive: true });
+writeFileSync(join(libraries, "package.json"), JSON.stringify({ type: "module", exports: "./libraries.js" }));
 const load = (name) => import(pathToFileURL(join(folder, name)).href);
 
 globalThis.location = { origin: "https://console.example", hash: "", href: "https://console.example/api/console" };
@@ -78,7 +79,8 @@ test("no request goes to another origin", async () => {
 });
 
 test("who signs in at a provider proves that it began here", async () => {
-  const { caller, credential, leaveForProvider, returnFromProvider, signOut } = await load("lib/session.js");
+  const { caller, credential, signOut } = await load("lib/session.js");
+  const { leaveForProvider, returnFromProvider } = await load("lib/signin.js");
   const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
   const asked = [];
   const answers = {
