@@ -7,7 +7,7 @@ import { MergeDialog } from "../lib/merge.js";
 import { fill, navigate, releaseUnsaved } from "../lib/router.js";
 import { checkObject } from "../lib/schema.js";
 import { can } from "../lib/session.js";
-import { words } from "../lib/format.js";
+import { plain } from "../lib/wording.js";
 import { Button, Card, ErrorBox, Field, toast, useSaveKey, useUnsaved } from "../lib/ui.js";
 
 const NEW = { system_prompt: "" };
@@ -84,7 +84,7 @@ export function BotEditor({ id: given, bot, etag: first, known, onSaved }) {
 
 /** A field as the form calls it: "llm.temperature" is "Model, temperature". @param {string} path @returns {string} */
 export function nameOf(path) {
-  return LABELS[path] ?? path.split(".").map((part, at) => (at ? words(part).toLowerCase() : words(part))).join(", ");
+  return LABELS[path] ?? path.split(".").map((part, at) => (at ? plain(part).toLowerCase() : plain(part))).join(", ");
 }
 
 /** What is wrong with a bot, as far as its schema tells; the API has the last word. @param {any} config @param {any} known @returns {Record<string, string>} */
