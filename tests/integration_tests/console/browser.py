@@ -80,11 +80,13 @@ class Watch:
     """What a window did that it may not: asked elsewhere, broke the policy, failed.
 
     Attributes:
-        origin: The only one that may be asked.
+        origin: The only one that may be asked, but for `beside`.
+        beside: The origin of a provider that people sign in with.
         is_expected: What the console may log: a refused request is logged by Chromium itself.
     """
 
     origin: str
+    beside: str = ""
     foreign: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     is_expected: tuple[str, ...] = ("Failed to load resource",)
@@ -92,7 +94,8 @@ class Watch:
     def note_request(self, request: Request) -> None:
         """Note a request that leaves the origin."""
         parts = urlsplit(request.url)
-        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        asked = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme not in {"data", "blob"} and asked not in {self.origin, self.beside}:
             self.foreign.append(request.url)
 
     def note_message(self, message: ConsoleMessage) -> None:

@@ -80,7 +80,7 @@ test("no request goes to another origin", async () => {
 
 test("who signs in at a provider proves that it began here", async () => {
   const { caller, credential, signOut } = await load("lib/session.js");
-  const { leaveForProvider, returnFromProvider } = await load("lib/signin.js");
+  const { leaveForProvider, returnFromProvider } = await load("lib/provider.js");
   const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
   const asked = [];
   const answers = {
@@ -116,6 +116,41 @@ test("who signs in at a provider proves that it began here", async () => {
 
   signOut();
   assert.deepEqual([credential.value, caller.value, kept.size], [null, null, 0]);
+});
+
+test("who signs in again in a window of its own is heard by the page that waits, by its state alone", async () => {
+  const { returnFromProvider, signInBeside } = await load("lib/provider.js");
+  const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid" };
+  const forms = [];
+  globalThis.fetch = async (url, init) => {
+    if (url.endsWith("/token")) forms.push(Object.fromEntries(init.body));
+    const told = url.endsWith("config.json") ? provider : { issuer: provider.issuer, authorization_endpoint: "https://login.example/authorize", token_endpoint: "https://login.example/token", access_token: "a-token" };
+    return new Response(JSON.stringify(told));
+  };
+  let leave;
+  const left = new Promise((done) => (leave = done));
+  const shown = { opener: globalThis, sessionStorage: new Map([["tenantry.key", "old"]]), location: { replace: (url) => leave(new URL(url)) } };
+  let closed = 0;
+  Object.assign(globalThis, { open: () => shown, close: () => (closed += 1) });
+
+  const token = signInBeside(provider, new AbortController().signal);
+  const state = (await left).searchParams.get("state");
+  for (const [code, told] of [["theirs", "x.beside"], ["ours", state]]) {
+    location.search = `?code=${code}&state=${told}`;
+    assert.equal(await returnFromProvider(), false);
+  }
+
+  assert.equal(await token, "a-token");
+  assert.deepEqual(forms.map((form) => form.code), ["ours"]);
+  assert.deepEqual([shown.opener, shown.sessionStorage.size, closed], [null, 0, 2]);
+});
+
+test("a window that the browser does not open, and a provider that is down, are told with what to do", async () => {
+  const { leaveForProvider, signInBeside } = await load("lib/provider.js");
+  globalThis.open = () => null;
+  await assert.rejects(signInBeside({ issuer: "https://login.example" }, new AbortController().signal), (error) => /opened no window/.test(error.message) && /enter a key/.test(error.hint));
+  globalThis.fetch = async () => new Response("<p>Not found</p>", { status: 404 });
+  await assert.rejects(leaveForProvider({ issuer: "https://login.example" }), /did not answer/);
 });
 
 test("a key that is refused in the middle is asked for once, and the request is sent again", async () => {
