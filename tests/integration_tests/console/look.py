@@ -29,6 +29,7 @@ from tests.integration_tests.console.browser import (
 from tests.integration_tests.console.places import find_places
 from tests.integration_tests.demo.filling import fill
 from tests.integration_tests.platform import ADMIN_KEY, running_platform
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     with _platform(given.url, given.data_dir) as (origin, data_dir), open_browser(executable) as browser:
         key = json.loads((data_dir / "demo.json").read_text(encoding="utf-8"))["admins"][_TENANT]
-        with httpx.Client(base_url=origin, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=origin, timeout=60, trust_env=False, verify=NO_TLS) as client:
             for picture in _take(browser, origin, Owner(client, key), given):
                 print(picture)  # noqa: T201  # a command line program
     return 0

@@ -13,14 +13,15 @@ const folder = mkdtempSync(join(tmpdir(), "console-"));
 after(() => rmSync(folder, { recursive: true }));
 cpSync(STATIC, folder, { recursive: true });
 writeFileSync(join(folder, "package.json"), '{"type": "module"}');
-const LIBRARIES = { preact: { ".": "preact", "./hooks": "preact-hooks" }, htm: { ".": "htm" }, "@preact/signals": { ".": "signals" }, "@preact/signals-core": { ".": "signals-core" } };
-for (const [name, files] of Object.entries(LIBRARIES)) {
+for (const name of ["preact", "preact/hooks", "htm", "@preact/signals"]) {
   const place = join(folder, "node_modules", name);
   mkdirSync(place, { recursive: true });
-  for (const file of Object.values(files)) cpSync(new URL(`vendor/${file}.js`, STATIC), join(place, `${file}.js`));
-  const exports = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, `./${file}.js`]));
-  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports }));
+  writeFileSync(join(place, "index.js"), 'export * from "libraries"; export { default } from "libraries";');
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports: { ".": "./index.js", "./hooks": "./hooks/index.js" } }));
 }
+const libraries = join(folder, "node_modules", "libraries");
+cpSync(new URL("vendor/", STATIC), libraries, { recursive: true });
+writeFileSync(join(libraries, "package.json"), JSON.stringify({ type: "module", exports: "./libraries.js" }));
 const load = (name) => import(pathToFileURL(join(folder, name)).href);
 
 globalThis.location = { origin: "https://console.example", hash: "", href: "https://console.example/api/console" };
@@ -78,7 +79,8 @@ test("no request goes to another origin", async () => {
 });
 
 test("who signs in at a provider proves that it began here", async () => {
-  const { caller, credential, leaveForProvider, returnFromProvider, signOut } = await load("lib/session.js");
+  const { caller, credential, signOut } = await load("lib/session.js");
+  const { leaveForProvider, returnFromProvider } = await load("lib/signin.js");
   const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
   const asked = [];
   const answers = {
@@ -313,10 +315,11 @@ test("an entry of the catalogue is sent as it is shown, without what the API doe
   const { entryOf } = await load("pages/model_editor.js");
   const model = {
     name: "ours", source: "stored", etag: "x", enabled: true, provider: "azure", fallbacks: [], kind: "chat", retires_on: null, retires_soon: false,
-    price: { currency: "USD", prompt: "0.5", completion: "2", cached: "0.1", reasoning: "2" }, connection: { deployment: "ours-1", base_url: null },
+    price: { currency: "USD", prompt: "0.5", completion: "2", cached: "0.1", reasoning: "2" }, connection: { model: "gpt-4o", deployment: "ours-1", base_url: null },
+    takes_images: true, images: { base: 85, tile: 170, patches: null, factor: null }, dimensions: null,
   };
   const price = { prompt: 0.5, completion: 2, cached: 0.1, reasoning: 2 };
-  assert.deepEqual(JSON.parse(JSON.stringify(entryOf(model))), { provider: "azure", enabled: true, fallbacks: [], kind: "chat", price, deployment: "ours-1" });
+  assert.deepEqual(JSON.parse(JSON.stringify(entryOf(model))), { provider: "azure", enabled: true, fallbacks: [], kind: "chat", price, images: { base: 85, tile: 170 }, model: "gpt-4o", deployment: "ours-1" });
 });
 
 test("what was used of a budget is of its day or month, and of its pool", async () => {
@@ -326,6 +329,28 @@ test("what was used of a budget is of its day or month, and of its pool", async 
   const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
   const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
   assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
+test("letters that were picked are replayed one by one, and a refused one keeps no other waiting", async () => {
+  const { oneOf } = await load("pages/dead_letters.js");
+  const answers = { a: [200, { id: "a" }], b: [409, { error: "DeadLetterNotReplayableError", message: "Its job is over" }], c: [429, { error: "BudgetExceededError" }] };
+  globalThis.fetch = async (url) => {
+    const [status, told] = answers[new URL(url).pathname.split("/").at(-2)];
+    return new Response(JSON.stringify(told), { status });
+  };
+  const next = oneOf([{ id: "a" }, { id: "b" }, { id: "c" }], {});
+  const first = await next(null);
+  const second = await next(first.next_cursor);
+  assert.deepEqual([first.replayed, first.refused], [[{ id: "a" }], []]);
+  assert.deepEqual([second.replayed, second.refused[0].error], [[], "DeadLetterNotReplayableError"]);
+  await assert.rejects(next(second.next_cursor), (error) => error.status === 429);
+});
+
+test("what a prompt's variables lack is asked for by name", async () => {
+  const { missingVariables } = await load("pages/conversation.js");
+  assert.deepEqual(missingVariables({ status: 422, detail: { missing: ["customer"], unknown: [] } }), ["customer"]);
+  assert.deepEqual(missingVariables({ status: 422, detail: { fields: {} } }), []);
+  assert.deepEqual(missingVariables(new Error("elsewhere")), []);
 });
 
 test("a line of the log that comes again is shown once, and the newest stay where there are many", async () => {

@@ -190,6 +190,17 @@ async def test_users_have_nothing_to_do_with_settings(world: World) -> None:
     assert (await world.user.put("x")).status == 403
 
 
+async def test_settings_are_found_by_the_beginning_of_their_key(world: World) -> None:
+    first = next(iter(SETTINGS)).key
+    page = (await world.boss.call("list_settings", query=f"limit=100&prefix={first[:-1]}")).json()
+    none = (await world.boss.call("list_settings", query="prefix=no.such")).json()
+
+    wanted = [setting.key for setting in SETTINGS if setting.key.startswith(first[:-1])]
+    assert [item["key"] for item in page["items"]] == wanted
+    assert 0 < len(wanted) < len(list(SETTINGS))
+    assert none == {"items": [], "next_cursor": None}
+
+
 async def test_settings_are_listed_a_page_at_a_time(world: World) -> None:
     seen: list[str] = []
     cursor = ""

@@ -5,7 +5,8 @@ import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
 import { answerLeaving, leaveFor, leaving, link, navigate, place } from "./router.js";
-import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
+import { activeTenant, caller, can, isSameCaller, pickTenant, reauthentication, signOut } from "./session.js";
+import { identify, leaveForProvider, readProvider, signIn } from "./signin.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
 
@@ -85,15 +86,6 @@ export function Reauthentication() {
   <//>`;
 }
 
-async function identify(key) {
-  try {
-    return await get("/me", {}, { key, tenant: null });
-  } catch (error) {
-    if (error.status === 422) return { role: "admin", tenant_id: null };
-    throw error;
-  }
-}
-
 /** The question before unsaved work is left. */
 export function LeavingQuestion() {
   if (!leaving.value) return null;
@@ -143,18 +135,9 @@ function TenantPicker() {
     ${choosing && html`<${TenantDialog} onClose=${() => setChoosing(false)} />`}`;
 }
 
-/** Find tenants whose id or name holds a text; the administrator's list is read page by page, 1,000 at most. @param {string} text @param {AbortSignal} [stop] @returns {Promise<any[]>} */
-export async function findTenants(text, stop) {
-  const wanted = text.trim().toLowerCase();
-  const found = [];
-  let cursor;
-  for (let page = 0; page < 10 && found.length < 20; page += 1) {
-    const answer = await get("/tenants", { limit: 100, cursor }, { tenant: null, signal: stop });
-    found.push(...answer.items.filter((one) => one.tenant_id.includes(wanted) || one.name.toLowerCase().includes(wanted)));
-    cursor = answer.next_cursor;
-    if (!cursor) break;
-  }
-  return found.slice(0, 20);
+/** Find tenants whose id or name begins with a text. @param {string} text @param {AbortSignal} [stop] @param {number} [limit] @returns {Promise<any[]>} */
+export async function findTenants(text, stop, limit = 20) {
+  return (await get("/tenants", { prefix: text.trim(), limit }, { tenant: null, signal: stop })).items;
 }
 
 function TenantDialog({ onClose }) {
