@@ -41,6 +41,7 @@ export function match(pattern, path) {
       } catch {
         return null; // a broken escape is another path
       }
+      if (/^\.\.?$/.test(params[part.slice(1)])) return null; // to the API it would be another path
     } else if (part !== given[index]) return null;
   }
   return params;

@@ -5,7 +5,8 @@ import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
 import { answerLeaving, leaveFor, leaving, link, navigate, place } from "./router.js";
-import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
+import { activeTenant, caller, can, isSameCaller, pickTenant, reauthentication, signOut } from "./session.js";
+import { identify, leaveForProvider, readProvider, signIn } from "./signin.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
 
@@ -83,15 +84,6 @@ export function Reauthentication() {
     <div class="dialog-body"><p>Your key is not valid any more. What you were doing is kept, and goes on after you have signed in.</p>
     <${SignInForm} check=${check} onDone=${() => asked.answer(true)} /></div>
   <//>`;
-}
-
-async function identify(key) {
-  try {
-    return await get("/me", {}, { key, tenant: null });
-  } catch (error) {
-    if (error.status === 422) return { role: "admin", tenant_id: null };
-    throw error;
-  }
 }
 
 /** The question before unsaved work is left. */
