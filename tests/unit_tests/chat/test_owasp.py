@@ -386,6 +386,7 @@ async def test_llm07_instructions_name_no_setting_that_would_be_filled_in(attack
         b'data: {"choices": []}\n\n' * 2_000,
     ],
 )
+@pytest.mark.slow
 async def test_llm10_a_stream_without_an_end_is_cut_off_and_paid_by_what_came(
     attack: Attack, chunk: bytes
 ) -> None:

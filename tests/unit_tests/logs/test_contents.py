@@ -180,6 +180,7 @@ def days_of(names: Iterable[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("of_chat", "kept"), [(None, 8), (0, 8), (3, 3), (3_000, 8)])
+@pytest.mark.slow
 async def test_contents_go_when_lines_do_or_conversations_where_these_go_first(
     app: WholeApp, boss: dict[str, str], of_chat: int | None, kept: int
 ) -> None:
