@@ -323,3 +323,21 @@ class SharedStart[T]:
         async with _over_store(clock, {}, stored) as app:
             app.runtime.__dict__.update(outside)
             yield app, known
+
+
+@cache
+def _with_tenants(tier: str, *tenant_ids: str) -> SharedStart[None]:
+    async def prepare(app: WholeApp) -> None:
+        for tenant_id in tenant_ids:
+            await app.new_tenant(tenant_id, tier)
+
+    return SharedStart(prepare)
+
+
+@asynccontextmanager
+async def app_of(
+    *tenant_ids: str, tier: str = "premium", clock: FakeClock | None = None
+) -> AsyncIterator[WholeApp]:
+    """Open the app for tenants who have nothing yet."""
+    async with _with_tenants(tier, *tenant_ids).open(clock) as (app, _):
+        yield app
