@@ -144,6 +144,21 @@ def test_each_module_of_the_first_page_is_sent_as_it_is_but_for_its_imports() ->
         ), name
 
 
+async def test_with_a_page_all_that_it_leads_to_is_asked_for() -> None:
+    """A browser would find them one after the other, each of them half a second later on a slow network."""
+    read = assets()
+    answer = await file(read.release, "pages/prompt.js")
+    named = re.findall(r"<\.\./([^>]+)>; rel=modulepreload", answer.headers["link"])
+
+    assert {"lib/merge.js", "lib/diff.js", "lib/form.js", "lib/schema.js", "pages/prompt_editor.js"} <= set(
+        named
+    )
+    assert set(named) <= read.files.keys() - {ENTRY, "pages/prompt.js"}
+    assert answer.headers["link"].count(",") == len(named) - 1
+    for alone in ("app.js", "app.css", "lib/schema.js"):
+        assert "link" not in (await file(read.release, alone)).headers
+
+
 async def test_the_first_page_is_small() -> None:
     """It leaves a third of 60 kB for headers and for what the page asks the API."""
     html = await page({"accept-encoding": "gzip"})
