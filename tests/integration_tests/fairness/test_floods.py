@@ -37,6 +37,9 @@ JOBS: Final = 5_000 if SOAK else 12
 AT_ONCE: Final = 50
 """How many of them a thread posts for one tenant, before it is another's turn."""
 
+BEGIN_SECONDS: Final = 900 if SOAK else 60
+"""How long a flood may take to begin: nine files are imported at a time, those of 32 tenants in turns."""
+
 QUIET_JOBS: Final = 20 if SOAK else 1
 """The fewest jobs of the quiet tenant: it has one after the other for as long as the others post."""
 
