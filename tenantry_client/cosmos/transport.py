@@ -43,6 +43,9 @@ class Place:
     authority: str
     url: str
 
+    def __hash__(self) -> int:
+        return hash(self.url)
+
     @classmethod
     def parse(cls, url: str) -> Place:
         """Read an address such as `https://account.documents.azure.com:443/`.

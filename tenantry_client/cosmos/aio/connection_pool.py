@@ -33,18 +33,20 @@ class GatewayConnection(asyncio.Protocol):
         self._reader = AnswerReader()
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
+        self._end = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._why = ""
         self.idle_since = 0.0
 
     @property
+    def is_open(self) -> bool:
+        """Whether nothing has ended it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
     def is_usable(self) -> bool:
         """Whether a request may be sent."""
-        transport = self._transport
-        return (
-            transport is not None
-            and not transport.is_closing()
-            and self.idle_since + IDLE_SECONDS > self._loop.time()
-        )
+        return self.is_open and self.idle_since + IDLE_SECONDS > self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -65,12 +67,13 @@ class GatewayConnection(asyncio.Protocol):
             raise AnswerLostError("the connection is closed")
         waiting: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting = waiting
-        timer = self._loop.call_later(seconds, self._expire)
+        self._end = self._loop.time() + seconds
+        if self._timer is None or self._end < self._timer.when():
+            self._set_timer()
         try:
             transport.write(request)
             return await waiting
         finally:
-            timer.cancel()
             self._waiting = None
 
     def data_received(self, data: bytes) -> None:
@@ -95,6 +98,8 @@ class GatewayConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is waiting."""
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
         self._fail(self._why or f"the connection broke: {exc or 'closed by the other side'}")
 
     def abort(self, why: str) -> None:
@@ -118,8 +123,23 @@ class GatewayConnection(asyncio.Protocol):
             with suppress(OSError):
                 made.shutdown(socket.SHUT_RDWR)
 
-    def _expire(self) -> None:
-        self.abort("no answer within the time given")
+    def _set_timer(self) -> None:
+        """Look at the time when that of the request is over.
+
+        The timer outlives the request: to move it for each one would cost as much as the rest of the wait.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._end, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        self._timer = None
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._loop.time() < self._end:
+            self._set_timer()  # that was an earlier request's
+        else:
+            self.abort("no answer within the time given")
 
     def _fail(self, why: str) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -314,7 +334,7 @@ class ConnectionPool:
 
     def _put_back(self, pool: _Places, connection: GatewayConnection) -> None:
         pool.busy.discard(connection)
-        if not connection.is_usable or self._closed:
+        if not connection.is_open or self._closed:
             connection.close()
             if not pool.pass_on(None):
                 pool.open -= 1
