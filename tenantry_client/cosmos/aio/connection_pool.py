@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from tenantry_client.cosmos.answer_reader import AnswerReader, MalformedAnswerError
 from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
-from tenantry_client.cosmos.transport import IDLE_SECONDS, AnswerLostError, NotSentError
+from tenantry_client.cosmos.transport import IDLE_SECONDS, READ_BYTES, AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import ssl
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from tenantry_client.cosmos.transport import Deadlines, Place
 
 
-class GatewayConnection(asyncio.Protocol):
+class GatewayConnection(asyncio.BufferedProtocol):
     """One connection to a gateway.
 
     Bytes that arrive while nothing is asked end it, as does everything that is no whole answer: a late answer
-    never meets a later request.
+    never meets a later request. They come in a buffer of its own: for a protocol without one, asyncio
+    allocates 256 KB for each read, which the C library may map and unmap each time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._reader = AnswerReader()
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
         self._end = 0.0
@@ -76,14 +78,18 @@ class GatewayConnection(asyncio.Protocol):
         finally:
             self._waiting = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol has it
+        """Return where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read what has arrived."""
         waiting = self._waiting
         if waiting is None or waiting.done():
             self.abort("an answer that nobody waits for")
             return
         try:
-            answer = self._reader.feed(data)
+            answer = self._reader.feed(self._buffer[:nbytes])
         except MalformedAnswerError as error:
             self.abort(str(error))
             return
@@ -126,7 +132,8 @@ class GatewayConnection(asyncio.Protocol):
     def _set_timer(self) -> None:
         """Look at the time when that of the request is over.
 
-        The timer outlives the request: to move it for each one would cost as much as the rest of the wait.
+        The timer outlives the request, and is moved only for one that has less time: a timer for each request
+        would cost several times as much.
         """
         if self._timer is not None:
             self._timer.cancel()
