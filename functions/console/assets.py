@@ -116,10 +116,7 @@ class Assets:
         joined = order_modules(contents, _FIRST)
         entry = join_modules(contents, joined, ENTRY)
         sent = {name: content for name, content in contents.items() if name not in joined} | {ENTRY: entry}
-        files = {
-            name: StaticFile.of(content, {"content-type": _type_of(name), "cache-control": _FOREVER})
-            for name, content in sent.items()
-        }
+        files = {name: StaticFile.of(content, _headers_of(name, sent)) for name, content in sent.items()}
         release = _name_release({**sent, PAGE: template, BEGIN: begin})
         return cls(release, files, tuple(joined), template.decode(), begin.decode().strip())
 
@@ -182,6 +179,15 @@ def drop_comments(content: bytes) -> bytes:
     They are a sixth of what is sent.
     """
     return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), content)
+
+
+def _headers_of(name: str, sent: Mapping[str, bytes]) -> dict[str, str]:
+    """Return a file's headers; those of a module name what it imports, to be asked for at once."""
+    headers = {"content-type": _type_of(name), "cache-control": _FOREVER}
+    if needed := [one for one in order_modules(sent, [name]) if one != name]:
+        up = "../" * name.count("/")
+        headers["link"] = ", ".join(f"<{up}{one}>; rel=modulepreload" for one in needed)
+    return headers
 
 
 def _name_release(contents: Mapping[str, bytes]) -> str:

@@ -164,12 +164,19 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How a window begins: with whose key, for which tenant, how large, in which colours."""
+    """How a window begins: with whose key, for which tenant, how large, in which colours.
+
+    Attributes:
+        forced: Whether the system's few colours take the place of the page's.
+        contrast: Whether its user has asked the system for more contrast.
+    """
 
     key: str | None = None
     tenant: str | None = None
     size: Mapping[str, int] = field(default_factory=lambda: DESKTOP)
     theme: str = "light"
+    forced: bool = False
+    contrast: bool = False
 
 
 def open_window(browser: Browser, origin: str, session: Session) -> tuple[BrowserContext, Window]:
@@ -178,6 +185,8 @@ def open_window(browser: Browser, origin: str, session: Session) -> tuple[Browse
         viewport={"width": session.size["width"], "height": session.size["height"]},
         color_scheme="dark" if session.theme == "dark" else "light",
         reduced_motion="reduce",
+        forced_colors="active" if session.forced else "none",
+        contrast="more" if session.contrast else "no-preference",
         locale="en-GB",
         timezone_id="UTC",
     )

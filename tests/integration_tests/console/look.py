@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _SIZES = {"desktop": DESKTOP, "phone": PHONE}
 _THEMES = ("light", "dark")
+_WISHES = ("few-colours", "more-contrast")
 _TENANT = "fernhallow-outdoor"
 
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--url", help="of a platform that python -m local.demo has filled")
     parser.add_argument("--data-dir", type=Path, default=Path(".local"), help="of that platform")
     parser.add_argument("--only", default="", help="pages whose address begins so")
+    parser.add_argument("--wish", choices=_WISHES, help="as a system that wishes it shows the pages")
     parser.add_argument("--whole", action="store_true", help="the whole page instead of what a window shows")
     given = parser.parse_args(arguments)
     executable = find_chromium()
@@ -95,7 +97,8 @@ def _platform(url: str | None, data_dir: Path) -> Iterator[tuple[str, Path]]:
 def _take(browser: Browser, origin: str, owner: Owner, given: argparse.Namespace) -> Iterator[Path]:
     for size_name, size in _SIZES.items():
         for theme in _THEMES:
-            session = Session(ADMIN_KEY, _TENANT, size=size, theme=theme)
+            wishes = {"forced": given.wish == "few-colours", "contrast": given.wish == "more-contrast"}
+            session = Session(ADMIN_KEY, _TENANT, size=size, theme=theme, **wishes)
             context, window = open_window(browser, origin, session)
             window.visit("/")
             for place in find_places(window, owner, _TENANT):

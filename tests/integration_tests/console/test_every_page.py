@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
+from functions.console.assets import ENTRY, Assets
+from functions.console.trigger import STATIC
 from tests.integration_tests.console.browser import PHONE
 from tests.integration_tests.console.places import Place, find_places
 from tests.integration_tests.console.planted import MARK, plant
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from tests.integration_tests.platform import Platform
 
 pytestmark = pytest.mark.timeout(180)
+
+_DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
 
 
 def visit_all(window: Window, estate: Estate, role: str) -> Iterator[Place]:
@@ -93,3 +98,15 @@ def test_html_in_an_address_is_a_text(page_as: OpensWindows, address: str) -> No
 
     assert window.page.evaluate("window.planted") == 0
     expect(window.page.locator("img")).to_have_count(0)
+
+
+def test_no_name_of_the_first_pages_modules_hides_one_of_the_browsers(page_as: OpensWindows) -> None:
+    """They are sent as one: what one of them declares is seen by all."""
+    declared = _DECLARED.findall(Assets.read(STATIC).files[ENTRY].content.decode())
+    window = page_as(None)
+    window.visit("/")
+
+    hidden = window.page.evaluate("(names) => names.filter((name) => name in window)", declared)
+
+    assert len(declared) > 150
+    assert hidden == []

@@ -270,10 +270,11 @@ def test_a_user_talks_in_the_playground_and_the_conversation_is_its_own(
     page = window.page
 
     expect(page.get_by_role("heading", level=1, name="Playground")).to_be_visible()
+    bot = estate.names["bot_id"]
+    page.get_by_label("Bot", exact=True).select_option(bot)
     page.get_by_label("Message").fill("Good morning")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("main").get_by_role("status")).to_contain_text("tokens")
 
-    bot = page.get_by_label("Bot", exact=True).input_value()
     newest = estate.get(f"/bots/{bot}/conversations")["items"][0]
     assert newest["user_id"] == "mara"

@@ -45,6 +45,8 @@ test("a path has its parameters, whatever is in them", async () => {
   assert.equal(match("/prompts/:name", "/prompts/"), null);
   assert.equal(match("/prompts/:name", "/prompts/%E0%A4%A"), null);
   assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
+  assert.deepEqual(["/prompts/..", "/prompts/%2E", "/prompts/%2e%2e"].map((one) => match("/prompts/:name", one)), [null, null, null]);
+  assert.deepEqual(match("/prompts/:name", "/prompts/..."), { name: "..." });
 });
 
 test("who works for another tenant is asked first where something is not saved", async () => {
@@ -65,6 +67,7 @@ test("no request goes to another origin", async () => {
   assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
   assert.equal(resolve("/api/health/ready"), "https://console.example/api/health/ready");
   assert.equal(path`/prompts/${"../../x"}/versions`, "/prompts/..%2F..%2Fx/versions");
+  for (const name of [".", ".."]) assert.throws(() => path`/prompts/${name}/versions`, { status: 404, message: "Nothing has this name" });
   for (const where of ["//evil.example/api/", "https://evil.example/api/v1", "/../../evil", "@evil.example"]) {
     let url = null;
     try {
@@ -116,6 +119,29 @@ test("who signs in at a provider proves that it began here", async () => {
 
   signOut();
   assert.deepEqual([credential.value, caller.value, kept.size], [null, null, 0]);
+});
+
+test("who is signed in is taken from what the page has asked before, once and for its key alone", async () => {
+  const session = await load("lib/session.js");
+  const { resume } = await load("lib/signin.js");
+  const asked = [];
+  const answerOf = (tenant, status = 200) => Promise.resolve(new Response(JSON.stringify({ role: "user", tenant_id: tenant, user_id: null, key_id: null }), { status }));
+  globalThis.fetch = (url, init) => (asked.push(init.headers.Authorization), answerOf("asked"));
+  session.credential.value = "mine";
+  const cases = [[{ key: "mine", answer: answerOf("begun") }, "begun"], [{ key: "another's", answer: answerOf("another's") }, "asked"], [undefined, "asked"]];
+  for (const [begun, tenant] of cases) {
+    globalThis.begun = begun;
+    await resume();
+    assert.deepEqual([session.caller.value.tenant_id, globalThis.begun], [tenant, undefined]);
+  }
+  assert.deepEqual(asked, ["Bearer mine", "Bearer mine"]);
+
+  globalThis.begun = { key: "mine", answer: Promise.reject(new TypeError("no network")) };
+  await assert.rejects(resume(), { status: 0 });
+  assert.equal(session.credential.value, "mine");
+  globalThis.begun = { key: "mine", answer: answerOf(null, 401) };
+  await resume();
+  assert.deepEqual([session.caller.value, session.credential.value], [null, null]);
 });
 
 test("a key that is refused in the middle is asked for once, and the request is sent again", async () => {
@@ -376,6 +402,15 @@ test("what is left empty of a job is not sent", async () => {
   const { bodyOf } = await load("pages/job_new.js");
   assert.deepEqual(bodyOf({ text: "Think", model: "", strategy: "direct", needs_approval: false, token_budget: null }), { text: "Think", strategy: "direct" });
   assert.deepEqual(bodyOf({ text: "unused", prompt_name: "p", variables: { a: "1" } }), { prompt_name: "p", variables: { a: "1" } });
+});
+
+test("a day that there is not is left for the API to refuse", async () => {
+  const { shiftDay } = await load("lib/format.js");
+  const { timesOf } = await load("pages/calls.js");
+  assert.deepEqual(["2026-02-28", "2024-02-28", "2026-12-31"].map((day) => shiftDay(day, 1)), ["2026-03-01", "2024-02-29", "2027-01-01"]);
+  assert.equal(shiftDay("2026-03-01", -29), "2026-01-31");
+  for (const day of ["never", "275760-09-13", "", "2026-13-40"]) assert.equal(shiftDay(day, 1), day);
+  assert.deepEqual(timesOf({ to: "never" }), { from: undefined, to: "neverT00:00:00Z" });
 });
 
 test("days are whole days of UTC to the list of calls", async () => {

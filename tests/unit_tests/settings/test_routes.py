@@ -12,7 +12,7 @@ from shared.runtime import SETTINGS
 from shared.tenancy.context import Role
 from shared.tenancy.settings import About, SettingRegistry, SettingScope, TenantSettings, text
 from tests.support.fakes import Answer, Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,9 +58,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    async with whole_app() as app:
-        for name in ("acme", "globex"):
-            await app.new_tenant(name)
+    async with app_of("acme", "globex") as app:
         yield World(
             app,
             Caller(app, await app.new_key("acme", Role.TENANT_ADMIN)),

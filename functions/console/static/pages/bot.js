@@ -12,6 +12,7 @@ import { unlessChanged } from "./changed.js";
 export default function BotPage({ params, query }) {
   const back = { href: link("/bots"), label: "Bots" };
   const forms = useLoaded((signal) => loadForms(signal), []);
+  if (forms.error && !forms.data) return html`<${Page} title=${params.bot_id ?? "New bot"} back=${back}><${Loaded} of=${forms} /><//>`;
   return html`<${Loaded} of=${forms}>${(known) => params.bot_id
     ? html`<${StoredBot} id=${params.bot_id} scope=${query.scope} back=${back} known=${known} />`
     : html`<${Page} title="New bot" back=${back}><${BotEditor} known=${known} /><//>`}<//>`;

@@ -17,6 +17,7 @@ export default function ConversationPage({ params, query }) {
   const where = path`/bots/${bot}/conversations/${id}`;
   const found = useLoaded((signal) => request("GET", where, { query: { cursor: query.cursor, limit: 50 }, signal }), [where, query.cursor]);
   const back = { href: link("/conversations", { bot }), label: `Conversations with ${bot}` };
+  if (found.error && !found.data) return html`<${Page} title=${id} back=${back}><${Loaded} of=${found} /><//>`;
   return html`<${Loaded} of=${found}>${({ data, etag }) => html`<${Shown} key=${where} conversation=${data} etag=${data.etag ?? etag} where=${where} bot=${bot} back=${back} reload=${found.reload} />`}<//>`;
 }
 

@@ -18,6 +18,7 @@ export default function TenantPage({ params }) {
   const own = { tenant: null };
   const found = useLoaded((signal) => request("GET", path`/tenants/${id}`, { ...own, signal }), [id]);
   const back = can("admin") ? { href: link("/tenants"), label: "Tenants" } : undefined;
+  if (found.error && !found.data) return html`<${Page} title=${id} back=${back}><${Loaded} of=${found} /><//>`;
   return html`<${Loaded} of=${found}>${({ data: tenant, etag }) => html`
     <${Page} title=${tenant.name} about=${html`<code>${tenant.tenant_id}</code> <${Status} value=${tenant.status} />`} back=${back}
       actions=${can("admin") && tenant.status === "active" && activeTenant.value !== id && html`<${Button} onClick=${() => (pickTenant(id), toast(`You work for ${tenant.name} now`))}>Work for it<//>`}>
