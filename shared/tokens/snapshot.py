@@ -28,7 +28,7 @@ _MOST_ITEMS = 2048
 """The most items of a kind that are remembered of one tenant."""
 
 _MOST_GROUPS = 256
-"""Each exchange leaves one, so that all of these are soon there; more than a batch can touch, which is 100."""
+"""Each exchange leaves one, so that all of these are soon there. A batch touches 100 at most."""
 
 _READS_AT_ONCE = 16
 _LEAST_MARGIN_SECONDS = 0.1
