@@ -5,7 +5,7 @@ import { html } from "./lib/html.js";
 import { PAGES, homeOf } from "./lib/pages.js";
 import { match, navigate, place, startRouter } from "./lib/router.js";
 import { activeTenant, caller, can } from "./lib/session.js";
-import { resume, returnFromProvider } from "./lib/signin.js";
+import { resume } from "./lib/signin.js";
 import { LeavingQuestion, Reauthentication, Shell, SignIn, applyTheme, overlay } from "./lib/shell.js";
 import { Button, Empty, ErrorBox, Page, Progress, Toasts, announceNextPage } from "./lib/ui.js";
 
@@ -78,8 +78,9 @@ async function start() {
   addEventListener("keydown", onKey);
   let failed = null;
   const fail = (error) => void (failed = error);
+  const returns = new URLSearchParams(location.search).has("state");
   // A link can pretend to come from the provider: who is signed in stays so.
-  if (!(await returnFromProvider().catch(fail))) await resume().catch(fail);
+  if (!returns || !(await import("./lib/provider.js").then((ways) => ways.returnFromProvider()).catch(fail))) await resume().catch(fail);
   startRouter();
   let { path } = place.value;
   place.subscribe((now) => {

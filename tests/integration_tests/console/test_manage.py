@@ -263,10 +263,10 @@ def test_the_trail_tells_who_did_what_in_the_tenant_and_in_the_platform(
     page = window.page
     rows = page.get_by_role("table", name="Audit trail").locator("tbody tr")
 
-    page.get_by_label("Action").select_option(label="Key create")
-    expect(rows.first).to_contain_text("Key create")
+    page.get_by_label("Action").select_option(label="Key created")
+    expect(rows.first).to_contain_text("Key created")
     page.get_by_label("Whose").select_option(label="The platform's")
-    page.get_by_label("Action").select_option(label="Tenant create")
+    page.get_by_label("Action").select_option(label="Tenant created")
     expect(rows.filter(has_text=estate.tenant_id).first).to_contain_text("Administrator")
 
     assert "action=tenant.create" in page.url

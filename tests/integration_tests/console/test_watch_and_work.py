@@ -71,6 +71,30 @@ def test_a_conversation_that_went_on_meanwhile_is_gone_back_in_by_choice_alone(
     assert len(estate.get(where)["items"]) == 3
 
 
+def test_a_conversation_that_changed_meanwhile_is_neither_rated_nor_deleted_unseen(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    where = talk(estate, "changed", "The first thing")
+    window = page_as("tenant_admin")
+    window.visit(where)
+    page = window.page
+
+    estate.owner.must("PUT", f"/api/v1{where}/turns/1/rating", {"rating": "down"})
+    page.get_by_role("button", name="Good: rate turn 1").click()
+    expect(page.get_by_text("Turn 1 was changed by somebody else meanwhile")).to_be_visible()
+    expect(page.get_by_role("button", name="Bad: rate turn 1")).to_have_attribute("aria-pressed", "true")
+    talk(estate, "changed", "The second thing")
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    dialog = page.get_by_role("dialog", name="The conversation was changed meanwhile")
+    expect(dialog.get_by_role("region", name="Theirs")).to_contain_text("The second thing")
+    left = estate.owner.send("GET", f"/api/v1{where}").status_code
+    dialog.get_by_role("button", name="Keep mine").click()
+    expect(page.get_by_role("heading", level=1, name="Conversations")).to_be_visible()
+
+    assert (left, estate.owner.send("GET", f"/api/v1{where}").status_code) == (200, 404)
+
+
 def test_a_conversation_is_named_its_last_answer_asked_for_again_and_its_rating_explained(
     page_as: OpensWindows, estate: Estate
 ) -> None:

@@ -164,7 +164,7 @@ def test_a_bot_is_checked_as_one_types_and_kept_over_what_somebody_else_saved(
     temperature, save = page.get_by_label("Temperature"), page.get_by_role("button", name="Save bot")
 
     temperature.fill("9")
-    expect(page.get_by_text("Not valid yet: llm.temperature must be at most 2")).to_be_visible()
+    expect(page.get_by_text("Not valid yet: Model, temperature: must be at most 2")).to_be_visible()
     expect(save).to_be_disabled()
     temperature.fill("0.5")
     page.get_by_role("textbox", name="Instructions", exact=True).fill("Be kind.")
@@ -185,7 +185,7 @@ def test_a_bot_is_made_and_found_by_the_beginning_of_its_id(page_as: OpensWindow
     page = window.page
 
     page.get_by_label("Id", exact=True).fill("made-by-hand")
-    expect(page.get_by_text("Not valid yet: system_prompt is required")).to_be_visible()
+    expect(page.get_by_text("Not valid yet: Instructions: is required")).to_be_visible()
     page.get_by_role("textbox", name="Instructions", exact=True).fill("Be brief.")
     page.get_by_role("button", name="Save bot").click()
     expect(page.get_by_role("heading", level=1, name="made-by-hand")).to_be_visible()

@@ -83,7 +83,7 @@ test("no request goes to another origin", async () => {
 
 test("who signs in at a provider proves that it began here", async () => {
   const { caller, credential, signOut } = await load("lib/session.js");
-  const { leaveForProvider, returnFromProvider } = await load("lib/signin.js");
+  const { leaveForProvider, returnFromProvider } = await load("lib/provider.js");
   const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
   const asked = [];
   const answers = {
@@ -119,6 +119,41 @@ test("who signs in at a provider proves that it began here", async () => {
 
   signOut();
   assert.deepEqual([credential.value, caller.value, kept.size], [null, null, 0]);
+});
+
+test("who signs in again in a window of its own is heard by the page that waits, by its state alone", async () => {
+  const { returnFromProvider, signInBeside } = await load("lib/provider.js");
+  const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid" };
+  const forms = [];
+  globalThis.fetch = async (url, init) => {
+    if (url.endsWith("/token")) forms.push(Object.fromEntries(init.body));
+    const told = url.endsWith("config.json") ? provider : { issuer: provider.issuer, authorization_endpoint: "https://login.example/authorize", token_endpoint: "https://login.example/token", access_token: "a-token" };
+    return new Response(JSON.stringify(told));
+  };
+  let leave;
+  const left = new Promise((done) => (leave = done));
+  const shown = { opener: globalThis, sessionStorage: new Map([["tenantry.key", "old"]]), location: { replace: (url) => leave(new URL(url)) } };
+  let closed = 0;
+  Object.assign(globalThis, { open: () => shown, close: () => (closed += 1) });
+
+  const token = signInBeside(provider, new AbortController().signal);
+  const state = (await left).searchParams.get("state");
+  for (const [code, told] of [["theirs", "x.beside"], ["ours", state]]) {
+    location.search = `?code=${code}&state=${told}`;
+    assert.equal(await returnFromProvider(), false);
+  }
+
+  assert.equal(await token, "a-token");
+  assert.deepEqual(forms.map((form) => form.code), ["ours"]);
+  assert.deepEqual([shown.opener, shown.sessionStorage.size, closed], [null, 0, 2]);
+});
+
+test("a window that the browser does not open, and a provider that is down, are told with what to do", async () => {
+  const { leaveForProvider, signInBeside } = await load("lib/provider.js");
+  globalThis.open = () => null;
+  await assert.rejects(signInBeside({ issuer: "https://login.example" }, new AbortController().signal), (error) => /opened no window/.test(error.message) && /enter a key/.test(error.hint));
+  globalThis.fetch = async () => new Response("<p>Not found</p>", { status: 404 });
+  await assert.rejects(leaveForProvider({ issuer: "https://login.example" }), /did not answer/);
 });
 
 test("who is signed in is taken from what the page has asked before, once and for its key alone", async () => {
@@ -327,7 +362,7 @@ test("numbers and times are shown as people read them", async () => {
   assert.match(percent(0.125), /12\.5/);
   assert.deepEqual(daysBetween("2026-01-30", "2026-02-01"), ["2026-01-30", "2026-01-31", "2026-02-01"]);
   assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T03:00:00Z")), "3 hours ago");
-  assert.equal(words("tenant_admin"), "Tenant admin");
+  assert.equal(words("dead_letters"), "Dead letters");
   assert.equal(shorten("abcdef", 4), "abc…");
 });
 
@@ -355,6 +390,15 @@ test("what was used of a budget is of its day or month, and of its pool", async 
   const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
   const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
   assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
+test("names of the API are read as plain words, from one table", async () => {
+  const { plain } = await load("lib/wording.js");
+  const { ACTIONS } = await load("pages/audit.js");
+  const { nameOf } = await load("pages/bot_editor.js");
+  assert.deepEqual(ACTIONS.filter((action) => /\b(create|delete|put|act|rotate|revoke|replay|export|purge|update)$/.test(plain(action))), []);
+  assert.deepEqual(["tokens_per_minute", "constructor", null].map(plain), ["Tokens per minute", "Constructor", "–"]);
+  assert.deepEqual([nameOf("llm.temperature"), nameOf("system_prompt"), nameOf("prompt.name")], ["Model, temperature", "Instructions", "Prompt"]);
 });
 
 test("letters that were picked are replayed one by one, and a refused one keeps no other waiting", async () => {

@@ -24,7 +24,7 @@ FORBIDDEN = {
     ),
     "a key where another tab finds it": re.compile(r"document\.cookie|indexedDB"),
 }
-MAY_ASK = {"begin.js", "lib/api.js", "lib/signin.js"}
+MAY_ASK = {"begin.js", "lib/api.js", "lib/provider.js"}
 """The API's client; what asks before it is there; and signing in, which asks the provider."""
 
 _EXPORT = re.compile(

@@ -99,7 +99,7 @@ export function shorten(text, most = 80) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-/** A name of the API as people read it: "tenant_admin" is "Tenant admin". @param {string|null|undefined} name @returns {string} */
+/** A name of the API as people read it: "dead_letters" is "Dead letters". @param {string|null|undefined} name @returns {string} */
 export function words(name) {
   if (!name) return NONE;
   const text = String(name).replace(/[._-]+/g, " ");

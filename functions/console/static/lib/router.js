@@ -94,8 +94,10 @@ export function leaveFor(go) {
   else go();
 }
 
-/** Begin to follow the address. */
+/** Begin to follow the address, as it is now. */
 export function startRouter() {
+  current = location.hash; // who comes back from a provider is where the way there began
+  place.value = parse(current);
   addEventListener("hashchange", arrive);
   addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
 }

@@ -8,6 +8,7 @@ import { fill, link, navigate } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, ErrorBox, Facts, Field, Loaded, Page, Pager, Status, Time, toast, useLoaded } from "../lib/ui.js";
 import { duration, money, number } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 
 const PATTERN = "/bots/:bot_id/conversations/:conversation_id";
 
@@ -98,8 +99,8 @@ function About({ conversation, bot, shown }) {
 function Turn({ turn, where, isLast, onChanged, onRewind, onAgain, onFork, onComment }) {
   const rated = turn.rating?.rating;
   const rate = async (rating) => {
-    await put(`${where}/turns/${turn.turn}/rating`, { rating, comment: turn.rating?.comment ?? null });
-    toast(`Turn ${turn.turn} is rated`);
+    const send = () => put(`${where}/turns/${turn.turn}/rating`, { rating, comment: turn.rating?.comment ?? null }, { etag: turn.etag });
+    if (await unlessChanged(`Turn ${turn.turn}`, send, onChanged)) toast(`Turn ${turn.turn} is rated`);
     onChanged();
   };
   const judge = (rating, name) => html`<${Button} kind="link" aria-pressed=${rated === rating ? "true" : "false"} aria-label=${`${name}: rate turn ${turn.turn}`} onClick=${() => rate(rating)}>${name}<//>`;
@@ -146,19 +147,30 @@ function Rename({ where, before, etag, onClose, onDone }) {
 function Comment({ where, turn, onClose, onDone }) {
   const [comment, setComment] = useState(turn.rating.comment ?? "");
   const [error, setError] = useState(null);
-  const save = async () => {
+  const [theirs, setTheirs] = useState(null);
+  const save = async (state) => {
     try {
-      await put(`${where}/turns/${turn.turn}/rating`, { rating: turn.rating.rating, comment: comment.trim() || null });
+      await put(`${where}/turns/${turn.turn}/rating`, { rating: turn.rating.rating, comment: comment.trim() || null }, { etag: state });
       onDone();
       onClose();
     } catch (refused) {
-      setError(refused);
+      if (!refused.isConflict) return setError(refused);
+      const { items } = await get(where, { cursor: turn.turn > 1 ? turn.turn - 1 : undefined, limit: 1 });
+      const newer = items.find((one) => one.turn === turn.turn);
+      if (newer) setTheirs(newer);
+      else setError(refused);
     }
+    return undefined;
   };
+  if (theirs) return html`<${MergeDialog} what=${`The rating of turn ${turn.turn}`} mine=${said({ rating: turn.rating.rating, comment })} theirs=${said(theirs.rating)} onMine=${() => save(theirs.etag)} onTheirs=${() => (onDone(), onClose())} onClose=${() => setTheirs(null)} />`;
   return html`<${Dialog} title=${`Why is turn ${turn.turn} ${turn.rating.rating === "up" ? "good" : "bad"}?`} onClose=${onClose}><div class="dialog-body">
       <${Field} label="In your words" error=${error?.fields["body.comment"]}>${(id, described) => html`<textarea id=${id} aria-describedby=${described} rows="4" maxlength="2000" value=${comment} onInput=${(event) => setComment(event.target.value)}></textarea>`}<//>
       <${ErrorBox} error=${error} /></div>
-    <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${save}>Save<//></footer><//>`;
+    <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${() => save(turn.etag)}>Save<//></footer><//>`;
+}
+
+function said(rating) {
+  return rating ? `${rating.rating === "up" ? "Good" : "Bad"}\n${rating.comment ?? ""}` : "Not rated";
 }
 
 /** The names of the prompt's variables that a refused request did not give. @param {any} refused @returns {string[]} */

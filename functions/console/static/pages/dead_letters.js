@@ -44,7 +44,7 @@ export default function DeadLettersPage({ query }) {
   const close = (worked) => (worked ? done() : setOpen(null));
   const columns = [
     { label: "Pick", value: (letter) => html`<input type="checkbox" disabled=${letter.is_cut} aria-label=${`Pick ${letter.id}`} checked=${picked.has(letter.id)} onChange=${(event) => pick(letter, event.target.checked)} />` },
-    { label: "Queue", value: (letter) => html`<span class="nowrap">${letter.queue}</span>` },
+    { label: "Queue", value: (letter) => html`<span class="nowrap">${queueOf(letter.queue)}</span>` },
     { label: "Why", value: (letter) => html`<${Why} letter=${letter} />`, wide: true },
     { label: "Job", value: (letter) => html`<${Job} letter=${letter} linked=${!ofPlatform} />` },
     ...(ofPlatform ? [{ label: "Tenant it names", value: (letter) => letter.tenant_id ?? "none" }] : []),
@@ -89,8 +89,12 @@ function Replay({ letter, whose, onDone }) {
   return html`<${Button} kind="link" disabled=${letter.is_cut} aria-label=${`Replay ${letter.id}`} onClick=${replay}>Replay<//>`;
 }
 
+function queueOf(name) {
+  return new Map(QUEUES).get(name) ?? name;
+}
+
 function aboutAll(selection) {
-  const named = [selection.queue, selection.reason].filter(Boolean).join(", ");
+  const named = [selection.queue && queueOf(selection.queue), selection.reason].filter(Boolean).join(", ");
   return `${named ? `All that the filter finds (${named})` : "All of the list"} come on their queues again.`;
 }
 

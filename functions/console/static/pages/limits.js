@@ -63,8 +63,8 @@ function Now({ app, apps }) {
   return html`<${Card} title="Now" about="What an application may take of any 60 seconds.">
     <${Filters} filters=${[{ name: "app_id", label: "Application", kind: "select", any: "One without a share of its own", choices }]} />
     <${Loaded} of=${found}>${(left) => html`<div class="stack">
-      <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${words(left.tokens_limited_by).toLowerCase()} />
-      <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${words(left.requests_limited_by).toLowerCase()} />
+      <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${left.tokens_limited_by} />
+      <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${left.requests_limited_by} />
       <${Facts} items=${[
         ["Used", `${number(left.used_tokens)} tokens, ${number(left.used_requests)} requests`],
         ["Locked by work that goes on", `${number(left.locked_tokens)} tokens, ${number(left.locked_requests)} requests`],

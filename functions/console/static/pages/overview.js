@@ -6,7 +6,7 @@ import { TimeChart } from "../lib/charts.js";
 import { link } from "../lib/router.js";
 import { activeTenant } from "../lib/session.js";
 import { Badge, Card, Empty, ErrorBox, Facts, Filters, Loaded, Meter, Page, Stat, Stats, useLoaded } from "../lib/ui.js";
-import { compact, daysBefore, daysBetween, duration, money, number, shorten } from "../lib/format.js";
+import { compact, daysBefore, daysBetween, duration, money, number, shorten, words } from "../lib/format.js";
 
 const WEEK = 7;
 const MOST_DAYS = 366; // that usage is summed up over
@@ -115,10 +115,10 @@ function Health({ days, span }) {
   };
   const found = useLoaded(load, [activeTenant.value, days.length]);
   return html`<${Loaded} of=${found}>${({ calls, logs }) => {
-    const levels = logs.days.flatMap(({ day, levels: counts }) => ["WARNING", "ERROR", "CRITICAL"].map((level) => ({ day, level, count: counts[level] ?? 0 })));
-    const outcomes = calls.items.flatMap(({ day, statuses }) => Object.entries(statuses).map(([status, count]) => ({ day, status, count })));
+    const levels = logs.days.flatMap(({ day, levels: counts }) => ["WARNING", "ERROR", "CRITICAL"].map((level) => ({ day, level: words(level.toLowerCase()), count: counts[level] ?? 0 })));
+    const outcomes = calls.items.flatMap(({ day, statuses }) => Object.entries(statuses).map(([status, count]) => ({ day, status: words(status), count })));
     const quick = days.map((day) => calls.items.find((row) => row.day === day)?.duration_ms ?? null);
-    const times = ["p50", "p95"].map((name) => ({ label: name, values: quick.map((one) => one?.[name] ?? null) }));
+    const times = [["p50", "Half of them within"], ["p95", "95 % within"]].map(([name, label]) => ({ label, values: quick.map((one) => one?.[name] ?? null) }));
     return html`<div class="grid">
       <${Card}><${TimeChart} title="Errors and warnings in the log" days=${days} series=${seriesBy(levels, "level", days, (row) => row.count)} /><//>
       <${Card}><${TimeChart} title="Model calls by outcome" days=${days} series=${seriesBy(outcomes, "status", days, (row) => row.count)} /><//>
