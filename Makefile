@@ -1,6 +1,6 @@
 # Everything is installed into this folder; nothing else on the machine is touched.
 .DEFAULT_GOAL := run
-.PHONY: run quick quick-types quick-tests test unit integration covered test-emulators check bench compat ratios soak mutants contract client release format setup clean
+.PHONY: run quick quick-types quick-tests test unit integration covered uncovered test-emulators check bench compat ratios soak mutants contract client release format setup clean
 
 PY := .venv/bin/python
 # A shell may forbid bytecode, which doubles the time of each start.
@@ -25,9 +25,12 @@ unit: setup ## the unit tests alone
 integration: setup ## the integration tests alone
 	$(PY) -m pytest tests/integration_tests -n 3 --dist loadfile $(ARGS)
 
-covered: setup ## the unit tests with branch coverage, of which at least 85 % is asked
+covered: setup ## the quick unit tests with branch coverage, of which at least 85 % is asked
 	@rm -f .coverage .coverage.*
-	$(PY) -m pytest tests/unit_tests -n 2 --cov --cov-report=term:skip-covered
+	$(PY) -m pytest tests/unit_tests -n 2 -m "not slow" --cov --cov-report=term:skip-covered
+
+uncovered: setup ## all other tests: the slow unit tests while the integration tests wait
+	$(PY) -m pytest tests/integration_tests tests/unit_tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "slow or integration"
 
 test-emulators: setup ## the integration tests on the official emulators of infra/compose.yaml, but for those that need the local ones
 	TENANTRY_EMULATORS=1 $(PY) -m pytest tests/integration_tests -m "not local_endpoints" -p no:cacheprovider $(ARGS)
@@ -52,7 +55,7 @@ check: setup ## what CI runs
 	@.venv/bin/deptry .
 	@local/setup/requirements.sh --check
 	@$(MAKE) --no-print-directory covered
-	@$(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory uncovered
 
 bench: setup ## the benchmarks, as tables
 	$(PY) -m pytest tests/benchmarks -s -p no:cacheprovider -o timeout=900 $(ARGS)

@@ -160,7 +160,7 @@ def build(root: Path, out: Path, tag: str | None, environment: Mapping[str, str]
     ranks = [file for file in (root / "shared" / "llm" / "ranks").iterdir() if file.suffix != ".md"]
     if len(ranks) != RANKS:
         raise ReleaseError("the tokenizers' ranks are not in shared/llm/ranks: make setup")
-    if not (root / "functions" / "console" / "static" / "vendor" / "preact.js").exists():
+    if not (root / "functions" / "console" / "static" / "vendor" / "libraries.js").exists():
         raise ReleaseError("the console's libraries are not in functions/console/static/vendor: make setup")
     epoch = find_epoch(root, environment)
     out.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     from shared.llm.deployment_access import DeploymentAccess
     from shared.llm.embedding_model import EmbeddingModel
     from shared.llm.model_dependencies import ModelDependencies
-    from shared.llm.openai_client import BareClient, OpenAIChatModel
+    from shared.llm.openai_client import OpenAIChatModel
+    from shared.llm.provider_http import ProviderHttp
     from shared.llm.token_counting import TokenCounter
     from shared.messaging.listener import DeadLetterLink
     from shared.messaging.servicebus import SdkSender
@@ -337,26 +338,26 @@ class Runtime:
     @cached_property
     def chat_model(self) -> OpenAIChatModel:
         """Return the chat models of all deployments, unmetered."""
-        from shared.llm.openai_client import OpenAIChatModel  # noqa: PLC0415  # the SDK loads when used
+        from shared.llm.openai_client import OpenAIChatModel  # noqa: PLC0415  # loads when first used
 
-        return OpenAIChatModel(self._models_client, self._model_access, self.model_dependencies)
+        return OpenAIChatModel(self._provider_http, self._model_access, self.model_dependencies)
 
     @cached_property
     def embedding_model(self) -> EmbeddingModel:
         """Return the embedding models of all deployments, unmetered."""
-        from shared.llm.openai_embeddings import OpenAIEmbeddingModel  # noqa: PLC0415  # the SDK loads when used
+        from shared.llm.openai_embeddings import OpenAIEmbeddingModel  # noqa: PLC0415  # loads when first used
         from shared.llm.route_asker import RouteAsker  # noqa: PLC0415  # same
 
         asker = RouteAsker(self.model_dependencies)
-        return OpenAIEmbeddingModel(self._models_client, self._model_access, asker)
+        return OpenAIEmbeddingModel(self._provider_http, self._model_access, asker)
 
     @cached_property
-    def _models_client(self) -> BareClient:
-        from shared.llm.openai_client import open_client  # noqa: PLC0415  # the SDK loads when used
+    def _provider_http(self) -> ProviderHttp:
+        from shared.llm.provider_http import AiohttpConnections, ProviderHttp  # noqa: PLC0415  # aiohttp loads when used
 
-        client = open_client()
-        self._open.push_async_callback(client.close)
-        return client
+        http = ProviderHttp(AiohttpConnections())
+        self._open.push_async_callback(http.close)
+        return http
 
     @cached_property
     def _model_access(self) -> DeploymentAccess:
@@ -370,7 +371,7 @@ class Runtime:
     def model_dependencies(self) -> ModelDependencies:
         """Return the policy that all model calls share, and the breakers of the deployments."""
         from shared.llm.model_dependencies import ModelDependencies  # noqa: PLC0415  # loads when first used
-        from shared.llm.model_failures import classify  # noqa: PLC0415  # the SDK loads when first used
+        from shared.llm.model_failures import classify  # noqa: PLC0415  # loads when first used
         from shared.llm.openai_client import POLICY  # noqa: PLC0415  # same
 
         return ModelDependencies(classify, POLICY, self.clock)

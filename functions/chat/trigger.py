@@ -42,7 +42,7 @@ from shared.http.paging import ListReply
 from shared.http.routes import LONGEST_ANSWER_SECONDS, Routes
 from shared.http.scopes import ReadScope, WriteScope
 from shared.http.streaming import EventStream, StreamEvent
-from shared.llm.loading import load_models_sdk
+from shared.llm.loading import load_models_client
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
     """Bind the chat routes; the administrator who names no tenant means the global bots."""
     routes = Routes(runtime, "chat")
     chat = runtime.once(Chat)
-    runtime.begin_with(load_models_sdk)
+    runtime.begin_with(load_models_client)
     _bind_bots(chat, routes)
     _bind_answers(chat, routes)
     _bind_conversations(chat, routes)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import html
 import json
-import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from functions.console.errors import AssetNotFoundError, ConsoleNotInstalledError
+from functions.console.modules import join_modules, order_modules
 from shared.http.responses import HTML, FileReply
 
 if TYPE_CHECKING:
@@ -21,24 +20,23 @@ if TYPE_CHECKING:
 
 BASE = "/api/console"
 PAGE = "index.html"
-LIBRARIES: Mapping[str, str] = {
-    "preact": "vendor/preact.js",
-    "preact/hooks": "vendor/preact-hooks.js",
-    "htm": "vendor/htm.js",
-    "@preact/signals": "vendor/signals.js",
-    "@preact/signals-core": "vendor/signals-core.js",
-}
-"""Files of the libraries by the names that modules import them by."""
+BEGIN = "begin.js"
+"""Stands in the page itself."""
 
-_FIRST = ("app.js", "pages/overview.js")
-"""What the first page runs; what they import by a statement is loaded with them, before it is asked for."""
+LIBRARIES = "vendor/libraries.js"
+LIBRARY_NAMES = ("preact", "preact/hooks", "htm", "@preact/signals")
+"""Names that modules import the libraries by; one file has what all of them export."""
+
+ENTRY = "app.js"
+"""What the page runs; it is sent with every module that the first page needs."""
+
+_FIRST = ("pages/overview.js", ENTRY)
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_IMPORT = re.compile(r'(?:from|^import)\s*"([^"]+)"', re.MULTILINE)
 _COMMENT = re.compile(rb"^[ \t]*/\*(?:(?!\*/).)*+\*/[ \t]*$", re.DOTALL | re.MULTILINE)
 _FOREVER = "public, max-age=31536000, immutable"
 _RELEASE_CHARACTERS = 16
@@ -88,15 +86,16 @@ class Assets:
     Attributes:
         release: The name of this state of all files; part of each file's path.
         files: Each file by its path.
-        first: The modules that the first page runs, in the order in which they are found.
+        joined: The modules that are sent as the first of the page, in the order in which they run.
         template: The page, with places for what depends on the release.
+        begin: The script that stands in it.
     """
 
     release: str
     files: Mapping[str, StaticFile]
-    first: tuple[str, ...]
+    joined: tuple[str, ...]
     template: str
-    _import_map: str = field(repr=False)
+    begin: str
 
     @classmethod
     def read(cls, folder: Path) -> Assets:
@@ -110,17 +109,16 @@ class Assets:
             for path in sorted(folder.rglob("*"))
             if path.suffix in _TYPES and path.is_file()
         }
-        if missing := sorted(set(LIBRARIES.values()) - contents.keys()):
-            raise ConsoleNotInstalledError(missing)
-        template = (folder / PAGE).read_text(encoding="utf-8")
-        release = _name_release({**contents, PAGE: template.encode()})
-        files = {
-            name: StaticFile.of(content, {"content-type": _type_of(name), "cache-control": _FOREVER})
-            for name, content in contents.items()
-        }
-        imports = {name: f"{BASE}/a/{release}/{path}" for name, path in LIBRARIES.items()}
-        first = tuple(find_imports(contents, _FIRST))
-        return cls(release, files, first, template, json.dumps({"imports": imports}, separators=(",", ":")))
+        if LIBRARIES not in contents:
+            raise ConsoleNotInstalledError([LIBRARIES])
+        begin = contents.pop(BEGIN)
+        template = (folder / PAGE).read_bytes()
+        joined = order_modules(contents, _FIRST)
+        entry = join_modules(contents, joined, ENTRY)
+        sent = {name: content for name, content in contents.items() if name not in joined} | {ENTRY: entry}
+        files = {name: StaticFile.of(content, _headers_of(name, sent)) for name, content in sent.items()}
+        release = _name_release({**sent, PAGE: template, BEGIN: begin})
+        return cls(release, files, tuple(joined), template.decode(), begin.decode().strip())
 
     def find(self, release: str, path: str) -> StaticFile:
         """Return a file of this release.
@@ -140,58 +138,39 @@ class Assets:
             origins: Where else the page may ask: the provider that people sign in with.
         """
         base = f"{BASE}/a/{self.release}"
-        preloads = "\n".join(
-            f'<link rel="modulepreload" href="{html.escape(f"{base}/{name}")}">' for name in self.first
-        )
-        page = (
-            self.template.replace("{base}", base)
-            .replace("{preloads}", preloads)
-            .replace("{importmap}", self._import_map)
-        )
+        imports = dict.fromkeys(LIBRARY_NAMES, f"{base}/{LIBRARIES}")
+        imports |= {f"{base}/{name}": f"{base}/{ENTRY}" for name in self.joined if name != ENTRY}
+        inline = {"begin": self.begin, "importmap": json.dumps({"imports": imports}, separators=(",", ":"))}
+        page = self.template.replace("{base}", base)
+        for name, script in inline.items():
+            page = page.replace(f"{{{name}}}", script)
         return StaticFile.of(
             page.encode(),
             {
                 "content-type": HTML,
                 "cache-control": "no-cache",
-                "content-security-policy": self._policy(origins),
+                "content-security-policy": _build_policy(inline.values(), origins),
             },
         )
 
-    def _policy(self, origins: Iterable[str]) -> str:
-        digest = base64.b64encode(hashlib.sha256(self._import_map.encode()).digest()).decode()
-        return "; ".join(
-            [
-                "default-src 'none'",
-                f"script-src 'self' 'sha256-{digest}'",
-                "style-src 'self'",
-                "img-src 'self' data:",
-                " ".join(["connect-src 'self'", *origins]),
-                "base-uri 'none'",
-                "form-action 'none'",
-                "frame-ancestors 'none'",
-                "require-trusted-types-for 'script'",
-                "trusted-types 'none'",
-            ]
-        )
 
-
-def find_imports(contents: Mapping[str, bytes], names: Iterable[str]) -> list[str]:
-    """Return modules with all that they import by statements, each once, depth first."""
-    found: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name in found or name not in contents:
-            return
-        found[name] = None
-        for imported in _IMPORT.findall(contents[name].decode()):
-            if imported in LIBRARIES:
-                visit(LIBRARIES[imported])
-            elif imported.startswith("."):
-                visit(posixpath.normpath(posixpath.join(posixpath.dirname(name), imported)))
-
-    for name in names:
-        visit(name)
-    return list(found)
+def _build_policy(inline: Iterable[str], origins: Iterable[str]) -> str:
+    """Build the policy of the page: it admits scripts of its origin, and those in it by their sums."""
+    sums = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
+    return "; ".join(
+        [
+            "default-src 'none'",
+            " ".join(["script-src 'self'", *(f"'sha256-{digest}'" for digest in sums)]),
+            "style-src 'self'",
+            "img-src 'self' data:",
+            " ".join(["connect-src 'self'", *origins]),
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        ]
+    )
 
 
 def drop_comments(content: bytes) -> bytes:
@@ -200,6 +179,15 @@ def drop_comments(content: bytes) -> bytes:
     They are a sixth of what is sent.
     """
     return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), content)
+
+
+def _headers_of(name: str, sent: Mapping[str, bytes]) -> dict[str, str]:
+    """Return a file's headers; those of a module name what it imports, to be asked for at once."""
+    headers = {"content-type": _type_of(name), "cache-control": _FOREVER}
+    if needed := [one for one in order_modules(sent, [name]) if one != name]:
+        up = "../" * name.count("/")
+        headers["link"] = ", ".join(f"<{up}{one}>; rel=modulepreload" for one in needed)
+    return headers
 
 
 def _name_release(contents: Mapping[str, bytes]) -> str:

@@ -71,16 +71,34 @@ class ModelPriceReply(ReplyModel):
     reasoning: Decimal
 
 
+class ImageTokensReply(ReplyModel):
+    """Tokens that an image counts: by tiles of 512 pixels, or by patches of 32; the other two are null.
+
+    Attributes:
+        base: Those of any image, for a model that counts tiles.
+        tile: Those of each tile.
+        patches: The most patches of an image.
+        factor: The tokens of each patch.
+    """
+
+    base: int | None
+    tile: int | None
+    patches: int | None
+    factor: float | None
+
+
 class DeploymentReply(ReplyModel):
     """Place where a model is called, for the administrator alone.
 
     Attributes:
+        model: The packaged model that the entry names; null where it names none.
         base_url: Where it is served; null for the app's own Azure resource.
         api_version: The version of the interface; null where it has none.
         deployment: What it is called there.
         key_setting: The setting with its key; null where there is none.
     """
 
+    model: str | None
     base_url: str | None
     api_version: str | None
     deployment: str
@@ -105,6 +123,8 @@ class ModelReply(VersionedReply):
         default_output_tokens: The most tokens of an answer where a call says none.
         price: What it costs; null where that is not known.
         takes_images: Whether a prompt may hold images.
+        images: How many tokens an image of a prompt counts; null where it takes none.
+        dimensions: How long its vectors are where a call does not say; null where that is not known.
         fallbacks: Which models are asked in its place while it is limited, down or gone.
         retires_on: The day from which it answers no more; null where none is known.
         retires_in_days: The days until then, 0 once it has come.
@@ -125,6 +145,8 @@ class ModelReply(VersionedReply):
     default_output_tokens: int
     price: ModelPriceReply | None
     takes_images: bool
+    images: ImageTokensReply | None
+    dimensions: int | None
     fallbacks: list[str]
     retires_on: date | None
     retires_in_days: int | None

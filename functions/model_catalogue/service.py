@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions.model_catalogue.errors import ModelEntryNotFoundError
-from functions.model_catalogue.models import DeploymentReply, ModelPriceReply, ModelReply
+from functions.model_catalogue.models import DeploymentReply, ImageTokensReply, ModelPriceReply, ModelReply
 from shared.http.paging import ListReply, cut_page
 from shared.llm.catalogue_store import NOT_STORED_ETAG
 from shared.llm.deployments import BOT_PREFIX, CatalogueEntry
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.llm.catalogue import ListedModel, ModelCatalogue
     from shared.llm.catalogue_store import CatalogueStore
-    from shared.llm.deployments import ModelDeployment
+    from shared.llm.image_tokens import ImageTokens
     from shared.llm.prices import ModelPrice
     from shared.tenancy.audit import AuditTrail
 
@@ -121,11 +121,13 @@ class CatalogueService:
             default_output_tokens=one.default_output_tokens,
             price=None if one.price is None else _render_price(one.price, self._catalogue.currency),
             takes_images=one.images is not None,
+            images=None if one.images is None else _render_images(one.images),
+            dimensions=one.dimensions,
             fallbacks=list(one.fallbacks),
             retires_on=one.retires_on,
             retires_in_days=one.days_left(today),
             retires_soon=one.retires_soon(today),
-            connection=_render_connection(one) if self._is_administrators else None,
+            connection=_render_connection(listed) if self._is_administrators else None,
             etag=listed.etag or NOT_STORED_ETAG,
         )
 
@@ -140,8 +142,14 @@ def _render_price(price: ModelPrice, currency: str) -> ModelPriceReply:
     )
 
 
-def _render_connection(one: ModelDeployment) -> DeploymentReply:
+def _render_images(images: ImageTokens) -> ImageTokensReply:
+    return ImageTokensReply(base=images.base, tile=images.tile, patches=images.patches, factor=images.factor)
+
+
+def _render_connection(listed: ListedModel) -> DeploymentReply:
+    one = listed.deployment
     return DeploymentReply(
+        model=listed.model,
         base_url=one.base_url,
         api_version=one.api_version,
         deployment=one.deployment,

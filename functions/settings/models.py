@@ -35,7 +35,13 @@ class SettingQuery(QueryModel):
 
 
 class SettingPageQuery(PageQuery, SettingQuery):
-    """Query of settings, which are sorted by key."""
+    """Query of settings, which are sorted by key.
+
+    Attributes:
+        prefix: The beginning of their keys, such as `chat.`.
+    """
+
+    prefix: str | None = Field(None, min_length=1, max_length=128)
 
 
 class PutSettingRequest(RequestModel):

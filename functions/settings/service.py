@@ -69,7 +69,8 @@ class SettingsService:
     async def list(self, query: SettingPageQuery) -> ListReply[SettingReply]:
         """Return one page of settings, by key."""
         own, everybodys = await self._read()
-        found = [setting for setting in self._registry if setting.key > (query.cursor or "")]
+        after, prefix = query.cursor or "", query.prefix or ""
+        found = [one for one in self._registry if one.key > after and one.key.startswith(prefix)]
         page = cut_page(found, query.limit, lambda setting: setting.key)
         return ListReply[SettingReply].of(
             page, lambda setting: self._render_setting(setting, own, everybodys)

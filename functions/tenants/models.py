@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from shared.http.models import ReplyModel, RequestModel, VersionedReply
+from shared.http.paging import PageQuery
 from shared.tenancy.context import TENANT_ID_PATTERN, Role
 from shared.tenancy.store import TenantStatus, Tier
 from shared.tokens.limits import TenantLimits
@@ -47,6 +48,16 @@ class UpdateTenantRequest(RequestModel):
         if self.name is None and self.tier is None and self.status is None:
             raise refuse_value("at least one of name, tier and status is required")
         return self
+
+
+class TenantPageQuery(PageQuery):
+    """Query of tenants, which are sorted by id.
+
+    Attributes:
+        prefix: The beginning of their ids or of their names, without regard to case.
+    """
+
+    prefix: str | None = Field(None, min_length=1, max_length=200)
 
 
 class PurgeReply(ReplyModel):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from functions.tenants.models import (
         CreateTenantRequest,
+        TenantPageQuery,
         UpdateTenantRequest,
     )
     from shared.clock import Clock
-    from shared.http.paging import PageQuery
     from shared.tenancy.audit import AuditTrail
     from shared.tenancy.purges import PurgeItem, Purges
     from shared.tenancy.store import TenantStore
@@ -94,9 +94,9 @@ class TenantService:
             )
         return _render_tenant(stored)
 
-    async def list(self, query: PageQuery) -> ListReply[TenantReply]:
+    async def list(self, query: TenantPageQuery) -> ListReply[TenantReply]:
         """Return one page of tenants, by id; those that were purged are none any more."""
-        found = await self._tenants.page(query.cursor, query.fetch_limit)
+        found = await self._tenants.page(query.cursor, query.fetch_limit, query.prefix)
         page = cut_page(found, query.limit, lambda tenant: tenant.tenant_id.casefold())
         return ListReply[TenantReply].of(page, _render_tenant)
 

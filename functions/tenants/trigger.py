@@ -7,6 +7,7 @@ import azure.functions as func
 from functions.tenants.models import (
     CallerReply,
     CreateTenantRequest,
+    TenantPageQuery,
     TenantReply,
     TenantStateReply,
     UpdateTenantRequest,
@@ -14,7 +15,7 @@ from functions.tenants.models import (
 from functions.tenants.service import TenantService, describe_caller, show_tenant
 from shared.http.inputs import IfMatch
 from shared.http.models import TenantPath
-from shared.http.paging import ListReply, PageQuery
+from shared.http.paging import ListReply
 from shared.http.routes import Routes
 from shared.tenancy.context import PlatformContext, Role, TenantContext
 from shared.tokens.limits import LimitStore
@@ -41,7 +42,7 @@ def blueprint(runtime: "Runtime") -> func.Blueprint:
         return await service(platform).create(tenant)
 
     @routes.get("v1/tenants", min_role=Role.ADMIN)
-    async def list_tenants(platform: PlatformContext, query: PageQuery) -> ListReply[TenantReply]:
+    async def list_tenants(platform: PlatformContext, query: TenantPageQuery) -> ListReply[TenantReply]:
         """List the tenants.
 
         They are sorted by id. Tenants that were purged are not among them; `GET /tenants/{tenant_id}` still

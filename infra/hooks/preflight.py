@@ -91,7 +91,7 @@ def check_package(ranks: Path, libraries: Path, findings: Findings) -> None:
     """Check that what the set-up puts into the package is there."""
     if sum(1 for file in ranks.iterdir() if file.suffix != ".md") == 0:
         findings.problems.append("the tokenizers' ranks are not in shared/llm/ranks: make setup")
-    if not (libraries / "preact.js").exists():
+    if not (libraries / "libraries.js").exists():
         findings.problems.append("the console's libraries are not in functions/console: make setup")
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts the libraries of the console into functions/console/static/vendor: from npm, by the lock, each checked by its
-# sum as it is served.
+# Puts the libraries of the console into functions/console/static/vendor: from npm, by the lock, made one file by
+# esbuild, which is checked by its sum as it is served. After a change of either: local/setup/console.sh --write.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -9,18 +9,10 @@ to="$PWD/functions/console/static/vendor"
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 
-cp "$from/package.json" "$from/package-lock.json" "$made"
+cp "$from/package.json" "$from/package-lock.json" "$from/libraries.js" "$made"
 npm ci --prefix "$made" --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error >&2
-modules="$made/node_modules"
-mkdir "$made/vendor"
-
-# Their source maps are not here: what points to them is left out.
-take() { grep -v '^//# sourceMappingURL=' "$modules/$1" | sed 's,//# sourceMappingURL=.*$,,' > "$made/vendor/$2"; }
-take preact/dist/preact.module.js preact.js
-take preact/hooks/dist/hooks.module.js preact-hooks.js
-take htm/dist/htm.module.js htm.js
-take @preact/signals/dist/signals.module.js signals.js
-take @preact/signals-core/dist/signals-core.module.js signals-core.js
+(cd "$made" && node_modules/.bin/esbuild libraries.js --bundle --format=esm --target=es2022 --minify \
+    --log-level=warning --outfile=vendor/libraries.js >&2)
 
 sums() { (cd "$1" && for file in *; do printf '%s  %s\n' "$("$OLDPWD/.venv/bin/python" -c 'import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],"rb").read()).hexdigest())' "$file")" "$file"; done); }
 if [ "${1:-}" = "--write" ]; then

@@ -80,7 +80,7 @@ azurite() {
 }
 
 console_is_there() {
-    [ -f functions/console/static/vendor/preact.js ] && done_for console local/setup/console/SHA256SUMS
+    [ -f functions/console/static/vendor/libraries.js ] && done_for console local/setup/console/SHA256SUMS
 }
 
 console_libraries() {

@@ -63,6 +63,9 @@ _HAS_OR_NEEDS_NO_PLACE = (
 _WAITS_FOR_PLACE = "c.outbox.place = 'held' OR (c.outbox.place = 'asked' AND c.outbox_since < @before)"
 """The latter's own sender has not come to an end with it."""
 
+_HAS_PLACE = "c.outbox.place = 'taken' OR (c.outbox.place = 'asked' AND c.outbox_since >= @before)"
+"""An index finds these: what waits may be thousands, and is not read."""
+
 _IS_LOST = (
     f"{_IS_QUEUED} AND c.outbox_pending = false AND c.outbox.kind = 'request' "
     "AND c.outbox_since < @lost_since "
@@ -176,8 +179,8 @@ class JobRepository[Request: TaskMessage, Result: BaseModel]:
             limit: The most jobs.
             with_held: Whether those that wait for one are returned, too.
         """
-        fresh = "" if with_held else f" AND NOT ({_WAITS_FOR_PLACE})"
-        where = f"c.outbox.place IN ('asked', 'held', 'taken') AND NOT ({_IS_LOST}){fresh}"
+        placed = "c.outbox.place IN ('asked', 'held', 'taken')" if with_held else _HAS_PLACE
+        where = f"({placed}) AND NOT ({_IS_LOST})"
         parameters = self._lost() if with_held else self._lost() | self._stale()
         return await self._all().query(PlacedJob, Query(select(PlacedJob, where=where), parameters, limit))
 

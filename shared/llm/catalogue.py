@@ -76,11 +76,19 @@ class CatalogueBase:
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model as the administrator sees it; `etag` is None where it is not stored."""
+    """A model as the administrator sees it.
+
+    Attributes:
+        deployment: The model, with all that is known of it.
+        enabled: Whether it may be used.
+        etag: The state of the stored entry; None where it is not stored.
+        model: The packaged model that the entry names; None where it names none.
+    """
 
     deployment: ModelDeployment
     enabled: bool
     etag: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +253,9 @@ class ModelCatalogue:
                 entries[name] = (entry, CatalogueSource.STORED)
         etags = {name: item.etag for name, item in items.items()}
         return {
-            name: ListedModel(self._complete(name, entry, source), entry.enabled, etags.get(name))
+            name: ListedModel(
+                self._complete(name, entry, source), entry.enabled, etags.get(name), entry.model
+            )
             for name, (entry, source) in sorted(entries.items())
         }
 

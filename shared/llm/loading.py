@@ -1,4 +1,4 @@
-"""Loading of the models' SDK beside the app's work."""
+"""Loading of the models' client beside the app's work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-NEEDED: Final = ("openai.resources.chat.completions", "shared.llm.openai_client")
+NEEDED: Final = ("aiohttp", "shared.llm.openai_client", "shared.llm.provider_http")
 """What the first call of a model in a process would load."""
 
 
-async def load_models_sdk(
+async def load_models_client(
     loaded: Container[str] = sys.modules, load: Callable[[str], object] = import_module
 ) -> None:
-    """Load the SDK in a thread: half a second for which the first call would hold the event loop.
+    """Load it in a thread: a fifth of a second for which the first call would hold the event loop.
 
     Args:
         loaded: The modules that the process has.

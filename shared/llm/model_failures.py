@@ -6,12 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx2
-import openai
 from azure.core.exceptions import AzureError
 
 from shared.errors import APIError, ConfigurationError, DependencyTimeoutError, DependencyUnavailableError
-from shared.llm.bounded_answer import AnswerTooLongError
 from shared.llm.chat_model import (
     FilteredPromptError,
     ModelOutageError,
@@ -21,6 +18,12 @@ from shared.llm.chat_model import (
 )
 from shared.llm.errors import PromptRefusedError
 from shared.llm.model_dependencies import NAME
+from shared.llm.provider_errors import (
+    AnswerTooLongError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderStatusError,
+)
 from shared.llm.retry_after import read_retry_after
 from shared.resilience.policy import Transient
 
@@ -43,10 +46,8 @@ _PAID_REFUSALS = frozenset({_FILTERED, "context_length_exceeded"})
 """Azure may charge for a 400 because of the content filter or of the input's length (its page of prices)."""
 
 _MISSING_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "404", "410"})
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
-
-CALL_ERRORS = (openai.OpenAIError, AzureError, APIError, ValueError)
+CALL_ERRORS = (ProviderError, AzureError, APIError, ValueError)
 """Errors that a call of a model ends with; a ValueError is an answer that is not JSON."""
 
 
@@ -63,16 +64,12 @@ class ModelCallError(Exception):
 
 def classify(error: BaseException) -> Transient | None:
     """Tell which failures of the model another attempt may cure."""
-    if isinstance(error, openai.APIStatusError):
-        if error.status_code in _TRANSIENT or error.status_code >= _SERVER_ERRORS:
-            throttled = error.status_code == _TOO_MANY_REQUESTS
-            return Transient(
-                read_retry_after(error.response.headers, throttled=throttled), throttled=throttled
-            )
+    if isinstance(error, ProviderStatusError):
+        if error.status in _TRANSIENT or error.status >= _SERVER_ERRORS:
+            throttled = error.status == _TOO_MANY_REQUESTS
+            return Transient(read_retry_after(error.headers, throttled=throttled), throttled=throttled)
         return None
-    if isinstance(error, openai.APIConnectionError):
-        return None if isinstance(error.__cause__, AnswerTooLongError) else Transient()
-    return None
+    return Transient() if isinstance(error, ProviderConnectionError) else None
 
 
 @dataclass(slots=True)
@@ -96,7 +93,7 @@ class CallWork:
         self.last_error = None
         try:
             return await request()
-        except (openai.APIError, AzureError, ConfigurationError) as error:
+        except (ProviderError, AzureError, ConfigurationError) as error:
             self.last_error = error
             if _did_no_work(error):
                 self.possible = before
@@ -105,16 +102,16 @@ class CallWork:
 
 def _did_no_work(error: BaseException) -> bool:
     match error:
-        case openai.APIStatusError():
+        case ProviderStatusError():
             return _is_refused_before_work(error)
-        case openai.APIConnectionError():
-            return isinstance(error.__cause__, _NEVER_SENT)
+        case ProviderConnectionError():
+            return not error.was_sent
         case _:
             return isinstance(error, AzureError | ConfigurationError)
 
 
-def _is_refused_before_work(error: openai.APIStatusError) -> bool:
-    status = error.status_code
+def _is_refused_before_work(error: ProviderStatusError) -> bool:
+    status = error.status
     is_refusal = _BAD_REQUEST <= status < _SERVER_ERRORS and status not in _UNCERTAIN
     return is_refusal and (status != _BAD_REQUEST or error.code not in _PAID_REFUSALS)
 
@@ -134,34 +131,30 @@ def may_go_elsewhere(failure: APIError, work: CallWork) -> bool:
 
 def status_of(error: BaseException | None) -> int | None:
     """Return the status that a model answered with, if it did."""
-    return error.status_code if isinstance(error, openai.APIStatusError) else None
+    return error.status if isinstance(error, ProviderStatusError) else None
 
 
-def code_of(error: openai.APIError) -> str | None:
+def code_of(error: ProviderStatusError) -> str | None:
     """Return the provider's code of a failure; whatever does not look like one is none."""
     code = error.code
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+    return code if code is not None and _CODE.fullmatch(code) else None
 
 
-def _describe_refusal(error: openai.APIStatusError, code: str) -> dict[str, JsonValue]:
+def _describe_refusal(error: ProviderStatusError, code: str) -> dict[str, JsonValue]:
     """Return the code of a refusal, and the parameter that it names, by the provider's name for that."""
     detail: dict[str, JsonValue] = {"code": code}
-    if isinstance(error.param, str) and _PARAMETER.fullmatch(error.param):
-        detail["param"] = error.param
+    if isinstance(error.parameter, str) and _PARAMETER.fullmatch(error.parameter):
+        detail["param"] = error.parameter
     return detail
 
 
 def describe_failure(error: Exception, work: CallWork) -> Exception:
     """Return the cause of a call's failure as it may be logged."""
     cause = work.last_error or error
-    if not isinstance(cause, openai.APIError):
+    if not isinstance(cause, ProviderError):
         return cause
-    told = (
-        type(cause).__name__,
-        status_of(cause),
-        code_of(cause),
-        cause.__cause__ and type(cause.__cause__).__name__,
-    )
+    code = code_of(cause) if isinstance(cause, ProviderStatusError) else None
+    told = (type(cause).__name__, status_of(cause), code, cause.__cause__ and type(cause.__cause__).__name__)
     return ModelCallError(" ".join(str(fact) for fact in told if fact))
 
 
@@ -174,7 +167,7 @@ def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
         model: The name of the model that was asked for; empty where none was.
     """
     match error:
-        case openai.APIStatusError():
+        case ProviderStatusError():
             is_gone = _is_missing_model(error) and model and not work.possible
             return ModelUnavailableError(model) if is_gone else _refusal(error, worked=work.possible)
         case DependencyUnavailableError() | DependencyTimeoutError() if not work.possible:
@@ -183,7 +176,7 @@ def translate_failure(error: Exception, work: CallWork, model: str) -> APIError:
             return ModelOutageError(NAME, "did not get a credential")
         case APIError():
             return error
-        case openai.APIConnectionError():
+        case AnswerTooLongError():
             return UnusableAnswerError("gave an answer that is too long", None)
         case _:
             return UnusableAnswerError("gave an answer that is not JSON", None)
@@ -195,14 +188,14 @@ def _outage(error: DependencyUnavailableError | DependencyTimeoutError) -> Model
     return ModelOutageError(NAME, reason, retry_after=error.retry_after or 1.0, asks_for_pause=asks)
 
 
-def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
+def _refusal(error: ProviderStatusError, *, worked: bool) -> APIError:
     """Turn a status that is not worth another attempt into the app's error.
 
     Args:
         error: The provider's answer.
         worked: Whether this attempt, or one before it, may have made the model work.
     """
-    status = error.status_code
+    status = error.status
     if status in _PROMPT_AT_FAULT:
         code = code_of(error) or str(status)
         if code == _FILTERED and worked:
@@ -217,6 +210,6 @@ def _refusal(error: openai.APIStatusError, *, worked: bool) -> APIError:
     return ModelOutageError(NAME, reason)
 
 
-def _is_missing_model(error: openai.APIStatusError) -> bool:
-    is_missing = error.status_code in {_NOT_FOUND, _GONE}
+def _is_missing_model(error: ProviderStatusError) -> bool:
+    is_missing = error.status in {_NOT_FOUND, _GONE}
     return is_missing and (not error.code or error.code in _MISSING_MODEL_CODES)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.llm.bounded_answer import MOST_BYTES_OF_EMBEDDINGS
 from shared.llm.embedding_answer import read_embeddings
 
 if TYPE_CHECKING:
     from shared.llm.deployment_access import DeploymentAccess
     from shared.llm.deployments import ModelDeployment
     from shared.llm.embedding_model import EmbeddingPrompt, Embeddings
-    from shared.llm.openai_client import BareClient
+    from shared.llm.provider_http import ProviderHttp
     from shared.llm.route_asker import RouteAsker
 
 
@@ -25,13 +26,13 @@ class OpenAIEmbeddingModel:
     cannot be compared.
 
     Args:
-        client: The SDK's client.
+        http: Asks providers.
         access: Where deployments are, and what each is sent.
         asker: Asks the deployments of a route one after the other.
     """
 
-    def __init__(self, client: BareClient, access: DeploymentAccess, asker: RouteAsker) -> None:
-        self._client = client
+    def __init__(self, http: ProviderHttp, access: DeploymentAccess, asker: RouteAsker) -> None:
+        self._http = http
         self._access = access
         self._asker = asker
 
@@ -51,4 +52,4 @@ class OpenAIEmbeddingModel:
         if prompt.safety_identifier is not None:
             body["user"] = prompt.safety_identifier  # the only name that this interface has for it
         url = self._access.embeddings_url(deployment)
-        return (await self._client.send(url, body, headers)).content
+        return await self._http.post(url, body, headers, MOST_BYTES_OF_EMBEDDINGS)

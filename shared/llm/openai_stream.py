@@ -1,4 +1,4 @@
-"""Stream of one answer, read off an HTTP response: within its bounds, closed when nobody reads on."""
+"""Stream of one answer, read off its connection: within its bounds, closed when nobody reads on."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import httpx2
-
 from shared.llm.chat_model import TruncatedAnswerError
 from shared.llm.passed_answer import PassedAnswer
+from shared.llm.provider_errors import ProviderConnectionError
 from shared.llm.streamed_answer import EventDecoder, EventTooLongError, StreamedAnswer
 from shared.resilience.deadlines import remaining_seconds
 from shared.resilience.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from shared.contracts import Usage
     from shared.llm.chat_model import ChatPrompt, Completion
+    from shared.llm.provider_http import ProviderAnswer
 
 _LAST_BYTES_SECONDS = 0.1
 
@@ -85,27 +85,25 @@ class GrowingAnswer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedStream:
-    """A response of which the first bytes have come: from now on no other attempt can take its place."""
+    """An answer of which the first bytes have come: from now on no other attempt can take its place."""
 
-    response: httpx2.Response
-    chunks: AsyncIterator[bytes]
+    answer: ProviderAnswer
     first: bytes
 
     @classmethod
-    async def of(cls, response: httpx2.Response) -> OpenedStream:
-        """Wait for a response's first bytes.
+    async def of(cls, answer: ProviderAnswer) -> OpenedStream:
+        """Wait for an answer's first bytes.
 
         Raises:
-            httpx2.HTTPError: They did not come; the response is closed.
+            ProviderConnectionError: They did not come; the answer is closed.
         """
-        chunks = response.aiter_bytes()
         async with AsyncExitStack() as failing:
-            failing.push_async_callback(response.aclose)
-            first = await anext(chunks, b"")
+            failing.push_async_callback(answer.close)
+            first = await answer.read_part()
             if not first:
-                raise httpx2.ReadError("The stream is empty", request=response.request)
+                raise ProviderConnectionError("the stream is empty", was_sent=True)
             failing.pop_all()
-        return cls(response, chunks, first)
+        return cls(answer, first)
 
     async def read(self, prompt: ChatPrompt, bounds: StreamBounds) -> AsyncGenerator[str | Completion]:
         """Read the answer: its text as it comes, then the whole.
@@ -145,8 +143,8 @@ class OpenedStream:
             TruncatedAnswerError: They did not come.
         """
         try:
-            return await limit.wait(anext(self.chunks, b""), until)
-        except (TimeoutError, httpx2.HTTPError) as error:
+            return await limit.wait(self.answer.read_part(), until)
+        except (TimeoutError, ProviderConnectionError) as error:
             if answer.is_whole:
                 return b""
             reason = (
@@ -158,9 +156,9 @@ class OpenedStream:
 
     async def _drain(self) -> None:
         """Read the end of the response, if it is there: its connection can then be used again."""
-        with suppress(TimeoutError, httpx2.HTTPError):
+        with suppress(TimeoutError, ProviderConnectionError):
             async with asyncio.timeout(_LAST_BYTES_SECONDS):
-                await anext(self.chunks, b"")
+                await self.answer.read_part()
 
 
 def _begin(prompt: ChatPrompt, bounds: StreamBounds) -> GrowingAnswer:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from shared.contracts import Usage
 
-_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+_TEXTS = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
 """Members of a part that hold words of the model; the last two are of providers that show its thoughts."""
 
 
@@ -119,7 +119,8 @@ class PassedAnswer:
             number = index if isinstance(index, int) else 0
             reason = read_name(choice.get("finish_reason"))
             self._finish_reasons[number] = reason or self._finish_reasons.get(number)
-            texts += _words_of(as_object(choice.get("delta")))
+            if isinstance(delta := choice.get("delta"), dict):
+                texts += _words_of(delta)
         return "".join(texts)
 
 
@@ -129,8 +130,8 @@ def _choices_of(fields: dict[str, object]) -> list[dict[str, object]]:
 
 
 def _words_of(delta: dict[str, object]) -> Iterator[str]:
-    for name in _TEXTS:
-        if member := delta.get(name):
+    for name, member in delta.items():
+        if member and name in _TEXTS:
             yield read_text(member)
     calls = delta.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():

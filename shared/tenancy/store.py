@@ -149,10 +149,16 @@ class TenantStore:
             None if key is None else TenantKeyItem.from_json(key),
         )
 
-    async def page(self, after: str | None, limit: int) -> list[TenantItem]:
-        """Return tenants by their ids in lower case, after the given one; fewer than `limit` are the last."""
+    async def page(self, after: str | None, limit: int, prefix: str | None = None) -> list[TenantItem]:
+        """Return tenants by their ids in lower case, after the given one; fewer than `limit` are the last.
+
+        Args:
+            after: The id after which the page begins; None for the first page.
+            limit: The most tenants of the page.
+            prefix: The beginning of their ids or names, without regard to case; None for all tenants.
+        """
         found: list[TenantItem] = []
-        async for tenants in self._in_order(after, limit):
+        async for tenants in self._in_order(after, limit, prefix):
             found += tenants
             if len(found) >= limit:
                 break
@@ -160,18 +166,28 @@ class TenantStore:
 
     async def ids(self) -> AsyncIterator[list[TenantId]]:
         """Go through the ids that are taken, some at a time; some have no tenant, by a crash or a purge."""
-        async for names in self._names(None, _PAGE):
+        async for names in self._names(None, _PAGE, None):
             yield [parse_tenant_id(name.claimed_as) for name in names]
 
-    async def _in_order(self, after: str | None, size: int) -> AsyncIterator[list[TenantItem]]:
+    async def _in_order(
+        self, after: str | None, size: int, prefix: str | None
+    ) -> AsyncIterator[list[TenantItem]]:
         """Go through the tenants; an id that nobody has (a crash, a purge) is passed over."""
-        async for names in self._names(after, size):
+        async for names in self._names(after, size, prefix):
             read = (self.read(parse_tenant_id(name.claimed_as)) for name in names)
             yield [tenant for tenant in await side_by_side(read, at_once=_AT_ONCE) if tenant is not None]
 
-    def _names(self, after: str | None, size: int) -> AsyncIterator[Sequence[DirectoryItem]]:
+    def _names(
+        self, after: str | None, size: int, prefix: str | None
+    ) -> AsyncIterator[Sequence[DirectoryItem]]:
+        where = (
+            "" if prefix is None else "STARTSWITH(c.id, @prefix, true) OR STARTSWITH(c.name, @prefix, true)"
+        )
+        parameters = {} if prefix is None else {"@prefix": prefix}
+
         async def read_page(after: str | None, limit: int) -> list[DirectoryItem]:
-            return await self._directory.read_page(DirectoryItem, KeysetPage(limit, after))
+            page = KeysetPage(limit, after, where=where, parameters=parameters)
+            return await self._directory.read_page(DirectoryItem, page)
 
         return walk_pages(read_page, lambda name: name.id, size, after)
 

@@ -164,7 +164,8 @@ def bucket_seconds(counter: WindowCounter) -> list[int]:
 
 def expired_seconds(counter: WindowCounter, time: float) -> list[int]:
     """Return the seconds that no longer count when the store's clock has reached `time`, oldest first."""
-    return [second for second in bucket_seconds(counter) if second + WINDOW_SECONDS <= time]
+    latest = time - WINDOW_SECONDS
+    return sorted(second for key in counter.b if (second := int(key[1:])) <= latest)
 
 
 def sum_buckets(counter: WindowCounter, chosen: Iterable[int]) -> Amount:

@@ -6,9 +6,9 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.tokens.counters import (
     WINDOW_SECONDS,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from shared.tokens.limits import PoolLimits, TenantLimits
 
 UNLIMITED = 2**60
-_LATEST_REPORT_SECONDS = 2 * 24 * 3600
+_DAY_SECONDS = 24 * 3600
+_LATEST_REPORT_SECONDS = 2 * _DAY_SECONDS
 _MOST_BACKLOG = 5
 """The most expired seconds that may wait until their headroom is needed."""
 
@@ -85,17 +86,12 @@ def limit_pool_counter(limits: TenantLimits, time: float) -> CounterLimits:
 def _limit_root_counter(
     limits: TenantLimits | PoolLimits, concurrency: int | None, version: int | None, time: float
 ) -> CounterLimits:
-    day, month = spending_keys(time)
-    at = datetime.fromtimestamp(time, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    next_month = (at.replace(day=1) + timedelta(days=32)).replace(day=1)
+    day, month = _periods_of(int(time // _DAY_SECONDS))
     budgets = []
     if limits.tokens_per_day is not None:
-        tomorrow = (at + timedelta(days=1)).timestamp()
-        budgets.append(PeriodBudget("tokens_per_day", day, limits.tokens_per_day, tomorrow))
+        budgets.append(PeriodBudget("tokens_per_day", day.key, limits.tokens_per_day, day.ends_at))
     if limits.tokens_per_month is not None:
-        budgets.append(
-            PeriodBudget("tokens_per_month", month, limits.tokens_per_month, next_month.timestamp())
-        )
+        budgets.append(PeriodBudget("tokens_per_month", month.key, limits.tokens_per_month, month.ends_at))
     return CounterLimits(
         limits.tokens_per_minute, limits.requests_per_minute, concurrency, tuple(budgets), version
     )
@@ -119,8 +115,26 @@ def limit_model_counter(limits: TenantLimits, model: str) -> CounterLimits:
 
 def spending_keys(time: float) -> tuple[str, str]:
     """Return the names under which a time's day and month are counted."""
-    at = datetime.fromtimestamp(time, UTC)
-    return f"d{at:%Y%m%d}", f"m{at:%Y%m}"
+    day, month = _periods_of(int(time // _DAY_SECONDS))
+    return day.key, month.key
+
+
+class _Period(NamedTuple):
+    """Day or month: the name that it is counted under, and when the next one begins."""
+
+    key: str
+    ends_at: float
+
+
+@lru_cache(maxsize=16)
+def _periods_of(day: int) -> tuple[_Period, _Period]:
+    """Return a day, which is counted from the epoch on, and its month; both are UTC's."""
+    at = datetime.fromtimestamp(day * _DAY_SECONDS, UTC)
+    next_month = (at.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return (
+        _Period(f"d{at:%Y%m%d}", (at + timedelta(days=1)).timestamp()),
+        _Period(f"m{at:%Y%m}", next_month.timestamp()),
+    )
 
 
 def _find_outdated(counter: WindowCounter, time: float) -> list[str]:

@@ -185,6 +185,33 @@ def limits_in_force(tier: str, override: LimitsOverride | None, at: float) -> Te
     return limits.model_copy(update=given)
 
 
+class LimitsInForce:
+    """Limits of one tenant, worked out anew only where tier, override or the override's end say so."""
+
+    def __init__(self) -> None:
+        self._stored: Mapping[str, object] | None = None
+        self._override: LimitsOverride | None = None
+        self._by_tier: dict[tuple[str, bool], TenantLimits] = {}
+
+    def of(self, tier: str, counter: WindowCounter | None, at: float) -> TenantLimits:
+        """Return the limits at a time, in seconds since the epoch.
+
+        Args:
+            tier: The tenant's tier.
+            counter: Its counter, which has the override; None where there is none.
+            at: The time.
+        """
+        stored = None if counter is None else counter.override
+        if stored != self._stored:
+            self._stored, self._by_tier = stored, {}
+            self._override = None if counter is None else override_of(counter)
+        key = tier, self._override is not None and self._override.in_force(at)
+        limits = self._by_tier.get(key)
+        if limits is None:
+            limits = self._by_tier[key] = limits_in_force(tier, self._override, at)
+        return limits
+
+
 class StoredLimits(BaseModel):
     """Override of a tenant as it is stored, expired or not, and its version."""
 

@@ -15,7 +15,6 @@ from shared.tokens.headroom import (
     limit_pool_counter,
     limit_tenant_counter,
 )
-from shared.tokens.limits import limits_in_force, override_of
 from shared.tokens.retry_after import wait_until
 from shared.tokens.stored_models import TokenStatus
 
@@ -76,8 +75,7 @@ class Quota:
         self._snapshot = snapshot
         tenant = snapshot.counter(TENANT_COUNTER)
         self._version = 0 if tenant is None else tenant.limits_version
-        override = None if tenant is None else override_of(tenant)
-        self.limits = limits_in_force(tier, override, self.time)
+        self.limits = snapshot.limits.of(tier, tenant, self.time)
         self.shares = shares
         self.headrooms: dict[str, Headroom] = {}
         self._of_lock: dict[tuple[str, str], tuple[Headroom, ...]] = {}

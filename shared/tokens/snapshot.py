@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from shared.resilience.concurrency import side_by_side
 from shared.tokens.counters import COUNTER_PREFIX, WindowCounter
+from shared.tokens.limits import LimitsInForce
 from shared.tokens.stored_models import ClockItem, LockGroup, UsageItem
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _MOST_ITEMS = 2048
 """The most items of a kind that are remembered of one tenant."""
+
+_MOST_GROUPS = 256
+"""Each exchange leaves one, so that all of these are soon there. A batch touches 100 at most."""
 
 _READS_AT_ONCE = 16
 _LEAST_MARGIN_SECONDS = 0.1
@@ -71,10 +75,11 @@ class LedgerSnapshot:
     ) -> None:
         self.partition = partition
         self.counters: LRUCache[str, CounterReading] = LRUCache(_MOST_ITEMS)
-        self.groups: LRUCache[str, int | None] = LRUCache(_MOST_ITEMS)
+        self.groups: LRUCache[str, int | None] = LRUCache(_MOST_GROUPS)
         """The locks of a group that are settled, as bits; None where no such group is stored."""
         self.usages: LRUCache[str, UsageItem | None] = LRUCache(_MOST_ITEMS)
         """Usage items that are stored, in whatever state; None where none is."""
+        self.limits = LimitsInForce()
         self._clock = clock
         self._store_clocks = store_clocks
         self._own_clock = store_clocks.create()
@@ -147,7 +152,8 @@ class LedgerSnapshot:
         reads = [read_counter(counter_id) for counter_id in counter_ids]
         reads += [read_group(group) for group in groups]
         reads += [read_usage(usage_id) for usage_id in usages]
-        await side_by_side(reads, at_once=_READS_AT_ONCE)
+        if reads:
+            await side_by_side(reads, at_once=_READS_AT_ONCE)
 
     async def write(self, operations: Sequence[BatchOperation]) -> None:
         """Do all of the operations or none, and remember the counters as they are then.

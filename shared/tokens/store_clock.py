@@ -36,8 +36,12 @@ class _Offset:
     high: float
     at: float
 
+    def drift(self, now: float) -> float:
+        """Return by how much each bound has moved since."""
+        return DRIFT * max(0.0, now - self.at)
+
     def widened(self, now: float) -> _Offset:
-        drift = DRIFT * max(0.0, now - self.at)
+        drift = self.drift(now)
         return _Offset(self.low - drift, self.high + drift, now)
 
 
@@ -65,8 +69,8 @@ class StoreClock:
         """Tell whether the bounds are narrow enough to be used."""
         if self._offset is None:
             return False
-        known = self._offset.widened(now)
-        return known.high - known.low <= MAX_WIDTH_SECONDS
+        known = self._offset
+        return known.high - known.low + 2 * known.drift(now) <= MAX_WIDTH_SECONDS
 
     def earliest(self, now: float) -> float:
         """Return a time that the store's clock has certainly reached.
@@ -74,7 +78,8 @@ class StoreClock:
         Raises:
             RuntimeError: No answer has told the store's time yet.
         """
-        return self._known(now).low + now
+        known = self._known()
+        return known.low - known.drift(now) + now
 
     def latest(self, now: float) -> float:
         """Return a time that the store's clock has certainly not passed.
@@ -82,12 +87,13 @@ class StoreClock:
         Raises:
             RuntimeError: No answer has told the store's time yet.
         """
-        return self._known(now).high + now
+        known = self._known()
+        return known.high + known.drift(now) + now
 
-    def _known(self, now: float) -> _Offset:
+    def _known(self) -> _Offset:
         if self._offset is None:
             raise RuntimeError("the store's time was asked for before an answer told it")
-        return self._offset.widened(now)
+        return self._offset
 
 
 class StoreClocks:

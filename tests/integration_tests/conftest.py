@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,13 +29,18 @@ forgotten and a log line is shipped, as there."""
 MODEL_KEYS = {"MODEL_KEY_OF_TESTS": "the-key-of-the-catalogues-tests"}
 """The one key that entries of the catalogue can name here."""
 
+FOLDER = Path(__file__).parent
+
 EMULATORS = os.environ.get("TENANTRY_EMULATORS") == "1"
 """Whether the services of infra/compose.yaml are asked, or whatever the environment names in their place."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts, stops or breaks endpoints of its own: only the local ones let it."""
+    """Mark integration tests, and those that start, stop or break endpoints: only the local ones let them."""
     for item in items:
+        if FOLDER not in item.path.parents:
+            continue
+        item.add_marker("integration")
         if "platform" not in getattr(item, "fixturenames", ()):
             item.add_marker("local_endpoints")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.support.isolation import KEY_OF_A_REQUEST, NAMES, SETUP, operation
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +128,9 @@ def running_platform(
             line = process.stdout.readline()
             assert line.startswith("ready "), f"the platform did not start, see {log.name}: {line}"
             addresses = json.loads(line.removeprefix("ready "))
-            with httpx.Client(base_url=addresses.get("app", ""), timeout=60, trust_env=False) as client:
+            with httpx.Client(
+                base_url=addresses.get("app", ""), timeout=60, trust_env=False, verify=NO_TLS
+            ) as client:
                 yield Platform(process, addresses, client)
         finally:
             if process.stdout is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ from shared.llm.deployment_access import DeploymentAccess, OwnResource
 from shared.llm.deployments import CatalogueEntry, CatalogueSource, ModelDeployment, complete_entry
 from shared.llm.model_dependencies import ModelDependencies
 from shared.llm.model_failures import classify
-from shared.llm.openai_client import POLICY, OpenAIChatModel, open_client
+from shared.llm.openai_client import POLICY, OpenAIChatModel
 from shared.llm.openai_embeddings import OpenAIEmbeddingModel
 from shared.llm.openai_stream import STREAM_BOUNDS, StreamBounds
 from shared.llm.prices import PriceTable
+from shared.llm.provider_errors import ProviderConnectionError
+from shared.llm.provider_http import ProviderHttp
 from shared.llm.route_asker import RouteAsker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 
     from shared.clock import Clock
     from shared.tenancy.context import PlatformContext, TenantContext
@@ -40,28 +43,76 @@ async def no_token(scope: str) -> str:
     raise AssertionError(f"a token of {scope} was asked for")
 
 
+type Handle = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
+
+
+@dataclass
+class HandledRequests:
+    """`SendsRequests` whose requests a handler answers, in memory."""
+
+    handle: Handle
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> HandledAnswer:
+        with failures_of_a_connection():
+            response = await self.handle(httpx2.Request(method, url, headers=headers, content=content))
+        return HandledAnswer(response)
+
+    async def close(self) -> None:
+        """Have nothing to close."""
+
+
+class HandledAnswer:
+    """`ProviderAnswer` that a handler gave."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._stream = response.stream
+        self._parts: AsyncIterator[bytes] = aiter(response.stream)
+
+    async def read_part(self) -> bytes:
+        with failures_of_a_connection():
+            return await anext(self._parts, b"")
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+
+@contextmanager
+def failures_of_a_connection() -> Iterator[None]:
+    """Raise what a handler fails with as the connections that it stands for do."""
+    try:
+        yield
+    except httpx2.RequestError as error:
+        was_sent = not isinstance(error, httpx2.ConnectError)
+        raise ProviderConnectionError("failed", was_sent=was_sent) from error
+
+
 def open_model(
-    handle: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]],
+    handle: Handle,
     clock: Clock,
     access: DeploymentAccess | None = None,
     bounds: StreamBounds = STREAM_BOUNDS,
 ) -> tuple[OpenAIChatModel, ModelDependencies]:
     """Open the client of models over a handler of requests."""
-    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    http = ProviderHttp(HandledRequests(handle))
     dependencies = ModelDependencies(classify, POLICY, clock)
     access = access or DeploymentAccess(OWN, no_token)
-    return OpenAIChatModel(open_client(http_client), access, dependencies, bounds), dependencies
+    return OpenAIChatModel(http, access, dependencies, bounds), dependencies
 
 
 def open_embedding_model(
-    handle: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]],
+    handle: Handle,
     clock: Clock,
     access: DeploymentAccess | None = None,
 ) -> OpenAIEmbeddingModel:
     """Open the client of embedding models over a handler of requests."""
-    http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    http = ProviderHttp(HandledRequests(handle))
     asker = RouteAsker(ModelDependencies(classify, POLICY, clock))
-    return OpenAIEmbeddingModel(open_client(http_client), access or DeploymentAccess(OWN, no_token), asker)
+    return OpenAIEmbeddingModel(http, access or DeploymentAccess(OWN, no_token), asker)
 
 
 @dataclass

@@ -6,18 +6,16 @@ and the blobs by fakes, and the model behind the metered one by one that repeats
 
 from __future__ import annotations
 
-import inspect
 import json
+import os
 import re
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
-from types import FunctionType
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import azure.functions as func
-from azure.functions.decorators.http import HttpOutput, HttpTrigger
 
 import function_app
 from shared.blob.store import BlobInfo, BlobPage, BlobPart
@@ -30,6 +28,7 @@ from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.support import isolation
 from tests.support.fakes import Answer, Call, FakeClock, RouteClient
+from tests.support.late_bindings import bind_late
 from tests.support.memory_cosmos import MemoryCosmos, memory_cosmos
 from tests.support.openai_answers import embeddings_json, last_words, passed_completion, speak_chunks
 from tests.unit_tests.messaging.deliveries import FakeDelivery
@@ -60,17 +59,18 @@ ENVIRONMENT = {
 }
 
 
-def _read_constructors_once() -> None:
-    """Keep the signatures of azure-functions' constructors, which it reads nine times for each route."""
-    for binding in (HttpTrigger, HttpOutput):
-        for kind in binding.__mro__:
-            wrapped = vars(kind).get("__init__")
-            while isinstance(wrapped, FunctionType) and "__signature__" not in vars(wrapped):
-                wrapped.__dict__["__signature__"] = inspect.signature(wrapped)
-                wrapped = inspect.getclosurevars(wrapped).nonlocals.get("func")
+@cache
+def _settings(environment: frozenset[tuple[str, str]], process: frozenset[tuple[str, str]]) -> Settings:
+    """Read settings once for all apps that have the same: that takes a millisecond, and they never change."""
+    return Settings.model_validate(dict(environment))
 
 
-_read_constructors_once()
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return what an app is set to by the environment of a test, on that of the process."""
+    return _settings(frozenset((ENVIRONMENT | dict(environment)).items()), frozenset(os.environ.items()))
+
+
+bind_late()
 _TOKEN_COUNTER = TokenCounter()
 _OUTSIDE = ("sender", "blobs", "job_blobs", "content_blobs", "chat_model", "embedding_model")
 """What of the runtime stands for things outside the process."""
@@ -169,7 +169,7 @@ class MemoryRuntime(Runtime):
     """The composition root with everything outside the process in memory."""
 
     def __init__(self, cosmos: MemoryCosmos, clock: FakeClock, environment: Mapping[str, str]) -> None:
-        super().__init__(lambda: Settings.model_validate(ENVIRONMENT | dict(environment)), clock)
+        super().__init__(lambda: read_settings(environment), clock)
         self._memory = cosmos
         self.environment = environment
         # Set before they are first asked for, these stand in the place of the lazily opened clients.
@@ -323,3 +323,21 @@ class SharedStart[T]:
         async with _over_store(clock, {}, stored) as app:
             app.runtime.__dict__.update(outside)
             yield app, known
+
+
+@cache
+def _with_tenants(tier: str, *tenant_ids: str) -> SharedStart[None]:
+    async def prepare(app: WholeApp) -> None:
+        for tenant_id in tenant_ids:
+            await app.new_tenant(tenant_id, tier)
+
+    return SharedStart(prepare)
+
+
+@asynccontextmanager
+async def app_of(
+    *tenant_ids: str, tier: str = "premium", clock: FakeClock | None = None
+) -> AsyncIterator[WholeApp]:
+    """Open the app for tenants who have nothing yet."""
+    async with _with_tenants(tier, *tenant_ids).open(clock) as (app, _):
+        yield app

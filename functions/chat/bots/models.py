@@ -37,9 +37,11 @@ class BotPageQuery(PageQuery):
     """Query of bots, which are sorted by id.
 
     Attributes:
+        prefix: The beginning of their ids.
         scope: The tenant's own bots, or the global ones.
     """
 
+    prefix: str | None = Field(None, pattern=ID_PATTERN)
     scope: Source = Source.TENANT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from functions.chat.bots.errors import BotNotFoundError
@@ -66,9 +67,12 @@ class BotRepository:
             raise BotNotFoundError(bot_id)
         return found
 
-    async def page(self, after: str | None, limit: int) -> list[BotItem]:
-        """Return bots by id, after the given one."""
-        return await self._own.read_page(BotItem, KeysetPage(limit, after))
+    async def page(self, after: str | None, limit: int, prefix: str | None = None) -> list[BotItem]:
+        """Return bots by id, after the given one; with a prefix those whose ids begin with it."""
+        page = KeysetPage(limit, after)
+        if prefix is not None:
+            page = replace(page, where="STARTSWITH(c.id, @prefix)", parameters={"@prefix": prefix})
+        return await self._own.read_page(BotItem, page)
 
     async def list_ids(self, most: int) -> list[str]:
         """Return the ids of bots, so many of them at most, the first by id."""

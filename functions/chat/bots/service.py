@@ -123,7 +123,7 @@ class BotService:
         Raises:
             ValidationError: The administrator names no tenant.
         """
-        found = await self._readable(query.scope).page(query.cursor, query.fetch_limit)
+        found = await self._readable(query.scope).page(query.cursor, query.fetch_limit, query.prefix)
         page = cut_page(found, query.limit, lambda bot: bot.id)
         return ListReply[BotReply].of(page, lambda bot: _render(FoundBot(bot, query.scope)))
 

@@ -222,7 +222,7 @@ class RatingReply(ReplyModel):
     rated_at: datetime
 
 
-class TurnReply(AnswerFacts):
+class TurnReply(AnswerFacts, VersionedReply):
     """One turn of a conversation; what is said of an answer is null until there is one.
 
     Attributes:
@@ -234,6 +234,7 @@ class TurnReply(AnswerFacts):
         rating: A reader's judgement; null where there is none.
         created_at: When the message came.
         expires_at: When it is removed; null where it is kept until somebody removes it.
+        etag: The turn's state; sent as If-Match, it makes a rating take effect on this state alone.
     """
 
     turn: int
@@ -246,7 +247,7 @@ class TurnReply(AnswerFacts):
     expires_at: datetime | None
 
 
-class RatedTurnReply(TurnReply, VersionedReply):
+class RatedTurnReply(TurnReply):
     """A turn with its judgement; its `etag` is the ETag header, too."""
 
 

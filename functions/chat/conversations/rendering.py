@@ -65,13 +65,14 @@ def render_turn(turn: TurnItem) -> TurnReply:
         rating=_render_rating(turn.rating),
         created_at=turn.created_at,
         expires_at=None if turn.expires_at is None else datetime.fromtimestamp(turn.expires_at, UTC),
+        etag=turn.etag,
         **render_source(turn.source),
     )
 
 
 def render_rated_turn(turn: TurnItem) -> RatedTurnReply:
     """Render a turn with its ETag."""
-    return RatedTurnReply.model_validate({**dict(render_turn(turn)), "etag": turn.etag})
+    return RatedTurnReply.model_validate(dict(render_turn(turn)))
 
 
 def render_exported_turn(turn: TurnItem, *, is_visible: bool) -> ExportedTurnReply:

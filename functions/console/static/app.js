@@ -4,7 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { html } from "./lib/html.js";
 import { PAGES, homeOf } from "./lib/pages.js";
 import { match, navigate, place, startRouter } from "./lib/router.js";
-import { activeTenant, caller, can, resume, returnFromProvider } from "./lib/session.js";
+import { activeTenant, caller, can } from "./lib/session.js";
+import { resume } from "./lib/signin.js";
 import { LeavingQuestion, Reauthentication, Shell, SignIn, applyTheme, overlay } from "./lib/shell.js";
 import { Button, Empty, ErrorBox, Page, Progress, Toasts, announceNextPage } from "./lib/ui.js";
 
@@ -17,7 +18,7 @@ function App({ failed }) {
 function Visited({ path }) {
   const [module, setModule] = useState(null);
   const [error, setError] = useState(null);
-  const { page, params } = find(path);
+  const { page, params } = findPage(path);
   const home = path === "/" ? homeOf(caller.value.role, Boolean(activeTenant.value)) : null;
   useEffect(() => {
     if (home) navigate(home, {}, { replace: true });
@@ -55,7 +56,7 @@ function Overlay() {
   return open === "palette" ? html`<${module.Palette} onClose=${close} />` : html`<${module.Keys} onClose=${close} />`;
 }
 
-function find(path) {
+function findPage(path) {
   for (const page of PAGES) {
     const params = match(page.path, path);
     if (params) return { page, params };
@@ -77,8 +78,9 @@ async function start() {
   addEventListener("keydown", onKey);
   let failed = null;
   const fail = (error) => void (failed = error);
+  const returns = new URLSearchParams(location.search).has("state");
   // A link can pretend to come from the provider: who is signed in stays so.
-  if (!(await returnFromProvider().catch(fail))) await resume().catch(fail);
+  if (!returns || !(await import("./lib/provider.js").then((ways) => ways.returnFromProvider()).catch(fail))) await resume().catch(fail);
   startRouter();
   let { path } = place.value;
   place.subscribe((now) => {

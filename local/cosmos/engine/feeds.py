@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from local.cosmos.engine import charges, continuation
+from local.cosmos.engine.indexed_search import IndexedSearch, NotOrderedError, Scope, Search
 from local.cosmos.engine.partition import EVERYTHING, EpkRange, PartitionKey
 from local.cosmos.errors import bad_request, not_servable_across_partitions
 from local.cosmos.sql.plan import needs_merging, plan_query
-from local.cosmos.sql.query import PageRequest, Position, Query, Resume, Row, compile_query
+from local.cosmos.sql.query import Page, PageRequest, Position, Query, Resume, Row, compile_query
 from local.cosmos.storage.items import ItemRow
 
 if TYPE_CHECKING:
@@ -30,21 +32,6 @@ _NO_CROSS_PARTITION: Final = (
     "to true, "
     "specify x-ms-documentdb-partitionkey, or revise your query to avoid this exception."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which items a request may see: one partition, a range of them, or all.
-
-    Args:
-        key: The one partition.
-        epk_range: The range, where there is no key.
-        everywhere: Whether the caller agreed to a request over all partitions.
-    """
-
-    key: PartitionKey | None = None
-    epk_range: EpkRange = EVERYTHING
-    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +109,39 @@ class Feeds:
                 left = [part for part in parts if part.high is None or part.high > at]
                 following = left[1] if len(left) > 1 else None
                 scope = replace(scope, epk_range=left[0] if left else scope.epk_range)
-        start: Position = (b"", 0) if resume is None or query.ordered_scan else resume.position
-        rows = _Counted(self._rows(container, scope, pins, start) if query.reads_items else _one_empty_row())
-        page = query.run(
-            rows,
-            parameters,
-            self._items.now_ticks(),
-            PageRequest(request.most, resume, keeps_undefined=keeps_undefined),
-        )
+        asked = PageRequest(request.most, resume, keeps_undefined=keeps_undefined)
+        page, looked_at = self._run(container, Search(query, parameters, pins, scope), asked)
         rest = page.resume
         if rest is None and following is not None:
             rest = Resume((following.low, 0))
         token = None if rest is None else continuation.encode(rest, bound_to)
         size = sum(map(len, page.results))
-        return FeedPage(page.results, token, charges.query(rows.count, size), rows.count)
+        return FeedPage(page.results, token, charges.query(looked_at, size), looked_at)
+
+    def _run(self, container: Container, search: Search, asked: PageRequest) -> tuple[Page, int]:
+        """Give a page, and how many items were read for it."""
+        if not search.query.reads_items:
+            return self._run_over(_one_empty_row(), search, asked)
+        lookups = IndexedSearch(container.table, search, self._items.now())
+        if lookups.in_order:
+            with suppress(NotOrderedError):
+                return self._run_over(lookups.ordered_rows(), search, replace(asked, in_order=True))
+        resume = asked.resume
+        start = (b"", 0) if resume is None or search.query.ordered_scan else resume.position
+        found = self._looked_up(container, search.scope, search.pins)
+        rows = lookups.few_rows() if found is None else found
+        if rows is None:
+            page, looked_at = self._run_over(self._scan(container, search.scope, start), search, asked)
+            lookups.learn(looked_at, len(page.results))
+            return page, looked_at
+        return self._run_over(_positioned(rows, search.scope, start), search, asked)
+
+    def _run_over(
+        self, rows: Iterable[tuple[Position, ItemRow]], search: Search, asked: PageRequest
+    ) -> tuple[Page, int]:
+        counted = _Counted(rows)
+        page = search.query.run(counted, search.parameters, self._items.now_ticks(), asked)
+        return page, counted.count
 
     @staticmethod
     def plan(
@@ -220,24 +226,20 @@ class Feeds:
             raise bad_request("Cross partition query only supports 'VALUE <AggregateFunc>' for aggregates.")
         return scope
 
-    def _rows(
-        self, container: Container, scope: Scope, pins: list[Pins], start: Position
+    def _scan(
+        self, container: Container, scope: Scope, start: Position
     ) -> Iterable[tuple[Position, ItemRow]]:
-        """Find the items that can match by the best index there is, in the order of their positions."""
-        found = self._looked_up(container, scope, pins)
-        by_key = scope.key is None and scope.epk_range != EVERYTHING
-        if found is not None:
-            positioned = sorted(((row.epk if by_key else b"", row.seq), row) for row in found)
-            return (entry for entry in positioned if entry[0] >= start)
+        """Read all items of a scope from a position on."""
         table, now = container.table, self._items.now()
         epk, seq = start
         if scope.key is not None:
             rows = table.scan_partition(scope.key.canonical, scope.key.epk, seq - 1, now)
-            return (((b"", row.seq), row) for row in rows if scope.epk_range.holds(row.epk))
-        if by_key:
-            ranged = table.scan_range(scope.epk_range.low, scope.epk_range.high, (epk, seq - 1), now)
-            return (((row.epk, row.seq), row) for row in ranged)
-        return (((b"", row.seq), row) for row in table.scan_all(seq - 1, now))
+            rows = (row for row in rows if scope.epk_range.holds(row.epk))
+        elif scope.epk_range != EVERYTHING:
+            rows = table.scan_range(scope.epk_range.low, scope.epk_range.high, (epk, seq - 1), now)
+        else:
+            rows = table.scan_all(seq - 1, now)
+        return ((scope.position(row), row) for row in rows)
 
     def _looked_up(self, container: Container, scope: Scope, pins: list[Pins]) -> list[ItemRow] | None:
         """Look the items up whose ids and partitions the filter names.
@@ -256,6 +258,12 @@ class Feeds:
             if row is not None and scope.epk_range.holds(row.epk):
                 found[row.seq] = row
         return list(found.values())
+
+
+def _positioned(rows: Iterable[ItemRow], scope: Scope, start: Position) -> Iterator[tuple[Position, ItemRow]]:
+    """Put items into the order of a scan, and begin where it would."""
+    positioned = sorted((scope.position(row), row) for row in rows)
+    return (entry for entry in positioned if entry[0] >= start)
 
 
 def _parts(container: Container, scope: Scope, pins: list[Pins]) -> list[EpkRange]:

@@ -14,13 +14,14 @@ from local.cosmos.sql import tree
 from local.cosmos.values import Value, deep_equal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 type Path = tuple[str, ...]
 type Pins = dict[Path, Value]
 
 MAX_ALTERNATIVES: Final = 2000
 _UNPINNED: Final[list[Pins]] = [{}]
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def alternatives(where: tree.Node | None, alias: str, parameters: Mapping[str, Value]) -> list[Pins]:
@@ -29,6 +30,42 @@ def alternatives(where: tree.Node | None, alias: str, parameters: Mapping[str, V
     [{}] where it demands nothing that is understood.
     """
     return _UNPINNED if where is None else _read(where, alias, parameters)
+
+
+def bounds(
+    where: tree.Node | None, alias: str, parameters: Mapping[str, Value], path: Path
+) -> tuple[str | None, str | None]:
+    """Read between which texts, both included, a property must be for an item to pass; None is no bound."""
+    low: str | None = None
+    high: str | None = None
+    for node in _conjuncts(where):
+        if not isinstance(node, tree.Binary) or node.operator not in _MIRRORED:
+            continue
+        pins = _equality(node.left, node.right, alias, parameters)
+        operator = node.operator
+        if pins is None:
+            pins, operator = _equality(node.right, node.left, alias, parameters), _MIRRORED[operator]
+        text = None if pins is None else pins[0].get(path)
+        if not isinstance(text, str):
+            continue
+        if operator in {">", ">="}:
+            low = text if low is None else max(low, text)
+        else:
+            high = text if high is None else min(high, text)
+    return low, high
+
+
+def _conjuncts(node: tree.Node | None) -> Iterator[tree.Node]:
+    match node:
+        case None:
+            return
+        case tree.Group(inner):
+            yield from _conjuncts(inner)
+        case tree.Logical("AND", operands):
+            for operand in operands:
+                yield from _conjuncts(operand)
+        case _:
+            yield node
 
 
 def _read(node: tree.Node, alias: str, parameters: Mapping[str, Value]) -> list[Pins]:

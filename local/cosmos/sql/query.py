@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cmp_to_key, lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
 from local.cosmos.errors import bad_request
 from local.cosmos.sql.compiler import ROOT_SLOT, CompiledSelect, Compiler, Evaluate, Frame, OrderKey, gather
-from local.cosmos.sql.constraints import Pins, alternatives
+from local.cosmos.sql.constraints import Path, Pins, alternatives, bounds
 from local.cosmos.sql.parser import parse
 from local.cosmos.values import UNDEFINED, Json, JsonObject, SortKey, Value, sort_key
 
@@ -69,12 +69,14 @@ class PageRequest:
         most_bytes: How many bytes of JSON, but for a first result that is larger.
         keeps_undefined: Whether ORDER BY on one path gives the items that do not have it, which depends on
             the index.
+        in_order: Whether the items come in the order of the query's ORDER BY instead of their positions.
     """
 
     most: int
     resume: Resume | None = None
     most_bytes: int = 4 * 1024 * 1024
     keeps_undefined: bool = False
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,25 @@ class Query:
 
     def pins(self, parameters: Mapping[str, Value]) -> list[Pins]:
         """Tell what the filter demands of an item."""
+        alias = self._item_alias
+        return [{}] if alias is None else alternatives(self.node.where, alias, parameters)
+
+    @property
+    def order_path(self) -> Path | None:
+        """The one property by which the results are ordered, item by item; None where it is not so."""
+        simple = len(self.order) == len(self.node.sources) == 1 and self._item_alias is not None
+        return self.order[0].path if simple and not self.select.grouped and not self.select.distinct else None
+
+    def bounds(self, parameters: Mapping[str, Value], path: Path) -> tuple[str | None, str | None]:
+        """Tell between which texts the filter demands a property to be; None is no bound."""
+        alias = self._item_alias
+        return (None, None) if alias is None else bounds(self.node.where, alias, parameters, path)
+
+    @property
+    def _item_alias(self) -> str | None:
+        """The name that the filter has for an item; None where its first source is no plain one."""
         first = self.node.sources[0] if self.node.sources else None
-        if first is None or first.alias is None or first.elements or first.collection.path:
-            return [{}]
-        return alternatives(self.node.where, first.alias, parameters)
+        return None if first is None or first.elements or first.collection.path else first.alias
 
     def matches(self, item: JsonObject, parameters: Mapping[str, Value], now_ticks: int) -> bool:
         """Tell whether an item passes the filter, as for a conditional patch."""
@@ -190,12 +207,12 @@ class Query:
     def _ordered_page(self, rows: Iterable[Row], frame: Frame, window: _Window, page: PageRequest) -> Page:
         compare = self._comparison()
         results = self._grouped(rows, frame) if self.select.grouped else self._keyed(rows, frame, page)
-        ordered = sorted(results, key=cmp_to_key(compare))
+        ordered = results if page.in_order else iter(self._sorted(results))
         if self.select.distinct:  # of equal results, the first in the order stays
-            ordered = list(_distinct(ordered))
+            ordered = _distinct(ordered)
         start = page.resume
         if start is None or start.keys is None:
-            return _cut(window.apply(iter(ordered), window.skip, 0), page, window)
+            return _cut(window.apply(ordered, window.skip, 0), page, window)
         last = _Result(start.keys, start.position, start.within, None)
         rest = (result for result in ordered if compare(result, last) > 0)
         return _cut(window.apply(rest, 0, start.given), page, window)
@@ -223,6 +240,16 @@ class Query:
                 else:
                     yield _Result(keys, row.position, within, value)
 
+    def _sorted(self, results: Iterable[_Result]) -> list[_Result]:
+        """Sort by each key, the last one first: what is equal by one stays in the order of the others."""
+        ordered = list(results)
+        tie = bool(self.order) and self.order[0].descending
+        ordered.sort(key=lambda result: (result.position, result.within), reverse=tie)
+        for number in reversed(range(len(ordered[0].keys) if ordered else 0)):
+            descending = number < len(self.order) and self.order[number].descending
+            ordered.sort(key=partial(_sort_key_of, number), reverse=descending)
+        return ordered
+
     def _comparison(self) -> Callable[[_Result, _Result], int]:
         directions = [-1 if key.descending else 1 for key in self.select.order]
         tie = directions[0] if directions else 1
@@ -237,6 +264,10 @@ class Query:
             return tie * ((mine_place > other_place) - (mine_place < other_place))
 
         return compare
+
+
+def _sort_key_of(number: int, result: _Result) -> SortKey:
+    return sort_key(result.keys[number])
 
 
 def _each(select: CompiledSelect, frame: Frame, item: JsonObject) -> Iterator[None]:

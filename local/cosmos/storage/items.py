@@ -2,18 +2,21 @@
 
 `seq` is the rowid: the number of the write that created the item. `lsn` numbers the container's transactions:
 the operations of a batch share one. Every access path has its index: (pk, id) for point reads, (epk) for
-partitions and ranges of them, (lsn) for the change feed.
+partitions and ranges of them, (lsn) for the change feed; queries get theirs as they need them (`lookups`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from local.cosmos.storage.lookups import Lookups
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
     from local.cosmos.storage.database import Database
+    from local.cosmos.storage.lookups import Found, Lookup
 
 _COLUMNS: Final = "seq, lsn, ts, ttl, expires, epk, pk, id, etag, body"
 
@@ -68,6 +71,7 @@ class ItemTable:
         self._update = f"UPDATE {table} SET lsn=?, ts=?, etag=?, body=? WHERE seq=?"
         self._rename = f"UPDATE {table} SET id=? WHERE seq=?"
         self._set_expiry = f"UPDATE {table} SET ttl=?, expires=? WHERE seq=?"
+        self.lookups = Lookups(self._connection, number)
         self.lsn: int
         self._writes: int
         (self.lsn, self._writes) = self._connection.execute(
@@ -189,6 +193,11 @@ class ItemTable:
             "BY epk, seq",
             (low, *values, *after, now),
         )
+
+    def scan_lookup(self, lookup: Lookup, found: Found, now: int) -> Iterator[ItemRow]:
+        """Read the live items of a part of an index, in its order."""
+        clause, values = self.lookups.clause(lookup, found, now)
+        return self._rows(clause, values)
 
     def changes(self, after_lsn: int, now: int) -> Iterator[ItemRow]:
         """Read live items in the order of their last change."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from local.cosmos.engine.feeds import DEFAULT_PAGE, LARGEST_PAGE, FeedPage, FeedRequest, Scope
+from local.cosmos.engine.feeds import DEFAULT_PAGE, LARGEST_PAGE, FeedPage, FeedRequest
+from local.cosmos.engine.indexed_search import Scope
 from local.cosmos.engine.items import MAX_ITEM_BYTES, UNCONDITIONAL, Conditions, Outcome
 from local.cosmos.engine.partition import EVERYTHING, EpkRange
 from local.cosmos.engine.patch import parse_patch

@@ -125,7 +125,7 @@ class RuntimeWorker:
         finally:
             if not running.done():
                 running.cancel()
-            await asyncio.wait([running])
+                await asyncio.wait([running])
             # The runtime itself never forgets a request.
             self._coordinator._context_references.pop(invocation.id, None)  # noqa: SLF001 -- it offers no public way
         return await run_to_outcome(running) if running.cancelled() else running.result()

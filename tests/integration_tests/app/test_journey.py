@@ -11,6 +11,7 @@ from azure.servicebus import ServiceBusClient
 import function_app
 from local.supervisor.addresses import servicebus_connection_string
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.integration_tests.platform import Caller, Platform
@@ -85,7 +86,9 @@ def test_a_job_goes_from_http_through_the_queue_to_a_stored_result_and_the_out_q
     assert [step["name"] for step in job["steps"]] == ["reason", "summarise"]
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
     with (
-        ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client,
+        ServiceBusClient.from_connection_string(
+            servicebus_connection_string(port), ssl_context=NO_TLS
+        ) as client,
         client.get_queue_receiver("reasoner-out", max_wait_time=20) as receiver,
     ):
         for message in receiver:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from shared.llm.catalogue_model import hash_names
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -143,7 +144,7 @@ def plan(tenants: Sequence[Tenant], conversations: int, turns: int) -> list[Conv
 async def unleash(planned: Sequence[Conversation], instances: Sequence[str]) -> None:
     """Let all conversations take place at once."""
     limits = httpx.Limits(max_connections=len(planned))
-    async with httpx.AsyncClient(trust_env=False, timeout=120, limits=limits) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=120, limits=limits) as client:
         await asyncio.gather(*(_converse(client, one, instances) for one in planned))
 
 

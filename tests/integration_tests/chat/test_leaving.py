@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.integration_tests.platform import Platform
@@ -49,7 +50,7 @@ def test_who_leaves_a_stream_closes_the_models_connection_and_pays_what_came(
     caller = platform.caller(platform.new_tenant())
     caller.must("PUT", "/api/v1/bots/b", {"system_prompt": "Be brief."})
     text = f"A question that only {uuid.uuid4().hex} asks"
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
+    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model:
 
         def served() -> dict[str, Any]:
             told: dict[str, Any] = model.get("/_local/served").json()

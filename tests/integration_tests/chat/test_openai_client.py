@@ -12,6 +12,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,7 +54,7 @@ def caller(platform: Platform) -> Caller:
     return caller
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(platform: Platform, caller: Caller) -> Iterator[openai.OpenAI]:
     """Open the client as everybody does."""
     with openai.OpenAI(base_url=f"{platform.addresses['app']}/api/v1", api_key=caller.key) as opened:
@@ -67,7 +69,7 @@ def say(text: str) -> list[ChatCompletionMessageParam]:
 @contextmanager
 def told(platform: Platform, text: str, **fault: object) -> Iterator[httpx.Client]:
     """Have something happen to the model's answer to a text; gives the model."""
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
+    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model:
         answer = model.post("/_local/faults", json={"contains": text} | fault)
         assert answer.status_code == 201, answer.text
         yield model

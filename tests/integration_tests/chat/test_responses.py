@@ -13,6 +13,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,12 +51,9 @@ class Desk:
 
     caller: Caller
     base_url: str
+    client: OpenAI
     model: httpx.Client
     text: str
-
-    @property
-    def client(self) -> OpenAI:
-        return OpenAI(base_url=self.base_url, api_key=self.caller.key, max_retries=0)
 
     def script(self, *answers: dict[str, Any]) -> None:
         """Have the model say what a test wants."""
@@ -77,9 +75,12 @@ class Desk:
 @pytest.fixture
 def desk(platform: Platform) -> Iterator[Desk]:
     caller = platform.caller(platform.new_tenant())
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
-        text = f"A question that only {uuid.uuid4().hex} asks"
-        yield Desk(caller, f"{platform.addresses['app']}/api/v1", model, text)
+    base_url = f"{platform.addresses['app']}/api/v1"
+    with (
+        OpenAI(base_url=base_url, api_key=caller.key, max_retries=0) as client,
+        httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model,
+    ):
+        yield Desk(caller, base_url, client, model, f"A question that only {uuid.uuid4().hex} asks")
 
 
 def test_a_response_is_gone_on_with_read_and_deleted(desk: Desk) -> None:
@@ -212,6 +213,4 @@ def test_refusals_are_raised_as_openais_own(desk: Desk) -> None:
         with pytest.raises(kind):
             client.responses.create(**body)
     with pytest.raises(openai.AuthenticationError):
-        OpenAI(base_url=desk.base_url, api_key="wrong", max_retries=0).responses.create(
-            model=MODEL, input="a"
-        )
+        client.with_options(api_key="wrong").responses.create(model=MODEL, input="a")

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ def _events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
 def chat(platform: Platform) -> Iterator[Chat]:
     caller = platform.caller(platform.new_tenant())
     caller.must("PUT", "/api/v1/bots/b", {"system_prompt": "Be brief."})
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
+    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model:
         yield Chat(caller, model, f"A question that only {uuid.uuid4().hex} asks")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,7 +50,7 @@ def test_each_kind_of_model_answers_in_the_form_or_the_turn_is_refused(
 
 @pytest.fixture
 def model(platform: Platform) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as client:
+    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as client:
         yield client
 
 

@@ -24,6 +24,7 @@ from tests.integration_tests.chat.storm import (
     unleash,
 )
 from tests.integration_tests.platform import Caller, Platform, running_platform, wait_for
+from tests.support.plain_http import NO_TLS
 from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def test_two_host_processes_continue_one_conversation_and_lose_no_turn(hosts: Ho
         """Send a message as a client does who asks again when told that another one is being answered."""
         address = hosts.addresses[message.startswith("there")]
         headers = {"authorization": f"Bearer {tenant.key}"}
-        with httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False) as client:
+        with httpx.Client(
+            base_url=address, headers=headers, timeout=60, trust_env=False, verify=NO_TLS
+        ) as client:
             while True:
                 answer = client.post(f"/api/v1/bots/{BOT}/chat", json=body | {"message": message})
                 if answer.status_code != 409:
@@ -121,7 +124,9 @@ def test_two_host_processes_continue_one_conversation_and_lose_no_turn(hosts: Ho
 def test_a_storm_loses_doubles_and_crosses_no_turn_and_the_ledger_is_right(hosts: Hosts) -> None:
     tenants = [new_tenant(hosts, number) for number in range(TENANTS)]
     planned = plan(tenants, CONVERSATIONS, TURNS)
-    with httpx.Client(base_url=hosts.here.addresses["llm"], trust_env=False, timeout=60) as model:
+    with httpx.Client(
+        base_url=hosts.here.addresses["llm"], trust_env=False, verify=NO_TLS, timeout=60
+    ) as model:
         for turn in every_turn(planned):
             if (fault := turn.fault()) is not None:
                 model.post("/_local/faults", json=fault).raise_for_status()

@@ -38,9 +38,9 @@ document.addEventListener("securitypolicyviolation", (event) => {
 window.planted = 0;
 """
 _RUN_AXE = """
-async (tags) => {
-  const asked = { runOnly: { type: "tag", values: tags }, resultTypes: ["violations"] };
-  const { violations } = await axe.run(document, asked);
+async (runOnly) => {
+  const shown = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document;
+  const { violations } = await axe.run(shown, { runOnly, resultTypes: ["violations"] });
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary}`));
 }
@@ -80,11 +80,13 @@ class Watch:
     """What a window did that it may not: asked elsewhere, broke the policy, failed.
 
     Attributes:
-        origin: The only one that may be asked.
+        origin: The only one that may be asked, but for `beside`.
+        beside: The origin of a provider that people sign in with.
         is_expected: What the console may log: a refused request is logged by Chromium itself.
     """
 
     origin: str
+    beside: str = ""
     foreign: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     is_expected: tuple[str, ...] = ("Failed to load resource",)
@@ -92,7 +94,8 @@ class Watch:
     def note_request(self, request: Request) -> None:
         """Note a request that leaves the origin."""
         parts = urlsplit(request.url)
-        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        asked = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme not in {"data", "blob"} and asked not in {self.origin, self.beside}:
             self.foreign.append(request.url)
 
     def note_message(self, message: ConsoleMessage) -> None:
@@ -141,11 +144,17 @@ class Window:
         return found
 
     def check_access(self) -> list[str]:
-        """Return what axe-core finds against WCAG 2.2 AA on what is shown."""
+        """Return what axe-core finds against WCAG 2.2 AA on what is shown, or on the dialog over it.
+
+        In the dark colours it looks at the contrast alone: all else is the same in them.
+        """
         if not self.page.evaluate("typeof window.axe === 'object'"):
             self.page.evaluate(_AXE.read_text(encoding="utf-8"))
-        found: list[str] = self.page.evaluate(_RUN_AXE, _WCAG)
-        return found
+        found: list[str] = self.page.evaluate(_RUN_AXE, {"type": "tag", "values": _WCAG})
+        self.page.emulate_media(color_scheme="dark")
+        dark: list[str] = self.page.evaluate(_RUN_AXE, {"type": "rule", "values": ["color-contrast"]})
+        self.page.emulate_media(color_scheme="light")
+        return found + [f"in the dark: {problem}" for problem in dark]
 
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than its window."""
@@ -164,12 +173,19 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How a window begins: with whose key, for which tenant, how large, in which colours."""
+    """How a window begins: with whose key, for which tenant, how large, in which colours.
+
+    Attributes:
+        forced: Whether the system's few colours take the place of the page's.
+        contrast: Whether its user has asked the system for more contrast.
+    """
 
     key: str | None = None
     tenant: str | None = None
     size: Mapping[str, int] = field(default_factory=lambda: DESKTOP)
     theme: str = "light"
+    forced: bool = False
+    contrast: bool = False
 
 
 def open_window(browser: Browser, origin: str, session: Session) -> tuple[BrowserContext, Window]:
@@ -178,6 +194,8 @@ def open_window(browser: Browser, origin: str, session: Session) -> tuple[Browse
         viewport={"width": session.size["width"], "height": session.size["height"]},
         color_scheme="dark" if session.theme == "dark" else "light",
         reduced_motion="reduce",
+        forced_colors="active" if session.forced else "none",
+        contrast="more" if session.contrast else "no-preference",
         locale="en-GB",
         timezone_id="UTC",
     )

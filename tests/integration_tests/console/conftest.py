@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.integration_tests.console.browser import (
+    DESKTOP,
     HOW_TO_GET_IT,
     Session,
     Window,
@@ -61,7 +62,7 @@ def page_as(browser: Browser, estate: Estate) -> Iterator[OpensWindows]:
     ) -> Window:
         key = key or ("" if role is None else estate.keys[role])
         tenant = estate.tenant_id if role == "admin" else None
-        session = Session(key or None, tenant, theme=theme, **({} if size is None else {"size": size}))
+        session = Session(key or None, tenant, size=size or DESKTOP, theme=theme)
         opened.append(open_window(browser, estate.origin, session))
         return opened[-1][1]
 

@@ -53,7 +53,10 @@ def new_estate(platform: Platform) -> Estate:
     platform.caller(other_id).must("PUT", "/api/v1/prompts/of-the-other", {"template": "Not yours"})
     key = {"name": "of Mara", "role": "user", "user_id": USER}
     user = platform.admin.must("POST", f"/api/v1/tenants/{tenant_id}/keys", key)
-    keys = {"admin": platform.admin.key, "tenant_admin": owner.key, "user": str(user["key"])}
+    mara = Caller(platform.client, str(user["key"]))
+    mara.must("POST", "/api/v1/reasoning/jobs", {"id": "of-mara", "model": "gpt-4o", "text": "Is it so?"})
+    mara.must("POST", "/api/v1/feedback", {"id": "of-mara", "language": "en", "text": "It is quick."})
+    keys = {"admin": platform.admin.key, "tenant_admin": owner.key, "user": mara.key}
     platform.client.post("/admin/functions/ship_logs", json={"input": ""})
     wait_for(lambda: owner.must("GET", "/api/v1/calls")["items"], bool)
     return Estate(platform, tenant_id, other_id, keys, names)

@@ -29,6 +29,7 @@ from tests.integration_tests.console.browser import (
 from tests.integration_tests.console.places import find_places
 from tests.integration_tests.demo.filling import fill
 from tests.integration_tests.platform import ADMIN_KEY, running_platform
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _SIZES = {"desktop": DESKTOP, "phone": PHONE}
 _THEMES = ("light", "dark")
+_WISHES = ("few-colours", "more-contrast")
 _TENANT = "fernhallow-outdoor"
 
 
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--url", help="of a platform that python -m local.demo has filled")
     parser.add_argument("--data-dir", type=Path, default=Path(".local"), help="of that platform")
     parser.add_argument("--only", default="", help="pages whose address begins so")
+    parser.add_argument("--wish", choices=_WISHES, help="as a system that wishes it shows the pages")
     parser.add_argument("--whole", action="store_true", help="the whole page instead of what a window shows")
     given = parser.parse_args(arguments)
     executable = find_chromium()
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     with _platform(given.url, given.data_dir) as (origin, data_dir), open_browser(executable) as browser:
         key = json.loads((data_dir / "demo.json").read_text(encoding="utf-8"))["admins"][_TENANT]
-        with httpx.Client(base_url=origin, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=origin, timeout=60, trust_env=False, verify=NO_TLS) as client:
             for picture in _take(browser, origin, Owner(client, key), given):
                 print(picture)  # noqa: T201  # a command line program
     return 0
@@ -94,7 +97,8 @@ def _platform(url: str | None, data_dir: Path) -> Iterator[tuple[str, Path]]:
 def _take(browser: Browser, origin: str, owner: Owner, given: argparse.Namespace) -> Iterator[Path]:
     for size_name, size in _SIZES.items():
         for theme in _THEMES:
-            session = Session(ADMIN_KEY, _TENANT, size=size, theme=theme)
+            wishes = {"forced": given.wish == "few-colours", "contrast": given.wish == "more-contrast"}
+            session = Session(ADMIN_KEY, _TENANT, size=size, theme=theme, **wishes)
             context, window = open_window(browser, origin, session)
             window.visit("/")
             for place in find_places(window, owner, _TENANT):

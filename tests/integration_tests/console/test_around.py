@@ -20,9 +20,9 @@ PAGES = {"/api/docs": "details", "/admin/host/view": "table"}
 """Each with what is there once it has what it shows."""
 
 
-@pytest.fixture(params=["light", "dark"])
-def window(browser: Browser, platform: Platform, request: pytest.FixtureRequest) -> Iterator[Window]:
-    context, opened = open_window(browser, platform.addresses["app"], Session(theme=request.param))
+@pytest.fixture
+def window(browser: Browser, platform: Platform) -> Iterator[Window]:
+    context, opened = open_window(browser, platform.addresses["app"], Session())
     yield opened
     context.close()
     assert not opened.watch.foreign

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
     from tests.integration_tests.platform import Platform
 
 
-def bury(platform: Platform, estate: Estate, *names: str) -> None:
+def bury(
+    platform: Platform,
+    estate: Estate,
+    *names: str,
+    by: str = "analyse_feedback",
+    language: str = "no language",
+) -> None:
     """Give a queue's function messages that it can never handle, and wait until they are dead letters."""
     for name in names:
-        message = {"tenant_id": estate.tenant_id, "id": name, "language": "no language", "text": "Hello"}
-        platform.client.post("/admin/functions/analyse_feedback", json={"input": message})
+        message = {"tenant_id": estate.tenant_id, "id": name, "language": language, "text": "Hello"}
+        platform.client.post(f"/admin/functions/{by}", json={"input": message})
     wait_for(
         lambda: {one["job_id"] for one in estate.get("/dead-letters")["items"]},
         lambda kept: kept >= set(names),
@@ -86,6 +93,31 @@ def test_dead_letters_say_why_stay_where_they_can_never_be_handled_and_are_delet
     assert "first-letter" not in left
 
 
+def test_dead_letters_that_were_picked_are_replayed_and_the_others_stay(
+    page_as: OpensWindows, estate: Estate, platform: Platform
+) -> None:
+    bury(platform, estate, "picked-a", "picked-b", "left-alone", by="give_up_feedback", language="en")
+    window = page_as("tenant_admin")
+    window.visit("/dead-letters?reason=DeliveriesExhaustedError")
+    page = window.page
+    rows = page.get_by_role("table", name="Dead letters").locator("tbody tr")
+
+    for name in ("picked-a", "picked-b"):
+        rows.filter(has_text=name).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Replay the 2 picked").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Replay picked").click()
+    expect(dialog.get_by_role("status")).to_contain_text("2 replayed, 0 stay")
+    dialog.locator("footer").get_by_role("button", name="Close").click()
+    expect(rows).to_have_count(1)
+
+    assert "left-alone" in {one["job_id"] for one in estate.get("/dead-letters")["items"]}
+    wait_for(
+        lambda: {estate.get(f"/feedback/{name}")["status"] for name in ("picked-a", "picked-b")},
+        lambda found: found == {"succeeded"},
+    )
+
+
 def test_a_tenant_is_given_limits_of_its_own_and_they_are_taken_back(
     page_as: OpensWindows, estate: Estate
 ) -> None:
@@ -95,6 +127,7 @@ def test_a_tenant_is_given_limits_of_its_own_and_they_are_taken_back(
     table = page.get_by_role("table", name="Limits in force")
     row = table.get_by_role("row").filter(has_text="Tokens per lock")
 
+    expect(page.get_by_role("progressbar", name=re.compile("Tokens left"))).to_be_visible()
     page.get_by_role("button", name="limits of its own").or_(
         page.get_by_role("button", name="Change its own limits")
     ).click()
@@ -163,6 +196,27 @@ def test_a_webhook_is_added_with_its_secret_shown_once_rotated_and_deleted(
     assert made["events"] == ["job.succeeded", "job.failed"]
 
 
+def test_the_end_of_a_job_is_told_among_the_deliveries_of_its_webhook(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    [hook] = [
+        one for one in estate.get("/webhooks")["items"] if one["webhook_id"] == estate.names["webhook_id"]
+    ]
+    job = {"id": "told-of", "model": "gpt-4o", "text": "Is it over?", "callback_url": hook["url"]}
+    estate.owner.must("POST", "/api/v1/reasoning/jobs", job)
+    where = f"/webhooks/{hook['webhook_id']}/deliveries"
+    wait_for(lambda: {one["job_id"] for one in estate.get(where)["items"]}, lambda told: "told-of" in told)
+    window = page_as("tenant_admin")
+    window.visit("/webhooks")
+    page = window.page
+
+    page.get_by_role("link", name=hook["url"]).click()
+    row = page.get_by_role("table", name="Deliveries").get_by_role("row").filter(has_text="told-of")
+    expect(row).to_contain_text("Succeeded")
+
+    expect(row.get_by_role("link", name="told-of")).to_have_attribute("href", "#/jobs/told-of")
+
+
 def test_a_model_is_added_edited_and_removed(
     page_as: OpensWindows, estate: Estate, platform: Platform
 ) -> None:
@@ -172,13 +226,17 @@ def test_a_model_is_added_edited_and_removed(
     page = window.page
     row = page.get_by_role("table", name="Models").get_by_role("row").filter(has_text=name)
 
-    def stored() -> list[dict[str, object]]:
+    def stored() -> list[dict[str, Any]]:
         found = platform.admin.must("GET", f"/api/v1/model-catalogue?prefix={name}")
         return list(found["items"])
 
     page.get_by_role("button", name="Add model").click()
     page.get_by_role("dialog").get_by_label("Name", exact=True).fill(name)
     page.get_by_role("dialog").get_by_label("Facts of the packaged model").fill("gpt-4o")
+    page.get_by_role("dialog").get_by_role("group", name="Tokens of an image").get_by_label("Base").fill("70")
+    page.get_by_role("dialog").get_by_role("group", name="Tokens of an image").get_by_label("Tile").fill(
+        "140"
+    )
     page.get_by_role("button", name="Save model").click()
     expect(row).to_contain_text("Stored")
     row.get_by_role("button", name="Edit").click()
@@ -192,6 +250,8 @@ def test_a_model_is_added_edited_and_removed(
     expect(row).to_have_count(0)
 
     assert (edited["max_output_tokens"], edited["price"] is not None) == (777, True)
+    assert edited["images"] == {"base": 70, "tile": 140, "patches": None, "factor": None}
+    assert edited["connection"]["model"] == "gpt-4o"
     assert stored() == []
 
 
@@ -203,10 +263,10 @@ def test_the_trail_tells_who_did_what_in_the_tenant_and_in_the_platform(
     page = window.page
     rows = page.get_by_role("table", name="Audit trail").locator("tbody tr")
 
-    page.get_by_label("Action").select_option(label="Key create")
-    expect(rows.first).to_contain_text("Key create")
+    page.get_by_label("Action").select_option(label="Key created")
+    expect(rows.first).to_contain_text("Key created")
     page.get_by_label("Whose").select_option(label="The platform's")
-    page.get_by_label("Action").select_option(label="Tenant create")
+    page.get_by_label("Action").select_option(label="Tenant created")
     expect(rows.filter(has_text=estate.tenant_id).first).to_contain_text("Administrator")
 
     assert "action=tenant.create" in page.url

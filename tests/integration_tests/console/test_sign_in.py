@@ -87,7 +87,9 @@ def test_a_link_that_pretends_to_come_from_a_provider_signs_nobody_out(
     assert window.page.url.partition("#")[0] == f"{estate.origin}/api/console"
 
 
-def test_a_reload_stays_signed_in_and_another_tab_is_not(page_as: OpensWindows, estate: Estate) -> None:
+def test_a_reload_and_a_copy_of_the_tab_stay_signed_in_and_another_tab_is_not(
+    page_as: OpensWindows, estate: Estate
+) -> None:
     window = page_as("tenant_admin")
     window.visit("/prompts")
 
@@ -95,6 +97,10 @@ def test_a_reload_stays_signed_in_and_another_tab_is_not(page_as: OpensWindows, 
     window.settle()
     other = window.page.context.new_page()
     other.goto(f"{estate.origin}/api/console#/prompts")
+    with window.page.expect_popup() as copied:
+        window.page.evaluate("window.open(location.href)")  # a browser copies its storage, as of a duplicate
+    expect(copied.value.get_by_role("heading", level=1, name="Prompts")).to_be_visible()
+    copied.value.get_by_role("button", name="Sign out").click()
 
     expect(window.page.get_by_role("heading", level=1, name="Prompts")).to_be_visible()
     expect(other.get_by_label("API key")).to_be_visible()

@@ -71,6 +71,82 @@ def test_a_conversation_that_went_on_meanwhile_is_gone_back_in_by_choice_alone(
     assert len(estate.get(where)["items"]) == 3
 
 
+def test_a_conversation_that_changed_meanwhile_is_neither_rated_nor_deleted_unseen(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    where = talk(estate, "changed", "The first thing")
+    window = page_as("tenant_admin")
+    window.visit(where)
+    page = window.page
+
+    estate.owner.must("PUT", f"/api/v1{where}/turns/1/rating", {"rating": "down"})
+    page.get_by_role("button", name="Good: rate turn 1").click()
+    expect(page.get_by_text("Turn 1 was changed by somebody else meanwhile")).to_be_visible()
+    expect(page.get_by_role("button", name="Bad: rate turn 1")).to_have_attribute("aria-pressed", "true")
+    talk(estate, "changed", "The second thing")
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    dialog = page.get_by_role("dialog", name="The conversation was changed meanwhile")
+    expect(dialog.get_by_role("region", name="Theirs")).to_contain_text("The second thing")
+    left = estate.owner.send("GET", f"/api/v1{where}").status_code
+    dialog.get_by_role("button", name="Keep mine").click()
+    expect(page.get_by_role("heading", level=1, name="Conversations")).to_be_visible()
+
+    assert (left, estate.owner.send("GET", f"/api/v1{where}").status_code) == (200, 404)
+
+
+def test_a_conversation_is_named_its_last_answer_asked_for_again_and_its_rating_explained(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    where = talk(estate, "asked-again", "The first thing", "The second thing")
+    window = page_as("tenant_admin")
+    window.visit(where)
+    page = window.page
+
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Title").fill("Two things")
+    page.get_by_role("button", name="Save title").click()
+    expect(page.get_by_role("heading", level=1, name="Two things")).to_be_visible()
+    page.get_by_role("button", name="Answer again, turn 2").click()
+    again = page.get_by_role("group", name="Turn 3")
+    expect(again).to_contain_text("The second thing")
+    expect(page.get_by_role("group", name="Turn 2")).to_have_count(0)
+    page.get_by_role("button", name="Bad: rate turn 3").click()
+    page.get_by_role("button", name="Say why, turn 3").click()
+    page.get_by_label("In your words").fill("It says nothing")
+    page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    expect(again).to_contain_text("It says nothing")
+
+    kept = estate.get(where)
+    assert kept["title"] == "Two things"
+    assert [turn["turn"] for turn in kept["items"]] == [1, 3]
+    assert kept["items"][1]["rating"]["rating"] == "down"
+
+
+def test_an_answer_that_needs_the_prompts_values_again_is_asked_for_with_them(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    owner = estate.owner
+    owner.must("PUT", "/api/v1/prompts/greets-by-name", {"template": "Greet {customer}."})
+    owner.must(
+        "PUT",
+        "/api/v1/bots/greets-by-name",
+        {"llm": {"model": "gpt-4o"}, "prompt": {"name": "greets-by-name"}},
+    )
+    body = {"message": "Hello", "conversation_id": "greeted", "variables": {"customer": "Ada"}}
+    owner.must("POST", "/api/v1/bots/greets-by-name/chat", body)
+    window = page_as("tenant_admin")
+    window.visit("/bots/greets-by-name/conversations/greeted")
+    page = window.page
+
+    page.get_by_role("button", name="Answer again, turn 1").click()
+    page.get_by_role("dialog").get_by_label("customer").fill("Grace")
+    page.get_by_role("dialog").get_by_role("button", name="Answer again").click()
+
+    expect(page.get_by_role("group", name="Turn 2")).to_contain_text("Hello")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_model_call_is_found_by_a_filter_and_its_way_is_shown(
     page_as: OpensWindows, estate: Estate
 ) -> None:
@@ -141,6 +217,32 @@ def test_a_job_is_submitted_followed_approved_and_its_result_shown(
 
     job = estate.get(f"/reasoning/jobs/{page.get_by_role('heading', level=1).inner_text()}")
     assert (job["status"], job["approvals"][0]["comment"]) == ("succeeded", "Go on")
+
+
+def test_feedback_is_written_and_found_by_its_hashtag_in_the_charts(
+    page_as: OpensWindows, estate: Estate
+) -> None:
+    window = page_as("tenant_admin")
+    window.visit("/feedback")
+    page = window.page
+
+    page.get_by_role("button", name="New feedback").click()
+    page.get_by_role("dialog").get_by_label("Text", exact=True).fill("The new search is quick, thank you.")
+    page.get_by_role("dialog").get_by_label("Your own name for it").fill("of-the-browser")
+    page.get_by_role("button", name="Send feedback").click()
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("Feedback")
+    feedback_id = page.get_by_role("heading", level=1).inner_text()
+    written = wait_for(
+        lambda: estate.get(f"/feedback/{feedback_id}"), lambda one: one["status"] == "succeeded"
+    )
+    window.visit("/feedback")
+    hashtag = written["analysis"]["hashtag"]
+    expect(page.get_by_role("figure").first).to_contain_text("Feedback by day")
+    page.get_by_role("list", name="Feedback by hashtag").get_by_role("link", name=hashtag).click()
+
+    rows = page.get_by_role("table", name="List of feedback").locator("tbody tr")
+    expect(rows.filter(has_text="of-the-browser")).to_contain_text(hashtag)
+    expect(page.get_by_label("Hashtag")).to_have_value(hashtag)
 
 
 def test_an_import_shows_how_far_it_is_and_what_is_wrong_with_a_row(

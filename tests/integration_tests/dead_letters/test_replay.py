@@ -11,6 +11,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.supervisor.addresses import servicebus_connection_string
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.integration_tests.platform import Platform
@@ -23,7 +24,9 @@ def test_a_message_whose_tenant_comes_later_is_replayed_and_succeeds(platform: P
     body = {"tenant_id": tenant_id, "id": "j1", "text": "The printer prints every page twice."}
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
     with (
-        ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client,
+        ServiceBusClient.from_connection_string(
+            servicebus_connection_string(port), ssl_context=NO_TLS
+        ) as client,
         client.get_queue_sender("reasoner-in") as sender,
     ):
         sender.send_messages(ServiceBusMessage(json.dumps(body), session_id=tenant_id, message_id="m1"))

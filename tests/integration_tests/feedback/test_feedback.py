@@ -10,6 +10,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.supervisor.addresses import servicebus_connection_string
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,9 @@ IN_QUEUE, OUT_QUEUE = "feedback-form-in", "feedback-form-out"
 @pytest.fixture
 def broker(platform: Platform) -> Iterator[ServiceBusClient]:
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
-    with ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client:
+    with ServiceBusClient.from_connection_string(
+        servicebus_connection_string(port), ssl_context=NO_TLS
+    ) as client:
         yield client
 
 

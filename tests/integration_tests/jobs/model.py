@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,4 +25,4 @@ def heal_model(platform: Platform, *told: str) -> None:
 
 def _ask(platform: Platform, method: str, what: str, told: Mapping[str, object] | None) -> None:
     url = f"{platform.addresses['llm']}/_local/{what}"
-    httpx.request(method, url, json=told, trust_env=False, timeout=30).raise_for_status()
+    plain_http.request(method, url, json=told, timeout=30).raise_for_status()

@@ -15,7 +15,6 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import pytest
 from azure.cosmos import CosmosClient
 
@@ -37,6 +36,7 @@ from tests.integration_tests.jobs.work import (
     senders_of,
 )
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import plain_http
 from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def await_silence(platform: Platform) -> None:
     queues = {queue for work in BOTH for queue in (work.in_queue, work.out_queue)}
 
     def count() -> int:
-        listed = httpx.get(status, trust_env=False).json()["queues"]
+        listed = plain_http.get(status).json()["queues"]
         return sum(one["active"] + one["scheduled"] for one in listed if one["name"] in queues)
 
     wait_for(count, lambda left: left == 0, 120)

@@ -16,6 +16,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 from functions.reasoning.messages import session_of
 from local.supervisor.addresses import servicebus_connection_string
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -155,7 +156,9 @@ def senders_of(platform: Platform) -> Iterator[Senders]:
 def broker_of(platform: Platform) -> Iterator[ServiceBusClient]:
     """Connect to a platform's broker."""
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
-    with ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client:
+    with ServiceBusClient.from_connection_string(
+        servicebus_connection_string(port), ssl_context=NO_TLS
+    ) as client:
         yield client
 
 

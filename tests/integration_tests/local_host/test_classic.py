@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.integration_tests.local_host.running import running_host
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def test_a_request_arrives_as_azure_passes_it(classic: RunningHost) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    answer = httpx.post(
+    answer = plain_http.post(
         f"{classic.url}/api/request/x?a=1&empty=&b=%3A%25)&a=2",
         content="key=value",
         headers={"X-Mixed-Case": "Yes", "traceparent": trace},
@@ -39,7 +39,7 @@ def test_a_request_arrives_as_azure_passes_it(classic: RunningHost) -> None:
 
 def test_omitted_methods_mean_all(classic: RunningHost) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS"):
-        assert httpx.request(method, f"{classic.url}/api/request/x/y").json()["method"] == method
+        assert plain_http.request(method, f"{classic.url}/api/request/x/y").json()["method"] == method
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_omitted_methods_mean_all(classic: RunningHost) -> None:
 def test_a_functions_value_becomes_the_answer(
     classic: RunningHost, path: str, status: int, text: str
 ) -> None:
-    answer = httpx.get(f"{classic.url}/api/{path}")
+    answer = plain_http.get(f"{classic.url}/api/{path}")
     assert (answer.status_code, answer.text) == (status, text)
 
 
 def test_cookies_are_written_as_azure_writes_them(classic: RunningHost) -> None:
-    answer = httpx.get(f"{classic.url}/api/cookies")
+    answer = plain_http.get(f"{classic.url}/api/cookies")
     assert answer.headers.get_list("set-cookie") == [
         (
             "a=42; expires=Thu, 12 Jan 2017 13:55:08 GMT; max-age=10000000; domain=example.com; "
@@ -65,13 +65,13 @@ def test_cookies_are_written_as_azure_writes_them(classic: RunningHost) -> None:
 
 
 def test_the_home_page_and_the_ping_answer(classic: RunningHost) -> None:
-    assert "up and running" in httpx.get(classic.url).text
-    assert httpx.post(f"{classic.url}/admin/host/ping").status_code == 200
+    assert "up and running" in plain_http.get(classic.url).text
+    assert plain_http.post(f"{classic.url}/admin/host/ping").status_code == 200
 
 
 def test_keys_are_ignored_unless_asked_for(classic: RunningHost) -> None:
-    assert httpx.get(f"{classic.url}/api/keyed").text == "a function's"
-    assert httpx.get(f"{classic.url}/api/guarded").text == "the administrator's"
+    assert plain_http.get(f"{classic.url}/api/keyed").text == "a function's"
+    assert plain_http.get(f"{classic.url}/api/guarded").text == "the administrator's"
 
 
 def test_a_body_over_the_limit_is_a_413(classic: RunningHost) -> None:
@@ -79,9 +79,9 @@ def test_a_body_over_the_limit_is_a_413(classic: RunningHost) -> None:
         yield from (bytes(60_000), bytes(60_000))
 
     url = f"{classic.url}/api/swallows"
-    assert httpx.post(url, content=bytes(100_000)).text == "100000"
-    assert httpx.post(url, content=bytes(100_001)).status_code == 413
-    assert httpx.post(url, content=chunks()).status_code == 413
+    assert plain_http.post(url, content=bytes(100_000)).text == "100000"
+    assert plain_http.post(url, content=bytes(100_001)).status_code == 413
+    assert plain_http.post(url, content=chunks()).status_code == 413
 
 
 def test_levels_are_enforced_when_asked_for(tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_levels_are_enforced_when_asked_for(tmp_path: Path) -> None:
         keys = json.loads((tmp_path / "keys.json").read_text())
 
         def status(path: str, key: str) -> int:
-            by_header = httpx.get(f"{host.url}/{path}", headers={"x-functions-key": key}).status_code
-            assert httpx.get(f"{host.url}/{path}", params={"code": key}).status_code == by_header
+            by_header = plain_http.get(f"{host.url}/{path}", headers={"x-functions-key": key}).status_code
+            assert plain_http.get(f"{host.url}/{path}", params={"code": key}).status_code == by_header
             return by_header
 
         function_key, other_key = keys["functionKeys"]["keyed"], keys["functionKeys"]["guarded"]
-        assert httpx.get(f"{host.url}/api/text").status_code == 200
+        assert plain_http.get(f"{host.url}/api/text").status_code == 200
         assert [status("api/keyed", key) for key in ("", "wrong", other_key)] == [401, 401, 401]
         assert [status("api/keyed", key) for key in (function_key, keys["hostKey"], keys["masterKey"])] == [
             200

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.integration_tests.local_host.running import running_host, wait_for
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def endings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
 
 
 def _tally(host: RunningHost, function: str) -> dict[str, int]:
-    status = httpx.get(f"{host.url}/admin/host/status").json()
+    status = plain_http.get(f"{host.url}/admin/host/status").json()
     found: dict[str, int] = next(one for one in status["functions"] if one["name"] == function)
     return found
 
@@ -62,25 +63,25 @@ def test_a_function_that_ends_in_whatever_way_is_a_500_and_a_failure(
     endings: RunningHost, function: str, way: str
 ) -> None:
     before = _tally(endings, function)["failures"]
-    assert httpx.get(f"{endings.url}/api/{function}/{way}", timeout=10).status_code == 500
+    assert plain_http.get(f"{endings.url}/api/{function}/{way}", timeout=10).status_code == 500
     after = _tally(endings, function)
     assert (after["failures"], after["running"]) == (before + 1, 0)
 
 
 def test_a_function_that_cancels_its_own_task_is_a_500(endings: RunningHost) -> None:
-    assert httpx.get(f"{endings.url}/api/cancels_itself", timeout=10).status_code == 500
+    assert plain_http.get(f"{endings.url}/api/cancels_itself", timeout=10).status_code == 500
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_that_ends_midway_is_cut_off_and_the_host_goes_on(endings: RunningHost, way: str) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{endings.url}/api/ends_midway/{way}", timeout=10)
-    assert httpx.get(f"{endings.url}/api/seen").status_code == 200
+        plain_http.get(f"{endings.url}/api/ends_midway/{way}", timeout=10)
+    assert plain_http.get(f"{endings.url}/api/seen").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["status/999", "status/0", "status/42", "status/100", "header"])
 def test_an_answer_that_http_cannot_carry_is_a_500(endings: RunningHost, path: str) -> None:
-    answer = httpx.get(f"{endings.url}/api/{path}")
+    answer = plain_http.get(f"{endings.url}/api/{path}")
     assert answer.status_code == 500
     _assert_shape(500, dict(answer.headers), answer.content, "InternalError")
 
@@ -88,7 +89,7 @@ def test_an_answer_that_http_cannot_carry_is_a_500(endings: RunningHost, path: s
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT"])
 @pytest.mark.parametrize("path", ["v1/bots/a%0Ab", "a%0A", "%0A", "a%0D%0Ab", "a%E2%80%A8b", "ping%00"])
 def test_a_path_with_a_line_break_is_the_apps_own_404(endings: RunningHost, method: str, path: str) -> None:
-    answer = httpx.request(method, f"{endings.url}/api/{path}")
+    answer = plain_http.request(method, f"{endings.url}/api/{path}")
     assert (answer.status_code, answer.headers.get("x-app")) == (404, "says so")
     assert _tally(endings, "anything_else")["failures"] == 0
     assert not [
@@ -97,7 +98,7 @@ def test_a_path_with_a_line_break_is_the_apps_own_404(endings: RunningHost, meth
 
 
 def test_an_escaped_slash_stays_in_its_segment(endings: RunningHost) -> None:
-    assert httpx.get(f"{endings.url}/api/a%2Fb").json()["rest"] == "a%2Fb"
+    assert plain_http.get(f"{endings.url}/api/a%2Fb").json()["rest"] == "a%2Fb"
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,9 @@ def test_the_callers_invocation_id_is_dropped(endings: RunningHost, headers: byt
 def test_an_invocation_ends_when_its_client_leaves(endings: RunningHost) -> None:
     with socket.create_connection(("127.0.0.1", endings.port)) as client:
         client.sendall(b"GET /api/waits/leaver HTTP/1.1\r\nHost: x\r\nX-Ms-Invocation-Id: y\r\n\r\n")
-        wait_for(lambda: "leaver began" in httpx.get(f"{endings.url}/api/seen").json())
+        wait_for(lambda: "leaver began" in plain_http.get(f"{endings.url}/api/seen").json())
         assert _tally(endings, "waits")["running"] == 1
-    wait_for(lambda: "leaver ended" in httpx.get(f"{endings.url}/api/seen").json())
+    wait_for(lambda: "leaver ended" in plain_http.get(f"{endings.url}/api/seen").json())
     assert _tally(endings, "waits")["running"] == 0
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
@@ -19,6 +18,7 @@ from azure.servicebus.aio import ServiceBusClient
 from tests.integration_tests.local_host.parts import servicebus_connection
 from tests.integration_tests.local_host.running import APPS, wait_for
 from tests.integration_tests.platform import running_platform
+from tests.support.plain_http import NO_TLS, plain_http
 from tests.support.soak import SOAK
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ async def keep_asking(life: Life, client: int, stopped: asyncio.Event) -> None:
 
 async def keep_sending(life: Life, stopped: asyncio.Event) -> None:
     async with (
-        ServiceBusClient.from_connection_string(servicebus_connection(life.broker)) as client,
+        ServiceBusClient.from_connection_string(
+            servicebus_connection(life.broker), ssl_context=NO_TLS
+        ) as client,
         client.get_queue_sender("work") as sender,
     ):
         while not stopped.is_set():
@@ -179,11 +181,11 @@ async def survive(life: Life, seconds: float, every: float) -> None:
 
 def test_each_instance_answers_for_all_of_them(life: Life) -> None:
     def status() -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{life.url}/admin/host/status").json()
+        answer: dict[str, Any] = plain_http.get(f"{life.url}/admin/host/status").json()
         return answer
 
     for number in range(20):
-        httpx.get(f"{life.url}/api/work/{number}")
+        plain_http.get(f"{life.url}/api/work/{number}")
 
     def all_counted() -> bool:
         (work,) = [function for function in status()["functions"] if function["name"] == "work"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.integration_tests.local_host.running import command, environment, running_host
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +38,10 @@ def _assert_stays_up(app: str, data_dir: Path, reason: str) -> list[str]:
     """Check that a host answers with the reason why its app does not run, and return what it logged."""
     with running_host(app, data_dir) as host:
         for path in ("/", "/api/anything"):
-            answer = httpx.get(f"{host.url}{path}")
+            answer = plain_http.get(f"{host.url}{path}")
             assert answer.status_code == 503
             assert reason in answer.json()["message"]
-        status = httpx.get(f"{host.url}/admin/host/status").json()
+        status = plain_http.get(f"{host.url}/admin/host/status").json()
         assert status["state"] == "Error"
         assert reason in status["errors"][0]
     assert reason in next(line for line in host.stderr if line.startswith("The function app in "))
@@ -128,12 +128,14 @@ def test_origins_that_local_settings_allow_may_ask(tmp_path: Path) -> None:
     )
     with running_host(str(app), tmp_path / "data") as host:
         ours, others = {"origin": "https://a.example"}, {"origin": "https://b.example"}
-        answer = httpx.get(f"{host.url}/api/a", headers=ours)
+        answer = plain_http.get(f"{host.url}/api/a", headers=ours)
         assert answer.headers["access-control-allow-origin"] == "https://a.example"
         assert answer.headers["access-control-allow-credentials"] == "true"
-        assert "access-control-allow-origin" not in httpx.get(f"{host.url}/api/a", headers=others).headers
+        assert (
+            "access-control-allow-origin" not in plain_http.get(f"{host.url}/api/a", headers=others).headers
+        )
         asking = {"access-control-request-method": "PUT", "access-control-request-headers": "x-a"}
-        asked = httpx.options(f"{host.url}/api/a", headers=ours | asking)
+        asked = plain_http.options(f"{host.url}/api/a", headers=ours | asking)
         assert (asked.status_code, asked.headers["access-control-allow-methods"]) == (204, "PUT")
         assert asked.headers["access-control-allow-headers"] == "x-a"
         host.wait_for_line("the option 'Host.LocalHttpPort' is not supported")
@@ -160,7 +162,7 @@ def test_the_host_stops_when_its_supervisor_is_gone(tmp_path: Path) -> None:
 def test_a_stop_lets_a_request_in_flight_finish(tmp_path: Path) -> None:
     with (
         running_host("streaming", tmp_path) as host,
-        httpx.stream("GET", f"{host.url}/api/nap/1500") as answer,
+        plain_http.stream("GET", f"{host.url}/api/nap/1500") as answer,
     ):
         host.process.terminate()
         host.wait_for_line("Stopping")
@@ -170,7 +172,7 @@ def test_a_stop_lets_a_request_in_flight_finish(tmp_path: Path) -> None:
 
 def test_a_synchronous_function_that_hangs_is_told_failed_and_holds_no_stop_up(tmp_path: Path) -> None:
     with running_host("streaming", tmp_path) as host:
-        assert httpx.get(f"{host.url}/api/nap/60000", timeout=20).status_code == 500
+        assert plain_http.get(f"{host.url}/api/nap/60000", timeout=20).status_code == 500
         host.process.terminate()
         assert host.process.wait(20) == 0
         host.wait_for_line("a synchronous function is still running; it is left behind")

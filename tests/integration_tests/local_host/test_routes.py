@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.integration_tests.local_host.running import RunningHost, running_host
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 def test_a_template_takes_what_azure_takes(
     routes: RunningHost, path: str, answer: dict[str, str] | None
 ) -> None:
-    got = httpx.get(f"{routes.url}/shop/v2/{path}")
+    got = plain_http.get(f"{routes.url}/shop/v2/{path}")
 
     if answer is None:
         assert got.status_code == 404
@@ -74,32 +74,32 @@ def test_a_template_takes_what_azure_takes(
 
 
 def test_without_the_prefix_nothing_is_there(routes: RunningHost) -> None:
-    assert httpx.get(f"{routes.url}/api/orders/latest").status_code == 404
+    assert plain_http.get(f"{routes.url}/api/orders/latest").status_code == 404
 
 
 def test_the_host_is_warmed_up_on_demand(routes: RunningHost) -> None:
-    assert httpx.get(f"{routes.url}/admin/warmup").status_code == 200
+    assert plain_http.get(f"{routes.url}/admin/warmup").status_code == 200
     routes.wait_for_line("the instance is warm")
 
 
 def test_what_the_worker_logs_is_kept_apart_from_what_the_app_logs(routes: RunningHost) -> None:
-    httpx.get(f"{routes.url}/shop/v2/disguised")
+    plain_http.get(f"{routes.url}/shop/v2/disguised")
     routes.wait_for_line("told by the app")
     assert not [line for line in routes.stderr if "told by the worker" in line]
 
 
 def test_an_asgi_application_has_the_whole_address_space_but_the_hosts(tmp_path: Path) -> None:
     with running_host("asgi", tmp_path) as host:
-        assert httpx.get(f"{host.url}/").status_code == 404
-        assert httpx.get(f"{host.url}/hello").text == "hello world"
-        assert httpx.get(f"{host.url}/hello?name=dummy").text == "hello dummy"
-        posted = httpx.post(f"{host.url}/things/1", json={"name": "apple"})
+        assert plain_http.get(f"{host.url}/").status_code == 404
+        assert plain_http.get(f"{host.url}/hello").text == "hello world"
+        assert plain_http.get(f"{host.url}/hello?name=dummy").text == "hello dummy"
+        posted = plain_http.post(f"{host.url}/things/1", json={"name": "apple"})
         assert (posted.status_code, posted.json()) == (201, {"name": "apple"})
-        assert httpx.post(f"{host.url}/admin/host/ping", params={"checkHealth": "1"}).status_code == 200
-        assert httpx.get(f"{host.url}/admin/host/status").json()["state"] == "Running"
+        assert plain_http.post(f"{host.url}/admin/host/ping", params={"checkHealth": "1"}).status_code == 200
+        assert plain_http.get(f"{host.url}/admin/host/status").json()["state"] == "Running"
 
 
 def test_a_wsgi_application_is_a_function_app_too(tmp_path: Path) -> None:
     with running_host("wsgi", tmp_path) as host:
-        answer = httpx.post(f"{host.url}/a/b?c=d", content="body")
+        answer = plain_http.post(f"{host.url}/a/b?c=d", content="body")
         assert (answer.status_code, answer.text) == (201, "POST /a/b c=d body")

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from tests.integration_tests.local_host.parts import running_part, servicebus_connection
 from tests.integration_tests.local_host.running import running_host, wait_for
+from tests.support.plain_http import NO_TLS, plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
         }
         with (
             running_host("triggers", folder / "host", settings=settings) as host,
-            ServiceBusClient.from_connection_string(settings["SERVICEBUS"]) as client,
+            ServiceBusClient.from_connection_string(settings["SERVICEBUS"], ssl_context=NO_TLS) as client,
         ):
             yield Bus(host, client, record)
 
@@ -192,8 +192,8 @@ def test_a_message_whose_id_is_no_text_is_handed_over(bus: Bus, message_id: uuid
 
 
 def test_an_output_binding_sends(bus: Bus) -> None:
-    assert httpx.post(f"{bus.host.url}/api/send", content="from http").text == "OK"
-    assert httpx.post(f"{bus.host.url}/api/send-bytes", content=b"as bytes").text == "OK"
+    assert plain_http.post(f"{bus.host.url}/api/send", content="from http").text == "OK"
+    assert plain_http.post(f"{bus.host.url}/api/send-bytes", content=b"as bytes").text == "OK"
     line = wait_for(lambda: bus.lines("takes_message", body="from http"))[0]
     assert line["content_type"] == "text/plain"
     line = wait_for(lambda: bus.lines("takes_message", body="as bytes"))[0]
@@ -210,16 +210,16 @@ def test_the_state_tells_how_many_messages_wait(bus: Bus) -> None:
     bus.send("batches", ServiceBusMessage("later", scheduled_enqueue_time_utc=later))
 
     def depths() -> dict[str, int]:
-        functions = httpx.get(f"{bus.host.url}/admin/host/status").json()["functions"]
+        functions = plain_http.get(f"{bus.host.url}/admin/host/status").json()["functions"]
         found: dict[str, int] = next(one["queue"] for one in functions if one["name"] == "takes_batch")
         return found
 
     wait_for(lambda: depths()["scheduled"] == 1)
-    assert httpx.get(f"{bus.host.url}/admin/host/view").status_code == 200
+    assert plain_http.get(f"{bus.host.url}/admin/host/view").status_code == 200
 
 
 def test_a_queue_function_can_be_run_by_hand(bus: Bus) -> None:
-    httpx.post(f"{bus.host.url}/admin/functions/takes_message", json={"input": "by hand"})
+    plain_http.post(f"{bus.host.url}/admin/functions/takes_message", json={"input": "by hand"})
     wait_for(lambda: bus.lines("takes_message", body="by hand"))
-    httpx.post(f"{bus.host.url}/admin/functions/takes_batch", json={"input": "batch by hand"})
+    plain_http.post(f"{bus.host.url}/admin/functions/takes_batch", json={"input": "batch by hand"})
     wait_for(lambda: [line for line in bus.lines("takes_batch") if line["bodies"] == ["batch by hand"]])

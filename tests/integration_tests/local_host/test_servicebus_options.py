@@ -6,13 +6,13 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
 from tests.integration_tests.local_host.parts import running_part, servicebus_connection
 from tests.integration_tests.local_host.running import running_host, wait_for
 from tests.integration_tests.local_host.test_servicebus import CONFIG, Bus
+from tests.support.plain_http import NO_TLS, plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def listening(
         },
     }
     with (
-        ServiceBusClient.from_connection_string(broker) as client,
+        ServiceBusClient.from_connection_string(broker, ssl_context=NO_TLS) as client,
         running_host("triggers", folder / "host", settings=settings) as host,
     ):
         yield Bus(host, client, record)
@@ -90,7 +90,7 @@ def test_messages_are_fetched_ahead_as_prefetch_count_says(
         locked: list[int] = []
 
         def done() -> bool:
-            functions = httpx.get(f"{bus.host.url}/admin/host/status").json()["functions"]
+            functions = plain_http.get(f"{bus.host.url}/admin/host/status").json()["functions"]
             locked.append(next(one["queue"]["locked"] for one in functions if one["name"] == "takes_message"))
             return len(bus.lines("takes_message", slept="sleep 0.4")) == 6
 

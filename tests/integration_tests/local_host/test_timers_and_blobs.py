@@ -7,13 +7,13 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from tests.integration_tests.local_host.parts import blob_connection, running_part
 from tests.integration_tests.local_host.running import running_host, wait_for
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_timers_stay_off_where_another_instance_has_them_but_run_by_hand(tmp_pat
     record = tmp_path / "record"
     settings = _settings(record) | _without(*_OTHERS)
     with running_host("triggers", tmp_path, "--timers", "off", settings=settings) as host:
-        assert httpx.post(f"{host.url}/admin/functions/stubborn", json={}).status_code == 202
+        assert plain_http.post(f"{host.url}/admin/functions/stubborn", json={}).status_code == 202
         wait_for(lambda: len(_lines(record, "stubborn")) == 3)
         assert not _lines(record, "yearly")
 
@@ -91,7 +91,7 @@ def test_exponential_retries_wait_longer_each_time(tmp_path: Path) -> None:
     record = tmp_path / "record"
     settings = _settings(record) | _without(*_OTHERS, "ticks", "yearly")
     with running_host("triggers", tmp_path, settings=settings) as host:
-        httpx.post(f"{host.url}/admin/functions/patient", json={})
+        plain_http.post(f"{host.url}/admin/functions/patient", json={})
         wait_for(lambda: len(_lines(record, "patient")) == 3)
         host.wait_for_line("Waiting for `0:00:0")
         # After the last one there is no other.
@@ -113,7 +113,7 @@ def test_a_schedule_follows_the_clock_of_website_time_zone(tmp_path: Path) -> No
 
 
 def _tally(host: RunningHost, function: str) -> dict[str, Any]:
-    functions = httpx.get(f"{host.url}/admin/host/status").json()["functions"]
+    functions = plain_http.get(f"{host.url}/admin/host/status").json()["functions"]
     found: dict[str, Any] = next(one for one in functions if one["name"] == function)
     return found
 
@@ -134,12 +134,12 @@ def test_a_blob_runs_its_function_once_for_each_content(azurite: str, tmp_path: 
         container.upload_blob("acme/a.txt", b"first", metadata={"kind": "letter"})
         container.upload_blob("acme/ignored.pdf", b"no text")
         copy = f"{host.url}/api/copies/acme-a.copy"
-        wait_for(lambda: httpx.get(copy).content == b"first")
+        wait_for(lambda: plain_http.get(copy).content == b"first")
         container.upload_blob("acme/a.txt", b"second", overwrite=True)
-        wait_for(lambda: httpx.get(copy).content == b"second")
+        wait_for(lambda: plain_http.get(copy).content == b"second")
         container.upload_blob("acme/bad.txt", b"poison")
-        wait_for(lambda: httpx.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
-        assert httpx.get(f"{host.url}/api/copies/absent").status_code == 404
+        wait_for(lambda: plain_http.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
+        assert plain_http.get(f"{host.url}/api/copies/absent").status_code == 404
     lines = _lines(record, "takes_blob")
     assert [line["body"] for line in lines] == ["first", "second", *["poison"] * 5]
     assert lines[0]["name"] == "inbox/acme/a.txt"
@@ -173,11 +173,11 @@ def test_a_blob_is_given_up_at_the_threshold_and_runs_by_hand(
     settings = _settings(record, azurite, **threshold) | _without(*_TIMERS, *_OTHERS[1:])
     inbox.upload_blob("acme/bad.txt", b"poison")
     with running_host("triggers", tmp_path, settings=settings) as host:
-        poison = wait_for(lambda: httpx.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
+        poison = wait_for(lambda: plain_http.get(f"{host.url}/admin/host/status").json()["poisonBlobs"])
         host.wait_for_line("Message has reached MaxDequeueCount of 2")
         assert [blob["BlobName"] for blob in poison] == ["acme/bad.txt"]
         assert len(_lines(record, "takes_blob")) == 2
-        httpx.post(f"{host.url}/admin/functions/takes_blob", json={"input": "inbox/acme/bad.txt"})
+        plain_http.post(f"{host.url}/admin/functions/takes_blob", json={"input": "inbox/acme/bad.txt"})
         wait_for(lambda: len(_lines(record, "takes_blob")) == 3)
 
 
@@ -211,12 +211,12 @@ def test_blob_bindings_write_and_read_every_kind_of_value(azurite: str, tmp_path
     settings = _settings(tmp_path / "record", azurite) | _without(*_TIMERS, *_OTHERS)
     large = "DummyData" * (1 << 20)
     with running_host("triggers", tmp_path, settings=settings) as host:
-        assert httpx.post(f"{host.url}/api/text", content="Grüße").text == "OK"
-        assert httpx.get(f"{host.url}/api/text/text").text == "str: Grüße"
-        assert httpx.post(f"{host.url}/api/text", content=large, timeout=60).text == "OK"
-        assert httpx.get(f"{host.url}/api/stream/text", timeout=60).text == large
-        assert httpx.post(f"{host.url}/api/file").text == "OK"
-        assert httpx.get(f"{host.url}/api/stream/file").text == "like a file"
-        returned = httpx.post(f"{host.url}/api/returned")
+        assert plain_http.post(f"{host.url}/api/text", content="Grüße").text == "OK"
+        assert plain_http.get(f"{host.url}/api/text/text").text == "str: Grüße"
+        assert plain_http.post(f"{host.url}/api/text", content=large, timeout=60).text == "OK"
+        assert plain_http.get(f"{host.url}/api/stream/text", timeout=60).text == large
+        assert plain_http.post(f"{host.url}/api/file").text == "OK"
+        assert plain_http.get(f"{host.url}/api/stream/file").text == "like a file"
+        returned = plain_http.post(f"{host.url}/api/returned")
         assert (returned.status_code, returned.text) == (200, "")
-        assert httpx.get(f"{host.url}/api/stream/returned").text == "returned"
+        assert plain_http.get(f"{host.url}/api/stream/returned").text == "returned"

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from tests.integration_tests.local_host.parts import running_part
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def switches(running: int) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{running}/_local/") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{running}/_local/", verify=NO_TLS) as client:
         yield client
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,14 +12,11 @@ from azure.servicebus import ServiceBusClient
 from azure.servicebus.aio import ServiceBusClient as AsyncServiceBusClient
 
 from tests.integration_tests.local_servicebus.endpoint import KEY, Endpoint, running
+from tests.support.plain_http import NO_TLS
 from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-
-
-_UNUSED_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""The endpoint speaks no TLS; without this the SDK reads all authorities anew for each handler, for 25 ms."""
 
 
 class Sdk:
@@ -48,7 +44,7 @@ class Sdk:
     def new_client(self, key: str = KEY) -> Any:  # noqa: ANN401 - one of two classes without a common one
         kind = AsyncServiceBusClient if self.is_async else ServiceBusClient
         return kind.from_connection_string(
-            self.endpoint.connection_string(key), retry_total=0, ssl_context=_UNUSED_TLS
+            self.endpoint.connection_string(key), retry_total=0, ssl_context=NO_TLS
         )
 
     async def sender(self, queue: str) -> Any:  # noqa: ANN401 - same

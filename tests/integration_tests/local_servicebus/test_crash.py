@@ -13,6 +13,7 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
 
 from tests.integration_tests.local_servicebus.endpoint import Endpoint, running
+from tests.support.plain_http import NO_TLS
 from tests.support.soak import SOAK, sized
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ async def _send_until_killed(endpoint: Endpoint, round_number: int) -> tuple[set
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the SDK leaves sockets open whose peer died
         clients = [
-            ServiceBusClient.from_connection_string(endpoint.connection_string(), retry_total=0) for _ in "ab"
+            ServiceBusClient.from_connection_string(
+                endpoint.connection_string(), retry_total=0, ssl_context=NO_TLS
+            )
+            for _ in "ab"
         ]
         await asyncio.gather(*(send_all(client, lane) for lane, client in enumerate(clients)))
         await asyncio.gather(*(client.close() for client in clients))
@@ -92,7 +96,7 @@ async def _send_until_killed(endpoint: Endpoint, round_number: int) -> tuple[set
 async def _drain(endpoint: Endpoint) -> list[str]:
     stored: list[str] = []
     async with (
-        ServiceBusClient.from_connection_string(endpoint.connection_string()) as client,
+        ServiceBusClient.from_connection_string(endpoint.connection_string(), ssl_context=NO_TLS) as client,
         client.get_queue_receiver(
             "plain",
             receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE,

@@ -63,11 +63,12 @@ def test_no_target_that_the_readme_names_runs_nowhere() -> None:
 
 def test_ci_runs_check_and_check_runs_the_tests() -> None:
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake check")
-    unit, integration = re.findall(r"(?m)^\S+ -m pytest (\S+ .*)", dry_run("check"))
-    assert unit.startswith("tests/unit_tests ")
-    assert "--cov " in unit
-    assert integration.startswith("tests/integration_tests ")
-    assert "--cov" not in dry_run("test")
+    covered, uncovered = re.findall(r"(?m)^\S+ -m pytest (\S+ .*)", dry_run("check"))
+    assert covered.startswith("tests/unit_tests -n 2 ")
+    assert all(part in covered for part in ('-m "not slow"', "--cov "))
+    assert uncovered.startswith("tests/integration_tests tests/unit_tests ")
+    assert uncovered.endswith(' -m "slow or integration"')
+    assert "--cov" not in uncovered + dry_run("test")
 
 
 @pytest.mark.slow(120)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.integration_tests.conftest import MODEL_KEYS
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Catalogue:
 def catalogue(platform: Platform) -> Iterator[Catalogue]:
     tenant = platform.caller(platform.new_tenant())
     name = f"ours-{uuid.uuid4().hex[:12]}"
-    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False) as model:
+    with httpx.Client(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model:
         for what, body in (
             ("deployments", {"name": name, "model": "gpt-4o"}),
             ("keys", {"accepted": list(MODEL_KEYS.values())}),

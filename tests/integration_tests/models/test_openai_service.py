@@ -12,6 +12,7 @@ from local.supervisor.addresses import COSMOS_KEY
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.integration_tests.platform import ADMIN_KEY
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ async def test_the_documents_call_is_answered_and_counted_for_its_tenant(
     platform: Platform, runtime: Runtime
 ) -> None:
     tenant_id = platform.new_tenant()
-    async with httpx.AsyncClient(base_url=platform.addresses["llm"], trust_env=False) as model:
+    async with httpx.AsyncClient(base_url=platform.addresses["llm"], trust_env=False, verify=NO_TLS) as model:
         before = (await model.get("/_local/served")).json()["total_tokens"]
         service = AzureOpenAIService(app_id="my_app", tenant_id=tenant_id, runtime=runtime)
         text = await send_the_documents_prompt(service)

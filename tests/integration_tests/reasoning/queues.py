@@ -12,6 +12,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.supervisor.addresses import COSMOS_KEY, servicebus_connection_string
 from tests.integration_tests.platform import wait_for
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,9 @@ def queues_of(platform: Platform) -> Iterator[Queues]:
     """Connect to a platform's broker and store."""
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
     with (
-        ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client,
+        ServiceBusClient.from_connection_string(
+            servicebus_connection_string(port), ssl_context=NO_TLS
+        ) as client,
         CosmosClient(platform.addresses["cosmos"], COSMOS_KEY) as cosmos,
     ):
         yield Queues(client, cosmos)

@@ -11,6 +11,7 @@ from azure.servicebus import ServiceBusClient
 from local.supervisor.addresses import servicebus_connection_string
 from shared.contracts import BudgetAlert
 from tests.integration_tests.platform import Caller, running_platform
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,9 @@ def received(platform: Platform, *, until: tuple[str, int]) -> list[dict[str, An
     port = int(platform.addresses["servicebus"].rpartition(":")[2])
     found = []
     with (
-        ServiceBusClient.from_connection_string(servicebus_connection_string(port)) as client,
+        ServiceBusClient.from_connection_string(
+            servicebus_connection_string(port), ssl_context=NO_TLS
+        ) as client,
         client.get_queue_receiver(QUEUE, max_wait_time=60) as receiver,
     ):
         for message in receiver:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        await opened.new_tenant("acme")
+    async with app_of("acme") as opened:
         yield opened
 
 

@@ -155,7 +155,7 @@ class App:
         library = library_over(cosmos.container("prompts"), clock)
         runtime = SimpleNamespace(
             routes=[],
-            begin_with=lambda _: None,  # the SDK of models is of no use here
+            begin_with=lambda _: None,  # the client of models is of no use here
             job_queues={},
             rate_limiter=generous_rates(clock),
             paces=Paces(clock),

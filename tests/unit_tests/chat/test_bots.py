@@ -141,6 +141,21 @@ async def test_bots_are_listed_by_id_in_pages(app: App) -> None:
     assert ([bot["bot_id"] for bot in second["items"]], second["next_cursor"]) == (["d"], None)
 
 
+async def test_bots_are_found_by_the_beginning_of_their_id(app: App) -> None:
+    for bot_id in ("sup", "support", "support.de", "Support", "my-support"):
+        await app.save_bot(bot_id)
+
+    async def found(query: str) -> list[str]:
+        answer = await app.client.call("list_bots", Call(query=query, headers=app.user))
+        return [bot["bot_id"] for bot in answer.json()["items"]]
+
+    assert await found("prefix=support") == ["support", "support.de"]
+    assert await found("prefix=support&cursor=support") == ["support.de"]
+    assert await found("prefix=zz") == []
+    refused = await app.client.call("list_bots", Call(query="prefix=%25", headers=app.user))
+    assert (refused.status, list(refused.json()["detail"]["fields"])) == (422, ["query.prefix"])
+
+
 async def test_users_do_not_write_bots(app: App) -> None:
     assert (await app.save_bot(headers=app.user)).status == 403
     assert (await app.on_bot("delete_bot")).status == 403

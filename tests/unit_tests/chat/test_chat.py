@@ -82,6 +82,7 @@ async def test_a_turn_is_answered_and_stored_with_its_usage(app: App) -> None:
                 "rating": None,
                 "created_at": "2026-01-31T10:30:00Z",
                 "expires_at": None,
+                "etag": shown["items"][0]["etag"],
             }
             | source
         ],

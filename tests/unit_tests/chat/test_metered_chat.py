@@ -13,7 +13,7 @@ from shared.tenancy.context import Role
 from tests.support.fakes import Call
 from tests.support.log_lines import kept_lines
 from tests.support.models import open_model
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,10 +67,9 @@ class Chat:
 
 @pytest.fixture
 async def chat() -> AsyncIterator[Chat]:
-    async with whole_app() as app:
+    async with app_of("acme") as app:
         provider = Provider()
         app.runtime.__dict__["chat_model"], _ = open_model(provider.handle, app.clock)
-        await app.new_tenant("acme")
         yield Chat(app, provider, await app.new_key("acme", Role.TENANT_ADMIN))
 
 

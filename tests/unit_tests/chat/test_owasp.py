@@ -20,7 +20,7 @@ from shared.tenancy.context import Role
 from tests.support.events import read_events
 from tests.support.fakes import Call, FakeClock
 from tests.support.models import open_model
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import SharedStart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -144,19 +144,26 @@ class Attack:
         return total
 
 
+async def _with_bots(app: WholeApp) -> dict[str, dict[str, str]]:
+    for tenant in ("acme", "globex"):
+        await app.new_tenant(tenant)
+    boss, globex = [await app.new_key(tenant, Role.TENANT_ADMIN) for tenant in ("acme", "globex")]
+    attack = Attack(app, HostileModel(), boss, await app.new_key("acme", Role.USER), globex)
+    await attack.save(system_prompt=INSTRUCTIONS)
+    await attack.save(globex, system_prompt="The secret of globex is zeppelin.")
+    return {"boss": boss, "user": attack.user, "globex": globex}
+
+
+_START = SharedStart(_with_bots)
+
+
 @pytest.fixture
 async def attack() -> AsyncIterator[Attack]:
-    async with whole_app(Clock()) as app:
+    async with _START.open(Clock()) as (app, keys):
         await app.load_tokenizer()
         model = HostileModel()
         app.runtime.__dict__["chat_model"], _ = open_model(model.handle, app.clock)
-        for tenant in ("acme", "globex"):
-            await app.new_tenant(tenant)
-        boss, globex = [await app.new_key(tenant, Role.TENANT_ADMIN) for tenant in ("acme", "globex")]
-        attack = Attack(app, model, boss, await app.new_key("acme", Role.USER), globex)
-        await attack.save(system_prompt=INSTRUCTIONS)
-        await attack.save(globex, system_prompt="The secret of globex is zeppelin.")
-        yield attack
+        yield Attack(app, model, **keys)
 
 
 async def test_llm01_what_a_user_says_is_a_users_message_and_nothing_else(attack: Attack) -> None:
@@ -379,6 +386,7 @@ async def test_llm07_instructions_name_no_setting_that_would_be_filled_in(attack
         b'data: {"choices": []}\n\n' * 2_000,
     ],
 )
+@pytest.mark.slow
 async def test_llm10_a_stream_without_an_end_is_cut_off_and_paid_by_what_came(
     attack: Attack, chunk: bytes
 ) -> None:

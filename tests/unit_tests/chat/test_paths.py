@@ -216,7 +216,10 @@ async def test_a_turn_is_rated_and_rated_anew(app: App) -> None:
     async def rate(body: object, **more: str) -> Answer:
         return await app.client.call("rate_turn", Call.of(body, headers=app.user | more, **path))
 
-    first = await rate({"rating": "down", "comment": "wrong"})
+    shown = (await app.on_conversation()).json()["items"][0]["etag"]
+    first = await rate({"rating": "down", "comment": "wrong"}, **{"if-match": shown})
+    assert first.json()["etag"] == first.headers["etag"]
+    assert (await rate({"rating": "up"}, **{"if-match": shown})).status == 412
     assert first.json()["rating"] | {"rated_at": None} == {
         "rating": "down",
         "comment": "wrong",
@@ -224,7 +227,9 @@ async def test_a_turn_is_rated_and_rated_anew(app: App) -> None:
     }
     assert (await rate({"rating": "up"}, **{"if-match": '"another"'})).status == 412
     assert (await rate({"rating": "up"}, **{"if-match": first.headers["etag"]})).status == 200
-    assert (await app.on_conversation()).json()["items"][0]["rating"]["rating"] == "up"
+    kept = (await app.on_conversation()).json()["items"][0]
+    assert kept["rating"]["rating"] == "up"
+    assert kept["etag"] not in {shown, first.headers["etag"]}
     assert (await rate({"rating": "fine"})).status == 422
     path["turn"] = "2"
     assert (await rate({"rating": "up"})).json()["error"] == "TurnNotFoundError"

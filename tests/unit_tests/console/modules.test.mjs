@@ -13,14 +13,15 @@ const folder = mkdtempSync(join(tmpdir(), "console-"));
 after(() => rmSync(folder, { recursive: true }));
 cpSync(STATIC, folder, { recursive: true });
 writeFileSync(join(folder, "package.json"), '{"type": "module"}');
-const LIBRARIES = { preact: { ".": "preact", "./hooks": "preact-hooks" }, htm: { ".": "htm" }, "@preact/signals": { ".": "signals" }, "@preact/signals-core": { ".": "signals-core" } };
-for (const [name, files] of Object.entries(LIBRARIES)) {
+for (const name of ["preact", "preact/hooks", "htm", "@preact/signals"]) {
   const place = join(folder, "node_modules", name);
   mkdirSync(place, { recursive: true });
-  for (const file of Object.values(files)) cpSync(new URL(`vendor/${file}.js`, STATIC), join(place, `${file}.js`));
-  const exports = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, `./${file}.js`]));
-  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports }));
+  writeFileSync(join(place, "index.js"), 'export * from "libraries"; export { default } from "libraries";');
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module", exports: { ".": "./index.js", "./hooks": "./hooks/index.js" } }));
 }
+const libraries = join(folder, "node_modules", "libraries");
+cpSync(new URL("vendor/", STATIC), libraries, { recursive: true });
+writeFileSync(join(libraries, "package.json"), JSON.stringify({ type: "module", exports: "./libraries.js" }));
 const load = (name) => import(pathToFileURL(join(folder, name)).href);
 
 globalThis.location = { origin: "https://console.example", hash: "", href: "https://console.example/api/console" };
@@ -44,6 +45,8 @@ test("a path has its parameters, whatever is in them", async () => {
   assert.equal(match("/prompts/:name", "/prompts/"), null);
   assert.equal(match("/prompts/:name", "/prompts/%E0%A4%A"), null);
   assert.equal(match("/prompts/:name", "/prompts/a/b"), null);
+  assert.deepEqual(["/prompts/..", "/prompts/%2E", "/prompts/%2e%2e"].map((one) => match("/prompts/:name", one)), [null, null, null]);
+  assert.deepEqual(match("/prompts/:name", "/prompts/..."), { name: "..." });
 });
 
 test("who works for another tenant is asked first where something is not saved", async () => {
@@ -64,6 +67,7 @@ test("no request goes to another origin", async () => {
   assert.equal(resolve("/prompts", { prefix: "a b", tag: "" }), "https://console.example/api/v1/prompts?prefix=a+b");
   assert.equal(resolve("/api/health/ready"), "https://console.example/api/health/ready");
   assert.equal(path`/prompts/${"../../x"}/versions`, "/prompts/..%2F..%2Fx/versions");
+  for (const name of [".", ".."]) assert.throws(() => path`/prompts/${name}/versions`, { status: 404, message: "Nothing has this name" });
   for (const where of ["//evil.example/api/", "https://evil.example/api/v1", "/../../evil", "@evil.example"]) {
     let url = null;
     try {
@@ -78,7 +82,8 @@ test("no request goes to another origin", async () => {
 });
 
 test("who signs in at a provider proves that it began here", async () => {
-  const { caller, credential, leaveForProvider, returnFromProvider, signOut } = await load("lib/session.js");
+  const { caller, credential, signOut } = await load("lib/session.js");
+  const { leaveForProvider, returnFromProvider } = await load("lib/provider.js");
   const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid api" };
   const asked = [];
   const answers = {
@@ -114,6 +119,64 @@ test("who signs in at a provider proves that it began here", async () => {
 
   signOut();
   assert.deepEqual([credential.value, caller.value, kept.size], [null, null, 0]);
+});
+
+test("who signs in again in a window of its own is heard by the page that waits, by its state alone", async () => {
+  const { returnFromProvider, signInBeside } = await load("lib/provider.js");
+  const provider = { issuer: "https://login.example/v2", client_id: "console", scopes: "openid" };
+  const forms = [];
+  globalThis.fetch = async (url, init) => {
+    if (url.endsWith("/token")) forms.push(Object.fromEntries(init.body));
+    const told = url.endsWith("config.json") ? provider : { issuer: provider.issuer, authorization_endpoint: "https://login.example/authorize", token_endpoint: "https://login.example/token", access_token: "a-token" };
+    return new Response(JSON.stringify(told));
+  };
+  let leave;
+  const left = new Promise((done) => (leave = done));
+  const shown = { opener: globalThis, sessionStorage: new Map([["tenantry.key", "old"]]), location: { replace: (url) => leave(new URL(url)) } };
+  let closed = 0;
+  Object.assign(globalThis, { open: () => shown, close: () => (closed += 1) });
+
+  const token = signInBeside(provider, new AbortController().signal);
+  const state = (await left).searchParams.get("state");
+  for (const [code, told] of [["theirs", "x.beside"], ["ours", state]]) {
+    location.search = `?code=${code}&state=${told}`;
+    assert.equal(await returnFromProvider(), false);
+  }
+
+  assert.equal(await token, "a-token");
+  assert.deepEqual(forms.map((form) => form.code), ["ours"]);
+  assert.deepEqual([shown.opener, shown.sessionStorage.size, closed], [null, 0, 2]);
+});
+
+test("a window that the browser does not open, and a provider that is down, are told with what to do", async () => {
+  const { leaveForProvider, signInBeside } = await load("lib/provider.js");
+  globalThis.open = () => null;
+  await assert.rejects(signInBeside({ issuer: "https://login.example" }, new AbortController().signal), (error) => /opened no window/.test(error.message) && /enter a key/.test(error.hint));
+  globalThis.fetch = async () => new Response("<p>Not found</p>", { status: 404 });
+  await assert.rejects(leaveForProvider({ issuer: "https://login.example" }), /did not answer/);
+});
+
+test("who is signed in is taken from what the page has asked before, once and for its key alone", async () => {
+  const session = await load("lib/session.js");
+  const { resume } = await load("lib/signin.js");
+  const asked = [];
+  const answerOf = (tenant, status = 200) => Promise.resolve(new Response(JSON.stringify({ role: "user", tenant_id: tenant, user_id: null, key_id: null }), { status }));
+  globalThis.fetch = (url, init) => (asked.push(init.headers.Authorization), answerOf("asked"));
+  session.credential.value = "mine";
+  const cases = [[{ key: "mine", answer: answerOf("begun") }, "begun"], [{ key: "another's", answer: answerOf("another's") }, "asked"], [undefined, "asked"]];
+  for (const [begun, tenant] of cases) {
+    globalThis.begun = begun;
+    await resume();
+    assert.deepEqual([session.caller.value.tenant_id, globalThis.begun], [tenant, undefined]);
+  }
+  assert.deepEqual(asked, ["Bearer mine", "Bearer mine"]);
+
+  globalThis.begun = { key: "mine", answer: Promise.reject(new TypeError("no network")) };
+  await assert.rejects(resume(), { status: 0 });
+  assert.equal(session.credential.value, "mine");
+  globalThis.begun = { key: "mine", answer: answerOf(null, 401) };
+  await resume();
+  assert.deepEqual([session.caller.value, session.credential.value], [null, null]);
 });
 
 test("a key that is refused in the middle is asked for once, and the request is sent again", async () => {
@@ -299,7 +362,7 @@ test("numbers and times are shown as people read them", async () => {
   assert.match(percent(0.125), /12\.5/);
   assert.deepEqual(daysBetween("2026-01-30", "2026-02-01"), ["2026-01-30", "2026-01-31", "2026-02-01"]);
   assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T03:00:00Z")), "3 hours ago");
-  assert.equal(words("tenant_admin"), "Tenant admin");
+  assert.equal(words("dead_letters"), "Dead letters");
   assert.equal(shorten("abcdef", 4), "abc…");
 });
 
@@ -313,10 +376,11 @@ test("an entry of the catalogue is sent as it is shown, without what the API doe
   const { entryOf } = await load("pages/model_editor.js");
   const model = {
     name: "ours", source: "stored", etag: "x", enabled: true, provider: "azure", fallbacks: [], kind: "chat", retires_on: null, retires_soon: false,
-    price: { currency: "USD", prompt: "0.5", completion: "2", cached: "0.1", reasoning: "2" }, connection: { deployment: "ours-1", base_url: null },
+    price: { currency: "USD", prompt: "0.5", completion: "2", cached: "0.1", reasoning: "2" }, connection: { model: "gpt-4o", deployment: "ours-1", base_url: null },
+    takes_images: true, images: { base: 85, tile: 170, patches: null, factor: null }, dimensions: null,
   };
   const price = { prompt: 0.5, completion: 2, cached: 0.1, reasoning: 2 };
-  assert.deepEqual(JSON.parse(JSON.stringify(entryOf(model))), { provider: "azure", enabled: true, fallbacks: [], kind: "chat", price, deployment: "ours-1" });
+  assert.deepEqual(JSON.parse(JSON.stringify(entryOf(model))), { provider: "azure", enabled: true, fallbacks: [], kind: "chat", price, images: { base: 85, tile: 170 }, model: "gpt-4o", deployment: "ours-1" });
 });
 
 test("what was used of a budget is of its day or month, and of its pool", async () => {
@@ -326,6 +390,37 @@ test("what was used of a budget is of its day or month, and of its pool", async 
   const rows = [row("2026-12-01", "chat", 7), row("2026-12-02", "chat", 20), row("2026-12-02", "openai-embeddings", 50), row("2026-12-01", "openai-embeddings", 1)];
   const told = budgetsOf({ held: { limits }, rows, today: "2026-12-02" }).map(({ used, most }) => [used, most]);
   assert.deepEqual(told, [[20, 100], [50, 200], [51, 900]]);
+});
+
+test("names of the API are read as plain words, from one table", async () => {
+  const { plain } = await load("lib/wording.js");
+  const { ACTIONS } = await load("pages/audit.js");
+  const { nameOf } = await load("pages/bot_editor.js");
+  assert.deepEqual(ACTIONS.filter((action) => /\b(create|delete|put|act|rotate|revoke|replay|export|purge|update)$/.test(plain(action))), []);
+  assert.deepEqual(["tokens_per_minute", "constructor", null].map(plain), ["Tokens per minute", "Constructor", "–"]);
+  assert.deepEqual([nameOf("llm.temperature"), nameOf("system_prompt"), nameOf("prompt.name")], ["Model, temperature", "Instructions", "Prompt"]);
+});
+
+test("letters that were picked are replayed one by one, and a refused one keeps no other waiting", async () => {
+  const { oneOf } = await load("pages/dead_letters.js");
+  const answers = { a: [200, { id: "a" }], b: [409, { error: "DeadLetterNotReplayableError", message: "Its job is over" }], c: [429, { error: "BudgetExceededError" }] };
+  globalThis.fetch = async (url) => {
+    const [status, told] = answers[new URL(url).pathname.split("/").at(-2)];
+    return new Response(JSON.stringify(told), { status });
+  };
+  const next = oneOf([{ id: "a" }, { id: "b" }, { id: "c" }], {});
+  const first = await next(null);
+  const second = await next(first.next_cursor);
+  assert.deepEqual([first.replayed, first.refused], [[{ id: "a" }], []]);
+  assert.deepEqual([second.replayed, second.refused[0].error], [[], "DeadLetterNotReplayableError"]);
+  await assert.rejects(next(second.next_cursor), (error) => error.status === 429);
+});
+
+test("what a prompt's variables lack is asked for by name", async () => {
+  const { missingVariables } = await load("pages/conversation.js");
+  assert.deepEqual(missingVariables({ status: 422, detail: { missing: ["customer"], unknown: [] } }), ["customer"]);
+  assert.deepEqual(missingVariables({ status: 422, detail: { fields: {} } }), []);
+  assert.deepEqual(missingVariables(new Error("elsewhere")), []);
 });
 
 test("a line of the log that comes again is shown once, and the newest stay where there are many", async () => {
@@ -351,6 +446,15 @@ test("what is left empty of a job is not sent", async () => {
   const { bodyOf } = await load("pages/job_new.js");
   assert.deepEqual(bodyOf({ text: "Think", model: "", strategy: "direct", needs_approval: false, token_budget: null }), { text: "Think", strategy: "direct" });
   assert.deepEqual(bodyOf({ text: "unused", prompt_name: "p", variables: { a: "1" } }), { prompt_name: "p", variables: { a: "1" } });
+});
+
+test("a day that there is not is left for the API to refuse", async () => {
+  const { shiftDay } = await load("lib/format.js");
+  const { timesOf } = await load("pages/calls.js");
+  assert.deepEqual(["2026-02-28", "2024-02-28", "2026-12-31"].map((day) => shiftDay(day, 1)), ["2026-03-01", "2024-02-29", "2027-01-01"]);
+  assert.equal(shiftDay("2026-03-01", -29), "2026-01-31");
+  for (const day of ["never", "275760-09-13", "", "2026-13-40"]) assert.equal(shiftDay(day, 1), day);
+  assert.deepEqual(timesOf({ to: "never" }), { from: undefined, to: "neverT00:00:00Z" });
 });
 
 test("days are whole days of UTC to the list of calls", async () => {

@@ -24,8 +24,8 @@ FORBIDDEN = {
     ),
     "a key where another tab finds it": re.compile(r"document\.cookie|indexedDB"),
 }
-MAY_ASK = {"lib/api.js", "lib/session.js"}
-"""The API's client; and signing in, which asks the provider."""
+MAY_ASK = {"begin.js", "lib/api.js", "lib/provider.js"}
+"""The API's client; what asks before it is there; and signing in, which asks the provider."""
 
 _EXPORT = re.compile(
     r"^export (?:default )?(?:async )?(?:function\*?|class|const|let) ?\*? ?(\w+)", re.MULTILINE

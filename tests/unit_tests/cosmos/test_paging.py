@@ -157,6 +157,7 @@ async def test_a_walk_goes_through_every_page_once_and_hands_out_no_empty_one(
     assert asked == [after, *(page[-1] for page in pages if len(page) == size)]
 
 
+@pytest.mark.slow
 async def test_a_tenants_items_are_read_until_there_are_enough_bytes(cosmos: MemoryCosmos) -> None:
     bots = cosmos.container("bots")
     for number in range(8):

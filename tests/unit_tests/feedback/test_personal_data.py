@@ -173,6 +173,7 @@ def test_places_are_in_order_and_apart_and_nothing_else_is_changed(text: str) ->
 @given(
     st.lists(st.sampled_from([*"0123456789+-./() @a", "DE89", "ann@", ".com", "é", "\u0661"]), max_size=200)
 )
+@pytest.mark.slow
 def test_what_is_masked_holds_no_personal_data_any_more(parts: list[str]) -> None:
     masked = mask_personal_data("".join(parts)).text
 

@@ -6,6 +6,7 @@ The numbers are the document's, which is committed: a limit that moves in a mode
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
@@ -95,14 +96,15 @@ def edges(schema: Json) -> Iterator[tuple[Any, bool]]:
         yield from edges_of_pattern(re.compile(schema["pattern"]), schema.get("maxLength", _LONGEST_PATTERN))
 
 
-def edges_of_pattern(pattern: re.Pattern[str], most: int) -> Iterator[tuple[str, bool]]:
+@cache
+def edges_of_pattern(pattern: re.Pattern[str], most: int) -> tuple[tuple[str, bool], ...]:
     """Make the longest texts of one letter that a pattern takes, and those that it does not."""
-    yield "\n!", pattern.search("\n!") is not None
+    made = [("\n!", pattern.search("\n!") is not None)]
     for letter in _LETTERS:
         taken = [length for length in range(most + 1) if pattern.search(letter * length)]
         if taken and len(taken) <= most:
-            yield letter * taken[-1], True
-            yield letter * (taken[-1] + 1), False
+            made += [(letter * taken[-1], True), (letter * (taken[-1] + 1), False)]
+    return tuple(made)
 
 
 def cases() -> Iterator[Case]:

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
+import gc
 import sys
 
 opened = []
@@ -30,6 +31,7 @@ assert not loaded, f"imported SDKs: {loaded}"
 assert not opened, f"did I/O: {opened}"
 assert not writes, f"wrote: {writes}"
 assert function_app.runtime.routes
+assert gc.get_threshold()[0] == 20_000
 """
 
 

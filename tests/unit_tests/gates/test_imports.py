@@ -6,10 +6,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import grimp
+import pytest
 
 PACKAGES = ("functions", "shared", "compat", "tenantry_client", "infra", "local", "tests")
 
 
+@pytest.mark.slow
 def test_no_module_needs_one_that_needs_it() -> None:
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
 
@@ -17,6 +19,7 @@ def test_no_module_needs_one_that_needs_it() -> None:
     TopologicalSorter({one: graph.find_modules_directly_imported_by(one) for one in graph.modules}).prepare()
 
 
+@pytest.mark.slow
 def test_what_is_left_out_of_the_deployment_is_imported_by_nothing_in_it() -> None:
     left_out = set((Path(__file__).parents[3] / ".funcignore").read_text().split()) & set(PACKAGES)
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)

@@ -60,6 +60,7 @@ def tables(page: str) -> Iterator[list[list[str]]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.slow
 def test_every_test_and_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text()
     missing = {name for name, _ in _NAMED.findall(text) if name not in names()}

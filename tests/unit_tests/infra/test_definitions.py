@@ -202,6 +202,7 @@ def test_each_queue_that_is_received_from_requires_sessions_where_its_trigger_do
     assert len(with_sessions) == len(asking)
 
 
+@pytest.mark.slow
 def test_events_of_blobs_lead_to_the_trigger_in_its_container() -> None:
     (subscription,) = made("Microsoft.EventGrid/systemTopics/eventSubscriptions")
     properties = subscription.properties["properties"]

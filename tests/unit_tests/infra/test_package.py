@@ -73,6 +73,7 @@ def squeeze(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@pytest.mark.slow
 def test_it_holds_the_app_and_nothing_of_its_making(package: Path) -> None:
     tops = {path.relative_to(package).parts[0] for path in package.rglob("*") if path.is_file()}
 

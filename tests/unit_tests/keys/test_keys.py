@@ -13,7 +13,7 @@ from shared.tenancy.context import Role, parse_tenant_id
 from shared.tenancy.keys import generate_key, parse_key
 from shared.tenancy.stored_keys import NewKey
 from tests.support.fakes import EPOCH, Call
-from tests.support.whole_app import MemoryRuntime, whole_app
+from tests.support.whole_app import MemoryRuntime, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,9 +63,7 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture
 async def keys() -> AsyncIterator[Keys]:
-    async with whole_app() as app:
-        await app.new_tenant("acme")
-        await app.new_tenant("globex")
+    async with app_of("acme", "globex") as app:
         yield Keys(app, await app.new_key("acme", Role.TENANT_ADMIN))
 
 

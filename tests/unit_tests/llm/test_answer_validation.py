@@ -240,6 +240,7 @@ WIDE = {"anyOf": [{"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}]}
         ),
     ],
 )
+@pytest.mark.slow
 async def test_a_hostile_schema_or_answer_is_given_up_after_bounded_work(
     schema: dict[str, Any], text: str
 ) -> None:

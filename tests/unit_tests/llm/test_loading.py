@@ -1,22 +1,22 @@
-"""The models' SDK is loaded beside the event loop."""
+"""The models' client is loaded beside the event loop."""
 
 from __future__ import annotations
 
 import threading
 from importlib.util import find_spec
 
-from shared.llm.loading import NEEDED, load_models_sdk
+from shared.llm.loading import NEEDED, load_models_client
 
 
-async def test_the_sdk_is_loaded_in_a_thread_of_its_own_and_once() -> None:
+async def test_the_client_is_loaded_in_a_thread_of_its_own_and_once() -> None:
     told: list[tuple[str, bool]] = []
 
     def load(name: str) -> None:
         told.append((name, threading.current_thread() is threading.main_thread()))
 
-    await load_models_sdk({NEEDED[1]}, load)
+    await load_models_client(set(NEEDED[1:]), load)
     assert told == [(NEEDED[0], False)]
-    await load_models_sdk(NEEDED, load)
+    await load_models_client(NEEDED, load)
     assert len(told) == 1
 
 

@@ -1,4 +1,4 @@
-"""The model client on the real SDK over an in-memory transport."""
+"""The model client over connections in memory."""
 
 from __future__ import annotations
 

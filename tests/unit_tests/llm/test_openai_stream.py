@@ -1,4 +1,4 @@
-"""Streams of the model client on the real SDK over an in-memory transport."""
+"""Streams of the model client over connections in memory."""
 
 from __future__ import annotations
 

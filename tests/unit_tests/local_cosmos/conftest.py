@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 def wire() -> Iterator[Wire]:
     endpoint = Wire()
     yield endpoint
-    endpoint.store.close()
+    endpoint.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 import orjson
 import pytest
@@ -47,6 +49,18 @@ def test_a_request_that_is_not_signed_for_what_it_asks_is_a_401(wire: Wire, toke
     assert (refused.status, content(refused)["code"]) == (401, "Unauthorized")
     right = {"x-ms-date": http_date(1), "authorization": sign("GET", "/dbs/db", http_date(1))}
     assert wire.gateway.handle(Request("GET", "/dbs/db", right)).status == 200
+
+
+def test_a_token_may_be_quoted_in_any_way(wire: Wire) -> None:
+    token = sign("GET", "/dbs/db", http_date(1))
+    fields = unquote(token).split("&")
+    spellings = [token, re.sub("%..", lambda one: one[0].lower(), token), unquote(token)]
+    spellings += [quote("&".join(reversed(fields))), f"{token}%26more%3D1", token.replace("%3D", "%3d", 1)]
+    spellings += [token.removesuffix("%3D") + "%253D"]
+
+    for spelled in spellings:
+        headers = {"x-ms-date": http_date(1), "authorization": spelled}
+        assert wire.gateway.handle(Request("GET", "/dbs/db", headers)).status == 200, spelled
 
 
 def test_names_are_signed_as_they_are_written(wire: Wire) -> None:

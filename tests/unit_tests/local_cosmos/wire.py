@@ -58,6 +58,10 @@ class Wire:
         if not self.account.catalog.databases():
             self.account.catalog.create_database("db")
 
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
     def with_container(self, properties: JsonObject | None = None, **more: Json) -> str:
         """Create a container and give its path."""
         created = self.account.catalog.create_container("db", {**(properties or SIMPLE), **more})

@@ -77,6 +77,7 @@ def test_a_file_is_read_as_azures_tools_read_it(tmp_path: Path) -> None:
 
 
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists))
+@pytest.mark.slow
 def test_plain_json_is_read_as_it_is(content: object) -> None:
     assert read_json(json.dumps(content, ensure_ascii=False)) == content
     assert read_json(json.dumps({"a": content}, indent=2)) == {"a": content}

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.integration_tests.local_host.running import APPS, command, environment, running_host, wait_for
+from tests.support.plain_http import plain_http
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +85,8 @@ def test_a_host_runs_while_its_services_are_out_of_reach_and_stops_when_told(tmp
     }
     with running_host("triggers", tmp_path, "--auth", settings=settings) as host:
         wait_for(lambda: "ticks" in record.read_text())
-        assert httpx.get(host.url).status_code == 200
-        assert httpx.get(f"{host.url}/admin/host/status").status_code == 401
+        assert plain_http.get(host.url).status_code == 200
+        assert plain_http.get(f"{host.url}/admin/host/status").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_setting_that_is_missing_or_wrong_is_one_clear_line(
     settings: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
     with running_host("triggers", tmp_path, settings=settings) as host:
-        assert reason in httpx.get(f"{host.url}/api/copies").json()["message"]
+        assert reason in plain_http.get(f"{host.url}/api/copies").json()["message"]
     assert reason in next(line for line in host.stderr if line.startswith("The function app in "))
 
 

@@ -63,6 +63,7 @@ def dispositions(data: bytes) -> list[tuple[int, int]]:
 
 
 @given(st.lists(st.one_of(st.integers(0, 6), st.integers(0, 2**32 - 1)), min_size=1, max_size=30))
+@pytest.mark.slow
 def test_each_delivery_is_settled_under_the_number_that_its_sender_gave_it(numbers: list[int]) -> None:
     """What Azure does: `OnReceiveDelivery` in azure-amqp's AmqpSession.cs takes whatever number is stated."""
     connection = connect()
@@ -74,6 +75,7 @@ def test_each_delivery_is_settled_under_the_number_that_its_sender_gave_it(numbe
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=8))
+@pytest.mark.slow
 def test_a_delivery_in_parts_is_whole_whatever_number_each_part_states(numbers: list[int]) -> None:
     connection = connect()
     connection.feed(transfer(4, b"nonsense"))

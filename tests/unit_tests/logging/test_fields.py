@@ -36,6 +36,7 @@ def test_a_program_of_its_own_has_its_own_fields() -> None:
     assert described("my_component", order=7) == {"order": 7}
 
 
+@pytest.mark.slow
 def test_every_name_that_the_code_writes_is_on_the_list() -> None:
     written = {name for root in APP for file in root.rglob("*.py") for name in _names_in(file.read_text())}
     record = {one.name for one in fields(ModelCallRecord)} - {"request_id", "tenant_id"}

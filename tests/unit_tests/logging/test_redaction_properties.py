@@ -9,6 +9,7 @@ import string
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ SECRETS: list[Callable[[random.Random], str]] = [api_key, web_token, mail_addres
 
 @REPEATABLE
 @given(st.integers(0, 2**32), st.sampled_from(SECRETS), st.sampled_from(SURROUNDINGS))
+@pytest.mark.slow
 def test_no_secret_passes_wherever_it_stands(
     seed: int, make: Callable[[random.Random], str], surroundings: str
 ) -> None:
@@ -93,6 +95,7 @@ ids = st.one_of(
 
 @REPEATABLE
 @given(ids, st.sampled_from(SURROUNDINGS))
+@pytest.mark.slow
 def test_ids_and_times_stay_readable(found: str, surroundings: str) -> None:
     line = surroundings.format(found)
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared.tenancy.context import Role
 from tests.support.fakes import EPOCH, Call, StillClock
-from tests.support.whole_app import MemoryBlobs, whole_app
+from tests.support.whole_app import MemoryBlobs, app_of
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ ASKED = "What is the number of my locker?"
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app(StillClock()) as app:
+    async with app_of("acme", "globex", tier="free", clock=StillClock()) as app:
         await app.load_tokenizer()
-        await app.new_tenant("acme", "free")
-        await app.new_tenant("globex", "free")
         yield app
 
 
@@ -182,6 +180,7 @@ def days_of(names: Iterable[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("of_chat", "kept"), [(None, 8), (0, 8), (3, 3), (3_000, 8)])
+@pytest.mark.slow
 async def test_contents_go_when_lines_do_or_conversations_where_these_go_first(
     app: WholeApp, boss: dict[str, str], of_chat: int | None, kept: int
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.tenancy.context import Role
 from tests.support.fakes import Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,8 +25,7 @@ OURS = {
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        await opened.new_tenant("acme")
+    async with app_of("acme") as opened:
         yield opened
 
 
@@ -51,6 +50,7 @@ async def test_the_administrator_sees_where_a_model_is_called_and_a_tenant_does_
 
     assert stored.status == 200
     assert stored.json()["connection"] == {
+        "model": "gpt-4o",
         "base_url": "https://ours.openai.azure.com",
         "api_version": None,
         "deployment": "gpt-4o-eu",
@@ -60,6 +60,18 @@ async def test_the_administrator_sees_where_a_model_is_called_and_a_tenant_does_
     assert (await listed(app, app.admin))["ours"] == stored.json()
     assert (await listed(app, user))["ours"] == stored.json() | {"connection": None}
     assert (await listed(app, app.admin | {"x-tenant-id": "acme"}))["ours"] == stored.json()
+
+
+async def test_how_images_are_counted_and_how_long_vectors_are_is_shown(app: WholeApp) -> None:
+    patches = {"patches": 1536, "factor": 1.62}
+    drawn = (await put(app, "drawn", images=patches)).json()
+    vectors = (await put(app, "vectors", kind="embeddings", dimensions=256)).json()
+    shown = await listed(app, await app.new_key("acme", Role.USER))
+
+    assert drawn["images"] == {"base": None, "tile": None} | patches
+    assert (vectors["images"], vectors["dimensions"], vectors["connection"]["model"]) == (None, 256, None)
+    assert shown["gpt-4o"]["images"] == {"base": 85, "tile": 170, "patches": None, "factor": None}
+    assert (shown["gpt-4o"]["takes_images"], shown["gpt-4o"]["dimensions"]) == (True, None)
 
 
 async def test_a_tenant_sees_what_it_may_use(app: WholeApp) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.tenancy.context import acting_for
 from tests.support.fakes import tenant_context
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as app:
-        await app.new_tenant("acme")
+    async with app_of("acme") as app:
         yield app
 
 

@@ -71,6 +71,7 @@ def test_a_small_request_cannot_make_a_huge_text() -> None:
 
 @settings(max_examples=1000 if SOAK else 40)
 @given(st.lists(st.tuples(st.sampled_from(["text", "variable"]), st.text(), NAMES)), st.text())
+@pytest.mark.slow
 def test_any_text_survives_escaping_and_any_value_stands_as_it_is(
     parts: list[tuple[str, str, str]], value: str
 ) -> None:

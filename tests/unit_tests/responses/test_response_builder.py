@@ -61,6 +61,7 @@ def names(events: list[ResponseEvent]) -> list[str]:
     return [event.type.removeprefix("response.") for event in events]
 
 
+@pytest.mark.slow
 def test_a_text_in_parts_has_openais_events_in_their_order() -> None:
     events = run(
         [chunk(role="assistant", content=""), chunk(content="Hel"), chunk(content="lo"), chunk("stop")]
@@ -219,6 +220,7 @@ def test_whatever_comes_in_whatever_order_the_parts_add_up_to_the_whole(chunks: 
 
 
 @given(st.text(min_size=1, max_size=40), st.lists(st.integers(1, 40), max_size=5))
+@pytest.mark.slow
 def test_how_a_text_is_cut_into_parts_makes_no_difference(text: str, cuts: list[int]) -> None:
     ends = sorted({cut for cut in cuts if cut < len(text)} | {len(text)})
     parts = [text[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import DependencyUnavailableError
 from shared.tenancy.context import Role
 from tests.support.fakes import Call, StillClock
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import app_of
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     clock = StillClock()
-    async with whole_app(clock) as app:
-        await app.new_tenant("acme")
+    async with app_of("acme", clock=clock) as app:
         yield Desk(app, await app.new_key("acme", Role.USER), clock)
 
 

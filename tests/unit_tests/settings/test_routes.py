@@ -12,7 +12,7 @@ from shared.runtime import SETTINGS
 from shared.tenancy.context import Role
 from shared.tenancy.settings import About, SettingRegistry, SettingScope, TenantSettings, text
 from tests.support.fakes import Answer, Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,9 +58,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    async with whole_app() as app:
-        for name in ("acme", "globex"):
-            await app.new_tenant(name)
+    async with app_of("acme", "globex") as app:
         yield World(
             app,
             Caller(app, await app.new_key("acme", Role.TENANT_ADMIN)),
@@ -188,6 +186,17 @@ async def test_users_have_nothing_to_do_with_settings(world: World) -> None:
     for route in ("list_settings", "describe_setting_forms", "get_setting"):
         assert (await world.user.call(route)).status == 403
     assert (await world.user.put("x")).status == 403
+
+
+async def test_settings_are_found_by_the_beginning_of_their_key(world: World) -> None:
+    first = next(iter(SETTINGS)).key
+    page = (await world.boss.call("list_settings", query=f"limit=100&prefix={first[:-1]}")).json()
+    none = (await world.boss.call("list_settings", query="prefix=no.such")).json()
+
+    wanted = [setting.key for setting in SETTINGS if setting.key.startswith(first[:-1])]
+    assert [item["key"] for item in page["items"]] == wanted
+    assert 0 < len(wanted) < len(list(SETTINGS))
+    assert none == {"items": [], "next_cursor": None}
 
 
 async def test_settings_are_listed_a_page_at_a_time(world: World) -> None:

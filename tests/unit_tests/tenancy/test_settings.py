@@ -290,6 +290,7 @@ def declarations() -> dict[str, Setting[Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_setting_that_a_domain_declares_is_registered_and_read() -> None:
     read = {
         node.args[1].id

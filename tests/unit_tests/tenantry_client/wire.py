@@ -13,7 +13,7 @@ from tenantry_client.http.credentials import FixedKey
 from tenantry_client.http.service import HttpService, Reply
 from tenantry_client.prompts.deployment import TIMES, Deployment
 from tests.support.fakes import Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -69,6 +69,5 @@ class Wire:
 @asynccontextmanager
 async def wired() -> AsyncIterator[Wire]:
     """Open the app with a tenant and its administrator's key."""
-    async with whole_app() as app:
-        await app.new_tenant("acme")
+    async with app_of("acme") as app:
         yield Wire(app, await app.new_key("acme", Role.TENANT_ADMIN))

@@ -10,7 +10,7 @@ from functions.tenants.service import RESERVED_IDS
 from shared.cosmos.container import Query
 from shared.tenancy.context import Role
 from tests.support.fakes import Answer, Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 from tests.unit_tests.tenants.owners import everything
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        await opened.new_tenant("acme")
+    async with app_of("acme") as opened:
         yield opened
 
 

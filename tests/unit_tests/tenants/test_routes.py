@@ -124,6 +124,35 @@ async def test_tenants_are_listed_a_page_at_a_time_without_regard_to_case(app: A
     assert ([item["tenant_id"] for item in second["items"]], second["next_cursor"]) == (["charlie"], None)
 
 
+async def test_tenants_are_found_by_the_beginning_of_their_id_or_name_in_any_case(app: App) -> None:
+    for tenant_id, name in (
+        ("acme", "Acme"),
+        ("Acme-2", "Second"),
+        ("globex", "ACMEs rival"),
+        ("x-acme", "X"),
+    ):
+        await app.client.call("create_tenant", Call.of({"tenant_id": tenant_id, "name": name}, headers=ADMIN))
+
+    async def found(query: str) -> list[str]:
+        answer = (await app.client.call("list_tenants", Call(query=query, headers=ADMIN))).json()
+        return [item["tenant_id"] for item in answer["items"]]
+
+    assert await found("prefix=AcMe") == ["acme", "Acme-2", "globex"]
+    assert await found("prefix=acme&limit=1&cursor=acme") == ["Acme-2"]
+    assert await found("prefix=%25") == []
+    assert (await app.client.call("list_tenants", Call(query="prefix=", headers=ADMIN))).status == 422
+
+
+async def test_a_tenant_that_was_renamed_is_found_by_its_new_name(app: App) -> None:
+    await app.create("acme")
+    change = Call.of({"name": "Bolt"}, headers=ADMIN, tenant_id="acme")
+    assert (await app.client.call("update_tenant", change)).status == 200
+
+    found = (await app.client.call("list_tenants", Call(query="prefix=bo", headers=ADMIN))).json()
+
+    assert [item["tenant_id"] for item in found["items"]] == ["acme"]
+
+
 @pytest.mark.parametrize("tenant_id", ["nobody", "global:tenants"])
 async def test_an_absent_tenant_is_a_404(app: App, tenant_id: str) -> None:
     shown = await app.client.call("get_tenant", Call({"tenant_id": tenant_id}, headers=ADMIN))

@@ -16,7 +16,7 @@ from shared.tokens.counters import TENANT_COUNTER, new_counter
 from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore
 from tests.support.budget_alerts import ACME, Instance, KilledError, Spender
 from tests.support.fakes import Call
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,8 +27,7 @@ MONTH = TIER_LIMITS[Tier.STANDARD].tokens_per_month or 0
 
 @pytest.fixture
 async def instance() -> AsyncIterator[Instance]:
-    async with whole_app() as app:
-        await app.new_tenant("acme", "standard")
+    async with app_of("acme", tier="standard") as app:
         yield Instance(app)
 
 

@@ -17,7 +17,7 @@ from tenantry_client.http.service import HttpService, Reply
 from tenantry_client.token_client import NAME, HttpTransport, TokenClient
 from tests.support.fakes import Call
 from tests.support.token_client_contract import TokenClientContract
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -53,9 +53,7 @@ class RouteSender:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        for tenant_id in ("acme", "globex"):
-            await opened.new_tenant(tenant_id, "standard")
+    async with app_of("acme", "globex", tier="standard") as opened:
         yield opened
 
 

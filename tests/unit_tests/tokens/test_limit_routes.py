@@ -12,7 +12,7 @@ from shared.tenancy.context import Role, TenantContext
 from shared.tenancy.store import Tier
 from shared.tokens.limits import LARGEST, TIER_LIMITS
 from tests.support.fakes import Answer, Call
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,8 +22,7 @@ TIER = TIER_LIMITS[Tier.STANDARD]
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        await opened.new_tenant("acme", "standard")
+    async with app_of("acme", tier="standard") as opened:
         yield opened
 
 

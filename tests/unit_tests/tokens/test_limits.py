@@ -9,7 +9,15 @@ import pytest
 
 from shared.errors import PreconditionFailedError
 from shared.tenancy.store import Tier
-from shared.tokens.limits import TIER_LIMITS, LimitsOverride, LimitStore, RateLimit, limits_in_force
+from shared.tokens.counters import TENANT_COUNTER, WindowCounter
+from shared.tokens.limits import (
+    TIER_LIMITS,
+    LimitsInForce,
+    LimitsOverride,
+    LimitStore,
+    RateLimit,
+    limits_in_force,
+)
 from tests.support.fakes import EPOCH, tenant_context
 from tests.support.memory_cosmos import memory_cosmos
 
@@ -77,3 +85,26 @@ async def test_a_change_whose_answer_is_lost_is_made_once() -> None:
         cosmos.transport.watch_done = lose_the_patch
         written = await store.put(ACME, override, if_version=1)
         assert (written.override, written.version) == (override, 2)
+
+
+def test_limits_that_were_worked_out_hold_for_no_other_override_tier_or_time() -> None:
+    def carrying(tokens: int, *, ends: bool = False) -> WindowCounter:
+        end = {"expires_at": datetime.fromtimestamp(AT + 3600, UTC).isoformat()} if ends else {}
+        override: dict[str, object] = {"tokens_per_minute": tokens, **end}
+        # A counter that was removed and made anew begins with the same version again.
+        return WindowCounter(id=TENANT_COUNTER, limits_version=1, override=override)
+
+    known = LimitsInForce()
+    told = [
+        known.of("free", None, AT),
+        known.of("free", carrying(7), AT),
+        known.of("free", carrying(8), AT),
+        known.of("premium", carrying(8), AT),
+        known.of("premium", carrying(9, ends=True), AT + 3599),
+        known.of("premium", carrying(9, ends=True), AT + 3600),
+        known.of("free", None, AT),
+    ]
+
+    free, premium = (TIER_LIMITS[tier].tokens_per_minute for tier in (Tier.FREE, Tier.PREMIUM))
+    assert [limits.tokens_per_minute for limits in told] == [free, 7, 8, 8, 9, premium, free]
+    assert told[3].requests_per_minute == TIER_LIMITS[Tier.PREMIUM].requests_per_minute

@@ -286,6 +286,7 @@ class Book:
 
 
 @pytest.mark.parametrize("page", [1, 7, 99, 100, 101, 1_000])
+@pytest.mark.slow
 async def test_pages_of_any_size_give_the_same_sums(app: WholeApp, page: int) -> None:
     book = Book(app)
     await book.fill(100)

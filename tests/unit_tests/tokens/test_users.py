@@ -10,7 +10,7 @@ from shared.errors import PermissionDeniedError
 from shared.tokens.api_models import LockRequest, ReportRequest
 from shared.tokens.service import TokenService
 from tests.support.fakes import tenant_context, user_context
-from tests.support.whole_app import WholeApp, whole_app
+from tests.support.whole_app import WholeApp, app_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app() as opened:
-        await opened.new_tenant("acme")
+    async with app_of("acme") as opened:
         yield opened
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
@@ -23,10 +22,11 @@ from shared.tenancy.context import Role
 from tests.support.fakes import Call, FakeAuthenticator, platform_context, tenant_context
 from tests.support.isolation import BLOB, NAMES, Operation, operations
 from tests.support.virtual_time import LoopClock, simulate
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import SharedStart, whole_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from shared.resilience.policy import AttemptLimits
     from tests.support.fakes import Answer
@@ -160,15 +160,21 @@ class Subject:
         return Seen(answer, self.app.clock.monotonic() - began, self.store.calls[before:])
 
 
-@asynccontextmanager
-async def world() -> AsyncIterator[tuple[WholeApp, dict[str, str]]]:
+async def _prepare(app: WholeApp) -> dict[str, str]:
+    """Let the one tenant come by something of everything; returns what that is called."""
+    await app.new_tenant(OWNER)
+    app.blobs[BLOB.format(tenant_id=OWNER)] = b"{}"
+    await app.keep_content(OWNER, NAMES["request_id"], "mine")
+    owner = await app.new_key(OWNER, Role.TENANT_ADMIN)
+    return await app.own_everything(OWNER, owner)
+
+
+_START: Final = SharedStart(_prepare)
+
+
+def world() -> AbstractAsyncContextManager[tuple[WholeApp, dict[str, str]]]:
     """Open an app whose one tenant has something of everything, and tell what that is called."""
-    async with whole_app(LoopClock()) as app:
-        await app.new_tenant(OWNER)
-        app.blobs[BLOB.format(tenant_id=OWNER)] = b"{}"
-        await app.keep_content(OWNER, NAMES["request_id"], "mine")
-        owner = await app.new_key(OWNER, Role.TENANT_ADMIN)
-        yield app, await app.own_everything(OWNER, owner)
+    return _START.open(LoopClock())
 
 
 def check_refusal(subject: Subject, seen: Seen) -> None:

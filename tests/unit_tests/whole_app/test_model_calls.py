@@ -9,7 +9,7 @@ import pytest
 from shared.tenancy.context import Role
 from tests.support.fakes import Call, StillClock
 from tests.support.log_lines import kept_lines
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import app_of
 from tests.unit_tests.messaging.deliveries import FakeDelivery
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def app() -> AsyncIterator[WholeApp]:
-    async with whole_app(StillClock()) as app:
+    async with app_of("acme", clock=StillClock()) as app:
         await app.load_tokenizer()
-        await app.new_tenant("acme")
         yield app
 
 

@@ -6,14 +6,14 @@ import json
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from shared.tenancy.context import Role
 from tests.support.fakes import Call, FakeAuthenticator, tenant_context, user_context
 from tests.support.isolation import NAMES, Operation, operation, operations
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import SharedStart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,27 +52,38 @@ def named() -> dict[str, str]:
     return defaultdict(lambda: "absent", parameters | NAMES | {"tenant_id": "acme"})
 
 
+def let_in(app: WholeApp) -> dict[str, dict[str, str]]:
+    """Let the tenant's administrator and two of its users in; returns the headers that present each."""
+    callers = app.runtime.__dict__["authenticator"] = FakeAuthenticator()
+    return {
+        "boss": callers.add("boss", tenant_context("acme", Role.TENANT_ADMIN)),
+        "alice": callers.add("alice", user_context("alice")),
+        "bob": callers.add("bob", user_context("bob")),
+    }
+
+
+async def _prepare(app: WholeApp) -> None:
+    """Let Alice come by a conversation and a job."""
+    await app.new_tenant("acme")
+    callers = let_in(app)
+    boss, alice = callers["boss"], callers["alice"]
+    await app.must("save_prompt", Call.of({"template": "x"}, headers=boss, name=NAMES["name"]))
+    config = {"prompt": {"name": NAMES["name"]}}
+    await app.must("save_bot", Call.of(config, headers=boss, bot_id=NAMES["bot_id"]))
+    said = {"message": SECRET, "conversation_id": NAMES["conversation_id"]}
+    await app.must("chat", Call.of(said, headers=alice, bot_id=NAMES["bot_id"]))
+    job = {"id": NAMES["job_id"], "text": SECRET}
+    await app.must("accept_job", Call.of(job, headers=alice))
+
+
+_START: Final = SharedStart(_prepare)
+
+
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    async with whole_app() as app:
-        await app.new_tenant("acme")
-        callers = FakeAuthenticator()
-        boss = callers.add("boss", tenant_context("acme", Role.TENANT_ADMIN))
-        made = World(
-            app,
-            callers.add("alice", user_context("alice")),
-            callers.add("bob", user_context("bob")),
-            named(),
-        )
-        app.runtime.__dict__["authenticator"] = callers
-        await app.must("save_prompt", Call.of({"template": "x"}, headers=boss, name=NAMES["name"]))
-        config = {"prompt": {"name": NAMES["name"]}}
-        await app.must("save_bot", Call.of(config, headers=boss, bot_id=NAMES["bot_id"]))
-        said = {"message": SECRET, "conversation_id": NAMES["conversation_id"]}
-        await app.must("chat", Call.of(said, headers=made.alice, bot_id=NAMES["bot_id"]))
-        job = {"id": NAMES["job_id"], "text": SECRET}
-        await app.must("accept_job", Call.of(job, headers=made.alice))
-        yield made
+    async with _START.open() as (app, _):
+        callers = let_in(app)
+        yield World(app, callers["alice"], callers["bob"], named())
 
 
 def call(world: World, one: Operation, headers: dict[str, str]) -> Call:

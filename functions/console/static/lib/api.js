@@ -46,6 +46,7 @@ export class ApiError extends Error {
  * @property {Record<string, string>} [headers] Further headers.
  * @property {string|null} [tenant] Act for this tenant instead of the picked one; null for none.
  * @property {string|null} [key] Use this key instead of the session's; then nobody is asked for another one.
+ * @property {Promise<Response>} [answer] Of this request, where it was sent before.
  *
  * @typedef {object} Result
  * @property {any} data The answer's JSON; null where there is none.
@@ -87,8 +88,9 @@ export async function remove(path, options = {}) {
   return (await request("DELETE", path, options)).data;
 }
 
-/** A path of fixed parts and values: path`/prompts/${name}/versions`. @param {TemplateStringsArray} parts @param {...unknown} values @returns {string} */
+/** A path of fixed parts and values: path`/prompts/${name}/versions`. @param {TemplateStringsArray} parts @param {...unknown} values @returns {string} @throws {ApiError} A value would lead to another path. */
 export function path(parts, ...values) {
+  if (values.some((value) => /^\.\.?$/.test(String(value)))) throw new ApiError(404, { error: "NotFoundError", message: "Nothing has this name" }, null);
   return parts.reduce((whole, part, index) => whole + encodeURIComponent(String(values[index - 1])) + part);
 }
 
@@ -177,7 +179,7 @@ async function send(method, where, options, accept) {
       credentials: "omit",
       cache: "no-store",
       redirect: "error",
-    });
+    }, options.answer);
     if (response.ok) return response;
     const error = await readError(response);
     if (error.status !== 401 || asked || options.key || !(await reauthenticate(key)) || !isSameCaller(begun.by, caller.value)) throw error;
@@ -205,9 +207,9 @@ function headersOf(options, key, accept) {
   return headers;
 }
 
-async function tryFetch(url, init) {
+async function tryFetch(url, init, answer) {
   try {
-    return await fetch(url, init);
+    return await (answer ?? fetch(url, init));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { error: "Unreachable", message: "The service did not answer" }, null);

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { html } from "./html.js";
 import { Field, Prose } from "./ui.js";
 import { words } from "./format.js";
+import { plain } from "./wording.js";
 import { checkValue, controlOf, readValue, resolveSchema, showValue } from "./schema.js";
 
 /**
@@ -39,7 +40,7 @@ export function SchemaField({ schema: given, root = given, label, hint, value, o
     if (control === "select") {
       return html`<select ...${attributes} value=${shown} onChange=${(event) => take(event.target.value)}>
         ${(nullable || value === undefined) && html`<option value="" selected=${shown === ""}>–</option>`}
-        ${schema.enum.map((one) => html`<option key=${one} value=${one} selected=${String(one) === shown}>${words(one)}</option>`)}</select>`;
+        ${schema.enum.map((one) => html`<option key=${one} value=${one} selected=${String(one) === shown}>${plain(one)}</option>`)}</select>`;
     }
     if (control === "integer" || control === "number") {
       return html`<input ...${attributes} type="number" step=${control === "integer" ? 1 : "any"} min=${schema.minimum} max=${schema.maximum} value=${shown} onInput=${(event) => take(event.target.value)} />`;

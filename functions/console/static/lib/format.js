@@ -78,6 +78,12 @@ export function daysBefore(days, from = new Date()) {
   return isoDay(new Date(from.getTime() - days * 86_400_000));
 }
 
+/** A day so many days after another, in UTC; what is no day stays as it is, for the API to say so. @param {string} day @param {number} days @returns {string} */
+export function shiftDay(day, days) {
+  const at = new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
+  return Number.isNaN(at.getTime()) ? day : isoDay(at);
+}
+
 /** All days from one to another, both of them included. @param {string} first @param {string} last @returns {string[]} */
 export function daysBetween(first, last) {
   const found = [];
@@ -93,7 +99,7 @@ export function shorten(text, most = 80) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-/** A name of the API as people read it: "tenant_admin" is "Tenant admin". @param {string|null|undefined} name @returns {string} */
+/** A name of the API as people read it: "dead_letters" is "Dead letters". @param {string|null|undefined} name @returns {string} */
 export function words(name) {
   if (!name) return NONE;
   const text = String(name).replace(/[._-]+/g, " ");

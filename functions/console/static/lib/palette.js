@@ -27,28 +27,28 @@ async function search(text, stop) {
     .filter((page) => page.group && page.title.toLowerCase().includes(wanted))
     .map((page) => ({ id: page.path, label: page.title, hint: "Page", go: () => navigate(page.path) }));
   if (!wanted) return pages;
-  const found = await Promise.all([prompts(text.trim(), stop), bots(wanted, stop), tenants(wanted, stop)]);
+  const found = await Promise.all([prompts(text.trim(), stop), bots(text.trim(), stop), tenants(text.trim(), stop)]);
   return [...pages, ...found.flat()];
 }
 
+/** Whether names of prompts and ids of bots can begin so: the API refuses what none does. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 async function prompts(prefix, stop) {
-  if (!activeTenant.value) return [];
+  if (!activeTenant.value || !NAME.test(prefix)) return [];
   const { items } = await get("/prompts", { prefix, limit: 8 }, { signal: stop });
   return items.map(({ name }) => ({ id: name, label: name, hint: "Prompt", go: () => navigate(fill("/prompts/:name", { name })) }));
 }
 
-async function bots(wanted, stop) {
-  if (!activeTenant.value) return [];
-  const { items } = await get("/bots", { limit: 100 }, { signal: stop });
-  return items
-    .filter((bot) => bot.bot_id.toLowerCase().includes(wanted))
-    .slice(0, 8)
-    .map(({ bot_id: id }) => ({ id, label: id, hint: "Bot", go: () => navigate(fill("/bots/:bot_id", { bot_id: id })) }));
+async function bots(prefix, stop) {
+  if (!activeTenant.value || !NAME.test(prefix)) return [];
+  const { items } = await get("/bots", { prefix, limit: 8 }, { signal: stop });
+  return items.map(({ bot_id: id }) => ({ id, label: id, hint: "Bot", go: () => navigate(fill("/bots/:bot_id", { bot_id: id })) }));
 }
 
-async function tenants(wanted, stop) {
+async function tenants(prefix, stop) {
   if (!can("admin")) return [];
-  const found = await findTenants(wanted, stop);
+  const found = await findTenants(prefix, stop, 8);
   const go = (id) => () => leaveFor(() => (pickTenant(id), navigate("/overview")));
-  return found.slice(0, 8).map((one) => ({ id: one.tenant_id, label: one.name, hint: `Tenant ${one.tenant_id}`, go: go(one.tenant_id) }));
+  return found.map((one) => ({ id: one.tenant_id, label: one.name, hint: `Tenant ${one.tenant_id}`, go: go(one.tenant_id) }));
 }

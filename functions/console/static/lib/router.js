@@ -41,6 +41,7 @@ export function match(pattern, path) {
       } catch {
         return null; // a broken escape is another path
       }
+      if (/^\.\.?$/.test(params[part.slice(1)])) return null; // to the API it would be another path
     } else if (part !== given[index]) return null;
   }
   return params;
@@ -93,8 +94,10 @@ export function leaveFor(go) {
   else go();
 }
 
-/** Begin to follow the address. */
+/** Begin to follow the address, as it is now. */
 export function startRouter() {
+  current = location.hash; // who comes back from a provider is where the way there began
+  place.value = parse(current);
   addEventListener("hashchange", arrive);
   addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
 }

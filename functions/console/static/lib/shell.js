@@ -5,7 +5,8 @@ import { html } from "./html.js";
 import { get } from "./api.js";
 import { GROUPS, PAGES } from "./pages.js";
 import { answerLeaving, leaveFor, leaving, link, navigate, place } from "./router.js";
-import { activeTenant, caller, can, isSameCaller, leaveForProvider, pickTenant, readProvider, reauthentication, signIn, signOut } from "./session.js";
+import { activeTenant, caller, can, isSameCaller, pickTenant, reauthentication, signOut } from "./session.js";
+import { identify, signIn } from "./signin.js";
 import { Button, Dialog, ErrorBox, Field, classes } from "./ui.js";
 import { words } from "./format.js";
 
@@ -34,25 +35,38 @@ export function SignIn({ failed }) {
   return html`<main class="sign-in"><div class="card">
     <${Logo} /><h1>Sign in to Tenantry</h1>
     <${SignInForm} failed=${failed} onDone=${() => undefined} />
-    <p class="muted">A key is kept in this tab alone, and gone when the tab is closed.</p>
+    <p class="muted">A key is kept in this tab, and gone when you sign out or close it. A tab that you duplicate has it, too.</p>
   </div></main>`;
 }
 
-/** Fields to sign in; `check` may refuse who it is. @param {{failed?: any, onDone: () => void, check?: (key: string) => Promise<void>}} props */
+/** Fields to sign in; with `check`, which may refuse who it is, the page stays while a provider is asked. @param {{failed?: any, onDone: () => void, check?: (key: string) => Promise<void>}} props */
 export function SignInForm({ failed, onDone, check }) {
   const [key, setKey] = useState("");
   const [error, setError] = useState(failed ?? null);
   const [provider, setProvider] = useState(null);
+  const asked = useRef(null);
   useEffect(() => {
-    readProvider().then(setProvider, () => undefined); // a key works without
+    // A key works without.
+    import("../lib/provider.js").then(async (ways) => setProvider({ ways, at: await ways.readProvider() })).catch(() => undefined);
+    return () => asked.current?.abort();
   }, []);
-  const enter = async () => {
+  const goToProvider = () => {
+    const { ways, at } = provider;
+    if (!check) return ways.leaveForProvider(at);
+    asked.current?.abort(); // whose window was closed is opened again
+    asked.current = new AbortController();
+    const { signal } = asked.current;
+    return void enter(() => ways.signInBeside(at, signal)); // a window may stay open: the button is not held
+  };
+  const enter = async (take) => {
     setError(null);
     try {
-      await check?.(key.trim());
-      await signIn(key.trim());
+      const given = await take();
+      await check?.(given);
+      await signIn(given);
       onDone();
     } catch (refused) {
+      if (refused.name === "AbortError") return;
       setError(refused.status === 401 ? { message: "This key is not valid.", hint: "Check that the whole key was copied. It may have expired or been revoked." } : refused);
     }
   };
@@ -64,8 +78,8 @@ export function SignInForm({ failed, onDone, check }) {
     <${Field} label="API key">${(id, described) => html`<input id=${id} aria-describedby=${described} type="password" autocomplete="off" required spellcheck=${false}
       value=${key} onInput=${(event) => setKey(event.target.value)} />`}<//>
     <${ErrorBox} error=${error} />
-    <${Button} kind="primary" type="submit" disabled=${!key.trim()} onClick=${enter}>Sign in<//>
-    ${provider?.client_id && html`<p class="or">or</p><${Button} onClick=${() => leaveForProvider(provider)}>Sign in with your organisation<//>`}
+    <${Button} kind="primary" type="submit" disabled=${!key.trim()} onClick=${() => enter(() => key.trim())}>Sign in<//>
+    ${provider?.at.client_id && html`<p class="or">or</p><${Button} onClick=${goToProvider}>Sign in with your organisation<//>`}
   </form>`;
 }
 
@@ -80,18 +94,9 @@ export function Reauthentication() {
     }
   };
   return html`<${Dialog} title="Sign in again" onClose=${() => asked.answer(false)}>
-    <div class="dialog-body"><p>Your key is not valid any more. What you were doing is kept, and goes on after you have signed in.</p>
+    <div class="dialog-body"><p>What you signed in with is not valid any more. What you were doing is kept, and goes on after you have signed in.</p>
     <${SignInForm} check=${check} onDone=${() => asked.answer(true)} /></div>
   <//>`;
-}
-
-async function identify(key) {
-  try {
-    return await get("/me", {}, { key, tenant: null });
-  } catch (error) {
-    if (error.status === 422) return { role: "admin", tenant_id: null };
-    throw error;
-  }
 }
 
 /** The question before unsaved work is left. */
@@ -143,18 +148,9 @@ function TenantPicker() {
     ${choosing && html`<${TenantDialog} onClose=${() => setChoosing(false)} />`}`;
 }
 
-/** Find tenants whose id or name holds a text; the administrator's list is read page by page, 1,000 at most. @param {string} text @param {AbortSignal} [stop] @returns {Promise<any[]>} */
-export async function findTenants(text, stop) {
-  const wanted = text.trim().toLowerCase();
-  const found = [];
-  let cursor;
-  for (let page = 0; page < 10 && found.length < 20; page += 1) {
-    const answer = await get("/tenants", { limit: 100, cursor }, { tenant: null, signal: stop });
-    found.push(...answer.items.filter((one) => one.tenant_id.includes(wanted) || one.name.toLowerCase().includes(wanted)));
-    cursor = answer.next_cursor;
-    if (!cursor) break;
-  }
-  return found.slice(0, 20);
+/** Find tenants whose id or name begins with a text. @param {string} text @param {AbortSignal} [stop] @param {number} [limit] @returns {Promise<any[]>} */
+export async function findTenants(text, stop, limit = 20) {
+  return (await get("/tenants", { prefix: text.trim(), limit }, { tenant: null, signal: stop })).items;
 }
 
 function TenantDialog({ onClose }) {

@@ -5,7 +5,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { html } from "./html.js";
 import { holdUnsaved, link, place, setQuery } from "./router.js";
-import * as format from "./format.js";
+import { ago, moment, number, percent, shorten, words } from "./format.js";
 
 /** Join class names; what is false is left out. @param {...(string|false|null|undefined)} names @returns {string} */
 export function classes(...names) {
@@ -94,12 +94,12 @@ const TONES = {
 
 /** A status of the API as a badge. @param {{value: string|null|undefined}} props */
 export function Status({ value }) {
-  return html`<${Badge} tone=${TONES[value] ?? "quiet"}>${format.words(value)}<//>`;
+  return html`<${Badge} tone=${TONES[value] ?? "quiet"}>${words(value)}<//>`;
 }
 
 /** A moment: how long ago, and the whole of it on hover. @param {{value: string|null|undefined}} props */
 export function Time({ value }) {
-  return value ? html`<time datetime=${value} title=${format.moment(value)}>${format.ago(value)}</time>` : html`<span>–</span>`;
+  return value ? html`<time datetime=${value} title=${moment(value)}>${ago(value)}</time>` : html`<span>–</span>`;
 }
 
 /** One number with its name, and how it differs from before. @param {{label: string, value: any, change?: number|null, hint?: string, href?: string, good?: "up"|"down"}} props */
@@ -108,7 +108,7 @@ export function Stat({ label, value, change, hint, href, good }) {
   const tone = change && good ? (risen === (good === "up") ? "good" : "bad") : "quiet";
   return html`<div class="stat"><dt>${href ? html`<a href=${href}>${label}</a>` : label}</dt>
     <dd class="stat-value">${value}</dd>
-    ${change != null && html`<dd class=${`stat-change tone-${tone}`}>${risen ? "▲" : change < 0 ? "▼" : "="} ${format.percent(Math.abs(change))} since the week before</dd>`}
+    ${change != null && html`<dd class=${`stat-change tone-${tone}`}>${risen ? "▲" : change < 0 ? "▼" : "="} ${percent(Math.abs(change))} since the week before</dd>`}
     ${hint && html`<dd class="muted">${hint}</dd>`}</div>`;
 }
 
@@ -120,8 +120,8 @@ export function Stats({ children }) {
 /** How much is left under a limit, and what binds. @param {{label: string, available: number, limit: number, by?: string}} props */
 export function Meter({ label, available, limit, by }) {
   const share = limit ? Math.max(0, Math.min(1, available / limit)) : 0;
-  return html`<div class="progress"><span>${label}: ${format.number(available)} of ${format.number(limit)} left ${by && html`<span class="muted">(bound by ${by})</span>`}</span>
-    <progress aria-label=${`${label} left: ${format.percent(share)}`} max="1" value=${share}></progress></div>`;
+  return html`<div class="progress"><span>${label}: ${number(available)} of ${number(limit)} left ${by && html`<span class="muted">(bound by ${format.words(by).toLowerCase()})</span>`}</span>
+    <progress aria-label=${`${label} left: ${percent(share)}`} max="1" value=${share}></progress></div>`;
 }
 
 /** Names and values below each other. @param {{items: [string, any][]}} props */
@@ -164,7 +164,8 @@ export function useLoaded(load, needs) {
   useEffect(() => {
     const stop = new AbortController();
     setState((before) => ({ ...before, loading: true }));
-    load(stop.signal).then(
+    // What it throws before it waits is its error, too.
+    new Promise((answer) => answer(load(stop.signal))).then(
       (data) => stop.signal.aborted || setState({ data, error: null, loading: false }),
       (error) => stop.signal.aborted || setState((before) => ({ ...before, error, loading: false })),
     );
@@ -303,13 +304,16 @@ function FilterField({ filter, value }) {
   if (filter.kind === "select") {
     return html`<label for=${id}><span>${filter.label}</span><select id=${id} value=${value} onChange=${(event) => choose(event.target.value)}>
       <option value="">${filter.any ?? "Any"}</option>
-      ${filter.choices.map((choice) => {
-        const [is, label] = Array.isArray(choice) ? choice : [choice, format.words(choice)];
-        return html`<option key=${is} value=${is} selected=${is === value}>${label}</option>`;
-      })}</select></label>`;
+      ${choicesOf(filter, value).map(([is, label]) => html`<option key=${is} value=${is} selected=${is === value}>${label}</option>`)}</select></label>`;
   }
   return html`<label for=${id}><span>${filter.label}</span><${Typed} id=${id} type=${filter.kind === "date" ? "date" : "search"} value=${value}
     placeholder=${filter.placeholder} onSettled=${choose} /></label>`;
+}
+
+/** The choices with their labels; an address may have another one. */
+function choicesOf(filter, value) {
+  const choices = filter.choices.map((choice) => (Array.isArray(choice) ? choice : [choice, words(choice)]));
+  return !value || choices.some(([is]) => is === value) ? choices : [...choices, [value, shorten(value, 40)]];
 }
 
 /** A field that tells what was typed when the typing pauses. @param {{value: string, onSettled: (value: string) => void}} props */

@@ -5,6 +5,7 @@ import { link } from "../lib/router.js";
 import { activeTenant, can } from "../lib/session.js";
 import { Badge, Empty, List, Page, Status } from "../lib/ui.js";
 import { moment, words } from "../lib/format.js";
+import { plain } from "../lib/wording.js";
 import { timesOf } from "./calls.js";
 
 /** What is noted, as the API names it. */
@@ -13,7 +14,7 @@ export const ACTIONS = [
   "setting.delete", "setting.put", "tenant.create", "tenant.export", "tenant.purge", "tenant.update", "webhook.create", "webhook.delete", "webhook.rotate",
 ];
 const FILTERS = [
-  { name: "action", label: "Action", kind: "select", choices: ACTIONS },
+  { name: "action", label: "Action", kind: "select", choices: ACTIONS.map((action) => [action, plain(action)]) },
   { name: "from", label: "First day", kind: "date" },
   { name: "to", label: "Last day", kind: "date" },
 ];
@@ -22,8 +23,8 @@ const WHOSE = { name: "whose", label: "Whose", kind: "select", any: "The tenant'
 const COLUMNS = [
   { label: "When", value: (entry) => html`<time class="nowrap" datetime=${entry.at}>${moment(entry.at)}</time>` },
   { label: "Who", value: (entry) => html`<span>${words(entry.actor.kind)} ${entry.actor.id && html`<code>${entry.actor.id}</code>`}</span>` },
-  { label: "Action", value: (entry) => html`<${Badge}>${words(entry.action)}<//>` },
-  { label: "What", value: (entry) => html`<div><code>${entry.subject}</code>${Object.entries(entry.detail).map(([name, value]) => html`<div class="muted" key=${name}>${name}: ${value}</div>`)}</div>`, wide: true },
+  { label: "Action", value: (entry) => html`<${Badge}>${plain(entry.action)}<//>` },
+  { label: "What", value: (entry) => html`<div><code>${entry.subject}</code>${Object.entries(entry.detail).map(([name, value]) => html`<div class="muted" key=${name}>${words(name)}: ${value}</div>`)}</div>`, wide: true },
   { label: "Outcome", value: (entry) => html`<${Status} value=${entry.outcome} />` },
   { label: "Request", value: (entry) => (entry.request_id ? html`<a href=${link("/logs", { request_id: entry.request_id, from: entry.at.slice(0, 10), to: entry.at.slice(0, 10) })} aria-label=${`Log of ${entry.request_id}`}>Log</a>` : "–") },
 ];

@@ -7,6 +7,7 @@ import { MergeDialog } from "../lib/merge.js";
 import { fill, navigate, releaseUnsaved } from "../lib/router.js";
 import { checkObject } from "../lib/schema.js";
 import { can } from "../lib/session.js";
+import { plain } from "../lib/wording.js";
 import { Button, Card, ErrorBox, Field, toast, useSaveKey, useUnsaved } from "../lib/ui.js";
 
 const NEW = { system_prompt: "" };
@@ -69,7 +70,7 @@ export function BotEditor({ id: given, bot, etag: first, known, onSaved }) {
     </div>
     <div class="stack">
       <${Card} title="Save" class="stays">
-        <p role="status" class=${Object.keys(wrong).length ? "wrong" : "muted"}>${Object.keys(wrong).length ? `Not valid yet: ${Object.entries(wrong).map(([name, told]) => `${name} ${told}`).join("; ")}` : changed ? "Valid, not saved yet." : "Nothing to save."}</p>
+        <p role="status" class=${Object.keys(wrong).length ? "wrong" : "muted"}>${Object.keys(wrong).length ? `Not valid yet: ${Object.entries(wrong).map(([name, told]) => `${nameOf(name)}: ${told}`).join("; ")}` : changed ? "Valid, not saved yet." : "Nothing to save."}</p>
         <${ErrorBox} error=${error} />
         ${can("tenant_admin") && html`<div class="actions"><${Button} kind="primary" disabled=${!ready} onClick=${() => save()}>${becomesOwn ? "Save as the tenant's own" : "Save bot"}<//>
           ${changed && html`<${Button} onClick=${() => setConfig(stored)}>Discard<//>`}</div>`}
@@ -79,6 +80,11 @@ export function BotEditor({ id: given, bot, etag: first, known, onSaved }) {
     ${theirs && html`<${MergeDialog} what=${id} mine=${config} theirs=${theirs.config} onClose=${() => setTheirs(null)} onMine=${() => save(theirs.etag)}
       onTheirs=${() => (setConfig(theirs.config), setEtag(theirs.etag))} />`}
   </div>`;
+}
+
+/** A field as the form calls it: "llm.temperature" is "Model, temperature". @param {string} path @returns {string} */
+export function nameOf(path) {
+  return LABELS[path] ?? path.split(".").map((part, at) => (at ? plain(part).toLowerCase() : plain(part))).join(", ");
 }
 
 /** What is wrong with a bot, as far as its schema tells; the API has the last word. @param {any} config @param {any} known @returns {Record<string, string>} */

@@ -6,7 +6,7 @@ import { can } from "../lib/session.js";
 import { Badge, ButtonLink, Empty, List, Page, Time } from "../lib/ui.js";
 import { shorten } from "../lib/format.js";
 
-const FILTERS = [{ name: "scope", label: "Whose", kind: "select", any: "The tenant's", choices: [["global", "Global"]] }];
+const FILTERS = [{ name: "prefix", label: "Id begins with" }, { name: "scope", label: "Whose", kind: "select", any: "The tenant's", choices: [["global", "Global"]] }];
 
 const COLUMNS = [
   { label: "Bot", value: (bot) => bot.bot_id },
@@ -24,6 +24,6 @@ export default function BotsPage() {
     <${List} caption="Bots" filters=${FILTERS} columns=${COLUMNS} rowKey=${(bot) => `${bot.source}/${bot.bot_id}`}
       load=${(query, signal) => get("/bots", query, { signal })}
       href=${(bot) => link(fill("/bots/:bot_id", bot), { scope: bot.source === "global" ? "global" : "" })}
-      empty=${html`<${Empty} title="No bots">Make the first one; it answers at once.<//>`} />
+      empty=${html`<${Empty} title="No bots">Make the first one, which answers at once, or change the filter.<//>`} />
   <//>`;
 }

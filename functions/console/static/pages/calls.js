@@ -3,7 +3,7 @@ import { html } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { fill, link } from "../lib/router.js";
 import { Badge, Empty, List, Page, Status, Time } from "../lib/ui.js";
-import { daysBefore, duration, money, number, words } from "../lib/format.js";
+import { duration, money, number, shiftDay, words } from "../lib/format.js";
 
 const FILTERS = [
   { name: "from", label: "First day", kind: "date" },
@@ -33,7 +33,7 @@ function Purpose({ call }) {
 
 /** The API's times of whole days in UTC: from the first one's beginning to the last one's end. @param {{from?: string, to?: string}} query */
 export function timesOf({ from, to }) {
-  return { from: from && `${from}T00:00:00Z`, to: to && `${daysBefore(-1, new Date(`${to}T00:00:00Z`))}T00:00:00Z` };
+  return { from: from && `${from}T00:00:00Z`, to: to && `${shiftDay(to, 1)}T00:00:00Z` };
 }
 
 /** The list of model calls. */

@@ -8,6 +8,7 @@ import { fill, link, navigate } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, ErrorBox, Facts, Field, Loaded, Page, Pager, Status, Time, toast, useLoaded } from "../lib/ui.js";
 import { duration, money, number } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 
 const PATTERN = "/bots/:bot_id/conversations/:conversation_id";
 
@@ -17,6 +18,7 @@ export default function ConversationPage({ params, query }) {
   const where = path`/bots/${bot}/conversations/${id}`;
   const found = useLoaded((signal) => request("GET", where, { query: { cursor: query.cursor, limit: 50 }, signal }), [where, query.cursor]);
   const back = { href: link("/conversations", { bot }), label: `Conversations with ${bot}` };
+  if (found.error && !found.data) return html`<${Page} title=${id} back=${back}><${Loaded} of=${found} /><//>`;
   return html`<${Loaded} of=${found}>${({ data, etag }) => html`<${Shown} key=${where} conversation=${data} etag=${data.etag ?? etag} where=${where} bot=${bot} back=${back} reload=${found.reload} />`}<//>`;
 }
 
@@ -28,20 +30,31 @@ function Shown({ conversation, etag, where, bot, back, reload }) {
   const title = conversation.title ?? conversation.conversation_id;
 
   /** Do what changes this state; where it is another one by now, both are shown, and one is chosen. */
-  const change = async (act, mine, said) => {
+  const change = async (act, mine, said, after = reload) => {
     try {
       await act(etag);
       toast(said);
-      reload();
+      after();
     } catch (refused) {
       if (!refused.isConflict) throw refused;
       const newer = await request("GET", where, { query: { limit: 50 } });
-      const again = async () => (await act(newer.data.etag ?? newer.etag), toast(said), reload());
+      const again = async () => (await act(newer.data.etag ?? newer.etag), toast(said), after());
       setOpen({ merge: { mine, theirs: transcript(newer.data.items), again } });
     }
   };
   const rewind = (turn) => change((state) => post(`${where}/rewind`, { turn: turn.turn }, { etag: state, once: newOnce() }), transcript(turns.filter((one) => one.turn <= turn.turn)), `Back at turn ${turn.turn}`);
   const undo = () => change((state) => post(`${where}/undo`, undefined, { etag: state, once: newOnce() }), transcript(turns.slice(0, -1)), "The last turn is undone");
+  const answerAgain = (variables) => change((state) => post(`${where}/regenerate`, { variables }, { etag: state, once: newOnce() }), transcript(turns), "The last message is answered again");
+  const tryAgain = async () => {
+    try {
+      await answerAgain({});
+    } catch (refused) {
+      const names = missingVariables(refused);
+      if (!names.length) throw refused;
+      setOpen({ fill: names });
+    }
+  };
+  const take = () => change((state) => remove(where, { etag: state }), "(deleted)", "The conversation is deleted", () => navigate("/conversations", { bot }));
   const fork = async (turn) => {
     const made = await post(`${where}/fork`, turn ? { turn: turn.turn } : {}, { once: newOnce() });
     toast("Copied: this is the copy");
@@ -52,15 +65,15 @@ function Shown({ conversation, etag, where, bot, back, reload }) {
   return html`<${Page} title=${title} back=${back} actions=${actions}>
     <div class="columns"><div class="stack">
       ${turns.length === 0 ? html`<${Empty} title="No turns">They were undone, or their time to be kept is over.<//>`
-        : html`<div class="talk" role="log" aria-label="Turns" tabindex="0">${turns.map((turn) => html`<${Turn} key=${turn.turn} turn=${turn} where=${where} isLast=${turn === turns.at(-1)} onChanged=${reload} onRewind=${() => rewind(turn)} onFork=${() => fork(turn)} onComment=${() => setOpen({ comment: turn })} />`)}</div>`}
+        : html`<div class="talk" role="log" aria-label="Turns" tabindex="0">${turns.map((turn) => html`<${Turn} key=${turn.turn} turn=${turn} where=${where} isLast=${turn === turns.at(-1) && !conversation.next_cursor} onChanged=${reload} onRewind=${() => rewind(turn)} onAgain=${tryAgain} onFork=${() => fork(turn)} onComment=${() => setOpen({ comment: turn })} />`)}</div>`}
       <${Pager} next=${conversation.next_cursor} />
     </div>
     <${About} conversation=${conversation} bot=${bot} shown=${turns} /></div>
     ${open?.rename && html`<${Rename} where=${where} before=${conversation.title} etag=${etag} onClose=${close} onDone=${reload} />`}
     ${open?.comment && html`<${Comment} where=${where} turn=${open.comment} onClose=${close} onDone=${reload} />`}
     ${open?.merge && html`<${MergeDialog} what="The conversation" ...${open.merge} onMine=${open.merge.again} onTheirs=${reload} onClose=${close} />`}
-    ${open?.remove && html`<${Confirm} title="Delete this conversation?" action="Delete" onClose=${close}
-      onConfirm=${async () => (await remove(where), toast("The conversation is deleted"), navigate("/conversations", { bot }))}>
+    ${open?.fill && html`<${FillIn} names=${open.fill} onSend=${answerAgain} onClose=${() => setOpen((now) => (now?.fill ? null : now))} />`}
+    ${open?.remove && html`<${Confirm} title="Delete this conversation?" action="Delete" onClose=${() => setOpen((now) => (now?.remove ? null : now))} onConfirm=${take}>
       <p>All ${number(conversation.turns)} turns go, those that were undone too. This cannot be undone.</p><//>`}
   <//>`;
 }
@@ -83,11 +96,11 @@ function About({ conversation, bot, shown }) {
   ]} /><//>`;
 }
 
-function Turn({ turn, where, isLast, onChanged, onRewind, onFork, onComment }) {
+function Turn({ turn, where, isLast, onChanged, onRewind, onAgain, onFork, onComment }) {
   const rated = turn.rating?.rating;
   const rate = async (rating) => {
-    await put(`${where}/turns/${turn.turn}/rating`, { rating, comment: turn.rating?.comment ?? null });
-    toast(`Turn ${turn.turn} is rated`);
+    const send = () => put(`${where}/turns/${turn.turn}/rating`, { rating, comment: turn.rating?.comment ?? null }, { etag: turn.etag });
+    if (await unlessChanged(`Turn ${turn.turn}`, send, onChanged)) toast(`Turn ${turn.turn} is rated`);
     onChanged();
   };
   const judge = (rating, name) => html`<${Button} kind="link" aria-pressed=${rated === rating ? "true" : "false"} aria-label=${`${name}: rate turn ${turn.turn}`} onClick=${() => rate(rating)}>${name}<//>`;
@@ -101,6 +114,7 @@ function Turn({ turn, where, isLast, onChanged, onRewind, onFork, onComment }) {
     ${turn.status === "done" && html`<div class="row">${judge("up", "Good")}${judge("down", "Bad")}
       ${rated && html`<${Button} kind="link" aria-label=${`${turn.rating.comment ? "Change why" : "Say why"}, turn ${turn.turn}`} onClick=${onComment}>${turn.rating.comment ? "Change why" : "Say why"}<//>`}
       ${!isLast && html`<${Button} kind="link" aria-label=${`Go back to here, turn ${turn.turn}`} onClick=${onRewind}>Go back to here<//>`}
+      ${isLast && html`<${Button} kind="link" aria-label=${`Answer again, turn ${turn.turn}`} onClick=${onAgain}>Answer again<//>`}
       <${Button} kind="link" aria-label=${`Copy up to here, turn ${turn.turn}`} onClick=${onFork}>Copy up to here<//></div>`}
     ${turn.rating?.comment && html`<p class=${`note${rated === "down" ? " note-warn" : ""}`}>${turn.rating.comment}</p>`}
   </div>`;
@@ -133,19 +147,55 @@ function Rename({ where, before, etag, onClose, onDone }) {
 function Comment({ where, turn, onClose, onDone }) {
   const [comment, setComment] = useState(turn.rating.comment ?? "");
   const [error, setError] = useState(null);
-  const save = async () => {
+  const [theirs, setTheirs] = useState(null);
+  const save = async (state) => {
     try {
-      await put(`${where}/turns/${turn.turn}/rating`, { rating: turn.rating.rating, comment: comment.trim() || null });
+      await put(`${where}/turns/${turn.turn}/rating`, { rating: turn.rating.rating, comment: comment.trim() || null }, { etag: state });
       onDone();
+      onClose();
+    } catch (refused) {
+      if (!refused.isConflict) return setError(refused);
+      const { items } = await get(where, { cursor: turn.turn > 1 ? turn.turn - 1 : undefined, limit: 1 });
+      const newer = items.find((one) => one.turn === turn.turn);
+      if (newer) setTheirs(newer);
+      else setError(refused);
+    }
+    return undefined;
+  };
+  if (theirs) return html`<${MergeDialog} what=${`The rating of turn ${turn.turn}`} mine=${said({ rating: turn.rating.rating, comment })} theirs=${said(theirs.rating)} onMine=${() => save(theirs.etag)} onTheirs=${() => (onDone(), onClose())} onClose=${() => setTheirs(null)} />`;
+  return html`<${Dialog} title=${`Why is turn ${turn.turn} ${turn.rating.rating === "up" ? "good" : "bad"}?`} onClose=${onClose}><div class="dialog-body">
+      <${Field} label="In your words" error=${error?.fields["body.comment"]}>${(id, described) => html`<textarea id=${id} aria-describedby=${described} rows="4" maxlength="2000" value=${comment} onInput=${(event) => setComment(event.target.value)}></textarea>`}<//>
+      <${ErrorBox} error=${error} /></div>
+    <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${() => save(turn.etag)}>Save<//></footer><//>`;
+}
+
+function said(rating) {
+  return rating ? `${rating.rating === "up" ? "Good" : "Bad"}\n${rating.comment ?? ""}` : "Not rated";
+}
+
+/** The names of the prompt's variables that a refused request did not give. @param {any} refused @returns {string[]} */
+export function missingVariables(refused) {
+  return refused.status === 422 ? (refused.detail.missing ?? []) : [];
+}
+
+/** Asks for what the bot's prompt needs: a conversation does not keep the values of its turns' variables. */
+function FillIn({ names, onSend, onClose }) {
+  const [values, setValues] = useState(() => Object.fromEntries(names.map((name) => [name, ""])));
+  const [error, setError] = useState(null);
+  const send = async () => {
+    setError(null);
+    try {
+      await onSend(values);
       onClose();
     } catch (refused) {
       setError(refused);
     }
   };
-  return html`<${Dialog} title=${`Why is turn ${turn.turn} ${turn.rating.rating === "up" ? "good" : "bad"}?`} onClose=${onClose}><div class="dialog-body">
-      <${Field} label="In your words" error=${error?.fields["body.comment"]}>${(id, described) => html`<textarea id=${id} aria-describedby=${described} rows="4" maxlength="2000" value=${comment} onInput=${(event) => setComment(event.target.value)}></textarea>`}<//>
+  return html`<${Dialog} title="Answer again" onClose=${onClose}><div class="dialog-body">
+      <p>The bot's prompt has variables, whose values are not kept with the conversation.</p>
+      ${names.map((name) => html`<${Field} key=${name} label=${name}>${(id) => html`<input id=${id} value=${values[name]} onInput=${(event) => setValues({ ...values, [name]: event.target.value })} />`}<//>`)}
       <${ErrorBox} error=${error} /></div>
-    <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${save}>Save<//></footer><//>`;
+    <footer><${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${send}>Answer again<//></footer><//>`;
 }
 
 /** All of a conversation, those turns too that were undone, as a file. */

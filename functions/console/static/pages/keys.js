@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get, path, post, remove } from "../lib/api.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, ErrorBox, Field, List, ShownOnce, Status, Time, toast } from "../lib/ui.js";
-import { words } from "../lib/format.js";
+import { plain } from "../lib/wording.js";
 
 const ROLES = ["user", "tenant_admin"];
 const OVERLAPS = [["0", "None: the old key ends now"], ["3600", "An hour"], ["86400", "A day"], ["604800", "A week"]];
@@ -21,7 +21,7 @@ export function Keys({ tenantId }) {
   const columns = [
     { label: "Name", value: (key) => key.name, wide: true },
     { label: "Id", value: (key) => html`<code>${key.key_id}</code>` },
-    { label: "Role", value: (key) => html`<${Badge} tone=${key.role === "tenant_admin" ? "info" : "quiet"}>${words(key.role)}<//>` },
+    { label: "Role", value: (key) => html`<${Badge} tone=${key.role === "tenant_admin" ? "info" : "quiet"}>${plain(key.role)}<//>` },
     { label: "User", value: (key) => key.user_id ?? "–" },
     { label: "Status", value: (key) => html`<${Status} value=${key.status} />` },
     { label: "Ends", value: (key) => html`<${Time} value=${key.expires_at} />` },
@@ -58,7 +58,7 @@ function CreateKey({ where, onClose }) {
     <div class="dialog-body">
       <${Field} label="Name" hint="Who or what uses it." error=${wrong["body.name"]}>${(id, described) => html`<input id=${id} aria-describedby=${described} value=${key.name} onInput=${(event) => set({ name: event.target.value })} />`}<//>
       <${Field} label="Role" hint="A user works with bots and jobs; an administrator also changes prompts, bots, settings and keys.">${(id, described) => html`<select id=${id} aria-describedby=${described} onChange=${(event) => set({ role: event.target.value })}>
-        ${ROLES.map((role) => html`<option key=${role} value=${role} selected=${role === key.role}>${words(role)}</option>`)}</select>`}<//>
+        ${ROLES.map((role) => html`<option key=${role} value=${role} selected=${role === key.role}>${plain(role)}</option>`)}</select>`}<//>
       <${Field} label="User (optional)" hint="Then it sees this user's conversations alone." error=${wrong["body.user_id"]}>${(id, described) => html`<input id=${id} aria-describedby=${described} value=${key.user_id} onInput=${(event) => set({ user_id: event.target.value })} />`}<//>
       <${Field} label="Ends (optional)" error=${wrong["body.expires_at"]}>${(id, described) => html`<input id=${id} aria-describedby=${described} type="datetime-local" value=${key.expires_at} onInput=${(event) => set({ expires_at: event.target.value })} />`}<//>
       <${ErrorBox} error=${error} />

@@ -3,8 +3,9 @@ import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get, path, request } from "../lib/api.js";
 import { activeTenant, can } from "../lib/session.js";
-import { Badge, Button, Card, Confirm, Facts, Filters, Loaded, Meter, Page, Table, Time, toast, toastError, useLoaded } from "../lib/ui.js";
+import { Badge, Button, Card, Confirm, Facts, Filters, Loaded, Meter, Page, Table, Time, toast, useLoaded } from "../lib/ui.js";
 import { daysBefore, duration, number, percent, words } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 import { LimitsEditor } from "./limits_editor.js";
 
 const POOL = "openai-embeddings"; // the application under which embeddings are counted, in a pool of their own
@@ -62,8 +63,8 @@ function Now({ app, apps }) {
   return html`<${Card} title="Now" about="What an application may take of any 60 seconds.">
     <${Filters} filters=${[{ name: "app_id", label: "Application", kind: "select", any: "One without a share of its own", choices }]} />
     <${Loaded} of=${found}>${(left) => html`<div class="stack">
-      <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${words(left.tokens_limited_by).toLowerCase()} />
-      <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${words(left.requests_limited_by).toLowerCase()} />
+      <${Meter} label="Tokens" available=${left.available_tokens} limit=${left.limit_tokens} by=${left.tokens_limited_by} />
+      <${Meter} label="Requests" available=${left.available_requests} limit=${left.limit_requests} by=${left.requests_limited_by} />
       <${Facts} items=${[
         ["Used", `${number(left.used_tokens)} tokens, ${number(left.used_requests)} requests`],
         ["Locked by work that goes on", `${number(left.locked_tokens)} tokens, ${number(left.locked_requests)} requests`],
@@ -78,13 +79,8 @@ function InForce({ tenantId, held, reload }) {
   const { override } = held;
   const where = path`/tenants/${tenantId}/limits`;
   const takeBack = async () => {
-    try {
-      await request("DELETE", where, { etag: held.etag });
-      toast("The tier's limits hold again");
-    } catch (error) {
-      if (!error.isConflict) throw error;
-      toastError({ message: "Somebody changed these limits meanwhile; they were loaded again.", hint: "Look at them, then try again." });
-    }
+    if (!(await unlessChanged("The tenant's own limits", () => request("DELETE", where, { etag: held.etag }), reload))) return;
+    toast("The tier's limits hold again");
     reload();
   };
   const actions = can("admin") && html`${override && html`<${Button} kind="danger" onClick=${() => setOpen("back")}>Take back…<//>`}

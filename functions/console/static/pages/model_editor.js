@@ -6,16 +6,21 @@ import { SchemaForm } from "../lib/form.js";
 import { MergeDialog } from "../lib/merge.js";
 import { Button, Dialog, ErrorBox, Field, Loaded, toast, useLoaded } from "../lib/ui.js";
 
-const SAME = ["provider", "enabled", "fallbacks", "kind", "reasoning", "tokenizer", "answer_format", "max_input_tokens", "max_output_tokens", "default_output_tokens", "retires_on"];
-const LABELS = { model: "Facts of the packaged model", kind: "Answers with", base_url: "Address", api_version: "API version", enabled: "May be used", key_setting: "Setting with its key", price: "Price of a million tokens", images: "Tokens of an image" };
+const SAME = ["provider", "enabled", "fallbacks", "kind", "reasoning", "tokenizer", "answer_format", "max_input_tokens", "max_output_tokens", "default_output_tokens", "dimensions", "retires_on"];
+const LABELS = { model: "Facts of the packaged model", kind: "Answers with", base_url: "Address", api_version: "API version", enabled: "May be used", key_setting: "Setting with its key", price: "Price of a million tokens", images: "Tokens of an image", dimensions: "Length of its vectors" };
 
-/** What is sent to leave an entry as it is shown; null where the API does not say it. @param {any} model @returns {any} */
+/** What is sent to leave an entry as it is shown. @param {any} model @returns {any} */
 export function entryOf(model) {
   const entry = Object.fromEntries([...SAME.map((name) => [name, model[name]]), ...Object.entries(model.connection ?? {})]);
   if (model.price) {
     const { currency, ...price } = model.price;
     entry.price = Object.fromEntries(Object.entries(price).map(([kind, amount]) => [kind, Number(amount)]));
   }
+  if (model.images) entry.images = withoutNulls(model.images);
+  return withoutNulls(entry);
+}
+
+function withoutNulls(entry) {
   return Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== null));
 }
 
@@ -43,11 +48,9 @@ export function ModelEditor({ model, onSaved, onClose }) {
     return undefined;
   };
   const wrong = error?.fields ?? {};
-  const hidden = model?.source === "stored" && (model.takes_images || model.kind === "embeddings");
   return html`<${Dialog} title=${model ? `Edit ${model.name}` : "Add a model"} onClose=${onClose} wide>
     <div class="dialog-body">
       ${model && model.source !== "stored" && html`<p class="note">What you save is stored, and holds in place of what the ${model.source === "setting" ? "setting" : "package"} says of this name.</p>`}
-      ${hidden && html`<p class="note note-warn">The catalogue does not tell how its images are counted, nor how long its vectors are, nor the packaged model that it was made of. Fill in again what was given: an entry is replaced as a whole.</p>`}
       ${!model && html`<${Field} label="Name" hint="Bots, jobs and calls use it." error=${wrong["path.name"]}>${(id, described) => html`<input id=${id} class="code" aria-describedby=${described} value=${name} spellcheck=${false} onInput=${(event) => setName(event.target.value)} />`}<//>`}
       <${Loaded} of=${forms}>${(api) => html`<div class="stack"><${SchemaForm} schema=${api.components.schemas.PutModelRequest} root=${api} value=${entry} onChange=${setEntry} labels=${LABELS} errors=${wrong} /></div>`}<//>
       <${ErrorBox} error=${error} /></div>

@@ -4,7 +4,8 @@ import { html } from "../lib/html.js";
 import { get, path, request } from "../lib/api.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Confirm, Empty, List, Page, toast } from "../lib/ui.js";
-import { compact, money, words } from "../lib/format.js";
+import { compact, money } from "../lib/format.js";
+import { plain } from "../lib/wording.js";
 import { ModelEditor } from "./model_editor.js";
 
 const FILTERS = [{ name: "prefix", label: "Name begins with", placeholder: "gpt-" }];
@@ -22,7 +23,7 @@ const COLUMNS = [
 function Traits({ model }) {
   const [tone, label] = SOURCES[model.source];
   return html`<div>${!model.enabled && html`<${Badge} tone="bad">Out of use<//> `}<${Badge} tone=${tone}>${label}<//> ${model.kind === "embeddings" && html`<${Badge}>Embeddings<//> `}${model.reasoning && html`<${Badge}>Reasons<//> `}${model.takes_images && html`<${Badge}>Takes images<//> `}
-    <div class="muted">${words(model.provider)}${model.connection?.base_url && ` at ${model.connection.base_url}`}${model.fallbacks.length > 0 && `; else ${model.fallbacks.join(", ")}`}</div></div>`;
+    <div class="muted">${plain(model.provider)}${model.connection?.base_url && ` at ${model.connection.base_url}`}${model.fallbacks.length > 0 && `; else ${model.fallbacks.join(", ")}`}</div></div>`;
 }
 
 function Price({ price }) {

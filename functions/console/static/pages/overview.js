@@ -5,23 +5,29 @@ import { get } from "../lib/api.js";
 import { TimeChart } from "../lib/charts.js";
 import { link } from "../lib/router.js";
 import { activeTenant } from "../lib/session.js";
-import { Badge, Card, Empty, Facts, Filters, Loaded, Meter, Page, Stat, Stats, useLoaded } from "../lib/ui.js";
-import { compact, daysBefore, daysBetween, duration, money, number } from "../lib/format.js";
+import { Badge, Card, Empty, ErrorBox, Facts, Filters, Loaded, Meter, Page, Stat, Stats, useLoaded } from "../lib/ui.js";
+import { compact, daysBefore, daysBetween, duration, money, number, shorten, words } from "../lib/format.js";
 
 const WEEK = 7;
+const MOST_DAYS = 366; // that usage is summed up over
 const FILTERS = [{ name: "days", label: "Time", kind: "select", any: "14 days", choices: [["30", "30 days"], ["90", "90 days"]] }];
 
 /** The first page of a tenant. @param {{query: {days?: string}}} props */
 export default function OverviewPage({ query }) {
-  const shown = Number(query.days) || 14;
+  const shown = query.days ? Number(query.days) : 14;
+  const exists = Number.isInteger(shown) && shown >= 1 && shown <= MOST_DAYS;
+  return html`<${Page} title="Overview" about=${`What ${activeTenant.value} used; days are UTC's.`} actions=${html`<${Filters} filters=${FILTERS} />`}>
+    ${exists ? html`<${Days} shown=${shown} />` : html`<${ErrorBox} error=${{ message: `The address asks for ${shorten(query.days, 20)} days; it may be a whole number from 1 to ${MOST_DAYS}.`, hint: "Choose a time at the top of the page." }} />`}
+  <//>`;
+}
+
+function Days({ shown }) {
   const days = daysBetween(daysBefore(shown - 1), daysBefore(0));
   const span = { from: days[0], to: days.at(-1) };
   const usage = useLoaded((signal) => get("/usage", { ...span, group_by: "day,model" }, { signal }), [activeTenant.value, shown]);
-  return html`<${Page} title="Overview" about=${`What ${activeTenant.value} used; days are UTC's.`} actions=${html`<${Filters} filters=${FILTERS} />`}>
-    <${Loaded} of=${usage}>${(data) => html`<${Usage} usage=${data} days=${days} />`}<//>
+  return html`<${Loaded} of=${usage}>${(data) => html`<${Usage} usage=${data} days=${days} />`}<//>
     <div class="grid"><${Budget} /><${Work} /></div>
-    <${WhenSeen}><${Health} days=${days} span=${span} /><//>
-  <//>`;
+    ${!(usage.loading && usage.data === null) && html`<${WhenSeen}><${Health} days=${days} span=${span} /><//>`}`;
 }
 
 function Usage({ usage, days }) {
@@ -87,7 +93,7 @@ function Work() {
   ]} />`}<//><//>`;
 }
 
-/** Draws its part of the page when it comes into sight, so that the first of the page is there earlier. */
+/** Draws its part of the page when it comes into sight, so that the first of the page is there earlier; it stands where it stays. */
 function WhenSeen({ children }) {
   const holder = useRef(null);
   const [seen, setSeen] = useState(false);
@@ -109,10 +115,10 @@ function Health({ days, span }) {
   };
   const found = useLoaded(load, [activeTenant.value, days.length]);
   return html`<${Loaded} of=${found}>${({ calls, logs }) => {
-    const levels = logs.days.flatMap(({ day, levels: counts }) => ["WARNING", "ERROR", "CRITICAL"].map((level) => ({ day, level, count: counts[level] ?? 0 })));
-    const outcomes = calls.items.flatMap(({ day, statuses }) => Object.entries(statuses).map(([status, count]) => ({ day, status, count })));
+    const levels = logs.days.flatMap(({ day, levels: counts }) => ["WARNING", "ERROR", "CRITICAL"].map((level) => ({ day, level: words(level.toLowerCase()), count: counts[level] ?? 0 })));
+    const outcomes = calls.items.flatMap(({ day, statuses }) => Object.entries(statuses).map(([status, count]) => ({ day, status: words(status), count })));
     const quick = days.map((day) => calls.items.find((row) => row.day === day)?.duration_ms ?? null);
-    const times = ["p50", "p95"].map((name) => ({ label: name, values: quick.map((one) => one?.[name] ?? null) }));
+    const times = [["p50", "Half of them within"], ["p95", "95 % within"]].map(([name, label]) => ({ label, values: quick.map((one) => one?.[name] ?? null) }));
     return html`<div class="grid">
       <${Card}><${TimeChart} title="Errors and warnings in the log" days=${days} series=${seriesBy(levels, "level", days, (row) => row.count)} /><//>
       <${Card}><${TimeChart} title="Model calls by outcome" days=${days} series=${seriesBy(outcomes, "status", days, (row) => row.count)} /><//>

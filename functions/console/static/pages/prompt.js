@@ -8,6 +8,7 @@ import { can } from "../lib/session.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, ErrorBox, Facts, Field, List, Loaded, Page, Tabs, Time, toast, useLoaded } from "../lib/ui.js";
 import { words } from "../lib/format.js";
 import { asText, readUnified } from "../lib/template.js";
+import { unlessChanged } from "./changed.js";
 import { PromptEditor } from "./prompt_editor.js";
 import { Labels } from "./prompts.js";
 
@@ -22,7 +23,14 @@ function StoredPrompt({ name, scope, back }) {
   const found = useLoaded((signal) => request("GET", path`/prompts/${name}`, { query: { scope, fresh: true }, signal }), [name, scope]);
   const [deleting, setDeleting] = useState(false);
   const own = { name, scope };
-  return html`<${Page} title=${name} back=${back} actions=${can("tenant_admin") && html`<${Button} kind="danger" onClick=${() => setDeleting(true)}>Delete…<//>`}>
+  const take = async () => {
+    const { source } = found.data.data;
+    if (!(await unlessChanged("The prompt", () => remove(path`/prompts/${name}`, { query: { scope: source }, etag: found.data.etag }), found.reload))) return;
+    toast(`${name} was deleted`);
+    navigate("/prompts");
+  };
+  const mayDelete = found.data && can(found.data.data.source === "global" ? "admin" : "tenant_admin");
+  return html`<${Page} title=${name} back=${back} actions=${mayDelete && html`<${Button} kind="danger" onClick=${() => setDeleting(true)}>Delete…<//>`}>
     <${Loaded} of=${found}>${({ data: prompt, etag }) => html`
       <div class="row"><${Badge}>${prompt.source === "global" ? "Global" : "The tenant's"}<//><${Badge} tone="info">Version ${prompt.version}<//><${Labels} labels=${prompt.labels} />
         ${prompt.tags.map((tag) => html`<${Badge} key=${tag}>${tag}<//>`)}</div>
@@ -35,8 +43,8 @@ function StoredPrompt({ name, scope, back }) {
         { id: "history", label: "History", show: () => html`<${History} ...${own} />` },
       ]} />`}<//>
     ${deleting && html`<${Confirm} title=${`Delete ${name}?`} action="Delete" typed=${name} onClose=${() => setDeleting(false)}
-      onConfirm=${async () => (await remove(path`/prompts/${name}`, { query: { scope } }), toast(`${name} was deleted`), navigate("/prompts"))}>
-      <p>Bots and apps that use it are refused. It can be restored from the list of deleted ones.</p><//>`}
+      onConfirm=${take}>
+      <p>Bots and apps that use it are refused. Nothing is lost: the list of deleted ones has a button that restores it, with its versions and labels.</p><//>`}
   <//>`;
 }
 
@@ -57,7 +65,7 @@ function TryIt({ name, scope, prompt }) {
   return html`<div class="side-by-side">
     <${Card} title="Values">
       ${prompt.variables.length === 0 && html`<p class="muted">The template has no variables.</p>`}
-      ${prompt.variables.map((one) => html`<${Field} key=${one} label=${one} hint=${prompt.declared_variables[one]?.description} error=${error?.fields?.[`body.variables.${one}`]}>${(id, described) => html`<textarea id=${id} aria-describedby=${described} rows="2"
+      ${prompt.variables.map((one) => html`<${Field} key=${one} label=${one} hint=${prompt.declared_variables[one]?.description} error=${error?.detail?.missing?.includes(one) && "is missing"}>${(id, described) => html`<textarea id=${id} aria-describedby=${described} rows="2"
         value=${variables[one]} onInput=${(event) => setVariables({ ...variables, [one]: event.target.value })}></textarea>`}<//>`)}
       <${Field} label="Version" hint="Empty for production, else the latest.">${(id, described) => html`<input id=${id} aria-describedby=${described} type="number" min="1" max=${prompt.version} value=${version} onInput=${(event) => setVersion(event.target.value)} />`}<//>
       <${ErrorBox} error=${error} />

@@ -7,6 +7,7 @@ import { MergeDialog } from "../lib/merge.js";
 import { fill, navigate, releaseUnsaved } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { Badge, Button, Card, ErrorBox, Field, toast, useSaveKey, useUnsaved } from "../lib/ui.js";
+import { words } from "../lib/format.js";
 import { declaredOf, looksWrong, valueOf, variablesOf } from "../lib/template.js";
 
 const EMPTY = { template: "", description: null, tags: [], config: {}, declared_variables: {}, examples: [] };
@@ -94,7 +95,7 @@ function TemplateFields({ template, onChange, error }) {
   const drop = (at) => onChange(template.filter((_, index) => index !== at));
   return html`<div class="stack">${template.map((part, at) => html`<fieldset key=${at}><legend>${part.placeholder === undefined ? `Message ${at + 1}` : `Place ${at + 1}`}</legend>
       ${part.placeholder === undefined
-        ? html`<${Field} label="Role">${(id) => html`<select id=${id} onChange=${(event) => put(at, { ...part, role: event.target.value })}>${ROLES.map((role) => html`<option key=${role} value=${role} selected=${role === part.role}>${role}</option>`)}</select>`}<//>
+        ? html`<${Field} label="Role">${(id) => html`<select id=${id} onChange=${(event) => put(at, { ...part, role: event.target.value })}>${ROLES.map((role) => html`<option key=${role} value=${role} selected=${role === part.role}>${words(role)}</option>`)}</select>`}<//>
           <${Field} label="Content">${(id) => html`<textarea id=${id} class="code" rows="5" value=${part.content} onInput=${(event) => put(at, { ...part, content: event.target.value })}></textarea>`}<//>`
         : html`<${Field} label="Name of the list of messages" hint="“examples” is the prompt's own examples.">${(id, described) => html`<input id=${id} aria-describedby=${described} value=${part.placeholder} onInput=${(event) => put(at, { placeholder: event.target.value })} />`}<//>`}
       <div class="actions"><${Button} kind="link" aria-label=${`Remove part ${at + 1}`} onClick=${() => drop(at)}>Remove<//></div></fieldset>`)}

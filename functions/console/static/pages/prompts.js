@@ -1,10 +1,12 @@
 /** Prompts: the tenant's and the global ones, by the beginning of their names. */
+import { useState } from "preact/hooks";
 import { html } from "../lib/html.js";
-import { get } from "../lib/api.js";
-import { fill, link } from "../lib/router.js";
+import { get, newOnce, path, post } from "../lib/api.js";
+import { fill, link, place } from "../lib/router.js";
 import { can } from "../lib/session.js";
-import { Badge, ButtonLink, Empty, List, Page, Time } from "../lib/ui.js";
+import { Badge, Button, ButtonLink, Empty, List, Page, Time, toast } from "../lib/ui.js";
 import { shorten } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 
 const FILTERS = [
   { name: "prefix", label: "Name begins with" },
@@ -30,11 +32,20 @@ export function Labels({ labels }) {
 
 /** The list of prompts. */
 export default function PromptsPage() {
+  const [round, setRound] = useState(0);
+  const again = () => setRound(round + 1);
+  const restore = async ({ name, source, etag }) => {
+    const send = () => post(path`/prompts/${name}/restore`, undefined, { query: { scope: source }, etag, once: newOnce() });
+    if (await unlessChanged("The prompt", send, again)) toast(`${name} is in use again`);
+    again();
+  };
+  const deleted = place.value.query.deleted === "true";
+  const change = { label: "Change", value: (prompt) => can(prompt.source === "global" ? "admin" : "tenant_admin") && html`<${Button} kind="link" aria-label=${`Restore ${prompt.name}`} onClick=${() => restore(prompt)}>Restore<//>` };
   const actions = can("tenant_admin") && html`<${ButtonLink} kind="primary" href=${link("/prompts-new")}>New prompt<//>`;
   return html`<${Page} title="Prompts" about="Texts that bots, jobs and apps ask models with; each save is a version." actions=${actions}>
-    <${List} caption="Prompts" filters=${FILTERS} columns=${COLUMNS} rowKey=${(prompt) => `${prompt.source}/${prompt.name}`}
+    <${List} caption="Prompts" filters=${FILTERS} columns=${deleted ? [...COLUMNS, change] : COLUMNS} needs=${[round]} rowKey=${(prompt) => `${prompt.source}/${prompt.name}`}
       load=${({ tab, ...query }, signal) => get("/prompts", query, { signal })}
-      href=${(prompt) => link(fill("/prompts/:name", { name: prompt.name }), { scope: prompt.source === "global" ? "global" : "" })}
+      href=${(prompt) => !deleted && link(fill("/prompts/:name", { name: prompt.name }), { scope: prompt.source === "global" ? "global" : "" })}
       empty=${html`<${Empty} title="No prompts">Save the first one, or change the filter.<//>`} />
   <//>`;
 }

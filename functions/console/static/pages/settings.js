@@ -8,6 +8,7 @@ import { place, setQuery } from "../lib/router.js";
 import { activeTenant, can } from "../lib/session.js";
 import { Badge, Button, Card, ErrorBox, Field, Loaded, Page, Time, toast, useLoaded, useUnsaved } from "../lib/ui.js";
 import { words } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 
 const SOURCES = { tenant: ["info", "The tenant's own"], global: ["warn", "The platform's"], default: ["quiet", "Default"] };
 
@@ -67,8 +68,9 @@ function Setting({ form, first, scope }) {
     }
   };
   const reset = async () => {
-    show((await request("DELETE", where, { query: { scope }, etag: setting.etag })).data);
-    toast(`${form.label} is inherited again`);
+    const send = async () => show((await request("DELETE", where, { query: { scope }, etag: setting.etag })).data);
+    const look = async () => show(await get(where, { scope }));
+    if (await unlessChanged("The setting", send, look)) toast(`${form.label} is inherited again`);
   };
   const ownSource = scope === "global" ? "global" : "tenant";
   const schema = form.choices ? { ...form.json_schema, enum: form.choices } : form.json_schema;

@@ -4,8 +4,9 @@ import { html } from "../lib/html.js";
 import { patch, path, remove, request } from "../lib/api.js";
 import { link } from "../lib/router.js";
 import { activeTenant, can, pickTenant } from "../lib/session.js";
-import { Badge, Button, Card, Confirm, Facts, Field, Loaded, Page, Progress, Status, Tabs, Time, toast, toastError, useLoaded } from "../lib/ui.js";
+import { Badge, Button, Card, Confirm, Facts, Field, Loaded, Page, Progress, Status, Tabs, Time, toast, useLoaded } from "../lib/ui.js";
 import { number, words } from "../lib/format.js";
+import { unlessChanged } from "./changed.js";
 import { Keys } from "./keys.js";
 import { TierSelect } from "./tenants.js";
 
@@ -17,6 +18,7 @@ export default function TenantPage({ params }) {
   const own = { tenant: null };
   const found = useLoaded((signal) => request("GET", path`/tenants/${id}`, { ...own, signal }), [id]);
   const back = can("admin") ? { href: link("/tenants"), label: "Tenants" } : undefined;
+  if (found.error && !found.data) return html`<${Page} title=${id} back=${back}><${Loaded} of=${found} /><//>`;
   return html`<${Loaded} of=${found}>${({ data: tenant, etag }) => html`
     <${Page} title=${tenant.name} about=${html`<code>${tenant.tenant_id}</code> <${Status} value=${tenant.status} />`} back=${back}
       actions=${can("admin") && tenant.status === "active" && activeTenant.value !== id && html`<${Button} onClick=${() => (pickTenant(id), toast(`You work for ${tenant.name} now`))}>Work for it<//>`}>
@@ -34,14 +36,12 @@ function About({ tenant, etag, reload }) {
   const admin = can("admin");
   const where = path`/tenants/${tenant.tenant_id}`;
   const change = async (changes, said) => {
-    try {
-      await patch(where, changes, { tenant: null, etag });
-      toast(said);
-    } catch (error) {
-      if (!error.isConflict) throw error;
-      toastError({ message: "Somebody changed this tenant meanwhile; its state was loaded again.", hint: "Look at it, then try again." });
-    }
+    if (!(await unlessChanged("The tenant", () => patch(where, changes, { tenant: null, etag }), reload))) return;
+    toast(said);
     reload();
+  };
+  const purge = async () => {
+    if (await unlessChanged("The tenant", () => remove(where, { tenant: null, etag }), reload)) reload();
   };
   const suspended = tenant.status === "suspended";
   return html`<div class="stack">
@@ -62,7 +62,7 @@ function About({ tenant, etag, reload }) {
     ${question === "suspend" && html`<${Confirm} title=${`Suspend ${tenant.name}?`} action="Suspend" onClose=${() => setQuestion(null)} onConfirm=${() => change({ status: "suspended" }, "The tenant is suspended")}>
       <p>All of its keys are refused within 30 seconds, until it is made active again.</p><//>`}
     ${question === "purge" && html`<${Confirm} title=${`Purge ${tenant.name}?`} action="Purge for ever" typed=${tenant.tenant_id} onClose=${() => setQuestion(null)}
-      onConfirm=${async () => (await remove(where, { tenant: null, etag }), reload())}>
+      onConfirm=${purge}>
       <p>Conversations, prompts, bots, jobs, logs, keys: all of it is removed. This cannot be undone. Export first what has to be kept.</p><//>`}
   </div>`;
 }

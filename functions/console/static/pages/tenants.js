@@ -10,6 +10,8 @@ import { words } from "../lib/format.js";
 /** The tiers that a tenant can have. */
 export const TIERS = ["free", "standard", "premium", "own"];
 
+const FILTERS = [{ name: "prefix", label: "Id or name begins with" }];
+
 const COLUMNS = [
   { label: "Name", value: (tenant) => tenant.name, wide: true },
   { label: "Id", value: (tenant) => html`<code>${tenant.tenant_id}</code>` },
@@ -29,10 +31,10 @@ export default function TenantsPage() {
   const [creating, setCreating] = useState(false);
   return html`<${Page} title="Tenants" about="Each has its own data, keys, prompts, bots and budget."
     actions=${html`<${Button} kind="primary" onClick=${() => setCreating(true)}>New tenant<//>`}>
-    <${List} caption="Tenants" columns=${COLUMNS} rowKey=${(tenant) => tenant.tenant_id}
+    <${List} caption="Tenants" filters=${FILTERS} columns=${COLUMNS} rowKey=${(tenant) => tenant.tenant_id}
       load=${(query, signal) => get("/tenants", query, { signal, tenant: null })}
       href=${(tenant) => link(fill("/tenants/:tenant_id", tenant))}
-      empty=${html`<${Empty} title="No tenants yet">Create the first one.<//>`} />
+      empty=${html`<${Empty} title="No such tenant">Create the first one, or change the filter.<//>`} />
     ${creating && html`<${CreateDialog} onClose=${() => setCreating(false)} />`}
   <//>`;
 }

@@ -5,7 +5,7 @@ import { BarList, TimeChart } from "../lib/charts.js";
 import { saveFile, toCsv } from "../lib/files.js";
 import { activeTenant } from "../lib/session.js";
 import { Button, Card, Empty, Filters, Loaded, Page, Stat, Stats, Table, useLoaded } from "../lib/ui.js";
-import { compact, daysBefore, daysBetween, money, number, percent } from "../lib/format.js";
+import { compact, daysBefore, daysBetween, money, number, percent, shiftDay } from "../lib/format.js";
 import { seriesBy } from "./overview.js";
 
 const GROUPS = { model: "Model", app_id: "App", user_id: "User" };
@@ -19,9 +19,9 @@ const NUMBERS = ["requests", "prompt_tokens", "cached_tokens", "completion_token
 
 /** What was used. @param {{query: {from?: string, to?: string, by?: string}}} props */
 export default function UsagePage({ query }) {
-  const by = GROUPS[query.by] ? query.by : "model";
+  const by = Object.hasOwn(GROUPS, query.by ?? "") ? query.by : "model";
   const to = query.to || daysBefore(0);
-  const from = query.from || daysBefore(29, new Date(`${to}T12:00:00Z`));
+  const from = query.from || shiftDay(to, -29);
   const usage = useLoaded((signal) => loadUsage(from, to, by, signal), [activeTenant.value, from, to, by]);
   const download = () => saveFile(`usage-${activeTenant.value}-${from}-${to}.csv`, "text/csv", csvOf(usage.data));
   return html`<${Page} title="Usage and cost" about="What models were asked and what it cost, by days of UTC; 30 days unless others are chosen."

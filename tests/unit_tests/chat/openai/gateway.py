@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -14,7 +15,7 @@ from shared.tenancy.context import Role
 from tests.support.fakes import Call, StillClock
 from tests.support.models import open_embedding_model, open_model
 from tests.support.openai_answers import chunk_json, completion_json, usage_json
-from tests.support.whole_app import whole_app
+from tests.support.whole_app import SharedStart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -123,15 +124,23 @@ class Gateway:
         return status["used_tokens"], status["locked_tokens"]
 
 
+@cache
+def _with_keys(tier: str) -> SharedStart[tuple[dict[str, str], dict[str, str]]]:
+    """Give a tenant of a tier two keys: its server's and its administrator's."""
+
+    async def prepare(app: WholeApp) -> tuple[dict[str, str], dict[str, str]]:
+        await app.new_tenant("acme", tier)
+        return await app.new_key("acme", Role.USER), await app.new_key("acme", Role.TENANT_ADMIN)
+
+    return SharedStart(prepare)
+
+
 @asynccontextmanager
 async def gateway(clock: FakeClock | None = None, tier: str = "premium") -> AsyncIterator[Gateway]:
     """Open the app for one tenant."""
-    async with whole_app(clock or StillClock()) as app:
+    async with _with_keys(tier).open(clock or StillClock()) as (app, (key, boss)):
         provider = Provider()
         app.runtime.__dict__["chat_model"] = open_model(provider.handle, app.clock)[0]
         app.runtime.__dict__["embedding_model"] = open_embedding_model(provider.handle, app.clock)
         await app.load_tokenizer()
-        await app.new_tenant("acme", tier)
-        key = await app.new_key("acme", Role.USER)
-        boss = await app.new_key("acme", Role.TENANT_ADMIN)
         yield Gateway(app, provider, key, boss)

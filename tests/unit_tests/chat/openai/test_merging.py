@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def choice(index: int, delta: Json, finish_reason: str | None = None, **more: ob
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=5)), max_size=30))
+@pytest.mark.slow
 def test_the_words_of_each_answer_add_up_however_they_are_mixed(parts: Sequence[tuple[int, str]]) -> None:
     merged = merge(*(choice(index, {"content": text}) for index, text in parts))
 
