@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _MOST_ITEMS = 2048
 """The most items of a kind that are remembered of one tenant."""
 
+_MOST_GROUPS = 256
+"""Each exchange leaves one, so that all of these are soon there. A batch touches 100 at most."""
+
 _READS_AT_ONCE = 16
 _LEAST_MARGIN_SECONDS = 0.1
 _MOST_MARGIN_SECONDS = 4.0
@@ -72,7 +75,7 @@ class LedgerSnapshot:
     ) -> None:
         self.partition = partition
         self.counters: LRUCache[str, CounterReading] = LRUCache(_MOST_ITEMS)
-        self.groups: LRUCache[str, int | None] = LRUCache(_MOST_ITEMS)
+        self.groups: LRUCache[str, int | None] = LRUCache(_MOST_GROUPS)
         """The locks of a group that are settled, as bits; None where no such group is stored."""
         self.usages: LRUCache[str, UsageItem | None] = LRUCache(_MOST_ITEMS)
         """Usage items that are stored, in whatever state; None where none is."""

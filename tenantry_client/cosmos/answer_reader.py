@@ -50,7 +50,7 @@ class AnswerReader:
         self._complete = False
         self._keeps_alive = False
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes | memoryview) -> Answer | None:
         """Take what has arrived; return the answer once it is whole.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenantry_client.cosmos.answer_reader import AnswerReader, MalformedAnswerError
 from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
-from tenantry_client.cosmos.transport import IDLE_SECONDS, AnswerLostError, NotSentError
+from tenantry_client.cosmos.transport import IDLE_SECONDS, READ_BYTES, AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import ssl
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tenantry_client.cosmos.answers import Answer
     from tenantry_client.cosmos.transport import Deadlines, Place
 
-_READ_BYTES = 256 * 1024
 _SOON = 0.001
 """Seconds for what has none left: 0 would mean not to wait at all, which is another error."""
 
@@ -95,7 +94,7 @@ class BlockingConnection:
                 if left <= 0:
                     raise AnswerLostError("no answer within the time given")
                 self._socket.settimeout(left)
-                data = self._socket.recv(_READ_BYTES)
+                data = self._socket.recv(READ_BYTES)
                 if not data:
                     raise AnswerLostError("the connection broke: closed by the other side")
                 answer = self._reader.feed(data)

@@ -32,7 +32,7 @@ def encode_body(body: object) -> bytes:
             encoded = orjson.dumps(body, option=_WITH_ANY_KEYS)
         except TypeError:
             return _encode_slowly(body)
-    if b"null" in encoded and _has_no_number(body):
+    if encoded.find(b"null") >= 0 and _has_no_number(body):
         return _encode_slowly(body)
     return encoded
 

@@ -13,6 +13,8 @@ from tenantry_client.cosmos.effective_key import Component, Undefined, hash_key
 HIGHEST: Final = "FF"
 _PATH: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|([^/]+))')
 _PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9 _.:/@|+=-]+")
+_OBJECTS: Final = (dict, Mapping)
+"""To ask for the class that nearly all are of is much cheaper than to ask for the abstract one."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -112,6 +114,8 @@ class KeyDefinition:
 
     def header_of(self, key: PartitionKeyType) -> str:
         """Write a key that a caller named; a prefix has fewer levels."""
+        if isinstance(key, str):
+            return _encode_one(key)
         if isinstance(key, Sequence) and not isinstance(key, str):
             return _encode([_plain(one) for one in key])
         return self._header(_component(key))
@@ -178,10 +182,10 @@ def _split(path: str) -> tuple[str, ...]:
 def _value(item: Mapping[str, Any], path: tuple[str, ...]) -> Component:
     found: Any = item
     for name in path:
-        if not isinstance(found, Mapping) or name not in found:
+        if not isinstance(found, _OBJECTS) or name not in found:
             return Undefined()
         found = found[name]
-    if isinstance(found, Mapping):
+    if not isinstance(found, str) and isinstance(found, Mapping):
         return Undefined()
     value: Component = found
     return value

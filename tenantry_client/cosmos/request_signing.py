@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tenantry_client.cosmos.transport import Transport
 
 _REFRESH_BEFORE_SECONDS: Final = 300
+_MOST_SIGNED: Final = 1000
 _ANY_ACCOUNT_SCOPE: Final = "https://cosmos.azure.com/.default"
 _UNKNOWN_RESOURCE: Final = "AADSTS500011"
 
@@ -63,17 +64,28 @@ class MasterKeySigner:
 
     def __init__(self, key: str) -> None:
         try:
-            self._key = base64.b64decode(key, validate=True)
+            raw = base64.b64decode(key, validate=True)
         except binascii.Error as error:
             raise ValueError("the account's key is no base64") from error
+        self._keyed = hmac.new(raw, digestmod=hashlib.sha256)
         self._dates = _Dates()
+        self._date = ""
+        self._signed: dict[tuple[str, str, str], str] = {}
 
     async def sign(self, method: str, kind: str, link: str) -> str:
-        """Return the date and the signature."""
+        """Return the date and the signature, which is the same for a second."""
         date = self._dates.now()
-        text = f"{method}\n{kind}\n{link}\n{date.lower()}\n\n"
-        digest = hmac.digest(self._key, text.encode(), hashlib.sha256)
-        signature = binascii.b2a_base64(digest, newline=False).decode()
+        if date is not self._date or len(self._signed) >= _MOST_SIGNED:
+            self._date, self._signed = date, {}
+        signed = self._signed.get((method, kind, link))
+        if signed is None:
+            signed = self._signed[method, kind, link] = self._sign(f"{method}\n{kind}\n{link}", date)
+        return signed
+
+    def _sign(self, resource: str, date: str) -> str:
+        keyed = self._keyed.copy()
+        keyed.update(f"{resource}\n{date.lower()}\n\n".encode())
+        signature = binascii.b2a_base64(keyed.digest(), newline=False).decode()
         quoted = signature.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
         return f"x-ms-date: {date}\r\nauthorization: type%3Dmaster%26ver%3D1.0%26sig%3D{quoted}\r\n"
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 45.0
 """Below the time after which gateways close a connection that is not used."""
+READ_BYTES: Final = 16 * 1024
+"""The most that is read at once: a record of TLS, and below what the C library maps and unmaps each time."""
 
 
 class NotSentError(Exception):
@@ -42,6 +44,9 @@ class Place:
     is_secure: bool
     authority: str
     url: str
+
+    def __hash__(self) -> int:
+        return hash(self.url)
 
     @classmethod
     def parse(cls, url: str) -> Place:

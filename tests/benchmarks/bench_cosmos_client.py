@@ -2,8 +2,9 @@
 
 All ask the same local endpoint in one run, over plain HTTP and over TLS. It is another process, so that its
 work is not in the figures, and each client has a process of its own, so that its memory can be told.
-The floor sends a request that was built before and reads the answer's frame, its JSON not. Run it with
-`pytest tests/benchmarks/bench_cosmos_client.py -s`; `BENCH_OPERATIONS` says how many, 1500 by default.
+The floor sends the bytes that our client has sent before and reads the answer's frame, its JSON not. Run it
+with `pytest tests/benchmarks/bench_cosmos_client.py -s`; `BENCH_OPERATIONS` says how many, 1500 by
+default, and `BENCH_CLIENTS` which clients, such as `own;floor`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from local.cosmos.wire.authorization import EMULATOR_KEY
 from tenantry_client.cosmos import CosmosClient as OwnSyncClient
 from tenantry_client.cosmos.aio import CosmosClient as OwnClient
 from tenantry_client.cosmos.aio.connection_pool import ConnectionPool
-from tenantry_client.cosmos.request_signing import MasterKeySigner
+from tenantry_client.cosmos.answers import FIRST_FAILURE
 from tenantry_client.cosmos.transport import Deadlines, Place, tls_context
 from tests.benchmarks.tls_front import tls_before
 from tests.integration_tests.local_cosmos.endpoint import running_endpoint
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from tenantry_client.cosmos.answers import Answer
+
 OPERATIONS: Final = int(os.environ.get("BENCH_OPERATIONS", "1500"))
 ROUNDS: Final = 3
-CLIENTS: Final = ("as it comes", "tuned", "own", "floor", "sync, as it comes", "sync, own")
+CLIENTS: Final = tuple(
+    os.environ.get("BENCH_CLIENTS", "as it comes;tuned;own;floor;sync, as it comes;sync, own").split(";")
+)
 AT_ONCE: Final = (1, 32, 256)
+VARIANTS: Final = 50
 ITEM: Final = {"id": "x", "pk": "p", "n": 0, "text": "What a bot was told, and what it said. " * 10}
 STEPS: Final = [("upsert", ({**ITEM, "id": f"b{number}"},)) for number in range(20)]
 PATCH: Final = [{"op": "incr", "path": "/n", "value": 1}]
@@ -91,22 +97,52 @@ def operations_of(container: Any) -> dict[str, Work]:  # noqa: ANN401 - either c
 
     return {
         "read": lambda _: container.read_item("x", "p"),
-        "upsert": lambda number: container.upsert_item({**ITEM, "id": f"u{number % 50}"}),
-        "patch": lambda number: container.patch_item(f"u{number % 50}", "p", PATCH),
+        "upsert": lambda number: container.upsert_item({**ITEM, "id": f"u{number % VARIANTS}"}),
+        "patch": lambda number: container.patch_item(f"u{number % VARIANTS}", "p", PATCH),
         "batch of 20": lambda _: container.execute_item_batch(STEPS, "p"),
         "query page of 20": page,
     }
 
 
-async def floor(address: str, tls: ssl.SSLContext) -> dict[str, Work]:
-    """Return a read whose bytes were made before."""
-    place, pool = Place.parse(address), ConnectionPool(tls, 256)
-    signed = await MasterKeySigner(EMULATOR_KEY).sign("get", "docs", "dbs/tenantry/colls/bench/docs/x")
-    request = (
-        f"GET /dbs/tenantry/colls/bench/docs/x HTTP/1.1\r\nhost: {place.authority}\r\n"
-        f'x-ms-version: 2020-07-15\r\nx-ms-documentdb-partitionkey: ["p"]\r\n{signed}\r\n'
-    ).encode()
-    return {"read": lambda _: pool.exchange(place, request, DEADLINES)}
+class RecordingPool(ConnectionPool):
+    """Connections that keep what is sent over them."""
+
+    def __init__(self, tls: ssl.SSLContext, limit: int) -> None:
+        super().__init__(tls, limit)
+        self.sent: list[bytes] = []
+
+    async def exchange(self, place: Place, request: bytes, deadlines: Deadlines) -> Answer:
+        self.sent.append(request)
+        return await super().exchange(place, request, deadlines)
+
+
+async def record(work: Work, recorder: RecordingPool) -> list[bytes]:
+    """Return what our client sends for a piece of work, for some of its numbers."""
+    for number in range(2):
+        await work(number)  # with whatever it looks up once, and once it has a session
+    recorder.sent.clear()
+    for number in range(VARIANTS):
+        await work(number)
+    assert len(recorder.sent) == VARIANTS, "one request each"
+    return recorder.sent.copy()
+
+
+async def floor(address: str, tls: ssl.SSLContext, own: OwnClient) -> dict[str, Work]:
+    """Return the same works as requests that were made before."""
+    place, pool, recorder = Place.parse(address), ConnectionPool(tls, 256), RecordingPool(tls, 1)
+    own.client_connection.gateway.transport = recorder
+    container = own.get_database_client("tenantry").get_container_client("bench")
+    recorded = {name: await record(work, recorder) for name, work in operations_of(container).items()}
+    await recorder.close()
+
+    def replay(requests: list[bytes]) -> Work:
+        async def once(number: int) -> None:
+            answer = await pool.exchange(place, requests[number % VARIANTS], DEADLINES)
+            assert answer.status < FIRST_FAILURE
+
+        return once
+
+    return {name: replay(requests) for name, requests in recorded.items()}
 
 
 def report(name: str, operation: str, at_once: int, found: Figures) -> None:
@@ -148,7 +184,9 @@ async def measure_client(name: str, address: str, certificate: str | None) -> No
     given |= {"connection_verify": certificate} if certificate else {}
     match name:
         case "floor":
-            await compare(name, await floor(address, tls))
+            async with OwnClient(address, EMULATOR_KEY, **given) as own:
+                works = await floor(address, tls, own)
+            await compare(name, works)
         case "own":
             async with OwnClient(address, EMULATOR_KEY, max_connections=256, **given) as own:
                 database = own.get_database_client("tenantry")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from tenantry_client.cosmos.answer_reader import AnswerReader, MalformedAnswerError
 from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
-from tenantry_client.cosmos.transport import IDLE_SECONDS, AnswerLostError, NotSentError
+from tenantry_client.cosmos.transport import IDLE_SECONDS, READ_BYTES, AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import ssl
@@ -21,30 +21,34 @@ if TYPE_CHECKING:
     from tenantry_client.cosmos.transport import Deadlines, Place
 
 
-class GatewayConnection(asyncio.Protocol):
+class GatewayConnection(asyncio.BufferedProtocol):
     """One connection to a gateway.
 
     Bytes that arrive while nothing is asked end it, as does everything that is no whole answer: a late answer
-    never meets a later request.
+    never meets a later request. They come in a buffer of its own: for a protocol without one, asyncio
+    allocates 256 KB for each read, which the C library may map and unmap each time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._reader = AnswerReader()
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
+        self._end = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._why = ""
         self.idle_since = 0.0
 
     @property
+    def is_open(self) -> bool:
+        """Whether nothing has ended it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
     def is_usable(self) -> bool:
         """Whether a request may be sent."""
-        transport = self._transport
-        return (
-            transport is not None
-            and not transport.is_closing()
-            and self.idle_since + IDLE_SECONDS > self._loop.time()
-        )
+        return self.is_open and self.idle_since + IDLE_SECONDS > self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -65,22 +69,27 @@ class GatewayConnection(asyncio.Protocol):
             raise AnswerLostError("the connection is closed")
         waiting: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting = waiting
-        timer = self._loop.call_later(seconds, self._expire)
+        self._end = self._loop.time() + seconds
+        if self._timer is None or self._end < self._timer.when():
+            self._set_timer()
         try:
             transport.write(request)
             return await waiting
         finally:
-            timer.cancel()
             self._waiting = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol has it
+        """Return where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read what has arrived."""
         waiting = self._waiting
         if waiting is None or waiting.done():
             self.abort("an answer that nobody waits for")
             return
         try:
-            answer = self._reader.feed(data)
+            answer = self._reader.feed(self._buffer[:nbytes])
         except MalformedAnswerError as error:
             self.abort(str(error))
             return
@@ -95,6 +104,8 @@ class GatewayConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is waiting."""
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
         self._fail(self._why or f"the connection broke: {exc or 'closed by the other side'}")
 
     def abort(self, why: str) -> None:
@@ -118,8 +129,24 @@ class GatewayConnection(asyncio.Protocol):
             with suppress(OSError):
                 made.shutdown(socket.SHUT_RDWR)
 
-    def _expire(self) -> None:
-        self.abort("no answer within the time given")
+    def _set_timer(self) -> None:
+        """Look at the time when that of the request is over.
+
+        The timer outlives the request, and is moved only for one that has less time: a timer for each request
+        would cost several times as much.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._end, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        self._timer = None
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._loop.time() < self._end:
+            self._set_timer()  # that was an earlier request's
+        else:
+            self.abort("no answer within the time given")
 
     def _fail(self, why: str) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -314,7 +341,7 @@ class ConnectionPool:
 
     def _put_back(self, pool: _Places, connection: GatewayConnection) -> None:
         pool.busy.discard(connection)
-        if not connection.is_usable or self._closed:
+        if not connection.is_open or self._closed:
             connection.close()
             if not pool.pass_on(None):
                 pool.open -= 1

@@ -42,6 +42,12 @@ UNLIMITED: Final = {
 """Limits that are checked and counted for each call, and never reached."""
 
 _FAR = "0 0 0 1 1 *"
+_OF_THE_HOST = (
+    *("run_job", "give_up_job", "analyse_feedback", "give_up_feedback", "make_response", "give_up_response"),
+    "drain_dead_letters",
+)
+"""Functions that nothing but the host's waiting begins."""
+
 _PLACES = {"COSMOS_ENDPOINT", "SERVICEBUS", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"}
 _WITHOUT_NETWORK = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -198,7 +204,11 @@ def running_app(
 
 
 def app_settings(stub: str) -> dict[str, str]:
-    """Return the settings of the app: no timer runs, and no tenant's requests are too many."""
+    """Return the settings of the app: no timer runs, no queue is waited on, no tenant asks too often.
+
+    On Azure another process waits for messages, the host's; on one machine that is the app's own, and the
+    polling would be counted as a cost of requests.
+    """
     sample: dict[str, str] = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     return {name: sample[name] for name in sample if name not in _PLACES} | {
         "AZURE_OPENAI_ENDPOINT": stub,
@@ -208,6 +218,7 @@ def app_settings(stub: str) -> dict[str, str]:
         "WEBHOOK_SCHEDULE": _FAR,
         "TENANT_PURGE_SCHEDULE": _FAR,
         "REQUESTS_PER_MINUTE_PREMIUM": "10000000",
+        **{f"AzureWebJobs.{name}.Disabled": "true" for name in _OF_THE_HOST},
     }
 
 

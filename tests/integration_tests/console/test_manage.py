@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -44,7 +45,7 @@ def test_a_log_line_is_found_and_its_request_is_followed(page_as: OpensWindows, 
 
     request_id = page.get_by_label("Request id").input_value()
     assert estate.get(f"/logs?request_id={request_id}")["items"]
-    assert f"request_id={request_id}" in page.url
+    assert f"request_id={quote(request_id, safe='')}" in page.url
 
 
 def test_the_log_is_followed_and_goes_on_where_it_was_paused(

@@ -120,7 +120,7 @@ export function Stats({ children }) {
 /** How much is left under a limit, and what binds. @param {{label: string, available: number, limit: number, by?: string}} props */
 export function Meter({ label, available, limit, by }) {
   const share = limit ? Math.max(0, Math.min(1, available / limit)) : 0;
-  return html`<div class="progress"><span>${label}: ${number(available)} of ${number(limit)} left ${by && html`<span class="muted">(bound by ${format.words(by).toLowerCase()})</span>`}</span>
+  return html`<div class="progress"><span>${label}: ${number(available)} of ${number(limit)} left ${by && html`<span class="muted">(bound by ${words(by).toLowerCase()})</span>`}</span>
     <progress aria-label=${`${label} left: ${percent(share)}`} max="1" value=${share}></progress></div>`;
 }
 

@@ -12,7 +12,14 @@ import pytest
 
 from tenantry_client.cosmos.aio.connection_pool import ConnectionPool, LoopLock
 from tenantry_client.cosmos.exceptions import CosmosClientTimeoutError
-from tenantry_client.cosmos.transport import AnswerLostError, Deadlines, NotSentError, Place, tls_context
+from tenantry_client.cosmos.transport import (
+    READ_BYTES,
+    AnswerLostError,
+    Deadlines,
+    NotSentError,
+    Place,
+    tls_context,
+)
 from tests.support.certificates import write_certificate
 from tests.unit_tests.tenantry_client.cosmos.test_blocking_pool import echo as blocking_echo
 from tests.unit_tests.tenantry_client.cosmos.test_blocking_pool import serving as blocking_serving
@@ -149,6 +156,35 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_allowed() -> Non
         with pytest.raises(AnswerLostError, match="no answer within the time given"):
             await connections.exchange(place, REQUEST % 1, Deadlines(5, 0.02))
         assert connections.count_open() == 0
+
+
+async def test_each_request_has_the_time_that_it_was_given_whatever_an_earlier_one_had() -> None:
+    async def answer_after(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        for seconds in (0, 0.03, 3600):
+            await reader.readuntil(END)
+            await asyncio.sleep(seconds)  # the second one outlasts the first one's time
+            writer.write(reply(b"%d" % number))
+
+    async with serving(answer_after) as place, pool() as connections:
+        for seconds in (0.02, 5):
+            answer = await connections.exchange(place, REQUEST % 1, Deadlines(5, seconds))
+            assert answer.body == b"1"
+        with pytest.raises(AnswerLostError, match="no answer within the time given"):
+            await connections.exchange(place, REQUEST % 1, Deadlines(5, 0.02))
+        assert connections.count_open() == 0
+
+
+@pytest.mark.parametrize("size", [READ_BYTES - 1, READ_BYTES, 5 * READ_BYTES])
+async def test_an_answer_may_be_larger_than_what_is_read_at_once(size: int) -> None:
+    body = bytes(index % 251 for index in range(size))
+
+    async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        while await reader.readuntil(END):
+            writer.write(reply(body))
+
+    async with serving(large) as place, pool(limit=1) as connections:
+        for _ in range(2):
+            assert (await connections.exchange(place, REQUEST % 1, DEADLINES)).body == body
 
 
 async def test_a_request_that_is_cancelled_takes_its_connection_along() -> None:

@@ -16,6 +16,7 @@ from tenantry_client.cosmos.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from tenantry_client.cosmos.request_signing import MasterKeySigner
 from tenantry_client.cosmos.transport import AnswerLostError, NotSentError
 from tests.unit_tests.tenantry_client.cosmos.scripted_transport import (
     KEY,
@@ -46,6 +47,14 @@ async def test_a_request_is_signed_over_its_method_its_resource_and_its_date() -
     signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
     assert sent.path == "/dbs/db/colls/items/docs/a%20b"
     assert unquote(sent.headers["authorization"]) == f"type=master&ver=1.0&sig={signature}"
+
+
+async def test_each_of_very_many_resources_has_its_own_signature() -> None:
+    signer, lines = MasterKeySigner(KEY), {}
+    for number in range(2500):
+        lines[number] = await signer.sign("get", "docs", f"docs/{number}")
+        assert await signer.sign("put", "docs", f"docs/{number}") != lines[number]
+    assert len(set(lines.values())) == 2500
 
 
 async def test_a_throttled_request_waits_as_long_as_the_service_says() -> None:
