@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from local.cosmos.storage.items import ItemRow, ItemTable
     from local.cosmos.values import Value
 
-MANY_ITEMS: Final = 1_000
+MANY_ITEMS: Final = 300
 """Reading so many for one page is worth an index, if few of them were wanted."""
 
 FEW: Final = 8
